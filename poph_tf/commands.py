@@ -1,0 +1,49 @@
+"""What all command lines share: one way to start, one way to fail, `--version`."""
+
+import os
+import sys
+
+from absl import app, flags
+
+import poph_tf
+from poph_tf.errors import InputError
+
+FAILED = 2
+
+flags.DEFINE_bool("version", False, "Print the version of poph_tf and exit.")
+
+
+def run(main):
+    """Runs `main(argv)` under absl; an `InputError` becomes one line and code 2."""
+    # TensorFlow reads this when it is first imported, which commands do in main.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    app.run(lambda argv: _guarded(main, argv), flags_parser=_parse)
+
+
+def _parse(argv):
+    try:
+        return flags.FLAGS(argv, known_only=False)
+    except flags.Error as error:
+        if any(name in argv for name in ("--help", "-help", "-h")):
+            raise
+        _fail(error)
+
+
+def _guarded(main, argv):
+    if flags.FLAGS.version:
+        print(f"poph_tf {poph_tf.__version__}")
+        return 0
+    try:
+        if len(argv) > 1:
+            raise InputError(f"Takes flags only, got {' '.join(argv[1:])!r}; see --help.")
+        return main(argv)
+    except InputError as error:
+        _fail(error)
+    except KeyboardInterrupt:
+        sys.exit("Interrupted.")
+
+
+def _fail(error):
+    line = " ".join(str(error).split())
+    print(f"error: {line}", file=sys.stderr)
+    sys.exit(FAILED)

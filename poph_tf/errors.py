@@ -1,0 +1,29 @@
+"""The one kind of error that is the user's to mend.
+
+Whatever a user can get wrong (a path, a flag, a file's content) raises `InputError`
+with one line that says what came and what would be right. Commands print that line
+and end with code 2 (see `commands.py`); any other exception is a defect of ours and
+shows its traceback.
+"""
+
+
+class InputError(ValueError):
+    """What the user gave cannot be used; the message says what would be right."""
+
+
+class MusicFileError(InputError):
+    """A music file cannot be read.
+
+    Args:
+        path: str. The file, or archive member, as the user would name it.
+        reason: str. What is wrong with it, in a few words that are the same for
+            every file with the same fault, so that rejects can be counted by reason.
+    """
+
+    def __init__(self, path, reason):
+        super().__init__(f"{path}: {reason}")
+        self.path = str(path)
+        self.reason = str(reason)
+
+    def __reduce__(self):
+        return type(self), (self.path, self.reason)

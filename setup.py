@@ -1,0 +1,56 @@
+"""Installs poph_tf: `pip install .`, or `pip install -e '.[dev]'` to work on it."""
+
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+ROOT = pathlib.Path(__file__).parent
+VERSION = re.search(
+    r'__version__ = "(.+)"', (ROOT / "poph_tf" / "__init__.py").read_text("utf-8")
+).group(1)
+
+FAST = ["symusic>=0.6,<0.7"]
+CORPUS = ["music21>=9.1,<11"]
+# tinysoundfont asks for pyaudio, which needs a compiler and portaudio and which we
+# never use: tools/quickstart.sh and tools/test.sh install it with --no-deps.
+MEDIA = ["matplotlib>=3.8,<4"]
+
+setup(
+    name="poph_tf",
+    version=VERSION,
+    description="Composes polyphonic music: biaxial LSTMs, DeepJ and PopH on Keras.",
+    long_description=(ROOT / "README.md").read_text("utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11,<3.14",
+    packages=find_packages(include=["poph_tf", "poph_tf.*"]),
+    include_package_data=True,
+    package_data={"poph_tf": ["pretrained/**/*", "pages/*"]},
+    install_requires=[
+        "tensorflow>=2.21,<2.22",
+        "keras>=3.15,<3.16",
+        "note-seq==0.0.5",
+        "numpy>=1.26,<3",
+        "absl-py>=2.1,<3",
+    ],
+    extras_require={
+        "fast": FAST,
+        "corpus": CORPUS,
+        "media": MEDIA,
+        "beam": ["apache-beam[tfrecord]>=2.77,<3"],
+        "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
+        "dev": FAST
+        + CORPUS
+        + MEDIA
+        + ["pytest>=8,<10", "hypothesis>=6.100,<7", "ruff>=0.6,<1"],
+    },
+    entry_points={
+        "console_scripts": [
+            "poph-train = poph_tf.train:run",
+            "poph-evaluate = poph_tf.evaluate:run",
+            "poph-generate = poph_tf.generate:run",
+            "poph-export = poph_tf.export:run",
+        ]
+    },
+)
