@@ -1,0 +1,219 @@
+"""Reads records as batches of windows for training, or as whole pieces.
+
+    shards -> pieces -> windows of `window_steps` -> transposed, cropped -> batches
+
+The stream of an epoch is a pure function of (data, settings, seed, epoch): the order
+of shards, the phase at which a piece is cut, the transposition of each window and the
+shuffle all come from them. So a run that is started again skips to where it was, and
+an epoch sees every step of every piece exactly once.
+
+A piece of L steps gives ceil(L / window_steps) windows. The first frame that a window
+looks back at is the true one; it is silence only at the start of a piece. The last
+windows of an epoch are filled up to a whole batch with windows whose mask is 0.
+"""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from poph_tf import examples
+from poph_tf.errors import InputError
+
+# As far as a transposition can shift what is cropped to the model's pitches.
+MARGIN = 48
+
+
+@dataclasses.dataclass(frozen=True)
+class Stream:
+    """What fixes the windows of a training stream.
+
+    Args:
+        paths: tuple of str, the shards.
+        model: ModelConfig.
+        training: TrainingConfig.
+    """
+
+    paths: tuple
+    model: object
+    training: object
+
+
+def open_split(data_dir, split):
+    """Finds the shards of a split.
+
+    Returns:
+        (DatasetInfo, tuple of shard paths).
+
+    Raises:
+        InputError: If the folder is no data set, or the split is empty.
+    """
+    info = examples.read_info(data_dir)
+    paths = tuple(examples.shard_paths(data_dir, split))
+    if not paths or not info.splits[split].num_pieces:
+        raise InputError(
+            f"The {split} split of {data_dir} has no pieces; prepare more data, or "
+            f"give {split} a larger share (see tools/make_tfrecords.py --help)."
+        )
+    return info, paths
+
+
+def style_index(style, config):
+    """Place of a style's name (a string tensor) in the vocabulary; 0 where single."""
+    if len(config.styles) == 1:
+        return tf.zeros((), tf.int32)
+    return tf.argmax(tf.equal(tf.constant(config.styles), style), output_type=tf.int32)
+
+
+def training_batches(stream, epoch, skip=0):
+    """Batches of one epoch.
+
+    Args:
+        stream: Stream.
+        epoch: int, from 0.
+        skip: int. Batches to leave out at the start, for a run that goes on.
+
+    Returns:
+        tf.data.Dataset of dicts: `previous`, `current` float32 [batch, time, pitch,
+        3], `bar_position` int32 [batch, time], `style` float32 [batch, styles], `mask`
+        float32 [batch, time].
+    """
+    batches = _window_batches(stream, epoch).skip(skip)
+    return batches.map(
+        lambda batch: _to_inputs(batch, stream.model), num_parallel_calls=2
+    ).prefetch(2)
+
+
+def batch_ids(stream, epoch, index):
+    """Ids and first steps of the windows in one batch, to name it in an error."""
+    for batch in _window_batches(stream, epoch).skip(index).take(1):
+        valid = batch["length"].numpy() > 0
+        ids, starts = batch["id"].numpy()[valid], batch["start"].numpy()[valid]
+        return [(i.decode(), int(s)) for i, s in zip(ids, starts, strict=True)]
+    return []
+
+
+def _window_batches(stream, epoch):
+    training = stream.training
+    windows = _windows(stream, epoch).shuffle(
+        training.shuffle_windows, seed=_epoch_seed(training, epoch) + 1
+    )
+    empty = {
+        name: tf.zeros([training.batch_size - 1, *spec.shape], spec.dtype)
+        if spec.dtype != tf.string
+        else tf.fill([training.batch_size - 1], "")
+        for name, spec in windows.element_spec.items()
+    }
+    filling = tf.data.Dataset.from_tensor_slices(empty)
+    batches = windows.concatenate(filling).batch(
+        training.batch_size, drop_remainder=True
+    )
+    options = tf.data.Options()
+    options.deterministic = True
+    return batches.with_options(options)
+
+
+def _epoch_seed(training, epoch):
+    return int(np.random.SeedSequence([training.seed, epoch]).generate_state(1)[0] >> 2)
+
+
+def _windows(stream, epoch):
+    """All windows of an epoch, cropped and transposed, in the order of the shards."""
+    seed = _epoch_seed(stream.training, epoch)
+    paths = np.random.default_rng(seed).permutation(np.array(stream.paths))
+    records = tf.data.Dataset.from_tensor_slices(paths).interleave(
+        lambda path: tf.data.TFRecordDataset(path, compression_type="GZIP"),
+        cycle_length=min(4, len(paths)),
+        num_parallel_calls=2,
+        deterministic=True,
+    )
+    return records.enumerate().flat_map(
+        lambda index, record: _cut(examples.parse(record), index, seed, stream)
+    )
+
+
+def _cut(piece, index, seed, stream):
+    """Cuts one piece into windows at a random phase."""
+    steps = stream.training.window_steps
+    length = tf.shape(piece["cells"])[0]
+    num_windows = -(-length // steps)
+    piece_seed = tf.stack([tf.cast(seed, tf.int64), index])
+    slack = num_windows * steps - length
+    phase = tf.random.stateless_uniform([], piece_seed, 0, slack + 1, tf.int32)
+    silence = tf.zeros_like(piece["cells"][:1])
+    frames = tf.concat([silence, piece["cells"]], axis=0)
+    style = style_index(piece["style"], stream.model)
+
+    def window(k):
+        start = tf.maximum(k * steps - phase, 0)
+        end = tf.minimum((k + 1) * steps - phase, length)
+        shift_seed = tf.random.experimental.stateless_fold_in(piece_seed, k)
+        shift = _draw_shift(shift_seed, stream.training)
+        return {
+            "frames": _fit(
+                _crop(frames[start : end + 1], shift, stream.model), steps + 1
+            ),
+            "bar_position": _fit(piece["bar_position"][start:end], steps),
+            "length": end - start,
+            "style": style,
+            "id": piece["id"],
+            "start": start,
+        }
+
+    return tf.data.Dataset.range(num_windows, output_type=tf.int32).map(window)
+
+
+def _draw_shift(seed, training):
+    if training.min_transpose == training.max_transpose:
+        return training.min_transpose
+    return tf.random.stateless_uniform(
+        [], seed, training.min_transpose, training.max_transpose + 1, tf.int32
+    )
+
+
+def _crop(cells, shift, config):
+    """Transposes [time, 128, 3] by `shift` semitones and keeps the model's pitches."""
+    padded = tf.pad(cells, [[0, 0], [MARGIN, MARGIN], [0, 0]])
+    start = config.min_pitch - shift + MARGIN
+    return tf.ensure_shape(
+        padded[:, start : start + config.num_pitches], (None, config.num_pitches, 3)
+    )
+
+
+def _fit(x, steps):
+    """Fills the time axis up with zeros to `steps`."""
+    missing = steps - tf.shape(x)[0]
+    filled = tf.pad(x, [[0, missing]] + [[0, 0]] * (len(x.shape) - 1))
+    return tf.ensure_shape(filled, (steps, *x.shape[1:]))
+
+
+def _to_inputs(batch, config):
+    frames = to_frames(batch["frames"])
+    steps = batch["bar_position"].shape[1]
+    return {
+        "previous": frames[:, :-1],
+        "current": frames[:, 1:],
+        "bar_position": tf.cast(batch["bar_position"], tf.int32),
+        "style": tf.one_hot(batch["style"], len(config.styles)),
+        "mask": tf.sequence_mask(batch["length"], steps, tf.float32),
+    }
+
+
+def to_frames(cells):
+    """uint8 cells [..., 3] with volume 0..127 -> float32 frames, volume 0..1."""
+    return tf.cast(cells, tf.float32) / tf.constant([1.0, 1.0, 127.0])
+
+
+def read_pieces(paths, limit=0):
+    """Reads whole pieces.
+
+    Args:
+        paths: shards, in order.
+        limit: int. At most so many pieces; 0 for all.
+
+    Yields:
+        examples.Piece.
+    """
+    records = tf.data.TFRecordDataset(list(paths), compression_type="GZIP")
+    for record in records.take(limit or -1).as_numpy_iterator():
+        yield examples.deserialize(record)

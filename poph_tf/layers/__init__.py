@@ -1,0 +1,29 @@
+"""The layers that the presets are built from, by stage.
+
+`features`: what each pitch knows of the previous frame. `attention`: self-attention
+along pitch and along time. `recurrent`: LSTMs along one axis, and the style that
+enters before each. `nade`: the pitch axis as a NADE. `harmony`: the harmony loss.
+
+Conventions: float tensors `[batch, time, pitch, features]`. A layer that carries state
+along time has `scan(x, state)` beside `call(x)`, and `zero_state`; one that is walked
+along pitch by the sampler has `step(x, state)`. `call` equals `scan` from the zero
+state and the sequence of `step`s; tests hold them together.
+"""
+
+from poph_tf.layers.attention import PitchAttention, TimeAttention
+from poph_tf.layers.features import NoteFeatures
+from poph_tf.layers.frames import FrameAttention
+from poph_tf.layers.harmony import HarmonyLoss
+from poph_tf.layers.nade import PitchNade
+from poph_tf.layers.recurrent import AxisLSTM, StyleBias
+
+__all__ = [
+    "AxisLSTM",
+    "FrameAttention",
+    "HarmonyLoss",
+    "NoteFeatures",
+    "PitchAttention",
+    "PitchNade",
+    "StyleBias",
+    "TimeAttention",
+]

@@ -1,0 +1,184 @@
+"""Attention along time by frames: recalls what sounded where the music was alike.
+
+Queries and keys are pooled over pitches, so one set of weights over time serves all
+pitches, at 1/pitches of the cost of attention pitch by pitch. The values are the
+frames themselves, pitch by pitch: what is recalled arrives at its pitch, and the whole
+commutes with transposition. A repeated phrase can be copied from.
+"""
+
+import keras
+import tensorflow as tf
+
+from poph_tf.layers.attention import MASKED, distance_bias
+
+# Each head recalls two numbers: whether a pitch sounded, and whether it was struck.
+CHANNELS = 2
+
+
+@keras.saving.register_keras_serializable(package="poph_tf")
+class FrameAttention(keras.layers.Layer):
+    """Joins to each cell what earlier frames had at its pitch.
+
+    At step t the hidden features, pooled over pitches, ask for steps s < t whose own
+    pooled features were alike; each head returns frame s of the best matches. A null
+    place with logit 0 and nothing in it lets a head abstain.
+
+    Args:
+        max_steps: int. How many steps back it can look.
+        num_heads: int.
+        head_units: int. Width of queries and keys.
+
+    Call arguments:
+        x: float [batch, time, pitch, features], the time axis' output at steps t.
+        previous: float [batch, time, pitch, channel], frames t - 1, play first and
+            replay second if there is one.
+
+    Returns:
+        float [batch, time, pitch, features + 2 * num_heads].
+    """
+
+    def __init__(self, max_steps, num_heads=4, head_units=32, **kwargs):
+        super().__init__(**kwargs)
+        self.max_steps = max_steps
+        self.num_heads = num_heads
+        self.head_units = head_units
+        width = num_heads * head_units
+        self.ask = keras.layers.Dense(width, name="query")
+        self.tell = keras.layers.Dense(width, name="key")
+
+    def build(self, x_shape, previous_shape):
+        self.ask.build((None, None, 2 * x_shape[-1]))
+        self.tell.build((None, None, 2 * x_shape[-1]))
+        self.distance_bias = self.add_weight(
+            shape=(self.num_heads, self.max_steps),
+            initializer="zeros",
+            name="distance_bias",
+        )
+        self.built = True
+
+    def call(self, x, previous):
+        return self.scan(x, previous, None)[0]
+
+    def zero_state(self, batch_size, num_pitches):
+        """Before the first step: an empty cache, no pending key, a silent frame."""
+        keys = (batch_size, self.max_steps, self.num_heads, self.head_units)
+        values = (batch_size, self.max_steps, num_pitches, CHANNELS)
+        return {
+            "keys": tf.zeros(keys),
+            "values": tf.zeros(values),
+            "valid": tf.zeros(keys[:2]),
+            "pending_key": tf.zeros((batch_size, *keys[2:])),
+            "pending_valid": tf.zeros((batch_size,)),
+            "play": tf.zeros((batch_size, num_pitches)),
+        }
+
+    def scan(self, x, previous, state):
+        """Attends over the steps of `x` and the cache of those before.
+
+        The frame of step s is known from step s + 1 on (as `previous`), so each key
+        waits one step, pending, for its value.
+
+        Args:
+            x: float [batch, time, pitch, features].
+            previous: float [batch, time, pitch, channel].
+            state: dict as `zero_state` makes it; None for the start of a window,
+                where what came before is unknown.
+
+        Returns:
+            (float [batch, time, pitch, features + 2 * num_heads], state after it;
+            None where none came in, since training has no use for it).
+        """
+        fresh = state is None
+        if fresh:
+            state = self._unknown_past(x, previous)
+        pooled = pool(x, previous[..., 0])
+        query, key = self._heads(self.ask(pooled)), self._heads(self.tell(pooled))
+        keys = _append(
+            state["keys"], _append(state["pending_key"][:, None], key[:, :-1])
+        )
+        values = _append(state["values"], struck(previous, state["play"]))
+        valid = tf.ones_like(key[:, :-1, 0, 0])
+        valid = _append(state["valid"], _append(state["pending_valid"][:, None], valid))
+        recalled = self._recall(query, keys, values, valid)
+        out = tf.concat([x, tf.cast(recalled, x.dtype)], axis=-1)
+        if fresh:
+            return out, None
+        kept = -self.max_steps
+        return out, {
+            "keys": keys[:, kept:],
+            "values": values[:, kept:],
+            "valid": valid[:, kept:],
+            "pending_key": key[:, -1],
+            "pending_valid": tf.ones_like(state["pending_valid"]),
+            "play": previous[:, -1, :, 0],
+        }
+
+    def _unknown_past(self, x, previous):
+        zero = self.zero_state(tf.shape(x)[0], x.shape[2])
+        empty = {name: zero[name][:, :0] for name in ("keys", "values", "valid")}
+        return zero | empty | {"play": tf.zeros_like(previous[:, 0, :, 0])}
+
+    def _heads(self, x):
+        shape = tf.concat([tf.shape(x)[:-1], [self.num_heads, self.head_units]], 0)
+        return tf.cast(tf.reshape(x, shape), tf.float32)
+
+    def _recall(self, query, keys, values, valid):
+        logits = tf.einsum("bthu,bshu->bhts", query * self.head_units**-0.5, keys)
+        num_targets, num_sources = tf.shape(query)[1], tf.shape(keys)[1]
+        # The last source is the step before the last target.
+        targets = tf.range(num_targets)[:, None] + num_sources - num_targets
+        steps_between = targets - tf.range(num_sources)[None, :]
+        logits += distance_bias(self.distance_bias, steps_between)
+        logits += (1.0 - valid[:, None, None, :]) * MASKED
+        null = tf.zeros_like(logits[..., :1])
+        weights = tf.nn.softmax(tf.concat([null, logits], axis=-1))[..., 1:]
+        recalled = tf.einsum("bhts,bsnc->btnhc", weights, values)
+        shape = tf.concat([tf.shape(recalled)[:3], [self.num_heads * CHANNELS]], 0)
+        return tf.reshape(recalled, shape)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "max_steps": self.max_steps,
+            "num_heads": self.num_heads,
+            "head_units": self.head_units,
+        }
+
+
+def pool(x, play):
+    """Means over all pitches and over the sounding ones.
+
+    Args:
+        x: float [batch, time, pitch, features].
+        play: float [batch, time, pitch], 1 where a pitch sounds.
+
+    Returns:
+        float [batch, time, 2 * features].
+    """
+    play = tf.cast(play, x.dtype)[..., None]
+    sounding = tf.math.divide_no_nan(
+        tf.reduce_sum(x * play, axis=2), tf.reduce_sum(play, axis=2)
+    )
+    return tf.concat([tf.reduce_mean(x, axis=2), sounding], axis=-1)
+
+
+def struck(frames, play_before):
+    """Play, and onset: 1 where a note starts or is struck again.
+
+    Args:
+        frames: float [batch, time, pitch, channel], play and perhaps replay.
+        play_before: float [batch, pitch], the frame before the first.
+
+    Returns:
+        float [batch, time, pitch, 2].
+    """
+    play = tf.cast(frames[..., 0], tf.float32)
+    before = tf.concat([play_before[:, None], play[:, :-1]], axis=1)
+    held = before
+    if frames.shape[-1] > 1:
+        held = before * (1.0 - tf.cast(frames[..., 1], tf.float32))
+    return tf.stack([play, play * (1.0 - held)], axis=-1)
+
+
+def _append(old, new):
+    return tf.concat([old, tf.cast(new, old.dtype)], axis=1)

@@ -1,0 +1,147 @@
+"""LSTMs along one axis of the roll, and the style that enters before each.
+
+Sources: Johnson (2017), the biaxial LSTM; Mao et al. (2018), style conditioning.
+"""
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable(package="poph_tf")
+class StyleBias(keras.layers.Layer):
+    """Adds tanh(Dense(style embedding)) to the features of every cell.
+
+    Args:
+        dropout: float. Dropout on what is added.
+
+    Call arguments:
+        x: float [batch, time, pitch, features].
+        embedding: float [batch, units].
+
+    Returns:
+        float [batch, time, pitch, features].
+
+    Reference:
+        Mao et al. (2018), section 4.3, arXiv:1801.00887.
+    """
+
+    def __init__(self, dropout=0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.dropout = dropout
+        self.bias_dropout = keras.layers.Dropout(dropout)
+
+    def build(self, x_shape, embedding_shape):
+        self.dense = keras.layers.Dense(x_shape[-1], activation="tanh", name="dense")
+        self.dense.build(embedding_shape)
+        self.built = True
+
+    def call(self, x, embedding, training=None):
+        bias = self.bias_dropout(self.dense(embedding), training=training)
+        return x + bias[:, None, None, :]
+
+    def get_config(self):
+        return {**super().get_config(), "dropout": self.dropout}
+
+
+@keras.saving.register_keras_serializable(package="poph_tf")
+class AxisLSTM(keras.layers.Layer):
+    """Runs one LSTM along a single axis of the roll.
+
+    The other axis is folded into the batch, so every pitch (or every step) is read
+    with the same weights.
+
+    Args:
+        units: int. Size of the LSTM state.
+        axis: str. The axis to walk along, "time" or "pitch".
+
+    Call arguments:
+        x: float [batch, time, pitch, features].
+
+    Returns:
+        float [batch, time, pitch, units].
+
+    Raises:
+        ValueError: If `axis` is neither "time" nor "pitch".
+
+    Reference:
+        Johnson (2017), doi:10.1007/978-3-319-55750-2_9
+    """
+
+    def __init__(self, units, axis, **kwargs):
+        super().__init__(**kwargs)
+        if axis not in ("time", "pitch"):
+            raise ValueError(f'axis must be "time" or "pitch", got {axis!r}.')
+        self.units = units
+        self.axis = axis
+        self.lstm = keras.layers.LSTM(
+            units, return_sequences=True, return_state=True, name="lstm"
+        )
+
+    def build(self, x_shape):
+        self.lstm.build((None, None, x_shape[-1]))
+        self.built = True
+
+    def call(self, x):
+        return self.scan(x, None)[0]
+
+    def zero_state(self, num_rows):
+        """The state before the first step, a pair of zeros [rows, units]."""
+        return (tf.zeros((num_rows, self.units)),) * 2
+
+    def scan(self, x, state):
+        """Walks along the axis from a state.
+
+        Args:
+            x: float [batch, time, pitch, features].
+            state: pair of float [rows, units], or None for zeros. Rows are
+                batch-major: `batch * pitch` along time, `batch * time` along pitch.
+
+        Returns:
+            (float [batch, time, pitch, units], the state after the last place).
+        """
+        if self.axis == "time":
+            if x.shape[1] == 1 and state is not None:
+                return self._scan_one(x, state)
+            x = tf.transpose(x, (0, 2, 1, 3))
+        shape = tf.shape(x)
+        rows = tf.reshape(x, (-1, shape[2], x.shape[-1]))
+        out, hidden, cell = self.lstm(rows, initial_state=state)
+        out = tf.reshape(out, tf.concat([shape[:3], [self.units]], axis=0))
+        if self.axis == "time":
+            out = tf.transpose(out, (0, 2, 1, 3))
+        return out, (hidden, cell)
+
+    def _scan_one(self, x, state):
+        """`scan` over a single time step, without a loop around it."""
+        rows = tf.reshape(x, (-1, x.shape[-1]))
+        out, state = self.step(self.project(rows), state)
+        shape = tf.concat([tf.shape(x)[:3], [self.units]], axis=0)
+        return tf.reshape(out, shape), state
+
+    def project(self, x):
+        """The input's part of the gates, float [..., 4 * units].
+
+        The sampler computes it for all rows in one product where it can.
+        """
+        return tf.matmul(x, self.lstm.cell.kernel) + self.lstm.cell.bias
+
+    def step(self, projected, state):
+        """One place of the walk, from the input's part of the gates.
+
+        Args:
+            projected: float [rows, 4 * units], from `project`.
+            state: pair of float [rows, units].
+
+        Returns:
+            (float [rows, units], the state after it).
+        """
+        hidden, cell = state
+        gates = projected + tf.matmul(hidden, self.lstm.cell.recurrent_kernel)
+        # Keras orders the gates input, forget, candidate, output.
+        enter, forget, candidate, leave = tf.split(gates, 4, axis=-1)
+        cell = tf.sigmoid(forget) * cell + tf.sigmoid(enter) * tf.tanh(candidate)
+        hidden = tf.sigmoid(leave) * tf.tanh(cell)
+        return hidden, (hidden, cell)
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units, "axis": self.axis}

@@ -1,0 +1,180 @@
+"""Likelihood of whole pieces: every step counts, the state carried over windows.
+
+A piece of any length runs through windows of fixed shape, so that memory does not
+grow with it and nothing is traced twice. The first step of each piece counts; its
+previous frame is silence.
+"""
+
+import itertools
+
+import numpy as np
+import tensorflow as tf
+
+from poph_tf import dataset, metrics, theory
+
+# Pieces that are sorted by length together, so that those in a batch are alike.
+POOL = 256
+
+
+class Scorer:
+    """Runs a model over whole pieces, batch by batch.
+
+    Args:
+        model: PolyphonyModel.
+        batch_size: int. Pieces at once.
+        window_steps: int. Steps at once.
+    """
+
+    def __init__(self, model, batch_size=8, window_steps=128):
+        self.model = model
+        self.config = model.config
+        self.batch_size = batch_size
+        self.window_steps = window_steps
+        self._run_window = tf.function(self._window)
+
+    def _window(self, inputs, state):
+        network = self.model.network
+        hidden, state = network.time_axis(inputs, state)
+        outputs = network.pitch_axis(hidden, inputs)
+        return metrics.step_sums(outputs, inputs, self.config), state
+
+    def sums(self, pieces, progress=None):
+        """Adds the figures' sums up over pieces.
+
+        Args:
+            pieces: iterable of examples.Piece.
+            progress: called with the number of pieces done, or None.
+
+        Returns:
+            dict of name to float, for `metrics.summarize`.
+        """
+        total, done = {}, 0
+        for batch in self._batches(pieces):
+            for name, value in self._score_batch(batch).items():
+                total[name] = total.get(name, 0.0) + value
+            done += len(batch)
+            if progress:
+                progress(done)
+        return total
+
+    def _batches(self, pieces):
+        for pool in _batched(pieces, POOL):
+            pool = sorted(pool, key=lambda piece: len(piece.matrices.cells))
+            yield from _batched(pool, self.batch_size)
+
+    def _score_batch(self, pieces):
+        longest = max(len(piece.matrices.cells) for piece in pieces)
+        state = self.model.network.zero_state(self.batch_size)
+        total = {}
+        for start in range(0, longest, self.window_steps):
+            inputs = self._inputs(pieces, start)
+            sums, state = self._run_window(inputs, state)
+            for name, value in sums.items():
+                total[name] = total.get(name, 0.0) + float(value)
+        return total
+
+    def _inputs(self, pieces, start):
+        """The window from step `start`, of fixed shape, masked where pieces end."""
+        steps, config = self.window_steps, self.config
+        low, high = config.min_pitch, config.min_pitch + config.num_pitches
+        frames = np.zeros((self.batch_size, steps + 1, config.num_pitches, 3), np.uint8)
+        bars = np.zeros((self.batch_size, steps), np.int32)
+        mask = np.zeros((self.batch_size, steps), np.float32)
+        for row, piece in enumerate(pieces):
+            cells = piece.matrices.cells[:, low:high]
+            before = max(start - 1, 0)
+            seen = cells[before : start + steps]
+            lead = 1 if start == 0 else 0
+            frames[row, lead : lead + len(seen)] = seen
+            here = piece.matrices.bar_position[start : start + steps]
+            bars[row, : len(here)] = here
+            mask[row, : len(here)] = 1.0
+        frames = dataset.to_frames(frames)
+        return {
+            "previous": frames[:, :-1],
+            "current": frames[:, 1:],
+            "bar_position": tf.constant(bars),
+            "style": tf.constant(self._styles(pieces)),
+            "mask": tf.constant(mask),
+        }
+
+    def _styles(self, pieces):
+        names = list(self.config.styles)
+        styles = np.zeros((self.batch_size, len(names)), np.float32)
+        for row, piece in enumerate(pieces):
+            place = names.index(piece.style) if len(names) > 1 else 0
+            styles[row, place] = 1.0
+        return styles
+
+
+def _batched(iterable, size):
+    iterator = iter(iterable)
+    while batch := list(itertools.islice(iterator, size)):
+        yield batch
+
+
+class Marginal:
+    """Per-pitch Bernoulli of a split, add-one smoothed: what any model must beat.
+
+    Args:
+        pieces: iterable of examples.Piece, of the training split.
+        config: ModelConfig, for the pitches.
+    """
+
+    def __init__(self, pieces, config):
+        self.pitches = slice(config.min_pitch, config.min_pitch + config.num_pitches)
+        counts, steps = np.zeros(config.num_pitches), 0
+        for piece in pieces:
+            play = piece.matrices.cells[:, self.pitches, 0]
+            counts += play.sum(axis=0)
+            steps += len(play)
+        self.probability = (counts + 1.0) / (steps + 2.0)
+
+    def nats_per_step(self, pieces):
+        """Its negative log-likelihood of other pieces, nats per step."""
+        nats, steps = 0.0, 0
+        odds = np.log(self.probability), np.log1p(-self.probability)
+        for piece in pieces:
+            play = piece.matrices.cells[:, self.pitches, 0].astype(np.float64)
+            nats -= (play @ odds[0]).sum() + ((1.0 - play) @ odds[1]).sum()
+            steps += len(play)
+        return float(nats / max(steps, 1))
+
+
+def out_of_key_share(pieces, config):
+    """Share of sounding cells outside the best-fitting major scale of each piece."""
+    outside = sounding = 0.0
+    classes = (np.arange(config.num_pitches) + config.min_pitch) % 12
+    for piece in pieces:
+        low = config.min_pitch
+        play = piece.matrices.cells[:, low : low + config.num_pitches, 0]
+        counts = np.bincount(classes, weights=play.sum(axis=0), minlength=12)
+        outside += theory.out_of_key_share(counts) * counts.sum()
+        sounding += counts.sum()
+    return float(outside / sounding) if sounding else 0.0
+
+
+def evaluate(model, read_split, split, progress=None, **settings):
+    """All figures of a split, as `poph_tf.evaluate` prints them.
+
+    Args:
+        model: PolyphonyModel.
+        read_split: function of a split's name that yields its pieces; called anew for
+            each pass, so that no split has to fit in memory.
+        split: str.
+        progress: called with the number of pieces done, or None.
+        **settings: of `Scorer`.
+
+    Returns:
+        dict, JSON-ready.
+    """
+    scorer = Scorer(model, **settings)
+    sums = scorer.sums(read_split(split), progress)
+    marginal = Marginal(read_split("train"), model.config)
+    figures = metrics.summarize(sums, model.config)
+    return {
+        **figures,
+        "out_of_key_share": out_of_key_share(read_split(split), model.config),
+        "marginal_play_nats_per_step": marginal.nats_per_step(read_split(split)),
+        "num_pieces": sum(1 for _ in read_split(split)),
+    }

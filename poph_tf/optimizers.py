@@ -1,0 +1,43 @@
+"""Optimizers and learning-rate schedules by name, from Keras."""
+
+import keras
+
+# Where a cosine schedule ends, as a share of the rate it starts from.
+FINAL_SHARE = 0.01
+
+
+def make(training):
+    """Makes the optimizer of a `TrainingConfig`.
+
+    Gradients are clipped by the training step, after they are added up over replicas;
+    Keras would clip them before.
+    """
+    rate = learning_rate(training)
+    makers = {
+        "adam": lambda: keras.optimizers.Adam(rate),
+        "adamw": lambda: keras.optimizers.AdamW(rate, weight_decay=0.01),
+        "nadam": lambda: keras.optimizers.Nadam(rate),
+        "rmsprop": lambda: keras.optimizers.RMSprop(rate, momentum=0.9),
+        "sgd": lambda: keras.optimizers.SGD(rate),
+    }
+    return makers[training.optimizer]()
+
+
+def learning_rate(training):
+    """The rate as a number, or a Keras schedule over optimizer steps."""
+    rate, warmup = training.learning_rate, training.warmup_steps
+    schedules = keras.optimizers.schedules
+    if training.schedule == "cosine":
+        decay_steps = max(training.max_steps - warmup, 1)
+        if not warmup:
+            return schedules.CosineDecay(rate, decay_steps, alpha=FINAL_SHARE)
+        return schedules.CosineDecay(
+            0.0,
+            decay_steps,
+            alpha=FINAL_SHARE,
+            warmup_target=rate,
+            warmup_steps=warmup,
+        )
+    if warmup:
+        return schedules.PolynomialDecay(0.0, warmup, end_learning_rate=rate)
+    return rate

@@ -1,0 +1,115 @@
+"""How a frozen dataclass of settings is read, checked and overridden.
+
+A dataclass calls `check` in its `__post_init__`; commands call `parse_overrides` on
+their `--set key=value` flags. Every fault is an `InputError` that names the setting,
+what came and what would be right.
+"""
+
+import dataclasses
+import difflib
+import json
+
+from poph_tf.errors import InputError
+
+
+def check(config, choices, ranges):
+    """Coerces the values of a dataclass to its field types and checks them.
+
+    Args:
+        config: the dataclass instance, in its `__post_init__`.
+        choices: dict of field name to the texts allowed.
+        ranges: dict of field name to (lowest, highest) number allowed.
+
+    Raises:
+        InputError: Names the first field whose value is impossible.
+    """
+    _coerce(config)
+    _check_choices(config, choices)
+    _check_ranges(config, ranges)
+
+
+def parse_overrides(cls, assignments):
+    """Reads `key=value` texts into values of the types of `cls`' fields.
+
+    Args:
+        cls: `ModelConfig` or `TrainingConfig`.
+        assignments: iterable of str, such as `num_time_units=128`.
+
+    Returns:
+        dict of field name to value.
+    """
+    overrides = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals:
+            raise InputError(f"--set takes key=value, got {assignment!r}.")
+        check_keys(cls, [name])
+        overrides[name] = _parse_value(cls, name, text)
+    return overrides
+
+
+def _parse_value(cls, name, text):
+    wanted = _field_type(cls, name)
+    if wanted is str:
+        return text
+    try:
+        return json.loads(text.lower() if wanted is bool else text)
+    except json.JSONDecodeError:
+        raise InputError(
+            f"{name} must be {_type_name(wanted)}, got {text!r}."
+        ) from None
+
+
+def _field_type(cls, name):
+    return {f.name: f.type for f in dataclasses.fields(cls)}[name]
+
+
+def _type_name(wanted):
+    names = {bool: "true or false", int: "a whole number", float: "a number"}
+    return names.get(wanted, str(wanted))
+
+
+def _coerce(config):
+    """Puts lists from JSON into tuples and whole numbers into float fields."""
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if field.type is float and isinstance(value, int) and value is not True:
+            value = float(value)
+        elif isinstance(value, list):
+            value = tuple(value)
+        elif field.type in (bool, int, str) and type(value) is not field.type:
+            raise InputError(
+                f"{field.name} must be {_type_name(field.type)}, got {value!r}."
+            )
+        object.__setattr__(config, field.name, value)
+
+
+def check_keys(cls, names):
+    known = [field.name for field in dataclasses.fields(cls)]
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise InputError(f"{cls.__name__} has no setting {name!r}.{hint}")
+
+
+def _check_choices(config, choices):
+    for field in dataclasses.fields(config):
+        allowed = choices.get(field.name)
+        value = getattr(config, field.name)
+        if allowed and value not in allowed:
+            raise InputError(
+                f"{field.name} must be one of {', '.join(allowed)}, got {value!r}."
+            )
+
+
+def _check_ranges(config, ranges):
+    for field in dataclasses.fields(config):
+        if field.name not in ranges:
+            continue
+        low, high = ranges[field.name]
+        value = getattr(config, field.name)
+        if not isinstance(value, (int, float)) or not low <= value <= high:
+            raise InputError(
+                f"{field.name} must be between {low} and {high}, got {value!r}."
+            )

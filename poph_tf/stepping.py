@@ -1,0 +1,83 @@
+"""One optimizer step on a global batch, on one replica or many.
+
+Losses are sums over valid steps divided by the valid steps of the *global* batch, so
+that a step has the same loss and gradient however the batch is split: gradients are
+added up over replicas, then clipped, then applied.
+"""
+
+import tensorflow as tf
+
+from poph_tf import losses, metrics
+
+
+class TrainStep:
+    """A compiled training step.
+
+    Args:
+        model: PolyphonyModel, made in the strategy's scope.
+        optimizer: keras optimizer, built in the strategy's scope.
+        strategy: tf.distribute.Strategy.
+        clip_norm: float. Global norm to clip the gradient to; 0 for none.
+        ema: list of tf.Variable, the moving averages, or empty.
+        ema_decay: float.
+    """
+
+    def __init__(
+        self, model, optimizer, strategy, clip_norm=0.0, ema=(), ema_decay=0.0
+    ):
+        self.model = model
+        self.optimizer = optimizer
+        self.strategy = strategy
+        self.clip_norm = clip_norm
+        self.ema = list(ema)
+        self.ema_decay = ema_decay
+        # XLA stays off: on CPU it makes the LSTMs of Keras several times slower, and
+        # on GPU it would keep them from cuDNN.
+        self.run = tf.function(self._run, jit_compile=False)
+
+    def _run(self, batch):
+        """Takes a step on a distributed batch; returns sums over the global batch."""
+        sums = self.strategy.run(self._replica_step, args=(batch,))
+        sums = self.strategy.reduce("SUM", sums, axis=None)
+        for average, variable in zip(
+            self.ema, self.model.trainable_variables, strict=False
+        ):
+            average.assign(
+                self.ema_decay * average + (1.0 - self.ema_decay) * variable.value
+            )
+        return sums
+
+    def _replica_step(self, batch):
+        num_steps = self._add_up(tf.reduce_sum(batch["mask"]))
+        with tf.GradientTape() as tape:
+            outputs = self.model(batch, training=True)
+            loss = self.local_loss(outputs, batch) / tf.maximum(num_steps, 1.0)
+        gradients = tape.gradient(loss, self.model.trainable_variables)
+        gradients, norm = self._clip(gradients)
+        self.optimizer.apply(gradients, self.model.trainable_variables)
+        sums = metrics.step_sums(outputs, batch, self.model.config)
+        share = 1.0 / self.strategy.num_replicas_in_sync
+        return sums | {"loss": loss, "gradient_norm": norm * share}
+
+    def local_loss(self, outputs, batch):
+        """Sum of the loss over this replica's valid steps."""
+        terms = losses.likelihood_terms(outputs, batch["current"])
+        total = tf.add_n([tf.reduce_sum(t * batch["mask"]) for t in terms.values()])
+        # Layers add means over the valid steps that they saw.
+        return total + tf.add_n(
+            [tf.zeros(())] + [tf.cast(x, tf.float32) for x in self.model.losses]
+        ) * tf.reduce_sum(batch["mask"])
+
+    def _add_up(self, value):
+        if self.strategy.num_replicas_in_sync == 1:
+            return value
+        return tf.distribute.get_replica_context().all_reduce("SUM", value)
+
+    def _clip(self, gradients):
+        """Clips the global gradient; returns it so that Keras' own sum gives it back."""
+        replicas = self.strategy.num_replicas_in_sync
+        if not self.clip_norm:
+            return gradients, tf.zeros(())
+        gradients = self._add_up(gradients)
+        gradients, norm = tf.clip_by_global_norm(gradients, self.clip_norm)
+        return [gradient / replicas for gradient in gradients], norm
