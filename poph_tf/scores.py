@@ -3,9 +3,10 @@
 Conventions:
     - What is written is what the score shows, each bar once: repeats are not played
       again, ties are merged, grace notes and chord symbols are left out.
-    - A pickup is preceded by rests, so that it ends a full bar and bar lines are
-      where the score has them; a bar split by a repeat sign counts as one bar; any
-      other bar of unusual length has its own time signature.
+    - Bar lines are where the score has them. After a pickup the time signature is
+      said again, which tells readers of the file (ours among them) that a bar begins;
+      a bar split by a repeat sign counts as one bar; any other bar of unusual length
+      has its own time signature.
     - Scores have no dynamics worth the name, so every note has the same velocity.
     - Positions are exact fractions of quarter notes until they become seconds.
 
@@ -43,10 +44,8 @@ def to_sequence(score, *, tempo_qpm=120.0, four_voices=False, path="score"):
     notes = [_notes(part) for part in parts]
     if not any(notes):
         raise MusicFileError(path, "has no notes")
-    pickup, metres = bar_lines(_measures(parts[0]))
-    end = pickup + max(note[2] for part in notes for note in part)
-    tempi = _tempi(score, tempo_qpm, pickup)
-    return _sequence(parts, notes, pickup, metres, tempi, end)
+    metres = bar_lines(_measures(parts[0]))
+    return _sequence(parts, notes, metres, _tempi(score, tempo_qpm))
 
 
 def _first_word(text):
@@ -99,29 +98,26 @@ def _measures(part):
 
 
 def bar_lines(measures):
-    """Finds where bars begin in measures that may be pickups or halves of bars.
+    """Finds the time signatures that put bar lines where the score has them.
 
     Args:
         measures: list of (length, numerator, denominator), lengths as Fractions of
-            quarter notes.
+            quarter notes. The first may be a pickup, others halves of a bar.
 
     Returns:
-        pickup: Fraction. Rests to put before the first note, in quarter notes.
-        metres: list of (start, numerator, denominator) where the metre changes,
-            starts in quarter notes after those rests; the first is at 0.
+        list of (start, numerator, denominator), starts in quarter notes, first 0.
     """
     bars = _join_halves(measures or [(fractions.Fraction(4), 4, 4)])
-    pickup = max(_full(*bars[0][1:]) - bars[0][0], fractions.Fraction(0))
-    bars[0][0] += pickup
     # A last bar cut short (the pickup makes it up) needs no metre of its own.
     bars[-1][0] = max(bars[-1][0], _full(*bars[-1][1:]))
     metres, start = [], fractions.Fraction(0)
-    for length, *written in bars:
-        metre = _metre_of(length, *written)
-        if not metres or metres[-1][1:] != metre:
+    for index, (length, *written) in enumerate(bars):
+        pickup = index == 0 and length < _full(*written)
+        metre = tuple(written) if pickup else _metre_of(length, *written)
+        if index == 0 or metres[-1][1:] != metre or start < _full(*bars[0][1:]):
             metres.append((start, *metre))
         start += length
-    return pickup, metres
+    return metres
 
 
 def _full(numerator, denominator):
@@ -148,22 +144,22 @@ def _metre_of(length, numerator, denominator):
     return numerator, denominator
 
 
-def _tempi(score, usual_qpm, pickup):
+def _tempi(score, usual_qpm):
     """Lists `(start, qpm)`, starts in quarter notes, the first at 0."""
     marks = {}
     for mark in score.flatten().getElementsByClass("MetronomeMark"):
         quarters = mark.getQuarterBPM()
         if quarters and 10 <= quarters <= 400:
-            start = fractions.Fraction(mark.offset)
-            marks[start + pickup if start else start] = float(quarters)
+            marks[fractions.Fraction(mark.offset)] = float(quarters)
     marks.setdefault(fractions.Fraction(0), usual_qpm)
     return sorted(marks.items())
 
 
-def _sequence(parts, notes, pickup, metres, tempi, end):
+def _sequence(parts, notes, metres, tempi):
     from note_seq.protobuf import music_pb2  # 1.6 s that --list does not need
 
     seconds = _clock(tempi)
+    end = max(note[2] for part in notes for note in part)
     sequence = music_pb2.NoteSequence(ticks_per_quarter=480)
     for start, qpm in tempi:
         sequence.tempos.add(time=seconds(start), qpm=qpm)
@@ -178,8 +174,8 @@ def _sequence(parts, notes, pickup, metres, tempi, end):
             sequence.notes.add(
                 pitch=pitch,
                 velocity=VELOCITY,
-                start_time=seconds(start + pickup),
-                end_time=seconds(stop + pickup),
+                start_time=seconds(start),
+                end_time=seconds(stop),
                 instrument=index,
             )
     sequence.total_time = seconds(end)

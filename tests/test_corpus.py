@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from poph_tf import corpus, midi, scores
+from poph_tf import corpus, matrices, midi, scores
 from poph_tf.errors import InputError, MusicFileError
 
 music21 = pytest.importorskip("music21")
@@ -46,39 +46,43 @@ def tool(*arguments):
     )
 
 
-def test_a_pickup_ends_a_bar_of_rests():
-    pickup, metres = scores.bar_lines(quarters(1, 4, 4, 3))
-    assert pickup == 3
-    assert metres == [(0, 4, 4)]
+def test_after_a_pickup_the_time_signature_is_said_again():
+    assert scores.bar_lines(quarters(1, 4, 4, 3)) == [(0, 4, 4), (1, 4, 4)]
+
+
+def test_without_a_pickup_one_time_signature_does():
+    assert scores.bar_lines(quarters(4, 4, 4)) == [(0, 4, 4)]
 
 
 def test_halves_of_a_bar_split_by_a_repeat_sign_are_one_bar():
-    pickup, metres = scores.bar_lines(quarters(1, 4, 3, 1, 4, 3))
-    assert pickup == 3
-    assert metres == [(0, 4, 4)]
+    metres = scores.bar_lines(quarters(1, 4, 3, 1, 4, 3))
+    assert metres == [(0, 4, 4), (1, 4, 4)]
 
 
 def test_a_bar_of_unusual_length_has_its_own_metre():
-    _, metres = scores.bar_lines(quarters(4, 3, 4, 4))
+    metres = scores.bar_lines(quarters(4, 3, 4, 4))
     assert metres == [(0, 4, 4), (4, 3, 4), (7, 4, 4)]
 
 
-def test_a_bar_and_a_half_is_counted_in_shorter_beats_where_needed():
-    _, metres = scores.bar_lines(quarters(4, fractions.Fraction(7, 2), 4, 4))
+def test_a_bar_of_unusual_length_is_counted_in_shorter_beats_where_needed():
+    metres = scores.bar_lines(quarters(4, fractions.Fraction(7, 2), 4, 4))
     assert metres[1] == (4, 7, 8)
 
 
 def test_a_change_of_metre_stands_at_its_bar():
     measures = quarters(4, 4) + quarters(3, 3, metre=THREE_FOUR)
-    assert scores.bar_lines(measures) == (0, [(0, 4, 4), (8, 3, 4)])
+    assert scores.bar_lines(measures) == [(0, 4, 4), (8, 3, 4)]
 
 
-def test_bwv_66_6_begins_with_its_two_eighth_notes_on_the_fourth_beat():
+def test_bwv_66_6_begins_with_an_upbeat_of_two_eighth_notes():
     sequence = bach("bwv66.6")
     soprano = starts(sequence)[:4]
     # C#5 and B4 as eighths, then A4 and B4 as quarters on the first two beats.
-    assert soprano == [(3.0, 73), (3.5, 71), (4.0, 69), (5.0, 71)]
-    assert [(t.numerator, t.denominator) for t in sequence.time_signatures] == [(4, 4)]
+    assert list(matrices.from_sequence(sequence).bar_position[:6]) == [
+        *(12, 13, 14, 15),
+        *(0, 1),
+    ]
+    assert soprano == [(0.0, 73), (0.5, 71), (1.0, 69), (2.0, 71)]
 
 
 def test_ties_become_one_note():
@@ -149,8 +153,8 @@ def test_each_tune_of_an_abc_collection_gets_its_own_file(tmp_path):
     abc.write_text(tune.format(1) + tune.format(2))
     sequences = [scores.to_sequence(tune) for tune in corpus.parse(abc)]
     assert len(sequences) == 2
-    # An eighth of pickup in 6/8: five eighths of rest at 120 quarters a minute.
-    assert sequences[1].notes[0].start_time == pytest.approx(5 * 0.25)
+    # An eighth of pickup in 6/8: the first whole bar begins after 0.25 s.
+    assert [t.time for t in sequences[1].time_signatures] == [0, 0.25]
 
 
 def test_the_command_lists_what_there_is():
