@@ -1,0 +1,223 @@
+"""Reads and writes music files as NoteSequences.
+
+MIDI (.mid .midi .kar .rmi), MusicXML (.xml .musicxml .mxl) and ABC (.abc) are read with
+note-seq. Whatever is wrong with a file raises `MusicFileError` with a reason in words
+that are the same for every file with that fault.
+
+Before note-seq sees a MIDI file, its bytes are checked (`midi_bytes.py`): a cut-off
+file, absurd lengths and the like are told apart, and none can exhaust memory.
+"""
+
+import io
+import os
+import pathlib
+import warnings
+
+from poph_tf import midi_bytes
+from poph_tf import notes as notes_lib
+from poph_tf.errors import InputError, MusicFileError
+
+MIDI_SUFFIXES = (".mid", ".midi", ".kar", ".rmi")
+MUSICXML_SUFFIXES = (".xml", ".musicxml", ".mxl")
+ABC_SUFFIXES = (".abc",)
+SUFFIXES = MIDI_SUFFIXES + MUSICXML_SUFFIXES + ABC_SUFFIXES
+# note-seq's parser makes a table with an entry for every tick up to the last.
+_MAX_TABLE_TICKS = 10_000_000
+_TIED_TO_FIRST_TRACK = ("set_tempo", "time_signature", "key_signature")
+
+
+def read(path):
+    """Reads a file that holds one piece.
+
+    Args:
+        path: str or path. Its suffix says the format.
+
+    Returns:
+        note_seq.NoteSequence.
+
+    Raises:
+        MusicFileError: If there is no such file, it cannot be read, or it holds
+            several tunes (see `read_all`).
+    """
+    sequences = list(read_all(path))
+    if len(sequences) != 1:
+        raise MusicFileError(
+            path, f"must hold one tune, holds {len(sequences)}; use midi.read_all"
+        )
+    return sequences[0]
+
+
+def read_all(path):
+    """Iterates over the pieces of a file; only ABC files hold more than one.
+
+    Args, Raises: as for `read`.
+
+    Yields:
+        note_seq.NoteSequence.
+    """
+    try:
+        data = pathlib.Path(path).read_bytes()
+    except OSError as error:
+        raise MusicFileError(path, error.strerror or "cannot be opened") from None
+    yield from parse(data, str(path))
+
+
+def parse(data, name):
+    """Reads the bytes of a file whose `name` has one of `SUFFIXES`.
+
+    Returns:
+        list of note_seq.NoteSequence.
+
+    Raises:
+        MusicFileError: If they cannot be read.
+    """
+    suffix = pathlib.PurePath(name).suffix.lower()
+    if suffix in MIDI_SUFFIXES:
+        sequences = [parse_midi(data, name)]
+    elif suffix in MUSICXML_SUFFIXES:
+        sequences = [_parse_musicxml(data, name)]
+    elif suffix in ABC_SUFFIXES:
+        sequences = _parse_abc(data, name)
+    else:
+        raise MusicFileError(name, f"its suffix must be one of {' '.join(SUFFIXES)}")
+    for sequence in sequences:
+        sequence.filename = os.path.basename(name)
+    return sequences
+
+
+def write(sequence, path):
+    """Writes a NoteSequence as a MIDI file, whole or not at all.
+
+    Raises:
+        InputError: If the file cannot be written.
+    """
+    import note_seq
+
+    stream = io.BytesIO()
+    note_seq.note_sequence_to_pretty_midi(sequence).write(stream)
+    partial = f"{path}.partial"
+    try:
+        pathlib.Path(partial).write_bytes(stream.getvalue())
+        os.replace(partial, path)
+    except OSError as error:
+        raise InputError(f"Cannot write {path}: {error.strerror}.") from None
+
+
+def parse_midi(data, name):
+    """Reads the bytes of a MIDI file with note-seq.
+
+    Returns:
+        note_seq.NoteSequence.
+
+    Raises:
+        MusicFileError: If they cannot be read.
+    """
+    data = midi_bytes.unwrapped(data)
+    notes = midi_bytes.parse(data, name)
+    last_tick = max(
+        notes.end_tick.max(initial=0), notes.time_signatures[:, 0].max(initial=0)
+    )
+    if last_tick > _MAX_TABLE_TICKS:
+        return notes_lib.to_sequence(notes)
+    import note_seq
+    import pretty_midi
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            file = _tidied(data)
+            parsed = pretty_midi.PrettyMIDI(mido_object=file)
+            return note_seq.midi_to_note_sequence(parsed)
+    except Exception:
+        # Key signatures that do not exist, odd texts and the like stop note-seq's
+        # parser, though the notes are sound.
+        return notes_lib.to_sequence(notes)
+
+
+def _tidied(data):
+    """A mido file whose tempi and metres all stand in its first track.
+
+    pretty_midi looks for them there only, but files have them elsewhere.
+    """
+    import mido
+
+    file = mido.MidiFile(file=io.BytesIO(_known_chunks(data)))
+    tied = []
+    for track in file.tracks:
+        tick = 0
+        for message in track:
+            tick += message.time
+            message.time = tick
+        tied += [m for m in track if m.type in _TIED_TO_FIRST_TRACK and _is_sound(m)]
+    others = [
+        [m for m in track if m.type not in _TIED_TO_FIRST_TRACK]
+        for track in file.tracks
+    ]
+    if others:
+        others[0] = sorted(tied + others[0], key=lambda m: m.time)
+    file.tracks = [mido.MidiTrack(_relative(track)) for track in others if track]
+    return file
+
+
+def _is_sound(message):
+    """Whether a meta event says something that can be (midi_bytes passes it over)."""
+    if message.type == "set_tempo":
+        return message.tempo > 0
+    if message.type == "time_signature":
+        return message.numerator > 0 and message.denominator <= 128
+    return True
+
+
+def _relative(messages):
+    tick = 0
+    for message in messages:
+        message.time, tick = message.time - tick, message.time
+        yield message
+
+
+def _known_chunks(data):
+    """The same MIDI file without chunks that are not tracks."""
+    ticks_per_quarter, tracks = midi_bytes.tracks(data)
+    header = b"MThd" + (6).to_bytes(4) + data[8:10]
+    header += len(tracks).to_bytes(2) + ticks_per_quarter.to_bytes(2)
+    chunks = [b"MTrk" + (end - at).to_bytes(4) + data[at:end] for at, end in tracks]
+    return header + b"".join(chunks)
+
+
+class _NamedBytes(io.BytesIO):
+    """Bytes that note-seq takes for a path: it asks for the suffix, then reads."""
+
+    def __init__(self, data, name):
+        super().__init__(data)
+        self._name = name
+
+    def endswith(self, suffix):
+        return self._name.lower().endswith(suffix)
+
+
+def _parse_musicxml(data, name):
+    from note_seq import musicxml_reader
+
+    try:
+        return musicxml_reader.musicxml_file_to_sequence_proto(_NamedBytes(data, name))
+    except Exception as error:
+        # note-seq's parser meets broken XML with whatever its code trips over.
+        cause = error.__cause__ or (error.args[0] if error.args else error)
+        kind = type(cause if isinstance(cause, Exception) else error).__name__
+        raise MusicFileError(name, f"not MusicXML that can be read ({kind})") from None
+
+
+def _parse_abc(data, name):
+    from note_seq import abc_parser
+
+    try:
+        tunes, failures = abc_parser.parse_abc_tunebook(data.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise MusicFileError(name, "ABC must be UTF-8 text") from None
+    except Exception as error:
+        kind = type(error).__name__
+        raise MusicFileError(name, f"not ABC that can be read ({kind})") from None
+    if not tunes:
+        kind = type(failures[0]).__name__ if failures else "no tune"
+        raise MusicFileError(name, f"not ABC that can be read ({kind})")
+    return [tunes[number] for number in sorted(tunes)]
