@@ -1,6 +1,7 @@
 """The corpus against facts read from its scores (music21 is its own source)."""
 
 import fractions
+import os
 import pathlib
 import subprocess
 import sys
@@ -42,7 +43,7 @@ def tool(*arguments):
         [sys.executable, str(TOOL), *map(str, arguments)],
         capture_output=True,
         text=True,
-        cwd=TOOL.parent.parent,
+        env={**os.environ, "PYTHONPATH": str(TOOL.parent.parent)},
     )
 
 
