@@ -3,7 +3,7 @@
 import os
 import sys
 
-from absl import app, flags
+from absl import app, flags, logging
 
 import poph_tf
 from poph_tf.errors import InputError
@@ -30,12 +30,17 @@ def _parse(argv):
 
 
 def _guarded(main, argv):
+    if not flags.FLAGS["verbosity"].present:
+        # TensorFlow speaks through the same log; what a user should read is printed.
+        logging.set_verbosity(logging.WARNING)
     if flags.FLAGS.version:
         print(f"poph_tf {poph_tf.__version__}")
         return 0
     try:
         if len(argv) > 1:
-            raise InputError(f"Takes flags only, got {' '.join(argv[1:])!r}; see --help.")
+            raise InputError(
+                f"Takes flags only, got {' '.join(argv[1:])!r}; see --help."
+            )
         return main(argv)
     except InputError as error:
         _fail(error)

@@ -225,3 +225,22 @@ def preset(name, **overrides):
         raise InputError(f"preset must be one of {', '.join(PRESETS)}, got {name!r}.")
     settings.check_keys(ModelConfig, overrides)
     return dataclasses.replace(PRESETS[name], **overrides)
+
+
+def with_styles(config, info):
+    """Gives a model the styles of a data set and their shares of its training steps.
+
+    Args:
+        config: ModelConfig.
+        info: DatasetInfo.
+    """
+    if not config.style_units or len(info.styles) < 1:
+        return config
+    steps = info.splits["train"].steps_by_style
+    counts = [steps.get(style, 0) for style in info.styles]
+    total = sum(counts) or 1
+    return dataclasses.replace(
+        config,
+        styles=tuple(info.styles),
+        style_shares=tuple(count / total for count in counts),
+    )

@@ -58,6 +58,18 @@ def open_split(data_dir, split):
     return info, paths
 
 
+def check_styles(info, config):
+    """Raises InputError if a data set has a style that the model does not know."""
+    if len(config.styles) == 1:
+        return
+    unknown = sorted(set(info.styles) - set(config.styles))
+    if unknown:
+        raise InputError(
+            f"The data has styles that the model does not know: {', '.join(unknown)}; "
+            f"it knows {', '.join(config.styles)}."
+        )
+
+
 def style_index(style, config):
     """Place of a style's name (a string tensor) in the vocabulary; 0 where single."""
     if len(config.styles) == 1:
@@ -80,7 +92,8 @@ def training_batches(stream, epoch, skip=0):
     """
     batches = _window_batches(stream, epoch).skip(skip)
     return batches.map(
-        lambda batch: _to_inputs(batch, stream.model), num_parallel_calls=2
+        lambda batch: _to_inputs(batch, stream.model),
+        num_parallel_calls=tf.data.AUTOTUNE,
     ).prefetch(2)
 
 
@@ -124,7 +137,7 @@ def _windows(stream, epoch):
     records = tf.data.Dataset.from_tensor_slices(paths).interleave(
         lambda path: tf.data.TFRecordDataset(path, compression_type="GZIP"),
         cycle_length=min(4, len(paths)),
-        num_parallel_calls=2,
+        num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     )
     return records.enumerate().flat_map(
@@ -160,7 +173,8 @@ def _cut(piece, index, seed, stream):
             "start": start,
         }
 
-    return tf.data.Dataset.range(num_windows, output_type=tf.int32).map(window)
+    places = tf.data.Dataset.range(tf.cast(num_windows, tf.int64))
+    return places.map(lambda k: window(tf.cast(k, tf.int32)))
 
 
 def _draw_shift(seed, training):

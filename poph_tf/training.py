@@ -20,8 +20,9 @@ from absl import logging
 
 from poph_tf import dataset, likelihood, metrics, models, optimizers, provenance
 from poph_tf.checkpoints import Checkpoints
-from poph_tf.config import ModelConfig, TrainingConfig
+from poph_tf.config import ModelConfig
 from poph_tf.errors import InputError
+from poph_tf.event_log import EventLog
 from poph_tf.stepping import TrainStep
 
 INTERRUPTED = 75  # EX_TEMPFAIL of sysexits.h: start the same command again
@@ -56,9 +57,7 @@ class Trainer:
             tf.config.experimental.enable_op_determinism()
         self._make_model(model_config)
         self._write_settings(model_config, data_dir, info)
-        self.writer = tf.summary.create_file_writer(
-            os.path.join(model_dir, "tensorboard")
-        )
+        self.events = EventLog(os.path.join(model_dir, "tensorboard"))
 
     def _make_model(self, model_config):
         training = self.training
@@ -258,13 +257,10 @@ class Trainer:
         path = os.path.join(self.model_dir, "metrics.jsonl")
         with open(path, "a", encoding="utf-8") as file:
             file.write(json.dumps(figures, sort_keys=True) + "\n")
-        with self.writer.as_default(step=figures["step"]):
-            for split in ("train", "valid"):
-                for name, value in figures[split].items():
-                    if value is not None:
-                        tf.summary.scalar(f"{split}/{name}", value)
-            tf.summary.scalar("learning_rate", figures["learning_rate"])
-        self.writer.flush()
+        scalars = {f"train/{k}": v for k, v in figures["train"].items()}
+        scalars |= {f"valid/{k}": v for k, v in valid.items()}
+        scalars["learning_rate"] = figures["learning_rate"]
+        self.events.scalars(scalars, figures["step"])
         self.report(_progress_line(figures, self._seconds_left(seconds / batches)))
 
     def _train_figures(self):
@@ -326,12 +322,19 @@ def _progress_line(figures, seconds_left):
     return "  ".join(parts) + ("  best" if figures["best"] else "")
 
 
-def read_run(model_dir):
-    """Settings of a run that exists, or None: (ModelConfig, TrainingConfig)."""
+def check_same_run(model_dir, model_config):
+    """Raises InputError if the directory holds a run of another model."""
     if not os.path.exists(os.path.join(model_dir, models.SETTINGS_FILE)):
-        return None
-    settings = models.read_settings(model_dir)
-    return (
-        ModelConfig.from_dict(settings["model"]),
-        TrainingConfig.from_dict(settings["training"]),
-    )
+        return
+    there = ModelConfig.from_dict(models.read_settings(model_dir)["model"]).to_dict()
+    wanted = model_config.to_dict()
+    other = [name for name in wanted if wanted[name] != there[name]]
+    if other:
+        raise InputError(
+            f"{model_dir} holds a run with {_pairs(there, other)}, asked for are "
+            f"{_pairs(wanted, other)}; give the same settings, or another --model_dir."
+        )
+
+
+def _pairs(values, names):
+    return ", ".join(f"{name}={values[name]}" for name in names)

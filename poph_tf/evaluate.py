@@ -1,0 +1,57 @@
+"""Scores a model on a split: python -m poph_tf.evaluate --model_dir=runs/x --data_dir=d
+
+Whole pieces, the state carried from window to window. Prints one JSON object; the nats
+are per step (a sixteenth note), summed over pitches, lower is better, and stand beside
+those of the per-pitch marginal of the training split.
+"""
+
+import json
+
+from absl import flags
+
+from poph_tf import commands
+from poph_tf.errors import InputError
+
+FLAGS = flags.FLAGS
+
+flags.DEFINE_string("data_dir", None, "Folder of records with dataset_info.json.")
+flags.DEFINE_string("model_dir", None, "Directory that poph_tf.train wrote.")
+flags.DEFINE_enum("split", "test", ["train", "valid", "test"], "What to score.")
+flags.DEFINE_integer("batch_size", 8, "Pieces at once.", lower_bound=1)
+flags.DEFINE_integer("window_steps", 128, "Steps at once.", lower_bound=1)
+
+
+def main(argv):
+    del argv
+    for name in ("model_dir", "data_dir"):
+        if not FLAGS[name].value:
+            raise InputError(f"--{name} must be given; see --help.")
+    from poph_tf import dataset, likelihood, models
+    from poph_tf.progress import Bar
+
+    model = models.load(FLAGS.model_dir)
+    info, _ = dataset.open_split(FLAGS.data_dir, FLAGS.split)
+    dataset.check_styles(info, model.config)
+
+    def read_split(split):
+        return dataset.read_pieces(dataset.open_split(FLAGS.data_dir, split)[1])
+
+    bar = Bar(info.splits[FLAGS.split].num_pieces, "pieces")
+    figures = likelihood.evaluate(
+        model,
+        read_split,
+        FLAGS.split,
+        progress=bar.update,
+        batch_size=FLAGS.batch_size,
+        window_steps=FLAGS.window_steps,
+    )
+    print(json.dumps({"split": FLAGS.split, "data_id": info.id, **figures}, indent=2))
+    return 0
+
+
+def run():
+    commands.run(main)
+
+
+if __name__ == "__main__":
+    run()

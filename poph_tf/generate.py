@@ -1,0 +1,82 @@
+"""Composes: python -m poph_tf.generate --model_dir=runs/x --output_dir=out
+
+Writes piece-1.mid, piece-1.png and so on. The same --seed, settings and build give the
+same pieces. --primer goes on from music of your own; --style takes one style of the
+model or a mixture, as in --style=bach:0.7,palestrina:0.3.
+"""
+
+import os
+
+from absl import flags
+
+from poph_tf import commands
+from poph_tf.errors import InputError
+
+FLAGS = flags.FLAGS
+
+flags.DEFINE_string("model_dir", None, "Directory that poph_tf.train wrote.")
+flags.DEFINE_string("output_dir", None, "Where the pieces go.")
+flags.DEFINE_integer("num_pieces", 4, "How many pieces.")
+flags.DEFINE_integer("num_bars", 32, "New bars of each piece.")
+flags.DEFINE_float("temperature", 1.0, "Below 1 safer, above 1 bolder.")
+flags.DEFINE_integer("seed", 0, "Seed: another number, other pieces.")
+flags.DEFINE_string(
+    "style", "", "A style or a mixture; empty: as in the training data."
+)
+flags.DEFINE_string("primer", None, "Music file (MIDI, MusicXML, ABC) to go on from.")
+flags.DEFINE_bool("keep_primer", True, "Begin the pieces with the primer.")
+flags.DEFINE_float("tempo_qpm", 0.0, "Quarter notes a minute; 0: the primer's, or 120.")
+flags.DEFINE_bool("png", True, "Draw a piano roll beside each piece.")
+flags.DEFINE_bool("jit_compile", False, "Compile with XLA: for many or long pieces.")
+
+
+def main(argv):
+    del argv
+    for name in ("model_dir", "output_dir"):
+        if not FLAGS[name].value:
+            raise InputError(f"--{name} must be given; see --help.")
+    from poph_tf import generation
+
+    wishes = generation.Wishes(
+        num_pieces=FLAGS.num_pieces,
+        num_bars=FLAGS.num_bars,
+        temperature=FLAGS.temperature,
+        seed=FLAGS.seed,
+        style=FLAGS.style,
+        primer=_read_primer(),
+        keep_primer=FLAGS.keep_primer,
+        tempo_qpm=FLAGS.tempo_qpm,
+    )
+    for path in _compose(wishes):
+        print(path)
+    return 0
+
+
+def _read_primer():
+    if not FLAGS.primer:
+        return None
+    from poph_tf import matrices, midi
+
+    return matrices.from_sequence(midi.read(FLAGS.primer))
+
+
+def _compose(wishes):
+    from poph_tf import generation, models
+    from poph_tf.progress import Bar
+
+    model = models.load(FLAGS.model_dir)
+    generation.style_vector(wishes.style, model.config)  # a wrong one fails early
+    if os.path.exists(FLAGS.output_dir) and not os.path.isdir(FLAGS.output_dir):
+        raise InputError(f"--output_dir must be a folder, got {FLAGS.output_dir!r}.")
+    composer = generation.Composer(model, FLAGS.jit_compile)
+    bar = Bar(wishes.num_bars * composer.bar_steps(wishes), "steps")
+    pieces = composer.compose(wishes, bar.update)
+    return generation.write(pieces, FLAGS.output_dir, model.config, png=FLAGS.png)
+
+
+def run():
+    commands.run(main)
+
+
+if __name__ == "__main__":
+    run()

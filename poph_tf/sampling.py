@@ -1,0 +1,205 @@
+"""Draws frames: one step after another, and in each step pitch by pitch.
+
+The state of the time axis is carried on, so the cost of a step does not grow with the
+length of a piece. One frame: the state and frame t - 1 give hidden features; then,
+from the first pitch to the last in draw order, play is drawn, replay given play (0
+where the pitch did not sound before), and volume taken at an onset; a held note keeps
+its onset's volume.
+
+Random numbers come from (seed of the piece, absolute step, pitch): neither the other
+pieces of a batch nor the number of steps enter.
+"""
+
+import tensorflow as tf
+
+from poph_tf import randomness
+from poph_tf.network import PitchWalk
+
+# DeepJ's rule: a piece that falls silent for this long is woken up by temperature.
+SILENT_STEPS = 16
+SILENT_WARMTH = 0.1  # added to the temperature for each silent step beyond
+# What a model without volumes plays with, of 127.
+DEFAULT_VOLUME = 80
+# A temperature below this draws the likelier value.
+COLDEST = 1e-4
+
+
+class Sampler:
+    """Draws pieces from a model.
+
+    Args:
+        model: PolyphonyModel.
+    """
+
+    def __init__(self, model):
+        self.network = model.network
+        self.config = model.config
+
+    def zero_state(self, batch_size, bar_steps=16):
+        """The state before the first step of a piece.
+
+        Args:
+            batch_size: int or int32 scalar.
+            bar_steps: int or int32 [batch]. Steps of a bar.
+
+        Returns:
+            dict, nested; every tensor in it has the batch (or batch * pitch) first.
+        """
+        zeros = tf.zeros((batch_size,), tf.int32)
+        return {
+            "network": self.network.zero_state(batch_size),
+            "frame": tf.zeros((batch_size, self.config.num_pitches, 3)),
+            "step": zeros,
+            "bar_position": zeros,
+            "bar_steps": zeros + bar_steps,
+            "silent_steps": zeros,
+        }
+
+    def prime(self, state, frames, bar_position, style):
+        """Lets the state hear given frames, as if they had been drawn.
+
+        Args:
+            state: dict, from `zero_state` or any step after it.
+            frames: float32 [batch, time, pitch, 3], at least one step.
+            bar_position: int32 [batch, time + 1], of these steps and of the next.
+            style: float32 [batch, styles].
+
+        Returns:
+            dict, the state after the last of them.
+        """
+        previous = tf.concat([state["frame"][:, None], frames[:, :-1]], axis=1)
+        inputs = {
+            "previous": previous,
+            "bar_position": bar_position[:, :-1],
+            "style": style,
+        }
+        _, network = self.network.time_axis(inputs, state["network"])
+        return state | {
+            "network": network,
+            "frame": frames[:, -1],
+            "step": state["step"] + tf.shape(frames)[1],
+            "bar_position": bar_position[:, -1],
+        }
+
+    def draw_steps(self, state, num_steps, controls):
+        """Draws steps in one loop of the graph.
+
+        Args:
+            state: dict, from `zero_state`, `prime` or an earlier call.
+            num_steps: int or int32 scalar, the same for all pieces.
+            controls: dict with `seed` int32 [batch, 2], `temperature` float32 [batch]
+                and `style` float32 [batch, styles].
+
+        Returns:
+            (uint8 [batch, time, pitch, 3] with volume 0..127, state after them).
+        """
+        embedding = self.network.embed_style(controls["style"])
+        frames = tf.TensorArray(
+            tf.uint8, num_steps, element_shape=(None, self.config.num_pitches, 3)
+        )
+
+        def draw(index, state, frames):
+            frame, state = self._draw_step(state, controls, embedding)
+            return index + 1, state, frames.write(index, to_cells(frame))
+
+        _, state, frames = tf.while_loop(
+            lambda index, *_: index < num_steps,
+            draw,
+            (tf.constant(0), state, frames),
+            # Inside XLA the bound of the loop has to be known.
+            maximum_iterations=num_steps,
+        )
+        return tf.transpose(frames.stack(), (1, 0, 2, 3)), state
+
+    def _draw_step(self, state, controls, embedding):
+        inputs = {
+            "previous": state["frame"][:, None],
+            "bar_position": state["bar_position"][:, None],
+            "style": controls["style"],
+        }
+        hidden, network = self.network.time_axis(inputs, state["network"])
+        walk = PitchWalk(self.network, hidden[:, 0], embedding)
+        numbers = randomness.uniforms(
+            controls["seed"], state["step"], self.config.num_pitches
+        )
+        warmth = tf.nn.relu(tf.cast(state["silent_steps"] - SILENT_STEPS, tf.float32))
+        temperature = controls["temperature"] + SILENT_WARMTH * warmth
+        frame = self.draw_frame(walk, state["frame"], numbers, temperature)
+        silent = tf.reduce_all(frame[..., 0] == 0, axis=-1)
+        return frame, state | {
+            "network": network,
+            "frame": frame,
+            "step": state["step"] + 1,
+            "bar_position": (state["bar_position"] + 1) % state["bar_steps"],
+            "silent_steps": tf.where(silent, state["silent_steps"] + 1, 0),
+        }
+
+    def draw_frame(self, walk, before, numbers, temperature):
+        """Draws one frame, pitch by pitch.
+
+        Args:
+            walk: PitchWalk of this step.
+            before: float32 [batch, pitch, 3], the frame of the step before.
+            numbers: float32 [batch, pitch, 2] in [0, 1).
+            temperature: float32 [batch].
+
+        Returns:
+            float32 [batch, pitch, 3].
+        """
+        lay = (1, 0, 2)
+        before = tf.transpose(self.network.in_draw_order(before, 1), lay)
+        numbers = tf.transpose(self.network.in_draw_order(numbers, 1), lay)
+        temperature = tf.maximum(temperature, COLDEST)
+        num_pitches = self.config.num_pitches
+        cells = tf.TensorArray(tf.float32, num_pitches, element_shape=(None, 3))
+
+        def draw(index, chosen, state, cells):
+            heads, state = walk.step(index, chosen, state)
+            cell = draw_cell(heads, before[index], numbers[index], temperature)
+            chosen = tf.gather(cell, self.network.channels, axis=-1)
+            return index + 1, chosen, state, cells.write(index, cell)
+
+        first = tf.zeros((tf.shape(before)[1], len(self.network.channels)))
+        *_, cells = tf.while_loop(
+            lambda index, *_: index < num_pitches,
+            draw,
+            (tf.constant(0), first, walk.zero_state(), cells),
+            maximum_iterations=num_pitches,
+        )
+        return self.network.in_draw_order(tf.transpose(cells.stack(), lay), 1)
+
+
+def draw_cell(heads, before, numbers, temperature):
+    """Draws play, replay and volume of one pitch.
+
+    Args:
+        heads: dict of float32 [batch]: `play`, `replay` (logits), `volume`.
+        before: float32 [batch, 3], the cell of this pitch in the step before.
+        numbers: float32 [batch, 2] in [0, 1).
+        temperature: float32 [batch], positive.
+
+    Returns:
+        float32 [batch, 3].
+    """
+    play = _bernoulli(heads["play"], numbers[:, 0], temperature)
+    sounded = before[:, 0]
+    replay = tf.zeros_like(play)
+    if "replay" in heads:
+        replay = _bernoulli(heads["replay"], numbers[:, 1], temperature)
+        replay *= play * sounded
+    if "volume" in heads:
+        struck = tf.clip_by_value(tf.round(heads["volume"] * 127.0), 1.0, 127.0) / 127.0
+    else:
+        struck = tf.fill(tf.shape(play), DEFAULT_VOLUME / 127.0)
+    held = sounded * (1.0 - replay)
+    volume = play * tf.where(held > 0, before[:, 2], struck)
+    return tf.stack([play, replay, volume], axis=-1)
+
+
+def _bernoulli(logits, numbers, temperature):
+    return tf.cast(numbers < tf.sigmoid(logits / temperature), tf.float32)
+
+
+def to_cells(frames):
+    """float frames [..., 3] with volume 0..1 -> uint8 cells with volume 0..127."""
+    return tf.cast(tf.round(frames * tf.constant([1.0, 1.0, 127.0])), tf.uint8)

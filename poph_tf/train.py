@@ -1,0 +1,123 @@
+"""Trains a model: python -m poph_tf.train --data_dir=data/x --model_dir=runs/x
+
+Reads the records that tools/make_tfrecords.py wrote, and leaves in --model_dir the best
+weights (model.keras), the settings (config.json), checkpoints, metrics.jsonl and
+TensorBoard logs. Start the same command again and it goes on where it was. Exit codes:
+0 the run has ended, 2 something given was wrong, 75 stopped by SIGTERM (start again).
+
+Every size and setting of a preset can be replaced, e.g.
+  --preset=deepj --set=num_time_units=128 --set=dropout=0.3
+and every setting of training likewise with --train=key=value, or by its own flag.
+"""
+
+import sys
+
+from absl import flags
+
+from poph_tf import commands
+from poph_tf.errors import InputError
+
+FLAGS = flags.FLAGS
+PRESET_NAMES = "tp_lstm_nade, biaxial, deepj, poph"
+
+flags.DEFINE_string("data_dir", None, "Folder of records with dataset_info.json.")
+flags.DEFINE_string("model_dir", None, "Where the model and its checkpoints are kept.")
+flags.DEFINE_string("preset", "poph", f"The model to train: {PRESET_NAMES}.")
+flags.DEFINE_multi_string(
+    "set", [], "key=value of the model, e.g. --set=num_time_units=128; repeatable."
+)
+flags.DEFINE_multi_string(
+    "train", [], "key=value of training, e.g. --train=ema_decay=0.999; repeatable."
+)
+flags.DEFINE_string(
+    "strategy",
+    "default",
+    "default, one_device, or mirrored (all GPUs; the batch is split among them).",
+)
+flags.DEFINE_integer(
+    "cpu_replicas", 0, "With --strategy=mirrored: split the CPU into so many devices."
+)
+flags.DEFINE_integer("window_steps", None, "Steps (sixteenth notes) of a window.")
+flags.DEFINE_integer("batch_size", None, "Windows in the global batch.")
+flags.DEFINE_integer("epochs", None, "Passes over the training split, at most.")
+flags.DEFINE_integer("max_steps", None, "Optimizer steps, at most; 0: no limit.")
+flags.DEFINE_string("optimizer", None, "adam, adamw, nadam, rmsprop or sgd.")
+flags.DEFINE_float("learning_rate", None, "Learning rate.")
+flags.DEFINE_string("schedule", None, "constant, or cosine (needs --max_steps).")
+flags.DEFINE_integer("warmup_steps", None, "Steps over which the rate rises.")
+flags.DEFINE_float("clip_norm", None, "Clip the gradient to this global norm.")
+flags.DEFINE_integer("patience", None, "Stop after so many validations without gain.")
+flags.DEFINE_integer("validate_every", None, "Steps between validations; 0: an epoch.")
+flags.DEFINE_string("precision", None, "float32 or mixed_bfloat16.")
+flags.DEFINE_bool("deterministic", None, "Bit-identical runs, at some cost in speed.")
+flags.DEFINE_integer("seed", None, "Seed of weights, windows and dropout.")
+
+OWN_FLAGS = (
+    "window_steps",
+    "batch_size",
+    "epochs",
+    "max_steps",
+    "optimizer",
+    "learning_rate",
+    "schedule",
+    "warmup_steps",
+    "clip_norm",
+    "patience",
+    "validate_every",
+    "precision",
+    "deterministic",
+    "seed",
+)
+
+
+def main(argv):
+    del argv
+    for name in ("data_dir", "model_dir"):
+        if not FLAGS[name].value:
+            raise InputError(f"--{name} must be given; see --help.")
+    from poph_tf import config, examples, settings
+
+    overrides = settings.parse_overrides(config.ModelConfig, FLAGS.set)
+    model_config = config.preset(FLAGS.preset, **overrides)
+    training_values = settings.parse_overrides(config.TrainingConfig, FLAGS.train)
+    training_values |= {
+        name: FLAGS[name].value for name in OWN_FLAGS if FLAGS[name].value is not None
+    }
+    training_config = config.TrainingConfig(**training_values)
+    info = examples.read_info(FLAGS.data_dir)
+    _train(config.with_styles(model_config, info), training_config)
+    return 0
+
+
+def _train(model_config, training_config):
+    from poph_tf import strategies, training
+    from poph_tf.progress import StepLine
+
+    strategy = strategies.make(FLAGS.strategy, FLAGS.cpu_replicas)
+    training.check_same_run(FLAGS.model_dir, model_config)
+    trainer = training.Trainer(
+        model_config, training_config, FLAGS.data_dir, FLAGS.model_dir, strategy
+    )
+    line = StepLine(trainer.steps_per_epoch)
+    print(
+        f"{model_config.preset}: {trainer.model.count_params():,} parameters, about "
+        f"{trainer.steps_per_epoch} steps an epoch, "
+        f"{strategy.num_replicas_in_sync} replica(s)."
+    )
+    try:
+        result = trainer.run(report=line.print, on_step=line.step)
+    except training.Interrupted as stop:
+        print(f"{stop} Start the same command again to go on.", file=sys.stderr)
+        sys.exit(training.INTERRUPTED)
+    print(
+        f"Done at step {result['step']}: {result['reason']}. Best validation loss "
+        f"{result['best_loss']:.4f}; the model is {FLAGS.model_dir}/model.keras."
+    )
+
+
+def run():
+    commands.run(main)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,107 @@
+"""Log-likelihood on a piano-roll benchmark, by one command:
+
+  python tools/benchmark_likelihood.py --dataset=jsb_chorales --data=jsb.npz \\
+      --preset=biaxial --seeds=5
+
+Trains --seeds networks on the training split (best weights by the validation split
+alone), scores whole pieces of valid and test, prints one JSON object (log-likelihood
+in nats per step over 88 pitches, higher is better) and keeps it in --output_dir. Goes
+on where it was when started again. Reads .npz, .pickle and .mat.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+import sys
+
+from absl import flags
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from poph_tf import commands  # noqa: E402
+from poph_tf.errors import InputError  # noqa: E402
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("dataset", None, "Name of the benchmark, e.g. jsb_chorales.")
+flags.DEFINE_string("data", None, "Its file: .npz, .pickle or .mat.")
+flags.DEFINE_string("preset", "biaxial", "Which model.")
+flags.DEFINE_string("label", None, "Name of the result; the preset's if not given.")
+flags.DEFINE_integer("seeds", 1, "How many seeds: 0, 1, ...", lower_bound=1)
+flags.DEFINE_integer("first_seed", 0, "Number of the first seed.", lower_bound=0)
+flags.DEFINE_multi_string("set", [], "key=value of the model, beyond its recipe.")
+flags.DEFINE_multi_string("train", [], "key=value of training, beyond its recipe.")
+flags.DEFINE_string("work_dir", "runs/likelihood", "Where runs are kept.")
+flags.DEFINE_string("output_dir", str(ROOT / "docs" / "likelihood"), "For results.")
+flags.DEFINE_bool("keep_weights", False, "Keep the best weights beside the result.")
+flags.DEFINE_bool("evaluate_only", False, "Score the weights beside the result again.")
+flags.DEFINE_bool("summarize", False, "Print the table of all results and end.")
+
+
+def main(argv):
+    del argv
+    from poph_tf import likelihood_benchmark as benchmark
+    from poph_tf import piano_rolls
+
+    if FLAGS.summarize:
+        print(benchmark.summarize(FLAGS.output_dir))
+        return 0
+    if not FLAGS.dataset or not FLAGS.data:
+        raise InputError("--dataset and --data must be given; see --help.")
+    if FLAGS.preset not in benchmark.RECIPES:
+        known = ", ".join(benchmark.RECIPES)
+        raise InputError(f"--preset must be one of {known}, got {FLAGS.preset!r}.")
+    data_dir = os.path.join(FLAGS.work_dir, FLAGS.dataset, "records")
+    piano_rolls.write_records(piano_rolls.read(FLAGS.data), FLAGS.dataset, data_dir)
+    label = FLAGS.label or FLAGS.preset
+    stem = os.path.join(FLAGS.output_dir, f"{FLAGS.dataset}-{label}")
+    if FLAGS.evaluate_only:
+        print(json.dumps(benchmark.score(data_dir, f"{stem}.keras"), indent=2))
+        return 0
+    figures = _run(benchmark, data_dir, label)
+    _keep(benchmark, figures, stem, label)
+    print(json.dumps(figures, indent=2))
+    return 0
+
+
+def _run(benchmark, data_dir, label):
+    from poph_tf import config, settings
+
+    overrides = settings.parse_overrides(config.ModelConfig, FLAGS.set)
+    training = settings.parse_overrides(config.TrainingConfig, FLAGS.train)
+    results = []
+    for seed in range(FLAGS.first_seed, FLAGS.first_seed + FLAGS.seeds):
+        run_dir = os.path.join(FLAGS.work_dir, FLAGS.dataset, label, f"seed-{seed}")
+        results.append(
+            benchmark.run_seed(
+                data_dir,
+                run_dir,
+                FLAGS.preset,
+                seed,
+                overrides,
+                training,
+                report=lambda line: print(line, file=sys.stderr, flush=True),
+            )
+        )
+    recipe = benchmark.RECIPES[FLAGS.preset]
+    used = {
+        "model": benchmark.ROLL | recipe.model | overrides,
+        "training": dataclasses.asdict(recipe.training) | training,
+    }
+    figures = benchmark.combine(FLAGS.dataset, label, results, used)
+    return figures | {"marginal_test": benchmark.marginal(data_dir)}
+
+
+def _keep(benchmark, figures, stem, label):
+    os.makedirs(FLAGS.output_dir, exist_ok=True)
+    benchmark.provenance.write_json(f"{stem}.json", figures)
+    if FLAGS.keep_weights:
+        seed = figures["best_by_valid"]["seed"]
+        run_dir = os.path.join(FLAGS.work_dir, FLAGS.dataset, label, f"seed-{seed}")
+        shutil.copyfile(os.path.join(run_dir, "model.keras"), f"{stem}.keras")
+
+
+if __name__ == "__main__":
+    commands.run(main)
