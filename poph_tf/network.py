@@ -18,6 +18,10 @@ from keras import ops
 
 from poph_tf import layers
 
+# Where the heads start: most cells are silent, and a network that has to learn that
+# first spends its first hundred steps on it.
+INITIAL_BIAS = {"play": -3.0, "replay": -2.0, "volume": 0.5}
+
 
 class Network:
     """The layers of a model, named by stage, and their wiring.
@@ -46,7 +50,12 @@ class Network:
             for name in ("previous", "current", "bar_position")
         }
         self.heads = keras.layers.Dense(
-            len(self.channels), name="heads", dtype="float32"
+            len(self.channels),
+            bias_initializer=keras.initializers.Constant(
+                [INITIAL_BIAS[name] for name in self.output_names]
+            ),
+            name="heads",
+            dtype="float32",
         )
 
     def _make_time_axis(self):

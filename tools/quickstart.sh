@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# From nothing to music that a network trained on this machine has composed: makes .venv,
+# installs, fetches Bach's chorales, trains a small PopH for a few minutes, evaluates it,
+# composes four pieces and exports the model. Run it again and it goes on where it was.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source tools/environment.sh
+OUT=quickstart
+STEPS="${QUICKSTART_STEPS:-400}"
+
+step() { printf '\n== %s\n' "$1"; }
+
+step "1/7 Environment"
+make_environment corpus,fast,media
+mkdir -p "$OUT"
+
+step "2/7 Bach's chorales, from the music21 package, as MIDI"
+"$PYTHON" tools/fetch_corpus.py --corpus=bach --output_dir="$OUT/midi"
+
+step "3/7 MIDI to records"
+[ -e "$OUT/records/dataset_info.json" ] ||
+  "$PYTHON" tools/make_tfrecords.py --input="$OUT/midi" --output_dir="$OUT/records"
+
+step "4/7 Training a small PopH, $STEPS steps (a few minutes on two cores)"
+"$PYTHON" -m poph_tf.train --data_dir="$OUT/records" --model_dir="$OUT/model" \
+  --preset=poph --set=num_time_units=128 --set=num_pitch_units=64 \
+  --set=octave_filters=32 --set=head_units=16 --set=dropout=0.2 \
+  --set=input_dropout=0.1 --optimizer=adam --learning_rate=0.004 --schedule=cosine \
+  --warmup_steps=20 --clip_norm=1 --batch_size=8 --window_steps=64 \
+  --max_steps="$STEPS" --validate_every=100 --train=max_valid_pieces=16
+
+step "5/7 Evaluation on the test split"
+"$PYTHON" -m poph_tf.evaluate --model_dir="$OUT/model" --data_dir="$OUT/records" |
+  tee "$OUT/evaluation.json"
+
+step "6/7 Composing four pieces"
+"$PYTHON" -m poph_tf.generate --model_dir="$OUT/model" --output_dir="$OUT/pieces" \
+  --num_pieces=4 --num_bars=32 --temperature=0.9 --seed=1
+
+step "7/7 Export for TF Serving"
+[ -e "$OUT/serving/poph/1/saved_model.pb" ] ||
+  "$PYTHON" -m poph_tf.export --model_dir="$OUT/model" --export_dir="$OUT/serving/poph"
+
+cat <<EOF
+
+Done. Listen to $OUT/pieces/piece-1.mid (piano rolls lie beside it as .png).
+  model       $OUT/model          evaluation  $OUT/evaluation.json
+  records     $OUT/records        SavedModel  $OUT/serving/poph/1
+
+What to try next:
+  source .venv/bin/activate
+  python -m poph_tf.generate --model_dir=$OUT/model --output_dir=out --seed=7
+  python -m poph_tf.generate --model_dir=$OUT/model --output_dir=out \\
+    --primer=$OUT/midi/bach/$(ls "$OUT/midi/bach" | head -1) --num_bars=8
+  python tools/make_tfrecords.py --input=YOUR_MIDI_FOLDER --output_dir=data/mine
+EOF
