@@ -229,9 +229,7 @@ def _write(tune, corpus, target):
     sequence = scores.to_sequence(
         tune, tempo_qpm=corpus.tempo_qpm, four_voices=corpus.four_voices, path=target
     )
-    partial = target.with_name(f".{target.stem}.partial.mid")
-    midi.write(sequence, str(partial))
-    partial.rename(target)
+    midi.write(sequence, str(target))
 
 
 def _load_record(folder):
