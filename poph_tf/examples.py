@@ -87,13 +87,19 @@ def serialize(matrices, *, style, source):
     Returns:
         bytes, always the same for the same piece.
     """
+    return encode(matrices, style=style, source=source)[0]
+
+
+def encode(matrices, *, style, source):
+    """As `serialize`; also returns the id: (bytes, str)."""
     packed = _packed(matrices.cells)
     play, replay, volume = packed
+    piece_id = _content_id(matrices, *packed)
     signatures = [n for row in matrices.time_signatures for n in row]
-    return example_wire.encode(
+    record = example_wire.encode(
         {
             "bar_position": matrices.bar_position.tobytes(),
-            "id": _content_id(matrices, *packed).encode(),
+            "id": piece_id.encode(),
             "length": [len(matrices)],
             "play": play,
             "replay": replay,
@@ -105,6 +111,7 @@ def serialize(matrices, *, style, source):
             "volume": volume,
         }
     )
+    return record, piece_id
 
 
 def deserialize(serialized):

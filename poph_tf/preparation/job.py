@@ -1,0 +1,216 @@
+"""Makes a data set: the whole way from a collection to shards and a report."""
+
+import csv
+import dataclasses
+import hashlib
+import os
+import pathlib
+
+from poph_tf import examples, provenance
+from poph_tf.errors import InputError
+from poph_tf.preparation import (
+    assembly,
+    report,
+    sources,
+    staging,
+    workers,
+)
+from poph_tf.preparation import (
+    settings as settings_lib,
+)
+
+REJECTS_NAME = "rejects.csv"
+DUPLICATES_NAME = "duplicates.csv"
+TWINS_NAME = "twins.csv"
+REPORT_NAME = "report.html"
+# With those of this folder, all that decides what becomes of a file.
+_MODULES = (
+    "bars",
+    "example_wire",
+    "examples",
+    "matrices",
+    "midi",
+    "midi_bytes",
+    "notes",
+    "tfrecords",
+)
+
+
+def prepare(settings, output_dir, effort=None, *, overwrite=False, progress=None):
+    """Makes a data set, or goes on with one that was begun.
+
+    Args:
+        settings: Settings.
+        output_dir: str or path.
+        effort: Effort or None.
+        overwrite: bool. Replace another data set that is there.
+        progress: report.Progress or None.
+
+    Returns:
+        DatasetInfo. Where the same data set is there already, what it says.
+
+    Raises:
+        InputError: If settings, inputs or the output folder cannot be used, or if
+            nothing could be made of the input.
+    """
+    effort = effort or settings_lib.Effort()
+    settings_lib.validate(settings, effort)
+    sources.check(settings)
+    output = pathlib.Path(output_dir)
+    existing = _existing(output, settings, overwrite)
+    if existing:
+        return existing
+    store = staging.Staging(output, _run_key(settings))
+    _make_folder(output, store)
+    keys = _convert(settings, effort, store, progress or report.Progress(None, None))
+    pieces = assembly.catalogue(store, keys)
+    if not pieces.sources:
+        store.remove()
+        raise InputError(_nothing(settings, pieces.rejects))
+    info = _assemble(settings, store, pieces, output)
+    store.remove()
+    return info
+
+
+def _run_key(settings):
+    """Hash of all that decides what becomes of an item, this program included."""
+    digest = hashlib.sha256(settings.key().encode())
+    root = pathlib.Path(__file__).parent
+    modules = [root.parent / f"{name}.py" for name in _MODULES]
+    for path in sorted([*root.glob("*.py"), *modules]):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _existing(output, settings, overwrite):
+    """The info of the same data set, if it is complete."""
+    if overwrite or not (output / examples.INFO_NAME).exists():
+        return None
+    info = examples.read_info(output)
+    if info.settings.get("key") == settings.key():
+        return info
+    raise InputError(
+        f"{output} holds another data set; choose another --output_dir, or give "
+        "--overwrite to replace it."
+    )
+
+
+def _make_folder(output, store):
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        store.begin()
+    except OSError as error:
+        raise InputError(f"Cannot write to {output}: {error.strerror}.") from None
+
+
+def _convert(settings, effort, store, progress):
+    """Converts all items; returns the keys of their chunks in the source's order."""
+    keys = []
+    position = sources.Position()
+
+    def noted():
+        for chunk in staging.chunks(sources.walk(settings, position)):
+            keys.append(chunk.key)
+            yield chunk
+
+    for done in workers.convert_all(noted(), settings, effort, store):
+        progress.update(done.num_items, done.num_rejects, position.share)
+    progress.close()
+    return keys
+
+
+def _nothing(settings, rejects):
+    where = ", ".join(settings.inputs)
+    if not rejects:
+        return f"Found no music files in {where}."
+    counts = report.by_reason(rejects)
+    reasons = "; ".join(f"{reason}: {count}" for reason, count in counts.items())
+    return f"None of the {len(rejects)} files in {where} can be used ({reasons})."
+
+
+def _assemble(settings, store, pieces, output):
+    """Writes all that a data set consists of; its info comes last."""
+    kept, duplicates = assembly.without_duplicates(pieces)
+    twins = assembly.twins(pieces, kept)
+    where = assembly.split(pieces.fingerprints[kept], settings.fractions)
+    _remove_old(output)
+    splits = {}
+    for name in examples.SPLITS:
+        chosen = kept[where == name]
+        wanted = settings.num_shards if name == "train" else 0
+        splits[name] = _split_info(
+            pieces,
+            chosen,
+            assembly.write_shards(store, pieces, chosen, name, wanted, output)
+            if len(chosen)
+            else (),
+        )
+    _write_csv(output / REJECTS_NAME, ("source", "reason"), sorted(pieces.rejects))
+    _write_csv(output / DUPLICATES_NAME, ("source", "same_as"), duplicates)
+    _write_csv(output / TWINS_NAME, None, twins)
+    info = examples.DatasetInfo(
+        format_version=examples.FORMAT_VERSION,
+        id=_dataset_id(pieces, kept, where),
+        steps_per_quarter=settings.steps_per_quarter,
+        styles=tuple(sorted({pieces.styles[k] for k in kept})),
+        splits=splits,
+        rejects=report.by_reason(pieces.rejects),
+        num_duplicates=len(duplicates),
+        num_twins=sum(len(group) - 1 for group in twins),
+        settings={"key": settings.key(), **_public(settings)},
+        provenance=provenance.describe(),
+    )
+    facts = report.gather(store, pieces, kept, where)
+    report.write(info, facts, output / REPORT_NAME)
+    examples.write_info(info, output)
+    return info
+
+
+def _public(settings):
+    """Settings as a dict; of a table of styles, which may be long, its length only."""
+    table = dataclasses.asdict(settings)
+    table["styles"] = f"{len(settings.styles)} rows" if settings.styles else ""
+    return table
+
+
+def _remove_old(output):
+    """Removes the data set that is to be replaced, its info first."""
+    for pattern in (examples.INFO_NAME, "*-of-*.tfrecord.gz"):
+        for path in output.glob(pattern):
+            path.unlink()
+
+
+def _split_info(pieces, chosen, shards):
+    steps, counts = {}, {}
+    for k in sorted(chosen.tolist(), key=lambda k: pieces.styles[k]):
+        style = pieces.styles[k]
+        steps[style] = steps.get(style, 0) + int(pieces.steps[k])
+        counts[style] = counts.get(style, 0) + 1
+    return examples.SplitInfo(
+        shards=shards,
+        num_pieces=len(chosen),
+        num_steps=int(pieces.steps[chosen].sum()),
+        steps_by_style=steps,
+        pieces_by_style=counts,
+    )
+
+
+def _dataset_id(pieces, kept, where):
+    digest = hashlib.sha256(f"poph_tf data {examples.FORMAT_VERSION}".encode())
+    rows = [
+        (name, pieces.ids[k].hex(), pieces.styles[k], pieces.sources[k])
+        for name, k in zip(where, kept, strict=True)
+    ]
+    for row in sorted(rows):
+        digest.update(repr(row).encode())
+    return digest.hexdigest()
+
+
+def _write_csv(path, header, rows):
+    partial = path.with_name(f"{path.name}.partial")
+    with open(partial, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        if header:
+            writer.writerow(header)
+        writer.writerows(rows)
+    os.replace(partial, path)

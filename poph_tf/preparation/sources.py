@@ -1,0 +1,334 @@
+"""What is in folders, archives and NoteSequence files, one item at a time.
+
+Archives are read member by member, in their own order and into memory only; nothing is
+unpacked to disk. A member that could do harm (a path out of the archive, a link, a size
+beyond the limit) becomes an item with the reason why it is rejected. Folders are walked
+in sorted order. So the items of a source always come in the same order.
+"""
+
+import contextlib
+import csv
+import dataclasses
+import os
+import pathlib
+import tarfile
+import zipfile
+import zlib
+
+from poph_tf import midi, tfrecords
+from poph_tf.errors import InputError
+
+SEQUENCE_SUFFIX = ".notesequence"
+_TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+_RECORD_SUFFIXES = (".tfrecord", ".tfrecord.gz", ".tfrecords", ".tfrecords.gz")
+_NO_STYLE = "its path is not in the table of styles"
+
+
+@dataclasses.dataclass(frozen=True)
+class Item:
+    """One file, archive member or record.
+
+    Args:
+        source: str. Its name, relative to the input.
+        style: str.
+        path: str or None. Where a worker can read it.
+        data: bytes or None. Its content, where there is no path.
+        reason: str or None. Why it is rejected, where it is.
+    """
+
+    source: str
+    style: str
+    path: str | None = None
+    data: bytes | None = None
+    reason: str | None = None
+
+    def size(self):
+        """Bytes that it holds in memory."""
+        return len(self.data or b"") + 200
+
+
+def is_music(name):
+    """Whether a file name is that of a music file (not of a Mac's shadow of one)."""
+    base = os.path.basename(name)
+    return not base.startswith("._") and base.lower().endswith(midi.SUFFIXES)
+
+
+@dataclasses.dataclass
+class Position:
+    """How far a walk is.
+
+    Args:
+        share: float in 0..1 of the input read, None where that is not known.
+    """
+
+    share: float | None = None
+
+
+def walk(settings, position=None):
+    """Iterates over the items of all inputs.
+
+    Args:
+        settings: Settings.
+        position: Position or None. Is kept up to date.
+
+    Yields:
+        Item.
+
+    Raises:
+        InputError: If an input is not there or is nothing that can be read.
+    """
+    namer = _Namer(settings, position or Position())
+    for number, path in enumerate(settings.inputs):
+        namer.begin(number)
+        for item in _opener(path)(path, settings, namer):
+            if item.style is None:
+                item = dataclasses.replace(item, style="", data=None, path=None)
+                if item.reason is None:
+                    item = dataclasses.replace(item, reason=_NO_STYLE)
+            yield item
+
+
+def check(settings):
+    """Raises InputError for the first input that cannot be read."""
+    for path in settings.inputs:
+        _opener(path)
+
+
+def _opener(path):
+    lower = path.lower()
+    if not os.path.exists(path):
+        raise InputError(f"No file or folder {path}.")
+    if os.path.isdir(path):
+        return _walk_folder
+    if lower.endswith(".zip"):
+        if not zipfile.is_zipfile(path):
+            raise InputError(f"{path} is not a zip archive.")
+        return _walk_zip
+    if lower.endswith(_TAR_SUFFIXES):
+        try:
+            tarfile.open(path, "r|*").close()
+        except (tarfile.TarError, OSError, EOFError, zlib.error):
+            raise InputError(f"{path} is not a tar archive.") from None
+        return _walk_tar
+    if lower.endswith(_RECORD_SUFFIXES):
+        return _walk_records
+    if lower.endswith(midi.SUFFIXES):
+        return _walk_file
+    raise InputError(
+        f"{path} must be a folder, a .zip or .tar(.gz/.bz2/.xz) archive, a file of "
+        f"NoteSequences ({' '.join(_RECORD_SUFFIXES[:2])}) or a music file "
+        f"({' '.join(midi.SUFFIXES)})."
+    )
+
+
+class _Namer:
+    """Names items and finds their styles; keeps the position."""
+
+    def __init__(self, settings, position):
+        self._position = position
+        self._inputs = len(settings.inputs)
+        self._depth = settings.style_depth
+        self._table = dict(settings.styles)
+        self._several = len(settings.inputs) > 1
+
+    def begin(self, number):
+        """The walk has come to another input."""
+        self._number = number
+        self.at(0.0)
+
+    def at(self, share):
+        """The walk has come so far (0..1) within its input."""
+        self._position.share = (self._number + share) / self._inputs
+
+    def item(self, root, inside, **content):
+        """An item at `inside` (a path with /) of the input `root`."""
+        base = os.path.basename(os.path.abspath(root))
+        source = f"{base}/{inside}" if self._several else inside
+        style = self._style(base, source, inside)
+        return Item(_readable(source), style and _readable(style), **content)
+
+    def _style(self, base, source, inside):
+        if self._table:
+            stem = pathlib.PurePosixPath(inside).stem
+            for name in (source, inside, os.path.basename(inside), stem):
+                if name in self._table:
+                    return self._table[name]
+            return None
+        folders = inside.split("/")[:-1]
+        if not folders:
+            return _stem(base)
+        folder = folders[min(self._depth, len(folders)) - 1]
+        return _stem(folder) if folder.lower().endswith(_RECORD_SUFFIXES) else folder
+
+
+def _readable(name):
+    """A file name as text; bytes that are not UTF-8 become replacement signs."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _stem(base):
+    """A folder's name, or an archive's without its suffixes."""
+    lower = base.lower()
+    for suffix in (*_TAR_SUFFIXES[1:], *_RECORD_SUFFIXES[::-1], ".tar", ".zip"):
+        if lower.endswith(suffix):
+            return base[: -len(suffix)]
+    return base
+
+
+def _files_under(root):
+    """Relative paths of the music files and NoteSequence files, sorted by folder."""
+    for folder, folders, files in os.walk(root):
+        folders.sort()
+        for name in sorted(files):
+            if is_music(name) or name.lower().endswith(_RECORD_SUFFIXES):
+                path = os.path.join(folder, name)
+                yield os.path.relpath(path, root).replace(os.sep, "/")
+
+
+def _walk_folder(root, settings, namer):
+    files = list(_files_under(root))
+    for number, inside in enumerate(files):
+        namer.at(number / len(files))
+        path = os.path.join(root, inside)
+        if inside.lower().endswith(_RECORD_SUFFIXES):
+            yield from _records(path, root, inside, settings, namer)
+            continue
+        reason = None
+        try:
+            if os.path.getsize(path) > settings.max_bytes:
+                reason = too_large(settings)
+        except OSError as error:
+            reason = f"cannot be opened ({error.strerror})"
+        yield namer.item(root, inside, path=path, reason=reason)
+
+
+def _walk_file(path, settings, namer):
+    folder = os.path.dirname(os.path.abspath(path))
+    reason = too_large(settings) if os.path.getsize(path) > settings.max_bytes else None
+    yield namer.item(folder, os.path.basename(path), path=path, reason=reason)
+
+
+def too_large(settings):
+    """The reason for files beyond the limit."""
+    return f"larger than {settings.max_bytes:,} bytes"
+
+
+def _leads_out(name):
+    parts = name.replace("\\", "/").split("/")
+    return name.startswith(("/", "\\")) or ".." in parts or ":" in parts[0]
+
+
+def _inside(name):
+    """A member's path without what says nothing ("./", "//")."""
+    return "/".join(p for p in name.split("/") if p not in ("", "."))
+
+
+def _walk_tar(path, settings, namer):
+    try:
+        with _opened_tar(path) as (file, archive):
+            for member in archive:
+                namer.at(file.tell() / max(os.path.getsize(path), 1))
+                # tarfile remembers every member it has seen: forget them.
+                archive.members = []
+                if is_music(member.name) and not member.isdir():
+                    yield _tar_item(path, archive, member, settings, namer)
+    except (tarfile.TarError, OSError, EOFError, zlib.error):
+        yield namer.item(path, "(rest)", reason="the archive is damaged from here on")
+
+
+@contextlib.contextmanager
+def _opened_tar(path):
+    with (
+        open(path, "rb") as file,
+        tarfile.open(fileobj=file, mode="r|*", errors="surrogateescape") as archive,
+    ):
+        yield file, archive
+
+
+def _tar_item(path, archive, member, settings, namer):
+    inside = _inside(member.name)
+    if _leads_out(member.name):
+        return namer.item(path, inside, reason="its path leads out of the archive")
+    if not member.isreg():
+        return namer.item(path, inside, reason="a link or device in an archive")
+    if member.size > settings.max_bytes:
+        return namer.item(path, inside, reason=too_large(settings))
+    return namer.item(path, inside, data=archive.extractfile(member).read())
+
+
+def _walk_zip(path, settings, namer):
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        for number, info in enumerate(members):
+            namer.at(number / len(members))
+            if is_music(info.filename) and not info.is_dir():
+                yield _zip_item(path, archive, info, settings, namer)
+
+
+def _zip_item(path, archive, info, settings, namer):
+    inside = _inside(info.filename)
+    if _leads_out(info.filename):
+        return namer.item(path, inside, reason="its path leads out of the archive")
+    if info.external_attr >> 28 == 0o12:
+        return namer.item(path, inside, reason="a link or device in an archive")
+    if info.file_size > settings.max_bytes:
+        return namer.item(path, inside, reason=too_large(settings))
+    try:
+        with archive.open(info) as member:
+            # The declared size may lie: never read more than the limit.
+            data = member.read(settings.max_bytes + 1)
+    except RuntimeError:
+        return namer.item(path, inside, reason="encrypted")
+    except (zipfile.BadZipFile, OSError, EOFError, zlib.error, NotImplementedError):
+        return namer.item(path, inside, reason="damaged in the archive")
+    if len(data) > settings.max_bytes:
+        return namer.item(path, inside, reason=too_large(settings))
+    return namer.item(path, inside, data=data)
+
+
+def _walk_records(path, settings, namer):
+    yield from _records(path, path, "", settings, namer)
+
+
+def _records(path, root, inside, settings, namer):
+    """The NoteSequences of a TFRecord file."""
+    number = 0
+    prefix = f"{inside}/" if inside else ""
+    try:
+        for number, (_, data) in enumerate(tfrecords.read(path), 1):
+            name = f"{prefix}{number:06d}{SEQUENCE_SUFFIX}"
+            if len(data) > settings.max_bytes:
+                yield namer.item(root, name, reason=too_large(settings))
+            else:
+                yield namer.item(root, name, data=data)
+    except InputError:
+        name = f"{prefix}{number + 1:06d}{SEQUENCE_SUFFIX}"
+        yield namer.item(root, name, reason="a damaged record; the rest is not read")
+
+
+def read_styles(path):
+    """Reads a table of styles.
+
+    Args:
+        path: str. A CSV file of two columns: a path (as sources are named, or a file
+            name, with or without suffix) and a style.
+
+    Returns:
+        tuple of (path, style), sorted.
+
+    Raises:
+        InputError: If it is not such a table.
+    """
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            rows = [row for row in csv.reader(file) if row]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"Cannot read the styles of {path}: {error}.") from None
+    for number, row in enumerate(rows, 1):
+        if len(row) < 2 or not row[1].strip():
+            raise InputError(f"{path}, row {number}: must be path,style, got {row}.")
+    if rows and rows[0][0].strip().lower() == "path":
+        rows = rows[1:]
+    if not rows:
+        raise InputError(f"{path} names no styles.")
+    return tuple(sorted({row[0].strip(): row[1].strip() for row in rows}.items()))
