@@ -13,11 +13,16 @@ FAILED = 2
 flags.DEFINE_bool("version", False, "Print the version of poph_tf and exit.")
 
 
-def run(main):
-    """Runs `main(argv)` under absl; an `InputError` becomes one line and code 2."""
+def run(main, takes_words=False):
+    """Runs a command under absl; an `InputError` becomes one line and code 2.
+
+    Args:
+        main: function of the list of words that are no flags.
+        takes_words: bool. Whether the command takes any.
+    """
     # TensorFlow reads this when it is first imported, which commands do in main.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    app.run(lambda argv: _guarded(main, argv), flags_parser=_parse)
+    app.run(lambda argv: _guarded(main, argv[1:], takes_words), flags_parser=_parse)
 
 
 def _parse(argv):
@@ -29,7 +34,7 @@ def _parse(argv):
         _fail(error)
 
 
-def _guarded(main, argv):
+def _guarded(main, words, takes_words):
     if not flags.FLAGS["verbosity"].present:
         # TensorFlow speaks through the same log; what a user should read is printed.
         logging.set_verbosity(logging.WARNING)
@@ -37,11 +42,9 @@ def _guarded(main, argv):
         print(f"poph_tf {poph_tf.__version__}")
         return 0
     try:
-        if len(argv) > 1:
-            raise InputError(
-                f"Takes flags only, got {' '.join(argv[1:])!r}; see --help."
-            )
-        return main(argv)
+        if words and not takes_words:
+            raise InputError(f"Takes flags only, got {' '.join(words)!r}; see --help.")
+        return main(words)
     except InputError as error:
         _fail(error)
     except KeyboardInterrupt:

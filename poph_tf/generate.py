@@ -27,7 +27,7 @@ flags.DEFINE_string("primer", None, "Music file (MIDI, MusicXML, ABC) to go on f
 flags.DEFINE_bool("keep_primer", True, "Begin the pieces with the primer.")
 flags.DEFINE_float("tempo_qpm", 0.0, "Quarter notes a minute; 0: the primer's, or 120.")
 flags.DEFINE_bool("png", True, "Draw a piano roll beside each piece.")
-flags.DEFINE_bool("jit_compile", False, "Compile with XLA: for many or long pieces.")
+flags.DEFINE_bool("jit_compile", True, "Compile the loop with XLA: quicker drawing.")
 
 
 def main(argv):

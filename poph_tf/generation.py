@@ -106,7 +106,7 @@ class Composer:
             few pieces, after some ten seconds of compiling.
     """
 
-    def __init__(self, model, jit_compile=False):
+    def __init__(self, model, jit_compile=True):
         self.config = model.config
         self.sampler = Sampler(model)
         self._prime = tf.function(self.sampler.prime, reduce_retracing=True)

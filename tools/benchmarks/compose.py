@@ -1,0 +1,100 @@
+"""Composing at DeepJ's size, against recomputing a window for every step.
+
+The baseline is the ancestors' way, compiled: for every step the time axis over a
+window of 128, and the whole pitch axis once for each of 48 pitches.
+"""
+
+import time
+
+WINDOW = 128
+TEMPO_QPM = 120.0
+STEPS_PER_QUARTER = 4
+
+
+def run(quick=False):
+    import tensorflow as tf
+
+    from benchmarks.train import peak_memory_mb
+    from poph_tf import config, generation, models
+
+    model = models.build(config.preset("deepj"))
+    rates, first_bar = {}, None
+    for pieces in (1, 4) if quick else (1, 4, 16, 64):
+        composer = generation.Composer(model)
+        wishes = generation.Wishes(num_pieces=pieces, num_bars=1)
+        start = time.perf_counter()
+        composer.compose(wishes)
+        first_bar = first_bar or time.perf_counter() - start
+        rates[str(pieces)] = steps_per_second(composer, pieces, 8 if quick else 32)
+    baseline = recompute_steps_per_second(tf, model, 4 if quick else 16)
+    composer = generation.Composer(model)
+    early, late = cost_by_bar(composer, 100 if quick else 1000)
+    music = rates["1"] * 60.0 / TEMPO_QPM / STEPS_PER_QUARTER
+    return {
+        "steps_per_second": rates,
+        "window_recompute_steps_per_second": baseline,
+        "ratio_to_window_recompute": rates["1"] / baseline,
+        "seconds_of_music_per_second": music,
+        "seconds_to_first_bar": first_bar,
+        "cost_ratio_bar_1000_to_bar_1": late / early,
+        "peak_memory_mb": peak_memory_mb(),
+    }
+
+
+def steps_per_second(composer, pieces, bars, repetitions=3):
+    """Steps of each piece per second, compiled already; the best of a few."""
+    from poph_tf import generation
+
+    best = 0.0
+    for _ in range(repetitions):
+        start = time.perf_counter()
+        composer.compose(generation.Wishes(num_pieces=pieces, num_bars=bars))
+        best = max(best, bars * 16 / (time.perf_counter() - start))
+    return best
+
+
+def recompute_steps_per_second(tf, model, steps):
+    """Steps per second of the ancestors' way, for one piece."""
+    network, pitches = model.network, model.config.num_pitches
+    style = tf.ones((1, len(model.config.styles))) / len(model.config.styles)
+
+    @tf.function
+    def step(frames):
+        inputs = {
+            "previous": frames,
+            "bar_position": tf.range(WINDOW)[None] % 16,
+            "style": style,
+        }
+        hidden = network.time_axis(inputs)[0][:, -1:]
+        frame = tf.zeros((1, 1, pitches, 3))
+
+        def draw(pitch, frame):
+            heads = network.pitch_axis(hidden, {"current": frame, "style": style})
+            play = tf.sigmoid(heads["play"][0, 0, pitch]) > tf.random.uniform(())
+            cell = tf.stack([tf.cast(play, tf.float32), 0.0, 0.5])
+            place = [[0, 0, pitch]]
+            return pitch + 1, tf.tensor_scatter_nd_update(frame, place, [cell])
+
+        _, frame = tf.while_loop(lambda pitch, _: pitch < pitches, draw, (0, frame))
+        return tf.concat([frames[:, 1:], frame], axis=1)
+
+    frames = step(tf.zeros((1, WINDOW, pitches, 3)))
+    start = time.perf_counter()
+    for _ in range(steps):
+        frames = step(frames)
+    frames.numpy()
+    return steps / (time.perf_counter() - start)
+
+
+def cost_by_bar(composer, bars):
+    """Seconds of a chunk at the start and after `bars` bars: medians of nine."""
+    from poph_tf import generation
+
+    wishes = generation.Wishes(num_pieces=1, num_bars=bars + 64)
+    times, last = [], time.perf_counter()
+    for _ in composer.chunks(wishes):
+        now = time.perf_counter()
+        times.append(now - last)
+        last = now
+    times = times[1:]  # the first holds the compiling
+    return sorted(times[:9])[4], sorted(times[-9:])[4]
