@@ -5,13 +5,16 @@
 Nothing is downloaded. A second run goes on where the first was stopped.
 """
 
+import pathlib
 import sys
 import time
 
 from absl import flags
 
-from poph_tf import commands, corpus
-from poph_tf.errors import InputError
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+from poph_tf import commands, corpus  # noqa: E402
+from poph_tf.errors import InputError  # noqa: E402
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("corpus", [], "Corpora to write, separated by commas; see --list.")
