@@ -14,6 +14,7 @@ music21 is not imported here: what comes in is its objects.
 """
 
 import fractions
+import warnings
 
 from poph_tf.errors import MusicFileError
 
@@ -156,8 +157,7 @@ def _tempi(score, usual_qpm):
 
 
 def _sequence(parts, notes, metres, tempi):
-    from note_seq.protobuf import music_pb2  # 1.6 s that --list does not need
-
+    music_pb2 = _note_seq_protobuf()
     seconds = _clock(tempi)
     end = max(note[2] for part in notes for note in part)
     sequence = music_pb2.NoteSequence(ticks_per_quarter=480)
@@ -180,6 +180,14 @@ def _sequence(parts, notes, metres, tempi):
             )
     sequence.total_time = seconds(end)
     return sequence
+
+
+def _note_seq_protobuf():
+    """note-seq takes 1.6 s to import, so late; and warns of players we do not need."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from note_seq.protobuf import music_pb2
+    return music_pb2
 
 
 def _clock(tempi):
