@@ -102,17 +102,23 @@ def guessed(bar_position, steps_per_quarter):
         tuple of (step, numerator, denominator), the first at step 0.
     """
     lines = np.flatnonzero(bar_position == 0)
-    if len(lines) < 2:
-        return ((0, *DEFAULT_TIME_SIGNATURE),)
-    steps = np.diff(lines)
     # The last bar may be cut off: it goes on in the metre of the one before.
-    changes = np.flatnonzero(np.diff(steps, prepend=-1))
-    found = [
-        (int(lines[k]), *_metre(int(steps[k]), steps_per_quarter)) for k in changes
-    ]
-    if found[0][0] > 0:
-        found.insert(0, (0, *found[0][1:]))
-    return tuple(found)
+    bar_steps = np.diff(lines).tolist()
+    if len(lines) and lines[0] > 0:
+        # An upbeat says at its end how long its bar is.
+        bar_steps.insert(0, int(bar_position[lines[0] - 1]) + 1)
+        lines = np.append(0, lines)
+    if not bar_steps:
+        return ((0, *DEFAULT_TIME_SIGNATURE),)
+    if len(lines) > 1 and bar_position[0] > 0:
+        # The metre is said again after an upbeat, which marks the bar line.
+        bar_steps[1:] = bar_steps[1:] or bar_steps
+        changes = [0, *(np.flatnonzero(np.diff(bar_steps[1:], prepend=-1)) + 1)]
+    else:
+        changes = np.flatnonzero(np.diff(bar_steps, prepend=-1))
+    return tuple(
+        (int(lines[k]), *_metre(bar_steps[k], steps_per_quarter)) for k in changes
+    )
 
 
 def _usable_signatures(notes):

@@ -114,11 +114,6 @@ def parse_midi(data, name):
     """
     data = midi_bytes.unwrapped(data)
     notes = midi_bytes.parse(data, name)
-    last_tick = max(
-        notes.end_tick.max(initial=0), notes.time_signatures[:, 0].max(initial=0)
-    )
-    if last_tick > _MAX_TABLE_TICKS:
-        return notes_lib.to_sequence(notes)
     import note_seq
     import pretty_midi
 
@@ -129,7 +124,7 @@ def parse_midi(data, name):
             parsed = pretty_midi.PrettyMIDI(mido_object=file)
             return note_seq.midi_to_note_sequence(parsed)
     except Exception:
-        # Key signatures that do not exist, odd texts and the like stop note-seq's
+        # Key signatures that do not exist, absurd lengths and the like stop note-seq's
         # parser, though the notes are sound.
         return notes_lib.to_sequence(notes)
 
@@ -148,6 +143,8 @@ def _tidied(data):
         for message in track:
             tick += message.time
             message.time = tick
+        if tick > _MAX_TABLE_TICKS:
+            raise ValueError("too long for a table of ticks")
         tied += [m for m in track if m.type in _TIED_TO_FIRST_TRACK and _is_sound(m)]
     others = [
         [m for m in track if m.type not in _TIED_TO_FIRST_TRACK]
