@@ -1,0 +1,240 @@
+"""Small models, pieces and data sets for tests, and the lists that feed them.
+
+`VARIANTS` is the one list of networks: every preset, and every option that changes
+what is wired to what, at sizes that build in a moment. `LAYERS` is the one list of
+layers.
+"""
+
+import dataclasses
+import functools
+import hashlib
+
+import keras
+import numpy as np
+
+from poph_tf import config, examples, layers, matrices
+
+NUM_PITCHES = 14  # more than an octave, so that classes repeat
+SIZES = {
+    "num_pitches": NUM_PITCHES,
+    "octave_filters": 3,
+    "octave_width": 5,
+    "window_width": 5,
+    "num_heads": 2,
+    "head_units": 4,
+    "time_attention_steps": 4,
+    "num_time_units": 6,
+    "num_pitch_units": 5,
+    "style_units": 3,
+}
+STYLES = {"styles": ("bach", "palestrina"), "style_shares": (0.75, 0.25)}
+
+# name: (preset, what differs from it)
+VARIANTS = {
+    "tp_lstm_nade": ("tp_lstm_nade", {}),
+    "tp_lstm_nade_of_all_channels": (
+        "tp_lstm_nade",
+        {"replay": True, "volume": True, "pitch_order": "descending"},
+    ),
+    "biaxial": ("biaxial", {}),
+    "biaxial_recalling_frames": ("biaxial", {"time_attention": "frames"}),
+    "deepj": ("deepj", {}),
+    "deepj_of_two_styles": ("deepj", STYLES),
+    "poph": ("poph", {}),
+    "poph_in_harmonic_minor": ("poph", {"minor_scale": "harmonic"}),
+    "attention_after_pitch": ("deepj", {"pitch_attention": "after_pitch"}),
+    "attention_in_place_of_pitch": (
+        "deepj",
+        {"pitch_attention": "in_place_of_pitch"},
+    ),
+    "attention_per_pitch": ("deepj", {"time_attention": "per_pitch"}),
+    "attention_by_frames": ("poph", {"time_attention": "frames"}),
+    "attention_everywhere_descending": (
+        "deepj",
+        {
+            "pitch_attention": "after_pitch",
+            "time_attention": "per_pitch",
+            "pitch_order": "descending",
+        },
+    ),
+    "descending": ("poph", {"pitch_order": "descending"}),
+    "without_replay": ("deepj", {"replay": False}),
+    "without_volume": ("deepj", {"volume": False}),
+    "without_style": ("deepj", {"style_units": 0}),
+    "without_bar": ("deepj", {"bar_positions": 0}),
+    "play_only": (
+        "poph",
+        {
+            "replay": False,
+            "volume": False,
+            "style_units": 0,
+            "bar_positions": 0,
+            "harmony_weight": 0.0,
+            "time_attention": "frames",
+        },
+    ),
+    "relative_counts_one_layer": (
+        "deepj",
+        {"class_counts": "relative", "num_time_layers": 1, "num_pitch_layers": 1},
+    ),
+}
+
+# One of each layer, with what it is called on: name -> (layer, inputs).
+FEATURES, CHANNELS = 6, 3
+LAYERS = {
+    "AxisLSTM_time": lambda: (layers.AxisLSTM(4, "time"), ["hidden"]),
+    "AxisLSTM_pitch": lambda: (layers.AxisLSTM(4, "pitch"), ["hidden"]),
+    "StyleBias": lambda: (layers.StyleBias(0.1), ["hidden", "embedding"]),
+    "NoteFeatures_convolution": lambda: (
+        layers.NoteFeatures(36, filters=3, width=5, bar_positions=4, dropout=0.1),
+        ["frames", "bar"],
+    ),
+    "NoteFeatures_window": lambda: (
+        layers.NoteFeatures(
+            37, "window", width=5, class_counts="relative", bar_positions=0
+        ),
+        ["frames"],
+    ),
+    "PitchAttention": lambda: (
+        layers.PitchAttention(num_heads=2, head_units=4, dropout=0.1),
+        ["hidden"],
+    ),
+    "PitchAttention_causal": lambda: (
+        layers.PitchAttention(causal=True, num_heads=2, head_units=4),
+        ["hidden"],
+    ),
+    "TimeAttention": lambda: (
+        layers.TimeAttention(3, num_heads=2, head_units=4),
+        ["hidden"],
+    ),
+    "FrameAttention": lambda: (
+        layers.FrameAttention(3, num_heads=2, head_units=4),
+        ["hidden", "frames"],
+    ),
+    "PitchNade": lambda: (layers.PitchNade(4, 5), ["hidden", "frames"]),
+    "HarmonyLoss": lambda: (layers.HarmonyLoss(2.0, 36, "harmonic"), ["play", "mask"]),
+}
+
+
+def layer_inputs(num_rows=2, num_steps=5, num_pitches=NUM_PITCHES, seed=0):
+    """What the layers of `LAYERS` are called on, float32 arrays by name."""
+    rng = np.random.default_rng(seed)
+    grid = (num_rows, num_steps, num_pitches)
+    return {
+        "hidden": rng.normal(size=(*grid, FEATURES)).astype(np.float32),
+        "frames": (rng.random((*grid, CHANNELS)) < 0.3).astype(np.float32),
+        "bar": np.eye(4, dtype=np.float32)[rng.integers(0, 4, grid[:2])],
+        "embedding": rng.normal(size=(num_rows, 3)).astype(np.float32),
+        "play": rng.normal(size=grid).astype(np.float32),
+        "mask": np.ones(grid[:2], np.float32),
+    }
+
+
+def model_config(name, **overrides):
+    """ModelConfig of a variant."""
+    preset, differences = VARIANTS[name]
+    return config.preset(preset, **(SIZES | differences | overrides))
+
+
+def shaken(model, seed=0, by=0.3):
+    """Moves all weights, so that none is zero and no two units are alike."""
+    rng = np.random.default_rng(seed)
+    for variable in model.trainable_variables:
+        value = variable.numpy()
+        variable.assign(value + by * rng.normal(size=value.shape).astype(np.float32))
+    return model
+
+
+@functools.cache
+def model(name):
+    """The shaken model of a variant; shared, so leave its weights alone."""
+    from poph_tf import models
+
+    keras.utils.set_random_seed(1)
+    return shaken(models.build(model_config(name)))
+
+
+def random_piece(seed, num_steps, low=36, high=50, tempo_qpm=120.0):
+    """Canonical Matrices with notes from pitch `low` to below `high`."""
+    rng = np.random.default_rng(seed)
+    cells = np.zeros((num_steps, 128, 3), np.uint8)
+    # Slow noise, so that notes are held, struck again and let go.
+    held = rng.random((num_steps // 2 + 1, high - low)) < 0.35
+    cells[:, low:high, 0] = np.repeat(held, 2, axis=0)[:num_steps]
+    cells[:, low:high, 1] = rng.random((num_steps, high - low)) < 0.3
+    cells[:, low:high, 2] = rng.integers(1, 128, (num_steps, high - low))
+    bars = (np.arange(num_steps) % 16).astype(np.uint8)
+    piece = matrices.Matrices(cells=cells, bar_position=bars, tempo_qpm=tempo_qpm)
+    return matrices.canonical(piece)
+
+
+def frames_of(pieces, low=36, num_pitches=NUM_PITCHES):
+    """float32 [piece, time, pitch, 3] of pieces of one length; volume 0..1."""
+    cells = np.stack([piece.cells[:, low : low + num_pitches] for piece in pieces])
+    return cells.astype(np.float32) / np.array([1.0, 1.0, 127.0], np.float32)
+
+
+def inputs_of(frames, bar_steps=16, style=(1.0,)):
+    """A model's inputs for whole pieces of `frames`, from silence and bar 0."""
+    num_rows, num_steps = frames.shape[:2]
+    silence = np.zeros_like(frames[:, :1])
+    bars = np.tile(np.arange(num_steps) % bar_steps, (num_rows, 1))
+    return {
+        "previous": np.concatenate([silence, frames[:, :-1]], axis=1),
+        "current": frames,
+        "bar_position": bars.astype(np.int32),
+        "style": np.tile(np.array(style, np.float32), (num_rows, 1)),
+        "mask": np.ones((num_rows, num_steps), np.float32),
+    }
+
+
+def write_data_set(folder, splits, styles=("bach",), shards=1):
+    """Writes pieces as a data set.
+
+    Args:
+        folder: path, made if missing.
+        splits: dict from split to a list of Matrices; piece k has style k modulo
+            their number.
+        styles: tuple of str.
+        shards: int, of each split.
+
+    Returns:
+        str, the folder.
+    """
+    import tensorflow as tf
+
+    folder.mkdir(parents=True, exist_ok=True)
+    infos = {}
+    for split, pieces in splits.items():
+        names = [examples.shard_name(split, k, shards) for k in range(shards)]
+        steps, counts = dict.fromkeys(styles, 0), dict.fromkeys(styles, 0)
+        writers = [tf.io.TFRecordWriter(str(folder / name), "GZIP") for name in names]
+        for k, piece in enumerate(pieces):
+            style = styles[k % len(styles)]
+            record = examples.serialize(piece, style=style, source=f"{split}/{k}.mid")
+            writers[k % shards].write(record)
+            steps[style] += len(piece)
+            counts[style] += 1
+        for writer in writers:
+            writer.close()
+        infos[split] = examples.SplitInfo(
+            shards=tuple(names),
+            num_pieces=len(pieces),
+            num_steps=sum(steps.values()),
+            steps_by_style=steps,
+            pieces_by_style=counts,
+        )
+    ids = "".join(examples.content_id(p) for ps in splits.values() for p in ps)
+    info = examples.DatasetInfo(
+        format_version=examples.FORMAT_VERSION,
+        id=hashlib.sha256(ids.encode()).hexdigest(),
+        steps_per_quarter=4,
+        styles=tuple(styles),
+        splits=infos,
+    )
+    examples.write_info(info, folder)
+    return str(folder)
+
+
+def without_dropout(model_config):
+    return dataclasses.replace(model_config, dropout=0.0, input_dropout=0.0)
