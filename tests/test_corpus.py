@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from poph_tf import corpus, matrices, midi, scores
+from poph_tf import copying, corpus, matrices, midi, scores
 from poph_tf.errors import InputError, MusicFileError
 
 music21 = pytest.importorskip("music21")
@@ -120,6 +120,30 @@ def test_a_file_that_music21_cannot_read_is_named_with_the_reason(tmp_path):
     broken.write_text("not a score")
     with pytest.raises(MusicFileError, match="music21 cannot read it"):
         corpus.parse(broken)
+
+
+def test_chorales_named_as_copies_share_long_passages_with_others():
+    pairs = {"bwv244.17": "bwv244.15", "bwv177.4": "bwv117.4"}
+    for copy, original in pairs.items():
+        assert copy in corpus.CORPORA["bach"].copies
+        first, second = (
+            matrices.from_sequence(bach(stem)).cells for stem in (original, copy)
+        )
+        found = copying.Index([first]).longest_copy(second)
+        assert found.attacks > len(copying.attacks(second)[0]) / 2
+
+
+def test_every_name_in_the_list_of_copies_is_a_file():
+    stems = {path.stem for path in corpus.find("bach")}
+    assert set(corpus.BACH_COPIES) <= stems
+
+
+def test_copies_are_counted_as_rejected(tmp_path):
+    first = [path.stem for path in corpus.find("bach")].index("bwv18.5-w") + 1
+    result = corpus.fetch("bach", tmp_path, limit=first, num_workers=2)
+    assert result["rejected"] == {"much the same as another piece": 1}
+    assert result["written"] == first - 1
+    assert not (tmp_path / "bach" / "bwv18.5-w.mid").exists()
 
 
 def test_fetch_writes_midi_files_that_read_back_the_same(tmp_path):

@@ -6,10 +6,15 @@ Both may be folders of MIDI files or of records. Of records, held-out pieces are
 compared with, and training pieces are searched for what was copied.
 """
 
+import pathlib
+import sys
+
 from absl import flags
 
-from poph_tf import commands, comparison, comparison_plots
-from poph_tf.errors import InputError
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+from poph_tf import commands, comparison, comparison_plots  # noqa: E402
+from poph_tf.errors import InputError  # noqa: E402
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("pieces", None, "Folder of composed pieces.")
