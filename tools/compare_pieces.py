@@ -13,8 +13,8 @@ from absl import flags
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
-from poph_tf import commands, comparison, comparison_plots  # noqa: E402
-from poph_tf.errors import InputError  # noqa: E402
+from poph_tf import commands, comparison, comparison_plots
+from poph_tf.errors import InputError
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("pieces", None, "Folder of composed pieces.")

@@ -13,8 +13,8 @@ from absl import flags
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
-from poph_tf import commands, corpus  # noqa: E402
-from poph_tf.errors import InputError  # noqa: E402
+from poph_tf import commands, corpus
+from poph_tf.errors import InputError
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("corpus", [], "Corpora to write, separated by commas; see --list.")
