@@ -55,6 +55,7 @@ _RANGES = {
     "batch_size": (1, 65536),
     "epochs": (1, _MANY),
     "max_steps": (0, 10**9),
+    "max_minutes": (0.0, 1e6),
     "learning_rate": (0.0, 100.0),
     "warmup_steps": (0, 10**9),
     "clip_norm": (0.0, 1e9),
@@ -155,6 +156,7 @@ class TrainingConfig:
     batch_size: int = 16  # windows in the global batch, whatever the replicas
     epochs: int = 100
     max_steps: int = 0  # optimizer steps; 0: as many as `epochs` has
+    max_minutes: float = 0.0  # minutes spent training; 0: no limit
     optimizer: str = "nadam"  # adam, adamw, nadam, rmsprop, sgd
     learning_rate: float = 1e-3
     schedule: str = "constant"  # or "cosine": down to 1 % at max_steps

@@ -41,6 +41,7 @@ flags.DEFINE_integer("window_steps", None, "Steps (sixteenth notes) of a window.
 flags.DEFINE_integer("batch_size", None, "Windows in the global batch.")
 flags.DEFINE_integer("epochs", None, "Passes over the training split, at most.")
 flags.DEFINE_integer("max_steps", None, "Optimizer steps, at most; 0: no limit.")
+flags.DEFINE_float("max_minutes", None, "Minutes of training, at most; 0: no limit.")
 flags.DEFINE_string("optimizer", None, "adam, adamw, nadam, rmsprop or sgd.")
 flags.DEFINE_float("learning_rate", None, "Learning rate.")
 flags.DEFINE_string("schedule", None, "constant, or cosine (needs --max_steps).")
@@ -57,6 +58,7 @@ OWN_FLAGS = (
     "batch_size",
     "epochs",
     "max_steps",
+    "max_minutes",
     "optimizer",
     "learning_rate",
     "schedule",

@@ -77,6 +77,7 @@ class Trainer:
                 "batch": tf.Variable(0, dtype=tf.int64, trainable=False),
                 "bad_validations": tf.Variable(0, dtype=tf.int64, trainable=False),
                 "best_loss": tf.Variable(math.inf, trainable=False),
+                "seconds": tf.Variable(0.0, trainable=False),
             }
         keras.mixed_precision.set_dtype_policy("float32")
         self.step = TrainStep(
@@ -141,6 +142,7 @@ class Trainer:
         }
 
     def _epochs(self):
+        self.validated_at = None
         self._restart_tally()
         reason = self._end()
         while not reason:
@@ -174,14 +176,16 @@ class Trainer:
                 raise Interrupted(f"Stopped by SIGTERM at step {self._count('step')}.")
             reason = self._end(within_epoch=True)
             if reason:
-                if not every:
+                if self.validated_at != self._count("step"):
                     self._validate()
                 self._save()
                 return reason
         return None
 
     def _take(self, batch):
+        start = time.monotonic()
         sums = {name: float(v) for name, v in self.step.run(batch).items()}
+        self._add("seconds", time.monotonic() - start)
         self._add("step", 1)
         self._add("batch", 1)
         if not math.isfinite(sums["loss"]):
@@ -207,6 +211,8 @@ class Trainer:
         training = self.training
         if training.max_steps and self._count("step") >= training.max_steps:
             return f"max_steps={training.max_steps} reached"
+        if 0 < 60 * training.max_minutes <= float(self.counters["seconds"]):
+            return f"max_minutes={training.max_minutes:g} reached"
         if training.patience and self._count("bad_validations") >= training.patience:
             return f"no better validation in {training.patience}"
         if not within_epoch and self._count("epoch") >= training.epochs:
@@ -217,6 +223,7 @@ class Trainer:
 
     def _validate(self):
         self._copy_weights()
+        self.validated_at = self._count("step")
         limit = self.training.max_valid_pieces
         pieces = dataset.read_pieces(self.valid_paths, limit)
         sums = self.scorer.sums(pieces)
