@@ -6,9 +6,10 @@ import sys
 from absl import app, flags, logging
 
 import poph_tf
-from poph_tf.errors import InputError
+from poph_tf.errors import InputError, Interrupted
 
 FAILED = 2
+INTERRUPTED = 75  # EX_TEMPFAIL of sysexits.h: start the same command again
 
 flags.DEFINE_bool("version", False, "Print the version of poph_tf and exit.")
 
@@ -47,6 +48,9 @@ def _guarded(main, words, takes_words):
         return main(words)
     except InputError as error:
         _fail(error)
+    except Interrupted as stop:
+        print(f"{stop} Start the same command again to go on.", file=sys.stderr)
+        sys.exit(INTERRUPTED)
     except KeyboardInterrupt:
         sys.exit("Interrupted.")
 

@@ -27,3 +27,7 @@ class MusicFileError(InputError):
 
     def __reduce__(self):
         return type(self), (self.path, self.reason)
+
+
+class Interrupted(Exception):
+    """SIGTERM came; what was done is saved and the same command goes on from there."""

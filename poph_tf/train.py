@@ -10,8 +10,6 @@ Every size and setting of a preset can be replaced, e.g.
 and every setting of training likewise with --train=key=value, or by its own flag.
 """
 
-import sys
-
 from absl import flags
 
 from poph_tf import commands
@@ -106,11 +104,7 @@ def _train(model_config, training_config):
         f"{trainer.steps_per_epoch} steps an epoch, "
         f"{strategy.num_replicas_in_sync} replica(s)."
     )
-    try:
-        result = trainer.run(report=line.print, on_step=line.step)
-    except training.Interrupted as stop:
-        print(f"{stop} Start the same command again to go on.", file=sys.stderr)
-        sys.exit(training.INTERRUPTED)
+    result = trainer.run(report=line.print, on_step=line.step)
     print(
         f"Done at step {result['step']}: {result['reason']}. Best validation loss "
         f"{result['best_loss']:.4f}; the model is {FLAGS.model_dir}/model.keras."

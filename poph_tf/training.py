@@ -21,15 +21,9 @@ from absl import logging
 from poph_tf import dataset, likelihood, metrics, models, optimizers, provenance
 from poph_tf.checkpoints import Checkpoints
 from poph_tf.config import ModelConfig
-from poph_tf.errors import InputError
+from poph_tf.errors import InputError, Interrupted
 from poph_tf.event_log import EventLog
 from poph_tf.stepping import TrainStep
-
-INTERRUPTED = 75  # EX_TEMPFAIL of sysexits.h: start the same command again
-
-
-class Interrupted(Exception):
-    """SIGTERM came; the run was saved and can be started again."""
 
 
 class Trainer:
