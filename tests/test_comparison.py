@@ -297,20 +297,22 @@ def write_midi(folder, pieces):
 
 
 def write_records(folder, **splits):
-    """Writes pieces by split as a data set, the way the format says."""
+    """Writes pieces by split as a data set."""
     folder.mkdir()
-    table = {}
+    infos = {}
     for split, pieces in splits.items():
         name = examples.shard_name(split, 0, 1)
         records = [
-            tfrecords.framed(
-                examples.serialize(music, style="x", source=f"{split}/{k}.mid")
-            )
+            examples.serialize(music, style="x", source=f"{split}/{k}.mid")
             for k, music in enumerate(pieces)
         ]
-        (folder / name).write_bytes(b"".join(records))
-        table[split] = name
-    return table
+        (folder / name).write_bytes(b"".join(map(tfrecords.framed, records)))
+        steps = sum(len(music) for music in pieces)
+        infos[split] = examples.SplitInfo(
+            (name,), len(pieces), steps, {"x": steps}, {"x": len(pieces)}
+        )
+    info = examples.DatasetInfo(examples.FORMAT_VERSION, "id", 4, ("x",), infos)
+    examples.write_info(info, folder)
 
 
 def tool(*arguments):
@@ -347,19 +349,32 @@ def test_the_command_writes_json_table_and_pictures(tmp_path):
     assert "| polyphony | 1 ± 0 | 1 ± 0 | – |" in result.stdout
 
 
-def test_records_are_read_split_by_split(tmp_path, monkeypatch):
-    shards = write_records(
+def test_records_are_read_split_by_split(tmp_path):
+    write_records(
         tmp_path / "data", train=pieces_at_random(4, 5), test=pieces_at_random(3, 6)
     )
-    (tmp_path / "data" / examples.INFO_NAME).write_text("{}")
-    monkeypatch.setattr(
-        examples, "shard_paths", lambda folder, split: [str(folder / shards[split])]
-    )
-    assert comparison.is_records(tmp_path / "data")
     found = comparison.load(tmp_path / "data", "train")
     assert found.names == [f"train/{k}.mid" for k in range(4)]
     assert found.pieces == pieces_at_random(4, 5)
     assert len(comparison.load(tmp_path / "data", "test", max_pieces=2)) == 2
+
+
+def test_copies_are_searched_in_the_training_split(tmp_path):
+    train, test = pieces_at_random(4, 7), pieces_at_random(3, 8)
+    write_records(tmp_path / "data", train=train, test=test)
+    write_midi(tmp_path / "out", [train[2], *pieces_at_random(1, 9)])
+    arguments = {
+        "pieces": tmp_path / "out",
+        "reference": tmp_path / "data",
+        "output_dir": tmp_path / "report",
+    }
+    result = tool(*(f"--{name}={value}" for name, value in arguments.items()))
+    assert result.returncode == 0, result.stderr
+    data = json.loads((tmp_path / "report" / "comparison.json").read_text("utf-8"))
+    assert (data["num_reference"], data["num_training"]) == (3, 4)
+    copy = data["copies"]["0.mid"]
+    assert (copy["attacks"], copy["reference"]) == (16, "train/2.mid")
+    assert data["copies"]["1.mid"]["attacks"] < 16
 
 
 @pytest.mark.parametrize(
