@@ -12,9 +12,12 @@ import struct
 
 _BYTES_LIST, _FLOAT_LIST, _INT64_LIST = 1, 2, 3
 _VARINT, _DELIMITED = 0, 2
+_ONE_BYTE = [bytes([k]) for k in range(0x80)]
 
 
 def _varint(number):
+    if 0 <= number < 0x80:
+        return _ONE_BYTE[number]
     out = bytearray()
     number &= 2**64 - 1
     while number > 0x7F:

@@ -70,11 +70,10 @@ def _content_id(matrices, play, replay, volume):
 
 def _packed(cells):
     """play, replay, volume as the bytes of a record."""
-    play = np.ascontiguousarray(cells[..., PLAY])
-    bits = np.packbits(play, axis=-1)
-    replay = np.packbits(np.ascontiguousarray(cells[..., REPLAY]), axis=-1)
-    volume = cells.reshape(-1, 3)[np.flatnonzero(play), VOLUME]
-    return bits.tobytes(), replay.tobytes(), volume.tobytes()
+    play, replay = (np.ascontiguousarray(cells[..., k]) for k in (PLAY, REPLAY))
+    volume = cells[..., VOLUME][play.view(bool)]
+    bits = (np.packbits(plane, axis=-1).tobytes() for plane in (play, replay))
+    return (*bits, volume.tobytes())
 
 
 def serialize(matrices, *, style, source):

@@ -180,11 +180,28 @@ def from_sequence(sequence, steps_per_quarter=STEPS_PER_QUARTER, **options):
     return from_notes(notes, steps_per_quarter, **options)
 
 
-def from_notes(
+def from_notes(notes, steps_per_quarter=STEPS_PER_QUARTER, **options):
+    """Puts notes in ticks on the grid.
+
+    Args:
+        notes: notes.Notes.
+        steps_per_quarter: int.
+        **options: as for `place`.
+
+    Returns:
+        Matrices, canonical.
+
+    Raises:
+        InputError: If the piece is longer than `max_steps`.
+    """
+    return place(notes, steps_per_quarter, **options)[0]
+
+
+def place(
     notes, steps_per_quarter=STEPS_PER_QUARTER, *, drums=False, sustain=False,
     max_steps=None,
 ):  # fmt: skip
-    """Puts notes in ticks on the grid.
+    """Puts notes in ticks on the grid; also says where each note came to lie.
 
     Args:
         notes: notes.Notes.
@@ -194,7 +211,8 @@ def from_notes(
         max_steps: int or None. The longest piece to allow.
 
     Returns:
-        Matrices, canonical.
+        Matrices, canonical; (start, end, pitch, velocity), steps and MIDI numbers,
+        each [note], by pitch, then by start.
 
     Raises:
         InputError: If the piece is longer than `max_steps`.
@@ -206,20 +224,21 @@ def from_notes(
     grid = (steps_per_quarter, notes.ticks_per_quarter)
     start = bars.to_steps(notes.start_tick, *grid)
     end = np.maximum(bars.to_steps(notes.end_tick, *grid), start + 1)
-    spans = _merged(start, end, notes.pitch, notes.velocity)
+    placed = _merged(start, end, notes.pitch, notes.velocity)
     length = max(
-        int(spans[1].max(initial=0)), int(bars.to_steps(notes.length_tick, *grid))
+        int(placed[1].max(initial=0)), int(bars.to_steps(notes.length_tick, *grid))
     )
     if max_steps is not None and length > max_steps:
         raise InputError(f"longer than {max_steps} steps")
-    return Matrices(
-        cells=_cells(*spans, length),
+    piece = Matrices(
+        cells=_cells(*placed, length),
         bar_position=bars.bar_positions(notes, length, steps_per_quarter),
         tempo_qpm=bars.mean_tempo(notes, length, steps_per_quarter),
         steps_per_quarter=steps_per_quarter,
         time_signatures=bars.signatures_in_steps(notes, length, steps_per_quarter),
         title=notes.title,
     )
+    return piece, placed
 
 
 def _merged(start, end, pitch, velocity):
@@ -245,19 +264,20 @@ def _merged(start, end, pitch, velocity):
 
 def _cells(start, end, pitch, velocity, length):
     """uint8 [time, pitch, 3] from the spans of `_merged`."""
-    cells = np.zeros((length, NUM_PITCHES, 3), np.uint8)
+    # A plane for each channel: most that is done with cells is done with one channel.
+    planes = np.zeros((3, length, NUM_PITCHES), np.uint8)
+    cells = planes.transpose(1, 2, 0)
     if not len(start):
         return cells
     steps = end - start
     # Every (note, step) pair in one array: no loop over notes.
     first = np.repeat(np.cumsum(steps) - steps - start, steps)
     time = np.arange(steps.sum()) - first
-    flat = cells.reshape(-1)
-    place = (time * NUM_PITCHES + np.repeat(pitch, steps)) * 3
-    flat[place] = 1
-    flat[place + VOLUME] = np.repeat(velocity, steps)
+    place = time * NUM_PITCHES + np.repeat(pitch, steps)
+    planes[PLAY].reshape(-1)[place] = 1
+    planes[VOLUME].reshape(-1)[place] = np.repeat(velocity, steps)
     struck = (pitch[1:] == pitch[:-1]) & (end[:-1] == start[1:])
-    cells[start[1:][struck], pitch[1:][struck], REPLAY] = 1
+    planes[REPLAY, start[1:][struck], pitch[1:][struck]] = 1
     return cells
 
 

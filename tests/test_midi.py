@@ -273,8 +273,8 @@ BROKEN = {
         "runs past the end",
     ),
     "long delta": (
-        smf.file([])[:-4] + b"\xff\xff\xff\xff\x7f\xff\x2f\x00",
-        "truncated|delta time",
+        smf.file()[:10] + b"\0\1\1\xe0MTrk\0\0\0\x08" + b"\xff" * 4 + b"\x7f\xff\x2f\0",
+        "delta time",
     ),
 }
 

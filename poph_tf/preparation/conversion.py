@@ -25,6 +25,7 @@ FACTS = np.dtype(
         ("size", "i8"),  # bytes of the record, compressed
         ("steps", "i4"),
         ("notes", "i4"),
+        ("sounding_cells", "i4"),
         ("silent_steps", "i4"),
         ("tempo_qpm", "f4"),
         ("numerator", "i2"),
@@ -125,7 +126,7 @@ def _midi_notes(data, source, settings):
     if settings.parser == "note_seq":
         return notes_lib.from_sequence(midi.parse_midi(data, source))
     data = midi_bytes.unwrapped(data)
-    return midi_bytes.parse(data, source, max_events=settings.max_events)
+    return midi_bytes.parse(data, source, max_events=settings.max_events, compiled=True)
 
 
 def _sequence_notes(data, source):
@@ -147,14 +148,14 @@ def _convert_piece(source, notes, style, settings):
         found = _measured(notes, settings)
         if settings.align == "auto":
             notes, found = alignment.align(notes, settings.steps_per_quarter)
-        piece = matrices.from_notes(
+        piece, placed = matrices.place(
             notes,
             settings.steps_per_quarter,
             drums=settings.drums,
             sustain=settings.sustain,
             max_steps=settings.max_steps,
         )
-        facts = _facts(piece, found)
+        facts = _facts(piece, placed, found)
         _filter(piece, facts, settings)
     except InputError as error:
         return Converted(source, style, reason=_reason(error))
@@ -162,7 +163,7 @@ def _convert_piece(source, notes, style, settings):
         return Converted(source, style, reason="needs more memory than a worker has")
     record, piece_id = examples.encode(piece, style=style, source=source)
     facts["id"] = np.frombuffer(bytes.fromhex(piece_id), np.uint8)
-    facts["fingerprint"] = np.frombuffer(fingerprint(piece.cells), np.uint8)
+    facts["fingerprint"] = np.frombuffer(fingerprint(placed[0], placed[2]), np.uint8)
     record = compressed(tfrecords.framed(record))
     facts["size"] = len(record)
     return Converted(source, style, record=record, facts=facts)
@@ -198,38 +199,41 @@ def _measured(notes, settings):
     return alignment.Alignment(error_before=error, error_after=error)
 
 
-def fingerprint(cells):
+def fingerprint(start, pitch):
     """SHA-256 of the onsets, whatever the tempo, transposition and instruments.
 
     Args:
-        cells: uint8 [time, pitch, 3].
+        start, pitch: int [note], by pitch, then by start (steps).
 
     Returns:
         bytes (32).
     """
-    time, pitch = np.nonzero(matrices.onsets(cells))
-    if len(time):
-        time, pitch = time - time[0], pitch - pitch.min()
-    table = np.stack([time, pitch]).astype("<i4")
+    table = np.stack([start, pitch]).astype("<i4")
+    table -= table.min(axis=1, keepdims=True) if len(start) else 0
     return hashlib.sha256(table.tobytes()).digest()
 
 
-def _facts(piece, found):
+def _facts(piece, placed, found):
+    start, end, pitch, velocity = placed
+    length = len(piece)
+    sounding = np.cumsum(
+        np.bincount(start, minlength=length + 1)
+        - np.bincount(end, minlength=length + 1)
+    )[:length]
+    top = POLYPHONY_BINS - 1
+    by_pitch = np.bincount(pitch, end - start, minlength=128)
     facts = np.zeros((), FACTS)
-    counts = np.count_nonzero(piece.play, axis=1)
-    time, pitch = np.nonzero(matrices.onsets(piece.cells))
-    velocity = piece.volume[time, pitch]
-    facts["steps"] = len(piece)
-    facts["notes"] = len(time)
-    facts["silent_steps"] = np.count_nonzero(counts == 0)
+    facts["steps"] = length
+    facts["notes"] = len(start)
+    facts["sounding_cells"] = by_pitch.sum()
+    facts["silent_steps"] = np.count_nonzero(sounding == 0)
     facts["tempo_qpm"] = piece.tempo_qpm
     facts["numerator"], facts["denominator"] = piece.time_signatures[0][1:]
     facts["pitches"] = np.bincount(pitch, minlength=128)
     bins = velocity // (128 // VELOCITY_BINS)
     facts["velocities"] = np.bincount(bins, minlength=VELOCITY_BINS)
-    top = POLYPHONY_BINS - 1
-    facts["polyphony"] = np.bincount(counts.clip(max=top), minlength=top + 1)
-    facts["key"] = _key(np.count_nonzero(piece.play, axis=0))
+    facts["polyphony"] = np.bincount(sounding.clip(max=top), minlength=top + 1)
+    facts["key"] = _key(by_pitch)
     facts["grid_error"] = found.error_before
     facts["aligned_error"] = found.error_after
     facts["offset_steps"] = found.offset_steps
@@ -256,7 +260,7 @@ def _filter(piece, facts, settings):
         raise InputError(
             f"silent for more than {settings.max_silence:.0%} of its steps"
         )
-    polyphony = np.count_nonzero(piece.play) / max(sounding, 1)
+    polyphony = int(facts["sounding_cells"]) / max(sounding, 1)
     if polyphony < settings.min_polyphony:
         raise InputError(f"fewer than {settings.min_polyphony:g} notes at a time")
     if settings.metres:

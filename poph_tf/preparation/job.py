@@ -31,6 +31,7 @@ _MODULES = (
     "matrices",
     "midi",
     "midi_bytes",
+    "midi_scan",
     "notes",
     "tfrecords",
 )
