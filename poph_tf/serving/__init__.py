@@ -1,0 +1,10 @@
+"""The SavedModel: a model that composes and scores behind TF Serving.
+
+The signatures are described in `module.py`, the directories in `versions.py`.
+"""
+
+from poph_tf.serving.bounds import Limits
+from poph_tf.serving.module import ServingModule
+from poph_tf.serving.versions import describe, export
+
+__all__ = ["Limits", "ServingModule", "describe", "export"]
