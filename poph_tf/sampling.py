@@ -12,7 +12,7 @@ pieces of a batch nor the number of steps enter.
 
 import tensorflow as tf
 
-from poph_tf import randomness
+from poph_tf import randomness, steering
 from poph_tf.network import PitchWalk
 
 # DeepJ's rule: a piece that falls silent for this long is woken up by temperature.
@@ -53,6 +53,7 @@ class Sampler:
             "bar_position": zeros,
             "bar_steps": zeros + bar_steps,
             "silent_steps": zeros,
+            "density_bias": tf.zeros((batch_size,)),
         }
 
     def prime(self, state, frames, bar_position, style):
@@ -88,18 +89,18 @@ class Sampler:
             state: dict, from `zero_state`, `prime` or an earlier call.
             num_steps: int or int32 scalar, the same for all pieces.
             controls: dict with `seed` int32 [batch, 2], `temperature` float32 [batch]
-                and `style` float32 [batch, styles].
+                and `style` float32 [batch, styles], or [batch, num_steps, styles]
+                where it changes along the way; and any of those in steering.py.
 
         Returns:
             (uint8 [batch, time, pitch, 3] with volume 0..127, state after them).
         """
-        embedding = self.network.embed_style(controls["style"])
         frames = tf.TensorArray(
             tf.uint8, num_steps, element_shape=(None, self.config.num_pitches, 3)
         )
 
         def draw(index, state, frames):
-            frame, state = self._draw_step(state, controls, embedding)
+            frame, state = self._draw_step(state, self._at(index, controls))
             return index + 1, state, frames.write(index, to_cells(frame))
 
         _, state, frames = tf.while_loop(
@@ -111,20 +112,36 @@ class Sampler:
         )
         return tf.transpose(frames.stack(), (1, 0, 2, 3)), state
 
-    def _draw_step(self, state, controls, embedding):
+    @staticmethod
+    def _at(index, controls):
+        """The controls of one step: the style may have a place for each."""
+        style = controls["style"]
+        if len(style.shape) == 3:
+            return controls | {"style": style[:, index]}
+        return controls
+
+    def _draw_step(self, state, controls):
         inputs = {
             "previous": state["frame"][:, None],
             "bar_position": state["bar_position"][:, None],
             "style": controls["style"],
         }
         hidden, network = self.network.time_axis(inputs, state["network"])
+        embedding = self.network.embed_style(controls["style"])
         walk = PitchWalk(self.network, hidden[:, 0], embedding)
         numbers = randomness.uniforms(
             controls["seed"], state["step"], self.config.num_pitches
         )
-        warmth = tf.nn.relu(tf.cast(state["silent_steps"] - SILENT_STEPS, tf.float32))
-        temperature = controls["temperature"] + SILENT_WARMTH * warmth
-        frame = self.draw_frame(walk, state["frame"], numbers, temperature)
+        warmth = SILENT_WARMTH * tf.cast(
+            tf.nn.relu(state["silent_steps"] - SILENT_STEPS), tf.float32
+        )
+        frame = self.draw_frame(
+            walk,
+            state["frame"],
+            numbers,
+            controls | {"temperature": controls["temperature"] + warmth},
+            steering.step_bias(controls, state["density_bias"]),
+        )
         silent = tf.reduce_all(frame[..., 0] == 0, axis=-1)
         return frame, state | {
             "network": network,
@@ -132,16 +149,20 @@ class Sampler:
             "step": state["step"] + 1,
             "bar_position": (state["bar_position"] + 1) % state["bar_steps"],
             "silent_steps": tf.where(silent, state["silent_steps"] + 1, 0),
+            "density_bias": steering.next_density_bias(
+                controls, state["density_bias"], frame
+            ),
         }
 
-    def draw_frame(self, walk, before, numbers, temperature):
+    def draw_frame(self, walk, before, numbers, controls, bias=None):
         """Draws one frame, pitch by pitch.
 
         Args:
             walk: PitchWalk of this step.
             before: float32 [batch, pitch, 3], the frame of the step before.
             numbers: float32 [batch, pitch, 2] in [0, 1).
-            temperature: float32 [batch].
+            controls: dict with `temperature` float32 [batch], and those in steering.py.
+            bias: float32 [batch, pitch or 1], added to the play logits, or None.
 
         Returns:
             float32 [batch, pitch, 3].
@@ -149,13 +170,17 @@ class Sampler:
         lay = (1, 0, 2)
         before = tf.transpose(self.network.in_draw_order(before, 1), lay)
         numbers = tf.transpose(self.network.in_draw_order(numbers, 1), lay)
-        temperature = tf.maximum(temperature, COLDEST)
         num_pitches = self.config.num_pitches
+        if bias is not None:
+            bias = tf.broadcast_to(bias, (tf.shape(before)[1], num_pitches))
+            bias = tf.transpose(self.network.in_draw_order(bias, 1))
         cells = tf.TensorArray(tf.float32, num_pitches, element_shape=(None, 3))
 
         def draw(index, chosen, state, cells):
             heads, state = walk.step(index, chosen, state)
-            cell = draw_cell(heads, before[index], numbers[index], temperature)
+            if bias is not None:
+                heads = heads | {"play": heads["play"] + bias[index]}
+            cell = draw_cell(heads, before[index], numbers[index], controls)
             chosen = tf.gather(cell, self.network.channels, axis=-1)
             return index + 1, chosen, state, cells.write(index, cell)
 
@@ -169,24 +194,27 @@ class Sampler:
         return self.network.in_draw_order(tf.transpose(cells.stack(), lay), 1)
 
 
-def draw_cell(heads, before, numbers, temperature):
+def draw_cell(heads, before, numbers, controls):
     """Draws play, replay and volume of one pitch.
 
     Args:
         heads: dict of float32 [batch]: `play`, `replay` (logits), `volume`.
         before: float32 [batch, 3], the cell of this pitch in the step before.
         numbers: float32 [batch, 2] in [0, 1).
-        temperature: float32 [batch], positive.
+        controls: dict with `temperature` float32 [batch], and those in steering.py.
 
     Returns:
         float32 [batch, 3].
     """
-    play = _bernoulli(heads["play"], numbers[:, 0], temperature)
+    temperature = tf.maximum(controls["temperature"], COLDEST)
+    probability = steering.play_probability(heads["play"], temperature, controls)
+    play = tf.cast(numbers[:, 0] < probability, tf.float32)
     sounded = before[:, 0]
     replay = tf.zeros_like(play)
     if "replay" in heads:
-        replay = _bernoulli(heads["replay"], numbers[:, 1], temperature)
-        replay *= play * sounded
+        warmth = tf.maximum(controls.get("replay_temperature", temperature), COLDEST)
+        probability = tf.sigmoid(heads["replay"] / warmth)
+        replay = tf.cast(numbers[:, 1] < probability, tf.float32) * play * sounded
     if "volume" in heads:
         struck = tf.clip_by_value(tf.round(heads["volume"] * 127.0), 1.0, 127.0) / 127.0
     else:
@@ -194,10 +222,6 @@ def draw_cell(heads, before, numbers, temperature):
     held = sounded * (1.0 - replay)
     volume = play * tf.where(held > 0, before[:, 2], struck)
     return tf.stack([play, replay, volume], axis=-1)
-
-
-def _bernoulli(logits, numbers, temperature):
-    return tf.cast(numbers < tf.sigmoid(logits / temperature), tf.float32)
 
 
 def to_cells(frames):

@@ -1,0 +1,128 @@
+"""Steering: what a musician asks of the sampler beyond the model's own taste.
+
+Every control is a tensor with the batch first and enters as a change of the play
+logits or probabilities; a control that is not given costs nothing and changes nothing.
+
+    bias                float [batch, pitch], added to the play logits: pitch range, key
+    density             float [batch], wanted mean of sounding notes; 0: as it comes
+    cut                 float [batch]: notes less probable than this are not drawn, and
+                        notes more probable than 1 - cut always are
+    conservativity      float [batch], exponent of the probability (Johnson's)
+    replay_temperature  float [batch], where replay is to differ from play
+"""
+
+import re
+
+import numpy as np
+import tensorflow as tf
+
+from poph_tf import theory
+from poph_tf.errors import InputError
+
+# A pitch out of range: its probability underflows to 0 at any temperature in use.
+NEVER = -1e4
+# The density controller adds up what is missing, a step at a time, and forgets none.
+DENSITY_GAIN = 0.02  # logits for each missing note and step
+DENSITY_REACH = 8.0  # logits, at most
+
+_TONICS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+_SCALES = {
+    "major": theory.MAJOR_OUTSIDE,
+    "minor": theory.NATURAL_MINOR_OUTSIDE,
+    "harmonic minor": theory.HARMONIC_MINOR_OUTSIDE,
+}
+
+
+def key_outside(key):
+    """Pitch classes outside a key.
+
+    Args:
+        key: str, a tonic with # or b and a scale, such as "Bb major" or "F# minor".
+
+    Returns:
+        float32 [12], 1 outside the key, C first.
+
+    Raises:
+        InputError: If there is no such key.
+    """
+    match = re.fullmatch(r"\s*([A-Ga-g])([#b]?)\s+([a-z ]+?)\s*", key)
+    if not match or match.group(3) not in _SCALES:
+        raise InputError(
+            f"key must be a tonic and one of {', '.join(_SCALES)}, such as 'Bb major', "
+            f"got {key!r}."
+        )
+    tonic = _TONICS[match.group(1).upper()] + {"": 0, "#": 1, "b": -1}[match.group(2)]
+    return np.roll(np.array(_SCALES[match.group(3)], np.float32), tonic)
+
+
+def pitch_bias(config, key="", key_strength=2.0, low=0, high=127):
+    """Bias of the play logits for a key and a range of pitches.
+
+    Args:
+        config: ModelConfig.
+        key: str, see `key_outside`; "" for none.
+        key_strength: float. Logits taken from every pitch outside the key.
+        low, high: int. MIDI numbers of the lowest and highest pitch wanted.
+
+    Returns:
+        float32 [pitch], or None where there is nothing to change.
+    """
+    pitches = np.arange(config.min_pitch, config.max_pitch + 1)
+    bias = np.zeros(config.num_pitches, np.float32)
+    if key:
+        bias -= key_strength * key_outside(key)[pitches % theory.NUM_PITCH_CLASSES]
+    inside = (pitches >= low) & (pitches <= high)
+    if not inside.any():
+        raise InputError(
+            f"The pitches {low} to {high} lie outside the model's, "
+            f"{config.min_pitch} to {config.max_pitch}."
+        )
+    bias = np.where(inside, bias, NEVER).astype(np.float32)
+    return bias if bias.any() else None
+
+
+def step_bias(controls, density_bias):
+    """The bias of one step, float [batch, pitch or 1]; None where there is none."""
+    parts = []
+    if "bias" in controls:
+        parts.append(controls["bias"])
+    if "density" in controls:
+        parts.append(density_bias[:, None])
+    return sum(parts[1:], parts[0]) if parts else None
+
+
+def next_density_bias(controls, density_bias, frame):
+    """What the density controller adds from now on, float [batch].
+
+    Args:
+        controls: dict, as in the module's docstring.
+        density_bias: float [batch], so far.
+        frame: float [batch, pitch, 3], the frame just drawn.
+    """
+    if "density" not in controls:
+        return density_bias
+    missing = controls["density"] - tf.reduce_sum(frame[..., 0], axis=-1)
+    moved = density_bias + DENSITY_GAIN * missing
+    moved = tf.clip_by_value(moved, -DENSITY_REACH, DENSITY_REACH)
+    return tf.where(controls["density"] > 0, moved, density_bias)
+
+
+def play_probability(logits, temperature, controls):
+    """The probability that a pitch is drawn with.
+
+    Args:
+        logits: float [batch], of play, biased already.
+        temperature: float [batch].
+        controls: dict, as in the module's docstring.
+
+    Returns:
+        float [batch].
+    """
+    probability = tf.sigmoid(logits / temperature)
+    if "conservativity" in controls:
+        probability = tf.pow(probability, controls["conservativity"])
+    if "cut" in controls:
+        cut = controls["cut"]
+        probability = tf.where(probability < cut, 0.0, probability)
+        probability = tf.where(probability > 1.0 - cut, 1.0, probability)
+    return probability
