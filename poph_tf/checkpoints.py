@@ -8,6 +8,8 @@ A newest checkpoint that is damaged all the same is passed over, and said so.
 import tensorflow as tf
 from absl import logging
 
+from poph_tf.errors import InputError
+
 KEEP = 3
 
 
@@ -37,6 +39,9 @@ class Checkpoints:
 
         Returns:
             str, its path; None if there is none.
+
+        Raises:
+            InputError: If there are checkpoints and none can be read.
         """
         for path in reversed(self.manager.checkpoints):
             try:
@@ -46,4 +51,9 @@ class Checkpoints:
             except (tf.errors.OpError, AssertionError, ValueError) as error:
                 reason = str(error).splitlines()[0][:200]
                 logging.warning("Checkpoint %s cannot be read (%s).", path, reason)
+        if self.manager.checkpoints:
+            raise InputError(
+                f"No checkpoint in {self.manager.directory} can be read; remove that "
+                f"folder to train anew, or give another --model_dir."
+            )
         return None

@@ -29,6 +29,25 @@ flags.DEFINE_float("tempo_qpm", 0.0, "Quarter notes a minute; 0: the primer's, o
 flags.DEFINE_bool("png", True, "Draw a piano roll beside each piece.")
 flags.DEFINE_bool("jit_compile", True, "Compile the loop with XLA: quicker drawing.")
 
+# The flags that are wishes by the same name (see poph_tf/wishes.py).
+WISHES = (
+    "num_pieces",
+    "num_bars",
+    "temperature",
+    "replay_temperature",
+    "seed",
+    "style",
+    "keep_primer",
+    "tempo_qpm",
+    "key",
+    "key_strength",
+    "min_pitch",
+    "max_pitch",
+    "density",
+    "cut",
+    "conservativity",
+)
+
 
 def main(argv):
     del argv
@@ -37,16 +56,8 @@ def main(argv):
             raise InputError(f"--{name} must be given; see --help.")
     from poph_tf import generation
 
-    wishes = generation.Wishes(
-        num_pieces=FLAGS.num_pieces,
-        num_bars=FLAGS.num_bars,
-        temperature=FLAGS.temperature,
-        seed=FLAGS.seed,
-        style=FLAGS.style,
-        primer=_read_primer(),
-        keep_primer=FLAGS.keep_primer,
-        tempo_qpm=FLAGS.tempo_qpm,
-    )
+    chosen = {name: FLAGS[name].value for name in WISHES}
+    wishes = generation.Wishes(**chosen, primer=_read_primer())
     for path in _compose(wishes):
         print(path)
     return 0
@@ -62,14 +73,15 @@ def _read_primer():
 
 def _compose(wishes):
     from poph_tf import generation, models
+    from poph_tf import wishes as wishes_lib
     from poph_tf.progress import Bar
 
     model = models.load(FLAGS.model_dir)
-    generation.style_vector(wishes.style, model.config)  # a wrong one fails early
+    wishes_lib.style_schedule(wishes.style, model.config)  # a wrong one fails early
     if os.path.exists(FLAGS.output_dir) and not os.path.isdir(FLAGS.output_dir):
         raise InputError(f"--output_dir must be a folder, got {FLAGS.output_dir!r}.")
     composer = generation.Composer(model, FLAGS.jit_compile)
-    bar = Bar(wishes.num_bars * composer.bar_steps(wishes), "steps")
+    bar = Bar(wishes.num_bars * wishes.bar_steps, "steps")
     pieces = composer.compose(wishes, bar.update)
     return generation.write(pieces, FLAGS.output_dir, model.config, png=FLAGS.png)
 

@@ -5,96 +5,19 @@ Steps are drawn a chunk at a time by one compiled graph that carries the state o
 memory does not grow with the length, and there is something to show meanwhile.
 """
 
-import dataclasses
 import os
 
 import numpy as np
 import tensorflow as tf
 
-from poph_tf import dataset, matrices, midi, rendering
-from poph_tf.errors import InputError
+from poph_tf import dataset, matrices, midi, rendering, steering
 from poph_tf.sampling import Sampler
+from poph_tf.wishes import Wishes, style_schedule
+
+__all__ = ["Composer", "Wishes", "write"]
 
 CHUNK_STEPS = 64
 DEFAULT_TEMPO_QPM = 120.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Wishes:
-    """What to compose.
-
-    Args:
-        num_pieces: int.
-        num_bars: int. New bars of each piece.
-        temperature: float. Below 1 safer, above 1 bolder.
-        seed: int. The same seed, settings and build give the same pieces.
-        style: str. A style's name, a mixture `bach:0.7,palestrina:0.3`, or "" for the
-            shares of the training data.
-        primer: Matrices to go on from, or None.
-        keep_primer: bool. Whether the pieces begin with the primer.
-        tempo_qpm: float. 0: the primer's, or 120.
-    """
-
-    num_pieces: int = 4
-    num_bars: int = 32
-    temperature: float = 1.0
-    seed: int = 0
-    style: str = ""
-    primer: object = None
-    keep_primer: bool = True
-    tempo_qpm: float = 0.0
-
-    def __post_init__(self):
-        bounds = {
-            "num_pieces": (1, 4096),
-            "num_bars": (1, 1_000_000),
-            "temperature": (0.0, 100.0),
-            "seed": (0, 2**31 - 1),
-            "tempo_qpm": (0.0, 1000.0),
-        }
-        for name, (low, high) in bounds.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise InputError(f"{name} must be {low} to {high}, got {value}.")
-
-
-def style_vector(text, config):
-    """Reads a style or a mixture.
-
-    Args:
-        text: str, as in `Wishes.style`.
-        config: ModelConfig.
-
-    Returns:
-        float32 [styles], adding up to 1.
-
-    Raises:
-        InputError: If a style is not in the vocabulary or a weight is no share.
-    """
-    if not text.strip():
-        shares = np.array(config.style_shares, np.float32)
-        return shares / shares.sum()
-    vector = np.zeros(len(config.styles), np.float32)
-    for part in text.split(","):
-        name, colon, weight = part.strip().partition(":")
-        if name not in config.styles:
-            raise InputError(
-                f"The model knows no style {name!r}; it knows {', '.join(config.styles)}."
-            )
-        vector[config.styles.index(name)] += _weight(weight, part) if colon else 1.0
-    if vector.sum() <= 0:
-        raise InputError(f"The weights of style={text!r} must add up to more than 0.")
-    return vector / vector.sum()
-
-
-def _weight(text, part):
-    try:
-        weight = float(text)
-    except ValueError:
-        weight = -1.0
-    if not 0 <= weight < float("inf"):
-        raise InputError(f"A style's weight must be a number from 0 up, got {part!r}.")
-    return weight
 
 
 class Composer:
@@ -103,7 +26,7 @@ class Composer:
     Args:
         model: PolyphonyModel.
         jit_compile: bool. Compile the loop with XLA: several times faster a step for
-            few pieces, after some ten seconds of compiling.
+            few pieces, after some seconds of compiling.
     """
 
     def __init__(self, model, jit_compile=True):
@@ -120,12 +43,13 @@ class Composer:
     def chunks(self, wishes):
         """Yields the new steps as they are drawn, uint8 [batch, steps, pitch, 3]."""
         controls = self._controls(wishes)
-        state = self._start(wishes, controls)
-        left = wishes.num_bars * self.bar_steps(wishes)
-        while left > 0:
-            cells, state = self._draw(state, controls)
-            yield cells.numpy()[:, :left]
-            left -= CHUNK_STEPS
+        schedule = style_schedule(wishes.style, self.config)
+        state = self._start(wishes, schedule[0][1])
+        total = wishes.num_bars * wishes.bar_steps
+        for first in range(0, total, CHUNK_STEPS):
+            styles = self._styles(wishes, schedule, first)
+            cells, state = self._draw(state, controls | {"style": styles})
+            yield cells.numpy()[:, : total - first]
 
     def compose(self, wishes, progress=None):
         """Composes pieces.
@@ -148,55 +72,73 @@ class Composer:
         ]
 
     def _controls(self, wishes):
-        seeds = [[wishes.seed, piece] for piece in range(wishes.num_pieces)]
-        style = style_vector(wishes.style, self.config)
-        return {
+        """What the sampler is told of the wishes; those left at rest stay out."""
+        batch = wishes.num_pieces
+        seeds = [[wishes.seed, piece] for piece in range(batch)]
+        controls = {
             "seed": tf.constant(seeds, tf.int32),
-            "temperature": tf.fill([wishes.num_pieces], float(wishes.temperature)),
-            "style": tf.constant(np.tile(style, (wishes.num_pieces, 1))),
+            "temperature": tf.fill([batch], float(wishes.temperature)),
         }
+        at_rest = {
+            "replay_temperature": 0.0,
+            "density": 0.0,
+            "cut": 0.0,
+            "conservativity": 1.0,
+        }
+        for name, rest in at_rest.items():
+            if getattr(wishes, name) != rest:
+                controls[name] = tf.fill([batch], float(getattr(wishes, name)))
+        bias = steering.pitch_bias(
+            self.config,
+            wishes.key,
+            wishes.key_strength,
+            wishes.min_pitch,
+            wishes.max_pitch,
+        )
+        if bias is not None:
+            controls["bias"] = tf.constant(np.tile(bias, (batch, 1)))
+        return controls
 
-    @staticmethod
-    def bar_steps(wishes):
-        """Steps of a bar: the primer's at its end, or 16."""
-        if wishes.primer is None:
-            return 16
-        _, numerator, denominator = last_time_signature(wishes.primer)
-        quarter = wishes.primer.steps_per_quarter
-        return max(round(numerator * 4 * quarter / denominator), 1)
+    def _styles(self, wishes, schedule, first):
+        """Style of the chunk from step `first` on: [batch, styles], or by step."""
+        batch = wishes.num_pieces
+        if len(schedule) == 1:
+            return tf.constant(np.tile(schedule[0][1], (batch, 1)))
+        starts = np.array([bar for bar, _ in schedule])
+        vectors = np.stack([vector for _, vector in schedule])
+        bars = (first + np.arange(CHUNK_STEPS)) // wishes.bar_steps
+        by_step = vectors[np.searchsorted(starts, bars, side="right") - 1]
+        return tf.constant(np.tile(by_step, (batch, 1, 1)))
 
-    def _start(self, wishes, controls):
-        state = self.sampler.zero_state(wishes.num_pieces, self.bar_steps(wishes))
-        if wishes.primer is None or not len(wishes.primer.cells):
+    def _start(self, wishes, style):
+        batch, primer = wishes.num_pieces, wishes.primer
+        state = self.sampler.zero_state(batch, wishes.bar_steps)
+        if primer is None or not len(primer.cells):
             return state
-        frames = dataset.to_frames(self._cropped(wishes.primer)[None])
-        bars = self._bars_with_next(wishes)
-        copies = [wishes.num_pieces] + [1] * 3
+        low = self.config.min_pitch
+        cells = primer.cells[:, low : low + self.config.num_pitches]
+        frames = dataset.to_frames(np.tile(cells, (batch, 1, 1, 1)))
+        bars = np.tile(self._bars_with_next(wishes), (batch, 1))
+        styles = np.tile(style, (batch, 1))
         return self._prime(
-            state,
-            tf.tile(frames, copies),
-            tf.tile(tf.constant(bars)[None], copies[:2]),
-            controls["style"],
+            state, frames, tf.constant(bars, tf.int32), tf.constant(styles)
         )
 
-    def _cropped(self, primer):
-        low = self.config.min_pitch
-        return primer.cells[:, low : low + self.config.num_pitches]
-
-    def _bars_with_next(self, wishes):
+    @staticmethod
+    def _bars_with_next(wishes):
+        """Bar positions of the primer's steps and of the first new one."""
         bars = wishes.primer.bar_position.astype(np.int32)
-        return np.append(bars, (bars[-1] + 1) % self.bar_steps(wishes))
+        return np.append(bars, (bars[-1] + 1) % wishes.bar_steps)
 
     def _matrices(self, cells, wishes):
         whole = np.zeros((len(cells), 128, 3), np.uint8)
         low = self.config.min_pitch
         whole[:, low : low + self.config.num_pitches] = cells
-        bar_steps, primer = self.bar_steps(wishes), wishes.primer
-        first, signatures = 0, ((0, 4, 4),)
+        primer, first = wishes.primer, 0
+        signatures = ((0, *wishes.time_signature[1:]),)
         if primer is not None and len(primer.cells):
             first = int(self._bars_with_next(wishes)[-1])
-            signatures = ((0, *last_time_signature(primer)[1:]),)
-        bars = ((np.arange(len(whole)) + first) % bar_steps).astype(np.uint8)
+        bars = ((np.arange(len(whole)) + first) % wishes.bar_steps).astype(np.uint8)
         if primer is not None and wishes.keep_primer:
             whole = np.concatenate([primer.cells, whole])
             bars = np.concatenate([primer.bar_position, bars])
@@ -210,11 +152,6 @@ class Composer:
         )
         # Without its primer a piece can begin in the middle of a held note.
         return matrices.canonical(piece)
-
-
-def last_time_signature(primer):
-    """The time signature in force at the end of a piece: (step, numerator, denominator)."""
-    return primer.time_signatures[-1] if primer.time_signatures else (0, 4, 4)
 
 
 def write(pieces, output_dir, config, *, png=True):
