@@ -25,23 +25,19 @@ SIZES = {
     "time_attention_steps": 4,
     "num_time_units": 6,
     "num_pitch_units": 5,
-    "style_units": 3,
 }
 STYLES = {"styles": ("bach", "palestrina"), "style_shares": (0.75, 0.25)}
 
 # name: (preset, what differs from it)
 VARIANTS = {
     "tp_lstm_nade": ("tp_lstm_nade", {}),
-    "tp_lstm_nade_of_all_channels": (
+    "tp_lstm_nade_of_all_channels_descending": (
         "tp_lstm_nade",
         {"replay": True, "volume": True, "pitch_order": "descending"},
     ),
     "biaxial": ("biaxial", {}),
-    "biaxial_recalling_frames": ("biaxial", {"time_attention": "frames"}),
     "deepj": ("deepj", {}),
-    "deepj_of_two_styles": ("deepj", STYLES),
-    "poph": ("poph", {}),
-    "poph_in_harmonic_minor": ("poph", {"minor_scale": "harmonic"}),
+    "poph": ("poph", STYLES),
     "attention_after_pitch": ("deepj", {"pitch_attention": "after_pitch"}),
     "attention_in_place_of_pitch": (
         "deepj",
@@ -57,25 +53,23 @@ VARIANTS = {
             "pitch_order": "descending",
         },
     ),
-    "descending": ("poph", {"pitch_order": "descending"}),
-    "without_replay": ("deepj", {"replay": False}),
-    "without_volume": ("deepj", {"volume": False}),
-    "without_style": ("deepj", {"style_units": 0}),
-    "without_bar": ("deepj", {"bar_positions": 0}),
-    "play_only": (
-        "poph",
+    "without_replay_one_layer": (
+        "deepj",
         {
             "replay": False,
-            "volume": False,
-            "style_units": 0,
-            "bar_positions": 0,
-            "harmony_weight": 0.0,
-            "time_attention": "frames",
+            "class_counts": "relative",
+            "num_time_layers": 1,
+            "num_pitch_layers": 1,
         },
     ),
-    "relative_counts_one_layer": (
-        "deepj",
-        {"class_counts": "relative", "num_time_layers": 1, "num_pitch_layers": 1},
+    "without_volume_in_harmonic_minor": (
+        "poph",
+        {"volume": False, "minor_scale": "harmonic"},
+    ),
+    "without_style_and_bar": ("deepj", {"style_units": 0, "bar_positions": 0}),
+    "play_only": (
+        "biaxial",
+        {"replay": False, "bar_positions": 0, "time_attention": "frames"},
     ),
 }
 
@@ -133,7 +127,8 @@ def layer_inputs(num_rows=2, num_steps=5, num_pitches=NUM_PITCHES, seed=0):
 def model_config(name, **overrides):
     """ModelConfig of a variant."""
     preset, differences = VARIANTS[name]
-    return config.preset(preset, **(SIZES | differences | overrides))
+    style = {"style_units": min(config.PRESETS[preset].style_units, 3)}
+    return config.preset(preset, **(SIZES | style | differences | overrides))
 
 
 def shaken(model, seed=0, by=0.3):

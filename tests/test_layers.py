@@ -1,0 +1,474 @@
+"""The layers: what each may see, what it commutes with, how it runs step by step."""
+
+import keras
+import numpy as np
+import pytest
+import small
+import tensorflow as tf
+
+from poph_tf import layers
+from poph_tf.layers import attention, features, frames, nade
+
+NUM_PITCHES = 30
+SHIFTS = [1, 12]
+
+
+def shaken(layer, *inputs, by=0.5):
+    """Builds the layer and moves its weights, biases and tables included."""
+    keras.utils.set_random_seed(7)
+    layer(*inputs)
+    rng = np.random.default_rng(3)
+    for variable in layer.trainable_variables:
+        variable.assign(variable.numpy() + by * rng.normal(size=variable.shape))
+    return layer
+
+
+def centred(num_channels, seed=0, reach=6, binary=True):
+    """[2, 3, pitch, channel] with notes in the middle of the roll only."""
+    rng = np.random.default_rng(seed)
+    cells = np.zeros((2, 3, NUM_PITCHES, num_channels), np.float32)
+    inside = slice(NUM_PITCHES // 2 - reach, NUM_PITCHES // 2)
+    values = rng.random((2, 3, reach, num_channels))
+    cells[:, :, inside] = values < 0.5 if binary else values
+    return cells
+
+
+def shift(x, k):
+    """Moves [batch, time, pitch, ...] up by k semitones; zeros come in below."""
+    moved = np.zeros_like(np.asarray(x))
+    moved[:, :, k:] = np.asarray(x)[:, :, :-k]
+    return moved
+
+
+# Transposition, layer by layer.
+
+
+@pytest.mark.parametrize("k", SHIFTS)
+def test_class_counts_move_with_a_transposition(k):
+    play = centred(1)[..., 0]
+    # Counts are not zero outside the notes, so only pitches that both have compare.
+    for count in (features.own_class_count, features.relative_class_counts):
+        before, after = count(play), count(shift(play[..., None], k)[..., 0])
+        np.testing.assert_allclose(after[:, :, k:], before[:, :, :-k], atol=1e-6)
+
+
+@pytest.mark.parametrize("k", SHIFTS)
+def test_the_window_moves_with_a_transposition(k):
+    cells = centred(3)
+    np.testing.assert_array_equal(
+        features.window(shift(cells, k), 7), shift(features.window(cells, 7), k)
+    )
+
+
+@pytest.mark.parametrize("k", SHIFTS)
+@pytest.mark.parametrize("width", [24, 5])
+def test_the_octave_convolution_moves_with_a_transposition(k, width):
+    layer = small_features(width=width)
+    cells = np.zeros((1, 2, 90, 3), np.float32)
+    cells[:, :, 40:48] = np.random.default_rng(1).random((1, 2, 8, 3)) < 0.5
+    shaken(layer, cells)
+    before = layer._convolve(cells, None).numpy()
+    after = layer._convolve(shift(cells, k), None).numpy()
+    # At the edges it sees where the roll ends; inside it must not.
+    inside, below = slice(24 + k, 66), slice(24, 66 - k)
+    np.testing.assert_allclose(after[:, :, inside], before[:, :, below], atol=1e-6)
+    assert np.abs(after - before)[:, :, inside].max() > 0.1
+
+
+def small_features(**options):
+    options = {"filters": 4, "width": 24, "bar_positions": 0} | options
+    return layers.NoteFeatures(36, **options)
+
+
+def test_pitch_position_and_pitch_class_do_not_move_with_a_transposition():
+    cells = centred(3)
+    layer = small_features()
+    position, classes = slice(4, 5), slice(5, 17)
+    before, after = layer(cells), layer(shift(cells, 2))
+    for part in (position, classes):
+        np.testing.assert_array_equal(before[..., part], after[..., part])
+        moved = shift(before[..., part], 2)
+        assert np.abs(moved[:, :, 2:] - after[:, :, 2:, part]).max() > 0
+
+
+@pytest.mark.parametrize("k", SHIFTS)
+def test_unmasked_attention_along_pitch_moves_with_a_rotation(k):
+    # It sees a set of pitches, so it commutes with any permutation of them.
+    x = small.layer_inputs()["hidden"]
+    layer = shaken(layers.PitchAttention(num_heads=2, head_units=4), x)
+    np.testing.assert_allclose(
+        layer(np.roll(x, k, axis=2)), np.roll(layer(x), k, axis=2), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("k", SHIFTS)
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: layers.AxisLSTM(4, "time"),
+        lambda: layers.TimeAttention(3, num_heads=2, head_units=4),
+    ],
+    ids=["time_lstm", "time_attention"],
+)
+def test_layers_along_time_read_all_pitches_alike(make, k):
+    x = small.layer_inputs()["hidden"]
+    layer = shaken(make(), x)
+    np.testing.assert_allclose(
+        layer(np.roll(x, k, axis=2)), np.roll(layer(x), k, axis=2), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("k", SHIFTS)
+def test_frame_attention_moves_with_a_rotation(k):
+    given = small.layer_inputs()
+    x, previous = given["hidden"], given["frames"]
+    layer = shaken(layers.FrameAttention(3, num_heads=2, head_units=4), x, previous)
+    turned = layer(np.roll(x, k, axis=2), np.roll(previous, k, axis=2))
+    np.testing.assert_allclose(
+        turned, np.roll(layer(x, previous), k, axis=2), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("k", SHIFTS)
+def test_the_pitch_lstm_moves_with_a_transposition_from_silence(k):
+    # From pitch 0 up it has walked over k more rows of zeros.
+    x = centred(3, binary=False)
+    layer = shaken(layers.AxisLSTM(4, "pitch"), x)
+    for variable in layer.trainable_variables:
+        if "bias" in variable.path:
+            variable.assign(tf.zeros_like(variable))
+    np.testing.assert_allclose(layer(shift(x, k)), shift(layer(x), k), atol=1e-6)
+
+
+@pytest.mark.parametrize("k", SHIFTS)
+def test_the_nade_moves_with_a_transposition(k):
+    cells, x = centred(3), np.zeros((2, 3, NUM_PITCHES, 6), np.float32)
+    layer = shaken(layers.PitchNade(4, 5), x, cells)
+    before, after = layer(x, cells), layer(x, shift(cells, k))
+    np.testing.assert_allclose(after[:, :, k:], before[:, :, :-k], atol=1e-5)
+
+
+# Note features against plain loops.
+
+
+def test_class_counts_equal_plain_loops():
+    play = (np.random.default_rng(0).random((2, 3, NUM_PITCHES)) < 0.4).astype("f")
+    own = np.zeros((2, 3, NUM_PITCHES, 1))
+    relative = np.zeros((2, 3, NUM_PITCHES, 12))
+    lower = np.zeros((2, 3, NUM_PITCHES, 12))
+    for n in range(NUM_PITCHES):
+        for m in range(NUM_PITCHES):
+            relative[..., n, (m - n) % 12] += play[..., m]
+            if (m - n) % 12 == 0:
+                own[..., n, 0] += play[..., m]
+            if m < n:
+                lower[..., n, (m - n) % 12] += play[..., m]
+    np.testing.assert_allclose(features.own_class_count(play), own)
+    np.testing.assert_allclose(features.relative_class_counts(play), relative)
+    np.testing.assert_allclose(nade.lower_class_counts(tf.constant(play)), lower)
+
+
+def test_the_window_equals_plain_loops():
+    cells = np.random.default_rng(0).random((2, 3, 6, 2)).astype(np.float32)
+    expected = np.zeros((2, 3, 6, 5, 2))
+    for n in range(6):
+        for k in range(5):
+            if 0 <= n + k - 2 < 6:
+                expected[:, :, n, k] = cells[:, :, n + k - 2]
+    window = features.window(cells, 5)
+    np.testing.assert_array_equal(window, expected.reshape(2, 3, 6, 10))
+
+
+def test_pitch_position_and_class_by_hand():
+    np.testing.assert_allclose(features.pitch_position(4)[:, 0], [0, 0.25, 0.5, 0.75])
+    classes = features.pitch_class_one_hot(4, min_pitch=58).argmax(axis=1)
+    np.testing.assert_array_equal(classes, [10, 11, 0, 1])
+
+
+def test_features_stand_in_their_documented_order():
+    given = small.layer_inputs()
+    layer = layers.NoteFeatures(36, filters=3, width=5, bar_positions=4)
+    out = layer(given["frames"], given["bar"]).numpy()
+    assert out.shape[-1] == 3 + 1 + 12 + 1 + 4
+    np.testing.assert_allclose(out[0, 0, :, 3], np.arange(14) / 14, rtol=1e-6)
+    np.testing.assert_array_equal(out[0, 0, :, 4:16], np.eye(12)[np.arange(14) % 12])
+    counts = features.own_class_count(given["frames"][..., 0])
+    np.testing.assert_array_equal(out[..., 16:17], counts)
+    np.testing.assert_array_equal(out[:, :, 5, 17:], given["bar"])
+
+
+# Attention: what is masked is masked exactly.
+
+
+def attended_by_hand(query, key, value, visible):
+    """Plain softmax attention, [targets, units], over the visible sources only."""
+    out = np.zeros_like(value, shape=(len(query), value.shape[-1]))
+    for target, row in enumerate(visible):
+        logits = key[row] @ query[target] / np.sqrt(query.shape[-1])
+        weights = np.exp(logits - logits.max())
+        out[target] = (weights / weights.sum()) @ value[row]
+    return out
+
+
+def test_attend_equals_softmax_attention_by_hand():
+    rng = np.random.default_rng(0)
+    query, key, value = rng.normal(size=(3, 1, 5, 2, 4)).astype(np.float32)
+    visible = np.tril(np.ones((5, 5), bool))
+    out = attention.attend(query, key, value, (1.0 - visible) * attention.MASKED)
+    for head in range(2):
+        expected = attended_by_hand(
+            query[0, :, head], key[0, :, head], value[0, :, head], visible
+        )
+        np.testing.assert_allclose(out[0, :, head], expected, atol=1e-6)
+
+
+def outside_change(layer, inputs, changed, *, axis, at):
+    """Largest change of the output before place `at`, and from it on."""
+    difference = np.abs(layer(*inputs) - layer(*changed))
+    difference = np.moveaxis(difference, axis, 0)
+    return difference[:at].max(initial=0.0), difference[at:].max()
+
+
+@pytest.mark.parametrize("place", [1, 6, 13])
+def test_causal_pitch_attention_sees_nothing_above(place):
+    x = small.layer_inputs()["hidden"]
+    layer = shaken(layers.PitchAttention(causal=True, num_heads=2, head_units=4), x)
+    changed = x.copy()
+    changed[:, :, place:] += 1000.0
+    below, above = outside_change(layer, [x], [changed], axis=2, at=place)
+    assert below == 0.0 and above > 0.01
+
+
+def test_time_attention_sees_a_bounded_past_and_no_future():
+    x = small.layer_inputs(num_steps=9)["hidden"]
+    layer = shaken(layers.TimeAttention(3, num_heads=2, head_units=4), x)
+    changed = x.copy()
+    changed[:, 4] += 5.0
+    moved = np.abs(layer(x) - layer(changed)).max(axis=(0, 2, 3)) > 0
+    np.testing.assert_array_equal(moved, [s in (4, 5, 6) for s in range(9)])
+
+
+def test_frame_attention_recalls_a_bounded_past_and_not_the_present():
+    given = small.layer_inputs(num_steps=9)
+    x, previous = given["hidden"], given["frames"]
+    layer = shaken(layers.FrameAttention(3, num_heads=2, head_units=4), x, previous)
+    changed = x.copy()
+    changed[:, 2] += 5.0
+    recalled = np.abs(layer(x, previous) - layer(changed, previous))[..., 6:]
+    moved = recalled.max(axis=(0, 2, 3)) > 0
+    # Step 2 asks; as a key, its frame is known from step 3 on, three steps long.
+    np.testing.assert_array_equal(moved, [s in (2, 3, 4, 5) for s in range(9)])
+
+
+def test_frame_attention_gives_back_the_frame_it_attends_to():
+    # One head that looks at the step before (its bias outweighs all) recalls it.
+    given = small.layer_inputs(num_steps=6)
+    x, previous = given["hidden"], given["frames"]
+    previous[..., 1] *= previous[..., 0]
+    layer = layers.FrameAttention(3, num_heads=1, head_units=4)
+    layer(x, previous)
+    layer.distance_bias.assign([[1000.0, 0.0, 0.0]])
+    recalled = layer(x, previous).numpy()[..., 6:]
+    np.testing.assert_array_equal(recalled[:, 0], 0.0)  # nothing before the window
+    play, before = previous[:, 1:, :, 0], previous[:, :-1, :, 0]
+    replay = previous[:, 1:, :, 1]
+    np.testing.assert_allclose(recalled[:, 1:, :, 0], play, atol=1e-6)
+    onset = play * np.where(before > 0, replay, 1.0)
+    np.testing.assert_allclose(recalled[:, 1:, :, 1], onset, atol=1e-6)
+
+
+def test_frame_attention_abstains_where_nothing_matches():
+    given = small.layer_inputs(num_steps=6)
+    layer = layers.FrameAttention(3, num_heads=1, head_units=4)
+    layer(given["hidden"], given["frames"])
+    layer.distance_bias.assign([[-1000.0] * 3])
+    recalled = layer(given["hidden"], given["frames"])[..., 6:]
+    np.testing.assert_array_equal(recalled, 0.0)
+
+
+def test_pooling_by_hand():
+    x = np.array([[[[1.0], [2.0], [6.0]], [[3.0], [3.0], [0.0]]]], np.float32)
+    play = np.array([[[0, 1, 1], [0, 0, 0]]], np.float32)
+    np.testing.assert_allclose(frames.pool(x, play), [[[3.0, 4.0], [2.0, 0.0]]])
+
+
+# Step by step equals all at once.
+
+
+def pieces_of(x, *cuts):
+    return np.split(x, cuts, axis=1)
+
+
+def test_a_time_lstm_in_pieces_equals_the_whole():
+    x = small.layer_inputs(num_steps=7)["hidden"]
+    layer = shaken(layers.AxisLSTM(4, "time"), x)
+    state, parts = layer.zero_state(2 * 14), []
+    for part in pieces_of(x, 3, 4):  # the middle piece is a single step
+        out, state = layer.scan(part, state)
+        parts.append(out)
+    np.testing.assert_allclose(tf.concat(parts, 1), layer(x), atol=1e-6)
+
+
+def test_time_attention_in_pieces_equals_the_whole():
+    x = small.layer_inputs(num_steps=9)["hidden"]
+    layer = shaken(layers.TimeAttention(3, num_heads=2, head_units=4), x)
+    state, parts = layer.zero_state(2 * 14), []
+    for part in pieces_of(x, 1, 6, 7, 8):  # longer and shorter than the window
+        out, state = layer.scan(part, state)
+        parts.append(out)
+    np.testing.assert_allclose(tf.concat(parts, 1), layer(x), atol=1e-5)
+
+
+def test_frame_attention_in_pieces_equals_the_whole():
+    given = small.layer_inputs(num_steps=9)
+    x, previous = given["hidden"], given["frames"]
+    previous[:, 0] = 0.0  # a piece begins after silence
+    layer = shaken(layers.FrameAttention(3, num_heads=2, head_units=4), x, previous)
+    state, parts = layer.zero_state(2, 14), []
+    cuts = (1, 6, 7, 8)
+    for part, before in zip(
+        pieces_of(x, *cuts), pieces_of(previous, *cuts), strict=True
+    ):
+        out, state = layer.scan(part, before, state)
+        parts.append(out)
+    np.testing.assert_allclose(tf.concat(parts, 1), layer(x, previous), atol=1e-5)
+
+
+@pytest.mark.parametrize("axis", ["time", "pitch"])
+def test_lstm_steps_equal_the_scan(axis):
+    x = small.layer_inputs()["hidden"]
+    layer = shaken(layers.AxisLSTM(4, axis), x)
+    place_first = (1, 0, 2, 3) if axis == "time" else (2, 0, 1, 3)
+
+    def rows(grid):
+        """[place, row, features]: all cells of one place of the walk at once."""
+        turned = np.transpose(grid, place_first)
+        return turned.reshape(len(turned), -1, turned.shape[-1])
+
+    state, outs = layer.zero_state(rows(x).shape[1]), []
+    for row in rows(x):
+        out, state = layer.step(layer.project(row), state)
+        outs.append(out)
+    np.testing.assert_allclose(np.stack(outs), rows(layer(x)), atol=1e-6)
+
+
+def test_steps_of_causal_pitch_attention_equal_the_call():
+    x = small.layer_inputs(num_steps=1)["hidden"]
+    layer = shaken(layers.PitchAttention(causal=True, num_heads=2, head_units=4), x)
+    state, outs = layer.zero_state(2, 14), []
+    for n in range(14):
+        out, state = layer.step(tf.constant(x[:, 0, n]), tf.constant(n), state)
+        outs.append(out)
+    np.testing.assert_allclose(np.stack(outs, 1), layer(x)[:, 0], atol=1e-6)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_steps_of_the_nade_equal_the_call(channels):
+    given = small.layer_inputs(num_steps=1)
+    x, chosen = given["hidden"], given["frames"][..., :channels]
+    layer = shaken(layers.PitchNade(4, 5), x, chosen)
+    state, outs = layer.zero_state(2, channels), []
+    below = np.zeros_like(chosen[:, 0, 0])
+    for n in range(14):
+        out, state = layer.step(tf.constant(x[:, 0, n]), tf.constant(below), state)
+        outs.append(out)
+        below = chosen[:, 0, n]
+    np.testing.assert_allclose(np.stack(outs, 1), layer(x, chosen)[:, 0], atol=1e-6)
+
+
+def test_the_nade_sees_only_lower_notes():
+    given = small.layer_inputs()
+    x, chosen = given["hidden"], given["frames"]
+    layer = shaken(layers.PitchNade(4, 5), x, chosen)
+    for place in (0, 5, 13):
+        changed = chosen.copy()
+        changed[:, :, place] = 1.0 - changed[:, :, place]
+        moved = np.abs(layer(x, chosen) - layer(x, changed)).max(axis=(0, 1, 3)) > 0
+        # Its window and class counts reach every pitch above.
+        np.testing.assert_array_equal(moved, np.arange(14) > place)
+
+
+# What all layers share.
+
+
+def called(layer, names, given):
+    return layer(*[tf.constant(given[name]) for name in names])
+
+
+@pytest.mark.parametrize("name", small.LAYERS)
+def test_pieces_of_a_batch_do_not_touch_each_other(name):
+    layer, names = small.LAYERS[name]()
+    given, other = small.layer_inputs(3), small.layer_inputs(3, seed=1)
+    shaken(layer, *[given[n] for n in names])
+    mixed = {n: np.concatenate([given[n][:2], other[n][2:]]) for n in names}
+    before, after = (called(layer, names, g).numpy() for g in (given, mixed))
+    np.testing.assert_array_equal(before[:2], after[:2])
+    assert np.abs(before[2] - after[2]).max() > 0
+
+
+@pytest.mark.parametrize("name", small.LAYERS)
+def test_a_layer_comes_back_from_its_config_and_weights(name, tmp_path):
+    layer, names = small.LAYERS[name]()
+    given = small.layer_inputs()
+    shaken(layer, *[given[n] for n in names])
+    inputs = [keras.Input(given[n].shape[1:], name=n) for n in names]
+    model = keras.Model(inputs, layer(*inputs))
+    path = tmp_path / "model.keras"
+    model.save(path)
+    again = keras.saving.load_model(path, safe_mode=True)
+    arguments = [given[n] for n in names]
+    np.testing.assert_array_equal(model(arguments), again(arguments))
+    (copy,) = [k for k in again.layers if type(k) is type(layer)]
+    assert copy.get_config() == layer.get_config()
+
+
+def test_every_exported_layer_is_in_the_list():
+    listed = {type(make()[0]).__name__ for make in small.LAYERS.values()}
+    assert listed == set(layers.__all__)
+
+
+def test_an_axis_lstm_on_pitch_never_mixes_steps():
+    x = small.layer_inputs()["hidden"]
+    layer = layers.AxisLSTM(4, "pitch")
+    changed = x.copy()
+    changed[:, 2] += 1.0
+    moved = np.abs(layer(x) - layer(changed)).max(axis=(0, 2, 3)) > 0
+    np.testing.assert_array_equal(moved, [False, False, True, False, False])
+
+
+def test_style_enters_every_cell_as_tanh_of_a_dense_layer():
+    given = small.layer_inputs()
+    x, embedding = given["hidden"], given["embedding"]
+    layer = shaken(layers.StyleBias(), x, embedding)
+    kernel, bias = (v.numpy() for v in layer.dense.trainable_variables)
+    added = np.tanh(embedding @ kernel + bias)[:, None, None]
+    np.testing.assert_allclose(layer(x, embedding), x + added, atol=1e-6)
+
+
+def test_the_harmony_layer_adds_its_mean_over_valid_steps_and_changes_nothing():
+    from poph_tf import losses
+
+    given = small.layer_inputs()
+    given["mask"][0, 2:] = given["mask"][1, 4:] = 0.0
+    layer = layers.HarmonyLoss(2.0, 40)
+    out = layer(given["play"], given["mask"])
+    np.testing.assert_array_equal(out, given["play"])
+    term = losses.harmony(tf.sigmoid(given["play"]), 40).numpy()
+    mean = np.concatenate([term[0, :2], term[1, :4]]).mean()
+    np.testing.assert_allclose(float(layer.losses[0]), 2.0 * mean, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: layers.AxisLSTM(4, "bar"), "axis must be"),
+        (lambda: layers.NoteFeatures(36, "octaves"), "kind must be"),
+        (
+            lambda: layers.NoteFeatures(36, class_counts="none"),
+            "class_counts must be own or relative",
+        ),
+    ],
+)
+def test_an_impossible_option_is_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
