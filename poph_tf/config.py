@@ -19,6 +19,7 @@ SINGLE_STYLE = ("any",)
 
 
 _CHOICES = {
+    "preset": ("tp_lstm_nade", "biaxial", "deepj", "poph"),
     "note_features": ("convolution", "window"),
     "class_counts": ("own", "relative"),
     "pitch_attention": ("none", "before_time", "after_pitch", "in_place_of_pitch"),
@@ -132,6 +133,11 @@ class ModelConfig:
             raise InputError(f"styles must be distinct, got {self.styles}.")
         if self.window_width % 2 == 0:
             raise InputError(f"window_width must be odd, got {self.window_width}.")
+        if self.pitch_model == "nade" and self.pitch_attention == "in_place_of_pitch":
+            raise InputError(
+                "pitch_attention=in_place_of_pitch leaves out the pitch axis, so it "
+                "goes with pitch_model=lstm, got nade."
+            )
 
     @property
     def max_pitch(self):

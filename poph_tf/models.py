@@ -11,6 +11,8 @@ import json
 import os
 
 import keras
+import numpy as np
+from keras import ops
 
 from poph_tf import layers
 from poph_tf.config import ModelConfig
@@ -45,7 +47,10 @@ class PolyphonyModel(keras.Model):
         names = [tensor.name for tensor in self.inputs]
         given = dict(inputs)
         if "mask" in names and given.get("mask") is None:
-            given["mask"] = keras.ops.ones_like(given["previous"][:, :, 0, 0])
+            like = given["previous"][:, :, 0, 0]
+            # Keras takes arrays or tensors, but not both in one call.
+            ones_like = np.ones_like if isinstance(like, np.ndarray) else ops.ones_like
+            given["mask"] = ones_like(like)
         missing = [name for name in names if name not in given]
         if missing:
             raise ValueError(f"{self.name} needs inputs {names}, lacks {missing}.")

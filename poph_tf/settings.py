@@ -8,6 +8,7 @@ what came and what would be right.
 import dataclasses
 import difflib
 import json
+import typing
 
 from poph_tf.errors import InputError
 
@@ -65,23 +66,42 @@ def _field_type(cls, name):
 
 
 def _type_name(wanted):
-    names = {bool: "true or false", int: "a whole number", float: "a number"}
-    return names.get(wanted, str(wanted))
+    names = {
+        bool: "true or false",
+        int: "a whole number",
+        float: "a number",
+        str: "a text",
+        tuple[str, ...]: "a list of texts",
+        tuple[float, ...]: "a list of numbers",
+    }
+    return names[wanted]
 
 
 def _coerce(config):
     """Puts lists from JSON into tuples and whole numbers into float fields."""
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
-        if field.type is float and isinstance(value, int) and value is not True:
-            value = float(value)
-        elif isinstance(value, list):
-            value = tuple(value)
-        elif field.type in (bool, int, str) and type(value) is not field.type:
+        items = typing.get_args(field.type)
+        if items and isinstance(value, (list, tuple)):
+            value = tuple(_as_float(v, items[0]) for v in value)
+            fits = all(_is_a(v, items[0]) for v in value)
+        else:
+            value = _as_float(value, field.type)
+            fits = not items and _is_a(value, field.type)
+        if not fits:
             raise InputError(
                 f"{field.name} must be {_type_name(field.type)}, got {value!r}."
             )
         object.__setattr__(config, field.name, value)
+
+
+def _as_float(value, wanted):
+    return float(value) if wanted is float and type(value) is int else value
+
+
+def _is_a(value, wanted):
+    # To Python a bool is an int; to a user it is no number.
+    return isinstance(value, wanted) and (wanted is bool or type(value) is not bool)
 
 
 def check_keys(cls, names):

@@ -173,7 +173,7 @@ def struck(frames, play_before):
         float [batch, time, pitch, 2].
     """
     play = tf.cast(frames[..., 0], tf.float32)
-    before = tf.concat([play_before[:, None], play[:, :-1]], axis=1)
+    before = tf.concat([tf.cast(play_before[:, None], play.dtype), play[:, :-1]], 1)
     held = before
     if frames.shape[-1] > 1:
         held = before * (1.0 - tf.cast(frames[..., 1], tf.float32))
