@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 
 from absl import app, flags, logging
 
@@ -23,6 +24,8 @@ def run(main, takes_words=False):
     """
     # TensorFlow reads this when it is first imported, which commands do in main.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # note-seq brings pydub, which misses an ffmpeg that nobody here needs.
+    warnings.filterwarnings("ignore", message="Couldn't find ffmpeg")
     app.run(lambda argv: _guarded(main, argv[1:], takes_words), flags_parser=_parse)
 
 

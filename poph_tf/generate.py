@@ -1,8 +1,9 @@
 """Composes: python -m poph_tf.generate --model_dir=runs/x --output_dir=out
 
-Writes piece-1.mid, piece-1.png and so on. The same --seed, settings and build give the
-same pieces. --primer goes on from music of your own; --style takes one style of the
-model or a mixture, as in --style=bach:0.7,palestrina:0.3.
+Writes piece-1.mid, .png and .wav and so on, and index.html, which plays and shows them
+all. The same --seed, settings and build give the same pieces. --primer goes on from
+music of your own; --style takes one style of the model or a mixture, as in
+--style=bach:0.7,palestrina:0.3; --key, --density and --cut steer what is drawn.
 """
 
 import os
@@ -21,12 +22,25 @@ flags.DEFINE_integer("num_bars", 32, "New bars of each piece.")
 flags.DEFINE_float("temperature", 1.0, "Below 1 safer, above 1 bolder.")
 flags.DEFINE_integer("seed", 0, "Seed: another number, other pieces.")
 flags.DEFINE_string(
-    "style", "", "A style or a mixture; empty: as in the training data."
+    "style",
+    "",
+    "A style, a mixture (bach:0.7,palestrina:0.3), or either from a bar on "
+    "('0: bach; 16: palestrina'); empty: as in the training data.",
 )
+flags.DEFINE_float("replay_temperature", 0.0, "Of repeated notes; 0: --temperature.")
+flags.DEFINE_string("key", "", "Prefer a key, such as 'Bb major' or 'F# minor'.")
+flags.DEFINE_float("key_strength", 2.0, "How much: logits off for notes outside it.")
+flags.DEFINE_integer("min_pitch", 0, "Lowest MIDI pitch to draw.")
+flags.DEFINE_integer("max_pitch", 127, "Highest MIDI pitch to draw.")
+flags.DEFINE_float("density", 0.0, "Wanted mean of notes at a time; 0: as it comes.")
+flags.DEFINE_float("cut", 0.0, "Do not draw notes less probable than this.")
+flags.DEFINE_float("conservativity", 1.0, "Above 1 fewer notes (Johnson's exponent).")
 flags.DEFINE_string("primer", None, "Music file (MIDI, MusicXML, ABC) to go on from.")
 flags.DEFINE_bool("keep_primer", True, "Begin the pieces with the primer.")
 flags.DEFINE_float("tempo_qpm", 0.0, "Quarter notes a minute; 0: the primer's, or 120.")
-flags.DEFINE_bool("png", True, "Draw a piano roll beside each piece.")
+flags.DEFINE_bool("png", None, "Draw piano rolls; not said: if matplotlib is there.")
+flags.DEFINE_bool("wav", None, "Make sound; not said: if tinysoundfont is there.")
+flags.DEFINE_bool("page", True, "Write index.html, which plays and shows all pieces.")
 flags.DEFINE_bool("jit_compile", True, "Compile the loop with XLA: quicker drawing.")
 
 # The flags that are wishes by the same name (see poph_tf/wishes.py).
@@ -72,7 +86,7 @@ def _read_primer():
 
 
 def _compose(wishes):
-    from poph_tf import generation, models
+    from poph_tf import generation, models, publishing
     from poph_tf import wishes as wishes_lib
     from poph_tf.progress import Bar
 
@@ -83,7 +97,14 @@ def _compose(wishes):
     composer = generation.Composer(model, FLAGS.jit_compile)
     bar = Bar(wishes.num_bars * wishes.bar_steps, "steps")
     pieces = composer.compose(wishes, bar.update)
-    return generation.write(pieces, FLAGS.output_dir, model.config, png=FLAGS.png)
+    return publishing.write(
+        pieces,
+        FLAGS.output_dir,
+        model.config,
+        png=FLAGS.png,
+        wav=FLAGS.wav,
+        page=FLAGS.page,
+    )
 
 
 def run():

@@ -5,16 +5,14 @@ Steps are drawn a chunk at a time by one compiled graph that carries the state o
 memory does not grow with the length, and there is something to show meanwhile.
 """
 
-import os
-
 import numpy as np
 import tensorflow as tf
 
-from poph_tf import dataset, matrices, midi, rendering, steering
+from poph_tf import dataset, matrices, steering
 from poph_tf.sampling import Sampler
 from poph_tf.wishes import Wishes, style_schedule
 
-__all__ = ["Composer", "Wishes", "write"]
+__all__ = ["Composer", "Wishes"]
 
 CHUNK_STEPS = 64
 DEFAULT_TEMPO_QPM = 120.0
@@ -152,33 +150,3 @@ class Composer:
         )
         # Without its primer a piece can begin in the middle of a held note.
         return matrices.canonical(piece)
-
-
-def write(pieces, output_dir, config, *, png=True):
-    """Writes pieces as piece-1.mid, piece-1.png, ...
-
-    Args:
-        pieces: list of Matrices.
-        output_dir: str, made if it is missing.
-        config: ModelConfig, for the pitches to draw.
-        png: bool.
-
-    Returns:
-        list of the paths written.
-    """
-    os.makedirs(output_dir, exist_ok=True)
-    paths = []
-    for number, piece in enumerate(pieces, start=1):
-        stem = os.path.join(output_dir, f"piece-{number}")
-        midi.write(matrices.to_sequence(piece), f"{stem}.mid")
-        paths.append(f"{stem}.mid")
-        if png:
-            rendering.plot(
-                piece,
-                f"{stem}.png",
-                title=f"{config.preset}, piece {number}",
-                min_pitch=config.min_pitch,
-                num_pitches=config.num_pitches,
-            )
-            paths.append(f"{stem}.png")
-    return paths
