@@ -150,7 +150,7 @@ class ServingModule(tf.Module):
             0,
             dynamic_size=True,
             infer_shape=False,
-            element_shape=shape[:1] + shape[1:],
+            element_shape=shape,
         )
 
         def draw(drawn, state, parts):
@@ -278,7 +278,11 @@ def _over_windows(shape, state, read, names=()):
 
     def body(start, state, parts):
         stop = tf.minimum(start + window, num_steps)
-        state, found = read((start, stop), state)
+        after, found = read((start, stop), state)
+        # The caches of attention have slices of a size that the graph can't tell.
+        state = tf.nest.map_structure(
+            lambda new, old: tf.ensure_shape(new, old.shape), after, state
+        )
         parts = {
             name: part.write(part.size(), tf.transpose(found[name]))
             for name, part in parts.items()

@@ -1,0 +1,80 @@
+"""A development server: python -m poph_tf.serve --export_dir=serving/poph --port=8501
+
+Speaks TF Serving's REST dialect for an export of poph_tf, with a page at / that
+composes, shows, plays and saves pieces. It serves the newest version and takes over a
+newer one when it appears. SIGTERM or Ctrl-C lets running requests end first. For a
+deployment see tools/serve/.
+"""
+
+import os
+
+from absl import flags
+
+from poph_tf import commands
+from poph_tf.errors import InputError
+
+FLAGS = flags.FLAGS
+
+flags.DEFINE_string("export_dir", None, "Directory that poph_tf.export wrote into.")
+flags.DEFINE_string("model_name", "", "Default: the last part of --export_dir.")
+flags.DEFINE_string("host", "127.0.0.1", "0.0.0.0 lets other machines in.")
+flags.DEFINE_integer(
+    "port", 8501, "0 takes a free one.", lower_bound=0, upper_bound=65535
+)
+flags.DEFINE_bool("batching", False, "Merge requests that come at the same time.")
+flags.DEFINE_float("batch_timeout_ms", 5.0, "Wait for others to join.", lower_bound=0)
+flags.DEFINE_integer("num_threads", 0, "Batches at once; 0: one a core.", lower_bound=0)
+flags.DEFINE_float("timeout_seconds", 120.0, "For one request.", lower_bound=0.1)
+flags.DEFINE_integer("max_body_mb", 32, "Largest request.", lower_bound=1)
+flags.DEFINE_integer("max_waiting", 64, "Requests at once.", lower_bound=1)
+flags.DEFINE_float("poll_seconds", 5.0, "0: stay with this version.", lower_bound=0)
+flags.DEFINE_bool("warm_up", True, "Run a small piece before letting clients in.")
+
+
+def main(argv):
+    del argv
+    if not FLAGS.export_dir:
+        raise InputError("--export_dir must be given; see --help.")
+    try:
+        from poph_tf.server import app, batching, loaded, running
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"The server needs {error.name}: pip install 'poph_tf[serve]'."
+        ) from None
+
+    versions = loaded.Versions(FLAGS.export_dir, FLAGS.model_name)
+    with running.listen(FLAGS.host, FLAGS.port) as listener:
+        versions.refresh(FLAGS.warm_up)
+        most = versions.current.card["limits"]["max_batch"]
+        num_threads = FLAGS.num_threads or os.cpu_count()
+        server = app.Server(
+            versions,
+            lambda: batching.Batcher(
+                num_threads,
+                most if FLAGS.batching else 1,
+                FLAGS.batch_timeout_ms / 1000,
+            ),
+            app.Options(
+                max_body_bytes=FLAGS.max_body_mb * 2**20,
+                run_seconds=FLAGS.timeout_seconds,
+                max_waiting=FLAGS.max_waiting,
+                poll_seconds=FLAGS.poll_seconds,
+            ),
+        )
+        host, port = listener.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        print(
+            f"Serving {versions.name} version {versions.current.number} at "
+            f"http://{shown}:{port}/",
+            flush=True,
+        )
+        running.serve(server.app(), listener, FLAGS.timeout_seconds)
+    return 0
+
+
+def run():
+    commands.run(main)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,96 @@
+"""A small model and its export, shared by the tests of serving; made once a session."""
+
+import functools
+import pathlib
+import tempfile
+
+import keras
+import numpy as np
+import small
+
+STYLES = small.STYLES["styles"]
+MAX_STEPS, MAX_BATCH = 64, 4
+NUM_PITCHES = small.NUM_PITCHES
+BAR_STEPS = 16
+MODEL_NAME = "tiny"
+
+
+@functools.cache
+def model():
+    """A shaken model of two styles that recalls frames: its state has a cache."""
+    from poph_tf import models
+
+    keras.utils.set_random_seed(3)
+    config = small.model_config("attention_by_frames", **small.STYLES)
+    return small.shaken(models.build(config), seed=3)
+
+
+@functools.cache
+def _kept():
+    return tempfile.TemporaryDirectory(prefix="poph-exported-")
+
+
+@functools.cache
+def export_dir():
+    """The directory that holds version 1."""
+    from poph_tf import serving
+
+    directory = pathlib.Path(_kept().name) / MODEL_NAME
+    limits = serving.Limits(MAX_STEPS, MAX_BATCH)
+    serving.export(model(), str(directory), limits=limits, settings={"note": "test"})
+    return directory
+
+
+def version_dir():
+    return export_dir() / "1"
+
+
+@functools.cache
+def signatures():
+    """The signatures of the SavedModel as loaded again."""
+    import tensorflow as tf
+
+    _loaded.append(tf.saved_model.load(str(version_dir())))
+    return _loaded[-1].signatures
+
+
+# A signature alone does not keep the variables that it reads.
+_loaded = []
+
+
+def wishes(batch=2, num_steps=24, seed=7, **others):
+    """Inputs of compose: piece k has the seed (seed, k), as in generation."""
+    style = np.tile(np.array([0.75, 0.25], np.float32), (batch, 1))
+    return {
+        "seed": np.array([[seed, piece] for piece in range(batch)], np.int32),
+        "num_steps": np.full(batch, num_steps, np.int32),
+        "temperature": np.ones(batch, np.float32),
+        "style": style,
+    } | others
+
+
+def call(signature, inputs):
+    """Runs a signature on arrays; gives arrays."""
+    import tensorflow as tf
+
+    tensors = {name: tf.constant(value) for name, value in inputs.items()}
+    outputs = signatures()[signature](**tensors)
+    return {name: value.numpy() for name, value in outputs.items()}
+
+
+def roll_of(outputs):
+    """uint8 [batch, time, pitch, 3] from play, replay and volume."""
+    names = ("play", "replay", "volume")
+    return np.stack([outputs[name] for name in names], axis=-1)
+
+
+def roll_inputs(outputs):
+    """The inputs of hear and score for what compose gave, from bar position 0."""
+    batch, num_steps = outputs["play"].shape[:2]
+    bars = np.tile(np.arange(num_steps, dtype=np.int32) % BAR_STEPS, (batch, 1))
+    inputs = {name: outputs[name] for name in ("play", "replay", "volume")}
+    return inputs | {"bar_position": bars, "style": wishes(batch)["style"]}
+
+
+def states(*values):
+    return np.array(values or (b"", b""), object)
