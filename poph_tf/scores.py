@@ -19,6 +19,7 @@ import warnings
 from poph_tf.errors import MusicFileError
 
 VELOCITY = 80
+_MIDI_BEATS = (1, 2, 4, 8, 16, 32, 64)
 VOICES = ("Soprano", "Alto", "Tenor", "Bass")
 
 
@@ -111,12 +112,15 @@ def bar_lines(measures):
     bars = _join_halves(measures or [(fractions.Fraction(4), 4, 4)])
     # A last bar cut short (the pickup makes it up) needs no metre of its own.
     bars[-1][0] = max(bars[-1][0], _full(*bars[-1][1:]))
-    metres, start = [], fractions.Fraction(0)
-    for index, (length, *written) in enumerate(bars):
-        pickup = index == 0 and length < _full(*written)
-        metre = tuple(written) if pickup else _metre_of(length, *written)
-        if index == 0 or metres[-1][1:] != metre or start < _full(*bars[0][1:]):
+    metres, start, expected = [], fractions.Fraction(0), None
+    for index, (length, numerator, denominator) in enumerate(bars):
+        full = _full(numerator, denominator)
+        pickup = index == 0 and length < full
+        metre = _metre_of(full if pickup else length, denominator)
+        # Said again where the bars of the one before would not lead here.
+        if start != expected or metres[-1][1:] != metre:
             metres.append((start, *metre))
+        expected = start + _full(*metre)
         start += length
     return metres
 
@@ -136,13 +140,16 @@ def _join_halves(measures):
     return bars
 
 
-def _metre_of(length, numerator, denominator):
-    """The time signature of a bar as long as this one really is."""
-    for beat in (denominator, 8, 16, 32, 64):
+def _metre_of(length, denominator):
+    """The time signature of a bar of so many quarter notes, as far as MIDI can say it.
+
+    MIDI knows powers of two only; parsers guess others where a score names no metre.
+    """
+    for beat in (denominator, 4, 8, 16, 32, 64):
         count = length * beat / 4
-        if beat >= denominator and count.denominator == 1 and 0 < count < 256:
+        if beat in _MIDI_BEATS and count.denominator == 1 and 0 < count < 256:
             return int(count), beat
-    return numerator, denominator
+    return max(1, round(length * 4)), 16
 
 
 def _tempi(score, usual_qpm):

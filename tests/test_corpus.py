@@ -70,6 +70,17 @@ def test_a_bar_of_unusual_length_is_counted_in_shorter_beats_where_needed():
     assert metres[1] == (4, 7, 8)
 
 
+def test_a_metre_that_midi_cannot_say_becomes_one_it_can():
+    assert scores.bar_lines(quarters(2, 2, metre=(6, 12))) == [(0, 2, 4)]
+
+
+def test_a_bar_of_triplets_cut_short_does_not_move_the_bars_after_it():
+    third = fractions.Fraction(7, 3)
+    # 7/3 of a quarter are 9 sixteenths and a third; the next bar line is said exactly.
+    metres = scores.bar_lines(quarters(4, third, 4, 4))
+    assert metres == [(0, 4, 4), (4, 9, 16), (4 + third, 4, 4)]
+
+
 def test_a_change_of_metre_stands_at_its_bar():
     measures = quarters(4, 4) + quarters(3, 3, metre=THREE_FOUR)
     assert scores.bar_lines(measures) == [(0, 4, 4), (8, 3, 4)]
