@@ -71,7 +71,7 @@ def decode(data):
     for _, body in _fields(data):
         for _, entry in _fields(body):
             parts = dict(_fields(entry))
-            features[bytes(parts[1]).decode()] = _value(parts[2])
+            features[_bytes(parts[1]).decode()] = _value(parts[2])
     return features
 
 
@@ -79,14 +79,20 @@ def _value(feature):
     for kind, body in _fields(feature):
         items = [item for number, item in _fields(body) if number == 1]
         if kind == _BYTES_LIST:
-            return bytes(items[0])
+            return _bytes(items[0])
         if kind == _FLOAT_LIST:
-            return struct.unpack("<f", items[0][:4])[0]
+            return struct.unpack("<f", _bytes(items[0])[:4])[0]
         numbers = []
         for item in items:
             numbers += [item] if isinstance(item, int) else _varints(item)
         return [n - 2**64 if n >= 2**63 else n for n in numbers]
     return []
+
+
+def _bytes(item):
+    if isinstance(item, int):
+        raise ValueError("a number where bytes must be")
+    return bytes(item)
 
 
 def _varints(data):
@@ -111,6 +117,8 @@ def _read_varint(data, at):
 
 def _fields(data):
     """Yields (field number, int or memoryview)."""
+    if isinstance(data, int):
+        raise ValueError("a number where bytes must be")
     data = memoryview(data)
     at = 0
     while at < len(data):

@@ -128,6 +128,8 @@ def deserialize(serialized):
     try:
         features = example_wire.decode(serialized)
         (length,) = features["length"]
+        if len(features["play"]) != length * NUM_PITCHES // 8:
+            raise ValueError("play does not have length steps")
         cells = np.zeros((length, NUM_PITCHES, 3), np.uint8)
         cells[..., PLAY] = _unpacked(features["play"], length)
         cells[..., REPLAY] = _unpacked(features["replay"], length)
@@ -144,7 +146,7 @@ def deserialize(serialized):
             time_signatures=tuple(tuple(row) for row in rows.tolist()),
         )
         texts = [_text(features[name]) for name in ("style", "source", "id")]
-    except (KeyError, ValueError, IndexError, struct.error) as error:
+    except (LookupError, ValueError, TypeError, struct.error) as error:
         raise InputError(f"Not a record of poph_tf: {error!r}.") from None
     return Piece(matrices, *texts)
 

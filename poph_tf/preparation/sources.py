@@ -6,9 +6,12 @@ beyond the limit) becomes an item with the reason why it is rejected. Folders ar
 in sorted order. So the items of a source always come in the same order.
 """
 
+import bz2
 import contextlib
 import csv
 import dataclasses
+import gzip
+import lzma
 import os
 import pathlib
 import tarfile
@@ -21,6 +24,12 @@ from poph_tf.errors import InputError
 SEQUENCE_SUFFIX = ".notesequence"
 _TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _RECORD_SUFFIXES = (".tfrecord", ".tfrecord.gz", ".tfrecords", ".tfrecords.gz")
+_ARCHIVE_ERRORS = (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError)
+_COMPRESSIONS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
+# Music compresses by 20 at most. Under a gigabyte it does not matter.
+_LARGEST_RATIO = 200
+_SMALL_ARCHIVE = 2**30
+_READS_AT_END = 8
 _NO_STYLE = "its path is not in the table of styles"
 
 
@@ -106,8 +115,9 @@ def _opener(path):
         return _walk_zip
     if lower.endswith(_TAR_SUFFIXES):
         try:
-            tarfile.open(path, "r|*").close()
-        except (tarfile.TarError, OSError, EOFError, zlib.error):
+            with _opened_tar(path):
+                pass
+        except _ARCHIVE_ERRORS:
             raise InputError(f"{path} is not a tar archive.") from None
         return _walk_tar
     if lower.endswith(_RECORD_SUFFIXES):
@@ -232,17 +242,43 @@ def _walk_tar(path, settings, namer):
                 archive.members = []
                 if is_music(member.name) and not member.isdir():
                     yield _tar_item(path, archive, member, settings, namer)
-    except (tarfile.TarError, OSError, EOFError, zlib.error):
+    except _ARCHIVE_ERRORS:
         yield namer.item(path, "(rest)", reason="the archive is damaged from here on")
 
 
 @contextlib.contextmanager
 def _opened_tar(path):
-    with (
-        open(path, "rb") as file,
-        tarfile.open(fileobj=file, mode="r|*", errors="surrogateescape") as archive,
-    ):
-        yield file, archive
+    """The file of an archive and the archive, to be read from front to back."""
+    with open(path, "rb") as file:
+        magic = file.read(6)
+        file.seek(0)
+        opened = [o for m, o in _COMPRESSIONS.items() if magic.startswith(m)]
+        stream = _Forward(opened[0](file) if opened else file, os.path.getsize(path))
+        with tarfile.open(
+            fileobj=stream, mode="r|", errors="surrogateescape"
+        ) as archive:
+            yield file, archive
+
+
+class _Forward:
+    """A stream that fails where reading on is hopeless.
+
+    tarfile reads on past the end of a file for as long as a header says; and a few
+    bytes can expand to any number.
+    """
+
+    def __init__(self, stream, size):
+        self._stream = stream
+        self._most = max(_LARGEST_RATIO * size, _SMALL_ARCHIVE)
+        self._total = self._empty = 0
+
+    def read(self, size):
+        data = self._stream.read(size)
+        self._total += len(data)
+        self._empty += not data
+        if self._total > self._most or self._empty > _READS_AT_END:
+            raise EOFError("nothing more that makes sense")
+        return data
 
 
 def _tar_item(path, archive, member, settings, namer):
