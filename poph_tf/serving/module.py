@@ -177,6 +177,7 @@ class ServingModule(tf.Module):
         with tf.control_dependencies(checks):
             state = self.state_bytes.unpack(tf.identity(inputs["state_bytes"]))
             cells = tf.stack([inputs[name] for name in ROLL], axis=-1)
+            bar_steps = tf.identity(bar_steps)
         coming = (bar_position[:, -1] + 1) % bar_steps
         positions = tf.concat([bar_position, coming[:, None]], axis=1)
 
