@@ -68,9 +68,9 @@ def prepare(settings, output_dir, effort=None, *, overwrite=False, progress=None
     if not pieces.sources:
         store.remove()
         raise InputError(_nothing(settings, pieces.rejects))
-    info = _assemble(settings, store, pieces, output)
+    _assemble(settings, store, pieces, output)
     store.remove()
-    return info
+    return examples.read_info(output)
 
 
 def _run_key(settings):
@@ -164,7 +164,6 @@ def _assemble(settings, store, pieces, output):
     facts = report.gather(store, pieces, kept, where)
     report.write(info, facts, output / REPORT_NAME)
     examples.write_info(info, output)
-    return info
 
 
 def _public(settings):

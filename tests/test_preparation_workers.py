@@ -1,0 +1,126 @@
+"""Tests of workers that hang or die, and of runs that are killed."""
+
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+from collections_of_songs import shards, song, write
+
+from poph_tf.preparation import (
+    settings as settings_lib,
+)
+from poph_tf.preparation import (
+    sources,
+    staging,
+    workers,
+)
+
+TOOL = pathlib.Path(__file__).parents[1] / "tools" / "make_tfrecords.py"
+
+
+class Deadly:
+    """A path on which whoever opens it dies."""
+
+    def __fspath__(self):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Endless:
+    """A path on which whoever opens it hangs."""
+
+    def __fspath__(self):
+        time.sleep(3600)
+
+
+def outcome(tmp_path, items, seconds=60.0):
+    """(source, reason) of what became of items, in two chunks."""
+    store = staging.Staging(tmp_path, "key")
+    store.begin()
+    chunks = [staging.Chunk("a", tuple(items)), staging.Chunk("b", (good("z"),))]
+    effort = settings_lib.Effort(num_workers=2, seconds_per_file=seconds)
+    settings = settings_lib.Settings(inputs=("x",))
+    done = list(workers.convert_all(chunks, settings, effort, store))
+    assert sorted(d.key for d in done) == ["a", "b"]
+    found = {}
+    for key in ("a", "b"):
+        pieces, rejects, _ = store.read(key)
+        found |= {source: None for source, _ in pieces} | dict(map(tuple, rejects))
+    return found
+
+
+def good(name):
+    return sources.Item(f"{name}.mid", "s", data=song(1))
+
+
+def test_a_file_that_kills_its_worker_is_rejected_and_the_rest_converted(tmp_path):
+    bad = sources.Item("bad.mid", "s", path=Deadly())
+    found = outcome(tmp_path, [good("a"), bad, good("b")])
+    assert found.pop("bad.mid") == "its worker died (SIGKILL)"
+    assert found == {"a.mid": None, "b.mid": None, "z.mid": None}
+
+
+def test_a_file_on_which_a_worker_hangs_is_rejected(tmp_path, monkeypatch):
+    monkeypatch.setattr(workers, "_START_SECONDS", 0.0)
+    bad = sources.Item("bad.mid", "s", path=Endless())
+    found = outcome(tmp_path, [good("a"), bad, good("b")], seconds=3.0)
+    assert found.pop("bad.mid") == "took longer than 3 seconds"
+    assert found == {"a.mid": None, "b.mid": None, "z.mid": None}
+
+
+def test_a_chunk_counts_only_while_its_files_are_the_same(tmp_path):
+    path = tmp_path / "a.mid"
+    path.write_bytes(song(1))
+    items = [sources.Item("a.mid", "s", path=str(path))]
+    (first,) = staging.chunks(items)
+    assert next(staging.chunks(items)).key == first.key
+    path.write_bytes(song(2) + b" ")
+    assert next(staging.chunks(items)).key != first.key
+    (left,) = staging.chunks([sources.Item("a", "s", data=b"one")])
+    (right,) = staging.chunks([sources.Item("a", "s", data=b"two")])
+    assert left.key != right.key
+
+
+def test_what_another_run_left_is_not_used(tmp_path):
+    store = staging.Staging(tmp_path, "one")
+    store.begin()
+    store.write("a", [])
+    staging.Staging(tmp_path, "one").begin()
+    assert store.has("a")
+    staging.Staging(tmp_path, "two").begin()
+    assert not store.has("a")
+
+
+def command(root, output, num_workers=2):
+    arguments = [f"--input={root}", f"--output_dir={output}"]
+    return [sys.executable, str(TOOL), *arguments, f"--num_workers={num_workers}"]
+
+
+def test_the_number_of_workers_does_not_change_a_byte(tmp_path):
+    root = write(tmp_path / "songs", 150)
+    made = []
+    for num_workers in (1, 3):
+        output = tmp_path / f"out{num_workers}"
+        subprocess.run(command(root, output, num_workers), check=True)
+        made.append(shards(output))
+    assert made[0] == made[1]
+    assert len(made[0]) == 6
+
+
+def test_a_run_killed_again_and_again_ends_like_one_that_was_not(tmp_path):
+    root = write(tmp_path / "songs", 200)
+    subprocess.run(command(root, tmp_path / "whole"), check=True)
+    output = tmp_path / "killed"
+    chance = random.Random(0)
+    for _ in range(6):
+        run = subprocess.Popen(command(root, output), stderr=subprocess.DEVNULL)
+        time.sleep(chance.uniform(0.3, 2.5))
+        run.kill()
+        run.wait()
+    subprocess.run(command(root, output), check=True)
+    assert shards(output) == shards(tmp_path / "whole")
+    left = sorted(p.name for p in output.iterdir())
+    assert left == sorted(p.name for p in (tmp_path / "whole").iterdir())
