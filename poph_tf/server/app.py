@@ -17,10 +17,11 @@ import dataclasses
 import importlib.resources
 import logging
 import re
+import urllib.parse
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -28,6 +29,7 @@ from poph_tf.errors import InputError
 from poph_tf.server import dialect
 
 PAGES = importlib.resources.files("poph_tf") / "pages"
+DEFAULT_NAME = "poph"
 # The page asks for nothing from elsewhere, and sounds are made, not fetched.
 _HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; "
@@ -105,6 +107,10 @@ class Server:
                 logging.warning("%s", error)
 
     async def page(self, request):
+        name = self.versions.name
+        if name != DEFAULT_NAME and request.query_params.get("model") != name:
+            # The page learns the model's name from its address.
+            return RedirectResponse(f"/?model={urllib.parse.quote(name)}")
         return FileResponse(str(PAGES / "serve" / "index.html"), headers=_HEADERS)
 
     async def card(self, request):

@@ -9,7 +9,8 @@ from poph_tf.errors import InputError
 from poph_tf.server.dialect import BadRequest, Spec
 from poph_tf.serving import versions, warmup
 
-_ASSERTION = re.compile(r"assertion failed: \[(.*)\](?=\s|$)", re.DOTALL)
+# "assertion failed: [what must hold, got] [what came]", somewhere in a longer text.
+_ASSERTION = re.compile(r"assertion failed: \[(.*?)\](?: (\[.*\]))?$", re.MULTILINE)
 
 
 class Version:
@@ -98,10 +99,9 @@ class Versions:
 def reason(error):
     """What the graph says of bad input, without TensorFlow's wrapping."""
     found = _ASSERTION.search(error.message)
-    text = found.group(1) if found else error.message.splitlines()[0]
-    return text.replace("got] [", "got [").replace("] [", " ") + (
-        "]" if found and "got] [" in text else ""
-    )
+    if not found:
+        return error.message.splitlines()[0]
+    return " ".join(part for part in found.groups() if part) + "."
 
 
 def read_metadata(path):

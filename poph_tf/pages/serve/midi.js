@@ -1,0 +1,71 @@
+// Reads the MIDI files that compose_midi writes: one track, one tempo.
+
+const STEPS_PER_QUARTER = 4;
+const BAR_STEPS = 16;
+
+/** Walks over bytes: numbers of one or more bytes, variable-length ones too. */
+class Bytes {
+  constructor(bytes) {
+    this.bytes = bytes;
+    this.at = 0;
+  }
+  get done() { return this.at >= this.bytes.length; }
+  number(count) {
+    let value = 0;
+    for (let k = 0; k < count; k++) {
+      if (this.done) throw new Error("the MIDI file ends too early");
+      value = value * 256 + this.bytes[this.at++];
+    }
+    return value;
+  }
+  variable() {
+    let value = 0;
+    for (;;) {
+      const byte = this.number(1);
+      value = value * 128 + (byte & 127);
+      if (byte < 128) return value;
+    }
+  }
+}
+
+/** The notes of a file: {secondsPerStep, steps, bars, beats, notes: [[start, end, pitch, velocity]]}. */
+function readMidi(bytes) {
+  const file = new Bytes(bytes);
+  if (file.number(4) !== 0x4d546864) throw new Error("this is no MIDI file");
+  file.at = 12;
+  const stepTicks = file.number(2) / STEPS_PER_QUARTER;
+  file.at = 22; // behind the track's name and length
+  const sounding = new Map();
+  const notes = [];
+  let [tick, microseconds] = [0, 500000];
+  for (;;) {
+    tick += file.variable();
+    const status = file.number(1);
+    if (status === 0xff) {
+      const [kind, length] = [file.number(1), file.variable()];
+      if (kind === 0x2f) break;
+      if (kind === 0x51) microseconds = file.number(length);
+      else file.at += length;
+    } else if (status === 0xc0) {
+      file.at += 1;
+    } else {
+      const [pitch, velocity, step] = [file.number(1), file.number(1), tick / stepTicks];
+      if (status === 0x90) sounding.set(pitch, [step, velocity]);
+      else {
+        const [start, struck] = sounding.get(pitch);
+        notes.push([start, step, pitch, struck]);
+      }
+    }
+  }
+  notes.sort((a, b) => a[0] - b[0] || a[2] - b[2]);
+  const steps = tick / stepTicks;
+  const every = (distance) =>
+    Array.from({ length: Math.ceil(steps / distance) }, (_, k) => k * distance);
+  return {
+    secondsPerStep: microseconds / 1e6 / STEPS_PER_QUARTER,
+    steps,
+    bars: every(BAR_STEPS),
+    beats: every(STEPS_PER_QUARTER),
+    notes,
+  };
+}

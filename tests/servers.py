@@ -1,0 +1,116 @@
+"""The development server in a process of its own, and ways to talk to it."""
+
+import atexit
+import base64
+import functools
+import json
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+
+import exported
+import numpy as np
+
+TIMEOUT_SECONDS = 120
+
+
+class Server:
+    """`python -m poph_tf.serve` on a free port, over the export of exported.py.
+
+    Args:
+        *flags: str, beyond those.
+        export_dir: path, or None for exported.export_dir().
+    """
+
+    def __init__(self, *flags, export_dir=None):
+        directory = export_dir or exported.export_dir()
+        command = [sys.executable, "-m", "poph_tf.serve", f"--export_dir={directory}"]
+        self.process = subprocess.Popen(
+            [*command, "--port=0", "--nowarm_up", *flags],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        line = self.process.stdout.readline()
+        if "http://" not in line:
+            self.process.kill()
+            raise RuntimeError(f"No server: {line}{self.process.stderr.read()}")
+        self.url = line[line.index("http://") :].strip()
+
+    def stop(self):
+        """Ends it as a service manager does; gives the exit code."""
+        self.process.terminate()
+        try:
+            return self.process.wait(TIMEOUT_SECONDS)
+        finally:
+            self.process.kill()
+            self.process.communicate()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.stop()
+
+    def ask(self, path, body=None, method=None):
+        """Sends a request; gives (status, answer), JSON decoded where it is JSON."""
+        data = json.dumps(body).encode() if isinstance(body, (dict, list)) else body
+        request = urllib.request.Request(self.url + path, data, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:
+                return response.status, _decoded(response)
+        except urllib.error.HTTPError as error:
+            return error.code, _decoded(error)
+
+    def predict(self, body):
+        return self.ask(f"v1/models/{exported.MODEL_NAME}:predict", body)
+
+
+def _decoded(response):
+    content = response.read()
+    kind = response.headers.get("Content-Type", "")
+    return json.loads(content) if kind.startswith("application/json") else content
+
+
+@functools.cache
+def shared():
+    """One server for all tests that only ask."""
+    server = Server("--max_body_mb=1")
+    atexit.register(server.stop)
+    return server
+
+
+def columns(signature, inputs):
+    """A request in column format for arrays."""
+    return {
+        "signature_name": signature,
+        "inputs": {name: as_json(value) for name, value in inputs.items()},
+    }
+
+
+def rows(signature, inputs):
+    """A request in row format for arrays."""
+    names = list(inputs)
+    values = zip(*(as_json(inputs[name]) for name in names), strict=True)
+    instances = [dict(zip(names, row, strict=True)) for row in values]
+    return {"signature_name": signature, "instances": instances}
+
+
+def as_json(array):
+    if array.dtype == object:
+        return [{"b64": base64.b64encode(item).decode()} for item in array]
+    return array.tolist()
+
+
+def arrays(outputs):
+    """The outputs of a column answer as arrays; bytes decoded."""
+    return {name: _as_array(value) for name, value in outputs.items()}
+
+
+def _as_array(value):
+    if value and isinstance(value[0], dict):
+        found = np.empty(len(value), object)
+        found[:] = [base64.b64decode(item["b64"]) for item in value]
+        return found
+    return np.array(value, np.uint8 if np.ndim(value) == 3 else np.int32)
