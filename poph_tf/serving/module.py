@@ -110,14 +110,11 @@ class ServingModule(tf.Module):
         return {"midi_bytes": files}
 
     def _compose(self, inputs, checks):
+        inputs = _after(checks + self._check_wishes(inputs), inputs)
         num_steps = inputs["num_steps"]
-        with tf.control_dependencies(checks + self._check_wishes(inputs)):
-            batch = tf.identity(tf.shape(num_steps)[0])
-            state = self.sampler.zero_state(batch, BAR_STEPS)
-            controls = {name: tf.identity(inputs[name]) for name in CONTROLS}
-            cells, _ = self.sampler.draw_steps(
-                state, tf.reduce_max(num_steps), controls
-            )
+        state = self.sampler.zero_state(tf.shape(num_steps)[0], BAR_STEPS)
+        controls = {name: inputs[name] for name in CONTROLS}
+        cells, _ = self.sampler.draw_steps(state, tf.reduce_max(num_steps), controls)
         return _silent_after(cells, num_steps), num_steps
 
     def _check_wishes(self, inputs):
@@ -130,9 +127,9 @@ class ServingModule(tf.Module):
 
     def continue_(self, **inputs):
         """Draws the next steps of each piece and gives its state after them."""
-        with tf.control_dependencies(self._check_wishes(inputs)):
-            state = self.state_bytes.unpack(tf.identity(inputs["state_bytes"]))
-            num_steps = tf.identity(inputs["num_steps"])
+        inputs = _after(self._check_wishes(inputs), inputs)
+        num_steps = inputs["num_steps"]
+        state = self.state_bytes.unpack(inputs["state_bytes"])
         controls = {name: inputs[name] for name in CONTROLS}
         cells, state = self._draw_each(state, num_steps, controls)
         outputs = _as_outputs(_silent_after(cells, num_steps), num_steps)
@@ -172,12 +169,11 @@ class ServingModule(tf.Module):
 
     def hear(self, **inputs):
         """Lets each piece's state take in given steps."""
+        checks = [bounds.check_bar_steps(inputs["bar_steps"])]
+        inputs = _after(checks + self._check_roll(inputs), inputs)
         bar_steps, bar_position = inputs["bar_steps"], inputs["bar_position"]
-        checks = [*self._check_roll(inputs), bounds.check_bar_steps(bar_steps)]
-        with tf.control_dependencies(checks):
-            state = self.state_bytes.unpack(tf.identity(inputs["state_bytes"]))
-            cells = tf.stack([inputs[name] for name in ROLL], axis=-1)
-            bar_steps = tf.identity(bar_steps)
+        state = self.state_bytes.unpack(inputs["state_bytes"])
+        cells = tf.stack([inputs[name] for name in ROLL], axis=-1)
         coming = (bar_position[:, -1] + 1) % bar_steps
         positions = tf.concat([bar_position, coming[:, None]], axis=1)
 
@@ -203,8 +199,8 @@ class ServingModule(tf.Module):
 
     def score(self, **inputs):
         """Negative log-likelihood of each step given all before it, in nats."""
-        with tf.control_dependencies(self._check_roll(inputs)):
-            cells = tf.stack([inputs[name] for name in ROLL], axis=-1)
+        inputs = _after(self._check_roll(inputs), inputs)
+        cells = tf.stack([inputs[name] for name in ROLL], axis=-1)
         before = tf.concat([tf.zeros_like(cells[:, :1]), cells[:, :-1]], axis=1)
 
         def read(steps, state):
@@ -222,6 +218,16 @@ class ServingModule(tf.Module):
             tf.shape(cells), state, read, ("play_nats", "replay_nats")
         )
         return nats
+
+
+def _after(checks, inputs):
+    """The inputs, for all that may be computed only once they are known to be good.
+
+    Whatever reads the unchecked ones runs beside the checks, and a number of steps of
+    two thousand million would be made memory for before it is refused.
+    """
+    with tf.control_dependencies(checks):
+        return {name: tf.identity(value) for name, value in inputs.items()}
 
 
 def _as_outputs(cells, length):
