@@ -65,14 +65,15 @@ class Trainer:
                 self.ema = [
                     tf.Variable(v.value) for v in self.model.trainable_variables
                 ]
-            self.counters = {
-                "step": tf.Variable(0, dtype=tf.int64, trainable=False),
-                "epoch": tf.Variable(0, dtype=tf.int64, trainable=False),
-                "batch": tf.Variable(0, dtype=tf.int64, trainable=False),
-                "bad_validations": tf.Variable(0, dtype=tf.int64, trainable=False),
-                "best_loss": tf.Variable(math.inf, trainable=False),
-                "seconds": tf.Variable(0.0, trainable=False),
-            }
+        # Outside the scope: plain variables, which every strategy can read.
+        self.counters = {
+            "step": tf.Variable(0, dtype=tf.int64, trainable=False),
+            "epoch": tf.Variable(0, dtype=tf.int64, trainable=False),
+            "batch": tf.Variable(0, dtype=tf.int64, trainable=False),
+            "bad_validations": tf.Variable(0, dtype=tf.int64, trainable=False),
+            "best_loss": tf.Variable(math.inf, trainable=False),
+            "seconds": tf.Variable(0.0, trainable=False),
+        }
         keras.mixed_precision.set_dtype_policy("float32")
         self.step = TrainStep(
             self.model,
@@ -253,7 +254,7 @@ class Trainer:
             "best": best,
             "steps_per_second": batches / seconds,
             "seconds": seconds,
-            "learning_rate": float(self.optimizer.learning_rate),
+            "learning_rate": float(tf.convert_to_tensor(self.optimizer.learning_rate)),
         }
         path = os.path.join(self.model_dir, "metrics.jsonl")
         with open(path, "a", encoding="utf-8") as file:
