@@ -1,0 +1,222 @@
+"""The training stream: every step once, the right frames before, the same again."""
+
+import numpy as np
+import pytest
+import small
+
+from poph_tf import config, dataset, examples
+from poph_tf.errors import InputError
+
+WINDOW = 8
+LENGTHS = (5, 8, 19, 30, 1, 16)
+NUM_WINDOWS = 1 + 1 + 3 + 4 + 1 + 2
+STYLES = ("bach", "palestrina")
+
+
+@pytest.fixture(scope="module")
+def pieces():
+    """Pieces whose notes lie in the middle, so that a transposition loses none."""
+    return [small.random_piece(k, n, low=60, high=70) for k, n in enumerate(LENGTHS)]
+
+
+@pytest.fixture(scope="module")
+def data_dir(pieces, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "set"
+    return small.write_data_set(folder, {"train": pieces}, STYLES, shards=2)
+
+
+def stream_of(data_dir, model=None, **training):
+    settings = {"window_steps": WINDOW, "batch_size": 5, "shuffle_windows": 6}
+    settings |= {"min_transpose": 0, "max_transpose": 0}
+    model = model or config.preset(
+        "deepj", min_pitch=48, num_pitches=36, styles=STYLES, style_shares=(0.5, 0.5)
+    )
+    _, paths = dataset.open_split(data_dir, "train")
+    return dataset.Stream(paths, model, config.TrainingConfig(**settings | training))
+
+
+def batches_of(stream, epoch=0, skip=0):
+    batches = dataset.training_batches(stream, epoch, skip)
+    return [{k: v.numpy() for k, v in batch.items()} for batch in batches]
+
+
+def windows_of(batches):
+    """The windows of all batches, those that only fill up a batch left out."""
+    rows = [
+        {k: v[i] for k, v in b.items()} for b in batches for i in range(len(b["mask"]))
+    ]
+    return [row for row in rows if row["mask"].any()]
+
+
+def find(window, pieces, shift=0, low=48):
+    """(piece, first step) of a window, by its frames and the frame before."""
+    length = int(window["mask"].sum())
+    for number, piece in enumerate(pieces):
+        cells = piece.cells[:, low - shift : low - shift + window["current"].shape[1]]
+        whole = cells.astype(np.float32) / np.array([1.0, 1.0, 127.0], np.float32)
+        for start in range(len(whole) - length + 1):
+            before = whole[start - 1] if start else np.zeros_like(whole[0])
+            if np.array_equal(
+                window["current"][:length], whole[start : start + length]
+            ) and np.array_equal(window["previous"][0], before):
+                return number, start
+    raise AssertionError("The window is nowhere in the pieces.")
+
+
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_an_epoch_has_every_step_of_every_piece_once(data_dir, pieces, epoch):
+    windows = windows_of(batches_of(stream_of(data_dir), epoch))
+    assert len(windows) == NUM_WINDOWS
+    seen = [np.zeros(length, int) for length in LENGTHS]
+    for window in windows:
+        number, start = find(window, pieces)
+        seen[number][start : start + int(window["mask"].sum())] += 1
+    for counts in seen:
+        np.testing.assert_array_equal(counts, 1)
+
+
+def test_previous_is_current_a_step_before_with_the_true_first_frame(data_dir, pieces):
+    windows = windows_of(batches_of(stream_of(data_dir)))
+    starts = []
+    for window in windows:
+        length = int(window["mask"].sum())
+        np.testing.assert_array_equal(
+            window["previous"][1:length], window["current"][: length - 1]
+        )
+        number, start = find(window, pieces)  # compares the frame before as well
+        starts.append(start)
+        bars = pieces[number].bar_position[start : start + length]
+        np.testing.assert_array_equal(window["bar_position"][:length], bars)
+        np.testing.assert_array_equal(window["style"], np.eye(2)[number % 2])
+    # Some begin in the middle of a piece: there the frame before is no silence.
+    assert any(start > 0 for start in starts)
+
+
+def test_masked_steps_are_the_last_of_a_window_and_silent(data_dir):
+    for batch in batches_of(stream_of(data_dir)):
+        assert (np.diff(batch["mask"], axis=1) <= 0).all()
+        assert not batch["current"][batch["mask"] == 0].any()
+
+
+def test_the_last_batch_is_filled_up_with_masked_windows(data_dir):
+    batches = batches_of(stream_of(data_dir))
+    assert [len(batch["mask"]) for batch in batches] == [5, 5, 5]
+    filled = [int(batch["mask"].any(axis=1).sum()) for batch in batches]
+    assert filled == [5, 5, NUM_WINDOWS - 10]
+
+
+def test_a_transposition_moves_play_replay_and_volume_together(data_dir, pieces):
+    stream = stream_of(data_dir, min_transpose=-6, max_transpose=5)
+    shifts = set()
+    for epoch in range(4):
+        for window in windows_of(batches_of(stream, epoch)):
+            fits = []
+            for shift in range(-6, 6):
+                try:
+                    fits.append((find(window, pieces, shift), shift))
+                except AssertionError:
+                    continue
+            assert fits, "No drawn interval explains the window."
+            if len(fits) == 1:
+                shifts.add(fits[0][1])
+    # 48 windows draw most of the twelve intervals, both ends included.
+    assert len(shifts) >= 10 and {-6, 5} <= shifts
+
+
+def test_a_fixed_transposition_is_exact(data_dir, pieces):
+    stream = stream_of(data_dir, min_transpose=3, max_transpose=3)
+    for window in windows_of(batches_of(stream)):
+        find(window, pieces, shift=3)
+
+
+def test_the_crop_keeps_the_pitches_of_the_model(data_dir, pieces):
+    model = config.preset("biaxial", min_pitch=62, num_pitches=4)
+    for window in windows_of(batches_of(stream_of(data_dir, model))):
+        assert window["current"].shape == (WINDOW, 4, 3)
+        find(window, pieces, low=62)
+
+
+def test_the_crop_gives_silence_beyond_what_midi_has(data_dir):
+    model = config.preset("biaxial", min_pitch=0, num_pitches=128)
+    stream = stream_of(data_dir, model, min_transpose=48, max_transpose=48)
+    for batch in batches_of(stream):
+        assert not batch["current"][:, :, :48].any()
+        assert batch["current"][:, :, 108:118, 0].any()
+
+
+def same(a, b):
+    return len(a) == len(b) and all(
+        np.array_equal(x[key], y[key]) for x, y in zip(a, b, strict=True) for key in x
+    )
+
+
+def test_the_stream_is_fixed_by_seed_and_epoch(data_dir):
+    stream = stream_of(data_dir, min_transpose=-6, max_transpose=5, seed=3)
+    first = batches_of(stream, 1)
+    assert same(first, batches_of(stream, 1))
+    assert not same(first, batches_of(stream, 0))
+    other = stream_of(data_dir, min_transpose=-6, max_transpose=5, seed=4)
+    assert not same(first, batches_of(other, 1))
+
+
+@pytest.mark.parametrize("skip", [1, 2, 3])
+def test_skipping_batches_goes_on_exactly(data_dir, skip):
+    stream = stream_of(data_dir, min_transpose=-6, max_transpose=5)
+    whole = batches_of(stream, 2)
+    assert same(batches_of(stream, 2, skip=skip), whole[skip:])
+
+
+def test_epochs_cut_pieces_at_different_places(data_dir, pieces):
+    stream = stream_of(data_dir)
+    cuts = [
+        {find(w, pieces) for w in windows_of(batches_of(stream, epoch))}
+        for epoch in range(3)
+    ]
+    assert cuts[0] != cuts[1] != cuts[2]
+
+
+def test_the_pieces_of_a_batch_can_be_named(data_dir, pieces):
+    stream = stream_of(data_dir)
+    ids = [examples.content_id(piece) for piece in pieces]
+    for index, batch in enumerate(batches_of(stream, 1)):
+        named = dataset.batch_ids(stream, 1, index)
+        found = [find(w, pieces) for w in windows_of([batch])]
+        assert named == [(ids[number], start) for number, start in found]
+
+
+def test_pieces_are_read_whole_and_in_order(data_dir, pieces):
+    _, paths = dataset.open_split(data_dir, "train")
+    read = list(dataset.read_pieces(paths))
+    expected = pieces[::2] + pieces[1::2]
+    assert [piece.matrices for piece in read] == expected
+    assert [piece.style for piece in read] == ["bach"] * 3 + ["palestrina"] * 3
+    assert len(list(dataset.read_pieces(paths, limit=2))) == 2
+
+
+def test_a_folder_that_is_no_data_set_is_an_input_error(data_dir, pieces, tmp_path):
+    with pytest.raises(InputError, match="No folder"):
+        dataset.open_split(tmp_path / "none", "train")
+    with pytest.raises(InputError, match="holds no data set"):
+        dataset.open_split(tmp_path, "train")
+    with pytest.raises(InputError, match="no split 'test'"):
+        dataset.open_split(data_dir, "test")
+    empty = small.write_data_set(tmp_path / "empty", {"train": pieces, "valid": []})
+    with pytest.raises(InputError, match="valid split .* has no pieces"):
+        dataset.open_split(empty, "valid")
+
+
+def test_styles_that_a_model_does_not_know_are_an_input_error(data_dir):
+    info = examples.read_info(data_dir)
+    known = config.preset("deepj", styles=("bach", "monk"), style_shares=(0.5, 0.5))
+    with pytest.raises(InputError, match="does not know: palestrina"):
+        dataset.check_styles(info, known)
+    dataset.check_styles(info, config.preset("deepj"))  # one style: told of none
+
+
+def test_a_model_takes_the_styles_and_shares_of_its_data(data_dir):
+    info = examples.read_info(data_dir)
+    with_styles = config.with_styles(config.preset("deepj"), info)
+    assert with_styles.styles == STYLES
+    bach = sum(LENGTHS[::2]) / sum(LENGTHS)
+    np.testing.assert_allclose(with_styles.style_shares, (bach, 1 - bach))
+    assert config.with_styles(config.preset("biaxial"), info).styles == ("any",)
