@@ -17,7 +17,7 @@ from poph_tf.network import PitchWalk
 
 # DeepJ's rule: a piece that falls silent for this long is woken up by temperature.
 SILENT_STEPS = 16
-SILENT_WARMTH = 0.1  # added to the temperature for each silent step beyond
+SILENT_WARMTH = 0.1  # added to the temperature of each step from then on
 # What a model without volumes plays with, of 127.
 DEFAULT_VOLUME = 80
 # A temperature below this draws the likelier value.
@@ -80,6 +80,7 @@ class Sampler:
             "frame": frames[:, -1],
             "step": state["step"] + tf.shape(frames)[1],
             "bar_position": bar_position[:, -1],
+            "silent_steps": _silent_steps(state["silent_steps"], frames),
         }
 
     def draw_steps(self, state, num_steps, controls):
@@ -133,7 +134,7 @@ class Sampler:
             controls["seed"], state["step"], self.config.num_pitches
         )
         warmth = SILENT_WARMTH * tf.cast(
-            tf.nn.relu(state["silent_steps"] - SILENT_STEPS), tf.float32
+            tf.nn.relu(state["silent_steps"] - SILENT_STEPS + 1), tf.float32
         )
         frame = self.draw_frame(
             walk,
@@ -222,6 +223,15 @@ def draw_cell(heads, before, numbers, controls):
     held = sounded * (1.0 - replay)
     volume = play * tf.where(held > 0, before[:, 2], struck)
     return tf.stack([play, replay, volume], axis=-1)
+
+
+def _silent_steps(before, frames):
+    """Silent steps in a row up to the end of `frames`, after `before` of them."""
+    sounding = tf.reduce_any(frames[..., 0] > 0, axis=-1)
+    num_steps = tf.shape(frames)[1]
+    # Place of the last sounding step, counted from 1; 0 where there is none.
+    last = tf.reduce_max(tf.where(sounding, tf.range(num_steps) + 1, 0), axis=1)
+    return tf.where(last > 0, num_steps - last, before + num_steps)
 
 
 def to_cells(frames):
