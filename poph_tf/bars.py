@@ -82,13 +82,16 @@ def bar_positions(notes, length, steps_per_quarter=STEPS_PER_QUARTER):
 
 
 def signatures_in_steps(notes, length, steps_per_quarter):
+    """The metres of a piece on the grid, the last of each step.
+
+    Returns:
+        tuple of (step, numerator, denominator), the first at step 0.
+    """
     table = _usable_signatures(notes)
     steps = to_steps(table[:, 0], steps_per_quarter, notes.ticks_per_quarter)
-    return tuple(
-        (int(step), int(numerator), int(denominator))
-        for step, (_, numerator, denominator) in zip(steps, table, strict=True)
-        if step < max(length, 1)
-    )
+    keep = np.append(steps[1:] != steps[:-1], True) & (steps < max(length, 1))
+    rows = zip(steps[keep].tolist(), *table[keep, 1:].T.tolist(), strict=True)
+    return tuple(rows)
 
 
 def guessed(bar_position, steps_per_quarter):

@@ -5,6 +5,7 @@ import struct
 
 def number(value):
     """A variable-length number."""
+    assert value >= 0, "events must be in order"
     out = [value & 0x7F]
     while value := value >> 7:
         out.append(0x80 | value & 0x7F)
@@ -13,11 +14,11 @@ def number(value):
 
 def track(events):
     """A track chunk of (tick, *bytes) in order of ticks."""
-    body, now = b"", 0
+    parts, now = [], 0
     for tick, *message in events:
-        body += number(tick - now) + bytes(message)
+        parts += [number(tick - now), bytes(message)]
         now = tick
-    body += number(0) + b"\xff\x2f\x00"
+    body = b"".join(parts) + number(0) + b"\xff\x2f\x00"
     return b"MTrk" + struct.pack(">I", len(body)) + body
 
 
