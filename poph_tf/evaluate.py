@@ -11,6 +11,7 @@ from absl import flags
 
 from poph_tf import commands
 from poph_tf.errors import InputError
+from poph_tf.quiet import import_tensorflow
 
 FLAGS = flags.FLAGS
 
@@ -26,6 +27,7 @@ def main(argv):
     for name in ("model_dir", "data_dir"):
         if not FLAGS[name].value:
             raise InputError(f"--{name} must be given; see --help.")
+    import_tensorflow()
     from poph_tf import dataset, likelihood, models
     from poph_tf.progress import Bar
 

@@ -12,6 +12,7 @@ from absl import flags
 
 from poph_tf import commands
 from poph_tf.errors import InputError
+from poph_tf.quiet import import_tensorflow
 
 FLAGS = flags.FLAGS
 
@@ -27,6 +28,7 @@ def main(argv):
     for name in ("model_dir", "export_dir"):
         if not FLAGS[name].value:
             raise InputError(f"--{name} must be given; see --help.")
+    import_tensorflow()
     from poph_tf import models, serving
 
     limits = serving.Limits(FLAGS.max_steps, FLAGS.max_batch)

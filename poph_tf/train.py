@@ -14,6 +14,7 @@ from absl import flags
 
 from poph_tf import commands
 from poph_tf.errors import InputError
+from poph_tf.quiet import import_tensorflow
 
 FLAGS = flags.FLAGS
 PRESET_NAMES = "tp_lstm_nade, biaxial, deepj, poph"
@@ -90,6 +91,7 @@ def main(argv):
 
 
 def _train(model_config, training_config):
+    import_tensorflow()
     from poph_tf import strategies, training
     from poph_tf.progress import StepLine
 
