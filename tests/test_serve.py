@@ -150,7 +150,7 @@ def test_wrong_address_method_or_size_is_a_4xx_with_a_reason(
         ({"seed": [[1, 2], [3]]}, "seed must be int32 [any, 2], got lists of unequal"),
         ({"seed": [[1, 2], [3, 4]]}, "all inputs must have the same batch size"),
         ({"style": [[1.0]]}, "style must be float32 [any, 2], got shape [1, 1]."),
-        ({"tempo": [1.0]}, "style; got 'tempo' too."),
+        ({"tempo": [1.0]}, "num_steps, seed, style, temperature; got 'tempo' too."),
         ({"style": [["a", "b"]]}, "that is numbers of its range only."),
     ],
 )

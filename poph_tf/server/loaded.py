@@ -36,7 +36,7 @@ class Version:
             self._tf_specs[name] = specs
             self.specs[name] = {
                 key: Spec(np.dtype(spec.dtype.as_numpy_dtype), tuple(spec.shape))
-                for key, spec in specs.items()
+                for key, spec in sorted(specs.items())
             }
             self.functions[name] = self._runner(function)
 
