@@ -1,0 +1,145 @@
+"""Tests of looking into data sets, and of aligning pieces with the grid."""
+
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import smf
+from collections_of_songs import song, write
+
+from poph_tf import examples, matrices, midi, midi_bytes
+from poph_tf.errors import InputError
+from poph_tf.preparation import (
+    alignment,
+    inspection,
+    job,
+)
+from poph_tf.preparation import (
+    settings as settings_lib,
+)
+
+TOOL = pathlib.Path(__file__).parents[1] / "tools" / "inspect_records.py"
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("inspected")
+    root = write(folder / "songs", 12)
+    job.prepare(settings_lib.Settings(inputs=(str(root),)), folder / "data")
+    return folder / "data"
+
+
+def test_a_record_is_found_by_place_source_and_id(data_dir):
+    first = inspection.find(data_dir, "train")
+    assert inspection.find(data_dir, "train", index=0).id == first.id
+    assert inspection.find(data_dir, None, text=first.id[:12]).id == first.id
+    assert inspection.find(data_dir, None, text="song 004").source.endswith("004.mid")
+    with pytest.raises(InputError, match="no record number 99 in the train split"):
+        inspection.find(data_dir, "train", index=99)
+
+
+def test_a_record_becomes_a_midi_file_again(data_dir, tmp_path):
+    piece = inspection.find(data_dir, None, text="song 004")
+    inspection.write_midi(piece, tmp_path / "a.mid")
+    again = matrices.from_sequence(midi.read(tmp_path / "a.mid"))
+    assert again == piece.matrices
+
+
+def test_matrices_print_as_text():
+    made = smf.file(
+        [smf.on(0, 60), smf.off(480, 60), smf.on(480, 60), smf.off(600, 60)]
+    )
+    piece = examples.Piece(
+        matrices.from_notes(midi_bytes.parse(made)), "style", "source", "id"
+    )
+    assert inspection.picture_in_text(piece) == " 60 C4  |o---o"
+    assert "notes: 2, pitches 60..60" in inspection.heading(piece)
+
+
+def test_damage_is_found_and_named(data_dir, tmp_path):
+    assert inspection.verify(data_dir) == inspection.Damage(12, [])
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for path in data_dir.iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    shard = next(copy.glob("train-00001*"))
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 0x10
+    shard.write_bytes(data)
+    damage = inspection.verify(copy)
+    assert any(shard.name in problem for problem in damage.problems)
+    assert any("train must have" in problem for problem in damage.problems)
+
+
+def test_the_command_shows_and_verifies(data_dir, tmp_path):
+    def run(*arguments):
+        command = [sys.executable, str(TOOL), f"--data_dir={data_dir}", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+
+    assert "styles: bach, jazz" in run().stdout
+    shown = run("--find=song 004", "--text", "--midi=a.mid")
+    assert "style: bach" in shown.stdout and "|" in shown.stdout
+    assert (tmp_path / "a.mid").exists()
+    assert run("--verify").stdout == "12 records, all sound.\n"
+    failed = run("--find=nothing")
+    assert failed.returncode == 2
+    assert failed.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("offset", [0, 17, 45, 60, 100])
+def test_a_piece_off_the_grid_is_moved_onto_it(offset):
+    straight = midi_bytes.parse(song(1))
+    late = midi_bytes.parse(song(1, offset=offset))
+    moved, found = alignment.align(late)
+    shift = (moved.start_tick - straight.start_tick) % 120
+    assert set(shift.tolist()) == {0}
+    assert found.error_after == 0
+    assert found.concentration == pytest.approx(1)
+    if offset:
+        assert found.error_before > 0.1
+        assert abs(found.offset_steps) == pytest.approx(min(offset, 120 - offset) / 120)
+    else:
+        assert found.offset_steps == 0
+
+
+def test_onsets_without_a_phase_are_left_alone():
+    random = np.random.default_rng(0)
+    events = []
+    for k in range(200):
+        start = int(random.integers(0, 50_000))
+        events += [(start, smf.on(start, 60 + k % 9))]
+    events += [(60_000, smf.off(60_000, 60 + k)) for k in range(9)]
+    notes = midi_bytes.parse(smf.file([e for _, e in sorted(events)]))
+    moved, found = alignment.align(notes)
+    assert found.offset_steps == 0
+    assert found.concentration < 0.3
+    np.testing.assert_array_equal(moved.start_tick, notes.start_tick)
+
+
+@pytest.mark.parametrize("beats", [3, 4])
+@pytest.mark.parametrize("upbeat", [0, 1, 2])
+def test_bars_are_found_where_the_file_says_none(beats, upbeat):
+    events = [smf.metre(0, 1, 2)]
+    for k in range(beats * 16):
+        strong = (k - upbeat) % beats == 0
+        start = 480 * k
+        root = 36 + (k - upbeat) // beats * 5 % 12
+        events += [smf.on(start, 72 + k % 5, 60)]
+        events += [smf.on(start, root, 100)] if strong else []
+        events += [smf.off(start + 240, 72 + k % 5)]
+        events += [smf.off(start + 479, root)] if strong else []
+    notes, found = alignment.align(midi_bytes.parse(smf.file(events)))
+    assert (found.beats_per_bar, found.bar_offset_steps) == (beats, 4 * upbeat)
+    piece = matrices.from_notes(notes)
+    lines = np.flatnonzero(piece.bar_position == 0)
+    assert lines[:2].tolist() == [4 * upbeat, 4 * (upbeat + beats)]
+
+
+def test_a_metre_in_the_file_is_kept():
+    notes = midi_bytes.parse(
+        smf.file([smf.metre(0, 3, 2), smf.on(0, 60), smf.off(9, 60)])
+    )
+    _, found = alignment.align(notes)
+    assert found.beats_per_bar == 0
