@@ -15,6 +15,7 @@ CORPUS = ["music21>=9.1,<11"]
 # tinysoundfont asks for pyaudio, which needs a compiler and portaudio and which we
 # never use: tools/quickstart.sh and tools/test.sh install it with --no-deps.
 MEDIA = ["matplotlib>=3.8,<4"]
+SERVE = ["starlette>=0.40,<2", "uvicorn>=0.30,<1"]
 
 setup(
     name="poph_tf",
@@ -38,11 +39,13 @@ setup(
         "fast": FAST,
         "corpus": CORPUS,
         "media": MEDIA,
+        "serve": SERVE,
         "beam": ["apache-beam[tfrecord]>=2.77,<3"],
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         "dev": FAST
         + CORPUS
         + MEDIA
+        + SERVE
         + ["pytest>=8,<10", "hypothesis>=6.100,<7", "ruff>=0.6,<1"],
     },
     entry_points={
@@ -51,6 +54,7 @@ setup(
             "poph-evaluate = poph_tf.evaluate:run",
             "poph-generate = poph_tf.generate:run",
             "poph-export = poph_tf.export:run",
+            "poph-serve = poph_tf.serve:run",
         ]
     },
 )
