@@ -1,0 +1,55 @@
+"""The notebook's view of poph_tf: load, compose, stream, save."""
+
+import keras
+import numpy as np
+import pytest
+
+import poph_tf
+from poph_tf import api, config, matrices, midi, models
+from poph_tf.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def musician(tmp_path_factory):
+    keras.utils.set_random_seed(3)
+    model = models.build(
+        config.preset("deepj", num_pitches=24, num_time_units=8, num_pitch_units=8)
+    )
+    folder = tmp_path_factory.mktemp("model")
+    models.save(model, str(folder))
+    return poph_tf.load(str(folder))
+
+
+def test_a_loaded_model_composes_the_bars_asked_for(musician):
+    pieces = musician.compose(bars=3, pieces=2, seed=5)
+    assert [len(piece.matrices) for piece in pieces] == [48, 48]
+    assert pieces[0].matrices != pieces[1].matrices
+
+
+def test_a_stream_gives_the_same_bars_as_composing_at_once(musician):
+    whole = musician.compose(bars=6, seed=2)[0].matrices.cells
+    bars = list(musician.stream(bars=6, seed=2))
+    assert [len(bar) for bar in bars] == [16] * 6
+    low = musician.model.config.min_pitch
+    np.testing.assert_array_equal(np.concatenate(bars), whole[:, low : low + 24])
+
+
+def test_a_saved_piece_is_read_back_as_the_same_music(musician, tmp_path):
+    piece = musician.compose(bars=4, seed=1)[0]
+    piece.save(tmp_path / "piece.mid")
+    read = matrices.from_sequence(midi.read(str(tmp_path / "piece.mid")))
+    np.testing.assert_array_equal(read.cells, piece.matrices.cells[: len(read)])
+    assert not piece.matrices.cells[len(read) :].any()
+
+
+def test_a_notebook_is_shown_the_page_in_a_frame(musician):
+    shown = musician.compose(bars=1)[0]._repr_html_()
+    assert shown.startswith("<iframe srcdoc=")
+    assert "<script>" not in shown  # the page is escaped inside its attribute
+
+
+def test_an_unknown_wish_or_ending_is_refused_by_name(musician, tmp_path):
+    with pytest.raises(InputError, match="no wish 'tempo'"):
+        musician.compose(tempo=90)
+    with pytest.raises(InputError, match="must end in one of"):
+        api.Composition(None, None).save(tmp_path / "piece.xyz")
