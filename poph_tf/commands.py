@@ -1,5 +1,6 @@
 """What all command lines share: one way to start, one way to fail, `--version`."""
 
+import errno
 import os
 import sys
 import warnings
@@ -11,6 +12,17 @@ from poph_tf.errors import InputError, Interrupted
 
 FAILED = 2
 INTERRUPTED = 75  # EX_TEMPFAIL of sysexits.h: start the same command again
+# Of the paths and the disk that a user gave, not of our code.
+USERS_ERRORS = (
+    errno.EACCES,
+    errno.EDQUOT,
+    errno.EEXIST,
+    errno.EISDIR,
+    errno.ENOSPC,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+)
 
 flags.DEFINE_bool("version", False, "Print the version of poph_tf and exit.")
 
@@ -51,6 +63,10 @@ def _guarded(main, words, takes_words):
         return main(words)
     except InputError as error:
         _fail(error)
+    except OSError as error:
+        if error.errno not in USERS_ERRORS:
+            raise
+        _fail(f"{error.strerror}: {error.filename or 'while writing'}.")
     except Interrupted as stop:
         print(f"{stop} Start the same command again to go on.", file=sys.stderr)
         sys.exit(INTERRUPTED)

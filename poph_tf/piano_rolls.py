@@ -11,6 +11,8 @@ Source: Boulanger-Lewandowski et al. (2012), ICML; splits as distributed there.
 import hashlib
 import os
 import pickle
+import zipfile
+import zlib
 
 import numpy as np
 import tensorflow as tf
@@ -22,6 +24,18 @@ MIN_PITCH, NUM_PITCHES = 21, 88
 SPLITS = ("train", "valid", "test")
 # The rolls have no velocities; canonical matrices need one where a note sounds.
 VOLUME = 64
+# What numpy, pickle and scipy were seen to raise over files that are something else.
+UNREADABLE = (
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def read(path):
@@ -49,7 +63,9 @@ def read(path):
         raise InputError(f"There is no file {path!r}.")
     try:
         splits = readers[extension](path)
-    except (KeyError, ValueError, TypeError, OSError, pickle.UnpicklingError) as error:
+    except InputError:
+        raise
+    except UNREADABLE as error:
         raise InputError(f"{path} is no piano-roll benchmark: {error!r}.") from error
     for name, rolls in splits.items():
         if not rolls or any(roll.shape[1:] != (NUM_PITCHES,) for roll in rolls):
@@ -85,6 +101,11 @@ def _roll(piece):
     roll = np.zeros((len(piece), NUM_PITCHES), np.uint8)
     for step, pitches in enumerate(piece):
         for pitch in pitches:
+            if not 0 <= int(pitch) - MIN_PITCH < NUM_PITCHES:
+                raise InputError(
+                    f"A benchmark's pitches must be {MIN_PITCH} to "
+                    f"{MIN_PITCH + NUM_PITCHES - 1}, got {pitch} at step {step}."
+                )
             roll[step, int(pitch) - MIN_PITCH] = 1
     return roll
 
