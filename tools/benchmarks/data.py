@@ -61,7 +61,9 @@ def song(seed, notes=1100):
     now = 0
     for tick, status, first, second in events.tolist():
         delta = tick - now
-        body += bytes([0x80 | delta >> 7, delta & 0x7F]) if delta > 127 else [delta]
+        body += (
+            bytes([0x80 | delta >> 7, delta & 0x7F]) if delta > 127 else bytes([delta])
+        )
         body += bytes([status, first, second])
         now = tick
     body += b"\0\xff\x2f\0"
@@ -185,7 +187,7 @@ def readers(data_dir):
     from poph_tf import config, dataset
 
     info, paths = dataset.open_split(data_dir, "train")
-    model = config.preset("poph", styles=info.styles)
+    model = config.with_styles(config.preset("poph"), info)
     training = config.TrainingConfig()
     stream = dataset.Stream(paths, model, training)
     rates = []
