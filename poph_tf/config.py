@@ -68,6 +68,7 @@ _RANGES = {
     "max_transpose": (-48, 48),
     "shuffle_windows": (1, 10**7),
     "checkpoint_minutes": (0.0, 1e6),
+    "preview_bars": (0, 1024),
     "seed": (0, 2**31 - 1),
 }
 
@@ -176,6 +177,8 @@ class TrainingConfig:
     max_transpose: int = 5
     shuffle_windows: int = 2048  # windows in the shuffle buffer
     checkpoint_minutes: float = 5.0
+    preview_bars: int = 0  # composed at each validation, for TensorBoard; 0: none
+    init_from: str = ""  # directory of a model whose weights it starts from
     precision: str = "float32"  # or mixed_bfloat16
     deterministic: bool = False
     seed: int = 0

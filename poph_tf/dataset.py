@@ -123,6 +123,10 @@ def _window_batches(stream, epoch):
     )
     options = tf.data.Options()
     options.deterministic = True
+    # Several workers cut the same batches into parts; whole files would go to one.
+    options.experimental_distribute.auto_shard_policy = (
+        tf.data.experimental.AutoShardPolicy.DATA
+    )
     return batches.with_options(options)
 
 

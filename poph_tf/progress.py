@@ -9,10 +9,12 @@ class StepLine:
 
     Args:
         steps_per_epoch: int, about.
+        total_steps: int. Steps of the whole run at most; 0 if not known.
     """
 
-    def __init__(self, steps_per_epoch):
+    def __init__(self, steps_per_epoch, total_steps=0):
         self.steps_per_epoch = steps_per_epoch
+        self.total_steps = total_steps
         self.live = sys.stdout.isatty()
         self.since, self.first = time.monotonic(), None
 
@@ -26,12 +28,23 @@ class StepLine:
         nats = sums["play_nats"] / max(sums["steps"], 1.0)
         place = (step - 1) % self.steps_per_epoch + 1
         text = f"  step {step} ({place}/{self.steps_per_epoch} of an epoch)"
-        print(f"\r{text}  {nats:.3f} nats/step  {rate:.2f} steps/s   ", end="")
+        text += f"  {nats:.3f} nats/step  {rate:.2f} steps/s"
+        if self.total_steps:
+            left = max(self.total_steps - step, 0) / max(rate, 1e-9)
+            text += f"  {duration(left)} left"
+        print(f"\r{text}   ", end="")
         sys.stdout.flush()
 
     def print(self, text):
         """Prints a line that stays."""
         print(("\r" if self.live else "") + text, flush=True)
+
+
+def duration(seconds):
+    """Seconds as people say them: "50 s", "3 min", "2.5 h"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 class Bar:

@@ -31,6 +31,7 @@ class TrainStep:
         self.clip_norm = clip_norm
         self.ema = list(ema)
         self.ema_decay = ema_decay
+        self.summed = _leave_sums_to_us(optimizer)
         # XLA stays off: on CPU it makes the LSTMs of Keras several times slower, and
         # on GPU it would keep them from cuDNN.
         self.run = tf.function(self._run, jit_compile=False)
@@ -38,6 +39,7 @@ class TrainStep:
     def _run(self, batch):
         """Takes a step on a distributed batch; returns sums over the global batch."""
         sums = self.strategy.run(self._replica_step, args=(batch,))
+        # One vector, so that many hosts wait for each other once.
         sums = self.strategy.reduce("SUM", sums, axis=None)
         for average, variable in zip(
             self.ema, self.model.trainable_variables, strict=False
@@ -45,19 +47,25 @@ class TrainStep:
             average.assign(
                 self.ema_decay * average + (1.0 - self.ema_decay) * variable.value
             )
-        return sums
+        return dict(zip(self.names, tf.unstack(sums), strict=True))
 
     def _replica_step(self, batch):
         num_steps = self._add_up(tf.reduce_sum(batch["mask"]))
         with tf.GradientTape() as tape:
             outputs = self.model(batch, training=True)
             loss = self.local_loss(outputs, batch) / tf.maximum(num_steps, 1.0)
-        gradients = tape.gradient(loss, self.model.trainable_variables)
-        gradients, norm = self._clip(gradients)
+        gradients = tape.gradient(
+            loss,
+            self.model.trainable_variables,
+            unconnected_gradients=tf.UnconnectedGradients.ZERO,
+        )
+        gradients, norm = self._clip(self._add_up(gradients))
         self.optimizer.apply(gradients, self.model.trainable_variables)
         sums = metrics.step_sums(outputs, batch, self.model.config)
         share = 1.0 / self.strategy.num_replicas_in_sync
-        return sums | {"loss": loss, "gradient_norm": norm * share}
+        sums |= {"loss": loss, "gradient_norm": norm * share}
+        self.names = sorted(sums)
+        return tf.stack([tf.cast(sums[name], tf.float32) for name in self.names])
 
     def local_loss(self, outputs, batch):
         """Sum of the loss over this replica's valid steps."""
@@ -74,10 +82,27 @@ class TrainStep:
         return tf.distribute.get_replica_context().all_reduce("SUM", value)
 
     def _clip(self, gradients):
-        """Clips the global gradient; returns it so that Keras' own sum gives it back."""
-        replicas = self.strategy.num_replicas_in_sync
-        if not self.clip_norm:
-            return gradients, tf.zeros(())
-        gradients = self._add_up(gradients)
-        gradients, norm = tf.clip_by_global_norm(gradients, self.clip_norm)
-        return [gradient / replicas for gradient in gradients], norm
+        """Clips the global gradient; returns it as the optimizer expects it."""
+        norm = tf.linalg.global_norm(gradients)
+        if self.clip_norm:
+            gradients, _ = tf.clip_by_global_norm(gradients, self.clip_norm, norm)
+        if not self.summed:
+            replicas = self.strategy.num_replicas_in_sync
+            gradients = [gradient / replicas for gradient in gradients]
+        return gradients, norm
+
+
+def _leave_sums_to_us(optimizer):
+    """Keeps Keras from adding gradients up over replicas once more.
+
+    They must be added up before they are clipped, so Keras' own sum would only send
+    everything over the wire a second time. Its hook is not public: where it has gone,
+    the gradients are divided by the replicas, and Keras' sum gives them back.
+
+    Returns:
+        bool. Whether Keras now leaves the gradients as they are.
+    """
+    if not hasattr(optimizer, "_all_reduce_sum_gradients"):
+        return False
+    optimizer._all_reduce_sum_gradients = lambda pairs: pairs
+    return True

@@ -1,10 +1,14 @@
 """Distribution strategies by name, and the CPU split into logical devices."""
 
+import json
+import os
+
 import tensorflow as tf
 
 from poph_tf.errors import InputError
 
-NAMES = ("default", "one_device", "mirrored")
+NAMES = ("default", "one_device", "mirrored", "multi_worker_mirrored")
+EXAMPLE = '{"cluster": {"worker": ["a:2222", "b:2222"]}, "task": {"type": "worker", "index": 0}}'  # noqa: E501
 
 
 def split_cpu(num_replicas):
@@ -19,21 +23,31 @@ def split_cpu(num_replicas):
         ) from error
 
 
-def make(name, cpu_replicas=0):
+def make(name, cpu_replicas=0, worker_hosts=(), worker_index=0):
     """Makes a tf.distribute strategy.
 
     Args:
         name: str. `default` (no distribution), `one_device` (the first GPU, else the
-            CPU), `mirrored` (all GPUs, or the logical CPUs of `cpu_replicas`).
+            CPU), `mirrored` (all GPUs, or the logical CPUs of `cpu_replicas`),
+            `multi_worker_mirrored` (all GPUs, or the CPU, of several processes).
         cpu_replicas: int. Logical CPU devices to mirror over; 0 for none.
+        worker_hosts: sequence of str, `host:port` of each process, the chief first;
+            empty: as the environment variable TF_CONFIG says.
+        worker_index: int. The place of this process in `worker_hosts`.
 
     Raises:
-        InputError: If there is no such strategy.
+        InputError: If there is no such strategy, or it is not told what it needs.
     """
     if name not in NAMES:
         raise InputError(f"strategy must be one of {', '.join(NAMES)}, got {name!r}.")
     if cpu_replicas and name != "mirrored":
         raise InputError(f"cpu_replicas goes with strategy=mirrored, got {name}.")
+    if worker_hosts and name != "multi_worker_mirrored":
+        raise InputError(
+            f"worker_hosts goes with strategy=multi_worker_mirrored, got {name}."
+        )
+    if name == "multi_worker_mirrored":
+        return _multi_worker(worker_hosts, worker_index)
     if cpu_replicas:
         split_cpu(cpu_replicas)
         return tf.distribute.MirroredStrategy(
@@ -46,3 +60,39 @@ def make(name, cpu_replicas=0):
         gpus = tf.config.list_logical_devices("GPU")
         return tf.distribute.OneDeviceStrategy("/gpu:0" if gpus else "/cpu:0")
     return tf.distribute.get_strategy()
+
+
+def _multi_worker(hosts, index):
+    if hosts:
+        if not 0 <= index < len(hosts):
+            raise InputError(
+                f"worker_index must be 0 to {len(hosts) - 1} for {len(hosts)} "
+                f"worker_hosts, got {index}."
+            )
+        task = {"type": "worker", "index": index}
+        settings = {"cluster": {"worker": list(hosts)}, "task": task}
+        os.environ["TF_CONFIG"] = json.dumps(settings)
+    _check_cluster(os.environ.get("TF_CONFIG", ""))
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    except (RuntimeError, ValueError, tf.errors.OpError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"Cannot join the workers: {reason}") from error
+
+
+def _check_cluster(text):
+    """Raises InputError unless TF_CONFIG's text names this task and its cluster."""
+    try:
+        settings = json.loads(text)
+        cluster, task = settings["cluster"], settings["task"]
+        kinds = [kind for kind in cluster if kind in ("chief", "worker")]
+        hosts = cluster[task["type"]]
+        fits = task["type"] in kinds and 0 <= int(task["index"]) < len(hosts)
+        fits = fits and all(":" in host for kind in kinds for host in cluster[kind])
+    except (ValueError, KeyError, TypeError):
+        fits = False
+    if not fits:
+        raise InputError(
+            "multi_worker_mirrored needs --worker_hosts=a:2222,b:2222 and "
+            f"--worker_index, or TF_CONFIG such as {EXAMPLE}, got {text!r}."
+        )

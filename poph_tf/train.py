@@ -3,7 +3,12 @@
 Reads the records that tools/make_tfrecords.py wrote, and leaves in --model_dir the best
 weights (model.keras), the settings (config.json), checkpoints, metrics.jsonl and
 TensorBoard logs. Start the same command again and it goes on where it was. Exit codes:
-0 the run has ended, 2 something given was wrong, 75 stopped by SIGTERM (start again).
+0 the run has ended, 2 something given was wrong, 75 start again (SIGTERM or Ctrl-C came
+and all is saved, or another worker was lost).
+
+On several hosts start the same command on each, with --strategy=multi_worker_mirrored
+and either TF_CONFIG or --worker_hosts=a:2222,b:2222 --worker_index=0 (1 on the second).
+--dry_run takes a few steps, tells sizes, memory and time, and writes nothing.
 
 Every size and setting of a preset can be replaced, e.g.
   --preset=deepj --set=num_time_units=128 --set=dropout=0.3
@@ -31,11 +36,17 @@ flags.DEFINE_multi_string(
 flags.DEFINE_string(
     "strategy",
     "default",
-    "default, one_device, or mirrored (all GPUs; the batch is split among them).",
+    "default, one_device, mirrored (all GPUs; the batch is split among them), or "
+    "multi_worker_mirrored (several processes, see --worker_hosts).",
 )
 flags.DEFINE_integer(
     "cpu_replicas", 0, "With --strategy=mirrored: split the CPU into so many devices."
 )
+flags.DEFINE_list(
+    "worker_hosts", [], "host:port of every worker, the chief first; else TF_CONFIG."
+)
+flags.DEFINE_integer("worker_index", 0, "Place of this worker in --worker_hosts.")
+flags.DEFINE_bool("dry_run", False, "Tell what the run needs; write nothing.")
 flags.DEFINE_integer("window_steps", None, "Steps (sixteenth notes) of a window.")
 flags.DEFINE_integer("batch_size", None, "Windows in the global batch.")
 flags.DEFINE_integer("epochs", None, "Passes over the training split, at most.")
@@ -48,6 +59,9 @@ flags.DEFINE_integer("warmup_steps", None, "Steps over which the rate rises.")
 flags.DEFINE_float("clip_norm", None, "Clip the gradient to this global norm.")
 flags.DEFINE_integer("patience", None, "Stop after so many validations without gain.")
 flags.DEFINE_integer("validate_every", None, "Steps between validations; 0: an epoch.")
+flags.DEFINE_float("checkpoint_minutes", None, "Minutes between checkpoints.")
+flags.DEFINE_integer("preview_bars", 4, "Bars composed for TensorBoard at validations.")
+flags.DEFINE_string("init_from", None, "Start from the weights of this model_dir.")
 flags.DEFINE_string("precision", None, "float32 or mixed_bfloat16.")
 flags.DEFINE_bool("deterministic", None, "Bit-identical runs, at some cost in speed.")
 flags.DEFINE_integer("seed", None, "Seed of weights, windows and dropout.")
@@ -65,6 +79,9 @@ OWN_FLAGS = (
     "clip_norm",
     "patience",
     "validate_every",
+    "checkpoint_minutes",
+    "preview_bars",
+    "init_from",
     "precision",
     "deterministic",
     "seed",
@@ -92,20 +109,31 @@ def main(argv):
 
 def _train(model_config, training_config):
     import_tensorflow()
-    from poph_tf import strategies, training
+    from poph_tf import dry_run, strategies, training
     from poph_tf.progress import StepLine
 
-    strategy = strategies.make(FLAGS.strategy, FLAGS.cpu_replicas)
-    training.check_same_run(FLAGS.model_dir, model_config)
+    strategy = strategies.make(
+        FLAGS.strategy, FLAGS.cpu_replicas, FLAGS.worker_hosts, FLAGS.worker_index
+    )
     trainer = training.Trainer(
         model_config, training_config, FLAGS.data_dir, FLAGS.model_dir, strategy
     )
-    line = StepLine(trainer.steps_per_epoch)
+    if FLAGS.dry_run:
+        print("\n".join(dry_run.lines(trainer)))
+        return
+    cluster = trainer.cluster
     print(
         f"{model_config.preset}: {trainer.model.count_params():,} parameters, about "
         f"{trainer.steps_per_epoch} steps an epoch, "
-        f"{strategy.num_replicas_in_sync} replica(s)."
+        f"{strategy.num_replicas_in_sync} replica(s), worker {cluster.index + 1} of "
+        f"{cluster.num_workers}.",
+        flush=True,
     )
+    if not cluster.chief:
+        # The chief speaks for all.
+        trainer.run(report=lambda text: None)
+        return
+    line = StepLine(trainer.steps_per_epoch, trainer.total_steps)
     result = trainer.run(report=line.print, on_step=line.step)
     print(
         f"Done at step {result['step']}: {result['reason']}. Best validation loss "

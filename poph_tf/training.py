@@ -1,14 +1,15 @@
 """Training: epochs over a data set, validations, checkpoints, best weights.
 
-The loop is our own, not `Model.fit`: its loss is exact for any number of replicas, it
-clips after the sum over replicas, its checkpoints hold the place in the data, and it
-can be killed at any moment and started again.
+The loop is our own, not `Model.fit`: its loss is exact for any number of replicas and
+workers, it clips after the sum over replicas, its checkpoints hold the place in the
+data, and it can be killed at any moment and started again.
 
 A model directory holds `config.json` (all settings and provenance), `model.keras` (the
 best weights by validation loss), `checkpoints/`, `metrics.jsonl` and `tensorboard/`.
+Of several workers only the first, the chief, reads and writes it.
 """
 
-import json
+import itertools
 import math
 import os
 import signal
@@ -18,16 +19,28 @@ import keras
 import tensorflow as tf
 from absl import logging
 
-from poph_tf import dataset, likelihood, metrics, models, optimizers, provenance
+from poph_tf import (
+    dataset,
+    finetuning,
+    likelihood,
+    metrics,
+    models,
+    optimizers,
+    provenance,
+)
 from poph_tf.checkpoints import Checkpoints
-from poph_tf.config import ModelConfig
+from poph_tf.cluster import LOST_WORKER, Cluster
 from poph_tf.errors import InputError, Interrupted
-from poph_tf.event_log import EventLog
+from poph_tf.recording import Recorder, check_same_run, progress_line
 from poph_tf.stepping import TrainStep
+
+__all__ = ["Trainer", "check_same_run"]
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Trainer:
-    """One training run.
+    """One training run; nothing is written before `run`.
 
     Args:
         model_config: ModelConfig, with the styles of the data.
@@ -35,23 +48,32 @@ class Trainer:
         data_dir: str.
         model_dir: str.
         strategy: tf.distribute.Strategy.
+
+    Attributes:
+        steps_per_epoch: int, about.
+        total_steps: int, at most, about.
     """
 
     def __init__(self, model_config, training, data_dir, model_dir, strategy):
         self.training = training
-        self.model_dir = model_dir
         self.strategy = strategy
+        self.cluster = Cluster(strategy)
         _check_batch(training.batch_size, strategy.num_replicas_in_sync)
         info, paths = dataset.open_split(data_dir, "train")
         _, self.valid_paths = dataset.open_split(data_dir, "valid")
+        if self.cluster.chief:
+            check_same_run(model_dir, model_config, training, info.id)
         self.stream = dataset.Stream(paths, model_config, training)
         self.steps_per_epoch = _estimate_steps(info.splits["train"], training)
+        self.total_steps = training.epochs * self.steps_per_epoch
+        if training.max_steps:
+            self.total_steps = min(self.total_steps, training.max_steps)
         keras.utils.set_random_seed(training.seed)
         if training.deterministic:
             tf.config.experimental.enable_op_determinism()
         self._make_model(model_config)
-        self._write_settings(model_config, data_dir, info)
-        self.events = EventLog(os.path.join(model_dir, "tensorboard"))
+        self._make_state(model_dir)
+        self._settings = self._describe(data_dir, info)
 
     def _make_model(self, model_config):
         training = self.training
@@ -63,17 +85,9 @@ class Trainer:
             self.ema = []
             if training.ema_decay:
                 self.ema = [
-                    tf.Variable(v.value) for v in self.model.trainable_variables
+                    tf.Variable(v.value, trainable=False)
+                    for v in self.model.trainable_variables
                 ]
-        # Outside the scope: plain variables, which every strategy can read.
-        self.counters = {
-            "step": tf.Variable(0, dtype=tf.int64, trainable=False),
-            "epoch": tf.Variable(0, dtype=tf.int64, trainable=False),
-            "batch": tf.Variable(0, dtype=tf.int64, trainable=False),
-            "bad_validations": tf.Variable(0, dtype=tf.int64, trainable=False),
-            "best_loss": tf.Variable(math.inf, trainable=False),
-            "seconds": tf.Variable(0.0, trainable=False),
-        }
         keras.mixed_precision.set_dtype_policy("float32")
         self.step = TrainStep(
             self.model,
@@ -83,26 +97,40 @@ class Trainer:
             self.ema,
             training.ema_decay,
         )
-        variables = [*self.model.variables, *self.optimizer.variables, *self.ema]
-        self.checkpoints = Checkpoints(
-            os.path.join(self.model_dir, "checkpoints"), variables, self.counters
-        )
         # Scoring runs one copy of the weights, in float32, outside the strategy.
         self.scored = models.build(model_config)
         self.scorer = likelihood.Scorer(self.scored, training.batch_size)
 
-    def _write_settings(self, model_config, data_dir, info):
-        os.makedirs(self.model_dir, exist_ok=True)
-        settings = {
-            "model": model_config.to_dict(),
+    def _make_state(self, model_dir):
+        # Plain variables: each worker has its own, and `share` makes them the same.
+        self.counters = {
+            name: tf.Variable(0, dtype=tf.int64, trainable=False)
+            for name in ("step", "epoch", "batch", "bad_validations", "validated")
+        }
+        self.counters["best_loss"] = tf.Variable(math.inf, trainable=False)
+        self.counters["seconds"] = tf.Variable(0.0, trainable=False)
+        variables = [*self.model.variables, *self.optimizer.variables, *self.ema]
+        self.checkpoints = Checkpoints(
+            os.path.join(model_dir, "checkpoints"), variables, self.counters
+        )
+        training, chief = self.training, self.cluster.chief
+        self.recorder = Recorder(model_dir, chief, self.scored, training.preview_bars)
+        if training.init_from and chief and not self.checkpoints.paths():
+            finetuning.start_from(self.model, models.load(training.init_from))
+            for average, v in zip(
+                self.ema, self.model.trainable_variables, strict=False
+            ):
+                average.assign(v.value)
+
+    def _describe(self, data_dir, info):
+        """What config.json says of this run."""
+        return {
+            "model": self.model.config.to_dict(),
             "training": self.training.to_dict(),
             "data": {"id": info.id, "directory": os.path.basename(str(data_dir))},
             "provenance": provenance.describe(),
             "num_parameters": self.model.count_params(),
         }
-        provenance.write_json(
-            os.path.join(self.model_dir, models.SETTINGS_FILE), settings
-        )
 
     # The run.
 
@@ -117,40 +145,71 @@ class Trainer:
             dict: `best_loss`, `step`, `reason` for which the run ended.
 
         Raises:
-            Interrupted: If SIGTERM came; everything is saved.
-            InputError: If the loss stopped being a number.
+            Interrupted: If SIGTERM or SIGINT came, and everything is saved; or if
+                another worker was lost.
+            InputError: If the loss stopped being a number, or the disk is full.
         """
         self.report, self.on_step = report, on_step
-        restored = self.checkpoints.restore()
-        if restored:
-            report(f"Goes on from step {self._count('step')} ({restored}).")
-        self.stop_signal = False
-        before = signal.signal(signal.SIGTERM, self._note_signal)
+        self.stop_signal = None
+        before = {s: signal.signal(s, self._note_signal) for s in STOP_SIGNALS}
         try:
+            self._begin()
             reason = self._epochs()
+        except LOST_WORKER as error:
+            if self.cluster.num_workers == 1:
+                raise
+            raise Interrupted(
+                f"Lost another worker at step {self._count('step')} "
+                f"({str(error).splitlines()[0][:120]}); start all workers again."
+            ) from error
         finally:
-            signal.signal(signal.SIGTERM, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
         return {
             "best_loss": float(self.counters["best_loss"]),
             "step": self._count("step"),
             "reason": reason,
         }
 
-    def _epochs(self):
-        self.validated_at = None
+    def _begin(self):
+        """Puts the newest checkpoint, or the first weights, into all workers."""
+        same = {k: self._settings[k] for k in ("model", "training", "data")}
+        self.cluster.check_same(same)
+        restored = self.checkpoints.restore() if self.cluster.chief else None
+        self.cluster.share(self.checkpoints.variables)
+        if self.training.schedule == "constant" and not self.training.warmup_steps:
+            # The checkpoint's rate would hide one that was given anew.
+            self.optimizer.learning_rate = self.training.learning_rate
+        self.recorder.begin(self._settings, self._count("step"))
+        if restored:
+            self.report(f"Goes on from step {self._count('step')} ({restored}).")
+        self.saved_at = time.monotonic()
+        self.time_is_up = self._out_of_time()
         self._restart_tally()
+
+    def _epochs(self):
         reason = self._end()
+        if reason:
+            self._finish()
         while not reason:
             reason = self._epoch()
             if reason:
+                self._finish()
                 break
             self._add("epoch", 1)
             self.counters["batch"].assign(0)
-            if not self.training.validate_every:
+            reason = self._end()
+            if reason or not self.training.validate_every:
                 self._validate()
             self._save()
-            reason = self._end()
+            reason = reason or self._end()
         return reason
+
+    def _finish(self):
+        """Validates and saves at an end that does not fall on a validation."""
+        if self._count("validated") != self._count("step"):
+            self._validate()
+            self._save()
 
     def _epoch(self):
         """Trains to the end of the epoch; returns a reason to stop earlier, or None."""
@@ -158,24 +217,27 @@ class Trainer:
         batches = dataset.training_batches(self.stream, epoch, skip)
         for batch in self.strategy.experimental_distribute_dataset(batches):
             self._take(batch)
-            every = self.training.validate_every
-            if every and self._count("step") % every == 0:
-                self._validate()
-                self._save()
-            elif (
-                time.monotonic() - self.saved_at > 60 * self.training.checkpoint_minutes
-            ):
-                self._save()
-            if self.stop_signal:
-                self._save()
-                raise Interrupted(f"Stopped by SIGTERM at step {self._count('step')}.")
-            reason = self._end(within_epoch=True)
+            reason = self._after_step()
             if reason:
-                if self.validated_at != self._count("step"):
-                    self._validate()
-                self._save()
                 return reason
         return None
+
+    def _after_step(self):
+        """Validates and saves if it is time to; returns a reason to stop, or None."""
+        stop, save, self.time_is_up = self.cluster.any(
+            [bool(self.stop_signal), self._save_is_due(), self._out_of_time()]
+        )
+        every = self.training.validate_every
+        if every and self._count("step") % every == 0:
+            self._validate()
+            save = True
+        reason = self._end(within_epoch=True)
+        if save or (stop and not reason):
+            self._save()
+        if stop and not reason:
+            name = signal.Signals(self.stop_signal or signal.SIGTERM).name
+            raise Interrupted(f"Stopped by {name} at step {self._count('step')}.")
+        return reason
 
     def _take(self, batch):
         start = time.monotonic()
@@ -195,18 +257,17 @@ class Trainer:
         epoch, index = self._count("epoch"), self._count("batch") - 1
         ids = dataset.batch_ids(self.stream, epoch, index)
         named = ", ".join(f"{i[:12]} from step {start}" for i, start in ids)
-        last = self.checkpoints.manager.latest_checkpoint
         raise InputError(
             f"The loss stopped being a number at step {self._count('step')}, on the "
-            f"pieces {named}. Last good checkpoint: {last}. Try a lower learning_rate "
-            f"or clip_norm=1."
+            f"pieces {named}. Last good checkpoint: {self.checkpoints.last_good}. Try "
+            f"a lower learning_rate or clip_norm=1."
         )
 
     def _end(self, within_epoch=False):
         training = self.training
         if training.max_steps and self._count("step") >= training.max_steps:
             return f"max_steps={training.max_steps} reached"
-        if 0 < 60 * training.max_minutes <= float(self.counters["seconds"]):
+        if self.time_is_up:
             return f"max_minutes={training.max_minutes:g} reached"
         if training.patience and self._count("bad_validations") >= training.patience:
             return f"no better validation in {training.patience}"
@@ -214,23 +275,32 @@ class Trainer:
             return f"epochs={training.epochs} reached"
         return None
 
+    def _out_of_time(self):
+        seconds = float(self.counters["seconds"])
+        return 0 < 60 * self.training.max_minutes <= seconds
+
+    def _save_is_due(self):
+        minutes = self.training.checkpoint_minutes
+        return time.monotonic() - self.saved_at > 60 * minutes
+
     # Validation and what it leaves behind.
 
     def _validate(self):
+        if self._count("validated") == self._count("step"):
+            return
+        self.counters["validated"].assign(self._count("step"))
         self._copy_weights()
-        self.validated_at = self._count("step")
-        limit = self.training.max_valid_pieces
-        pieces = dataset.read_pieces(self.valid_paths, limit)
-        sums = self.scorer.sums(pieces)
-        valid = metrics.summarize(sums, self.model.config)
+        valid = metrics.summarize(self._valid_sums(), self.model.config)
         best = valid["loss"] < float(self.counters["best_loss"])
         if best:
             self.counters["best_loss"].assign(valid["loss"])
             self.counters["bad_validations"].assign(0)
-            models.save(self.scored, self.model_dir)
         else:
             self._add("bad_validations", 1)
-        self._record(valid, best)
+        figures = self._figures(valid, best)
+        self.recorder.validation(figures)
+        left = max(self.total_steps - figures["step"], 0)
+        self.report(progress_line(figures, left / figures["steps_per_second"]))
         self._restart_tally()
 
     def _copy_weights(self):
@@ -243,53 +313,51 @@ class Trainer:
         ):
             target.assign(tf.convert_to_tensor(source))
 
-    def _record(self, valid, best):
+    def _valid_sums(self):
+        """Sums over the validation pieces, each scored by one of the workers."""
+        limit = self.training.max_valid_pieces
+        pieces = dataset.read_pieces(self.valid_paths, limit)
+        own = itertools.islice(
+            pieces, self.cluster.index, None, self.cluster.num_workers
+        )
+        sums = self.scorer.sums(own)
+        if not sums:
+            # Fewer pieces than workers; the names of the sums are needed all the same.
+            first = dataset.read_pieces(self.valid_paths, 1)
+            sums = dict.fromkeys(self.scorer.sums(first), 0.0)
+        return self.cluster.add(sums)
+
+    def _figures(self, valid, best):
         seconds = time.monotonic() - self.tally_since
-        batches = max(self.tally.get("batches", 0), 1)
-        figures = {
+        train = {}
+        if self.tally.get("steps"):
+            train = metrics.summarize(self.tally, self.model.config)
+            norm = self.tally["gradient_norm"] / self.tally["batches"]
+            train["gradient_norm"] = norm
+        return {
             "step": self._count("step"),
             "epoch": self._count("epoch"),
-            "train": self._train_figures(),
+            "train": train,
             "valid": valid,
             "best": best,
-            "steps_per_second": batches / seconds,
+            "steps_per_second": max(self.tally.get("batches", 0), 1) / seconds,
             "seconds": seconds,
-            "learning_rate": float(tf.convert_to_tensor(self.optimizer.learning_rate)),
+            "learning_rate": float(self.optimizer.learning_rate),
         }
-        path = os.path.join(self.model_dir, "metrics.jsonl")
-        with open(path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(figures, sort_keys=True) + "\n")
-        scalars = {f"train/{k}": v for k, v in figures["train"].items()}
-        scalars |= {f"valid/{k}": v for k, v in valid.items()}
-        scalars["learning_rate"] = figures["learning_rate"]
-        self.events.scalars(scalars, figures["step"])
-        self.report(_progress_line(figures, self._seconds_left(seconds / batches)))
-
-    def _train_figures(self):
-        if not self.tally.get("steps"):
-            return {}
-        figures = metrics.summarize(self.tally, self.model.config)
-        return figures | {
-            "gradient_norm": self.tally["gradient_norm"] / self.tally["batches"]
-        }
-
-    def _seconds_left(self, seconds_per_step):
-        training = self.training
-        total = training.epochs * self.steps_per_epoch
-        total = min(total, training.max_steps) if training.max_steps else total
-        return max(total - self._count("step"), 0) * seconds_per_step
 
     def _restart_tally(self):
         self.tally, self.tally_since = {}, time.monotonic()
-        self.saved_at = getattr(self, "saved_at", time.monotonic())
 
     def _save(self):
-        self.checkpoints.save(self._count("step"))
+        if self.cluster.chief:
+            self.checkpoints.save(self._count("epoch"), self._count("step"))
         self.saved_at = time.monotonic()
 
-    def _note_signal(self, *_):
-        self.stop_signal = True
-        logging.warning("SIGTERM: finishes the step, saves and stops.")
+    def _note_signal(self, number, _):
+        if self.stop_signal and number == signal.SIGINT:
+            raise KeyboardInterrupt  # whoever asks twice does not want to wait
+        self.stop_signal = number
+        logging.warning("%s: saves and stops.", signal.Signals(number).name)
 
     def _count(self, name):
         return int(self.counters[name].numpy())
@@ -310,33 +378,3 @@ def _estimate_steps(split, training):
     """Steps of an epoch, about: a piece fills half of its last window on average."""
     windows = split.num_steps / training.window_steps + split.num_pieces / 2
     return max(round(windows / training.batch_size), 1)
-
-
-def _progress_line(figures, seconds_left):
-    train, valid = figures["train"], figures["valid"]
-    parts = [f"epoch {figures['epoch']:3d}  step {figures['step']:6d}"]
-    if train:
-        parts.append(f"train {train['play_nats_per_step']:7.3f}")
-    parts.append(f"valid {valid['play_nats_per_step']:7.3f} nats/step")
-    parts.append(f"F1 {valid['play_f1']:.3f}")
-    parts.append(f"{figures['steps_per_second']:.2f} steps/s")
-    parts.append(f"{seconds_left / 60:.0f} min left at most")
-    return "  ".join(parts) + ("  best" if figures["best"] else "")
-
-
-def check_same_run(model_dir, model_config):
-    """Raises InputError if the directory holds a run of another model."""
-    if not os.path.exists(os.path.join(model_dir, models.SETTINGS_FILE)):
-        return
-    there = ModelConfig.from_dict(models.read_settings(model_dir)["model"]).to_dict()
-    wanted = model_config.to_dict()
-    other = [name for name in wanted if wanted[name] != there[name]]
-    if other:
-        raise InputError(
-            f"{model_dir} holds a run with {_pairs(there, other)}, asked for are "
-            f"{_pairs(wanted, other)}; give the same settings, or another --model_dir."
-        )
-
-
-def _pairs(values, names):
-    return ", ".join(f"{name}={values[name]}" for name in names)
