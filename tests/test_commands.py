@@ -1,0 +1,252 @@
+"""The commands: whatever is wrong with what they are given, one clear line says so."""
+
+import json
+import pathlib
+import pickle
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import small
+
+from poph_tf import config, models, provenance
+
+HERE = pathlib.Path(__file__).parent
+ROOT = HERE.parent
+BENCHMARK = str(ROOT / "tools" / "benchmark_likelihood.py")
+
+# command -> {what is wrong: (arguments, what the line must say)}; {words} are places
+# in the folder that `place` fills.
+WRONG = {
+    "poph_tf.train": {
+        "no_flags": ([], "--data_dir must be given"),
+        "stray_word": (["data"], "Takes flags only"),
+        "unknown_flag": (["--batchsize=3"], "Unknown command line flag"),
+        "text_for_a_number": (["--batch_size=many"], "batch_size"),
+        "missing_folder": (["--data_dir={none}"], "No folder"),
+        "empty_folder": (["--data_dir={empty}"], "holds no data set"),
+        "other_format": (["--data_dir={other_format}"], "format version 999"),
+        "damaged_info": (["--data_dir={damaged_info}"], "damaged"),
+        "lost_shard": (["--data_dir={lost_shard}"], "is missing"),
+        "no_valid_split": (["--data_dir={train_only}"], "no split 'valid'"),
+        "unknown_preset": (["--preset=lstm"], "preset must be one of"),
+        "unknown_key": (["--set=num_time_unit=3"], "Did you mean 'num_time_units'"),
+        "no_key": (["--set=num_time_units"], "key=value"),
+        "impossible_value": (["--set=num_heads=0"], "num_heads must be between"),
+        "text_for_a_setting": (["--set=dropout=much"], "dropout must be a number"),
+        "styles_no_list": (["--set=styles=3"], "styles must be a list of texts"),
+        "odd_combination": (["--set=window_width=24"], "window_width must be odd"),
+        "unknown_training_key": (["--train=lr=1"], "no setting 'lr'"),
+        "negative_rate": (["--learning_rate=-1"], "learning_rate must be between"),
+        "unknown_optimizer": (["--optimizer=lion"], "optimizer must be one of"),
+        "unknown_strategy": (["--strategy=many"], "strategy must be one of"),
+        "cosine_without_end": (["--schedule=cosine"], "needs max_steps"),
+        "negative_bars": (["--window_steps=-1"], "window_steps must be between"),
+        "another_model_there": (
+            ["--preset=biaxial", "--model_dir={model}", "--set=num_time_units=7"],
+            "holds a run with",
+        ),
+        "model_dir_is_a_file": (["--model_dir={file}"], "Cannot write in"),
+    },
+    "poph_tf.evaluate": {
+        "no_flags": ([], "--model_dir must be given"),
+        "missing_folder": (["--data_dir={none}"], "No folder"),
+        "empty_folder": (["--data_dir={empty}"], "holds no data set"),
+        "other_format": (["--data_dir={other_format}"], "format version 999"),
+        "lost_shard": (["--data_dir={lost_shard}"], "is missing"),
+        "missing_split": (["--data_dir={train_only}"], "no split 'test'"),
+        "unknown_split": (["--split=all"], "split"),
+        "no_model_dir": (["--model_dir={none}"], "no model directory"),
+        "no_weights": (["--model_dir={empty}"], "holds no model.keras"),
+        "damaged_weights": (["--model_dir={damaged}"], "is no model of poph_tf"),
+        "other_styles": (["--data_dir={other_styles}"], "does not know: monk"),
+        "batch_of_none": (["--batch_size=0"], "batch_size"),
+    },
+    "poph_tf.generate": {
+        "no_flags": ([], "--model_dir must be given"),
+        "no_model_dir": (["--model_dir={none}"], "no model directory"),
+        "no_weights": (["--model_dir={empty}"], "holds no model.keras"),
+        "unknown_style": (["--style=monk"], "knows no style 'monk'"),
+        "no_weight": (["--style=bach:much"], "weight must be a number"),
+        "negative_bars": (["--num_bars=-1"], "num_bars must be"),
+        "no_pieces": (["--num_pieces=0"], "num_pieces must be"),
+        "no_temperature": (["--temperature=nan"], "temperature must be"),
+        "unknown_key": (["--key=H major"], "key must be"),
+        "missing_primer": (["--primer={none}.mid"], "none.mid"),
+        "text_as_primer": (["--primer={text}"], "text.mid"),
+        "output_is_a_file": (["--output_dir={file}"], "must be a folder"),
+        "output_below_a_file": (["--output_dir={file}/out"], "Not a directory"),
+    },
+    "poph_tf.export": {
+        "no_flags": ([], "--model_dir must be given"),
+        "no_model_dir": (["--model_dir={none}"], "no model directory"),
+        "no_weights": (["--model_dir={empty}"], "holds no model.keras"),
+        "no_steps": (["--max_steps=0"], "max_steps"),
+        "export_dir_is_a_file": (["--export_dir={file}"], "export_dir"),
+    },
+    BENCHMARK: {
+        "no_flags": ([], "must be given"),
+        "missing_file": (["--data={none}.npz"], "There is no file"),
+        "other_kind": (["--data={text}"], "must be one of .npz"),
+        "text_as_npz": (["--data={text_npz}"], "is no piano-roll benchmark"),
+        "zip_without_arrays": (["--data={zip_npz}"], "is no piano-roll benchmark"),
+        "text_as_pickle": (["--data={text_pickle}"], "is no piano-roll benchmark"),
+        "empty_pickle": (["--data={empty_pickle}"], "is no piano-roll benchmark"),
+        "pitch_outside": (["--data={high_pickle}"], "21 to 108"),
+        "unknown_preset": (["--preset=lstm"], "preset must be one of"),
+        "unknown_key": (["--set=units=3"], "no setting 'units'"),
+    },
+}
+# What a command is given where a case does not say otherwise.
+USUAL = {
+    "poph_tf.train": {"data_dir": "{data}", "model_dir": "{new}"},
+    "poph_tf.evaluate": {"data_dir": "{data}", "model_dir": "{model}"},
+    "poph_tf.generate": {"model_dir": "{model}", "output_dir": "{new}"},
+    "poph_tf.export": {"model_dir": "{model}", "export_dir": "{new}"},
+    BENCHMARK: {
+        "dataset": "tiny",
+        "data": "{npz}",
+        "work_dir": "{work}",
+        "output_dir": "{new}",
+    },
+}
+CASES = [(command, case) for command, cases in WRONG.items() for case in cases]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Fills a folder with what is right and what is wrong: name -> path."""
+    folder = tmp_path_factory.mktemp("commands")
+    pieces = [small.random_piece(k, 20) for k in range(2)]
+    splits = dict.fromkeys(("train", "valid", "test"), pieces)
+    styles = ("bach", "palestrina")
+    data = pathlib.Path(small.write_data_set(folder / "data", splits, styles))
+    small.write_data_set(folder / "train_only", {"train": pieces}, styles)
+    small.write_data_set(folder / "other_styles", splits, ("bach", "monk"))
+    for name in ("other_format", "damaged_info", "lost_shard"):
+        shutil.copytree(data, folder / name)
+    info = json.loads((data / "dataset_info.json").read_text())
+    info["format_version"] = 999
+    (folder / "other_format" / "dataset_info.json").write_text(json.dumps(info))
+    (folder / "damaged_info" / "dataset_info.json").write_text("{")
+    for shard in (folder / "lost_shard").glob("*.gz"):
+        shard.unlink()
+    for name in ("empty", "model", "damaged"):
+        (folder / name).mkdir()
+    model = small.model("poph")
+    models.save(model, str(folder / "model"))
+    settings = {
+        "model": model.config.to_dict(),
+        "training": config.TrainingConfig().to_dict(),
+        "data": {"id": info["id"]},
+    }
+    provenance.write_json(folder / "model" / models.SETTINGS_FILE, settings)
+    (folder / "damaged" / models.WEIGHTS_FILE).write_text("not weights")
+    write_benchmarks(folder)
+    (folder / "file").write_text("a file")
+    (folder / "text.mid").write_text("a text")
+    places = {path.name: path for path in folder.iterdir()}
+    extra = {"none": "none", "new": "new", "work": "work", "text": "text.mid"}
+    extra |= {"npz": "tiny.npz", "text_npz": "text.npz", "zip_npz": "zip.npz"}
+    extra |= {f"{n}_pickle": f"{n}.pickle" for n in ("text", "empty", "high")}
+    return places | {name: folder / path for name, path in extra.items()}
+
+
+def write_benchmarks(folder):
+    roll = np.packbits(np.eye(3, 88, dtype=np.uint8), axis=1)
+    arrays = dict.fromkeys(("train", "valid", "test"), roll)
+    lengths = {f"{name}_lengths": np.array([3]) for name in arrays}
+    np.savez(folder / "tiny.npz", **arrays, **lengths)
+    np.savez(folder / "zip.npz", other=roll)
+    (folder / "text.npz").write_text("a text")
+    (folder / "text.pickle").write_text("a text")
+    (folder / "empty.pickle").write_bytes(b"")
+    pickled = {name: [[(60,), (109,)]] for name in arrays}
+    (folder / "high.pickle").write_bytes(pickle.dumps(pickled))
+
+
+def arguments_of(command, case, place):
+    given, _ = WRONG[command][case]
+    named = {argument.lstrip("-").partition("=")[0] for argument in given}
+    if case not in ("no_flags", "stray_word"):
+        usual = USUAL[command].items()
+        given = [f"--{k}={v}" for k, v in usual if k not in named] + given
+    return [argument.format(**place) for argument in given]
+
+
+def listing(folder):
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+@pytest.fixture(scope="module")
+def outcomes(place, tmp_path_factory):
+    """(command, case) -> (exit code, stdout, stderr); and what they left behind."""
+    folder = place["data"].parent
+    before, found = listing(folder), {}
+    children = {}
+    for number, command in enumerate(WRONG):
+        answers = tmp_path_factory.mktemp("answers") / f"{number}.json"
+        cases = [arguments_of(command, case, place) for case in WRONG[command]]
+        child = subprocess.Popen(
+            [sys.executable, str(HERE / "command_child.py"), command, str(answers)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        child.stdin.write(json.dumps(cases))
+        child.stdin.close()
+        children[command] = child, answers
+    for command, (child, answers) in children.items():
+        output = child.stdout.read()
+        assert child.wait() == 0, output[-3000:]
+        for case, outcome in zip(
+            WRONG[command], json.loads(answers.read_text()), strict=True
+        ):
+            found[command, case] = outcome
+    return found, listing(folder) - before
+
+
+@pytest.mark.parametrize(
+    ("command", "case"), CASES, ids=[f"{pathlib.Path(c).stem}-{k}" for c, k in CASES]
+)
+def test_wrong_input_ends_with_one_line_that_says_what_is_wrong(
+    outcomes, command, case
+):
+    code, out, err = outcomes[0][command, case]
+    assert "Traceback" not in err, err
+    assert code == 2, (out, err)
+    lines = [line for line in err.splitlines() if line.startswith("error:")]
+    assert len(lines) == 1 and err.strip() == lines[0], err
+    assert WRONG[command][case][1] in lines[0]
+
+
+def test_wrong_input_leaves_nothing_behind(outcomes):
+    left = {path for path in outcomes[1] if not path.startswith("work")}
+    assert not left
+
+
+def test_a_command_by_itself_ends_with_its_line_and_code(tmp_path):
+    result = subprocess.run(
+        [sys.executable, "-m", "poph_tf.generate", f"--model_dir={tmp_path}/none"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 2
+    assert result.stderr == "error: --output_dir must be given; see --help.\n"
+
+
+def test_a_command_tells_its_version():
+    import poph_tf
+
+    result = subprocess.run(
+        [sys.executable, "-m", "poph_tf.train", "--version"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0
+    assert result.stdout == f"poph_tf {poph_tf.__version__}\n"
