@@ -31,7 +31,15 @@ FLAGS = flags.FLAGS
 flags.DEFINE_list("input", [], "Folders, archives and files, separated by commas.")
 flags.DEFINE_string("output_dir", None, "Folder for the data set.")
 flags.DEFINE_integer("num_workers", None, "Processes; as many as there are cores.")
-flags.DEFINE_enum("runner", "local", ["local", "beam"], "Where the work is done.")
+flags.DEFINE_enum(
+    "runner",
+    "local",
+    ["local", "beam"],
+    "local: processes on this machine; beam: an Apache Beam pipeline (extra `beam`).",
+)
+flags.DEFINE_string(
+    "beam_options", "", "Options of the pipeline, such as '--runner=FlinkRunner ...'."
+)
 flags.DEFINE_float("train_fraction", 0.8, "Share of the pieces to train on.")
 flags.DEFINE_float("valid_fraction", 0.1, "Share of the pieces for validation.")
 flags.DEFINE_float("test_fraction", 0.1, "Share of the pieces for the test.")
@@ -118,6 +126,8 @@ def _effort():
         num_workers=os.cpu_count() if FLAGS.num_workers is None else FLAGS.num_workers,
         seconds_per_file=FLAGS.seconds_per_file,
         worker_memory_mb=FLAGS.worker_memory_mb,
+        runner=FLAGS.runner,
+        beam_options=FLAGS.beam_options,
     )
 
 

@@ -10,6 +10,7 @@ from poph_tf import examples, provenance
 from poph_tf.errors import InputError
 from poph_tf.preparation import (
     assembly,
+    beam_runner,
     report,
     sources,
     staging,
@@ -62,8 +63,14 @@ def prepare(settings, output_dir, effort=None, *, overwrite=False, progress=None
     if existing:
         return existing
     store = staging.Staging(output, _run_key(settings))
+    if effort.runner == "beam":
+        # Which chunks an earlier run has finished is not known to a pipeline.
+        store.remove()
     _make_folder(output, store)
-    keys = _convert(settings, effort, store, progress or report.Progress(None, None))
+    if effort.runner == "beam":
+        keys = beam_runner.convert_all(settings, store, effort.beam_options)
+    else:
+        keys = _convert(settings, effort, store, progress or report.Progress(None))
     pieces = assembly.catalogue(store, keys)
     if not pieces.sources:
         store.remove()

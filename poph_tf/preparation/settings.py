@@ -13,6 +13,7 @@ from poph_tf.errors import InputError
 
 ALIGNMENTS = ("off", "auto")
 PARSERS = ("fast", "note_seq")
+RUNNERS = ("local", "beam")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,11 +73,15 @@ class Effort:
         num_workers: int. Processes.
         seconds_per_file: float. A worker that takes longer is replaced.
         worker_memory_mb: int. Address space of a worker; 0 for no limit.
+        runner: str, one of RUNNERS.
+        beam_options: str. Of the Beam pipeline.
     """
 
     num_workers: int = 1
     seconds_per_file: float = 120.0
     worker_memory_mb: int = 4096
+    runner: str = "local"
+    beam_options: str = ""
 
 
 def validate(settings, effort):
@@ -121,6 +126,8 @@ def _validate_numbers(settings, effort):
             )
     if settings.steps_per_quarter > 96:
         raise InputError("--steps_per_quarter must be at most 96.")
+    if effort.runner not in RUNNERS:
+        raise InputError(f"--runner must be local or beam, got {effort.runner!r}.")
     for name in ("num_workers", "seconds_per_file"):
         if getattr(effort, name) <= 0:
             raise InputError(f"--{name} must be above 0, got {getattr(effort, name)}.")

@@ -130,6 +130,10 @@ class Staging:
         facts = np.frombuffer(data, FACTS, rows, 16 + text_bytes)
         return texts["pieces"], texts["rejects"], facts
 
+    def keys(self):
+        """Keys of all finished chunks, in the order of the source."""
+        return sorted(path.stem for path in self.folder.glob("*.table"))
+
     def records(self, key):
         """Path of a chunk's records."""
         return self.folder / f"{key}.records"
