@@ -1,1 +1,1 @@
-"""One module for each thing that tools/benchmark.py measures, each with `run(quick)`."""
+"""One module for each thing that benchmark.py measures, each with `run(quick)`."""
