@@ -105,6 +105,8 @@ class Server:
             except InputError as error:
                 # What is loaded goes on.
                 logging.warning("%s", error)
+            except Exception:
+                logging.exception("A new version could not be loaded.")
 
     async def page(self, request):
         name = self.versions.name
