@@ -1,0 +1,202 @@
+"""Training: the same on any number of replicas, and through any interruption."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import small
+import tensorflow as tf
+
+from poph_tf import config, dataset, examples, likelihood, metrics, models, training
+from poph_tf.errors import InputError, Interrupted
+
+CHILD = pathlib.Path(__file__).parent / "training_child.py"
+SETTINGS = {
+    "window_steps": 8,
+    "batch_size": 4,
+    "epochs": 50,
+    "learning_rate": 0.01,
+    "shuffle_windows": 16,
+    "patience": 0,
+}
+# 9 windows: batches of 4, 4 and 1.
+LENGTHS = (16, 13, 24, 9)
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    pieces = [small.random_piece(k, n) for k, n in enumerate(LENGTHS)]
+    splits = {"train": pieces, "valid": [small.random_piece(9, 20)]}
+    return small.write_data_set(tmp_path_factory.mktemp("data") / "set", splits)
+
+
+def start(job, **arguments):
+    command = [sys.executable, str(CHILD), job, json.dumps(arguments)]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def finish(process):
+    """The child's answer, or None if it was killed."""
+    out, err = process.communicate(timeout=280)
+    if process.returncode == -signal.SIGKILL:
+        return None
+    assert process.returncode == 0, err[-3000:]
+    return json.loads(out.splitlines()[-1])
+
+
+# In processes of their own.
+
+
+def test_two_replicas_take_the_steps_of_one(data_dir):
+    settings = SETTINGS | {"optimizer": "sgd", "learning_rate": 0.5, "clip_norm": 0.5}
+    found = finish(start("replicas", data_dir=data_dir, training_settings=settings))
+    assert found["replicas"] == 2
+    one, two = found["one"], found["two"]
+    # The third batch has one window: the second replica has none of it.
+    assert [sums["steps"] for sums in one["sums"]][-1] <= 8
+    assert sum(sums["steps"] for sums in one["sums"]) == sum(LENGTHS)
+    for a, b in zip(one["sums"], two["sums"], strict=True):
+        assert set(a) == set(b)
+        for key in a:
+            assert b[key] == pytest.approx(a[key], rel=1e-4, abs=1e-5), key
+        assert a["gradient_norm"] > 0.5  # so that clipping took part
+    np.testing.assert_allclose(two["weights"], one["weights"], atol=1e-5)
+
+
+def test_a_run_killed_in_an_epoch_ends_as_if_it_had_not_been(data_dir, tmp_path):
+    # Three steps an epoch, a checkpoint every other step: the kill after step 5 falls
+    # within the second epoch and loses one step.
+    settings = SETTINGS | {"max_steps": 8, "validate_every": 2, "deterministic": True}
+    common = {"data_dir": data_dir, "training_settings": settings}
+    whole = start("run", model_dir=str(tmp_path / "whole"), **common)
+    again = {"model_dir": str(tmp_path / "killed"), **common}
+    assert finish(start("run", kill_at=5, **again)) is None
+    resumed, whole = finish(start("run", **again)), finish(whole)
+    assert whole["steps"] == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert resumed["steps"] == [5, 6, 7, 8]
+    assert resumed["reason"] == whole["reason"] == "max_steps=8 reached"
+    assert resumed["best_loss"] == whole["best_loss"]
+    np.testing.assert_array_equal(resumed["weights"], whole["weights"])
+
+
+# In this one.
+
+
+def trainer(data_dir, model_dir, **settings):
+    model_config = small.model_config("biaxial", num_time_layers=1, num_pitch_layers=1)
+    return training.Trainer(
+        model_config,
+        config.TrainingConfig(**SETTINGS | settings),
+        data_dir,
+        str(model_dir),
+        tf.distribute.get_strategy(),
+    )
+
+
+def run(made, on_step=None):
+    lines = []
+    outcome = made.run(report=lines.append, on_step=on_step)
+    return outcome, lines
+
+
+def steps_of(model_dir):
+    text = (pathlib.Path(model_dir) / "metrics.jsonl").read_text("utf-8")
+    return [json.loads(line)["step"] for line in text.splitlines()]
+
+
+def newest(folder, pattern):
+    return max(
+        pathlib.Path(folder).glob(pattern), key=lambda path: path.stat().st_mtime
+    )
+
+
+def test_a_sigterm_saves_and_a_damaged_checkpoint_is_passed_over(data_dir, tmp_path):
+    def terminate(step, _):
+        if step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    settings = {"max_steps": 4, "validate_every": 2}
+    with pytest.raises(Interrupted, match="step 3"):
+        run(trainer(data_dir, tmp_path, **settings), terminate)
+    # What the signal saved is cut short: the one of step 2 is left.
+    data = newest(tmp_path / "checkpoints", "*.data-*")
+    data.write_bytes(data.read_bytes()[:100])
+    steps = []
+    outcome, lines = run(
+        trainer(data_dir, tmp_path, **settings), lambda step, _: steps.append(step)
+    )
+    assert steps == [3, 4] and outcome["step"] == 4
+    assert lines[0].startswith("Goes on from step 2")
+    # Once more, with none left to read.
+    for data in (tmp_path / "checkpoints").glob("*.data-*"):
+        data.write_bytes(b"")
+    with pytest.raises(InputError, match="No checkpoint .* can be read"):
+        run(trainer(data_dir, tmp_path, **settings))
+
+
+def test_the_best_weights_are_those_that_scored_best(data_dir, tmp_path):
+    made = trainer(data_dir, tmp_path, max_steps=6, validate_every=2, ema_decay=0.5)
+    losses = []
+    outcome, lines = run(made, lambda step, sums: losses.append(sums["loss"]))
+    assert len(lines) == 3 and len(losses) == 6
+    assert losses[-1] < losses[0]
+    model = models.load(tmp_path)
+    _, paths = dataset.open_split(data_dir, "valid")
+    sums = likelihood.Scorer(model, 4).sums(dataset.read_pieces(paths))
+    figures = metrics.summarize(sums, model.config)
+    assert figures["loss"] == pytest.approx(outcome["best_loss"], rel=1e-4)
+    settings = models.read_settings(tmp_path)
+    assert config.ModelConfig.from_dict(settings["model"]) == model.config
+    assert settings["data"]["id"] == examples.read_info(data_dir).id
+    assert settings["num_parameters"] == model.count_params()
+
+
+def test_a_run_without_progress_stops_early(data_dir, tmp_path):
+    made = trainer(data_dir, tmp_path, learning_rate=0.0, patience=2, validate_every=1)
+    outcome, _ = run(made)
+    # The first validation is the best there is; two more are no better.
+    assert outcome["step"] == 3 and "no better validation in 2" in outcome["reason"]
+
+
+def test_a_run_shorter_than_its_first_validation_keeps_its_weights(data_dir, tmp_path):
+    outcome, _ = run(trainer(data_dir, tmp_path, epochs=1, validate_every=100))
+    assert outcome["step"] == 3 and "epochs=1" in outcome["reason"]
+    assert steps_of(tmp_path) == [3]
+    assert models.load(tmp_path).config.preset == "biaxial"
+
+
+def test_a_loss_that_is_no_number_names_the_pieces(data_dir, tmp_path):
+    made = trainer(data_dir, tmp_path, max_steps=9)
+
+    def spoil(step, _):
+        variable = made.model.trainable_variables[0]
+        variable.assign(variable.numpy() * np.nan)
+
+    _, paths = dataset.open_split(data_dir, "train")
+    with pytest.raises(InputError) as caught:
+        run(made, spoil)
+    message = str(caught.value)
+    assert "at step 2" in message and "clip_norm" in message
+    named = dataset.batch_ids(made.stream, 0, 1)
+    assert len(named) == 4
+    for piece_id, first_step in named:
+        assert f"{piece_id[:12]} from step {first_step}" in message
+
+
+def test_a_batch_must_divide_among_replicas_and_a_run_keeps_its_model(tmp_path):
+    with pytest.raises(InputError, match="batch_size .* 3 for 2"):
+        training._check_batch(3, 2)
+    model_config = small.model_config("biaxial")
+    settings = {"model": model_config.to_dict()}
+    (tmp_path / models.SETTINGS_FILE).write_text(json.dumps(settings))
+    training.check_same_run(str(tmp_path), model_config)
+    with pytest.raises(InputError, match="num_time_units=6, asked .*num_time_units=7"):
+        other = small.model_config("biaxial", num_time_units=7)
+        training.check_same_run(str(tmp_path), other)

@@ -1,0 +1,87 @@
+"""A process of its own for tests of training: python training_child.py JOB ARGUMENTS
+
+What comes back is one line of JSON on stdout, the last. Jobs:
+    run       trains, and dies of SIGKILL after the step `kill_at` if there is one
+    replicas  the same steps on one replica and on two logical CPUs
+"""
+
+import json
+import os
+import pathlib
+import signal
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+import small  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+from poph_tf import (  # noqa: E402
+    config,
+    dataset,
+    models,
+    optimizers,
+    stepping,
+    strategies,
+    training,
+)
+
+
+def run(data_dir, model_dir, training_settings, kill_at=0):
+    """Trains a small biaxial network with dropout; tells its steps and weights."""
+    steps = []
+
+    def on_step(step, _):
+        steps.append(int(step))
+        if step == kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    trainer = training.Trainer(
+        small.model_config("biaxial", num_time_layers=1, num_pitch_layers=1),
+        config.TrainingConfig(**training_settings),
+        data_dir,
+        model_dir,
+        tf.distribute.get_strategy(),
+    )
+    outcome = trainer.run(report=lambda line: None, on_step=on_step)
+    weights = [variable.numpy().ravel() for variable in trainer.model.variables]
+    return {
+        "steps": steps,
+        "reason": outcome["reason"],
+        "best_loss": outcome["best_loss"],
+        "weights": np.concatenate(weights).tolist(),
+    }
+
+
+def replicas(data_dir, training_settings):
+    """Takes an epoch's steps under both strategies, from the same weights."""
+    settings = config.TrainingConfig(**training_settings)
+    two = strategies.make("mirrored", cpu_replicas=2)
+    _, paths = dataset.open_split(data_dir, "train")
+    model_config = small.without_dropout(small.model_config("poph"))
+    stream = dataset.Stream(paths, model_config, settings)
+    found = {}
+    for name, strategy in (("one", tf.distribute.get_strategy()), ("two", two)):
+        keras.utils.set_random_seed(1)
+        with strategy.scope():
+            model = models.build(model_config)
+            optimizer = optimizers.make(settings)
+            optimizer.build(model.trainable_variables)
+        step = stepping.TrainStep(model, optimizer, strategy, settings.clip_norm)
+        batches = dataset.training_batches(stream, 0)
+        sums = [
+            {key: float(value) for key, value in step.run(batch).items()}
+            for batch in strategy.experimental_distribute_dataset(batches)
+        ]
+        weights = np.concatenate([v.ravel() for v in model.get_weights()])
+        found[name] = {"sums": sums, "weights": weights.tolist()}
+    return found | {"replicas": two.num_replicas_in_sync}
+
+
+if __name__ == "__main__":
+    job = {"run": run, "replicas": replicas}[sys.argv[1]]
+    print(json.dumps(job(**json.loads(sys.argv[2]))))
