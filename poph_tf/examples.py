@@ -232,6 +232,8 @@ class DatasetInfo:
         rejects: dict from reason to number of files.
         num_duplicates: int. Pieces left out because another has the same content.
         num_twins: int. Pieces that share their fingerprint with an earlier one.
+        grid_error: float. Mean distance of onsets to the grid as the pieces were put
+            on it, steps; onsets anywhere give 0.25.
         settings: dict. How it was made.
         provenance: dict. Versions and the like.
     """
@@ -244,6 +246,7 @@ class DatasetInfo:
     rejects: dict = dataclasses.field(default_factory=dict)
     num_duplicates: int = 0
     num_twins: int = 0
+    grid_error: float = 0.0
     settings: dict = dataclasses.field(default_factory=dict)
     provenance: dict = dataclasses.field(default_factory=dict)
 

@@ -11,6 +11,7 @@ file, absurd lengths and the like are told apart, and none can exhaust memory.
 import io
 import os
 import pathlib
+import re
 import warnings
 
 from poph_tf import midi_bytes
@@ -200,7 +201,7 @@ def _parse_musicxml(data, name):
     except Exception as error:
         # note-seq's parser meets broken XML with whatever its code trips over.
         cause = error.__cause__ or (error.args[0] if error.args else error)
-        kind = type(cause if isinstance(cause, Exception) else error).__name__
+        kind = _kind(cause if isinstance(cause, Exception) else error)
         raise MusicFileError(name, f"not MusicXML that can be read ({kind})") from None
 
 
@@ -212,9 +213,16 @@ def _parse_abc(data, name):
     except UnicodeDecodeError:
         raise MusicFileError(name, "ABC must be UTF-8 text") from None
     except Exception as error:
-        kind = type(error).__name__
-        raise MusicFileError(name, f"not ABC that can be read ({kind})") from None
+        raise MusicFileError(
+            name, f"not ABC that can be read ({_kind(error)})"
+        ) from None
     if not tunes:
-        kind = type(failures[0]).__name__ if failures else "no tune"
+        kind = _kind(failures[0]) if failures else "no tune"
         raise MusicFileError(name, f"not ABC that can be read ({kind})")
     return [tunes[number] for number in sorted(tunes)]
+
+
+def _kind(error):
+    """What an error's name says, in words: TupletError -> tuplet."""
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__)
+    return words.removesuffix(" Error").lower()

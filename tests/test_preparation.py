@@ -159,6 +159,19 @@ def test_an_empty_split_is_said(tmp_path):
     assert all("split is empty: more distinct pieces" in w for w in words)
 
 
+def test_pieces_off_the_grid_are_remarked_and_aligned_on_request(tmp_path):
+    root = tmp_path / "songs"
+    root.mkdir()
+    for k in range(6):
+        (root / f"{k}.mid").write_bytes(song(k, offset=50))
+    info = prepared(root, tmp_path / "off", fractions=(1.0, 0.0, 0.0))
+    assert info.grid_error == pytest.approx(50 / 120, abs=1e-6)
+    assert any("consider --align=auto" in word for word in report.warnings(info))
+    aligned = prepared(root, tmp_path / "on", fractions=(1.0, 0.0, 0.0), align="auto")
+    assert aligned.grid_error == 0
+    assert not any("--align" in word for word in report.warnings(aligned))
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [

@@ -156,6 +156,7 @@ def _assemble(settings, store, pieces, output):
     _write_csv(output / REJECTS_NAME, ("source", "reason"), sorted(pieces.rejects))
     _write_csv(output / DUPLICATES_NAME, ("source", "same_as"), duplicates)
     _write_csv(output / TWINS_NAME, None, twins)
+    facts = report.gather(store, pieces, kept, where)
     info = examples.DatasetInfo(
         format_version=examples.FORMAT_VERSION,
         id=_dataset_id(pieces, kept, where),
@@ -165,10 +166,10 @@ def _assemble(settings, store, pieces, output):
         rejects=report.by_reason(pieces.rejects),
         num_duplicates=len(duplicates),
         num_twins=sum(len(group) - 1 for group in twins),
+        grid_error=report.grid_error(facts),
         settings={"key": settings.key(), **_public(settings)},
         provenance=provenance.describe(),
     )
-    facts = report.gather(store, pieces, kept, where)
     report.write(info, facts, output / REPORT_NAME)
     examples.write_info(info, output)
 

@@ -15,6 +15,8 @@ _PERIOD_SECONDS = 0.5
 _PERIOD_WITHOUT_TERMINAL = 10.0
 _BAR = 24
 _MOST_ROWS = 30
+# Scores lie below 0.05 steps, tuplets included.
+_OFF_THE_GRID = 0.1
 
 
 class Progress:
@@ -121,7 +123,23 @@ def warnings(info):
                 f"The {name} split is empty: more distinct pieces are needed, or a "
                 f"larger --{name}_fraction."
             )
+    if info.grid_error > _OFF_THE_GRID and info.settings.get("align") == "off":
+        found.append(
+            f"Onsets lie {info.grid_error:.2f} steps off the grid on average (anywhere "
+            "at all: 0.25); it seems that pieces do not begin on it: "
+            "consider --align=auto."
+        )
     return found
+
+
+def grid_error(facts):
+    """Mean over pieces of the distance of their onsets to the grid, steps.
+
+    Args:
+        facts: dict from `gather`.
+    """
+    errors = np.concatenate([f["aligned_error"] for f in facts.values()])
+    return round(float(errors.mean()), 6)
 
 
 def gather(store, pieces, kept, where):

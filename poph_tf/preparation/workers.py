@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import signal
 import time
+import warnings
 from multiprocessing import connection
 
 from poph_tf.preparation import conversion
@@ -199,6 +200,8 @@ class _Worker:
 def _work(pipe, place, settings, store, memory_mb):
     """What runs in a worker: chunks in, finished chunks on disk."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # note-seq brings pydub, which misses an ffmpeg that nobody here needs.
+    warnings.filterwarnings("ignore", message="Couldn't find ffmpeg")
     _limit_memory(memory_mb)
     while True:
         try:
