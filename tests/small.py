@@ -124,6 +124,16 @@ def layer_inputs(num_rows=2, num_steps=5, num_pitches=NUM_PITCHES, seed=0):
     }
 
 
+def shaken_layer(layer, *inputs, by=0.5):
+    """Builds the layer and moves its weights, biases and tables included."""
+    keras.utils.set_random_seed(7)
+    layer(*inputs)
+    rng = np.random.default_rng(3)
+    for variable in layer.trainable_variables:
+        variable.assign(variable.numpy() + by * rng.normal(size=variable.shape))
+    return layer
+
+
 def model_config(name, **overrides):
     """ModelConfig of a variant."""
     preset, differences = VARIANTS[name]
