@@ -181,4 +181,8 @@ def compiled():
         import numba
     except ImportError:
         return scan
-    return numba.njit(cache=True, nogil=True)(scan)
+    try:
+        return numba.njit(cache=True, nogil=True)(scan)
+    except RuntimeError:
+        # Nowhere to keep the code: compile it anew in each process.
+        return numba.njit(nogil=True)(scan)
