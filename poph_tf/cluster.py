@@ -72,11 +72,18 @@ class Cluster:
         """Gives all workers the chief's values of a list of tf.Variable."""
         if self.num_workers == 1:
             return
-        values = [tf.convert_to_tensor(variable) for variable in variables]
+        kinds = {}
+        for variable in variables:
+            kinds.setdefault(variable.dtype, []).append(variable)
+        # One vector of each type: a message for each variable would take long.
+        vectors = [tf.concat([_flat(v) for v in kind], 0) for kind in kinds.values()]
         if not self.chief:
-            values = [tf.zeros_like(value) for value in values]
-        for variable, value in zip(variables, self._add_up(values), strict=True):
-            variable.assign(value)
+            vectors = [tf.zeros_like(vector) for vector in vectors]
+        totals = self._add_up(vectors)
+        for kind, total in zip(kinds.values(), totals, strict=True):
+            parts = tf.split(total, [v.shape.num_elements() for v in kind])
+            for variable, part in zip(kind, parts, strict=True):
+                variable.assign(tf.reshape(part, variable.shape))
 
     def check_same(self, settings):
         """Raises InputError on all workers if one has other settings than the chief.
@@ -103,10 +110,15 @@ class Cluster:
             context = tf.distribute.get_replica_context()
             first = context.replica_id_in_sync_group % replicas == 0
             once = [tf.where(first, value, tf.zeros_like(value)) for value in values]
-            return context.all_reduce("SUM", once)
+            # One by one: a list would have to be of one type.
+            return [context.all_reduce("SUM", value) for value in once]
 
         sums = self.strategy.run(replica_sum)
         return [self.strategy.experimental_local_results(total)[0] for total in sums]
+
+
+def _flat(variable):
+    return tf.reshape(tf.convert_to_tensor(variable), [-1])
 
 
 def _place(strategy):

@@ -342,7 +342,7 @@ class Trainer:
             "best": best,
             "steps_per_second": max(self.tally.get("batches", 0), 1) / seconds,
             "seconds": seconds,
-            "learning_rate": float(self.optimizer.learning_rate),
+            "learning_rate": float(tf.convert_to_tensor(self.optimizer.learning_rate)),
         }
 
     def _restart_tally(self):
