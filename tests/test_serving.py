@@ -9,6 +9,7 @@ import sys
 import exported
 import numpy as np
 import pytest
+import small
 import tensorflow as tf
 from exported import call, roll_inputs, roll_of, states, wishes
 from tensorflow.core.framework import tensor_pb2
@@ -130,6 +131,26 @@ def test_bar_by_bar_is_the_piece_in_one_go():
             bars[piece].append(roll_of(outputs)[piece, :length])
     for piece in range(2):
         np.testing.assert_array_equal(np.concatenate(bars[piece]), whole[piece])
+
+
+@pytest.mark.parametrize("variant", ["attention_per_pitch", "tp_lstm_nade"])
+def test_state_of_every_kind_of_network_travels_as_bytes(variant):
+    module = serving.ServingModule(small.model(variant), serving.Limits(64, 4))
+    inputs = wishes(2) | {"style": np.ones((2, 1), np.float32)}
+
+    def run(name, **others):
+        given = {k: tf.constant(v) for k, v in (inputs | others).items()}
+        return {k: v.numpy() for k, v in getattr(module, name)(**given).items()}
+
+    def steps(first, second):
+        return {"num_steps": np.array([first, second], np.int32)}
+
+    whole = roll_of(run("compose", **steps(6, 6)))
+    first = run("continue_", **steps(4, 2), state_bytes=states())
+    rest = run("continue_", **steps(2, 4), state_bytes=first["state_bytes"])
+    for piece, (length, left) in enumerate(((4, 2), (2, 4))):
+        parts = roll_of(first)[piece, :length], roll_of(rest)[piece, :left]
+        np.testing.assert_array_equal(np.concatenate(parts), whole[piece])
 
 
 def test_piece_goes_on_from_what_was_heard_as_from_what_was_drawn():
@@ -457,8 +478,6 @@ def run_export(tmp_path, *flags):
 
 
 def test_export_command_keeps_the_data_sets_description(tmp_path):
-    import small
-
     from poph_tf import examples, models
 
     piece = small.random_piece(0, 32)
