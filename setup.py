@@ -10,7 +10,8 @@ VERSION = re.search(
     r'__version__ = "(.+)"', (ROOT / "poph_tf" / "__init__.py").read_text("utf-8")
 ).group(1)
 
-FAST = ["symusic>=0.6,<0.7"]
+# Compiles the scan of MIDI bytes. note-seq brings it along today, through librosa.
+FAST = ["numba>=0.60"]
 CORPUS = ["music21>=9.1,<11"]
 # tinysoundfont asks for pyaudio, which needs a compiler and portaudio and which we
 # never use: tools/quickstart.sh and tools/test.sh install it with --no-deps.
