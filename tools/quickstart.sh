@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source tools/environment.sh
 OUT=quickstart
-STEPS="${QUICKSTART_STEPS:-300}"
+STEPS="${QUICKSTART_STEPS:-350}"
 
 step() { printf '\n== %s\n' "$1"; }
 
@@ -27,7 +27,7 @@ step "4/7 Training a small PopH, $STEPS steps (a few minutes on two cores)"
   --set=octave_filters=32 --set=head_units=16 --set=dropout=0.2 \
   --set=input_dropout=0.1 --optimizer=adam --learning_rate=0.004 --schedule=cosine \
   --warmup_steps=20 --clip_norm=1 --batch_size=8 --window_steps=64 \
-  --max_steps="$STEPS" --max_minutes=8 --validate_every=100 --train=max_valid_pieces=16
+  --max_steps="$STEPS" --max_minutes=9 --validate_every=100 --train=max_valid_pieces=16
 
 step "5/7 Evaluation on the test split"
 "$PYTHON" -m poph_tf.evaluate --model_dir="$OUT/model" --data_dir="$OUT/records" |
@@ -35,7 +35,7 @@ step "5/7 Evaluation on the test split"
 
 step "6/7 Composing four pieces"
 "$PYTHON" -m poph_tf.generate --model_dir="$OUT/model" --output_dir="$OUT/pieces" \
-  --num_pieces=4 --num_bars=32 --temperature=0.9 --seed=1
+  --num_pieces=4 --num_bars=32 --density=3.5 --seed=1
 
 step "7/7 Export for TF Serving"
 [ -e "$OUT/serving/poph/1/saved_model.pb" ] ||
@@ -43,7 +43,8 @@ step "7/7 Export for TF Serving"
 
 cat <<EOF
 
-Done. Listen to $OUT/pieces/piece-1.mid (piano rolls lie beside it as .png).
+Done. Open $OUT/pieces/index.html in a browser to hear and see the pieces, or
+$OUT/pieces/piece-1.mid in any player; pictures (.png) and sound (.wav) lie beside it.
   model       $OUT/model          evaluation  $OUT/evaluation.json
   records     $OUT/records        SavedModel  $OUT/serving/poph/1
 
