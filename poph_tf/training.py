@@ -160,7 +160,7 @@ class Trainer:
                 raise
             raise Interrupted(
                 f"Lost another worker at step {self._count('step')} "
-                f"({str(error).splitlines()[0][:120]}); start all workers again."
+                f"({type(error).__name__}); start all workers again."
             ) from error
         finally:
             for number, handler in before.items():

@@ -1,0 +1,55 @@
+"""One worker of several, for tests: python worker_child.py ARGUMENTS
+
+Trains a small poph without dropout; after the step `signal_at` it sends itself the
+signal `signal_number`. Prints one line of JSON for each step and one at the end; ends
+with 75 where a command would.
+"""
+
+import json
+import os
+import pathlib
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+
+
+def main(hosts, index, data_dir, model_dir, settings, signal_at=0, signal_number=0):
+    from poph_tf import strategies
+
+    strategy = strategies.make(
+        "multi_worker_mirrored", worker_hosts=hosts, worker_index=index
+    )
+    import small
+
+    from poph_tf import config, errors, training
+
+    def on_step(step, sums):
+        print(json.dumps({"step": int(step), "loss": sums["loss"]}), flush=True)
+        if step == signal_at:
+            os.kill(os.getpid(), signal_number)
+
+    trainer = training.Trainer(
+        small.without_dropout(
+            small.model_config("poph", num_time_layers=1, num_pitch_layers=1)
+        ),
+        config.TrainingConfig(**settings),
+        data_dir,
+        model_dir,
+        strategy,
+    )
+    try:
+        outcome = trainer.run(report=lambda line: None, on_step=on_step)
+    except errors.Interrupted as stop:
+        print(json.dumps({"interrupted": str(stop)}), flush=True)
+        return 75
+    except errors.InputError as error:
+        print(json.dumps({"error": str(error)}), flush=True)
+        return 2
+    print(json.dumps({"outcome": outcome}), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(**json.loads(sys.argv[1])))
