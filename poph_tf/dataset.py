@@ -13,11 +13,12 @@ windows of an epoch are filled up to a whole batch with windows whose mask is 0.
 """
 
 import dataclasses
+import itertools
 
 import numpy as np
 import tensorflow as tf
 
-from poph_tf import examples
+from poph_tf import examples, tfrecords
 from poph_tf.errors import InputError
 
 # As far as a transposition can shift what is cropped to the model's pitches.
@@ -231,7 +232,10 @@ def read_pieces(paths, limit=0):
 
     Yields:
         examples.Piece.
+
+    Raises:
+        InputError: If a record is damaged; names the shard and the offset.
     """
-    records = tf.data.TFRecordDataset(list(paths), compression_type="GZIP")
-    for record in records.take(limit or -1).as_numpy_iterator():
+    records = itertools.chain.from_iterable(tfrecords.read(path) for path in paths)
+    for _, record in itertools.islice(records, limit or None):
         yield examples.deserialize(record)

@@ -1,5 +1,8 @@
 """The training stream: every step once, the right frames before, the same again."""
 
+import gzip
+import pathlib
+
 import numpy as np
 import pytest
 import small
@@ -220,3 +223,13 @@ def test_a_model_takes_the_styles_and_shares_of_its_data(data_dir):
     bach = sum(LENGTHS[::2]) / sum(LENGTHS)
     np.testing.assert_allclose(with_styles.style_shares, (bach, 1 - bach))
     assert config.with_styles(config.preset("biaxial"), info).styles == ("any",)
+
+
+def test_a_damaged_shard_is_named_with_the_place_of_the_damage(tmp_path):
+    small.write_data_set(tmp_path, {"train": [small.random_piece(0, 20)]})
+    (path,) = dataset.open_split(tmp_path, "train")[1]
+    content = bytearray(gzip.decompress(pathlib.Path(path).read_bytes()))
+    content[-30] ^= 1
+    pathlib.Path(path).write_bytes(gzip.compress(bytes(content)))
+    with pytest.raises(InputError, match=r"train-00000.*damaged record at byte \d+"):
+        list(dataset.read_pieces([path]))
