@@ -16,6 +16,8 @@ _WAV = b"\x10\x0b"
 class EventLog:
     """Scalars, pictures and sounds of a run.
 
+    A name belongs to one kind of thing: TensorBoard remembers only the first.
+
     Args:
         directory: str. Where the event file goes; `tensorboard --logdir` shows it.
     """

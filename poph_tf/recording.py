@@ -115,9 +115,9 @@ class Recorder:
         piece = self.previews.compose()
         png, wav = previews.picture(piece, f"step {step}"), previews.sound(piece)
         if png:
-            self.events.picture("composed", png, step)
+            self.events.picture("composed/picture", png, step)
         if wav:
-            self.events.sound("composed", wav, step)
+            self.events.sound("composed/sound", wav, step)
 
 
 def _scalars(figures):

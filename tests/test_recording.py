@@ -27,7 +27,7 @@ def test_the_event_log_marks_scalars_pictures_and_sounds_as_their_plugins(tmp_pa
     wav = tf.audio.encode_wav(np.zeros((8, 1), np.float32), 8000).numpy()
     log.scalars({"loss": 2.5, "missing": None}, 7)
     log.picture("piece", png, 7)
-    log.sound("piece", wav, 8)
+    log.sound("sound", wav, 8)
     (step, loss), (_, picture), (last, sound) = values_in(tmp_path)
     assert (step, last, loss.tag) == (7, 8, "loss")
     assert tf.make_ndarray(loss.tensor) == 2.5
@@ -86,7 +86,7 @@ def test_a_validation_is_a_line_and_events_with_a_composed_piece(data_dir, tmp_p
     for name in ("train/loss", "valid/loss", "valid/play_f1", "train/gradient_norm"):
         assert {(name, 2), (name, 4)} <= events
     pytest.importorskip("matplotlib")
-    assert {("composed", 2), ("composed", 4)} <= events
+    assert {("composed/picture", 2), ("composed/picture", 4)} <= events
 
 
 def test_a_dry_run_tells_what_a_run_needs_and_writes_nothing(data_dir, tmp_path):
