@@ -12,6 +12,7 @@ from absl import flags
 
 from poph_tf import commands
 from poph_tf.errors import InputError
+from poph_tf.quiet import import_tensorflow
 
 FLAGS = flags.FLAGS
 
@@ -35,6 +36,7 @@ def main(argv):
     del argv
     if not FLAGS.export_dir:
         raise InputError("--export_dir must be given; see --help.")
+    import_tensorflow()
     try:
         from poph_tf.server import app, batching, loaded, running
     except ModuleNotFoundError as error:

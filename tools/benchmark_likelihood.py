@@ -23,6 +23,7 @@ sys.path.insert(0, str(ROOT))
 
 from poph_tf import commands  # noqa: E402
 from poph_tf.errors import InputError  # noqa: E402
+from poph_tf.quiet import import_tensorflow  # noqa: E402
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("dataset", None, "Name of the benchmark, e.g. jsb_chorales.")
@@ -42,6 +43,7 @@ flags.DEFINE_bool("summarize", False, "Print the table of all results and end.")
 
 def main(argv):
     del argv
+    import_tensorflow()
     from poph_tf import likelihood_benchmark as benchmark
     from poph_tf import piano_rolls
 
