@@ -6,8 +6,11 @@ a moment's work; what is not installed (matplotlib, tinysoundfont) is left out.
 
 import os
 import tempfile
+import wave
 
-from poph_tf import generation, matrices, rendering
+import numpy as np
+
+from poph_tf import audio, generation, matrices, rendering
 from poph_tf.errors import InputError
 
 SAMPLE_RATE = 16000
@@ -42,14 +45,18 @@ def picture(piece, title=""):
 
 
 def sound(piece):
-    """The piece as the bytes of a WAV file; None without tinysoundfont."""
+    """The piece as the bytes of a WAV file in mono; None without tinysoundfont."""
     sequence = matrices.to_sequence(piece)
-    return _file_of(
-        ".wav",
-        lambda path: rendering.synthesize(
-            sequence, path, sample_rate=SAMPLE_RATE, tail_seconds=0.5
-        ),
-    )
+
+    def write(path):
+        rendering.synthesize(sequence, path, sample_rate=SAMPLE_RATE, tail_seconds=0.5)
+        with wave.open(path) as file:
+            frames = np.frombuffer(file.readframes(file.getnframes()), "<i2")
+        # One channel is half of the event file.
+        stereo = frames.reshape(-1, 2).astype(np.float32) / 32768
+        audio.write_wav(path, stereo.mean(axis=1, keepdims=True), SAMPLE_RATE)
+
+    return _file_of(".wav", write)
 
 
 def _file_of(extension, write):
