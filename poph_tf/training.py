@@ -9,6 +9,7 @@ best weights by validation loss), `checkpoints/`, `metrics.jsonl` and `tensorboa
 Of several workers only the first, the chief, reads and writes it.
 """
 
+import gc
 import itertools
 import math
 import os
@@ -196,6 +197,8 @@ class Trainer:
             if reason:
                 self._finish()
                 break
+            # An epoch's pipeline is full of cycles, and its memory is not Python's.
+            gc.collect()
             self._add("epoch", 1)
             self.counters["batch"].assign(0)
             reason = self._end()
@@ -245,7 +248,7 @@ class Trainer:
         self._add("seconds", time.monotonic() - start)
         self._add("step", 1)
         self._add("batch", 1)
-        if not math.isfinite(sums["loss"]):
+        if not math.isfinite(sums["loss"] + sums["gradient_norm"]):
             self._refuse_nan()
         for name, value in sums.items():
             self.tally[name] = self.tally.get(name, 0.0) + value
