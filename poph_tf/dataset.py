@@ -23,6 +23,8 @@ from poph_tf.errors import InputError
 
 # As far as a transposition can shift what is cropped to the model's pitches.
 MARGIN = 48
+# The grid of the models: bar positions, composing and the MIDI of pieces count on it.
+STEPS_PER_QUARTER = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +52,12 @@ def open_split(data_dir, split):
         InputError: If the folder is no data set, or the split is empty.
     """
     info = examples.read_info(data_dir)
+    if info.steps_per_quarter != STEPS_PER_QUARTER:
+        raise InputError(
+            f"{data_dir} has {info.steps_per_quarter} steps a quarter; models read and "
+            f"compose {STEPS_PER_QUARTER}. Make it again with --steps_per_quarter="
+            f"{STEPS_PER_QUARTER}."
+        )
     paths = tuple(examples.shard_paths(data_dir, split))
     if not paths or not info.splits[split].num_pieces:
         raise InputError(

@@ -74,8 +74,8 @@ def harmony(play, min_pitch, minor_scale="natural"):
         minor_scale: str. "natural" or "harmonic".
 
     Returns:
-        float [batch, time], 0 to below 5/12. Silence gives 5/12; a C major triad, once
-        each, 0.2915.
+        float [batch, time], 0 to 5/12. Silence gives 5/12; a C major triad, once each,
+        0.2915.
     """
     classes = tf.nn.softmax(fold_octaves(play, min_pitch))
     rows = tf.constant(theory.scale_rows(minor_scale), classes.dtype)

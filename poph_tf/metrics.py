@@ -25,9 +25,10 @@ def step_sums(outputs, batch, config):
     mask = batch["mask"]
     # Training weighs replay by play (the seed's loss); a score counts it only where
     # it is possible, since sampling forces 0 elsewhere.
-    per_step = {f"{k}_loss": v for k, v in _terms(outputs, batch).items()}
-    per_step["steps"] = tf.ones_like(mask)
-    per_step["play_nats"] = per_step["play_loss"]
+    terms = losses.likelihood_terms(outputs, batch["current"])
+    per_step = {"steps": tf.ones_like(mask), "play_nats": terms["play"]}
+    if "volume" in terms:
+        per_step["volume_loss"] = terms["volume"]
     if "replay" in outputs:
         possible = losses.replay_possible(play, batch["previous"][..., 0])
         per_step["replay_nats"] = losses.replay_nats(
@@ -42,10 +43,6 @@ def step_sums(outputs, batch, config):
         tf.sigmoid(logits), config.min_pitch, config.minor_scale
     )
     return {name: tf.reduce_sum(value * mask) for name, value in per_step.items()}
-
-
-def _terms(outputs, batch):
-    return losses.likelihood_terms(outputs, batch["current"])
 
 
 def summarize(sums, config):

@@ -38,9 +38,12 @@ def read(path):
 
     Raises:
         MusicFileError: If there is no such file, it cannot be read, or it holds
-            several tunes (see `read_all`).
+            several tunes (see `read_all`), or a tune that cannot be read.
     """
-    sequences = list(read_all(path))
+    failures = []
+    sequences = list(read_all(path, failures))
+    if failures:
+        raise MusicFileError(path, f"holds a tune that cannot be read ({failures[0]})")
     if len(sequences) != 1:
         raise MusicFileError(
             path, f"must hold one tune, holds {len(sequences)}; use midi.read_all"
@@ -48,10 +51,16 @@ def read(path):
     return sequences[0]
 
 
-def read_all(path):
+def read_all(path, failures=None):
     """Iterates over the pieces of a file; only ABC files hold more than one.
 
-    Args, Raises: as for `read`.
+    Args:
+        path: str or path. Its suffix says the format.
+        failures: list that gets a reason for each tune that cannot be read, or None.
+            A file of which no tune can be read raises.
+
+    Raises:
+        MusicFileError: If there is no such file or it cannot be read.
 
     Yields:
         note_seq.NoteSequence.
@@ -60,11 +69,16 @@ def read_all(path):
         data = pathlib.Path(path).read_bytes()
     except OSError as error:
         raise MusicFileError(path, error.strerror or "cannot be opened") from None
-    yield from parse(data, str(path))
+    yield from parse(data, str(path), failures)
 
 
-def parse(data, name):
+def parse(data, name, failures=None):
     """Reads the bytes of a file whose `name` has one of `SUFFIXES`.
+
+    Args:
+        data: bytes.
+        name: str.
+        failures: as for `read_all`.
 
     Returns:
         list of note_seq.NoteSequence.
@@ -78,7 +92,7 @@ def parse(data, name):
     elif suffix in MUSICXML_SUFFIXES:
         sequences = [_parse_musicxml(data, name)]
     elif suffix in ABC_SUFFIXES:
-        sequences = _parse_abc(data, name)
+        sequences = _parse_abc(data, name, failures)
     else:
         raise MusicFileError(name, f"its suffix must be one of {' '.join(SUFFIXES)}")
     for sequence in sequences:
@@ -205,11 +219,11 @@ def _parse_musicxml(data, name):
         raise MusicFileError(name, f"not MusicXML that can be read ({kind})") from None
 
 
-def _parse_abc(data, name):
+def _parse_abc(data, name, failures):
     from note_seq import abc_parser
 
     try:
-        tunes, failures = abc_parser.parse_abc_tunebook(data.decode("utf-8"))
+        tunes, failed = abc_parser.parse_abc_tunebook(data.decode("utf-8"))
     except UnicodeDecodeError:
         raise MusicFileError(name, "ABC must be UTF-8 text") from None
     except Exception as error:
@@ -217,8 +231,10 @@ def _parse_abc(data, name):
             name, f"not ABC that can be read ({_kind(error)})"
         ) from None
     if not tunes:
-        kind = _kind(failures[0]) if failures else "no tune"
+        kind = _kind(failed[0]) if failed else "no tune"
         raise MusicFileError(name, f"not ABC that can be read ({kind})")
+    if failures is not None:
+        failures.extend(_kind(error) for error in failed)
     return [tunes[number] for number in sorted(tunes)]
 
 

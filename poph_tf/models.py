@@ -9,6 +9,8 @@ has them. Inputs that a model lacks are accepted and ignored.
 
 import json
 import os
+import zipfile
+import zlib
 
 import keras
 import numpy as np
@@ -137,9 +139,20 @@ def load(model_dir):
             f"there first, with python -m poph_tf.train --model_dir."
         )
     try:
-        return keras.saving.load_model(path, safe_mode=True)
-    except (ValueError, OSError, KeyError, TypeError) as error:
+        model = keras.saving.load_model(path, safe_mode=True)
+    except (
+        ValueError,
+        OSError,
+        KeyError,
+        TypeError,
+        EOFError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         raise InputError(f"{path} is no model of poph_tf: {error}") from error
+    if not isinstance(model, PolyphonyModel):
+        raise InputError(f"{path} is another Keras model, none of poph_tf.")
+    return model
 
 
 def read_settings(model_dir):

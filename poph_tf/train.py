@@ -60,11 +60,15 @@ flags.DEFINE_float("clip_norm", None, "Clip the gradient to this global norm.")
 flags.DEFINE_integer("patience", None, "Stop after so many validations without gain.")
 flags.DEFINE_integer("validate_every", None, "Steps between validations; 0: an epoch.")
 flags.DEFINE_float("checkpoint_minutes", None, "Minutes between checkpoints.")
-flags.DEFINE_integer("preview_bars", 4, "Bars composed for TensorBoard at validations.")
+flags.DEFINE_integer(
+    "preview_bars", None, "Bars composed for TensorBoard at validations; 0: none."
+)
 flags.DEFINE_string("init_from", None, "Start from the weights of this model_dir.")
 flags.DEFINE_string("precision", None, "float32 or mixed_bfloat16.")
 flags.DEFINE_bool("deterministic", None, "Bit-identical runs, at some cost in speed.")
 flags.DEFINE_integer("seed", None, "Seed of weights, windows and dropout.")
+
+PREVIEW_BARS = 4  # unless something else is asked for
 
 OWN_FLAGS = (
     "window_steps",
@@ -97,7 +101,8 @@ def main(argv):
 
     overrides = settings.parse_overrides(config.ModelConfig, FLAGS.set)
     model_config = config.preset(FLAGS.preset, **overrides)
-    training_values = settings.parse_overrides(config.TrainingConfig, FLAGS.train)
+    training_values = {"preview_bars": PREVIEW_BARS}
+    training_values |= settings.parse_overrides(config.TrainingConfig, FLAGS.train)
     training_values |= {
         name: FLAGS[name].value for name in OWN_FLAGS if FLAGS[name].value is not None
     }

@@ -117,7 +117,10 @@ def style_schedule(text, config):
     """
     separator = ";" if ";" in text else ","
     parts = [part.partition(":") for part in text.split(separator)]
-    if not all(bar.strip().isdigit() and style for bar, _, style in parts):
+    by_bars = all(bar.strip().isdigit() and style for bar, _, style in parts)
+    # A style may be called 2004: without a semicolon its share is no style.
+    mixture = separator == "," and all(b.strip() in config.styles for b, _, _ in parts)
+    if mixture or not by_bars:
         return [(0, style_vector(text, config))]
     schedule = [
         (int(bar), style_vector(style.strip(), config)) for bar, _, style in parts

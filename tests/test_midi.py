@@ -374,3 +374,15 @@ def test_the_helper_of_these_tests_writes_what_mido_reads():
     assert kinds == ["time_signature", "set_tempo", "set_tempo", "time_signature"] + [
         "end_of_track"
     ]
+
+
+def test_a_file_with_a_tune_that_cannot_be_read_is_refused_by_read(tmp_path):
+    good = "X:1\nT:one\nM:4/4\nL:1/4\nK:C\nCDEF|\n"
+    bad = "X:2\nT:two\nM:4/4\nL:1/4\nK:C\n(3CDE F|\n"
+    path = tmp_path / "two.abc"
+    path.write_text(f"{good}\n{bad}")
+    with pytest.raises(MusicFileError, match="tune that cannot be read"):
+        midi.read(path)
+    failures = []
+    assert len(list(midi.read_all(path, failures))) == 1
+    assert len(failures) == 1

@@ -27,7 +27,7 @@ step "4/7 Training a small PopH, $STEPS steps (a few minutes on two cores)"
   --set=octave_filters=32 --set=head_units=16 --set=dropout=0.2 \
   --set=input_dropout=0.1 --optimizer=adam --learning_rate=0.004 --schedule=cosine \
   --warmup_steps=20 --clip_norm=1 --batch_size=8 --window_steps=64 \
-  --max_steps="$STEPS" --max_minutes=9 --validate_every=100 --train=max_valid_pieces=16
+  --max_steps="$STEPS" --max_minutes=9 --validate_every=100 --train=max_valid_pieces=16 --preview_bars=0
 
 step "5/7 Evaluation on the test split"
 "$PYTHON" -m poph_tf.evaluate --model_dir="$OUT/model" --data_dir="$OUT/records" |

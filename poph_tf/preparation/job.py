@@ -177,6 +177,8 @@ def _assemble(settings, store, pieces, output):
 def _public(settings):
     """Settings as a dict; of a table of styles, which may be long, its length only."""
     table = dataclasses.asdict(settings)
+    # Names without folders: a data set is passed on, its maker's disk is not.
+    table["inputs"] = [os.path.basename(str(p).rstrip("/")) for p in settings.inputs]
     table["styles"] = f"{len(settings.styles)} rows" if settings.styles else ""
     return table
 

@@ -184,10 +184,7 @@ class ServingModule(tf.Module):
             return state, {}
 
         state, _ = _over_windows(tf.shape(cells), state, read)
-        state |= {
-            "bar_steps": bar_steps,
-            "silent_steps": tf.zeros_like(state["silent_steps"]),
-        }
+        state |= {"bar_steps": bar_steps}
         return {"state_bytes": self.state_bytes.pack(state)}
 
     def _check_roll(self, inputs):

@@ -58,6 +58,7 @@ def recompute_steps_per_second(tf, model, steps):
     network, pitches = model.network, model.config.num_pitches
     style = tf.ones((1, len(model.config.styles))) / len(model.config.styles)
 
+    # In plain graph mode: XLA makes LSTMs over a window slower, not quicker.
     @tf.function
     def step(frames):
         inputs = {
