@@ -74,7 +74,7 @@ _RANGES = {
 
 
 @dataclass(frozen=True)
-class ModelConfig:
+class ModelConfig(settings.Stored):
     """What a network is made of; the stages are those of DESIGN in their order."""
 
     preset: str = "poph"
@@ -145,18 +145,9 @@ class ModelConfig:
         """MIDI number of the highest pitch that the model sees."""
         return self.min_pitch + self.num_pitches - 1
 
-    def to_dict(self):
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_dict(cls, values):
-        """Builds a config from `to_dict`'s mapping; an unknown key raises."""
-        settings.check_keys(cls, values)
-        return cls(**values)
-
 
 @dataclass(frozen=True)
-class TrainingConfig:
+class TrainingConfig(settings.Stored):
     """How a network is trained; stored with the model."""
 
     window_steps: int = 128
@@ -192,15 +183,6 @@ class TrainingConfig:
             )
         if self.schedule == "cosine" and not self.max_steps:
             raise InputError("schedule=cosine needs max_steps, the length of the run.")
-
-    def to_dict(self):
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_dict(cls, values):
-        """Builds a config from `to_dict`'s mapping; an unknown key raises."""
-        settings.check_keys(cls, values)
-        return cls(**values)
 
 
 _JOHNSON = ModelConfig(

@@ -13,6 +13,19 @@ import typing
 from poph_tf.errors import InputError
 
 
+class Stored:
+    """What a dataclass of settings needs to go to JSON and come back."""
+
+    def to_dict(self):
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values):
+        """Builds the settings from `to_dict`'s mapping; an unknown key raises."""
+        check_keys(cls, values)
+        return cls(**values)
+
+
 def check(config, choices, ranges):
     """Coerces the values of a dataclass to its field types and checks them.
 
