@@ -21,6 +21,10 @@ import tensorflow as tf
 from poph_tf import examples, tfrecords
 from poph_tf.errors import InputError
 
+# Nothing here branches on a tensor, so what AutoGraph would rewrite stays as it is: an
+# epoch starts sooner, and does not read this file's source again.
+_as_written = tf.autograph.experimental.do_not_convert
+
 # As far as a transposition can shift what is cropped to the model's pitches.
 MARGIN = 48
 # The grid of the models: bar positions, composing and the MIDI of pieces count on it.
@@ -107,7 +111,7 @@ def training_batches(stream, epoch, skip=0):
     """
     batches = _window_batches(stream, epoch).skip(skip)
     return batches.map(
-        lambda batch: _to_inputs(batch, stream.model),
+        _as_written(lambda batch: _to_inputs(batch, stream.model)),
         num_parallel_calls=tf.data.AUTOTUNE,
     ).prefetch(2)
 
@@ -161,13 +165,17 @@ def _windows(stream, epoch):
     seed = _epoch_seed(stream.training, epoch)
     paths = np.random.default_rng(seed).permutation(np.array(stream.paths))
     records = tf.data.Dataset.from_tensor_slices(paths).interleave(
-        lambda path: tf.data.TFRecordDataset(path, compression_type="GZIP"),
+        _as_written(
+            lambda path: tf.data.TFRecordDataset(path, compression_type="GZIP")
+        ),
         cycle_length=min(4, len(paths)),
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     )
     return records.enumerate().flat_map(
-        lambda index, record: _cut(examples.parse(record), index, seed, stream)
+        _as_written(
+            lambda index, record: _cut(examples.parse(record), index, seed, stream)
+        )
     )
 
 
@@ -200,7 +208,7 @@ def _cut(piece, index, seed, stream):
         }
 
     places = tf.data.Dataset.range(tf.cast(num_windows, tf.int64))
-    return places.map(lambda k: window(tf.cast(k, tf.int32)))
+    return places.map(_as_written(lambda k: window(tf.cast(k, tf.int32))))
 
 
 def _draw_shift(seed, training):

@@ -30,7 +30,7 @@ class Scorer:
         self.config = model.config
         self.batch_size = batch_size
         self.window_steps = window_steps
-        self._run_window = tf.function(self._window)
+        self._run_window = tf.function(self._window, autograph=False)
 
     def _window(self, inputs, state):
         network = self.model.network

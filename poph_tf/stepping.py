@@ -34,7 +34,7 @@ class TrainStep:
         self.summed = _leave_sums_to_us(optimizer)
         # XLA stays off: on CPU it makes the LSTMs of Keras several times slower, and
         # on GPU it would keep them from cuDNN.
-        self.run = tf.function(self._run, jit_compile=False)
+        self.run = tf.function(self._run, jit_compile=False, autograph=False)
 
     def _run(self, batch):
         """Takes a step on a distributed batch; returns sums over the global batch."""

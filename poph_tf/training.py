@@ -37,6 +37,7 @@ from poph_tf.stepping import TrainStep
 
 __all__ = ["Trainer", "check_same_run"]
 
+SECONDS_BETWEEN_COLLECTIONS = 10.0  # a collection takes a moment, a tiny epoch less
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -193,7 +194,7 @@ class Trainer:
         self.recorder.begin(self._settings, self._count("step"))
         if restored:
             self.report(f"Goes on from step {self._count('step')} ({restored}).")
-        self.saved_at = time.monotonic()
+        self.saved_at = self.collected_at = time.monotonic()
         self.time_is_up = self._out_of_time()
         self._restart_tally()
 
@@ -206,8 +207,7 @@ class Trainer:
             if reason:
                 self._finish()
                 break
-            # An epoch's pipeline is full of cycles, and its memory is not Python's.
-            gc.collect()
+            self._collect()
             self._add("epoch", 1)
             self.counters["batch"].assign(0)
             reason = self._end()
@@ -216,6 +216,12 @@ class Trainer:
             self._save()
             reason = reason or self._end()
         return reason
+
+    def _collect(self):
+        """Frees the pipelines of past epochs, which are full of cycles."""
+        if time.monotonic() - self.collected_at > SECONDS_BETWEEN_COLLECTIONS:
+            gc.collect()
+            self.collected_at = time.monotonic()
 
     def _finish(self):
         """Validates and saves at an end that does not fall on a validation."""

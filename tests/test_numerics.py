@@ -53,7 +53,13 @@ def losses_in(policy, num_steps=6):
     keras.utils.set_random_seed(1)
     keras.mixed_precision.set_dtype_policy(policy)
     try:
-        settings = small.model_config("poph", styles=("any",), style_shares=(1.0,))
+        settings = small.model_config(
+            "poph",
+            styles=("any",),
+            style_shares=(1.0,),
+            num_time_layers=1,
+            num_pitch_layers=1,
+        )
         model = models.build(small.without_dropout(settings))
     finally:
         keras.mixed_precision.set_dtype_policy("float32")

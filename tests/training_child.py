@@ -1,7 +1,8 @@
 """A process of its own for tests of training: python training_child.py JOB ARGUMENTS
 
 What comes back is one line of JSON on stdout, the last. Jobs:
-    run       trains, and dies of SIGKILL after the step `kill_at` if there is one
+    runs      trains in each of some folders, and dies of SIGKILL after the step
+              `kill_at` if there is one
     replicas  the same steps on one replica and on two logical CPUs
 """
 
@@ -29,6 +30,10 @@ from poph_tf import (  # noqa: E402
     strategies,
     training,
 )
+
+
+def runs(model_dirs, **settings):
+    return [run(model_dir=model_dir, **settings) for model_dir in model_dirs]
 
 
 def run(data_dir, model_dir, training_settings, kill_at=0):
@@ -62,7 +67,9 @@ def replicas(data_dir, training_settings):
     settings = config.TrainingConfig(**training_settings)
     two = strategies.make("mirrored", cpu_replicas=2)
     _, paths = dataset.open_split(data_dir, "train")
-    model_config = small.without_dropout(small.model_config("poph"))
+    model_config = small.without_dropout(
+        small.model_config("poph", num_time_layers=1, num_pitch_layers=1)
+    )
     stream = dataset.Stream(paths, model_config, settings)
     found = {}
     for name, strategy in (("one", tf.distribute.get_strategy()), ("two", two)):
@@ -83,5 +90,5 @@ def replicas(data_dir, training_settings):
 
 
 if __name__ == "__main__":
-    job = {"run": run, "replicas": replicas}[sys.argv[1]]
+    job = {"runs": runs, "replicas": replicas}[sys.argv[1]]
     print(json.dumps(job(**json.loads(sys.argv[2]))))
