@@ -6,7 +6,7 @@ model that comes with the package composes (--list_pretrained names them).
 
 --style takes one style of the model or a mixture (bach:0.7,palestrina:0.3); --key,
 --density and --cut steer what is drawn. With music of your own: --primer goes on from
-it, --redraw draws some of its bars anew, --fix holds its notes and composes around them.
+it, --redraw draws some of its bars anew, --fix holds its notes and composes around it.
 """
 
 import os

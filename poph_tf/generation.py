@@ -56,9 +56,10 @@ class Composer:
             )
         plan = plans.make(wishes, self.config)
         # Who waits for the first bar would wait for XLA.
-        jit_compile = bool(self.jit_compile)
+        jit_compile, left = bool(self.jit_compile), plan.kept
         for cells, _, _ in self._draw(plan, wishes, jit_compile):
-            yield cells[:, : plan.kept]
+            yield cells[:, :left]
+            left = max(left - cells.shape[1], 0)
 
     def compose(self, wishes, progress=None):
         """Composes pieces.
