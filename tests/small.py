@@ -163,6 +163,41 @@ def model(name):
     return made
 
 
+@functools.cache
+def coupled_model(pitch_order="ascending", strength=1.0):
+    """A `biaxial` of two pitches whose cells depend strongly on each other."""
+    from poph_tf import models
+
+    keras.utils.set_random_seed(2)
+    config = model_config("biaxial", num_pitches=2, pitch_order=pitch_order)
+    made = shaken(models.build(config), seed=3, by=1.0)
+    heads = made.get_layer("heads")
+    heads.kernel.assign(strength * heads.kernel.numpy())
+    heads.bias.assign([0.0, 0.0])
+    return made
+
+
+def log_probability(model, frames):
+    """Log-probability of each step of whole pieces given all before it.
+
+    Args:
+        model: PolyphonyModel.
+        frames: float [piece, time, pitch, 3].
+
+    Returns:
+        float [piece, time], play and replay, by the teacher-forced model.
+    """
+    from poph_tf import losses
+
+    inputs = inputs_of(frames)
+    outputs = model(inputs)
+    play = frames[..., 0]
+    nats = losses.play_nats(play, outputs["play"])
+    possible = losses.replay_possible(play, inputs["previous"][..., 0])
+    nats += losses.replay_nats(possible, frames[..., 1], outputs["replay"])
+    return -np.asarray(nats)
+
+
 def random_piece(seed, num_steps, low=36, high=50, tempo_qpm=120.0):
     """Canonical Matrices with notes from pitch `low` to below `high`."""
     rng = np.random.default_rng(seed)

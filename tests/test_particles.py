@@ -7,13 +7,12 @@ out from its teacher-forced outputs, over all pieces there are.
 import functools
 import itertools
 
-import keras
 import numpy as np
 import pytest
 import small
 import tensorflow as tf
 
-from poph_tf import losses, models, particles
+from poph_tf import particles
 from poph_tf.particles import Particles
 from poph_tf.sampling import Sampler
 
@@ -101,27 +100,6 @@ GIVEN[:, 1] = [[1, 1, 1, 0.5], [1, 1, 0, 0.5]]
 
 
 @functools.cache
-def tiny_model(order):
-    """A model of two pitches in which cells depend on each other strongly."""
-    keras.utils.set_random_seed(2)
-    config = small.model_config("biaxial", num_pitches=2, pitch_order=order)
-    model = small.shaken(models.build(config), seed=3, by=1.0)
-    model.get_layer("heads").bias.assign([0.0, 0.0])
-    return model
-
-
-def log_probability(model, frames):
-    """Of whole pieces, float [piece], by the teacher-forced model."""
-    inputs = small.inputs_of(frames)
-    outputs = model(inputs)
-    play = frames[..., 0]
-    nats = losses.play_nats(play, outputs["play"])
-    possible = losses.replay_possible(play, inputs["previous"][..., 0])
-    nats += losses.replay_nats(possible, frames[..., 1], outputs["replay"])
-    return -np.asarray(nats).sum(axis=1)
-
-
-@functools.cache
 def exactly(order):
     """P(given cells), and P(lower note of each step | given cells), [step]."""
     pieces = np.zeros((256, 2, 2, 3), np.float32)
@@ -131,7 +109,9 @@ def exactly(order):
     play, replay = pieces[..., 0], pieces[..., 1]
     before = np.concatenate([np.zeros_like(play[:, :1]), play[:, :1]], axis=1)
     pieces = pieces[(replay <= play * before).all(axis=(1, 2))]
-    probability = np.exp(log_probability(tiny_model(order), pieces))
+    probability = np.exp(
+        small.log_probability(small.coupled_model(order), pieces).sum(axis=1)
+    )
     np.testing.assert_allclose(probability.sum(), 1.0, rtol=1e-4)
     upper = pieces[:, :, 1]
     fits = (upper[..., 0] == 1).all(axis=1) & (upper[:, 1, 1] == 0)
@@ -144,7 +124,7 @@ def exactly(order):
 @functools.cache
 def by_particles(order, num_particles, num_pieces):
     """(chosen pieces uint8 [piece, time, pitch, 3], log evidence [piece])."""
-    model = tiny_model(order)
+    model = small.coupled_model(order)
     chooser, rows = Particles(model, num_particles), num_particles * num_pieces
     seeds = np.stack([np.full(rows, 7), np.arange(rows)], axis=1).astype(np.int32)
     controls = {
@@ -208,7 +188,9 @@ def test_the_likelihood_kept_is_the_models_own_whatever_was_wished():
     cells, state = tf.function(sampler.draw_steps)(state, 6, controls)
     frames = cells.numpy() / np.array([1, 1, 127], np.float32)
     np.testing.assert_allclose(
-        state["log_likelihood"], log_probability(model, frames), rtol=1e-4
+        state["log_likelihood"],
+        small.log_probability(model, frames).sum(axis=1),
+        rtol=1e-4,
     )
 
 
