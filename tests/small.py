@@ -38,6 +38,7 @@ VARIANTS = {
     "biaxial": ("biaxial", {}),
     "deepj": ("deepj", {}),
     "poph": ("poph", STYLES),
+    "poph2": ("poph2", STYLES),
     "attention_after_pitch": ("deepj", {"pitch_attention": "after_pitch"}),
     "attention_in_place_of_pitch": (
         "deepj",
