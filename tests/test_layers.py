@@ -8,7 +8,7 @@ import tensorflow as tf
 from small import shaken_layer as shaken
 
 from poph_tf import layers
-from poph_tf.layers import attention, features, frames, nade
+from poph_tf.layers import attention, features, nade
 
 NUM_PITCHES = 30
 
@@ -113,50 +113,6 @@ def test_time_attention_sees_a_bounded_past_and_no_future():
     np.testing.assert_array_equal(moved, [s in (4, 5, 6) for s in range(9)])
 
 
-def test_frame_attention_recalls_a_bounded_past_and_not_the_present():
-    given = small.layer_inputs(num_steps=9)
-    x, previous = given["hidden"], given["frames"]
-    layer = shaken(layers.FrameAttention(3, num_heads=2, head_units=4), x, previous)
-    changed = x.copy()
-    changed[:, 2] += 5.0
-    recalled = np.abs(layer(x, previous) - layer(changed, previous))[..., 6:]
-    moved = recalled.max(axis=(0, 2, 3)) > 0
-    # Step 2 asks; as a key, its frame is known from step 3 on, three steps long.
-    np.testing.assert_array_equal(moved, [s in (2, 3, 4, 5) for s in range(9)])
-
-
-def test_frame_attention_gives_back_the_frame_it_attends_to():
-    # One head that looks at the step before (its bias outweighs all) recalls it.
-    given = small.layer_inputs(num_steps=6)
-    x, previous = given["hidden"], given["frames"]
-    previous[..., 1] *= previous[..., 0]
-    layer = layers.FrameAttention(3, num_heads=1, head_units=4)
-    layer(x, previous)
-    layer.distance_bias.assign([[1000.0, 0.0, 0.0]])
-    recalled = layer(x, previous).numpy()[..., 6:]
-    np.testing.assert_array_equal(recalled[:, 0], 0.0)  # nothing before the window
-    play, before = previous[:, 1:, :, 0], previous[:, :-1, :, 0]
-    replay = previous[:, 1:, :, 1]
-    np.testing.assert_allclose(recalled[:, 1:, :, 0], play, atol=1e-6)
-    onset = play * np.where(before > 0, replay, 1.0)
-    np.testing.assert_allclose(recalled[:, 1:, :, 1], onset, atol=1e-6)
-
-
-def test_frame_attention_abstains_where_nothing_matches():
-    given = small.layer_inputs(num_steps=6)
-    layer = layers.FrameAttention(3, num_heads=1, head_units=4)
-    layer(given["hidden"], given["frames"])
-    layer.distance_bias.assign([[-1000.0] * 3])
-    recalled = layer(given["hidden"], given["frames"])[..., 6:]
-    np.testing.assert_array_equal(recalled, 0.0)
-
-
-def test_pooling_by_hand():
-    x = np.array([[[[1.0], [2.0], [6.0]], [[3.0], [3.0], [0.0]]]], np.float32)
-    play = np.array([[[0, 1, 1], [0, 0, 0]]], np.float32)
-    np.testing.assert_allclose(frames.pool(x, play), [[[3.0, 4.0], [2.0, 0.0]]])
-
-
 # Step by step equals all at once.
 
 
@@ -182,21 +138,6 @@ def test_time_attention_in_pieces_equals_the_whole():
         out, state = layer.scan(part, state)
         parts.append(out)
     np.testing.assert_allclose(tf.concat(parts, 1), layer(x), atol=1e-5)
-
-
-def test_frame_attention_in_pieces_equals_the_whole():
-    given = small.layer_inputs(num_steps=9)
-    x, previous = given["hidden"], given["frames"]
-    previous[:, 0] = 0.0  # a piece begins after silence
-    layer = shaken(layers.FrameAttention(3, num_heads=2, head_units=4), x, previous)
-    state, parts = layer.zero_state(2, 14), []
-    cuts = (1, 6, 7, 8)
-    for part, before in zip(
-        pieces_of(x, *cuts), pieces_of(previous, *cuts), strict=True
-    ):
-        out, state = layer.scan(part, before, state)
-        parts.append(out)
-    np.testing.assert_allclose(tf.concat(parts, 1), layer(x, previous), atol=1e-5)
 
 
 @pytest.mark.parametrize("axis", ["time", "pitch"])
