@@ -107,6 +107,7 @@ LAYERS = {
         ["hidden", "frames"],
     ),
     "PitchNade": lambda: (layers.PitchNade(4, 5), ["hidden", "frames"]),
+    "Dropout": lambda: (layers.Dropout(0.3), ["hidden"]),
     "HarmonyLoss": lambda: (layers.HarmonyLoss(2.0, 36, "harmonic"), ["play", "mask"]),
 }
 

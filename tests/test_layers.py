@@ -158,6 +158,29 @@ def test_lstm_steps_equal_the_scan(axis):
     np.testing.assert_allclose(np.stack(outs), rows(layer(x)), atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("make", "names", "there"),
+    [
+        (lambda **o: layers.AxisLSTM(4, "time", **o), ["hidden"], (1, 0, 2, 3)),
+        (lambda **o: layers.AxisLSTM(4, "pitch", **o), ["hidden"], (2, 0, 1, 3)),
+        (layers.StyleBias, ["hidden", "embedding"], (1, 0, 2, 3)),
+        (
+            lambda **o: layers.FrameAttention(3, num_heads=2, head_units=4, **o),
+            ["hidden", "frames"],
+            (1, 0, 2, 3),
+        ),
+    ],
+    ids=["time_lstm", "pitch_lstm", "style", "frames"],
+)
+def test_with_the_place_first_a_layer_does_the_same(make, names, there):
+    given = [small.layer_inputs()[name] for name in names]
+    moved = [x.transpose(there) if x.ndim == 4 else x for x in given]
+    plain, turned = shaken(make(), *given), shaken(make(place_first=True), *moved)
+    turned.set_weights(plain.get_weights())
+    expected = np.transpose(plain(*given), there)
+    np.testing.assert_allclose(turned(*moved), expected, atol=1e-6)
+
+
 def test_steps_of_causal_pitch_attention_equal_the_call():
     x = small.layer_inputs(num_steps=1)["hidden"]
     layer = shaken(layers.PitchAttention(causal=True, num_heads=2, head_units=4), x)
@@ -278,3 +301,32 @@ def test_the_harmony_layer_adds_its_mean_over_valid_steps_and_changes_nothing():
 def test_an_impossible_option_is_named(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_dropout_keeps_the_mean_and_drops_cells_by_themselves():
+    keras.utils.set_random_seed(1)
+    layer, x = layers.Dropout(0.3), tf.ones((50, 40, 7, 3))
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        out = layer(x, training=True)
+    kept = out.numpy() != 0
+    # 77 of 256 bytes drop; of 42,000 cells the share is within 5 deviations of that.
+    assert kept.mean() == pytest.approx(1 - 77 / 256, abs=0.012)
+    np.testing.assert_allclose(out.numpy()[kept], 256 / 179, rtol=1e-6)
+    np.testing.assert_array_equal(tape.gradient(out, x), out)
+    for axis in range(4):  # neighbours are dropped independently
+        cells = np.moveaxis(kept, axis, 0)
+        both = (~cells[1:] & ~cells[:-1]).mean()
+        assert both == pytest.approx((77 / 256) ** 2, abs=0.012), axis
+    again = layer(x, training=True)
+    assert (again.numpy() != 0).mean() == pytest.approx(kept.mean(), abs=0.015)
+    assert ((again.numpy() != 0) != kept).mean() > 0.3
+    np.testing.assert_array_equal(layer(x), x)
+
+
+def test_dropout_of_any_rate_is_of_that_rate():
+    x = tf.ones((100, 100))
+    np.testing.assert_array_equal(layers.Dropout(0.0)(x, training=True), x)
+    most = layers.Dropout(0.9999)(x, training=True).numpy()
+    np.testing.assert_allclose(most[most != 0], 256.0)
+    assert 0 < (most != 0).mean() < 0.02
