@@ -63,7 +63,9 @@ flags.DEFINE_float("checkpoint_minutes", None, "Minutes between checkpoints.")
 flags.DEFINE_integer(
     "preview_bars", None, "Bars composed for TensorBoard at validations; 0: none."
 )
-flags.DEFINE_string("init_from", None, "Start from the weights of this model_dir.")
+flags.DEFINE_string(
+    "init_from", None, "Start from the weights of this model_dir, or pretrained model."
+)
 flags.DEFINE_string("precision", None, "float32 or mixed_bfloat16.")
 flags.DEFINE_bool("deterministic", None, "Bit-identical runs, at some cost in speed.")
 flags.DEFINE_integer("seed", None, "Seed of weights, windows and dropout.")
