@@ -47,7 +47,8 @@ setup(
         + CORPUS
         + MEDIA
         + SERVE
-        + ["pytest>=8,<10", "hypothesis>=6.100,<7", "ruff>=0.6,<1"]
+        + ["pytest>=8,<10", "pytest-xdist>=3.5,<4", "hypothesis>=6.100,<7"]
+        + ["ruff>=0.6,<1"]
         # The protos of its gRPC interface, for the test of the client.
         + ["tensorflow-serving-api>=2.21,<2.22"],
     },

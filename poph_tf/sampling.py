@@ -141,7 +141,7 @@ class Sampler:
         }
         hidden, network = self.network.time_axis(inputs, state["network"])
         embedding = self.network.embed_style(controls["style"])
-        walk = PitchWalk(self.network, hidden[:, 0], embedding)
+        walk = PitchWalk(self.network, hidden[0], embedding)
         numbers = randomness.uniforms(
             controls["seed"], state["step"], self.config.num_pitches
         )

@@ -22,7 +22,7 @@ from poph_tf.errors import InputError
 from poph_tf.quiet import import_tensorflow
 
 FLAGS = flags.FLAGS
-PRESET_NAMES = "tp_lstm_nade, biaxial, deepj, poph"
+PRESET_NAMES = "tp_lstm_nade, biaxial, deepj, poph, poph2"
 
 flags.DEFINE_string("data_dir", None, "Folder of records with dataset_info.json.")
 flags.DEFINE_string("model_dir", None, "Where the model and its checkpoints are kept.")

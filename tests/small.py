@@ -38,6 +38,7 @@ VARIANTS = {
     "biaxial": ("biaxial", {}),
     "deepj": ("deepj", {}),
     "poph": ("poph", STYLES),
+    "poph2": ("poph2", STYLES),
     "attention_after_pitch": ("deepj", {"pitch_attention": "after_pitch"}),
     "attention_in_place_of_pitch": (
         "deepj",
@@ -106,6 +107,7 @@ LAYERS = {
         ["hidden", "frames"],
     ),
     "PitchNade": lambda: (layers.PitchNade(4, 5), ["hidden", "frames"]),
+    "Dropout": lambda: (layers.Dropout(0.3), ["hidden"]),
     "HarmonyLoss": lambda: (layers.HarmonyLoss(2.0, 36, "harmonic"), ["play", "mask"]),
 }
 
