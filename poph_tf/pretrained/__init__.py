@@ -1,13 +1,10 @@
 """Models that come with the package: found by name, listed, chosen.
 
-Each is a folder here: `model.keras` and `config.json` as `poph_tf.train` writes them,
-`card.md` for people and `card.json` for programs:
-
-    {"description": ..., "data": ..., "licence": ..., "figures": {...}}
-
-Wherever a command or `poph_tf.load` takes a model directory, it takes the name of one
-of these; a directory of that name comes first. `poph_tf.load` also takes a style that
-one of them knows.
+Each is a folder here that tools/publish_pretrained.py wrote: `model.keras` and
+`config.json` as `poph_tf.train` writes them, `card.md` for people and `card.json` for
+programs (see model_cards.py). Wherever a command or `poph_tf.load` takes a model
+directory, it takes the name of one of these; a directory of that name comes first.
+`poph_tf.load` also takes a style that one of them knows.
 """
 
 import json
