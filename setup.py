@@ -28,7 +28,7 @@ setup(
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["poph_tf", "poph_tf.*"]),
     include_package_data=True,
-    package_data={"poph_tf": ["pages/**/*"]},
+    package_data={"poph_tf": ["pages/**/*", "pretrained/*/*"]},
     install_requires=[
         "tensorflow>=2.21,<2.22",
         "keras>=3.15,<3.16",
@@ -47,7 +47,8 @@ setup(
         + CORPUS
         + MEDIA
         + SERVE
-        + ["pytest>=8,<10", "hypothesis>=6.100,<7", "ruff>=0.6,<1"]
+        + ["pytest>=8,<10", "pytest-xdist>=3.5,<4", "hypothesis>=6.100,<7"]
+        + ["ruff>=0.6,<1"]
         # The protos of its gRPC interface, for the test of the client.
         + ["tensorflow-serving-api>=2.21,<2.22"],
     },

@@ -1,15 +1,15 @@
 """poph_tf composes polyphonic music with PopH, its ancestors and what lies beyond.
 
-`poph_tf.load(model_dir)` gives a model that composes (see `api.py`); the commands are
+`poph_tf.load("bach")` gives a model that composes (see `api.py`); the commands are
 `python -m poph_tf.train`, `evaluate`, `generate`, `export` and `serve`.
 """
 
 __version__ = "0.1.0"
 
 
-def load(model_dir):
+def load(model=None):
     """Loads a model for composing; see `poph_tf.api.load`."""
     # TensorFlow takes seconds to import: not before it is needed.
     from poph_tf import api
 
-    return api.load(model_dir)
+    return api.load(model)

@@ -2,12 +2,14 @@
 
     import poph_tf
 
-    bach = poph_tf.load("runs/bach")
-    piece = bach.compose(bars=8, seed=1)[0]
-    piece                      # a page with player and piano roll, in a notebook
+    bach = poph_tf.load("bach")  # a style or name of a pretrained model, or a directory
+    piece = bach.compose(bars=8, seed=1)
+    piece                        # a page with player and piano roll, in a notebook
     piece.save("piece.mid")
+    four = bach.compose(bars=8, pieces=4)
+    harmonized = bach.compose(fix="melody.mid")
     for bar in bach.stream(bars=64):
-        ...                    # uint8 [steps, pitch, 3], as it is drawn
+        ...                      # uint8 [steps, pitch, 3], as it is drawn
 
 Everything here is a thin cover over `generation`, `publishing` and their like.
 """
@@ -19,20 +21,36 @@ import tempfile
 
 import numpy as np
 
-from poph_tf import audio, generation, matrices, midi, models, rendering, webpage
+from poph_tf import (
+    audio,
+    generation,
+    matrices,
+    midi,
+    models,
+    plans,
+    pretrained,
+    rendering,
+    webpage,
+)
 from poph_tf.errors import InputError
 
+# Wishes that are music: a path, or Matrices.
+MUSIC = ("primer", "fix")
 
-def load(model_dir):
+
+def load(model=None):
     """Loads a model for composing.
 
     Args:
-        model_dir: str. A directory that poph_tf.train wrote, or a `.keras` file.
+        model: str. A directory that poph_tf.train wrote, a `.keras` file, the name of
+            a pretrained model, or a style that one of them knows, in which it then
+            composes; None: the default of the pretrained models.
 
     Returns:
         Musician.
     """
-    return Musician(models.load(model_dir))
+    path, style = pretrained.resolve_style(model or pretrained.chosen())
+    return Musician(models.load(path), style)
 
 
 class Musician:
@@ -40,10 +58,12 @@ class Musician:
 
     Args:
         model: PolyphonyModel.
+        style: str. What it composes in where no style is wished for.
     """
 
-    def __init__(self, model):
+    def __init__(self, model, style=""):
         self.model = model
+        self.style = style
         self.composer = generation.Composer(model)
 
     @property
@@ -51,46 +71,46 @@ class Musician:
         """The styles that `compose(style=...)` knows."""
         return self.model.config.styles
 
-    def compose(self, bars=8, pieces=1, primer=None, **wishes):
-        """Composes pieces.
+    def compose(self, bars=8, pieces=None, **wishes):
+        """Composes.
 
         Args:
-            bars, pieces: int.
-            primer: path of a music file, or Matrices, to go on from; or None.
-            **wishes: of wishes.Wishes: seed, temperature, style, key, density, ...
+            bars: int. With `fix` and `redraw` the given music says how many.
+            pieces: int, or None for one piece by itself.
+            **wishes: of wishes.Wishes: seed, temperature, style, key, density, ...;
+                `primer` and `fix` are paths of music files, or Matrices.
 
         Returns:
-            list of Composition.
+            Composition; where `pieces` is given, a list of so many.
         """
-        wanted = self._wishes(bars, pieces, primer, wishes)
-        return [
+        wanted = self._wishes(num_bars=bars, num_pieces=pieces or 1, **wishes)
+        composed = [
             Composition(piece, self.model.config)
             for piece in self.composer.compose(wanted)
         ]
+        return composed[0] if pieces is None else composed
 
-    def stream(self, bars=8, primer=None, **wishes):
+    def stream(self, bars=8, **wishes):
         """Yields one piece bar by bar as it is drawn, uint8 [steps, pitch, 3]."""
-        wanted = self._wishes(bars, 1, primer, wishes)
+        wanted = self._wishes(num_bars=bars, num_pieces=1, **wishes)
+        bar_steps = plans.make(wanted, self.model.config).bar_steps
         left = np.zeros((0, self.model.config.num_pitches, 3), np.uint8)
         for chunk in self.composer.chunks(wanted):
             left = np.concatenate([left, chunk[0]])
-            while len(left) >= wanted.bar_steps:
-                yield left[: wanted.bar_steps]
-                left = left[wanted.bar_steps :]
+            while len(left) >= bar_steps:
+                yield left[:bar_steps]
+                left = left[bar_steps:]
 
-    @staticmethod
-    def _wishes(bars, pieces, primer, wishes):
-        if isinstance(primer, (str, os.PathLike)):
-            primer = matrices.from_sequence(midi.read(primer))
+    def _wishes(self, **wishes):
         known = {field.name for field in dataclasses.fields(generation.Wishes)}
-        for name in wishes:
+        for name, wish in wishes.items():
             if name not in known:
                 raise InputError(
                     f"There is no wish {name!r}; there are {sorted(known)}."
                 )
-        return generation.Wishes(
-            num_bars=bars, num_pieces=pieces, primer=primer, **wishes
-        )
+            if name in MUSIC and isinstance(wish, (str, os.PathLike)):
+                wishes[name] = matrices.from_sequence(midi.read(wish))
+        return generation.Wishes(**{"style": self.style, **wishes})
 
 
 class Composition:
@@ -129,8 +149,15 @@ class Composition:
         """The piece as a NoteSequence."""
         return matrices.to_sequence(self.matrices)
 
-    def plot(self, path):
-        """Draws the piano roll into a .png."""
+    def plot(self, path=None):
+        """Draws the piano roll into a .png; without a path for a notebook to show."""
+        if path is None:
+            from IPython.display import Image
+
+            with tempfile.TemporaryDirectory() as folder:
+                path = os.path.join(folder, "piece.png")
+                self.plot(path)
+                return Image(filename=path)
         rendering.plot(
             self.matrices,
             path,

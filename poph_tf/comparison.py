@@ -53,13 +53,14 @@ def is_records(folder):
     return (pathlib.Path(folder) / examples.INFO_NAME).is_file()
 
 
-def load(folder, split=None, max_pieces=None):
+def load(folder, split=None, max_pieces=None, style=None):
     """Loads a set of pieces.
 
     Args:
         folder: str or path. MIDI files, at any depth, or records.
         split: str. Which pieces of records to take.
         max_pieces: int or None. Take every k-th only, so that there are no more.
+        style: str or None. Of records, take the pieces of this style only.
 
     Returns:
         PieceSet.
@@ -69,7 +70,10 @@ def load(folder, split=None, max_pieces=None):
     """
     if not pathlib.Path(folder).is_dir():
         raise InputError(f"There is no folder {folder}.")
-    found = _records(folder, split) if is_records(folder) else _midi_files(folder)
+    if is_records(folder):
+        found = _records(folder, split, style)
+    else:
+        found = _midi_files(folder)
     if not len(found):
         raise InputError(
             f"{folder} must hold MIDI files or records; "
@@ -84,13 +88,19 @@ def _reasons(rejected):
     return f": {listed}" if listed else ""
 
 
-def _records(folder, split):
+def _records(folder, split, style):
+    info = examples.read_info(folder)
+    if style and style not in info.styles:
+        raise InputError(
+            f"{folder} has no style {style!r}; it has {', '.join(info.styles)}."
+        )
     names, pieces = [], []
     for path in examples.shard_paths(folder, split):
         for _, data in tfrecords.read(path):
             piece = examples.deserialize(data)
-            names.append(piece.source)
-            pieces.append(piece.matrices)
+            if style in (None, piece.style):
+                names.append(piece.source)
+                pieces.append(piece.matrices)
     return PieceSet(names, pieces)
 
 

@@ -16,7 +16,9 @@ from poph_tf.quiet import import_tensorflow
 FLAGS = flags.FLAGS
 
 flags.DEFINE_string("data_dir", None, "Folder of records with dataset_info.json.")
-flags.DEFINE_string("model_dir", None, "Directory that poph_tf.train wrote.")
+flags.DEFINE_string(
+    "model_dir", None, "Directory that poph_tf.train wrote, or a pretrained model."
+)
 flags.DEFINE_enum("split", "test", ["train", "valid", "test"], "What to score.")
 flags.DEFINE_integer("batch_size", 8, "Pieces at once.", lower_bound=1)
 flags.DEFINE_integer("window_steps", 128, "Steps at once.", lower_bound=1)

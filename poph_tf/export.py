@@ -16,7 +16,9 @@ from poph_tf.quiet import import_tensorflow
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_string("model_dir", None, "Directory that poph_tf.train wrote.")
+flags.DEFINE_string(
+    "model_dir", None, "Directory that poph_tf.train wrote, or a pretrained model."
+)
 flags.DEFINE_string("export_dir", None, "Versions 1, 2, ... appear below it.")
 flags.DEFINE_string("data_dir", None, "Its dataset_info.json goes along, if given.")
 flags.DEFINE_integer("max_steps", 4096, "Longest piece that may be asked for.")

@@ -1,9 +1,12 @@
-"""Composes: python -m poph_tf.generate --model_dir=runs/x --output_dir=out
+"""Composes: python -m poph_tf.generate --output_dir=out
 
 Writes piece-1.mid, .png and .wav and so on, and index.html, which plays and shows them
-all. The same --seed, settings and build give the same pieces. --primer goes on from
-music of your own; --style takes one style of the model or a mixture, as in
---style=bach:0.7,palestrina:0.3; --key, --density and --cut steer what is drawn.
+all. The same --seed, settings and build give the same pieces. Without --model_dir a
+model that comes with the package composes (--list_pretrained names them).
+
+--style takes one style of the model or a mixture (bach:0.7,palestrina:0.3); --key,
+--density and --cut steer what is drawn. With music of your own: --primer goes on from
+it, --redraw draws some of its bars anew, --fix holds its notes and composes around it.
 """
 
 import os
@@ -16,7 +19,11 @@ from poph_tf.quiet import import_tensorflow
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_string("model_dir", None, "Directory that poph_tf.train wrote.")
+flags.DEFINE_string(
+    "model_dir", None, "Directory that poph_tf.train wrote, or a pretrained model."
+)
+flags.DEFINE_string("pretrained", None, "A model that comes with the package.")
+flags.DEFINE_bool("list_pretrained", False, "Print the models of the package and exit.")
 flags.DEFINE_string("output_dir", None, "Where the pieces go.")
 flags.DEFINE_integer("num_pieces", 4, "How many pieces.")
 flags.DEFINE_integer("num_bars", 32, "New bars of each piece.")
@@ -37,12 +44,25 @@ flags.DEFINE_float("density", 0.0, "Wanted mean of notes at a time; 0: as it com
 flags.DEFINE_float("cut", 0.0, "Do not draw notes less probable than this.")
 flags.DEFINE_float("conservativity", 1.0, "Above 1 fewer notes (Johnson's exponent).")
 flags.DEFINE_string("primer", None, "Music file (MIDI, MusicXML, ABC) to go on from.")
+flags.DEFINE_integer("from_bar", 0, "First new bar after the primer; 0: at its end.")
 flags.DEFINE_bool("keep_primer", True, "Begin the pieces with the primer.")
-flags.DEFINE_float("tempo_qpm", 0.0, "Quarter notes a minute; 0: the primer's, or 120.")
+flags.DEFINE_string("redraw", "", "Bars of the primer to draw anew, such as 9-12.")
+flags.DEFINE_integer("redraw_lookahead", 2, "Bars after them that they are to fit.")
+flags.DEFINE_string("fix", None, "Music file whose notes are held: composes around it.")
+flags.DEFINE_string(
+    "fix_as",
+    "melody",
+    "melody: nothing is drawn above it while it sounds; bass: nothing below; any.",
+)
+flags.DEFINE_integer("particles", 16, "Drafts weighed by what --fix, --redraw give.")
+flags.DEFINE_integer("best_of", 1, "Drafts of each piece, of which one is kept.")
+flags.DEFINE_string("best_by", "likelihood", "Or key: fewest notes outside of one.")
+flags.DEFINE_string("metre", "", "Such as 3/4; empty: that of given music, or 4/4.")
+flags.DEFINE_float("tempo_qpm", 0.0, "Quarter notes a minute; 0: the given, or 120.")
 flags.DEFINE_bool("png", None, "Draw piano rolls; not said: if matplotlib is there.")
 flags.DEFINE_bool("wav", None, "Make sound; not said: if tinysoundfont is there.")
 flags.DEFINE_bool("page", True, "Write index.html, which plays and shows all pieces.")
-flags.DEFINE_bool("jit_compile", True, "Compile the loop with XLA: quicker drawing.")
+flags.DEFINE_bool("jit_compile", None, "Compile with XLA; not said: if it saves time.")
 
 # The flags that are wishes by the same name (see poph_tf/wishes.py).
 WISHES = (
@@ -52,7 +72,15 @@ WISHES = (
     "replay_temperature",
     "seed",
     "style",
+    "from_bar",
     "keep_primer",
+    "redraw",
+    "redraw_lookahead",
+    "fix_as",
+    "particles",
+    "best_of",
+    "best_by",
+    "metre",
     "tempo_qpm",
     "key",
     "key_strength",
@@ -66,39 +94,44 @@ WISHES = (
 
 def main(argv):
     del argv
-    for name in ("model_dir", "output_dir"):
-        if not FLAGS[name].value:
-            raise InputError(f"--{name} must be given; see --help.")
+    from poph_tf import pretrained
+
+    if FLAGS.list_pretrained:
+        print(pretrained.table())
+        return 0
+    if not FLAGS.output_dir:
+        raise InputError("--output_dir must be given; see --help.")
+    model = pretrained.chosen(FLAGS.model_dir, FLAGS.pretrained)
     import_tensorflow()
     from poph_tf import generation
 
-    chosen = {name: FLAGS[name].value for name in WISHES}
-    wishes = generation.Wishes(**chosen, primer=_read_primer())
-    for path in _compose(wishes):
+    music = {name: _read(FLAGS[name].value) for name in ("primer", "fix")}
+    wishes = generation.Wishes(**{name: FLAGS[name].value for name in WISHES}, **music)
+    for path in _compose(model, wishes):
         print(path)
     return 0
 
 
-def _read_primer():
-    if not FLAGS.primer:
+def _read(path):
+    if not path:
         return None
     from poph_tf import matrices, midi
 
-    return matrices.from_sequence(midi.read(FLAGS.primer))
+    return matrices.from_sequence(midi.read(path))
 
 
-def _compose(wishes):
-    from poph_tf import generation, models, publishing
+def _compose(model_dir, wishes):
+    from poph_tf import generation, models, plans, publishing
     from poph_tf import wishes as wishes_lib
     from poph_tf.progress import Bar
 
-    model = models.load(FLAGS.model_dir)
+    model = models.load(model_dir)
     wishes_lib.style_schedule(wishes.style, model.config)  # a wrong one fails early
+    plan = plans.make(wishes, model.config)
     if os.path.exists(FLAGS.output_dir) and not os.path.isdir(FLAGS.output_dir):
         raise InputError(f"--output_dir must be a folder, got {FLAGS.output_dir!r}.")
     composer = generation.Composer(model, FLAGS.jit_compile)
-    bar = Bar(wishes.num_bars * wishes.bar_steps, "steps")
-    pieces = composer.compose(wishes, bar.update)
+    pieces = composer.compose(wishes, Bar(plan.num_steps, "steps").update)
     return publishing.write(
         pieces,
         FLAGS.output_dir,

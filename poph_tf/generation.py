@@ -1,53 +1,65 @@
-"""Composing: from a model and a few wishes to pieces, with or without a primer.
+"""Composing: from a model and a few wishes to pieces.
 
-Each piece has the seed (seed, its number), so piece 3 of ten is piece 3 of a hundred.
-Steps are drawn a chunk at a time by one compiled graph that carries the state on:
-memory does not grow with the length, and there is something to show meanwhile.
+Each piece has the seed (seed, its number), so piece 3 of ten is piece 3 of a hundred;
+its drafts and particles have seeds of their own beside it. Steps are drawn a chunk at
+a time by one compiled graph that carries the state on: memory does not grow with the
+length, and there is something to show meanwhile.
 """
 
 import numpy as np
 import tensorflow as tf
 
-from poph_tf import dataset, matrices, steering
+from poph_tf import dataset, drafts, particles, plans, steering
+from poph_tf.errors import InputError
 from poph_tf.sampling import Sampler
-from poph_tf.wishes import Wishes, style_schedule
+from poph_tf.wishes import MAX_PIECES, Wishes, style_schedule
 
 __all__ = ["Composer", "Wishes"]
 
 CHUNK_STEPS = 64
-DEFAULT_TEMPO_QPM = 120.0
+# Steps that the network hears at once.
+HEARD_STEPS = 256
+# Compiling with XLA costs about as much as drawing this many steps without it, and
+# gains nothing any more where the products are large: see BUILD.md.
+COMPILE_FROM_STEPS = 1024
+COMPILE_UP_TO_ROWS = 8
 
 
 class Composer:
-    """Composes with one model; compiles its graph once for each batch size.
+    """Composes with one model; compiles its graphs once for each number of rows.
 
     Args:
         model: PolyphonyModel.
-        jit_compile: bool. Compile the loop with XLA: several times faster a step for
-            few pieces, after some seconds of compiling.
+        jit_compile: bool. Compile the loop with XLA; None: where it saves time, which
+            is in long pieces, a few at a time.
     """
 
-    def __init__(self, model, jit_compile=True):
+    def __init__(self, model, jit_compile=None):
+        self.model = model
         self.config = model.config
+        self.jit_compile = jit_compile
         self.sampler = Sampler(model)
         self._prime = tf.function(self.sampler.prime, reduce_retracing=True)
-        self._draw = tf.function(
-            lambda state, controls: self.sampler.draw_steps(
-                state, CHUNK_STEPS, controls
-            ),
-            jit_compile=jit_compile,
-        )
+        self._functions = {}
 
     def chunks(self, wishes):
-        """Yields the new steps as they are drawn, uint8 [batch, steps, pitch, 3]."""
-        controls = self._controls(wishes)
-        schedule = style_schedule(wishes.style, self.config)
-        state = self._start(wishes, schedule[0][1])
-        total = wishes.num_bars * wishes.bar_steps
-        for first in range(0, total, CHUNK_STEPS):
-            styles = self._styles(wishes, schedule, first)
-            cells, state = self._draw(state, controls | {"style": styles})
-            yield cells.numpy()[:, : total - first]
+        """Yields the new steps as they are drawn, uint8 [batch, steps, pitch, 3].
+
+        Raises:
+            InputError: If what is drawn is known in the end only, since it is chosen
+                from several drafts.
+        """
+        if wishes.drafts > 1:
+            raise InputError(
+                "Bars can be had as they are drawn where each piece is drawn once: "
+                "without best_of, and without particles for fix or redraw."
+            )
+        plan = plans.make(wishes, self.config)
+        # Who waits for the first bar would wait for XLA.
+        jit_compile, left = bool(self.jit_compile), plan.kept
+        for cells, _, _ in self._draw(plan, wishes, jit_compile):
+            yield cells[:, :left]
+            left = max(left - cells.shape[1], 0)
 
     def compose(self, wishes, progress=None):
         """Composes pieces.
@@ -59,23 +71,78 @@ class Composer:
         Returns:
             list of Matrices, one for each piece.
         """
-        drawn, chunks = 0, []
-        for chunk in self.chunks(wishes):
-            chunks.append(chunk)
-            drawn += chunk.shape[1]
+        plan = plans.make(wishes, self.config)
+        drawn, chunks, state = 0, [], None
+        jit_compile = self._jit(plan, wishes)
+        for cells, came_from, after in self._draw(plan, wishes, jit_compile):
+            chunks.append((cells, came_from))
+            drawn, state = drawn + cells.shape[1], after
             if progress:
                 progress(drawn)
-        return [
-            self._matrices(cells, wishes) for cells in np.concatenate(chunks, axis=1)
-        ]
+        rows = np.arange(wishes.num_pieces * wishes.best_of)
+        if wishes.num_particles:
+            chooser = particles.Particles(self.model, wishes.num_particles)
+            rows = chooser.choose(state, self._seeds(wishes)).numpy()
+        cells = particles.trace(chunks, rows)
+        if wishes.best_of > 1:
+            likelihood = state["log_likelihood"].numpy()[rows]
+            kept = cells[:, : plan.kept]
+            cells = cells[drafts.best(kept, likelihood, wishes, self.config)]
+        return [plan.piece(steps, self.config.min_pitch) for steps in cells]
+
+    def _jit(self, plan, wishes):
+        if self.jit_compile is not None:
+            return self.jit_compile
+        few = wishes.num_pieces * wishes.drafts <= COMPILE_UP_TO_ROWS
+        return few and plan.num_steps >= COMPILE_FROM_STEPS
+
+    def _draw(self, plan, wishes, jit_compile):
+        """Yields (cells, the rows that they came from, state), chunk by chunk."""
+        schedule = style_schedule(wishes.style, self.config)
+        controls = self._controls(wishes)
+        state = self._start(plan, wishes, schedule[0][1])
+        draw = self._function(wishes.num_particles, jit_compile)
+        bars = 0
+        for first in range(0, plan.num_steps, CHUNK_STEPS):
+            steps = slice(first, first + CHUNK_STEPS)
+            lines = plan.bar_position[steps] == 0
+            bar = bars + np.cumsum(lines) - (plan.bar_position[0] == 0)
+            bars += int(lines.sum())
+            here = self._by_step(plan, wishes, schedule, steps, bar)
+            cells, came_from, state = draw(state, controls | here)
+            yield cells.numpy()[:, : len(lines)], came_from.numpy(), state
+
+    def _function(self, num_particles, jit_compile):
+        """The graph that draws a chunk: (state, controls) -> as `_draw` yields."""
+        key = num_particles, jit_compile
+        if key not in self._functions:
+            chooser = particles.Particles(self.model, num_particles)
+            draw = chooser.draw_chunk if num_particles else self._draw_chunk
+            self._functions[key] = tf.function(
+                lambda state, controls: draw(state, CHUNK_STEPS, controls),
+                jit_compile=jit_compile,
+            )
+        return self._functions[key]
+
+    def _draw_chunk(self, state, num_steps, controls):
+        cells, state = self.sampler.draw_steps(state, num_steps, controls)
+        return cells, tf.range(tf.shape(cells)[0]), state
+
+    @staticmethod
+    def _seeds(wishes):
+        """int32 [row, 2]: drafts of a piece together, particles of a draft together."""
+        pieces, number = np.divmod(
+            np.arange(wishes.num_pieces * wishes.drafts), wishes.drafts
+        )
+        second = pieces + MAX_PIECES * number
+        return np.stack([np.full_like(second, wishes.seed), second], 1).astype(np.int32)
 
     def _controls(self, wishes):
         """What the sampler is told of the wishes; those left at rest stay out."""
-        batch = wishes.num_pieces
-        seeds = [[wishes.seed, piece] for piece in range(batch)]
+        rows = wishes.num_pieces * wishes.drafts
         controls = {
-            "seed": tf.constant(seeds, tf.int32),
-            "temperature": tf.fill([batch], float(wishes.temperature)),
+            "seed": tf.constant(self._seeds(wishes)),
+            "temperature": tf.fill([rows], float(wishes.temperature)),
         }
         at_rest = {
             "replay_temperature": 0.0,
@@ -85,7 +152,7 @@ class Composer:
         }
         for name, rest in at_rest.items():
             if getattr(wishes, name) != rest:
-                controls[name] = tf.fill([batch], float(getattr(wishes, name)))
+                controls[name] = tf.fill([rows], float(getattr(wishes, name)))
         bias = steering.pitch_bias(
             self.config,
             wishes.key,
@@ -94,59 +161,67 @@ class Composer:
             wishes.max_pitch,
         )
         if bias is not None:
-            controls["bias"] = tf.constant(np.tile(bias, (batch, 1)))
+            controls["bias"] = tf.constant(np.tile(bias, (rows, 1)))
         return controls
 
-    def _styles(self, wishes, schedule, first):
-        """Style of the chunk from step `first` on: [batch, styles], or by step."""
-        batch = wishes.num_pieces
-        if len(schedule) == 1:
-            return tf.constant(np.tile(schedule[0][1], (batch, 1)))
-        starts = np.array([bar for bar, _ in schedule])
-        vectors = np.stack([vector for _, vector in schedule])
-        bars = (first + np.arange(CHUNK_STEPS)) // wishes.bar_steps
-        by_step = vectors[np.searchsorted(starts, bars, side="right") - 1]
-        return tf.constant(np.tile(by_step, (batch, 1, 1)))
+    def _by_step(self, plan, wishes, schedule, steps, bar):
+        """Controls of a chunk that change along the piece; the last one is filled up.
 
-    def _start(self, wishes, style):
-        batch, primer = wishes.num_pieces, wishes.primer
-        state = self.sampler.zero_state(batch, wishes.bar_steps)
-        if primer is None or not len(primer.cells):
-            return state
-        low = self.config.min_pitch
-        cells = primer.cells[:, low : low + self.config.num_pitches]
-        frames = dataset.to_frames(np.tile(cells, (batch, 1, 1, 1)))
-        bars = np.tile(self._bars_with_next(wishes), (batch, 1))
-        styles = np.tile(style, (batch, 1))
-        return self._prime(
-            state, frames, tf.constant(bars, tf.int32), tf.constant(styles)
-        )
+        Args:
+            plan: Plan.
+            wishes: Wishes.
+            schedule: as from `style_schedule`.
+            steps: slice.
+            bar: int [steps], the number of bar lines before each step.
+        """
+        rows = wishes.num_pieces * wishes.drafts
+        style = schedule[0][1]
+        if len(schedule) > 1:
+            starts = np.array([bar for bar, _ in schedule])
+            vectors = np.stack([vector for _, vector in schedule])
+            style = _filled(vectors[np.searchsorted(starts, bar, side="right") - 1])
+        here = {
+            "style": style,
+            "bar_position": _filled(plan.bar_position[steps]).astype(np.int32),
+        }
+        if plan.cells is not None:
+            here["given"] = _filled(plan.cells[steps])
+        return {name: _tiled(value, rows) for name, value in here.items()}
 
-    @staticmethod
-    def _bars_with_next(wishes):
-        """Bar positions of the primer's steps and of the first new one."""
-        bars = wishes.primer.bar_position.astype(np.int32)
-        return np.append(bars, (bars[-1] + 1) % wishes.bar_steps)
+    def _start(self, plan, wishes, style):
+        """The state before the first step drawn, of all rows."""
+        state = self.sampler.zero_state(1, plan.bar_steps)
+        state = self._hear(state, plan, style)
+        rows = wishes.num_pieces * wishes.drafts
+        state = particles.take_rows(state, tf.zeros([rows], tf.int32))
+        zeros = tf.zeros([rows])
+        if wishes.num_particles:
+            return state | dict.fromkeys(particles.SUMS, zeros)
+        if wishes.best_of > 1:
+            return state | {"log_likelihood": zeros}
+        return state
 
-    def _matrices(self, cells, wishes):
-        whole = np.zeros((len(cells), 128, 3), np.uint8)
-        low = self.config.min_pitch
-        whole[:, low : low + self.config.num_pitches] = cells
-        primer, first = wishes.primer, 0
-        signatures = ((0, *wishes.time_signature[1:]),)
-        if primer is not None and len(primer.cells):
-            first = int(self._bars_with_next(wishes)[-1])
-        bars = ((np.arange(len(whole)) + first) % wishes.bar_steps).astype(np.uint8)
-        if primer is not None and wishes.keep_primer:
-            whole = np.concatenate([primer.cells, whole])
-            bars = np.concatenate([primer.bar_position, bars])
-            signatures = primer.time_signatures or signatures
-        tempo = wishes.tempo_qpm or (primer.tempo_qpm if primer else DEFAULT_TEMPO_QPM)
-        piece = matrices.Matrices(
-            cells=whole,
-            bar_position=bars,
-            tempo_qpm=float(tempo),
-            time_signatures=signatures,
-        )
-        # Without its primer a piece can begin in the middle of a held note.
-        return matrices.canonical(piece)
+    def _hear(self, state, plan, style):
+        cells, bars = plan.heard
+        seen = slice(self.config.min_pitch, self.config.max_pitch + 1)
+        bars = np.append(bars, plan.bar_position[:1]).astype(np.int32)
+        for first in range(0, len(cells), HEARD_STEPS):
+            steps = slice(first, first + HEARD_STEPS)
+            positions = bars[first : first + len(cells[steps]) + 1]
+            state = self._prime(
+                state,
+                dataset.to_frames(cells[None, steps, seen]),
+                tf.constant(positions[None]),
+                tf.constant(style[None]),
+            )
+        return state
+
+
+def _filled(values):
+    """Fills the steps of the last chunk up with zeros: what they draw is not kept."""
+    missing = CHUNK_STEPS - len(values)
+    return np.pad(values, [(0, missing)] + [(0, 0)] * (values.ndim - 1))
+
+
+def _tiled(values, rows):
+    return tf.constant(np.broadcast_to(values, (rows, *values.shape)))

@@ -46,7 +46,8 @@ class Scorer:
             progress: called with the number of pieces done, or None.
 
         Returns:
-            dict of name to float, for `metrics.summarize`.
+            dict of name to float, for `metrics.summarize`, and `pieces`; empty where
+            there are none.
         """
         total, done = {}, 0
         for batch in self._batches(pieces):
@@ -55,7 +56,7 @@ class Scorer:
             done += len(batch)
             if progress:
                 progress(done)
-        return total
+        return total | {"pieces": done} if done else {}
 
     def _batches(self, pieces):
         for pool in _batched(pieces, POOL):
@@ -166,15 +167,55 @@ def evaluate(model, read_split, split, progress=None, **settings):
         **settings: of `Scorer`.
 
     Returns:
-        dict, JSON-ready.
+        dict, JSON-ready; `styles` holds the nats of each style by itself, None for a
+        model that knows one style.
     """
     scorer = Scorer(model, **settings)
-    sums = scorer.sums(read_split(split), progress)
+    by_style = _sums_by_style(scorer, lambda: read_split(split), progress)
+    sums = {
+        name: sum(part[name] for part in by_style.values())
+        for name in next(iter(by_style.values()))
+    }
     marginal = Marginal(read_split("train"), model.config)
     figures = metrics.summarize(sums, model.config)
     return {
         **figures,
         "out_of_key_share": out_of_key_share(read_split(split), model.config),
         "marginal_play_nats_per_step": marginal.nats_per_step(read_split(split)),
-        "num_pieces": sum(1 for _ in read_split(split)),
+        "num_pieces": sums["pieces"],
+        "styles": _of_styles(by_style, model.config),
+    }
+
+
+# What `evaluate` tells of each style.
+STYLE_FIGURES = ("play_nats_per_step", "replay_nats_per_step", "num_steps")
+
+
+def _sums_by_style(scorer, read, progress):
+    """Sums of each style that has pieces; one pass over the split for each style."""
+    styles = scorer.config.styles
+    parts, done = {}, 0
+    for style in styles:
+        pieces = read() if len(styles) == 1 else _of_style(read(), style)
+        report = progress and (lambda count, before=done: progress(before + count))
+        sums = scorer.sums(pieces, report)
+        if sums:
+            parts[style] = sums
+            done += sums["pieces"]
+    return parts
+
+
+def _of_style(pieces, style):
+    return (piece for piece in pieces if piece.style == style)
+
+
+def _of_styles(by_style, config):
+    if len(config.styles) == 1:
+        return None
+    summaries = {
+        style: metrics.summarize(sums, config) for style, sums in by_style.items()
+    }
+    return {
+        style: {name: figures[name] for name in STYLE_FIGURES}
+        for style, figures in summaries.items()
     }

@@ -29,70 +29,108 @@ ROLL = {
 }
 # Small networks learn these data better, and on two cores sooner, than the published
 # sizes do.
-SMALL = {"num_time_units": 128, "num_pitch_units": 64, "dropout": 0.3}
-TRAINING = config.TrainingConfig(
-    window_steps=64,
-    batch_size=8,
-    epochs=1_000_000,
-    max_steps=1200,
-    optimizer="adam",
-    learning_rate=4e-3,
-    schedule="cosine",
-    warmup_steps=20,
-    clip_norm=1.0,
-    patience=0,
-    validate_every=100,
-    max_valid_pieces=0,
-    checkpoint_minutes=10.0,
-)
+SMALL = {
+    "num_time_units": 128,
+    "num_pitch_units": 64,
+    "dropout": 0.3,
+    "input_dropout": 0.0,
+}
+RECIPES = {
+    "tp_lstm_nade": SMALL,
+    "biaxial": SMALL,
+    "deepj": SMALL,
+    "poph": SMALL,
+    "poph2": SMALL,
+}
+# Steps of the roll in a batch, whatever the window.
+BATCH_STEPS = 576
+SHORTEST_WINDOW, LONGEST_WINDOW = 96, 192
+VALIDATIONS = 20
 
 
-@dataclasses.dataclass(frozen=True)
-class Recipe:
-    """How a preset is trained on a benchmark.
+def training_for(split):
+    """How networks are trained on a benchmark, from the size of its training split.
+
+    One rule for all benchmarks: the window is about as long as a mean piece, so that
+    attention sees what a piece repeats, within bounds that memory and the variety of
+    a batch set; the number of steps grows with the cube root of the data, so that the
+    smallest is read tens of times and the largest still ends; the learning rate falls
+    along a cosine to the end. The best weights by validation are kept, and a run that
+    has not got better for 8 of its 20 validations stops.
 
     Args:
-        model: dict. Settings of ModelConfig that differ from the preset's.
-        training: TrainingConfig.
+        split: examples.SplitInfo of the training split.
+
+    Returns:
+        TrainingConfig.
     """
+    mean_steps = split.num_steps / split.num_pieces
+    window = min(max(32 * round(mean_steps / 32), SHORTEST_WINDOW), LONGEST_WINDOW)
+    every = max(round(27 * (split.num_steps / 1000) ** (1 / 3)), 10)
+    return config.TrainingConfig(
+        window_steps=window,
+        batch_size=BATCH_STEPS // window,
+        epochs=1_000_000,
+        max_steps=every * VALIDATIONS,
+        optimizer="adam",
+        learning_rate=4e-3,
+        schedule="cosine",
+        warmup_steps=20,
+        clip_norm=1.0,
+        patience=8,
+        validate_every=every,
+        max_valid_pieces=0,
+        checkpoint_minutes=10.0,
+    )
 
-    model: dict
-    training: config.TrainingConfig = TRAINING
+
+def plan(preset, split, overrides=(), training=()):
+    """What a preset's network and training are on a benchmark.
+
+    Args:
+        preset: str.
+        split: examples.SplitInfo of the training split.
+        overrides, training: dicts of settings that replace the recipe's.
+
+    Returns:
+        (ModelConfig, TrainingConfig).
+    """
+    settings = dataclasses.replace(training_for(split), **dict(training))
+    # Further back than a training window nothing is learned of a distance.
+    reach = {"time_attention_steps": settings.window_steps}
+    model = ROLL | RECIPES[preset] | reach | dict(overrides)
+    return config.preset(preset, **model), settings
 
 
-RECIPES = {
-    "tp_lstm_nade": Recipe(SMALL),
-    "biaxial": Recipe(SMALL),
-    "deepj": Recipe(SMALL | {"input_dropout": 0.0}),
-    "poph": Recipe(SMALL | {"input_dropout": 0.0}),
-}
-
-
-def run_seed(data_dir, run_dir, preset, seed, overrides=(), training=(), report=print):
+def run_seed(data_dir, run_dir, planned, seed, report=print):
     """Trains one seed to its end, going on where it was, and scores it.
 
     Args:
         data_dir: str, records of a benchmark.
         run_dir: str, the run's own directory.
-        preset: str.
+        planned: (ModelConfig, TrainingConfig), from `plan`.
         seed: int.
-        overrides, training: dicts of settings that replace the recipe's.
         report: called with lines of progress.
 
     Returns:
-        dict: `seed`, `valid`, `test` (log-likelihoods), `step`.
+        dict: `seed`, `valid`, `test` (log-likelihoods), `step`, `seconds` of training,
+        `parameters`.
     """
     result_path = os.path.join(run_dir, "result.json")
     if os.path.exists(result_path):
         with open(result_path, encoding="utf-8") as file:
             return json.load(file)
-    recipe = RECIPES[preset]
-    model_config = config.preset(preset, **(ROLL | recipe.model | dict(overrides)))
-    settings = dataclasses.replace(recipe.training, seed=seed, **dict(training))
+    model_config, settings = planned
+    settings = dataclasses.replace(settings, seed=seed)
     strategy = tf.distribute.get_strategy()
     trainer = Trainer(model_config, settings, data_dir, run_dir, strategy)
     outcome = trainer.run(report=report)
-    result = {"seed": seed, "step": outcome["step"]} | score(data_dir, run_dir)
+    result = {
+        "seed": seed,
+        "step": outcome["step"],
+        "seconds": round(float(trainer.counters["seconds"])),
+        "parameters": trainer.model.count_params(),
+    } | score(data_dir, run_dir)
     provenance.write_json(result_path, result)
     return result
 

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from poph_tf import layers
+from poph_tf import layers, pretrained
 from poph_tf.config import ModelConfig
 from poph_tf.errors import InputError
 from poph_tf.network import Network
@@ -117,10 +117,11 @@ def save(model, model_dir):
 
 
 def load(model_dir):
-    """Loads the model of a directory that `poph_tf.train` wrote.
+    """Loads the model of a directory that `poph_tf.train` wrote, or of the package.
 
     Args:
-        model_dir: str. Directory with `model.keras`, or the path of a `.keras` file.
+        model_dir: str. Directory with `model.keras`, the path of a `.keras` file, or
+            the name of a pretrained model.
 
     Returns:
         PolyphonyModel in float32.
@@ -128,7 +129,7 @@ def load(model_dir):
     Raises:
         InputError: If there is none, or it cannot be read.
     """
-    path = str(model_dir)
+    path = pretrained.resolve(model_dir)
     if not path.endswith(".keras"):
         path = os.path.join(path, WEIGHTS_FILE)
     if not os.path.isdir(os.path.dirname(path) or "."):
@@ -157,7 +158,7 @@ def load(model_dir):
 
 def read_settings(model_dir):
     """Reads `config.json`: settings and provenance of a model directory, a dict."""
-    path = os.path.join(str(model_dir), SETTINGS_FILE)
+    path = os.path.join(pretrained.resolve(model_dir), SETTINGS_FILE)
     try:
         with open(path, encoding="utf-8") as file:
             return json.load(file)

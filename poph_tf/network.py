@@ -8,8 +8,10 @@ and what is drawn from cannot drift apart:
     previous, bar position, style -> time_axis -> hidden -> pitch_axis -> outputs
                                                         \\-> PitchWalk (pitch by pitch)
 
-Conventions: hidden features are `[batch, time, pitch, features]`, pitches in the order
-in which they are drawn only inside the pitch axis.
+Conventions: whatever an LSTM walks along comes first, so that it finds its rows as it
+reads them and nothing large is moved in between: `[time, batch, pitch, features]`, then
+`[pitch, batch, time, features]`. Inputs and outputs are `[batch, time, pitch, ...]`;
+pitches are in the order in which they are drawn only inside the pitch axis.
 """
 
 import keras
@@ -46,7 +48,7 @@ class Network:
         if config.style_units:
             self.style = keras.layers.Dense(config.style_units, name="style_embedding")
         self.input_dropout = {
-            name: keras.layers.Dropout(config.input_dropout, name=f"{name}_dropout")
+            name: layers.Dropout(config.input_dropout, name=f"{name}_dropout")
             for name in ("previous", "current", "bar_position")
         }
         self.heads = keras.layers.Dense(
@@ -90,7 +92,10 @@ class Network:
         self.frame_attention = None
         if config.time_attention == "frames":
             self.frame_attention = layers.FrameAttention(
-                config.time_attention_steps, **heads, name="frame_attention"
+                config.time_attention_steps,
+                **heads,
+                place_first=True,
+                name="frame_attention",
             )
 
     def _make_pitch_axis(self):
@@ -120,11 +125,13 @@ class Network:
         config = self.config
         return [
             (
-                layers.StyleBias(config.dropout, name=f"{axis}_style_{k}")
+                layers.StyleBias(
+                    config.dropout, place_first=True, name=f"{axis}_style_{k}"
+                )
                 if config.style_units
                 else None,
-                layers.AxisLSTM(units, axis, name=f"{axis}_lstm_{k}"),
-                keras.layers.Dropout(config.dropout, name=f"{axis}_dropout_{k}"),
+                layers.AxisLSTM(units, axis, place_first=True, name=f"{axis}_lstm_{k}"),
+                layers.Dropout(config.dropout, name=f"{axis}_dropout_{k}"),
             )
             for k in range(num_layers)
         ]
@@ -156,11 +163,11 @@ class Network:
             state: as `zero_state` makes it; None for the start of a training window.
 
         Returns:
-            (float [batch, time, pitch, features], the state after the last step).
+            (float [time, batch, pitch, features], the state after the last step).
         """
         embedding = self.embed_style(inputs["style"]) if self.style else None
-        previous = inputs["previous"][..., : self._last_channel]
-        previous = self._pick_channels(previous)
+        previous = self._pick_channels(inputs["previous"])
+        previous = ops.transpose(previous, (1, 0, 2, 3))
         x = self.features(
             self.input_dropout["previous"](previous, training=training),
             self._bar_one_hot(inputs, training),
@@ -182,30 +189,30 @@ class Network:
 
     def _attend_over_time(self, x, previous, state, after, training):
         if self.time_attention:
+            x = ops.transpose(x, (1, 0, 2, 3))
             if state is None:
-                return self.time_attention(x, training=training)
-            x, after["attention"] = self.time_attention.scan(x, state["attention"])
+                x = self.time_attention(x, training=training)
+            else:
+                x, after["attention"] = self.time_attention.scan(x, state["attention"])
+            x = ops.transpose(x, (1, 0, 2, 3))
         if self.frame_attention:
             if state is None:
                 return self.frame_attention(x, previous)
             x, after["frames"] = self.frame_attention.scan(x, previous, state["frames"])
         return x
 
-    @property
-    def _last_channel(self):
-        return self.channels[-1] + 1
-
     def _pick_channels(self, frames):
         """Leaves out replay where a model has play and volume only."""
         if self.channels == [0, 2]:
             return ops.concatenate([frames[..., :1], frames[..., 2:3]], axis=-1)
-        return frames[..., : self._last_channel]
+        return frames[..., : self.channels[-1] + 1]
 
     def _bar_one_hot(self, inputs, training):
         places = self.config.bar_positions
         if not places:
             return None
         position = ops.clip(inputs["bar_position"], 0, places - 1)
+        position = ops.transpose(position, (1, 0))
         one_hot = ops.one_hot(position, places, dtype=keras.config.floatx())
         return self.input_dropout["bar_position"](one_hot, training=training)
 
@@ -221,30 +228,55 @@ class Network:
         """Runs stages 4 and 5 on frames that are known.
 
         Args:
-            hidden: float [batch, time, pitch, features], from `time_axis`.
+            hidden: float [time, batch, pitch, features], from `time_axis`.
             inputs: dict with `current` and, where the model has it, `style`.
 
         Returns:
             dict of float32 [batch, time, pitch]: `play`, `replay` (logits), `volume`.
         """
-        embedding = self.embed_style(inputs["style"]) if self.style else None
         current = self._pick_channels(inputs["current"])
         current = self.input_dropout["current"](current, training=training)
-        x = self.in_draw_order(hidden, 2)
         current = self.in_draw_order(current, 2)
-        if self.nade:
-            x = self.nade(x, current)
+        hidden = self.in_draw_order(hidden, 2)
+        if self.pitch_layers:
+            x = self._walk_pitches(hidden, current, inputs, training)
         else:
-            first = ops.zeros_like(current[:, :, :1])
-            chosen = ops.concatenate([first, current[:, :, :-1]], axis=2)
-            x = ops.concatenate([x, ops.cast(chosen, x.dtype)], axis=-1)
-        x = self.pitch_entry(x) if self.pitch_entry else x
+            x = self._all_pitches(hidden, ops.transpose(current, (1, 0, 2, 3)))
+        if self.pitch_attention:
+            x = self.pitch_attention(x, training=training)
+        heads = self.heads(x)
+        if not (self.pitch_layers and self.pitch_attention):
+            back = (1, 2, 0, 3) if self.pitch_layers else (1, 0, 2, 3)
+            heads = ops.transpose(heads, back)
+        return self.split_heads(self.in_draw_order(heads, 2))
+
+    def _walk_pitches(self, hidden, current, inputs, training):
+        """float [time, batch, pitch, features] -> [pitch, batch, time, features]."""
+        embedding = self.embed_style(inputs["style"]) if self.style else None
+        chosen = self._chosen_before(ops.transpose(current, (2, 0, 1, 3)), 0)
+        x = ops.transpose(hidden, (2, 1, 0, 3))
+        x = ops.concatenate([x, ops.cast(chosen, x.dtype)], axis=-1)
         for bias, lstm, dropout in self.pitch_layers:
             x = bias(x, embedding, training=training) if bias else x
             x = dropout(lstm(x), training=training)
         if self.pitch_attention:
-            x = self.pitch_attention(x, training=training)
-        return self.split_heads(self.in_draw_order(self.heads(x), 2))
+            return ops.transpose(x, (1, 2, 0, 3))
+        return x
+
+    def _all_pitches(self, hidden, current):
+        """Stage 4 without a walk, on float [time, batch, pitch, ...], as it returns."""
+        if self.nade:
+            return self.nade(hidden, current)
+        chosen = ops.cast(self._chosen_before(current, 2), hidden.dtype)
+        return self.pitch_entry(ops.concatenate([hidden, chosen], axis=-1))
+
+    @staticmethod
+    def _chosen_before(current, axis):
+        """What was chosen one place before each, zeros at the first."""
+        first, last = [slice(None)] * 4, [slice(None)] * 4
+        first[axis], last[axis] = slice(0, 1), slice(0, -1)
+        zeros = ops.zeros_like(current[tuple(first)])
+        return ops.concatenate([zeros, current[tuple(last)]], axis=axis)
 
     def split_heads(self, heads):
         """float [..., channels] -> dict of float [...] by output's name."""

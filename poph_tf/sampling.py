@@ -8,6 +8,10 @@ its onset's volume.
 
 Random numbers come from (seed of the piece, absolute step, pitch): neither the other
 pieces of a batch nor the number of steps enter.
+
+Cells can be given: they are what they are, and the rest is drawn around them. A state
+that has sums of log-probabilities in it (see `SUMS`) gets those of each frame added;
+`particles.py` weighs drafts by them.
 """
 
 import tensorflow as tf
@@ -22,6 +26,11 @@ SILENT_WARMTH = 0.1  # added to the temperature of each step from then on
 DEFAULT_VOLUME = 80
 # A temperature below this draws the likelier value.
 COLDEST = 1e-4
+# Controls that have a value for each step, [batch, time, ...]; style may have.
+BY_STEP = ("given", "bar_position")
+# Sums over the steps drawn so far, float32 [batch], kept up where a state has them:
+# the log-probability of all cells, and of the given ones alone.
+SUMS = ("log_likelihood", "log_weight")
 
 
 class Sampler:
@@ -91,7 +100,10 @@ class Sampler:
             num_steps: int or int32 scalar, the same for all pieces.
             controls: dict with `seed` int32 [batch, 2], `temperature` float32 [batch]
                 and `style` float32 [batch, styles], or [batch, num_steps, styles]
-                where it changes along the way; and any of those in steering.py.
+                where it changes along the way; any of those in steering.py; and, if
+                wanted, `bar_position` int32 [batch, num_steps] in place of counting
+                on, and `given` float32 [batch, num_steps, pitch, 4]: whether a cell
+                is given, and then play, whether it is struck, and volume 0..1.
 
         Returns:
             (uint8 [batch, time, pitch, 3] with volume 0..127, state after them).
@@ -115,74 +127,87 @@ class Sampler:
 
     @staticmethod
     def _at(index, controls):
-        """The controls of one step: the style may have a place for each."""
-        style = controls["style"]
-        if len(style.shape) == 3:
-            return controls | {"style": style[:, index]}
-        return controls
+        """The controls of one step."""
+        by_step = [name for name in BY_STEP if name in controls]
+        by_step += ["style"] * (len(controls["style"].shape) == 3)
+        return controls | {name: controls[name][:, index] for name in by_step}
 
     def _draw_step(self, state, controls):
+        bar_position = controls.get("bar_position", state["bar_position"])
         inputs = {
             "previous": state["frame"][:, None],
-            "bar_position": state["bar_position"][:, None],
+            "bar_position": bar_position[:, None],
             "style": controls["style"],
         }
         hidden, network = self.network.time_axis(inputs, state["network"])
         embedding = self.network.embed_style(controls["style"])
-        walk = PitchWalk(self.network, hidden[:, 0], embedding)
+        walk = PitchWalk(self.network, hidden[0], embedding)
         numbers = randomness.uniforms(
             controls["seed"], state["step"], self.config.num_pitches
         )
         warmth = SILENT_WARMTH * tf.cast(
             tf.nn.relu(state["silent_steps"] - SILENT_STEPS + 1), tf.float32
         )
-        frame = self.draw_frame(
+        frame, log_probability = self.draw_frame(
             walk,
             state["frame"],
             numbers,
             controls | {"temperature": controls["temperature"] + warmth},
             steering.step_bias(controls, state["density_bias"]),
+            scored=any(name in state for name in SUMS),
         )
         silent = tf.reduce_all(frame[..., 0] == 0, axis=-1)
         return frame, state | {
             "network": network,
             "frame": frame,
             "step": state["step"] + 1,
-            "bar_position": (state["bar_position"] + 1) % state["bar_steps"],
+            "bar_position": (bar_position + 1) % state["bar_steps"],
             "silent_steps": tf.where(silent, state["silent_steps"] + 1, 0),
             "density_bias": steering.next_density_bias(
                 controls, state["density_bias"], frame
             ),
+            **_sums(state, log_probability, controls.get("given")),
         }
 
-    def draw_frame(self, walk, before, numbers, controls, bias=None):
+    def draw_frame(self, walk, before, numbers, controls, bias=None, scored=False):
         """Draws one frame, pitch by pitch.
 
         Args:
             walk: PitchWalk of this step.
             before: float32 [batch, pitch, 3], the frame of the step before.
             numbers: float32 [batch, pitch, 2] in [0, 1).
-            controls: dict with `temperature` float32 [batch], and those in steering.py.
+            controls: dict with `temperature` float32 [batch], and those in steering.py;
+                `given` float32 [batch, pitch, 4] where cells are given.
             bias: float32 [batch, pitch or 1], added to the play logits, or None.
+            scored: bool. Whether log-probabilities are wanted.
 
         Returns:
-            float32 [batch, pitch, 3].
+            (float32 [batch, pitch, 3], the model's own log-probability of each cell
+            given those before it, float32 [batch, pitch], or None).
         """
-        lay = (1, 0, 2)
-        before = tf.transpose(self.network.in_draw_order(before, 1), lay)
-        numbers = tf.transpose(self.network.in_draw_order(numbers, 1), lay)
+        before, numbers = self._by_pitch(before), self._by_pitch(numbers)
         num_pitches = self.config.num_pitches
+        given = controls.get("given")
+        if given is not None:
+            given = self._by_pitch(given)
         if bias is not None:
             bias = tf.broadcast_to(bias, (tf.shape(before)[1], num_pitches))
-            bias = tf.transpose(self.network.in_draw_order(bias, 1))
-        cells = tf.TensorArray(tf.float32, num_pitches, element_shape=(None, 3))
+            bias = self._by_pitch(bias)
+        # Play, replay, volume, and the log-probability where it is wanted.
+        width = 3 + scored
+        cells = tf.TensorArray(tf.float32, num_pitches, element_shape=(None, width))
 
         def draw(index, chosen, state, cells):
             heads, state = walk.step(index, chosen, state)
+            steered = heads
             if bias is not None:
-                heads = heads | {"play": heads["play"] + bias[index]}
-            cell = draw_cell(heads, before[index], numbers[index], controls)
+                steered = heads | {"play": heads["play"] + bias[index]}
+            here = None if given is None else given[index]
+            cell = draw_cell(steered, before[index], numbers[index], controls, here)
             chosen = tf.gather(cell, self.network.channels, axis=-1)
+            if scored:
+                score = log_probability(heads, before[index], cell)
+                cell = tf.concat([cell, score[:, None]], axis=-1)
             return index + 1, chosen, state, cells.write(index, cell)
 
         first = tf.zeros((tf.shape(before)[1], len(self.network.channels)))
@@ -192,10 +217,16 @@ class Sampler:
             (tf.constant(0), first, walk.zero_state(), cells),
             maximum_iterations=num_pitches,
         )
-        return self.network.in_draw_order(tf.transpose(cells.stack(), lay), 1)
+        cells = self.network.in_draw_order(tf.transpose(cells.stack(), (1, 0, 2)), 1)
+        return cells[..., :3], cells[..., 3] if scored else None
+
+    def _by_pitch(self, x):
+        """[batch, pitch, ...] -> [pitch, batch, ...], pitches in draw order."""
+        order = (1, 0, *range(2, len(x.shape)))
+        return tf.transpose(self.network.in_draw_order(x, 1), order)
 
 
-def draw_cell(heads, before, numbers, controls):
+def draw_cell(heads, before, numbers, controls, given=None):
     """Draws play, replay and volume of one pitch.
 
     Args:
@@ -203,6 +234,8 @@ def draw_cell(heads, before, numbers, controls):
         before: float32 [batch, 3], the cell of this pitch in the step before.
         numbers: float32 [batch, 2] in [0, 1).
         controls: dict with `temperature` float32 [batch], and those in steering.py.
+        given: float32 [batch, 4]: 1 where the cell is given, and then its play,
+            whether it is struck, and its volume; None where nothing is.
 
     Returns:
         float32 [batch, 3].
@@ -210,19 +243,60 @@ def draw_cell(heads, before, numbers, controls):
     temperature = tf.maximum(controls["temperature"], COLDEST)
     probability = steering.play_probability(heads["play"], temperature, controls)
     play = tf.cast(numbers[:, 0] < probability, tf.float32)
-    sounded = before[:, 0]
-    replay = tf.zeros_like(play)
+    again = tf.zeros_like(play)
     if "replay" in heads:
         warmth = tf.maximum(controls.get("replay_temperature", temperature), COLDEST)
         probability = tf.sigmoid(heads["replay"] / warmth)
-        replay = tf.cast(numbers[:, 1] < probability, tf.float32) * play * sounded
+        again = tf.cast(numbers[:, 1] < probability, tf.float32)
     if "volume" in heads:
         struck = tf.clip_by_value(tf.round(heads["volume"] * 127.0), 1.0, 127.0) / 127.0
     else:
         struck = tf.fill(tf.shape(play), DEFAULT_VOLUME / 127.0)
+    if given is not None:
+        play, again, struck = (
+            tf.where(given[:, 0] > 0, given[:, k], drawn)
+            for k, drawn in enumerate((play, again, struck), start=1)
+        )
+    sounded = before[:, 0]
+    replay = again * play * sounded
     held = sounded * (1.0 - replay)
     volume = play * tf.where(held > 0, before[:, 2], struck)
     return tf.stack([play, replay, volume], axis=-1)
+
+
+def log_probability(heads, before, cell):
+    """What the model itself, at temperature 1 and unsteered, gives a cell.
+
+    With t play and r replay of the cell, y and z their probabilities by the heads:
+    log p = log(y if t else 1 - y) + t * sounded * log(z if r else 1 - z); replay has
+    no say where the pitch did not sound before, and volume is no probability.
+
+    Args:
+        heads: dict of float32 [batch]: `play`, `replay` (logits).
+        before: float32 [batch, 3], the cell of this pitch in the step before.
+        cell: float32 [batch, 3].
+
+    Returns:
+        float32 [batch], at most 0.
+    """
+    play, replay = cell[:, 0], cell[:, 1]
+    score = tf.math.log_sigmoid((2.0 * play - 1.0) * heads["play"])
+    if "replay" in heads:
+        possible = play * before[:, 0]
+        score += possible * tf.math.log_sigmoid((2.0 * replay - 1.0) * heads["replay"])
+    return score
+
+
+def _sums(state, log_probability, given):
+    """The sums that a state keeps, with a frame's [batch, pitch] added."""
+    after = {}
+    if "log_likelihood" in state:
+        gained = tf.reduce_sum(log_probability, axis=-1)
+        after["log_likelihood"] = state["log_likelihood"] + gained
+    if "log_weight" in state and given is not None:
+        gained = tf.reduce_sum(log_probability * given[..., 0], axis=-1)
+        after["log_weight"] = state["log_weight"] + gained
+    return after
 
 
 def _silent_steps(before, frames):

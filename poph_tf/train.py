@@ -25,7 +25,7 @@ from poph_tf.errors import InputError
 from poph_tf.quiet import import_tensorflow
 
 FLAGS = flags.FLAGS
-PRESET_NAMES = "tp_lstm_nade, biaxial, deepj, poph"
+PRESET_NAMES = "tp_lstm_nade, biaxial, deepj, poph, poph2"
 
 flags.DEFINE_string("data_dir", None, "Folder of records with dataset_info.json.")
 flags.DEFINE_string("model_dir", None, "Where the model and its checkpoints are kept.")
@@ -68,7 +68,8 @@ OWN_FLAGS = {
     "validate_every": "Steps between validations; 0: one an epoch.",
     "checkpoint_minutes": "Minutes between checkpoints; each validation makes one too.",
     "preview_bars": "Bars composed at each validation, for TensorBoard; 0: none.",
-    "init_from": "Start from the weights of this model_dir; its styles may be others.",
+    "init_from": "Start from the weights of this model_dir, or pretrained model; its "
+    "styles may be others.",
     "precision": "float32 or mixed_bfloat16.",
     "deterministic": "Bit-identical runs, at some cost in speed.",
     "seed": "Seed of weights, windows and dropout.",

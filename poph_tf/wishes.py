@@ -7,10 +7,16 @@ import dataclasses
 
 import numpy as np
 
-from poph_tf import steering
+from poph_tf import given, steering
 from poph_tf.errors import InputError
 
-STEPS_PER_BAR = 16  # of 4/4, where no primer says otherwise
+# The second word of a seed is a piece's number; its drafts and particles come in
+# strides of this, so that no two of them share one.
+MAX_PIECES = 4096
+# Drafts of one piece: best_of times particles.
+MAX_DRAFTS = 4096
+# What the best of several drafts may be chosen by.
+BEST_BY = ("likelihood", "key")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,8 +33,22 @@ class Wishes:
             them from a bar on, `0: bach; 16: palestrina`; "" for the shares of the
             training data.
         primer: Matrices to go on from, or None.
+        from_bar: int. The first new bar, counted from 1: what the primer has from
+            there on is left out; 0: goes on after its end.
         keep_primer: bool. Whether the pieces begin with the primer.
-        tempo_qpm: float. 0: the primer's, or 120.
+        redraw: str. Bars of the primer to draw anew, such as "9-12"; the rest of it
+            stays as it is, and the new bars are to fit what follows.
+        redraw_lookahead: int. Bars after them that are looked at.
+        fix: Matrices whose notes are held while the model composes around them, or
+            None. A piece is as long as they are.
+        fix_as: str. "melody": while it sounds nothing is drawn above it, "bass":
+            nothing below, "any": anywhere.
+        particles: int. Drafts weighed by what is given, for `fix` and `redraw`.
+        best_of: int. Drafts of each piece, of which one is kept.
+        best_by: str. "likelihood": the draft that the model finds likeliest; "key":
+            the one with the fewest notes outside a key (`key`, or the best-fitting).
+        tempo_qpm: float. 0: the given music's, or 120.
+        metre: str, such as "3/4"; "": the given music's, or 4/4.
         key: str, such as "Bb major"; "" for any.
         key_strength: float. Logits taken from every pitch outside the key.
         min_pitch, max_pitch: int. MIDI numbers of the range to draw in.
@@ -44,8 +64,17 @@ class Wishes:
     seed: int = 0
     style: str = ""
     primer: object = None
+    from_bar: int = 0
     keep_primer: bool = True
+    redraw: str = ""
+    redraw_lookahead: int = 2
+    fix: object = None
+    fix_as: str = "melody"
+    particles: int = 16
+    best_of: int = 1
+    best_by: str = "likelihood"
     tempo_qpm: float = 0.0
+    metre: str = ""
     key: str = ""
     key_strength: float = 2.0
     min_pitch: int = 0
@@ -64,31 +93,57 @@ class Wishes:
                 f"min_pitch must not exceed max_pitch, got {self.min_pitch} and "
                 f"{self.max_pitch}."
             )
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise InputError(
+                    f"{name} must be one of {', '.join(allowed)}, got "
+                    f"{getattr(self, name)!r}."
+                )
         if self.key:
             steering.key_outside(self.key)
+        if self.metre:
+            given.read_metre(self.metre)
+        if self.redraw:
+            given.read_bars(self.redraw)
+        self._check_together()
+
+    def _check_together(self):
+        if self.redraw and self.primer is None:
+            raise InputError("redraw needs a primer: the piece that has these bars.")
+        if self.from_bar and (self.primer is None or self.redraw):
+            raise InputError("from_bar needs a primer to go on from, and no redraw.")
+        if self.fix is not None and self.primer is not None:
+            raise InputError("fix and primer do not go together: give one of them.")
+        if self.metre and (self.fix is not None or self.redraw):
+            raise InputError(
+                "metre must be left out with fix and redraw: theirs holds."
+            )
+        if self.drafts > MAX_DRAFTS:
+            raise InputError(
+                f"best_of times particles must be {MAX_DRAFTS} at most, got "
+                f"{self.drafts}."
+            )
 
     @property
-    def bar_steps(self):
-        """Steps of a bar: the primer's at its end, or 16."""
-        if self.primer is None:
-            return STEPS_PER_BAR
-        _, numerator, denominator = self.time_signature
-        quarter = self.primer.steps_per_quarter
-        return max(round(numerator * 4 * quarter / denominator), 1)
+    def num_particles(self):
+        """Particles of each draft; 0 where nothing is given that could weigh them."""
+        return self.particles if self.fix is not None or self.redraw else 0
 
     @property
-    def time_signature(self):
-        """(step, numerator, denominator) in force where the new bars begin."""
-        if self.primer is None or not self.primer.time_signatures:
-            return (0, 4, 4)
-        return self.primer.time_signatures[-1]
+    def drafts(self):
+        """Rows that are drawn for each piece."""
+        return self.best_of * max(self.num_particles, 1)
 
 
 _BOUNDS = {
-    "num_pieces": (1, 4096),
+    "num_pieces": (1, MAX_PIECES),
     "num_bars": (1, 1_000_000),
     "temperature": (0.0, 100.0),
     "replay_temperature": (0.0, 100.0),
+    "from_bar": (0, 1_000_000),
+    "redraw_lookahead": (0, 1024),
+    "particles": (1, MAX_DRAFTS),
+    "best_of": (1, MAX_DRAFTS),
     "seed": (0, 2**31 - 1),
     "tempo_qpm": (0.0, 1000.0),
     "key_strength": (0.0, 100.0),
@@ -98,6 +153,7 @@ _BOUNDS = {
     "cut": (0.0, 0.5),
     "conservativity": (0.01, 100.0),
 }
+_CHOICES = {"fix_as": given.VOICES, "best_by": BEST_BY}
 
 
 def style_schedule(text, config):

@@ -4,3 +4,8 @@ import os
 
 # Read when TensorFlow is first imported: without it every run ends in its start-up log.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# Several processes of tests at once: each keeps to one core, children included.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+    os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")

@@ -38,6 +38,7 @@ VARIANTS = {
     "biaxial": ("biaxial", {}),
     "deepj": ("deepj", {}),
     "poph": ("poph", STYLES),
+    "poph2": ("poph2", STYLES),
     "attention_after_pitch": ("deepj", {"pitch_attention": "after_pitch"}),
     "attention_in_place_of_pitch": (
         "deepj",
@@ -106,6 +107,7 @@ LAYERS = {
         ["hidden", "frames"],
     ),
     "PitchNade": lambda: (layers.PitchNade(4, 5), ["hidden", "frames"]),
+    "Dropout": lambda: (layers.Dropout(0.3), ["hidden"]),
     "HarmonyLoss": lambda: (layers.HarmonyLoss(2.0, 36, "harmonic"), ["play", "mask"]),
 }
 
@@ -161,6 +163,41 @@ def model(name):
     heads = made.get_layer("heads")
     heads.bias.assign(0.1 * heads.bias)
     return made
+
+
+@functools.cache
+def coupled_model(pitch_order="ascending", strength=1.0):
+    """A `biaxial` of two pitches whose cells depend strongly on each other."""
+    from poph_tf import models
+
+    keras.utils.set_random_seed(2)
+    config = model_config("biaxial", num_pitches=2, pitch_order=pitch_order)
+    made = shaken(models.build(config), seed=3, by=1.0)
+    heads = made.get_layer("heads")
+    heads.kernel.assign(strength * heads.kernel.numpy())
+    heads.bias.assign([0.0, 0.0])
+    return made
+
+
+def log_probability(model, frames):
+    """Log-probability of each step of whole pieces given all before it.
+
+    Args:
+        model: PolyphonyModel.
+        frames: float [piece, time, pitch, 3].
+
+    Returns:
+        float [piece, time], play and replay, by the teacher-forced model.
+    """
+    from poph_tf import losses
+
+    inputs = inputs_of(frames)
+    outputs = model(inputs)
+    play = frames[..., 0]
+    nats = losses.play_nats(play, outputs["play"])
+    possible = losses.replay_possible(play, inputs["previous"][..., 0])
+    nats += losses.replay_nats(possible, frames[..., 1], outputs["replay"])
+    return -np.asarray(nats)
 
 
 def random_piece(seed, num_steps, low=36, high=50, tempo_qpm=120.0):

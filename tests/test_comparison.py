@@ -296,14 +296,16 @@ def write_midi(folder, pieces):
         midi.write(matrices.to_sequence(music), str(folder / f"{number}.mid"))
 
 
-def write_records(folder, **splits):
-    """Writes pieces by split as a data set."""
+def write_records(folder, styles=("x",), **splits):
+    """Writes pieces by split as a data set; the styles take turns."""
     folder.mkdir()
     infos = {}
     for split, pieces in splits.items():
         name = examples.shard_name(split, 0, 1)
         records = [
-            examples.serialize(music, style="x", source=f"{split}/{k}.mid")
+            examples.serialize(
+                music, style=styles[k % len(styles)], source=f"{split}/{k}.mid"
+            )
             for k, music in enumerate(pieces)
         ]
         (folder / name).write_bytes(b"".join(map(tfrecords.framed, records)))
@@ -311,7 +313,7 @@ def write_records(folder, **splits):
         infos[split] = examples.SplitInfo(
             (name,), len(pieces), steps, {"x": steps}, {"x": len(pieces)}
         )
-    info = examples.DatasetInfo(examples.FORMAT_VERSION, "id", 4, ("x",), infos)
+    info = examples.DatasetInfo(examples.FORMAT_VERSION, "id", 4, styles, infos)
     examples.write_info(info, folder)
 
 
@@ -357,6 +359,15 @@ def test_records_are_read_split_by_split(tmp_path):
     assert found.names == [f"train/{k}.mid" for k in range(4)]
     assert found.pieces == pieces_at_random(4, 5)
     assert len(comparison.load(tmp_path / "data", "test", max_pieces=2)) == 2
+
+
+def test_records_of_one_style_can_be_picked(tmp_path):
+    pieces = pieces_at_random(5, 5)
+    write_records(tmp_path / "data", styles=("x", "y"), test=pieces)
+    found = comparison.load(tmp_path / "data", "test", style="y")
+    assert found.pieces == [pieces[1], pieces[3]]
+    with pytest.raises(InputError, match="no style 'z'; it has x, y"):
+        comparison.load(tmp_path / "data", "test", style="z")
 
 
 def test_copies_are_searched_in_the_training_split(tmp_path):

@@ -8,7 +8,7 @@ import tensorflow as tf
 from small import shaken_layer as shaken
 
 from poph_tf import layers
-from poph_tf.layers import attention, features, frames, nade
+from poph_tf.layers import attention, features, nade
 
 NUM_PITCHES = 30
 
@@ -113,50 +113,6 @@ def test_time_attention_sees_a_bounded_past_and_no_future():
     np.testing.assert_array_equal(moved, [s in (4, 5, 6) for s in range(9)])
 
 
-def test_frame_attention_recalls_a_bounded_past_and_not_the_present():
-    given = small.layer_inputs(num_steps=9)
-    x, previous = given["hidden"], given["frames"]
-    layer = shaken(layers.FrameAttention(3, num_heads=2, head_units=4), x, previous)
-    changed = x.copy()
-    changed[:, 2] += 5.0
-    recalled = np.abs(layer(x, previous) - layer(changed, previous))[..., 6:]
-    moved = recalled.max(axis=(0, 2, 3)) > 0
-    # Step 2 asks; as a key, its frame is known from step 3 on, three steps long.
-    np.testing.assert_array_equal(moved, [s in (2, 3, 4, 5) for s in range(9)])
-
-
-def test_frame_attention_gives_back_the_frame_it_attends_to():
-    # One head that looks at the step before (its bias outweighs all) recalls it.
-    given = small.layer_inputs(num_steps=6)
-    x, previous = given["hidden"], given["frames"]
-    previous[..., 1] *= previous[..., 0]
-    layer = layers.FrameAttention(3, num_heads=1, head_units=4)
-    layer(x, previous)
-    layer.distance_bias.assign([[1000.0, 0.0, 0.0]])
-    recalled = layer(x, previous).numpy()[..., 6:]
-    np.testing.assert_array_equal(recalled[:, 0], 0.0)  # nothing before the window
-    play, before = previous[:, 1:, :, 0], previous[:, :-1, :, 0]
-    replay = previous[:, 1:, :, 1]
-    np.testing.assert_allclose(recalled[:, 1:, :, 0], play, atol=1e-6)
-    onset = play * np.where(before > 0, replay, 1.0)
-    np.testing.assert_allclose(recalled[:, 1:, :, 1], onset, atol=1e-6)
-
-
-def test_frame_attention_abstains_where_nothing_matches():
-    given = small.layer_inputs(num_steps=6)
-    layer = layers.FrameAttention(3, num_heads=1, head_units=4)
-    layer(given["hidden"], given["frames"])
-    layer.distance_bias.assign([[-1000.0] * 3])
-    recalled = layer(given["hidden"], given["frames"])[..., 6:]
-    np.testing.assert_array_equal(recalled, 0.0)
-
-
-def test_pooling_by_hand():
-    x = np.array([[[[1.0], [2.0], [6.0]], [[3.0], [3.0], [0.0]]]], np.float32)
-    play = np.array([[[0, 1, 1], [0, 0, 0]]], np.float32)
-    np.testing.assert_allclose(frames.pool(x, play), [[[3.0, 4.0], [2.0, 0.0]]])
-
-
 # Step by step equals all at once.
 
 
@@ -184,21 +140,6 @@ def test_time_attention_in_pieces_equals_the_whole():
     np.testing.assert_allclose(tf.concat(parts, 1), layer(x), atol=1e-5)
 
 
-def test_frame_attention_in_pieces_equals_the_whole():
-    given = small.layer_inputs(num_steps=9)
-    x, previous = given["hidden"], given["frames"]
-    previous[:, 0] = 0.0  # a piece begins after silence
-    layer = shaken(layers.FrameAttention(3, num_heads=2, head_units=4), x, previous)
-    state, parts = layer.zero_state(2, 14), []
-    cuts = (1, 6, 7, 8)
-    for part, before in zip(
-        pieces_of(x, *cuts), pieces_of(previous, *cuts), strict=True
-    ):
-        out, state = layer.scan(part, before, state)
-        parts.append(out)
-    np.testing.assert_allclose(tf.concat(parts, 1), layer(x, previous), atol=1e-5)
-
-
 @pytest.mark.parametrize("axis", ["time", "pitch"])
 def test_lstm_steps_equal_the_scan(axis):
     x = small.layer_inputs()["hidden"]
@@ -215,6 +156,29 @@ def test_lstm_steps_equal_the_scan(axis):
         out, state = layer.step(layer.project(row), state)
         outs.append(out)
     np.testing.assert_allclose(np.stack(outs), rows(layer(x)), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("make", "names", "there"),
+    [
+        (lambda **o: layers.AxisLSTM(4, "time", **o), ["hidden"], (1, 0, 2, 3)),
+        (lambda **o: layers.AxisLSTM(4, "pitch", **o), ["hidden"], (2, 0, 1, 3)),
+        (layers.StyleBias, ["hidden", "embedding"], (1, 0, 2, 3)),
+        (
+            lambda **o: layers.FrameAttention(3, num_heads=2, head_units=4, **o),
+            ["hidden", "frames"],
+            (1, 0, 2, 3),
+        ),
+    ],
+    ids=["time_lstm", "pitch_lstm", "style", "frames"],
+)
+def test_with_the_place_first_a_layer_does_the_same(make, names, there):
+    given = [small.layer_inputs()[name] for name in names]
+    moved = [x.transpose(there) if x.ndim == 4 else x for x in given]
+    plain, turned = shaken(make(), *given), shaken(make(place_first=True), *moved)
+    turned.set_weights(plain.get_weights())
+    expected = np.transpose(plain(*given), there)
+    np.testing.assert_allclose(turned(*moved), expected, atol=1e-6)
 
 
 def test_steps_of_causal_pitch_attention_equal_the_call():
@@ -337,3 +301,32 @@ def test_the_harmony_layer_adds_its_mean_over_valid_steps_and_changes_nothing():
 def test_an_impossible_option_is_named(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_dropout_keeps_the_mean_and_drops_cells_by_themselves():
+    keras.utils.set_random_seed(1)
+    layer, x = layers.Dropout(0.3), tf.ones((50, 40, 7, 3))
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        out = layer(x, training=True)
+    kept = out.numpy() != 0
+    # 77 of 256 bytes drop; of 42,000 cells the share is within 5 deviations of that.
+    assert kept.mean() == pytest.approx(1 - 77 / 256, abs=0.012)
+    np.testing.assert_allclose(out.numpy()[kept], 256 / 179, rtol=1e-6)
+    np.testing.assert_array_equal(tape.gradient(out, x), out)
+    for axis in range(4):  # neighbours are dropped independently
+        cells = np.moveaxis(kept, axis, 0)
+        both = (~cells[1:] & ~cells[:-1]).mean()
+        assert both == pytest.approx((77 / 256) ** 2, abs=0.012), axis
+    again = layer(x, training=True)
+    assert (again.numpy() != 0).mean() == pytest.approx(kept.mean(), abs=0.015)
+    assert ((again.numpy() != 0) != kept).mean() > 0.3
+    np.testing.assert_array_equal(layer(x), x)
+
+
+def test_dropout_of_any_rate_is_of_that_rate():
+    x = tf.ones((100, 100))
+    np.testing.assert_array_equal(layers.Dropout(0.0)(x, training=True), x)
+    most = layers.Dropout(0.9999)(x, training=True).numpy()
+    np.testing.assert_allclose(most[most != 0], 256.0)
+    assert 0 < (most != 0).mean() < 0.02

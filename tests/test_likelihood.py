@@ -1,5 +1,6 @@
 """Scoring whole pieces: windows and batches change nothing, figures by hand."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -19,11 +20,11 @@ def random_pieces():
     return [piece_of(small.random_piece(k, n)) for k, n in enumerate(LENGTHS)]
 
 
-def whole_piece_sums(model, pieces):
+def whole_piece_sums(model, pieces, style=(1.0,)):
     """Each piece by itself, in one pass of the functional model."""
     total = {}
     for piece in pieces:
-        inputs = small.inputs_of(small.frames_of([piece.matrices]))
+        inputs = small.inputs_of(small.frames_of([piece.matrices]), style=style)
         for name, value in metrics.step_sums(
             model(inputs), inputs, model.config
         ).items():
@@ -39,6 +40,7 @@ def test_windows_and_batches_of_any_size_give_the_figures_of_the_whole(name):
     for batch_size, window_steps in ((1, 3), (3, 64)):
         scorer = likelihood.Scorer(model, batch_size, window_steps)
         sums = scorer.sums(random_pieces())
+        assert sums.pop("pieces") == len(LENGTHS)
         assert set(sums) == set(expected)
         for key, value in expected.items():
             assert sums[key] == pytest.approx(value, rel=1e-4, abs=1e-3), key
@@ -131,3 +133,27 @@ def test_an_evaluation_has_all_figures_in_their_units():
     assert figures["out_of_key_share"] == likelihood.out_of_key_share(
         pieces[1:], model.config
     )
+
+
+def test_an_evaluation_tells_the_styles_apart():
+    model = small.model("poph")  # knows bach and palestrina
+    pieces = [piece_of(piece.matrices, "bach") for piece in random_pieces()]
+    pieces[1] = dataclasses.replace(pieces[1], style="palestrina")
+    shown = []
+    figures = likelihood.evaluate(model, lambda _: iter(pieces), "test", shown.append)
+    by_style = figures["styles"]
+    assert list(by_style) == ["bach", "palestrina"]
+    expected = whole_piece_sums(model, pieces[1:2], style=(0.0, 1.0))
+    assert by_style["palestrina"]["num_steps"] == LENGTHS[1]
+    assert by_style["palestrina"]["play_nats_per_step"] == pytest.approx(
+        expected["play_nats"] / LENGTHS[1], rel=1e-4
+    )
+    steps = [part["num_steps"] for part in by_style.values()]
+    nats = [part["play_nats_per_step"] for part in by_style.values()]
+    assert figures["play_nats_per_step"] == pytest.approx(
+        np.average(nats, weights=steps)
+    )
+    assert shown[-1] == figures["num_pieces"] == len(pieces)
+    # A style without pieces has no figures.
+    figures = likelihood.evaluate(model, lambda _: iter(pieces[2:]), "test")
+    assert list(figures["styles"]) == ["bach"]

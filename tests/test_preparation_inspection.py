@@ -13,6 +13,7 @@ from poph_tf import examples, matrices, midi, midi_bytes
 from poph_tf.errors import InputError
 from poph_tf.preparation import (
     alignment,
+    bar_finder,
     inspection,
     job,
 )
@@ -143,3 +144,34 @@ def test_a_metre_in_the_file_is_kept():
     )
     _, found = alignment.align(notes)
     assert found.beats_per_bar == 0
+
+
+def test_the_strengths_of_a_bar_count_its_metrical_levels():
+    expected = {
+        (4, 4): [4, 0, 1, 0, 2, 0, 1, 0, 3, 0, 1, 0, 2, 0, 1, 0],
+        (3, 4): [3, 0, 1, 0, 2, 0, 1, 0, 2, 0, 1, 0],
+        (2, 4): [3, 0, 1, 0, 2, 0, 1, 0],
+        (6, 8): [3, 0, 1, 0, 1, 0, 2, 0, 1, 0, 1, 0],
+    }
+    for metre, strengths in expected.items():
+        assert bar_finder.strengths(metre).tolist() == strengths
+    assert bar_finder.strengths((1, 4)) is None
+    assert bar_finder.strengths((5, 64)) is None
+
+
+@pytest.mark.parametrize("metre", [(1, 4), (4, 4)])
+@pytest.mark.parametrize("late_ticks", [0, 120, 390, 840, 1750])
+def test_bar_lines_follow_music_that_begins_anywhere(metre, late_ticks):
+    """Bars of oom-pah in 4/4, moved by any number of sixteenths (120 ticks)."""
+    events = [smf.metre(0, metre[0], 2)]
+    for k in range(64):
+        start = late_ticks + 480 * k
+        chord = [(72, 60), (76, 60)] if k % 2 else [(36 + 5 * (k // 4) % 12, 100)]
+        events += [smf.on(start, *note) for note in chord]
+        events += [smf.off(start + 420, pitch) for pitch, _ in chord]
+    notes, _ = alignment.align(midi_bytes.parse(smf.file(events)))
+    piece = matrices.from_notes(notes)
+    bass = np.flatnonzero(np.diff(piece.cells[:, :60, 0].any(axis=1), prepend=False))
+    first = bass[0]
+    assert piece.bar_position[first] in (0, 8)  # the half bar is as good a guess here
+    assert first == round(late_ticks / 120)

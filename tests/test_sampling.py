@@ -259,9 +259,9 @@ def temperatures(monkeypatch):
     """The temperature of each step drawn, for a piece that stays silent."""
     seen = []
 
-    def silence(self, walk, before, numbers, controls, bias=None):
+    def silence(self, walk, before, numbers, controls, *args, **options):
         seen.append(float(controls["temperature"][0]))
-        return tf.zeros_like(before)
+        return tf.zeros_like(before), None
 
     monkeypatch.setattr(Sampler, "draw_frame", silence)
     return seen

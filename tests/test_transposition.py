@@ -10,7 +10,7 @@ import small
 import tensorflow as tf
 from small import shaken_layer as shaken
 
-from poph_tf import layers
+from poph_tf import config, layers, models
 from poph_tf.layers import features
 
 NUM_PITCHES = 30
@@ -30,7 +30,7 @@ def centred(num_channels, seed=0, reach=6, binary=True):
 def shift(x, k):
     """Moves [batch, time, pitch, ...] up by k semitones; zeros come in below."""
     moved = np.zeros_like(np.asarray(x))
-    moved[:, :, k:] = np.asarray(x)[:, :, :-k]
+    moved[:, :, k:] = np.asarray(x)[:, :, : np.shape(x)[2] - k]
     return moved
 
 
@@ -137,3 +137,25 @@ def test_the_nade_moves_with_a_transposition(k):
     layer = shaken(layers.PitchNade(4, 5), x, cells)
     before, after = layer(x, cells), layer(x, shift(cells, k))
     np.testing.assert_allclose(after[:, :, k:], before[:, :, :-k], atol=1e-5)
+
+
+def test_the_time_axis_of_poph2_moves_with_a_transposition_but_for_the_position():
+    # Whole octaves: else the edges would have other shares of the pitch classes.
+    settings = small.SIZES | {"num_pitches": 36, "min_pitch": 36}
+    network = models.build(config.preset("poph2", **settings)).network
+    cells = np.pad(centred(3), [(0, 0), (0, 0), (3, 3), (0, 0)])
+    others = {"bar_position": np.arange(6).reshape(2, 3), "style": np.ones((2, 1))}
+    rng = np.random.default_rng(0)
+    for _, lstm, _ in network.time_layers:
+        kernel = rng.normal(size=lstm.lstm.cell.kernel.shape)
+        if lstm is network.time_layers[0][1]:
+            kernel[5 * 3] = 0.0  # the position comes after a window of 5 cells
+        lstm.lstm.cell.kernel.assign(kernel)
+
+    def hidden(k):
+        out = network.time_axis(others | {"previous": shift(cells, k)})[0]
+        return np.moveaxis(out, 0, 1)
+
+    before, after = hidden(0), hidden(2)
+    np.testing.assert_allclose(after[:, :, 2:], before[:, :, :-2], atol=1e-5)
+    assert np.abs(after - before).max() > 0.1

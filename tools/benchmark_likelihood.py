@@ -9,7 +9,7 @@ in nats per step over 88 pitches, higher is better) and keeps it in --output_dir
 on where it was when started again. Reads .npz, .pickle and .mat.
 """
 
-import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -69,29 +69,22 @@ def main(argv):
 
 
 def _run(benchmark, data_dir, label):
-    from poph_tf import config, settings
+    from poph_tf import config, examples, settings
 
-    overrides = settings.parse_overrides(config.ModelConfig, FLAGS.set)
-    training = settings.parse_overrides(config.TrainingConfig, FLAGS.train)
+    planned = benchmark.plan(
+        FLAGS.preset,
+        examples.read_info(data_dir).splits["train"],
+        settings.parse_overrides(config.ModelConfig, FLAGS.set),
+        settings.parse_overrides(config.TrainingConfig, FLAGS.train),
+    )
     results = []
     for seed in range(FLAGS.first_seed, FLAGS.first_seed + FLAGS.seeds):
         run_dir = os.path.join(FLAGS.work_dir, FLAGS.dataset, label, f"seed-{seed}")
+        report = functools.partial(print, file=sys.stderr, flush=True)
         results.append(
-            benchmark.run_seed(
-                data_dir,
-                run_dir,
-                FLAGS.preset,
-                seed,
-                overrides,
-                training,
-                report=lambda line: print(line, file=sys.stderr, flush=True),
-            )
+            benchmark.run_seed(data_dir, run_dir, planned, seed, report=report)
         )
-    recipe = benchmark.RECIPES[FLAGS.preset]
-    used = {
-        "model": benchmark.ROLL | recipe.model | overrides,
-        "training": dataclasses.asdict(recipe.training) | training,
-    }
+    used = {"model": planned[0].to_dict(), "training": planned[1].to_dict()}
     figures = benchmark.combine(FLAGS.dataset, label, results, used)
     return figures | {"marginal_test": benchmark.marginal(data_dir)}
 

@@ -22,6 +22,7 @@ flags.DEFINE_string("reference", None, "Folder of real pieces.")
 flags.DEFINE_string("output_dir", None, "Folder for the report.")
 flags.DEFINE_string("split", "test", "Split of --reference to compare with.")
 flags.DEFINE_string("train_split", "train", "Split to search for copies.")
+flags.DEFINE_string("style", None, "Compare with real pieces of this style only.")
 flags.DEFINE_integer("max_reference", 500, "Compare with so many real pieces at most.")
 
 
@@ -33,10 +34,14 @@ def main(argv):
     if FLAGS.max_reference < 3:
         raise InputError(f"--max_reference must be >= 3, got {FLAGS.max_reference}.")
     composed = comparison.load(FLAGS.pieces, FLAGS.split)
-    reference = comparison.load(FLAGS.reference, FLAGS.split, FLAGS.max_reference)
+    reference = comparison.load(
+        FLAGS.reference, FLAGS.split, FLAGS.max_reference, FLAGS.style
+    )
     training = None
     if comparison.is_records(FLAGS.reference) and FLAGS.train_split != FLAGS.split:
-        training = comparison.load(FLAGS.reference, FLAGS.train_split)
+        training = comparison.load(
+            FLAGS.reference, FLAGS.train_split, style=FLAGS.style
+        )
     result = comparison.compare(composed, reference, training)
     comparison.write(result, FLAGS.output_dir)
     comparison_plots.write(result, composed, reference, FLAGS.output_dir)

@@ -3,6 +3,7 @@
 `features`: what each pitch knows of the previous frame. `attention`: self-attention
 along pitch and along time. `recurrent`: LSTMs along one axis, and the style that
 enters before each. `nade`: the pitch axis as a NADE. `harmony`: the harmony loss.
+`dropout`: masks that cost little.
 
 Conventions: float tensors `[batch, time, pitch, features]`. A layer that carries state
 along time has `scan(x, state)` beside `call(x)`, and `zero_state`; one that is walked
@@ -11,6 +12,7 @@ state and the sequence of `step`s; tests hold them together.
 """
 
 from poph_tf.layers.attention import PitchAttention, TimeAttention
+from poph_tf.layers.dropout import Dropout
 from poph_tf.layers.features import NoteFeatures
 from poph_tf.layers.frames import FrameAttention
 from poph_tf.layers.harmony import HarmonyLoss
@@ -19,6 +21,7 @@ from poph_tf.layers.recurrent import AxisLSTM, StyleBias
 
 __all__ = [
     "AxisLSTM",
+    "Dropout",
     "FrameAttention",
     "HarmonyLoss",
     "NoteFeatures",

@@ -13,6 +13,8 @@ Sources: Vaswani et al. (2017), arXiv:1706.03762; Anokhin and Nuzhin, PopH (2018
 import keras
 import tensorflow as tf
 
+from poph_tf.layers.dropout import Dropout
+
 # What a masked logit is set to: its weight underflows to an exact 0 in float32.
 MASKED = -1e9
 
@@ -51,7 +53,7 @@ class SelfAttention(keras.layers.Layer):
         self.head_units = head_units
         self.dropout = dropout
         self.project_in = keras.layers.Dense(3 * num_heads * head_units, name="in")
-        self.added_dropout = keras.layers.Dropout(dropout)
+        self.added_dropout = Dropout(dropout)
         self.norm = keras.layers.LayerNormalization(epsilon=1e-6, name="norm")
 
     def build(self, x_shape):

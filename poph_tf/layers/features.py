@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from poph_tf import theory
+from poph_tf.layers.dropout import Dropout
 
 OCTAVE = theory.NUM_PITCH_CLASSES
 
@@ -145,7 +146,7 @@ class NoteFeatures(keras.layers.Layer):
             self.convolution = keras.layers.Conv1D(
                 filters, width, padding="same", activation="tanh", name="octave"
             )
-            self.convolution_dropout = keras.layers.Dropout(dropout)
+            self.convolution_dropout = Dropout(dropout)
 
     def build(self, frames_shape, bar_position_shape=None):
         if self.kind == "convolution":

@@ -27,6 +27,8 @@ class FrameAttention(keras.layers.Layer):
         max_steps: int. How many steps back it can look.
         num_heads: int.
         head_units: int. Width of queries and keys.
+        place_first: bool. Whether `x`, `previous` and what comes back are [time,
+            batch, pitch, ...], as the LSTMs along time have them.
 
     Call arguments:
         x: float [batch, time, pitch, features], the time axis' output at steps t.
@@ -37,9 +39,12 @@ class FrameAttention(keras.layers.Layer):
         float [batch, time, pitch, features + 2 * num_heads].
     """
 
-    def __init__(self, max_steps, num_heads=4, head_units=32, **kwargs):
+    def __init__(
+        self, max_steps, num_heads=4, head_units=32, place_first=False, **kwargs
+    ):
         super().__init__(**kwargs)
         self.max_steps = max_steps
+        self.place_first = place_first
         self.num_heads = num_heads
         self.head_units = head_units
         width = num_heads * head_units
@@ -80,7 +85,7 @@ class FrameAttention(keras.layers.Layer):
 
         Args:
             x: float [batch, time, pitch, features].
-            previous: float [batch, time, pitch, channel].
+            previous: float [batch, time, pitch, channel]; both as for a call.
             state: dict as `zero_state` makes it; None for the start of a window,
                 where what came before is unknown.
 
@@ -89,9 +94,11 @@ class FrameAttention(keras.layers.Layer):
             None where none came in, since training has no use for it).
         """
         fresh = state is None
+        # Only what is small is turned: pooled features, frames, what is recalled.
+        pooled = self._turned(pool(x, previous[..., 0]))
+        previous = self._turned(previous)
         if fresh:
-            state = self._unknown_past(x, previous)
-        pooled = pool(x, previous[..., 0])
+            state = self._unknown_past(previous)
         query, key = self._heads(self.ask(pooled)), self._heads(self.tell(pooled))
         keys = _append(
             state["keys"], _append(state["pending_key"][:, None], key[:, :-1])
@@ -99,7 +106,7 @@ class FrameAttention(keras.layers.Layer):
         values = _append(state["values"], struck(previous, state["play"]))
         valid = tf.ones_like(key[:, :-1, 0, 0])
         valid = _append(state["valid"], _append(state["pending_valid"][:, None], valid))
-        recalled = self._recall(query, keys, values, valid)
+        recalled = self._turned(self._recall(query, keys, values, valid))
         out = tf.concat([x, tf.cast(recalled, x.dtype)], axis=-1)
         if fresh:
             return out, None
@@ -113,8 +120,14 @@ class FrameAttention(keras.layers.Layer):
             "play": previous[:, -1, :, 0],
         }
 
-    def _unknown_past(self, x, previous):
-        zero = self.zero_state(tf.shape(x)[0], x.shape[2])
+    def _turned(self, x):
+        """Batch before time, where it is not so, or back."""
+        if not self.place_first:
+            return x
+        return tf.transpose(x, (1, 0, *range(2, len(x.shape))))
+
+    def _unknown_past(self, previous):
+        zero = self.zero_state(tf.shape(previous)[0], previous.shape[2])
         empty = {name: zero[name][:, :0] for name in ("keys", "values", "valid")}
         return zero | empty | {"play": tf.zeros_like(previous[:, 0, :, 0])}
 
@@ -142,6 +155,7 @@ class FrameAttention(keras.layers.Layer):
             "max_steps": self.max_steps,
             "num_heads": self.num_heads,
             "head_units": self.head_units,
+            "place_first": self.place_first,
         }
 
 
@@ -149,17 +163,19 @@ def pool(x, play):
     """Means over all pitches and over the sounding ones.
 
     Args:
-        x: float [batch, time, pitch, features].
-        play: float [batch, time, pitch], 1 where a pitch sounds.
+        x: float [..., pitch, features].
+        play: float [..., pitch], 1 where a pitch sounds.
 
     Returns:
-        float [batch, time, 2 * features].
+        float [..., 2 * features].
     """
-    play = tf.cast(play, x.dtype)[..., None]
-    sounding = tf.math.divide_no_nan(
-        tf.reduce_sum(x * play, axis=2), tf.reduce_sum(play, axis=2)
-    )
-    return tf.concat([tf.reduce_mean(x, axis=2), sounding], axis=-1)
+    play = tf.cast(play, x.dtype)
+    sounding = tf.math.divide_no_nan(play, tf.reduce_sum(play, axis=-1, keepdims=True))
+    every = tf.ones_like(play) / play.shape[-1]
+    # One product, so that the features are read once and no product of them is kept.
+    means = tf.matmul(tf.stack([every, sounding], axis=-2), x)
+    shape = tf.concat([tf.shape(x)[:-2], [2 * x.shape[-1]]], axis=0)
+    return tf.reshape(means, shape)
 
 
 def struck(frames, play_before):

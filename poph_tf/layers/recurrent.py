@@ -6,6 +6,8 @@ Sources: Johnson (2017), the biaxial LSTM; Mao et al. (2018), style conditioning
 import keras
 import tensorflow as tf
 
+from poph_tf.layers.dropout import Dropout
+
 
 @keras.saving.register_keras_serializable(package="poph_tf")
 class StyleBias(keras.layers.Layer):
@@ -13,22 +15,25 @@ class StyleBias(keras.layers.Layer):
 
     Args:
         dropout: float. Dropout on what is added.
+        place_first: bool. Whether the batch is the second axis of `x`, as `AxisLSTM`
+            has it with this option, and not the first.
 
     Call arguments:
-        x: float [batch, time, pitch, features].
+        x: float [batch, time, pitch, features], or [place, batch, other, features].
         embedding: float [batch, units].
 
     Returns:
-        float [batch, time, pitch, features].
+        float, of the shape of `x`.
 
     Reference:
         Mao et al. (2018), section 4.3, arXiv:1801.00887.
     """
 
-    def __init__(self, dropout=0.0, **kwargs):
+    def __init__(self, dropout=0.0, place_first=False, **kwargs):
         super().__init__(**kwargs)
         self.dropout = dropout
-        self.bias_dropout = keras.layers.Dropout(dropout)
+        self.place_first = place_first
+        self.bias_dropout = Dropout(dropout)
 
     def build(self, x_shape, embedding_shape):
         self.dense = keras.layers.Dense(x_shape[-1], activation="tanh", name="dense")
@@ -37,10 +42,16 @@ class StyleBias(keras.layers.Layer):
 
     def call(self, x, embedding, training=None):
         bias = self.bias_dropout(self.dense(embedding), training=training)
-        return x + bias[:, None, None, :]
+        bias = bias[:, None, None, :]
+        return x + (tf.transpose(bias, (1, 0, 2, 3)) if self.place_first else bias)
 
     def get_config(self):
-        return {**super().get_config(), "dropout": self.dropout}
+        config = {"dropout": self.dropout, "place_first": self.place_first}
+        return {**super().get_config(), **config}
+
+
+# How each axis comes first, and goes back to where it was.
+TURNS = {"time": ((1, 0, 2, 3), (1, 0, 2, 3)), "pitch": ((2, 0, 1, 3), (1, 2, 0, 3))}
 
 
 @keras.saving.register_keras_serializable(package="poph_tf")
@@ -50,15 +61,22 @@ class AxisLSTM(keras.layers.Layer):
     The other axis is folded into the batch, so every pitch (or every step) is read
     with the same weights.
 
+    The LSTM of Keras walks along the first axis inside, and turns its input to it and
+    its output back. The turns here are the inverse ones: side by side they cancel,
+    and TensorFlow's optimizer of graphs takes both out. So with `place_first` nothing
+    is moved at all, and layers in a row should have it.
+
     Args:
         units: int. Size of the LSTM state.
         axis: str. The axis to walk along, "time" or "pitch".
+        place_first: bool. Whether the axis to walk along already is the first.
 
     Call arguments:
-        x: float [batch, time, pitch, features].
+        x: float [batch, time, pitch, features]; with `place_first` [time, batch,
+            pitch, features] or [pitch, batch, time, features].
 
     Returns:
-        float [batch, time, pitch, units].
+        float, of the same axes, with `units` features.
 
     Raises:
         ValueError: If `axis` is neither "time" nor "pitch".
@@ -67,12 +85,13 @@ class AxisLSTM(keras.layers.Layer):
         Johnson (2017), doi:10.1007/978-3-319-55750-2_9
     """
 
-    def __init__(self, units, axis, **kwargs):
+    def __init__(self, units, axis, place_first=False, **kwargs):
         super().__init__(**kwargs)
-        if axis not in ("time", "pitch"):
+        if axis not in TURNS:
             raise ValueError(f'axis must be "time" or "pitch", got {axis!r}.')
         self.units = units
         self.axis = axis
+        self.place_first = place_first
         self.lstm = keras.layers.LSTM(
             units, return_sequences=True, return_state=True, name="lstm"
         )
@@ -92,24 +111,29 @@ class AxisLSTM(keras.layers.Layer):
         """Walks along the axis from a state.
 
         Args:
-            x: float [batch, time, pitch, features].
+            x: float, as for a call.
             state: pair of float [rows, units], or None for zeros. Rows are
                 batch-major: `batch * pitch` along time, `batch * time` along pitch.
 
         Returns:
-            (float [batch, time, pitch, units], the state after the last place).
+            (float, as from a call; the state after the last place).
         """
-        if self.axis == "time":
-            if x.shape[1] == 1 and state is not None:
-                return self._scan_one(x, state)
-            x = tf.transpose(x, (0, 2, 1, 3))
+        there, back = TURNS[self.axis]
+        x = x if self.place_first else tf.transpose(x, there)
+        if x.shape[0] == 1 and state is not None:
+            out, state = self._scan_one(x, state)
+        else:
+            out, state = self._walk(x, state)
+        return (out if self.place_first else tf.transpose(out, back)), state
+
+    def _walk(self, x, state):
+        """`scan` with the axis to walk along first."""
         shape = tf.shape(x)
-        rows = tf.reshape(x, (-1, shape[2], x.shape[-1]))
-        out, hidden, cell = self.lstm(rows, initial_state=state)
-        out = tf.reshape(out, tf.concat([shape[:3], [self.units]], axis=0))
-        if self.axis == "time":
-            out = tf.transpose(out, (0, 2, 1, 3))
-        return out, (hidden, cell)
+        rows = tf.reshape(x, (shape[0], -1, x.shape[-1]))
+        swap = (1, 0, 2)
+        out, hidden, cell = self.lstm(tf.transpose(rows, swap), initial_state=state)
+        shape = tf.concat([shape[:3], [self.units]], axis=0)
+        return tf.reshape(tf.transpose(out, swap), shape), (hidden, cell)
 
     def _scan_one(self, x, state):
         """`scan` over a single time step, without a loop around it."""
@@ -144,4 +168,9 @@ class AxisLSTM(keras.layers.Layer):
         return hidden, (hidden, cell)
 
     def get_config(self):
-        return {**super().get_config(), "units": self.units, "axis": self.axis}
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "axis": self.axis,
+            "place_first": self.place_first,
+        }

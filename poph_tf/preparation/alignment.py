@@ -4,14 +4,9 @@ Performances and many pop files begin anywhere. Their onsets cluster at some off
 the grid of steps: the mean direction of the onsets' phases, as angles on a circle of
 one step. Moving the piece by that offset makes rounding harmless.
 
-Where the file's metre says nothing (there is none, or a "bar" is a single beat), bars
-are looked for as well: of 3/4 and 4/4, each with every phase by whole beats, the one
-whose bar lines gather most of the accents (loud, long and low notes, and changes of
-the bass) counts. All is decided by the file alone.
-
-Source of the accents: Temperley & Sleator, Modeling Meter and Harmony: A
-Preference-Rule Approach, Computer Music Journal 23(1), 1999 (their rules on length,
-event and bass accents, in small).
+Where the file's bars can't be the music's (there is no metre, or a "bar" is a single
+beat, or the piece had to be moved, or accents avoid the bar lines), bar lines are
+looked for as well (bar_finder.py). All is decided by the file alone.
 """
 
 import dataclasses
@@ -20,15 +15,16 @@ import numpy as np
 
 from poph_tf import bars
 from poph_tf import notes as notes_lib
+from poph_tf.preparation import bar_finder
 
 # Below this share of a step a shift would not change what rounding does.
 _LEAST_OFFSET = 1 / 16
 # Mean resultant length under which onsets have no common phase.
 _LEAST_CONCENTRATION = 0.3
 _LEAST_ONSETS = 16
-_BEATS = (4, 3)
-# Three in a bar must explain accents this much better: four is far more common.
-_TRIPLE_MARGIN = 1.1
+# Bar lines found must match the music this much better than the file's own, as a share
+# of their match; above 1, accents avoid the file's.
+_LEAST_GAIN = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +37,7 @@ class Alignment:
         concentration: float in 0..1. How much the onsets agree on a phase.
         error_before, error_after: float. Mean distance of onsets to the grid, steps.
         beats_per_bar: int. Of the bars that were found; 0 if the file's were kept.
-        bar_offset_steps: int. The first bar line found.
+        bar_offset_steps: int. The first bar line found, in 0..steps of a bar.
     """
 
     offset_steps: float = 0.0
@@ -79,8 +75,6 @@ def align(notes, steps_per_quarter=bars.STEPS_PER_QUARTER):
         error_before=before,
         error_after=grid_error(notes.start_tick / step_ticks),
     )
-    if has_metre(notes):
-        return notes, found
     return _with_bars(notes, found, steps_per_quarter)
 
 
@@ -107,86 +101,50 @@ def grid_error(positions):
     return float(np.abs(positions - np.floor(positions + 0.5)).mean())
 
 
-def has_metre(notes):
-    """Whether time signatures say more than where the beats are."""
-    return bool((notes.time_signatures[:, 1] > 1).any())
+def file_metre(notes):
+    """The metre that holds throughout a file.
+
+    Returns:
+        (numerator, denominator); (0, 0) where there is none or only a single beat, and
+        None where it changes along the piece.
+    """
+    ticks, metres = notes.time_signatures[:, 0], notes.time_signatures[:, 1:]
+    last_of_tick = np.append(ticks[1:] != ticks[:-1], True)[: len(ticks)]
+    kinds = {tuple(row) for row in metres[last_of_tick].tolist()}
+    if kinds <= {(1, denominator) for denominator in (1, 2, 4, 8, 16)}:
+        return (0, 0)
+    return kinds.pop() if len(kinds) == 1 else None
 
 
 def _with_bars(notes, found, steps_per_quarter):
-    """Time signatures for the bars that accents tell of."""
-    beats, first_beat = bar_phase(notes, steps_per_quarter)
-    if not beats:
+    """Time signatures for the bars that the music tells of, where the file's fail."""
+    metre = file_metre(notes)
+    if metre is None:
         return notes, found
-    first_tick = first_beat * notes.ticks_per_quarter
-    signatures = [(0, beats, 4)]
-    if first_tick:
-        # A first bar that is cut short counts as an upbeat (see bars.bar_positions).
-        signatures.append((first_tick, beats, 4))
-    notes = dataclasses.replace(notes, time_signatures=np.array(signatures, np.int64))
-    found = dataclasses.replace(
-        found,
-        beats_per_bar=beats,
-        bar_offset_steps=first_beat * steps_per_quarter,
+    known = metre != (0, 0)
+    wanted = (metre,) if known else bar_finder.USUAL_METRES
+    bar = bar_finder.find(notes, wanted, steps_per_quarter)
+    if bar is None:
+        return notes, found
+    (numerator, _), first, gain = bar
+    if known and not found.offset_steps and gain <= _LEAST_GAIN:
+        return notes, found
+    return (
+        dataclasses.replace(
+            notes,
+            time_signatures=_signatures(notes, bar, steps_per_quarter),
+            bar_marks=notes.bar_marks[:0],
+        ),
+        dataclasses.replace(found, beats_per_bar=numerator, bar_offset_steps=first),
     )
-    return notes, found
 
 
-def bar_phase(notes, steps_per_quarter=bars.STEPS_PER_QUARTER):
-    """The bar that gathers most accents.
-
-    Args:
-        notes: notes.Notes, on the grid.
-
-    Returns:
-        beats in a bar, the beat on which the first bar begins; (0, 0) for pieces too
-        short to tell.
-    """
-    accents = beat_accents(notes, steps_per_quarter)
-    best = (0.0, 0, 0)
-    for beats in _BEATS:
-        count = len(accents) // beats * beats
-        if count < 4 * beats or not accents.sum():
-            continue
-        profile = accents[:count].reshape(-1, beats).mean(0)
-        first = int(profile.argmax())
-        # Accent of the first beat over that of the others.
-        score = profile[first] / (profile.sum() - profile[first] + 1e-9) * (beats - 1)
-        if not best[1] or score > best[0] * _TRIPLE_MARGIN:
-            best = (score, beats, first)
-    return best[1], best[2]
-
-
-def beat_accents(notes, steps_per_quarter=bars.STEPS_PER_QUARTER):
-    """How much begins on each beat (quarter note).
-
-    Args:
-        notes: notes.Notes.
-
-    Returns:
-        float [beat].
-    """
-    grid = (steps_per_quarter, notes.ticks_per_quarter)
-    keep = ~notes.is_drum
-    step = bars.to_steps(notes.start_tick[keep], *grid)
-    end = bars.to_steps(notes.end_tick[keep], *grid)
-    on_beat = step % steps_per_quarter == 0
-    if not on_beat.any():
-        return np.zeros(0)
-    beat = step[on_beat] // steps_per_quarter
-    length = np.clip((end - step)[on_beat], 1, 4 * steps_per_quarter)
-    loud = notes.velocity[keep][on_beat] / 127
-    pitch = notes.pitch[keep][on_beat].astype(np.int64)
-    accents = np.bincount(beat, np.sqrt(length) * loud)
-    return accents + _bass_changes(beat, pitch, len(accents)) * accents.mean() * 2
-
-
-def _bass_changes(beat, pitch, count):
-    """1 on beats whose lowest new note is low and not that of the beat before."""
-    lowest = np.full(count, 128)
-    np.minimum.at(lowest, beat, pitch)
-    sounding = np.flatnonzero(lowest < 128)
-    changes = np.zeros(count)
-    low = lowest[sounding]
-    changed = np.append(True, low[1:] % 12 != low[:-1] % 12)
-    changes[sounding] = changed & (low <= np.median(low))
-    return changes
+def _signatures(notes, bar, steps_per_quarter):
+    """int64 [change, 3]: the bars found, from tick 0."""
+    metre, first, _ = bar
+    signatures = [(0, *metre)]
+    if first:
+        # A first bar that is cut short counts as an upbeat (see bars.bar_positions).
+        first_tick = first * notes.ticks_per_quarter // steps_per_quarter
+        signatures.append((first_tick, *metre))
+    return np.array(signatures, np.int64)

@@ -66,7 +66,7 @@ def recompute_steps_per_second(tf, model, steps):
             "bar_position": tf.range(WINDOW)[None] % 16,
             "style": style,
         }
-        hidden = network.time_axis(inputs)[0][:, -1:]
+        hidden = network.time_axis(inputs)[0][-1:]
         frame = tf.zeros((1, 1, pitches, 3))
 
         def draw(pitch, frame):

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 
-PRESETS = ("tp_lstm_nade", "biaxial", "deepj", "poph")
+PRESETS = ("tp_lstm_nade", "biaxial", "deepj", "poph", "poph2")
 
 
 def run(quick=False):

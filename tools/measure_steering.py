@@ -1,0 +1,75 @@
+"""Measures whether a model does what it is asked for:
+
+  python tools/measure_steering.py --model_dir=runs/x --data_dir=data/x
+
+Composes --num_pieces for each target density, each strength of a key and each style,
+and prints one JSON object; --output keeps it, --markdown prints tables instead. Real
+pieces of --data_dir teach a classifier what the styles are.
+"""
+
+import json
+import pathlib
+import sys
+
+from absl import flags
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+from poph_tf import commands
+from poph_tf.errors import InputError
+from poph_tf.quiet import import_tensorflow
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("model_dir", None, "Directory that poph_tf.train wrote.")
+flags.DEFINE_string("data_dir", None, "Records of real pieces, of the same styles.")
+flags.DEFINE_integer("num_pieces", 50, "Pieces for each thing asked.", lower_bound=2)
+flags.DEFINE_integer("num_bars", 16, "Bars of each piece.", lower_bound=1)
+flags.DEFINE_integer("seed", 0, "Seed of all pieces.")
+flags.DEFINE_string("output", None, "File for the JSON object.")
+flags.DEFINE_bool("markdown", False, "Print tables.")
+
+
+def main(argv):
+    del argv
+    for name in ("model_dir", "data_dir"):
+        if not FLAGS[name].value:
+            raise InputError(f"--{name} must be given; see --help.")
+    import_tensorflow()
+    from poph_tf import generation, models, provenance, steering_trials
+
+    composer = generation.Composer(models.load(FLAGS.model_dir))
+    wishes = generation.Wishes(
+        num_pieces=FLAGS.num_pieces, num_bars=FLAGS.num_bars, seed=FLAGS.seed
+    )
+    figures = {
+        "num_pieces": FLAGS.num_pieces,
+        "num_bars": FLAGS.num_bars,
+        "density": steering_trials.density_trial(composer, wishes),
+        "key": steering_trials.key_trial(composer, wishes),
+    }
+    styles = composer.config.styles
+    if len(styles) > 1:
+        real = [_by_style(split, styles) for split in ("train", "test")]
+        figures["style"] = steering_trials.style_trial(composer, wishes, *real)
+    if FLAGS.output:
+        provenance.write_json(FLAGS.output, figures)
+    print(
+        steering_trials.table(figures)
+        if FLAGS.markdown
+        else json.dumps(figures, indent=2)
+    )
+    return 0
+
+
+def _by_style(split, styles):
+    from poph_tf import dataset
+
+    pieces = {style: [] for style in styles}
+    for piece in dataset.read_pieces(dataset.open_split(FLAGS.data_dir, split)[1]):
+        if piece.style in pieces:
+            pieces[piece.style].append(piece.matrices)
+    return pieces
+
+
+if __name__ == "__main__":
+    commands.run(main)
