@@ -93,11 +93,17 @@ def send(number, at):
 
 @pytest.fixture(scope="module")
 def whole(data_dir, tmp_path_factory):
-    """A run that nothing stops: (losses by step, outcome, everything, folder)."""
+    """A run that nothing stops: (losses by step, outcome, trainer, folder)."""
     folder = tmp_path_factory.mktemp("whole")
     made = trainer(data_dir, folder)
     losses, outcome = run(made)
-    return losses, outcome, everything_in(made), folder
+    return losses, outcome, made, folder
+
+
+def test_no_epoch_and_no_validation_is_traced_again(whole):
+    made = whole[2]  # three epochs, four validations
+    assert made.step.run.experimental_get_tracing_count() == 1
+    assert made.scorer._run_window.experimental_get_tracing_count() == 1
 
 
 def cut_newest_checkpoint(model_dir):
@@ -111,7 +117,7 @@ def cut_newest_checkpoint(model_dir):
 def test_two_interruptions_and_a_damaged_checkpoint_leave_no_trace_in_the_end(
     data_dir, tmp_path, whole
 ):
-    losses, outcome, everything, there = whole
+    losses, outcome, unbroken, there = whole
     # In the middle of the second epoch, then at the last batch of it.
     with pytest.raises(Interrupted, match="SIGTERM at step 5"):
         run(trainer(data_dir, tmp_path), send(signal.SIGTERM, 5))
@@ -125,7 +131,9 @@ def test_two_interruptions_and_a_damaged_checkpoint_leave_no_trace_in_the_end(
     rest, resumed = run(last)
     assert list(rest) == [6, 7, 8] and resumed == outcome
     assert rest == pytest.approx({k: losses[k] for k in rest}, rel=1e-6)
-    np.testing.assert_allclose(everything_in(last), everything, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(
+        everything_in(last), everything_in(unbroken), rtol=1e-5, atol=1e-7
+    )
     here = validations(tmp_path)
     assert [line["step"] for line in here] == [2, 4, 6, 8]
     assert events(tmp_path, "train/loss") == [2, 4, 6, 8]
@@ -165,7 +173,9 @@ def test_a_disk_that_fills_up_ends_the_run_and_room_lets_it_go_on(
     last = trainer(data_dir, full)
     rest, _ = run(last)
     assert list(rest) == [5, 6, 7, 8]
-    np.testing.assert_allclose(everything_in(last), whole[2], rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(
+        everything_in(last), everything_in(whole[2]), rtol=1e-5, atol=1e-7
+    )
     assert [line["step"] for line in validations(full)] == [2, 4, 6, 8]
 
 
@@ -207,6 +217,19 @@ def test_a_damaged_record_is_named(data_dir, tmp_path):
     shard.write_bytes(content)
     with pytest.raises(InputError, match=f"{shard.name}: damaged"):
         run(trainer(str(damaged), tmp_path / "model"))
+
+
+def test_memory_that_runs_out_is_one_line(data_dir, tmp_path):
+    made = trainer(data_dir, tmp_path)
+
+    def too_large(batch):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM of [9,9]\nlong trace")
+
+    made.step.run = too_large
+    with pytest.raises(InputError) as caught:
+        run(made)
+    assert "Out of memory at step 0; give a smaller batch_size" in str(caught.value)
+    assert "OOM of [9,9]" in str(caught.value) and "trace" not in str(caught.value)
 
 
 def test_a_new_learning_rate_is_obeyed_and_other_batches_are_refused(
