@@ -242,20 +242,22 @@ def preset(name, **overrides):
     return dataclasses.replace(PRESETS[name], **overrides)
 
 
-def with_styles(config, info):
+def with_styles(config, info, known=()):
     """Gives a model the styles of a data set and their shares of its training steps.
 
     Args:
         config: ModelConfig.
         info: DatasetInfo.
+        known: sequence of str. Styles to keep that the model knows already.
     """
     if not config.style_units or len(info.styles) < 1:
         return config
     steps = info.splits["train"].steps_by_style
-    counts = [steps.get(style, 0) for style in info.styles]
+    styles = (*known, *(style for style in info.styles if style not in known))
+    counts = [steps.get(style, 0) for style in styles]
     total = sum(counts) or 1
     return dataclasses.replace(
         config,
-        styles=tuple(info.styles),
+        styles=styles,
         style_shares=tuple(count / total for count in counts),
     )

@@ -1,12 +1,18 @@
 """Starts a model from the weights of another one, also with more or other styles.
 
-Everything but the styles must be the same. The style embedding has a row for each
-style: those that both models know are copied by name, new ones start from the mean of
-the old, which is what the old model takes for no style in particular.
+Everything but the styles must be the same; `config_of` says what that is. The style
+embedding has a row for each style: those that both models know are copied by name, new
+ones start from the mean of the old, which is what the old model takes for no style in
+particular.
 """
+
+import dataclasses
+import os
 
 import numpy as np
 
+from poph_tf import models
+from poph_tf.config import SINGLE_STYLE, ModelConfig, with_styles
 from poph_tf.errors import InputError
 
 # What may differ; the rest decides the shapes or the meaning of weights.
@@ -19,6 +25,27 @@ FREE = (
     "input_dropout",
     "dropout",
 )
+
+
+def config_of(init_from, model_dir, info, overrides):
+    """The config of a run that starts from another model's weights.
+
+    Args:
+        init_from: str, as of `models.load`.
+        model_dir: str, the run's own. If it has begun, its own config is taken: the
+            other model may have gone, or have grown.
+        info: DatasetInfo. Its new styles are added to those that the model knows.
+        overrides: dict of field name to value.
+
+    Returns:
+        ModelConfig.
+    """
+    if os.path.exists(os.path.join(model_dir, models.SETTINGS_FILE)):
+        source = ModelConfig.from_dict(models.read_settings(model_dir)["model"])
+    else:
+        source = models.read_config(init_from)
+    known = () if source.styles == SINGLE_STYLE else source.styles
+    return with_styles(dataclasses.replace(source, **overrides), info, known)
 
 
 def start_from(model, source):

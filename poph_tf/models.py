@@ -129,16 +129,7 @@ def load(model_dir):
     Raises:
         InputError: If there is none, or it cannot be read.
     """
-    path = pretrained.resolve(model_dir)
-    if not path.endswith(".keras"):
-        path = os.path.join(path, WEIGHTS_FILE)
-    if not os.path.isdir(os.path.dirname(path) or "."):
-        raise InputError(f"There is no model directory {os.path.dirname(path)!r}.")
-    if not os.path.exists(path):
-        raise InputError(
-            f"{os.path.dirname(path) or '.'} holds no {WEIGHTS_FILE}: train a model "
-            f"there first, with python -m poph_tf.train --model_dir."
-        )
+    path = _weights_path(model_dir)
     try:
         model = keras.saving.load_model(path, safe_mode=True)
     except (
@@ -154,6 +145,38 @@ def load(model_dir):
     if not isinstance(model, PolyphonyModel):
         raise InputError(f"{path} is another Keras model, none of poph_tf.")
     return model
+
+
+def read_config(model_dir):
+    """Reads only the ModelConfig of what `load` loads; no TensorFlow runs for it.
+
+    Args:
+        model_dir: str, as of `load`.
+
+    Raises:
+        InputError: If there is none, or it cannot be read.
+    """
+    path = _weights_path(model_dir)
+    try:
+        with zipfile.ZipFile(path) as file:
+            stored = json.loads(file.read("config.json"))
+        return ModelConfig.from_dict(stored["config"]["config"])
+    except (ValueError, OSError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} is no model of poph_tf: {error}") from error
+
+
+def _weights_path(model_dir):
+    path = pretrained.resolve(model_dir)
+    if not path.endswith(".keras"):
+        path = os.path.join(path, WEIGHTS_FILE)
+    if not os.path.isdir(os.path.dirname(path) or "."):
+        raise InputError(f"There is no model directory {os.path.dirname(path)!r}.")
+    if not os.path.exists(path):
+        raise InputError(
+            f"{os.path.dirname(path) or '.'} holds no {WEIGHTS_FILE}: train a model "
+            f"there first, with python -m poph_tf.train --model_dir."
+        )
+    return path
 
 
 def read_settings(model_dir):

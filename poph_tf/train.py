@@ -13,6 +13,8 @@ and either TF_CONFIG or --worker_hosts=a:2222,b:2222 --worker_index=0 (1 on the 
 Every size and setting of a preset can be replaced, e.g.
   --preset=deepj --set=num_time_units=128 --set=dropout=0.3
 and every setting of training likewise with --train=key=value, or by its own flag.
+With --init_from=bach it starts from the weights of a trained model, of whose sizes it
+then is; the styles of the data are added to those that the model knows.
 """
 
 import os
@@ -29,7 +31,11 @@ PRESET_NAMES = "tp_lstm_nade, biaxial, deepj, poph, poph2"
 
 flags.DEFINE_string("data_dir", None, "Folder of records with dataset_info.json.")
 flags.DEFINE_string("model_dir", None, "Where the model and its checkpoints are kept.")
-flags.DEFINE_string("preset", "poph", f"The model to train: {PRESET_NAMES}.")
+flags.DEFINE_string(
+    "preset",
+    "poph",
+    f"The model to train: {PRESET_NAMES}; left out with --init_from: its own.",
+)
 flags.DEFINE_multi_string(
     "set", [], "key=value of the model, e.g. --set=num_time_units=128; repeatable."
 )
@@ -101,21 +107,29 @@ def main(argv):
             raise InputError(f"--{name} must be given; see --help.")
     from poph_tf import config, examples, settings
 
-    overrides = settings.parse_overrides(config.ModelConfig, FLAGS.set)
-    model_config = config.preset(FLAGS.preset, **overrides)
     training_values = {"preview_bars": PREVIEW_BARS}
     training_values |= settings.parse_overrides(config.TrainingConfig, FLAGS.train)
     training_values |= {
         name: FLAGS[name].value for name in OWN_FLAGS if FLAGS[name].value is not None
     }
     training_config = config.TrainingConfig(**training_values)
+    # A wrong preset or setting is said before anything is read.
+    overrides = settings.parse_overrides(config.ModelConfig, FLAGS.set)
+    model_config = config.preset(FLAGS.preset, **overrides)
     info = examples.read_info(FLAGS.data_dir)
-    _train(config.with_styles(model_config, info), training_config)
+    model_config = config.with_styles(model_config, info)
+    import_tensorflow()
+    if training_config.init_from and not FLAGS["preset"].present:
+        from poph_tf import finetuning
+
+        model_config = finetuning.config_of(
+            training_config.init_from, FLAGS.model_dir or os.devnull, info, overrides
+        )
+    _train(model_config, training_config)
     return 0
 
 
 def _train(model_config, training_config):
-    import_tensorflow()
     from poph_tf import dry_run, strategies, training
     from poph_tf.progress import StepLine
 

@@ -1,12 +1,15 @@
 """Learning rates by hand, mixed precision, starting from another model's weights."""
 
+import dataclasses
+import json
+
 import keras
 import numpy as np
 import pytest
 import small
 import tensorflow as tf
 
-from poph_tf import config, finetuning, models, optimizers, stepping, training
+from poph_tf import config, examples, finetuning, models, optimizers, stepping, training
 from poph_tf.errors import InputError
 
 
@@ -107,6 +110,36 @@ def test_a_model_with_more_styles_plays_old_styles_as_its_source_does():
     after = model(small.inputs_of(frames, style=(0.0, 0.0, 1.0)))
     for name, value in before.items():
         np.testing.assert_allclose(after[name], value, atol=1e-6)
+
+
+def test_a_run_from_another_model_has_its_sizes_and_the_styles_of_both(tmp_path):
+    source = small.model("poph")  # knows bach and palestrina
+    models.save(source, str(tmp_path))
+    assert models.read_config(tmp_path) == source.config
+    pieces = [small.random_piece(k, 8) for k in range(4)]
+    data_dir = small.write_data_set(
+        tmp_path / "data", {"train": [*pieces, pieces[0]]}, ("mozart", "bach")
+    )
+    info = examples.read_info(data_dir)
+    new = str(tmp_path / "new")
+    found = finetuning.config_of(str(tmp_path), new, info, {"dropout": 0.25})
+    styles = {
+        "styles": ("bach", "palestrina", "mozart"),
+        "style_shares": (0.4, 0.0, 0.6),  # two of five pieces of 8 steps, none, three
+    }
+    expected = dataclasses.replace(source.config, dropout=0.25, **styles)
+    assert found == expected
+    # Once it has begun, its own config counts: the other model may have gone.
+    (tmp_path / "new").mkdir()
+    settings = json.dumps({"model": expected.to_dict()})
+    (tmp_path / "new" / models.SETTINGS_FILE).write_text(settings)
+    assert finetuning.config_of("gone", new, info, {}) == expected
+
+
+def test_a_file_that_is_no_model_has_no_config(tmp_path):
+    (tmp_path / models.WEIGHTS_FILE).write_bytes(b"PK no zip")
+    with pytest.raises(InputError, match="is no model of poph_tf"):
+        models.read_config(tmp_path)
 
 
 def test_weights_of_other_sizes_are_refused_with_both_sizes():
