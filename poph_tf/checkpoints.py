@@ -74,6 +74,7 @@ class Checkpoints:
             _remove(path)  # there is one only if it was damaged and passed over
             self.checkpoint.write(path)
         except (OSError, tf.errors.OpError) as error:
+            _remove(path)  # an index too can be cut short
             self._sweep()
             raise InputError(
                 f"Cannot write a checkpoint of step {step} in {self.directory} "

@@ -109,6 +109,24 @@ def test_a_full_disk_leaves_the_checkpoints_before_and_no_rests(folder):
     assert again.files.paths()[-1] == str(folder / "ckpt-1-11")
 
 
+def test_a_disk_that_fills_up_with_the_index_leaves_none_of_the_new_checkpoint(
+    folder, monkeypatch
+):
+    before = sorted(path.name for path in folder.iterdir())
+    kept = Kept(folder)
+    kept.files.restore()
+
+    def write(path):
+        pathlib.Path(f"{path}.data-00000-of-00001").write_bytes(b"whole")
+        pathlib.Path(f"{path}.index").write_bytes(b"ha")
+        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+
+    monkeypatch.setattr(kept.files.checkpoint, "write", write)
+    with pytest.raises(InputError, match="No space left on device.*ckpt-1-10"):
+        kept.files.save(1, 11)
+    assert sorted(path.name for path in folder.iterdir()) == before
+
+
 def test_what_a_killed_writer_left_is_swept_up(folder):
     (folder / "ckpt-1-11_temp").mkdir()
     (folder / "ckpt-1-11_temp" / "part-0.data").write_bytes(b"half")
