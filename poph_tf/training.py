@@ -34,6 +34,7 @@ from poph_tf.cluster import LOST_WORKER, Cluster
 from poph_tf.errors import InputError, Interrupted
 from poph_tf.recording import Recorder, check_same_run, progress_line
 from poph_tf.stepping import TrainStep
+from poph_tf.tally import Tally
 
 __all__ = ["Trainer", "check_same_run"]
 
@@ -196,7 +197,7 @@ class Trainer:
             self.report(f"Goes on from step {self._count('step')} ({restored}).")
         self.saved_at = self.collected_at = time.monotonic()
         self.time_is_up = self._out_of_time()
-        self._restart_tally()
+        self.tally = Tally()
 
     def _epochs(self):
         reason = self._end()
@@ -260,14 +261,13 @@ class Trainer:
     def _take(self, batch):
         start = time.monotonic()
         sums = {name: float(v) for name, v in self.step.run(batch).items()}
-        self._add("seconds", time.monotonic() - start)
+        seconds = time.monotonic() - start
+        self._add("seconds", seconds)
         self._add("step", 1)
         self._add("batch", 1)
         if not math.isfinite(sums["loss"] + sums["gradient_norm"]):
             self._refuse_nan("loss", self._pieces_of_batch())
-        for name, value in sums.items():
-            self.tally[name] = self.tally.get(name, 0.0) + value
-        self.tally["batches"] = self.tally.get("batches", 0) + 1
+        self.tally.add(sums, seconds)
         if self.on_step:
             self.on_step(self._count("step"), sums)
 
@@ -327,7 +327,7 @@ class Trainer:
         self.recorder.validation(figures)
         left = max(self.total_steps - figures["step"], 0)
         self.report(progress_line(figures, left / figures["steps_per_second"]))
-        self._restart_tally()
+        self.tally.restart()
 
     def _copy_weights(self):
         """Puts the weights, or their moving averages, into the model that is scored."""
@@ -354,26 +354,14 @@ class Trainer:
         return self.cluster.add(sums)
 
     def _figures(self, valid, best):
-        seconds = time.monotonic() - self.tally_since
-        train = {}
-        if self.tally.get("steps"):
-            train = metrics.summarize(self.tally, self.model.config)
-            norm = self.tally["gradient_norm"] / self.tally["batches"]
-            train["gradient_norm"] = norm
-        return {
+        return self.tally.figures(self.model.config) | {
             "step": self._count("step"),
             "epoch": self._count("epoch"),
-            "train": train,
             "valid": valid,
             "best": best,
-            "steps_per_second": max(self.tally.get("batches", 0), 1) / seconds,
-            "seconds": seconds,
             "training_seconds": float(self.counters["seconds"]),
             "learning_rate": float(tf.convert_to_tensor(self.optimizer.learning_rate)),
         }
-
-    def _restart_tally(self):
-        self.tally, self.tally_since = {}, time.monotonic()
 
     def _save(self):
         if self.cluster.chief:

@@ -9,8 +9,19 @@ import pytest
 import small
 import tensorflow as tf
 
-from poph_tf import config, dry_run, memory, previews, progress, training
+from poph_tf import config, dry_run, memory, previews, progress, tally, training
 from poph_tf.event_log import EventLog, forget_after
+
+SUMS = (
+    "steps",
+    "play_nats",
+    "replay_nats",
+    "true_positives",
+    "predicted",
+    "sounding",
+    "harmony",
+    "gradient_norm",
+)
 
 
 def values_in(folder):
@@ -105,6 +116,22 @@ def test_resident_memory_grows_by_what_is_held():
 def test_memory_is_unknown_where_the_system_does_not_tell(monkeypatch):
     monkeypatch.setattr(memory, "STATUS", "/nowhere")
     assert memory.resident_mb() is None
+
+
+def test_the_step_that_compiles_is_counted_but_not_timed(monkeypatch):
+    now = iter([0.0, 36.0, 36.0, 44.0])
+    monkeypatch.setattr(tally.time, "monotonic", lambda: next(now))
+    sums = dict.fromkeys(SUMS, 2.0)
+    counted = tally.Tally()
+    for seconds in (30.0, 3.0, 3.0):
+        counted.add(sums, seconds)
+    # Two steps in the six seconds after the first.
+    found = counted.figures(small.model_config("biaxial"))
+    assert (found["seconds"], found["steps_per_second"]) == (6.0, pytest.approx(1 / 3))
+    assert found["train"]["num_steps"] == 6 and found["train"]["gradient_norm"] == 2.0
+    counted.restart()
+    counted.add(sums, 4.0)
+    assert counted.figures(small.model_config("biaxial"))["steps_per_second"] == 1 / 8
 
 
 def test_a_log_gets_a_line_of_progress_once_a_minute(capsys, monkeypatch):
