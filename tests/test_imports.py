@@ -25,16 +25,26 @@ DATA_SIDE = {
     "corpus",
     "example_wire",
     "examples",
+    "machine",
     "matrices",
     "midi",
     "midi_bytes",
     "midi_scan",
     "notes",
+    "placing",
     "preparation",
     "scores",
     "tfrecords",
 }
-MUSIC_FILES = {"corpus", "matrices", "midi", "midi_bytes", "preparation", "scores"}
+MUSIC_FILES = {
+    "corpus",
+    "matrices",
+    "midi",
+    "midi_bytes",
+    "placing",
+    "preparation",
+    "scores",
+}
 
 
 def module_of(path):

@@ -108,8 +108,14 @@ def grid_error(positions):
 
 
 def has_metre(notes):
-    """Whether time signatures say more than where the beats are."""
-    return bool((notes.time_signatures[:, 1] > 1).any())
+    """Whether, for most of a piece, its time signatures say more than the beats.
+
+    A file may open with a 4/4 that nothing is in, and go on in bars of one beat.
+    """
+    ticks, numerators = notes.time_signatures[:, :2].T
+    end = notes.end_tick.max(initial=0)
+    spans = np.diff(np.append(ticks, end).clip(max=end))
+    return bool(2 * spans[numerators > 1].sum() > end)
 
 
 def _with_bars(notes, found, steps_per_quarter):

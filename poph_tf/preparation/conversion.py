@@ -5,20 +5,16 @@ Runs in the workers. Nothing here depends on what else is converted, on when or 
 
 import dataclasses
 import hashlib
-import itertools
 import os
 import zlib
 
 import numpy as np
 
-from poph_tf import examples, matrices, midi, midi_bytes, tfrecords, theory
+from poph_tf import examples, midi, midi_bytes, placing, tfrecords, theory
 from poph_tf import notes as notes_lib
 from poph_tf.errors import InputError, MusicFileError
 from poph_tf.preparation import alignment, sources
 
-# Machine code takes a second or more to load: for a few files it does not pay.
-_FILES_BEFORE_MACHINE_CODE = 50
-_MIDI_FILES = itertools.count()
 # Higher levels save a fifth of the room and take three times as long.
 _COMPRESSION_LEVEL = 1
 VELOCITY_BINS = 16
@@ -154,22 +150,25 @@ def _convert_piece(source, notes, style, settings):
         found = _measured(notes, settings)
         if settings.align == "auto":
             notes, found = alignment.align(notes, settings.steps_per_quarter)
-        piece, placed = matrices.place(
+        piece = placing.place(
             notes,
             settings.steps_per_quarter,
             drums=settings.drums,
             sustain=settings.sustain,
             max_steps=settings.max_steps,
+            compiled=True,
         )
-        facts = _facts(piece, placed, found)
+        facts = _facts(piece, found)
         _filter(piece, facts, settings)
     except InputError as error:
         return Converted(source, style, reason=_reason(error))
     except MemoryError:
         return Converted(source, style, reason="needs more memory than a worker has")
-    record, piece_id = examples.encode(piece, style=style, source=source)
+    record, piece_id = examples.encode(piece, style=style, source=source, compiled=True)
     facts["id"] = np.frombuffer(bytes.fromhex(piece_id), np.uint8)
-    facts["fingerprint"] = np.frombuffer(fingerprint(placed[0], placed[2]), np.uint8)
+    facts["fingerprint"] = np.frombuffer(
+        fingerprint(piece.start, piece.pitch), np.uint8
+    )
     record = compressed(tfrecords.framed(record))
     facts["size"] = len(record)
     return Converted(source, style, record=record, facts=facts)
@@ -219,8 +218,8 @@ def fingerprint(start, pitch):
     return hashlib.sha256(table.tobytes()).digest()
 
 
-def _facts(piece, placed, found):
-    start, end, pitch, velocity = placed
+def _facts(piece, found):
+    start, end, pitch, velocity = piece.start, piece.end, piece.pitch, piece.velocity
     length = len(piece)
     sounding = np.cumsum(
         np.bincount(start, minlength=length + 1)

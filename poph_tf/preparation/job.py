@@ -29,11 +29,11 @@ _MODULES = (
     "bars",
     "example_wire",
     "examples",
-    "matrices",
     "midi",
     "midi_bytes",
     "midi_scan",
     "notes",
+    "placing",
     "tfrecords",
 )
 

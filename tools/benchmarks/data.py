@@ -169,13 +169,13 @@ def _to_record(item, parser):
     """From the bytes of a file to the bytes of its record."""
     import note_seq
 
-    from poph_tf import examples, matrices, midi_bytes
+    from poph_tf import examples, matrices, midi_bytes, placing
 
     if parser == "fast":
         notes = midi_bytes.parse(item.data, compiled=True)
-        piece = matrices.from_notes(notes)
-    else:
-        piece = matrices.from_sequence(note_seq.midi_to_note_sequence(item.data))
+        placed = placing.place(notes, compiled=True)
+        return examples.encode(placed, style="a", source=item.source, compiled=True)[0]
+    piece = matrices.from_sequence(note_seq.midi_to_note_sequence(item.data))
     return examples.serialize(piece, style="a", source=item.source)
 
 
