@@ -21,6 +21,7 @@ MODEL_SIDE = {
 }
 # From a music file to records and back: it never sees a network.
 DATA_SIDE = {
+    "abc_books",
     "bars",
     "corpus",
     "example_wire",
@@ -37,6 +38,7 @@ DATA_SIDE = {
     "tfrecords",
 }
 MUSIC_FILES = {
+    "abc_books",
     "corpus",
     "matrices",
     "midi",

@@ -1,6 +1,8 @@
 """Tests of data preparation as a library: conversion, duplicates, twins, splits."""
 
 import csv
+import io
+import zipfile
 
 import numpy as np
 import pytest
@@ -251,6 +253,32 @@ def test_note_sequences_and_tunes_become_pieces(tmp_path):
     both = convert(tunes, "a.abc")
     assert [c.source for c in both] == ["a.abc#1", "a.abc#7"]
     assert [int(c.facts["steps"]) for c in both] == [16, 12]
+
+
+def test_a_tune_that_cannot_be_read_costs_itself_only():
+    head = "M:4/4\nL:1/4\nK:C\n"
+    book = ["% A book", "C:Anon", f"X:1\n{head}CDEF|", f"X:2\n{head}(3CDE F|"]
+    book += [f"X:1\n{head}GABc|", f"X:3\n{head}CC&|", "no tune"]
+    came = convert("\n\n".join(book).encode(), "book.ABC")
+    assert [(c.source, c.reason) for c in came] == [
+        ("book.ABC#1", None),
+        ("book.ABC#2", "not ABC that can be read (tuplet)"),
+        ("book.ABC#1@3", None),
+        ("book.ABC#3", "not ABC that can be read (invalid character)"),
+        ("book.ABC#@5", "not ABC that can be read (no number, X:)"),
+    ]
+    assert convert(b"K:C\nCDEF|\n", "one.abc")[0].record
+    (empty,) = convert(b"% nothing\n\n", "one.abc")
+    assert empty.reason == "not ABC that can be read (no tune)"
+
+
+def test_a_compressed_score_that_would_fill_the_memory_is_rejected(monkeypatch):
+    monkeypatch.setattr(midi, "_MAX_SCORE_BYTES", 1000)
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("score.xml", b" " * 1001)
+    (came,) = convert(stream.getvalue(), "bomb.mxl")
+    assert came.reason == "unpacks to more than 1,000 bytes"
 
 
 def test_the_readers_of_midi_give_the_same_records():

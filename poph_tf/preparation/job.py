@@ -26,6 +26,7 @@ TWINS_NAME = "twins.csv"
 REPORT_NAME = "report.html"
 # With those of this folder, all that decides what becomes of a file.
 _MODULES = (
+    "abc_books",
     "bars",
     "example_wire",
     "examples",
