@@ -66,6 +66,11 @@ flags.DEFINE_integer(
 flags.DEFINE_string("init_from", None, "Start from the weights of this model_dir.")
 flags.DEFINE_string("precision", None, "float32 or mixed_bfloat16.")
 flags.DEFINE_bool("deterministic", None, "Bit-identical runs, at some cost in speed.")
+flags.DEFINE_bool(
+    "skip_corrupt",
+    None,
+    "Leave damaged records out, and count them, instead of ending.",
+)
 flags.DEFINE_integer("seed", None, "Seed of weights, windows and dropout.")
 
 PREVIEW_BARS = 4  # unless something else is asked for
@@ -88,6 +93,7 @@ OWN_FLAGS = (
     "init_from",
     "precision",
     "deterministic",
+    "skip_corrupt",
     "seed",
 )
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 import zipfile
 
 import numpy as np
@@ -304,6 +305,35 @@ def test_the_same_settings_find_the_data_set_complete(tmp_path):
     with pytest.raises(InputError, match="holds another data set"):
         prepared(root, tmp_path / "out", drums=True)
     assert shards(tmp_path / "out") == before
+
+
+def test_a_finished_set_is_kept_but_a_changed_input_is_told_of(tmp_path):
+    root = write(tmp_path / "songs", 4)
+    assert not job.is_made(settings(root), tmp_path / "out")
+    info = prepared(root, tmp_path / "out")
+    assert job.is_made(settings(root), tmp_path / "out")
+    assert job.input_changes(settings(root), info) is None
+    (root / "notes.txt").write_text("no music")
+    assert job.input_changes(settings(root), info) is None
+    os.utime(root / "bach" / "song 000.mid", (1, 1))
+    assert "another time" in job.input_changes(settings(root), info)
+    (root / "bach" / "song 000.mid").write_bytes(song(77, notes=25))
+    assert "bytes then" in job.input_changes(settings(root), info)
+    write(tmp_path / "songs", 1, first=9)
+    told = job.input_changes(settings(root), info)
+    assert told == "4 files then, 5 now"
+    assert prepared(root, tmp_path / "out") == info
+
+
+def test_an_output_within_the_input_is_not_read(tmp_path):
+    write(tmp_path, 4)
+    info = prepared(tmp_path, tmp_path / "out")
+    before = shards(tmp_path / "out")
+    assert job.input_changes(settings(tmp_path), info) is None
+    effort = settings_lib.Effort(num_workers=1)
+    job.prepare(settings(tmp_path), tmp_path / "out", effort, overwrite=True)
+    assert shards(tmp_path / "out") == before
+    assert not examples.read_info(tmp_path / "out").rejects
 
 
 def test_nothing_to_make_leaves_nothing_behind(tmp_path):
