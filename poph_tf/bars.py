@@ -127,6 +127,8 @@ def guessed(bar_position, steps_per_quarter):
 def _usable_signatures(notes):
     """int64 [change, 3]: a metre from tick 0 on, one per tick, without slips."""
     table = notes.time_signatures
+    if not len(table):
+        return np.array([(0, *DEFAULT_TIME_SIGNATURE)], np.int64)
     good = (table[:, 1] > 0) & (table[:, 2] > 0) & (table[:, 2] <= MAX_DENOMINATOR)
     table = table[good]
     last_of_tick = np.append(table[1:, 0] != table[:-1, 0], True)[: len(table)]
@@ -166,15 +168,16 @@ def _bar_lines(step, end_step, signature, steps_per_quarter, ticks_per_quarter):
 
 
 def _positions(steps, starts, length):
-    """Counts on from each of `steps`, at which the count is `starts`; uint8 [time]."""
-    times = np.arange(length, dtype=np.int64)
-    inside = steps < length
-    origin = np.zeros(length, np.int64)
-    mark = np.full(length, -1, np.int64)
-    mark[steps[inside]] = steps[inside]
-    origin[steps[inside]] = (steps - starts)[inside]
-    at = np.maximum.accumulate(mark)
-    counted = times - np.where(at >= 0, origin[np.maximum(at, 0)], 0)
+    """Counts on from each of `steps` (ascending), where the count is `starts`.
+
+    Returns:
+        uint8 [time].
+    """
+    edges = np.concatenate([[0], np.minimum(steps, length), [length]])
+    # The step at which the count in force would have been 0; of marks on one step the
+    # last holds.
+    origin = np.concatenate([[0], steps - starts])
+    counted = np.arange(length) - np.repeat(origin, edges[1:] - edges[:-1])
     return np.minimum(counted, MAX_BAR_POSITION).astype(np.uint8)
 
 

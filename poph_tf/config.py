@@ -167,6 +167,7 @@ class TrainingConfig(settings.Stored):
     min_transpose: int = -6  # semitones, drawn anew for every window
     max_transpose: int = 5
     shuffle_windows: int = 2048  # windows in the shuffle buffer
+    skip_corrupt: bool = False  # leave damaged records out, and say how many
     checkpoint_minutes: float = 5.0
     preview_bars: int = 0  # composed at each validation, for TensorBoard; 0: none
     init_from: str = ""  # directory of a model whose weights it starts from

@@ -18,7 +18,7 @@ import itertools
 import numpy as np
 import tensorflow as tf
 
-from poph_tf import examples, tfrecords
+from poph_tf import examples, salvage, tfrecords
 from poph_tf.errors import InputError
 
 # Nothing here branches on a tensor, so what AutoGraph would rewrite stays as it is: an
@@ -39,11 +39,13 @@ class Stream:
         paths: tuple of str, the shards.
         model: ModelConfig.
         training: TrainingConfig.
+        damaged: bool. Read around damaged records (slower; see `salvage.py`).
     """
 
     paths: tuple
     model: object
     training: object
+    damaged: bool = False
 
 
 def open_split(data_dir, split):
@@ -165,9 +167,7 @@ def _windows(stream, epoch):
     seed = _epoch_seed(stream.training, epoch)
     paths = np.random.default_rng(seed).permutation(np.array(stream.paths))
     records = tf.data.Dataset.from_tensor_slices(paths).interleave(
-        _as_written(
-            lambda path: tf.data.TFRecordDataset(path, compression_type="GZIP")
-        ),
+        _as_written(_sound_records if stream.damaged else _records),
         cycle_length=min(4, len(paths)),
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
@@ -177,6 +177,36 @@ def _windows(stream, epoch):
             lambda index, record: _cut(examples.parse(record), index, seed, stream)
         )
     )
+
+
+def _records(path):
+    return tf.data.TFRecordDataset(path, compression_type="GZIP")
+
+
+def _sound_records(path):
+    return tf.data.Dataset.from_generator(
+        lambda path: salvage.records(path.decode(), None),
+        args=(path,),
+        output_signature=tf.TensorSpec([], tf.string),
+    )
+
+
+def naming_damage(batches, paths):
+    """Iterates over batches; of damage it says in which shard it lies, and where.
+
+    Args:
+        batches: iterable whose data come from tf.data.
+        paths: shards that are read.
+
+    Raises:
+        InputError: If a record is damaged.
+    """
+    try:
+        yield from batches
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+        for _ in read_pieces(paths):
+            pass  # Raises where the damage is.
+        raise error
 
 
 def _cut(piece, index, seed, stream):
@@ -252,12 +282,14 @@ def to_frames(cells):
     return tf.cast(cells, tf.float32) / tf.constant([1.0, 1.0, 127.0])
 
 
-def read_pieces(paths, limit=0):
+def read_pieces(paths, limit=0, damaged=None):
     """Reads whole pieces.
 
     Args:
         paths: shards, in order.
         limit: int. At most so many pieces; 0 for all.
+        damaged: list or None. Where it is given damaged records are left out, and it
+            gets a line for each.
 
     Yields:
         examples.Piece.
@@ -265,6 +297,18 @@ def read_pieces(paths, limit=0):
     Raises:
         InputError: If a record is damaged; names the shard and the offset.
     """
-    records = itertools.chain.from_iterable(tfrecords.read(path) for path in paths)
-    for _, record in itertools.islice(records, limit or None):
-        yield examples.deserialize(record)
+    read = _read_strictly if damaged is None else _read_around
+    pieces = itertools.chain.from_iterable(read(path, damaged) for path in paths)
+    yield from itertools.islice(pieces, limit or None)
+
+
+def _read_strictly(path, _):
+    for offset, record in tfrecords.read(path):
+        try:
+            yield examples.deserialize(record)
+        except InputError as error:
+            raise InputError(f"{path}: record at byte {offset}: {error}") from None
+
+
+def _read_around(path, damaged):
+    return map(examples.deserialize, salvage.records(path, damaged))

@@ -63,7 +63,8 @@ def _take_steps(trainer):
     seconds, shapes, nats = [], {}, None
     batches = dataset.training_batches(trainer.stream, 0)
     shapes = {name: spec.shape for name, spec in batches.element_spec.items()}
-    for batch in trainer.strategy.experimental_distribute_dataset(batches.repeat()):
+    batches = trainer.strategy.experimental_distribute_dataset(batches.repeat())
+    for batch in dataset.naming_damage(batches, trainer.stream.paths):
         start = time.perf_counter()
         sums = {name: float(value) for name, value in trainer.step.run(batch).items()}
         seconds.append(time.perf_counter() - start)

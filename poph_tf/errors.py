@@ -6,6 +6,8 @@ and end with code 2 (see `commands.py`); any other exception is a defect of ours
 shows its traceback.
 """
 
+import re
+
 
 class InputError(ValueError):
     """What the user gave cannot be used; the message says what would be right."""
@@ -31,3 +33,9 @@ class MusicFileError(InputError):
 
 class Interrupted(Exception):
     """SIGTERM came; what was done is saved and the same command goes on from there."""
+
+
+def kind_of(error):
+    """What an exception's name says, in words: TupletError -> tuplet."""
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__)
+    return words.removesuffix(" Error").lower()

@@ -22,6 +22,11 @@ flags.DEFINE_string(
 flags.DEFINE_enum("split", "test", ["train", "valid", "test"], "What to score.")
 flags.DEFINE_integer("batch_size", 8, "Pieces at once.", lower_bound=1)
 flags.DEFINE_integer("window_steps", 128, "Steps at once.", lower_bound=1)
+flags.DEFINE_bool(
+    "skip_corrupt",
+    False,
+    "Leave damaged records out, and count them, instead of ending.",
+)
 
 
 def main(argv):
@@ -37,8 +42,14 @@ def main(argv):
     info, _ = dataset.open_split(FLAGS.data_dir, FLAGS.split)
     dataset.check_styles(info, model.config)
 
+    damaged = {}
+
     def read_split(split):
-        return dataset.read_pieces(dataset.open_split(FLAGS.data_dir, split)[1])
+        _, paths = dataset.open_split(FLAGS.data_dir, split)
+        if not FLAGS.skip_corrupt:
+            return dataset.read_pieces(paths)
+        damaged[split] = []  # a split may be read more than once
+        return dataset.read_pieces(paths, damaged=damaged[split])
 
     bar = Bar(info.splits[FLAGS.split].num_pieces, "pieces")
     figures = likelihood.evaluate(
@@ -49,6 +60,8 @@ def main(argv):
         batch_size=FLAGS.batch_size,
         window_steps=FLAGS.window_steps,
     )
+    if FLAGS.skip_corrupt:
+        figures["damaged_records_left_out"] = {k: len(v) for k, v in damaged.items()}
     print(json.dumps({"split": FLAGS.split, "data_id": info.id, **figures}, indent=2))
     return 0
 

@@ -28,7 +28,7 @@ import struct
 
 import numpy as np
 
-from poph_tf import example_wire
+from poph_tf import example_wire, placing
 from poph_tf.errors import InputError
 from poph_tf.matrices import NUM_PITCHES, PLAY, REPLAY, VOLUME, Matrices
 
@@ -59,21 +59,18 @@ def content_id(matrices):
     return _content_id(matrices, *_packed(matrices.cells))
 
 
-def _content_id(matrices, play, replay, volume):
+def _content_id(piece, play, replay, volume):
     digest = hashlib.sha256(b"poph_tf piece 1")
-    head = (len(matrices), matrices.steps_per_quarter, matrices.tempo_qpm)
+    head = (len(piece), piece.steps_per_quarter, piece.tempo_qpm)
     digest.update(struct.pack("<qqd", *head))
-    for part in (play, replay, volume, matrices.bar_position.tobytes()):
+    for part in (play, replay, volume, piece.bar_position.tobytes()):
         digest.update(part)
     return digest.hexdigest()
 
 
 def _packed(cells):
     """play, replay, volume as the bytes of a record."""
-    play, replay = (np.ascontiguousarray(cells[..., k]) for k in (PLAY, REPLAY))
-    volume = cells[..., VOLUME][play.view(bool)]
-    bits = (np.packbits(plane, axis=-1).tobytes() for plane in (play, replay))
-    return (*bits, volume.tobytes())
+    return placing.packed_planes(*(cells[..., k] for k in (PLAY, REPLAY, VOLUME)))
 
 
 def serialize(matrices, *, style, source):
@@ -86,27 +83,39 @@ def serialize(matrices, *, style, source):
     Returns:
         bytes, always the same for the same piece.
     """
-    return encode(matrices, style=style, source=source)[0]
+    return _encode(matrices, _packed(matrices.cells), style, source)[0]
 
 
-def encode(matrices, *, style, source):
-    """As `serialize`; also returns the id: (bytes, str)."""
-    packed = _packed(matrices.cells)
+def encode(placed, *, style, source, compiled=False):
+    """Writes a piece whose notes lie on the grid, without making matrices of it.
+
+    Args:
+        placed: placing.Placed.
+        style, source: str.
+        compiled: bool. Use machine code: worth its start for many files.
+
+    Returns:
+        (bytes as of `serialize`, id).
+    """
+    packed = placing.pack(placed, compiled=compiled)
+    return _encode(placed, packed, style, source)
+
+
+def _encode(piece, packed, style, source):
     play, replay, volume = packed
-    piece_id = _content_id(matrices, *packed)
-    signatures = [n for row in matrices.time_signatures for n in row]
+    piece_id = _content_id(piece, *packed)
     record = example_wire.encode(
         {
-            "bar_position": matrices.bar_position.tobytes(),
+            "bar_position": piece.bar_position.tobytes(),
             "id": piece_id.encode(),
-            "length": [len(matrices)],
+            "length": [len(piece)],
             "play": play,
             "replay": replay,
             "source": source.encode("utf-8", "surrogateescape"),
-            "steps_per_quarter": [matrices.steps_per_quarter],
+            "steps_per_quarter": [piece.steps_per_quarter],
             "style": style.encode("utf-8", "surrogateescape"),
-            "tempo_qpm": matrices.tempo_qpm,
-            "time_signatures": signatures,
+            "tempo_qpm": piece.tempo_qpm,
+            "time_signatures": [n for row in piece.time_signatures for n in row],
             "volume": volume,
         }
     )

@@ -15,11 +15,11 @@ import dataclasses
 
 import numpy as np
 
-from poph_tf import bars
+from poph_tf import bars, placing
 from poph_tf import notes as notes_lib
 from poph_tf.errors import InputError
 
-NUM_PITCHES = 128
+NUM_PITCHES = placing.NUM_PITCHES
 PLAY, REPLAY, VOLUME = range(3)
 STEPS_PER_QUARTER = bars.STEPS_PER_QUARTER
 # to_sequence writes this many ticks a quarter unless the grid needs more.
@@ -186,7 +186,7 @@ def from_notes(notes, steps_per_quarter=STEPS_PER_QUARTER, **options):
     Args:
         notes: notes.Notes.
         steps_per_quarter: int.
-        **options: as for `place`.
+        **options: as for `placing.place`.
 
     Returns:
         Matrices, canonical.
@@ -194,91 +194,20 @@ def from_notes(notes, steps_per_quarter=STEPS_PER_QUARTER, **options):
     Raises:
         InputError: If the piece is longer than `max_steps`.
     """
-    return place(notes, steps_per_quarter, **options)[0]
+    return from_placed(placing.place(notes, steps_per_quarter, **options))
 
 
-def place(
-    notes, steps_per_quarter=STEPS_PER_QUARTER, *, drums=False, sustain=False,
-    max_steps=None,
-):  # fmt: skip
-    """Puts notes in ticks on the grid; also says where each note came to lie.
-
-    Args:
-        notes: notes.Notes.
-        steps_per_quarter: int.
-        drums: bool. Keep the notes of drum kits.
-        sustain: bool. Let the sustain pedal lengthen notes.
-        max_steps: int or None. The longest piece to allow.
-
-    Returns:
-        Matrices, canonical; (start, end, pitch, velocity), steps and MIDI numbers,
-        each [note], by pitch, then by start.
-
-    Raises:
-        InputError: If the piece is longer than `max_steps`.
-    """
-    if sustain:
-        notes = notes_lib.sustained(notes)
-    if not drums:
-        notes = notes_lib.select(notes, ~notes.is_drum)
-    grid = (steps_per_quarter, notes.ticks_per_quarter)
-    start = bars.to_steps(notes.start_tick, *grid)
-    end = np.maximum(bars.to_steps(notes.end_tick, *grid), start + 1)
-    placed = _merged(start, end, notes.pitch, notes.velocity)
-    length = max(
-        int(placed[1].max(initial=0)), int(bars.to_steps(notes.length_tick, *grid))
+def from_placed(placed):
+    """The matrices of a piece whose notes lie on the grid (placing.Placed)."""
+    return Matrices(
+        # A plane for each channel: most that is done with cells is done with one.
+        cells=placing.planes(placed).transpose(1, 2, 0),
+        bar_position=placed.bar_position,
+        tempo_qpm=placed.tempo_qpm,
+        steps_per_quarter=placed.steps_per_quarter,
+        time_signatures=placed.time_signatures,
+        title=placed.title,
     )
-    if max_steps is not None and length > max_steps:
-        raise InputError(f"longer than {max_steps} steps")
-    piece = Matrices(
-        cells=_cells(*placed, length),
-        bar_position=bars.bar_positions(notes, length, steps_per_quarter),
-        tempo_qpm=bars.mean_tempo(notes, length, steps_per_quarter),
-        steps_per_quarter=steps_per_quarter,
-        time_signatures=bars.signatures_in_steps(notes, length, steps_per_quarter),
-        title=notes.title,
-    )
-    return piece, placed
-
-
-def _merged(start, end, pitch, velocity):
-    """One note per step and pitch, each ended by the next of its pitch.
-
-    Returns:
-        start, end int64, pitch, velocity uint8, all [note], by pitch, then by start.
-    """
-    if not len(start):
-        return start, end, pitch, velocity
-    # One number per (pitch, start), so that a single sort does.
-    key = pitch.astype(np.int64) << 40 | start
-    order = np.argsort(key, kind="stable")
-    key = key[order]
-    first = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]]))
-    end = np.maximum.reduceat(end[order], first)
-    velocity = np.maximum.reduceat(velocity[order], first)
-    start, pitch = start[order][first], pitch[order][first]
-    same = pitch[1:] == pitch[:-1]
-    end[:-1][same] = np.minimum(end[:-1], start[1:])[same]
-    return start, end, pitch, velocity
-
-
-def _cells(start, end, pitch, velocity, length):
-    """uint8 [time, pitch, 3] from the spans of `_merged`."""
-    # A plane for each channel: most that is done with cells is done with one channel.
-    planes = np.zeros((3, length, NUM_PITCHES), np.uint8)
-    cells = planes.transpose(1, 2, 0)
-    if not len(start):
-        return cells
-    steps = end - start
-    # Every (note, step) pair in one array: no loop over notes.
-    first = np.repeat(np.cumsum(steps) - steps - start, steps)
-    time = np.arange(steps.sum()) - first
-    place = time * NUM_PITCHES + np.repeat(pitch, steps)
-    planes[PLAY].reshape(-1)[place] = 1
-    planes[VOLUME].reshape(-1)[place] = np.repeat(velocity, steps)
-    struck = (pitch[1:] == pitch[:-1]) & (end[:-1] == start[1:])
-    planes[REPLAY, start[1:][struck], pitch[1:][struck]] = 1
-    return cells
 
 
 def to_sequence(matrices):

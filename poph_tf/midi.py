@@ -11,12 +11,12 @@ file, absurd lengths and the like are told apart, and none can exhaust memory.
 import io
 import os
 import pathlib
-import re
 import warnings
+import zipfile
 
-from poph_tf import midi_bytes
+from poph_tf import abc_books, midi_bytes
 from poph_tf import notes as notes_lib
-from poph_tf.errors import InputError, MusicFileError
+from poph_tf.errors import InputError, MusicFileError, kind_of
 
 MIDI_SUFFIXES = (".mid", ".midi", ".kar", ".rmi")
 MUSICXML_SUFFIXES = (".xml", ".musicxml", ".mxl")
@@ -24,6 +24,8 @@ ABC_SUFFIXES = (".abc",)
 SUFFIXES = MIDI_SUFFIXES + MUSICXML_SUFFIXES + ABC_SUFFIXES
 # note-seq's parser makes a table with an entry for every tick up to the last.
 _MAX_TABLE_TICKS = 10_000_000
+# Symphonies stay below a tenth of it.
+_MAX_SCORE_BYTES = 100_000_000
 _TIED_TO_FIRST_TRACK = ("set_tempo", "time_signature", "key_signature")
 
 
@@ -210,35 +212,35 @@ class _NamedBytes(io.BytesIO):
 def _parse_musicxml(data, name):
     from note_seq import musicxml_reader
 
+    _check_unpacked_size(data, name)
+
     try:
         return musicxml_reader.musicxml_file_to_sequence_proto(_NamedBytes(data, name))
     except Exception as error:
         # note-seq's parser meets broken XML with whatever its code trips over.
         cause = error.__cause__ or (error.args[0] if error.args else error)
-        kind = _kind(cause if isinstance(cause, Exception) else error)
+        kind = kind_of(cause if isinstance(cause, Exception) else error)
         raise MusicFileError(name, f"not MusicXML that can be read ({kind})") from None
 
 
-def _parse_abc(data, name, failures):
-    from note_seq import abc_parser
-
+def _check_unpacked_size(data, name):
+    """Refuses a compressed score that unpacks to more than a score can be."""
+    if not data.startswith(b"PK"):
+        return
     try:
-        tunes, failed = abc_parser.parse_abc_tunebook(data.decode("utf-8"))
-    except UnicodeDecodeError:
-        raise MusicFileError(name, "ABC must be UTF-8 text") from None
-    except Exception as error:
-        raise MusicFileError(
-            name, f"not ABC that can be read ({_kind(error)})"
-        ) from None
-    if not tunes:
-        kind = _kind(failed[0]) if failed else "no tune"
-        raise MusicFileError(name, f"not ABC that can be read ({kind})")
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            sizes = [member.file_size for member in archive.infolist()]
+    except Exception:
+        return  # note-seq will say what is wrong.
+    if max(sizes, default=0) > _MAX_SCORE_BYTES:
+        raise MusicFileError(name, f"unpacks to more than {_MAX_SCORE_BYTES:,} bytes")
+
+
+def _parse_abc(data, name, failures):
+    tunes = abc_books.tunes(data, name)
+    reasons = [tune.reason for tune in tunes if tune.reason]
+    if len(reasons) == len(tunes):
+        raise MusicFileError(name, reasons[0])
     if failures is not None:
-        failures.extend(_kind(error) for error in failed)
-    return [tunes[number] for number in sorted(tunes)]
-
-
-def _kind(error):
-    """What an error's name says, in words: TupletError -> tuplet."""
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__)
-    return words.removesuffix(" Error").lower()
+        failures.extend(reasons)
+    return [tune.sequence for tune in tunes if not tune.reason]

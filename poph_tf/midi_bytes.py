@@ -161,4 +161,6 @@ def _others(data, others):
 
 def _by_tick(rows):
     # Tracks come one after another: their events are put in order of time.
+    if len(rows) < 2:
+        return rows
     return rows[np.argsort(rows[:, 0], kind="stable")]

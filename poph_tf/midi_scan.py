@@ -12,6 +12,8 @@ import functools
 
 import numpy as np
 
+from poph_tf import machine
+
 MAX_TICK = 2**31
 TRACK_NAME, TEMPO, TIME_SIGNATURE, PEDAL = 0x03, 0x51, 0x58, 0x100
 NOTE_COLUMNS = ("start", "end", "pitch", "velocity", "program", "instrument")
@@ -177,12 +179,4 @@ def scan(buffer, bounds, limit, notes, others, pending):
 @functools.cache
 def compiled():
     """`scan` as machine code; itself where numba is not to be had."""
-    try:
-        import numba
-    except ImportError:
-        return scan
-    try:
-        return numba.njit(cache=True, nogil=True)(scan)
-    except RuntimeError:
-        # Nowhere to keep the code: compile it anew in each process.
-        return numba.njit(nogil=True)(scan)
+    return machine.compiled(scan) or scan

@@ -80,6 +80,16 @@ def framed(data):
     return length + _masked(length) + data + _masked(data)
 
 
+def is_header(header):
+    """Whether the bytes before a record's data are whole and unharmed."""
+    return len(header) == HEADER_BYTES and _masked(header[:8]) == header[8:]
+
+
+def is_sound(data, footer):
+    """Whether a record's data is what its checksum, the bytes after it, says."""
+    return _masked(data) == footer
+
+
 def read(path, max_bytes=2**28):
     """Reads the records of a TFRecord file, compressed (gzip) or not.
 
@@ -111,7 +121,7 @@ def _read_one(file, path, offset, max_bytes):
         header = file.read(HEADER_BYTES)
         if not header:
             return None
-        if len(header) < HEADER_BYTES or _masked(header[:8]) != header[8:]:
+        if not is_header(header):
             raise InputError(f"{path}: damaged record at byte {offset} (length).")
         (length,) = struct.unpack("<Q", header[:8])
         if length > max_bytes:
@@ -120,6 +130,6 @@ def _read_one(file, path, offset, max_bytes):
         footer = file.read(FOOTER_BYTES)
     except (EOFError, OSError, zlib.error):
         raise InputError(f"{path}: damaged compression near byte {offset}.") from None
-    if len(data) < length or _masked(data) != footer:
+    if len(data) < length or not is_sound(data, footer):
         raise InputError(f"{path}: damaged record at byte {offset} (data).")
     return data

@@ -78,6 +78,7 @@ OWN_FLAGS = {
     "styles may be others.",
     "precision": "float32 or mixed_bfloat16.",
     "deterministic": "Bit-identical runs, at some cost in speed.",
+    "skip_corrupt": "Leave damaged records out, and count them, instead of ending.",
     "seed": "Seed of weights, windows and dropout.",
 }
 

@@ -28,6 +28,7 @@ from poph_tf import (
     models,
     optimizers,
     provenance,
+    salvage,
 )
 from poph_tf.checkpoints import Checkpoints
 from poph_tf.cluster import LOST_WORKER, Cluster
@@ -66,7 +67,10 @@ class Trainer:
         _, self.valid_paths = dataset.open_split(data_dir, "valid")
         if self.cluster.chief:
             check_same_run(model_dir, model_config, training, info.id)
-        self.stream = dataset.Stream(paths, model_config, training)
+        self.damaged = salvage.find(paths) if training.skip_corrupt else []
+        self.stream = dataset.Stream(
+            paths, model_config, training, damaged=bool(self.damaged)
+        )
         self.steps_per_epoch = dataset.estimate_steps(info.splits["train"], training)
         self.total_steps = training.epochs * self.steps_per_epoch
         if training.max_steps:
@@ -193,6 +197,11 @@ class Trainer:
             # The checkpoint's rate would hide one that was given anew.
             self.optimizer.learning_rate = self.training.learning_rate
         self.recorder.begin(self._settings, self._count("step"))
+        if self.damaged:
+            self.report(
+                f"Leaves {len(self.damaged)} damaged record(s) out: "
+                f"{'; '.join(self.damaged[:5])}."
+            )
         if restored:
             self.report(f"Goes on from step {self._count('step')} ({restored}).")
         self.saved_at = self.collected_at = time.monotonic()
@@ -234,7 +243,8 @@ class Trainer:
         """Trains to the end of the epoch; returns a reason to stop earlier, or None."""
         epoch, skip = self._count("epoch"), self._count("batch")
         batches = dataset.training_batches(self.stream, epoch, skip)
-        for batch in self.strategy.experimental_distribute_dataset(batches):
+        batches = self.strategy.experimental_distribute_dataset(batches)
+        for batch in dataset.naming_damage(batches, self.stream.paths):
             self._take(batch)
             reason = self._after_step()
             if reason:
@@ -342,15 +352,18 @@ class Trainer:
     def _valid_sums(self):
         """Sums over the validation pieces, each scored by one of the workers."""
         limit = self.training.max_valid_pieces
-        pieces = dataset.read_pieces(self.valid_paths, limit)
+        damaged = [] if self.training.skip_corrupt else None
+        pieces = dataset.read_pieces(self.valid_paths, limit, damaged)
         own = itertools.islice(
             pieces, self.cluster.index, None, self.cluster.num_workers
         )
         sums = self.scorer.sums(own)
         if not sums:
             # Fewer pieces than workers; the names of the sums are needed all the same.
-            first = dataset.read_pieces(self.valid_paths, 1)
+            first = dataset.read_pieces(self.valid_paths, 1, damaged)
             sums = dict.fromkeys(self.scorer.sums(first), 0.0)
+        for line in damaged or ():
+            self.report(f"Left out of the validation: {line}.")
         return self.cluster.add(sums)
 
     def _figures(self, valid, best):

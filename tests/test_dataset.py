@@ -1,5 +1,6 @@
 """The training stream: every step once, the right frames before, the same again."""
 
+import dataclasses
 import gzip
 import pathlib
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 import small
 
-from poph_tf import config, dataset, examples
+from poph_tf import config, dataset, examples, salvage, tfrecords
 from poph_tf.errors import InputError
 
 WINDOW = 8
@@ -225,11 +226,97 @@ def test_a_model_takes_the_styles_and_shares_of_its_data(data_dir):
     assert config.with_styles(config.preset("biaxial"), info).styles == ("any",)
 
 
-def test_a_damaged_shard_is_named_with_the_place_of_the_damage(tmp_path):
-    small.write_data_set(tmp_path, {"train": [small.random_piece(0, 20)]})
-    (path,) = dataset.open_split(tmp_path, "train")[1]
-    content = bytearray(gzip.decompress(pathlib.Path(path).read_bytes()))
-    content[-30] ^= 1
-    pathlib.Path(path).write_bytes(gzip.compress(bytes(content)))
-    with pytest.raises(InputError, match=r"train-00000.*damaged record at byte \d+"):
-        list(dataset.read_pieces([path]))
+@pytest.fixture(scope="module")
+def members(pieces):
+    """Pieces as the gzip members of which prepared shards consist."""
+    records = [examples.serialize(p, style="bach", source="a.mid") for p in pieces]
+    return [gzip.compress(tfrecords.framed(r), mtime=0) for r in records]
+
+
+@pytest.fixture(scope="module")
+def damaged_dir(pieces, members, tmp_path_factory):
+    """A set of one shard; a bit of its third record is another."""
+    folder = tmp_path_factory.mktemp("data") / "damaged"
+    small.write_data_set(folder, {"train": pieces}, STYLES)
+    (path,) = dataset.open_split(folder, "train")[1]
+    third = bytearray(members[2])
+    third[len(third) // 2] ^= 1
+    pathlib.Path(path).write_bytes(b"".join([*members[:2], third, *members[3:]]))
+    return folder
+
+
+NAMED = r"train-00000\S*: damaged \w+ (at|near) byte \d+"
+
+
+def test_damage_ends_reading_with_the_name_of_the_shard_and_the_place(damaged_dir):
+    _, paths = dataset.open_split(damaged_dir, "train")
+    with pytest.raises(InputError, match=NAMED):
+        list(dataset.read_pieces(paths))
+    batches = dataset.training_batches(stream_of(damaged_dir), 0)
+    with pytest.raises(InputError, match=NAMED):
+        list(dataset.naming_damage(batches, paths))
+
+
+def test_damage_can_be_read_around_and_is_counted(damaged_dir, members, pieces):
+    _, paths = dataset.open_split(damaged_dir, "train")
+    rest = pieces[:2] + pieces[3:]
+    damaged = []
+    read = dataset.read_pieces(paths, damaged=damaged)
+    assert [piece.matrices for piece in read] == rest
+    place = len(members[0]) + len(members[1])
+    assert damaged == [f"{paths[0]}: damaged record at byte {place} of the file"]
+    assert damaged == salvage.find(paths)
+    stream = dataclasses.replace(stream_of(damaged_dir), damaged=True)
+    seen = [np.zeros(length, int) for length in LENGTHS]
+    for window in windows_of(batches_of(stream)):
+        number, start = find(window, pieces)
+        seen[number][start : start + int(window["mask"].sum())] += 1
+    assert [set(counts.tolist()) for counts in seen] == [{1}, {1}, {0}, {1}, {1}, {1}]
+    assert same(batches_of(stream, skip=1), batches_of(stream)[1:])
+
+
+@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("place", [0, 1, 9, 12, 40, -12, -5, -1])
+def test_wherever_a_bit_is_wrong_one_record_is_lost(members, place, number, tmp_path):
+    path = tmp_path / "a.tfrecord.gz"
+    second = bytearray(members[number])
+    second[place] ^= 1
+    path.write_bytes(b"".join([*members[:number], second, *members[number + 1 :]]))
+    damaged = []
+    left = list(salvage.records(path, damaged))
+    sound = [tfrecords.framed(r) for r in left]
+    whole = [gzip.decompress(member) for member in members]
+    # Byte 9 of gzip's header says nothing of the data.
+    kept = place == 9
+    assert sound == (whole if kept else whole[:number] + whole[number + 1 :])
+    assert len(damaged) == (not kept)
+
+
+def test_a_file_that_was_cut_off_is_read_up_to_there(members, tmp_path):
+    path = tmp_path / "a.tfrecord.gz"
+    path.write_bytes(members[0] + members[1][:40])
+    damaged = []
+    assert len(list(salvage.records(path, damaged))) == 1
+    assert damaged == [f"{path}: damaged record at byte {len(members[0])} of the file"]
+    path.write_bytes(b"")
+    assert salvage.find([path]) == []
+
+
+def test_of_a_file_compressed_as_one_only_the_damaged_record_is_lost(members, tmp_path):
+    path = tmp_path / "a.tfrecord"
+    content = bytearray(b"".join(map(gzip.decompress, members)))
+    content[len(gzip.decompress(members[0])) + 30] ^= 1
+    for packed in (bytes(content), gzip.compress(content)):
+        path.write_bytes(packed)
+        assert len(list(salvage.records(path, None))) == len(members) - 1
+        assert len(salvage.find([path])) == 1
+    content[-len(gzip.decompress(members[-1]))] ^= 1  # a length: nothing after it
+    path.write_bytes(content)
+    assert len(list(salvage.records(path, None))) == len(members) - 2
+
+
+def test_a_sound_set_reads_the_same_on_both_ways(data_dir):
+    stream = stream_of(data_dir, min_transpose=-6, max_transpose=5)
+    around = dataclasses.replace(stream, damaged=True)
+    assert same(batches_of(stream, 1), batches_of(around, 1))
+    assert salvage.find(stream.paths) == []

@@ -21,20 +21,32 @@ MODEL_SIDE = {
 }
 # From a music file to records and back: it never sees a network.
 DATA_SIDE = {
+    "abc_books",
     "bars",
     "corpus",
     "example_wire",
     "examples",
+    "machine",
     "matrices",
     "midi",
     "midi_bytes",
     "midi_scan",
     "notes",
+    "placing",
     "preparation",
     "scores",
     "tfrecords",
 }
-MUSIC_FILES = {"corpus", "matrices", "midi", "midi_bytes", "preparation", "scores"}
+MUSIC_FILES = {
+    "abc_books",
+    "corpus",
+    "matrices",
+    "midi",
+    "midi_bytes",
+    "placing",
+    "preparation",
+    "scores",
+}
 
 
 def module_of(path):

@@ -1,6 +1,9 @@
 """Tests of data preparation as a library: conversion, duplicates, twins, splits."""
 
 import csv
+import io
+import os
+import zipfile
 
 import numpy as np
 import pytest
@@ -253,6 +256,32 @@ def test_note_sequences_and_tunes_become_pieces(tmp_path):
     assert [int(c.facts["steps"]) for c in both] == [16, 12]
 
 
+def test_a_tune_that_cannot_be_read_costs_itself_only():
+    head = "M:4/4\nL:1/4\nK:C\n"
+    book = ["% A book", "C:Anon", f"X:1\n{head}CDEF|", f"X:2\n{head}(3CDE F|"]
+    book += [f"X:1\n{head}GABc|", f"X:3\n{head}CC&|", "no tune"]
+    came = convert("\n\n".join(book).encode(), "book.ABC")
+    assert [(c.source, c.reason) for c in came] == [
+        ("book.ABC#1", None),
+        ("book.ABC#2", "not ABC that can be read (tuplet)"),
+        ("book.ABC#1@3", None),
+        ("book.ABC#3", "not ABC that can be read (invalid character)"),
+        ("book.ABC#@5", "not ABC that can be read (no number, X:)"),
+    ]
+    assert convert(b"K:C\nCDEF|\n", "one.abc")[0].record
+    (empty,) = convert(b"% nothing\n\n", "one.abc")
+    assert empty.reason == "not ABC that can be read (no tune)"
+
+
+def test_a_compressed_score_that_would_fill_the_memory_is_rejected(monkeypatch):
+    monkeypatch.setattr(midi, "_MAX_SCORE_BYTES", 1000)
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("score.xml", b" " * 1001)
+    (came,) = convert(stream.getvalue(), "bomb.mxl")
+    assert came.reason == "unpacks to more than 1,000 bytes"
+
+
 def test_the_readers_of_midi_give_the_same_records():
     for seed in range(5):
         (left,) = convert(song(seed))
@@ -276,6 +305,35 @@ def test_the_same_settings_find_the_data_set_complete(tmp_path):
     with pytest.raises(InputError, match="holds another data set"):
         prepared(root, tmp_path / "out", drums=True)
     assert shards(tmp_path / "out") == before
+
+
+def test_a_finished_set_is_kept_but_a_changed_input_is_told_of(tmp_path):
+    root = write(tmp_path / "songs", 4)
+    assert not job.is_made(settings(root), tmp_path / "out")
+    info = prepared(root, tmp_path / "out")
+    assert job.is_made(settings(root), tmp_path / "out")
+    assert job.input_changes(settings(root), info) is None
+    (root / "notes.txt").write_text("no music")
+    assert job.input_changes(settings(root), info) is None
+    os.utime(root / "bach" / "song 000.mid", (1, 1))
+    assert "another time" in job.input_changes(settings(root), info)
+    (root / "bach" / "song 000.mid").write_bytes(song(77, notes=25))
+    assert "bytes then" in job.input_changes(settings(root), info)
+    write(tmp_path / "songs", 1, first=9)
+    told = job.input_changes(settings(root), info)
+    assert told == "4 files then, 5 now"
+    assert prepared(root, tmp_path / "out") == info
+
+
+def test_an_output_within_the_input_is_not_read(tmp_path):
+    write(tmp_path, 4)
+    info = prepared(tmp_path, tmp_path / "out")
+    before = shards(tmp_path / "out")
+    assert job.input_changes(settings(tmp_path), info) is None
+    effort = settings_lib.Effort(num_workers=1)
+    job.prepare(settings(tmp_path), tmp_path / "out", effort, overwrite=True)
+    assert shards(tmp_path / "out") == before
+    assert not examples.read_info(tmp_path / "out").rejects
 
 
 def test_nothing_to_make_leaves_nothing_behind(tmp_path):

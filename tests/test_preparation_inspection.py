@@ -122,7 +122,16 @@ def test_onsets_without_a_phase_are_left_alone():
 @pytest.mark.parametrize("beats", [3, 4])
 @pytest.mark.parametrize("upbeat", [0, 1, 2])
 def test_bars_are_found_where_the_file_says_none(beats, upbeat):
-    events = [smf.metre(0, 1, 2)]
+    notes, found = alignment.align(in_bars(beats, upbeat, smf.metre(0, 1, 2)))
+    assert (found.beats_per_bar, found.bar_offset_steps) == (beats, 4 * upbeat)
+    piece = matrices.from_notes(notes)
+    lines = np.flatnonzero(piece.bar_position == 0)
+    assert lines[:2].tolist() == [4 * upbeat, 4 * (upbeat + beats)]
+
+
+def in_bars(beats, upbeat, *metres):
+    """Notes of sixteen bars with a strong bass; time signatures as events."""
+    events = list(metres)
     for k in range(beats * 16):
         strong = (k - upbeat) % beats == 0
         start = 480 * k
@@ -131,11 +140,7 @@ def test_bars_are_found_where_the_file_says_none(beats, upbeat):
         events += [smf.on(start, root, 100)] if strong else []
         events += [smf.off(start + 240, 72 + k % 5)]
         events += [smf.off(start + 479, root)] if strong else []
-    notes, found = alignment.align(midi_bytes.parse(smf.file(events)))
-    assert (found.beats_per_bar, found.bar_offset_steps) == (beats, 4 * upbeat)
-    piece = matrices.from_notes(notes)
-    lines = np.flatnonzero(piece.bar_position == 0)
-    assert lines[:2].tolist() == [4 * upbeat, 4 * (upbeat + beats)]
+    return midi_bytes.parse(smf.file(sorted(events, key=lambda event: event[0])))
 
 
 def test_a_metre_in_the_file_is_kept():
@@ -144,6 +149,13 @@ def test_a_metre_in_the_file_is_kept():
     )
     _, found = alignment.align(notes)
     assert found.beats_per_bar == 0
+
+
+@pytest.mark.parametrize(("change", "kept"), [(1, False), (480 * 40, True)])
+def test_a_metre_counts_if_most_of_the_piece_is_in_it(change, kept):
+    metres = smf.metre(0, 4, 2), smf.metre(change, 1, 2)
+    _, found = alignment.align(in_bars(4, 1, *metres))
+    assert found.beats_per_bar == (0 if kept else 4)
 
 
 def test_the_strengths_of_a_bar_count_its_metrical_levels():

@@ -1,5 +1,7 @@
 """Training: the same on any number of replicas, and through any interruption."""
 
+import dataclasses
+import gzip
 import json
 import pathlib
 import signal
@@ -11,7 +13,16 @@ import pytest
 import small
 import tensorflow as tf
 
-from poph_tf import config, dataset, examples, likelihood, metrics, models, training
+from poph_tf import (
+    config,
+    dataset,
+    examples,
+    likelihood,
+    metrics,
+    models,
+    tfrecords,
+    training,
+)
 from poph_tf.errors import InputError
 
 CHILD = pathlib.Path(__file__).parent / "training_child.py"
@@ -150,6 +161,30 @@ def test_a_loss_that_is_no_number_names_the_pieces(data_dir, tmp_path):
     assert len(named) == 4
     for piece_id, first_step in named:
         assert f"{piece_id[:12]} from step {first_step}" in message
+
+
+def test_a_damaged_record_ends_a_run_or_is_left_out_and_counted(tmp_path):
+    pieces = [small.random_piece(k, n) for k, n in enumerate(LENGTHS)]
+    splits = {"train": pieces, "valid": [small.random_piece(9, 20)] * 2}
+    folder = small.write_data_set(tmp_path / "set", splits)
+    for split in splits:
+        (path,) = dataset.open_split(folder, split)[1]
+        members = [
+            gzip.compress(tfrecords.framed(record), mtime=0)
+            for _, record in tfrecords.read(path)
+        ]
+        pathlib.Path(path).write_bytes(b"".join([members[0][:-30], *members[1:]]))
+    made = trainer(folder, tmp_path / "run", epochs=1, skip_corrupt=True)
+    around, made.stream = made.stream, dataclasses.replace(made.stream, damaged=False)
+    with pytest.raises(InputError, match="train-00000.* (at|near) byte"):
+        run(made)
+    made.stream = around
+    lines = []
+    # 7 windows are left: two batches.
+    assert made.run(report=lines.append)["step"] == 2
+    assert lines[0].startswith("Leaves 1 damaged record(s) out: ")
+    assert "train-00000" in lines[0] and "at byte 0 of the file" in lines[0]
+    assert any("Left out of the validation: " in line for line in lines)
 
 
 def test_a_batch_must_divide_among_replicas_and_a_run_keeps_its_model(tmp_path):

@@ -85,8 +85,10 @@ def main(argv):
         raise InputError("--input must name a folder, archive or file; see --help.")
     if not FLAGS.output_dir:
         raise InputError("--output_dir must name a folder for the data set.")
+    settings = _settings()
+    was_there = job.is_made(settings, FLAGS.output_dir, overwrite=FLAGS.overwrite)
     info = job.prepare(
-        _settings(),
+        settings,
         FLAGS.output_dir,
         _effort(),
         overwrite=FLAGS.overwrite,
@@ -95,7 +97,14 @@ def main(argv):
     print(report.table(info))
     for warning in report.warnings(info):
         print(f"note: {warning}")
-    print(f"\nData set in {FLAGS.output_dir}; see {job.REPORT_NAME} there.")
+    changes = job.input_changes(settings, info)
+    if changes:
+        print(
+            f"note: the input has changed since this data set was made ({changes}); "
+            "--overwrite makes it anew"
+        )
+    before = "was there already" if was_there else "made"
+    print(f"\nData set {before}: {FLAGS.output_dir}; see {job.REPORT_NAME} there.")
 
 
 def _settings():

@@ -102,17 +102,21 @@ def grid_error(positions):
 
 
 def file_metre(notes):
-    """The metre that holds throughout a file.
+    """The metre of most of a file.
+
+    A file may open with a 4/4 that nothing is in, and go on in bars of one beat.
 
     Returns:
         (numerator, denominator); (0, 0) where there is none or only a single beat, and
         None where it changes along the piece.
     """
-    ticks, metres = notes.time_signatures[:, 0], notes.time_signatures[:, 1:]
-    last_of_tick = np.append(ticks[1:] != ticks[:-1], True)[: len(ticks)]
-    kinds = {tuple(row) for row in metres[last_of_tick].tolist()}
-    if kinds <= {(1, denominator) for denominator in (1, 2, 4, 8, 16)}:
+    end = notes.end_tick.max(initial=0)
+    spans = np.diff(np.append(notes.time_signatures[:, 0], end).clip(max=end))
+    held = notes.time_signatures[spans > 0, 1:]
+    single = notes.time_signatures[:, 1] <= 1
+    if 2 * spans[~single].sum() <= end:
         return (0, 0)
+    kinds = {tuple(row) for row in held.tolist()}
     return kinds.pop() if len(kinds) == 1 else None
 
 

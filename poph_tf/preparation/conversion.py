@@ -4,21 +4,18 @@ Runs in the workers. Nothing here depends on what else is converted, on when or 
 """
 
 import dataclasses
+import functools
 import hashlib
-import itertools
 import os
 import zlib
 
 import numpy as np
 
-from poph_tf import examples, matrices, midi, midi_bytes, tfrecords, theory
+from poph_tf import abc_books, examples, midi, midi_bytes, placing, tfrecords, theory
 from poph_tf import notes as notes_lib
 from poph_tf.errors import InputError, MusicFileError
 from poph_tf.preparation import alignment, sources
 
-# Machine code takes a second or more to load: for a few files it does not pay.
-_FILES_BEFORE_MACHINE_CODE = 50
-_MIDI_FILES = itertools.count()
 # Higher levels save a fifth of the room and take three times as long.
 _COMPRESSION_LEVEL = 1
 VELOCITY_BINS = 16
@@ -94,29 +91,38 @@ def _reason(error):
 
 
 def _pieces(item, settings):
-    """(source, Notes) of each piece."""
+    """(source, function that gives the Notes or raises InputError) of each piece."""
     data = item.data
     if data is None:
         with _opened(item) as file:
             data = file.read(settings.max_bytes + 1)
         if len(data) > settings.max_bytes:
             raise MusicFileError(item.source, sources.too_large(settings))
-    if item.source.endswith(sources.SEQUENCE_SUFFIX) and not settings.channels:
-        return [(item.source, _sequence_notes(data, item.source))]
-    name = item.source.lower()
+    source, name = item.source, item.source.lower()
     if name.endswith(midi.MIDI_SUFFIXES):
-        return [(item.source, _midi_notes(data, item.source, settings))]
+        return [(source, lambda: _midi_notes(data, source, settings))]
     if settings.channels:
-        raise MusicFileError(item.source, "channels are known of MIDI files only")
-    sequences = midi.parse(data, item.source)
-    if len(sequences) == 1:
-        return [(item.source, notes_lib.from_sequence(sequences[0]))]
+        raise MusicFileError(source, "channels are known of MIDI files only")
+    if name.endswith(sources.SEQUENCE_SUFFIX):
+        return [(source, lambda: _sequence_notes(data, source))]
+    if name.endswith(midi.ABC_SUFFIXES):
+        return _tunes(data, source)
+    return [(source, lambda: notes_lib.from_sequence(midi.parse(data, source)[0]))]
+
+
+def _tunes(data, source):
+    """As `_pieces`, of a book of tunes: one that cannot be read has its own reason."""
+
+    def notes(tune):
+        if tune.reason:
+            raise MusicFileError(source, tune.reason)
+        return notes_lib.from_sequence(tune.sequence)
+
+    tunes = abc_books.tunes(data, source)
+    names = [f"{source}#{tune.label}" for tune in tunes] if len(tunes) > 1 else [source]
     return [
-        (
-            f"{item.source}#{sequence.reference_number}",
-            notes_lib.from_sequence(sequence),
-        )
-        for sequence in sequences
+        (name, functools.partial(notes, tune))
+        for name, tune in zip(names, tunes, strict=True)
     ]
 
 
@@ -148,28 +154,31 @@ def _sequence_notes(data, source):
     return notes_lib.from_sequence(sequence)
 
 
-def _convert_piece(source, notes, style, settings):
+def _convert_piece(source, read, style, settings):
     try:
-        notes = _chosen(notes, settings)
+        notes = _chosen(read(), settings)
         found = _measured(notes, settings)
         if settings.align == "auto":
             notes, found = alignment.align(notes, settings.steps_per_quarter)
-        piece, placed = matrices.place(
+        piece = placing.place(
             notes,
             settings.steps_per_quarter,
             drums=settings.drums,
             sustain=settings.sustain,
             max_steps=settings.max_steps,
+            compiled=True,
         )
-        facts = _facts(piece, placed, found)
+        facts = _facts(piece, found)
         _filter(piece, facts, settings)
     except InputError as error:
         return Converted(source, style, reason=_reason(error))
     except MemoryError:
         return Converted(source, style, reason="needs more memory than a worker has")
-    record, piece_id = examples.encode(piece, style=style, source=source)
+    record, piece_id = examples.encode(piece, style=style, source=source, compiled=True)
     facts["id"] = np.frombuffer(bytes.fromhex(piece_id), np.uint8)
-    facts["fingerprint"] = np.frombuffer(fingerprint(placed[0], placed[2]), np.uint8)
+    facts["fingerprint"] = np.frombuffer(
+        fingerprint(piece.start, piece.pitch), np.uint8
+    )
     record = compressed(tfrecords.framed(record))
     facts["size"] = len(record)
     return Converted(source, style, record=record, facts=facts)
@@ -219,8 +228,8 @@ def fingerprint(start, pitch):
     return hashlib.sha256(table.tobytes()).digest()
 
 
-def _facts(piece, placed, found):
-    start, end, pitch, velocity = placed
+def _facts(piece, found):
+    start, end, pitch, velocity = piece.start, piece.end, piece.pitch, piece.velocity
     length = len(piece)
     sounding = np.cumsum(
         np.bincount(start, minlength=length + 1)

@@ -11,6 +11,7 @@ from poph_tf.errors import InputError
 from poph_tf.preparation import (
     assembly,
     beam_runner,
+    input_state,
     report,
     sources,
     staging,
@@ -24,16 +25,18 @@ REJECTS_NAME = "rejects.csv"
 DUPLICATES_NAME = "duplicates.csv"
 TWINS_NAME = "twins.csv"
 REPORT_NAME = "report.html"
+STATE = "input_state"
 # With those of this folder, all that decides what becomes of a file.
 _MODULES = (
+    "abc_books",
     "bars",
     "example_wire",
     "examples",
-    "matrices",
     "midi",
     "midi_bytes",
     "midi_scan",
     "notes",
+    "placing",
     "tfrecords",
 )
 
@@ -62,6 +65,7 @@ def prepare(settings, output_dir, effort=None, *, overwrite=False, progress=None
     existing = _existing(output, settings, overwrite)
     if existing:
         return existing
+    state = input_state.describe(settings)
     store = staging.Staging(output, _run_key(settings))
     if effort.runner == "beam":
         # Which chunks an earlier run has finished is not known to a pipeline.
@@ -75,9 +79,23 @@ def prepare(settings, output_dir, effort=None, *, overwrite=False, progress=None
     if not pieces.sources:
         store.remove()
         raise InputError(_nothing(settings, pieces.rejects))
-    _assemble(settings, store, pieces, output)
+    _assemble(settings, store, pieces, output, state)
     store.remove()
     return examples.read_info(output)
+
+
+def is_made(settings, output_dir, *, overwrite=False):
+    """Whether `prepare` would find its work done.
+
+    Raises:
+        InputError: As `prepare` does if another data set is there.
+    """
+    return bool(_existing(pathlib.Path(output_dir), settings, overwrite))
+
+
+def input_changes(settings, info):
+    """What has changed in the inputs since a data set was made; None if nothing has."""
+    return input_state.changes(info.settings.get(STATE), input_state.describe(settings))
 
 
 def _run_key(settings):
@@ -136,7 +154,7 @@ def _nothing(settings, rejects):
     return f"None of the {len(rejects)} files in {where} can be used ({reasons})."
 
 
-def _assemble(settings, store, pieces, output):
+def _assemble(settings, store, pieces, output, state):
     """Writes all that a data set consists of; its info comes last."""
     kept, duplicates = assembly.without_duplicates(pieces)
     twins = assembly.twins(pieces, kept)
@@ -167,7 +185,7 @@ def _assemble(settings, store, pieces, output):
         num_duplicates=len(duplicates),
         num_twins=sum(len(group) - 1 for group in twins),
         grid_error=report.grid_error(facts),
-        settings={"key": settings.key(), **_public(settings)},
+        settings={"key": settings.key(), **_public(settings), STATE: state},
         provenance=provenance.describe(),
     )
     report.write(info, facts, output / REPORT_NAME)

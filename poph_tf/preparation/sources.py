@@ -18,9 +18,11 @@ import tarfile
 import zipfile
 import zlib
 
-from poph_tf import midi, tfrecords
+from poph_tf import examples, midi, tfrecords
 from poph_tf.errors import InputError
 
+# Folder in an output folder while it is being filled (see staging.py).
+UNFINISHED = ".unfinished"
 SEQUENCE_SUFFIX = ".notesequence"
 _TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _RECORD_SUFFIXES = (".tfrecord", ".tfrecord.gz", ".tfrecords", ".tfrecords.gz")
@@ -185,9 +187,13 @@ def _stem(base):
     return base
 
 
-def _files_under(root):
+def files_under(root):
     """Relative paths of the music files and NoteSequence files, sorted by folder."""
     for folder, folders, files in os.walk(root):
+        if examples.INFO_NAME in files or UNFINISHED in folders:
+            # A data set of ours: what was made of music is no more to be read.
+            folders.clear()
+            continue
         folders.sort()
         for name in sorted(files):
             if is_music(name) or name.lower().endswith(_RECORD_SUFFIXES):
@@ -196,7 +202,7 @@ def _files_under(root):
 
 
 def _walk_folder(root, settings, namer):
-    files = list(_files_under(root))
+    files = list(files_under(root))
     for number, inside in enumerate(files):
         namer.at(number / len(files))
         path = os.path.join(root, inside)

@@ -16,9 +16,9 @@ import zlib
 
 import numpy as np
 
+from poph_tf.preparation import sources
 from poph_tf.preparation.conversion import FACTS
 
-FOLDER = ".unfinished"
 MAX_ITEMS = 64
 MAX_BYTES = 4_000_000
 
@@ -83,7 +83,7 @@ class Staging:
     """
 
     def __init__(self, output_dir, key):
-        self.folder = pathlib.Path(output_dir) / FOLDER
+        self.folder = pathlib.Path(output_dir) / sources.UNFINISHED
         self._key = key
 
     def begin(self):
