@@ -77,7 +77,8 @@ class Checkpoints:
             self._sweep()
             raise InputError(
                 f"Cannot write a checkpoint of step {step} in {self.directory} "
-                f"({_reason(error)}). Last good checkpoint: {self.last_good}. "
+                f"({_reason(error)}). Last good checkpoint: "
+                f"{self.last_good or 'none yet'}. "
                 f"Make room and start the same command again."
             ) from error
         self.last_good = path

@@ -1,15 +1,14 @@
 """Pictures of a comparison: measures of every piece, and histograms of both sets."""
 
-import os
 import pathlib
 
 import numpy as np
 
 from poph_tf import distances
-from poph_tf.errors import InputError
+from poph_tf.plotting import BLUE, INK, RED, new_figure, save, tidy
 
-COMPOSED, REAL, INK, GRID = "#d2553f", "#2f66ab", "#45423c", "#e3e0da"
-COLUMNS, DOTS_PER_INCH = 5, 110
+COMPOSED, REAL = RED, BLUE
+COLUMNS = 5
 TICKS = {
     "pitch_classes": ["C", "", "D", "", "E", "F", "", "G", "", "A", "", "B"],
     "note_lengths": [str(k) if k in (1, 2, 4, 8, 12, 16) else "" for k in range(1, 17)],
@@ -38,46 +37,15 @@ def write(result, composed, reference, output_dir):
         InputError: If matplotlib is missing or they cannot be written.
     """
     folder = pathlib.Path(output_dir)
-    _save(_draw_measures(result), folder / "measures.png")
-    _save(_draw_histograms(result, composed, reference), folder / "histograms.png")
-
-
-def _figure(width, height):
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise InputError(
-            "Pictures need matplotlib, which is not installed: pip install matplotlib"
-        ) from error
-    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _save(figure, path):
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        figure.savefig(partial, format="png", dpi=DOTS_PER_INCH)
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(f"Cannot write {path}: {error.strerror}.") from error
-
-
-def _tidy(axes, title):
-    axes.set_title(title, fontsize=9, color=INK, loc="left")
-    axes.tick_params(labelsize=7, colors=INK, length=0)
-    axes.grid(axis="y", color=GRID, lw=0.6)
-    axes.set_axisbelow(True)
-    for side in axes.spines.values():
-        side.set_visible(False)
+    save(_draw_measures(result), folder / "measures.png")
+    save(_draw_histograms(result, composed, reference), folder / "histograms.png")
 
 
 def _draw_measures(result):
     """One small picture a measure: every piece a dot, the means as lines."""
     names = list(result["measures"])
     rows = -(-len(names) // COLUMNS)
-    figure = _figure(2.3 * COLUMNS, 2.0 * rows)
+    figure = new_figure(2.3 * COLUMNS, 2.0 * rows)
     panels = figure.subplots(rows, COLUMNS, squeeze=False).reshape(-1)
     sets = (
         (0, COMPOSED, list(result["pieces"].values())),
@@ -89,7 +57,7 @@ def _draw_measures(result):
             _draw_dots(axes, place, color, [v for v in values if v is not None])
         axes.set_xlim(-0.6, 1.6)
         axes.set_xticks([0, 1], ["composed", "real"])
-        _tidy(axes, name.replace("_", " "))
+        tidy(axes, name.replace("_", " "))
     for axes in panels[len(names) :]:
         axes.set_visible(False)
     return figure
@@ -110,7 +78,7 @@ def _draw_dots(axes, place, color, values):
 def _draw_histograms(result, composed, reference):
     """Above the shares of notes of both sets, below the densities of distances."""
     names = list(distances.HISTOGRAMS)
-    figure = _figure(4.0 * len(names), 5.2)
+    figure = new_figure(4.0 * len(names), 5.2)
     panels = figure.subplots(2, len(names))
     for column, name in enumerate(names):
         shares = [
@@ -135,7 +103,7 @@ def _draw_shares(axes, name, shares):
             axes.bar(bins + offset, rows.mean(0), 0.4, color=color, label=label)
     axes.set_xticks(bins, TICKS[name])
     axes.set_xlabel(AXIS_NAMES[name], fontsize=8, color=INK)
-    _tidy(axes, f"{name.replace('_', ' ')}: share, mean over pieces")
+    tidy(axes, f"{name.replace('_', ' ')}: share, mean over pieces")
 
 
 def _draw_densities(axes, figures, shares):
@@ -158,4 +126,4 @@ def _draw_densities(axes, figures, shares):
         )
     axes.set_yticks([])
     axes.set_xlabel("distance of two pieces", fontsize=8, color=INK)
-    _tidy(axes, title)
+    tidy(axes, title)

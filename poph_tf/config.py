@@ -183,6 +183,11 @@ class TrainingConfig(settings.Stored):
             )
         if self.schedule == "cosine" and not self.max_steps:
             raise InputError("schedule=cosine needs max_steps, the length of the run.")
+        if self.schedule == "cosine" and self.warmup_steps >= self.max_steps:
+            raise InputError(
+                f"warmup_steps must be below max_steps with schedule=cosine, got "
+                f"{self.warmup_steps} and {self.max_steps}."
+            )
 
 
 _JOHNSON = ModelConfig(

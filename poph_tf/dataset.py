@@ -67,6 +67,12 @@ def open_split(data_dir, split):
     return info, paths
 
 
+def estimate_steps(split, training):
+    """Steps of an epoch, about: a piece fills half of its last window on average."""
+    windows = split.num_steps / training.window_steps + split.num_pieces / 2
+    return max(round(windows / training.batch_size), 1)
+
+
 def check_styles(info, config):
     """Raises InputError if a data set has a style that the model does not know."""
     if len(config.styles) == 1:
@@ -113,6 +119,13 @@ def batch_ids(stream, epoch, index):
         ids, starts = batch["id"].numpy()[valid], batch["start"].numpy()[valid]
         return [(i.decode(), int(s)) for i, s in zip(ids, starts, strict=True)]
     return []
+
+
+def check_records(paths):
+    """Reads all records; raises InputError with shard and offset if one is damaged."""
+    for path in paths:
+        for _ in tfrecords.read(path):
+            pass
 
 
 def _window_batches(stream, epoch):

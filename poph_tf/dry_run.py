@@ -25,7 +25,6 @@ def lines(trainer, parameters_of_layers=True):
     seconds, shapes, nats = _take_steps(trainer)
     model, training = trainer.model, trainer.training
     best = min(seconds[1:] or seconds)
-    total = trainer.total_steps
     text = ["Dry run; nothing is written."]
     if parameters_of_layers:
         counted = [(layer.name, layer.count_params()) for layer in model.layers]
@@ -40,10 +39,23 @@ def lines(trainer, parameters_of_layers=True):
         f"First step: {seconds[0]:.1f} s (it compiles), {nats:.3f} nats/step",
         f"Step: {best:.3f} s, {1 / best:.2f} steps/s",
         f"Memory: {_memory()}",
-        f"Whole run: {total} steps at most, {duration(total * best)} without the "
-        f"validations",
+        whole_run(training, trainer.total_steps, best),
     ]
     return text
+
+
+def whole_run(training, num_steps, seconds_per_step):
+    """The projection: what ends the run first, its steps or its minutes."""
+    seconds, limit = num_steps * seconds_per_step, 60 * training.max_minutes
+    if 0 < limit < seconds:
+        return (
+            f"Whole run: {duration(limit)} (max_minutes), about "
+            f"{limit / seconds_per_step:.0f} of {num_steps} steps"
+        )
+    return (
+        f"Whole run: {num_steps} steps at most, {duration(seconds)} without the "
+        f"validations"
+    )
 
 
 def _take_steps(trainer):

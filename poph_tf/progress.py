@@ -1,11 +1,15 @@
-"""Progress of long work on a terminal; silent where nobody watches."""
+"""Progress of long work on a terminal; a line now and then where output is a file."""
 
 import sys
 import time
 
+SECONDS_BETWEEN_LINES = 60.0  # where nobody sees a line change
+
 
 class StepLine:
     """A live line of training steps, rewritten in place on a terminal.
+
+    Elsewhere (a log, a container) it is printed once in `SECONDS_BETWEEN_LINES`.
 
     Args:
         steps_per_epoch: int, about.
@@ -17,14 +21,21 @@ class StepLine:
         self.total_steps = total_steps
         self.live = sys.stdout.isatty()
         self.since, self.first = time.monotonic(), None
+        self.said = self.since
 
     def step(self, step, sums):
         """Shows one optimizer step; `sums` are those of metrics.step_sums."""
-        if not self.live:
-            return
+        now = time.monotonic()
         if self.first is None:
-            self.first, self.since = step - 1, time.monotonic()
-        rate = (step - self.first) / max(time.monotonic() - self.since, 1e-9)
+            self.first, self.since = step - 1, now
+        if not self.live and now - self.said < SECONDS_BETWEEN_LINES:
+            return
+        self.said = now
+        print(*self._shown(step, sums, now), flush=True, sep="", end="")
+
+    def _shown(self, step, sums, now):
+        """What to print of one step: what comes before the text, the text, its end."""
+        rate = (step - self.first) / max(now - self.since, 1e-9)
         nats = sums["play_nats"] / max(sums["steps"], 1.0)
         place = (step - 1) % self.steps_per_epoch + 1
         text = f"  step {step} ({place}/{self.steps_per_epoch} of an epoch)"
@@ -32,8 +43,7 @@ class StepLine:
         if self.total_steps:
             left = max(self.total_steps - step, 0) / max(rate, 1e-9)
             text += f"  {duration(left)} left"
-        print(f"\r{text}   ", end="")
-        sys.stdout.flush()
+        return ("\r", text, "   ") if self.live else ("", text, "\n")
 
     def print(self, text):
         """Prints a line that stays."""

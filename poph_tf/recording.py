@@ -5,18 +5,19 @@
 a few composed bars as picture and sound). Of several workers only the chief records.
 """
 
+import errno
 import json
 import os
 
 import tensorflow as tf
 
-from poph_tf import models, provenance
+from poph_tf import event_log, memory, models, provenance
 from poph_tf.config import ModelConfig
 from poph_tf.errors import InputError
-from poph_tf.event_log import EventLog
 from poph_tf.progress import duration
 
 METRICS_FILE = "metrics.jsonl"
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Settings of training that decide what the numbers in a checkpoint mean: the place in
 # the data, the variables of the optimizer.
 FIXED = (
@@ -60,7 +61,9 @@ class Recorder:
             path = os.path.join(self.model_dir, models.SETTINGS_FILE)
             provenance.write_json(path, settings)
             self._forget_after(step)
-            self.events = EventLog(os.path.join(self.model_dir, "tensorboard"))
+            folder = os.path.join(self.model_dir, "tensorboard")
+            event_log.forget_after(folder, step)
+            self.events = event_log.EventLog(folder, step + 1)
         except (OSError, tf.errors.OpError) as error:
             raise _cannot_write(self.model_dir, error) from error
 
@@ -68,10 +71,10 @@ class Recorder:
         path = os.path.join(self.model_dir, METRICS_FILE)
         if not os.path.exists(path):
             return
-        with open(path, encoding="utf-8") as file:
-            lines = [line for line in file if _step_of(line) <= step]
+        with open(path, encoding="utf-8", errors="replace") as file:
+            lines = [line.strip() for line in file if _step_of(line) <= step]
         with open(f"{path}.writing", "w", encoding="utf-8") as file:
-            file.writelines(lines)
+            file.writelines(f"{line}\n" for line in lines)
         os.replace(f"{path}.writing", path)
 
     def validation(self, figures):
@@ -79,13 +82,14 @@ class Recorder:
 
         Args:
             figures: JSON-ready dict with `step`, `train`, `valid`, `best`,
-                `learning_rate`.
+                `learning_rate`, `steps_per_second`; `memory_mb` (resident) is added.
 
         Raises:
             InputError: If it cannot be written; a model saved before is still there.
         """
         if not self.chief:
             return
+        figures = figures | {"memory_mb": memory.resident_mb()}
         try:
             if figures["best"]:
                 models.save(self.scored, self.model_dir)
@@ -125,6 +129,7 @@ def _scalars(figures):
     scalars |= {f"valid/{k}": v for k, v in figures["valid"].items()}
     scalars["learning_rate"] = figures["learning_rate"]
     scalars["steps_per_second"] = figures["steps_per_second"]
+    scalars["memory_mb"] = figures["memory_mb"]
     return scalars
 
 
@@ -132,14 +137,16 @@ def _step_of(line):
     """The step of a line of metrics; beyond all steps for half a line."""
     try:
         return json.loads(line)["step"]
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError):
         return float("inf")
 
 
 def _cannot_write(directory, error):
     reason = str(error).splitlines()[0][:200]
+    full = not isinstance(error, OSError) or error.errno in NO_ROOM
+    remedy = "Make room" if full else "Mend that, or give another --model_dir,"
     return InputError(
-        f"Cannot write in {directory} ({reason}). Make room and start the same command "
+        f"Cannot write in {directory} ({reason}). {remedy} and start the same command "
         f"again: it goes on from the last checkpoint."
     )
 

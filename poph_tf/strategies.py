@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from poph_tf.errors import InputError
 
+MOST_CPU_REPLICAS = 64
 NAMES = ("default", "one_device", "mirrored", "multi_worker_mirrored")
 EXAMPLE = '{"cluster": {"worker": ["a:2222", "b:2222"]}, "task": {"type": "worker", "index": 0}}'  # noqa: E501
 
@@ -42,6 +43,14 @@ def make(name, cpu_replicas=0, worker_hosts=(), worker_index=0):
         raise InputError(f"strategy must be one of {', '.join(NAMES)}, got {name!r}.")
     if cpu_replicas and name != "mirrored":
         raise InputError(f"cpu_replicas goes with strategy=mirrored, got {name}.")
+    if not 0 <= cpu_replicas <= MOST_CPU_REPLICAS:
+        raise InputError(
+            f"cpu_replicas must be 0 to {MOST_CPU_REPLICAS}, got {cpu_replicas}."
+        )
+    if worker_index and not worker_hosts:
+        raise InputError(
+            f"worker_index goes with worker_hosts, got {worker_index} without them."
+        )
     if worker_hosts and name != "multi_worker_mirrored":
         raise InputError(
             f"worker_hosts goes with strategy=multi_worker_mirrored, got {name}."
@@ -88,11 +97,19 @@ def _check_cluster(text):
         kinds = [kind for kind in cluster if kind in ("chief", "worker")]
         hosts = cluster[task["type"]]
         fits = task["type"] in kinds and 0 <= int(task["index"]) < len(hosts)
-        fits = fits and all(":" in host for kind in kinds for host in cluster[kind])
-    except (ValueError, KeyError, TypeError):
+        every = [host for kind in kinds for host in cluster[kind]]
+        fits = fits and all(_is_address(host) for host in every)
+        fits = fits and len(set(every)) == len(every)
+    except (ValueError, KeyError, TypeError, AttributeError):
         fits = False
     if not fits:
         raise InputError(
             "multi_worker_mirrored needs --worker_hosts=a:2222,b:2222 and "
-            f"--worker_index, or TF_CONFIG such as {EXAMPLE}, got {text!r}."
+            "--worker_index (each host:port once), or TF_CONFIG such as "
+            f"{EXAMPLE}, got {text!r}."
         )
+
+
+def _is_address(text):
+    host, _, port = text.rpartition(":")
+    return bool(host) and port.isdecimal() and 0 < int(port) < 65536

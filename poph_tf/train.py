@@ -15,9 +15,12 @@ Every size and setting of a preset can be replaced, e.g.
 and every setting of training likewise with --train=key=value, or by its own flag.
 """
 
+import os
+
 from absl import flags
 
 from poph_tf import commands
+from poph_tf.config import TrainingConfig
 from poph_tf.errors import InputError
 from poph_tf.quiet import import_tensorflow
 
@@ -47,57 +50,54 @@ flags.DEFINE_list(
 )
 flags.DEFINE_integer("worker_index", 0, "Place of this worker in --worker_hosts.")
 flags.DEFINE_bool("dry_run", False, "Tell what the run needs; write nothing.")
-flags.DEFINE_integer("window_steps", None, "Steps (sixteenth notes) of a window.")
-flags.DEFINE_integer("batch_size", None, "Windows in the global batch.")
-flags.DEFINE_integer("epochs", None, "Passes over the training split, at most.")
-flags.DEFINE_integer("max_steps", None, "Optimizer steps, at most; 0: no limit.")
-flags.DEFINE_float("max_minutes", None, "Minutes of training, at most; 0: no limit.")
-flags.DEFINE_string("optimizer", None, "adam, adamw, nadam, rmsprop or sgd.")
-flags.DEFINE_float("learning_rate", None, "Learning rate.")
-flags.DEFINE_string("schedule", None, "constant, or cosine (needs --max_steps).")
-flags.DEFINE_integer("warmup_steps", None, "Steps over which the rate rises.")
-flags.DEFINE_float("clip_norm", None, "Clip the gradient to this global norm.")
-flags.DEFINE_integer("patience", None, "Stop after so many validations without gain.")
-flags.DEFINE_integer("validate_every", None, "Steps between validations; 0: an epoch.")
-flags.DEFINE_float("checkpoint_minutes", None, "Minutes between checkpoints.")
-flags.DEFINE_integer(
-    "preview_bars", None, "Bars composed for TensorBoard at validations; 0: none."
-)
-flags.DEFINE_string(
-    "init_from", None, "Start from the weights of this model_dir, or pretrained model."
-)
-flags.DEFINE_string("precision", None, "float32 or mixed_bfloat16.")
-flags.DEFINE_bool("deterministic", None, "Bit-identical runs, at some cost in speed.")
-flags.DEFINE_integer("seed", None, "Seed of weights, windows and dropout.")
 
 PREVIEW_BARS = 4  # unless something else is asked for
+# Flags of TrainingConfig's settings; the others go with --train.
+OWN_FLAGS = {
+    "window_steps": "Steps (sixteenth notes) of a window.",
+    "batch_size": "Windows in the global batch, whatever the number of replicas.",
+    "epochs": "Passes over the training split, at most.",
+    "max_steps": "Optimizer steps, at most; 0: no limit.",
+    "max_minutes": "Minutes of training, at most; 0: no limit.",
+    "optimizer": "adam, adamw, nadam, rmsprop or sgd.",
+    "learning_rate": "Learning rate.",
+    "schedule": "constant, or cosine (down to 1 % at --max_steps).",
+    "warmup_steps": "Steps over which the rate rises from 0.",
+    "clip_norm": "Clip the gradient to this global norm; 0: do not.",
+    "patience": "Stop after so many validations without gain; 0: never.",
+    "validate_every": "Steps between validations; 0: one an epoch.",
+    "checkpoint_minutes": "Minutes between checkpoints; each validation makes one too.",
+    "preview_bars": "Bars composed at each validation, for TensorBoard; 0: none.",
+    "init_from": "Start from the weights of this model_dir, or pretrained model; its "
+    "styles may be others.",
+    "precision": "float32 or mixed_bfloat16.",
+    "deterministic": "Bit-identical runs, at some cost in speed.",
+    "seed": "Seed of weights, windows and dropout.",
+}
 
-OWN_FLAGS = (
-    "window_steps",
-    "batch_size",
-    "epochs",
-    "max_steps",
-    "max_minutes",
-    "optimizer",
-    "learning_rate",
-    "schedule",
-    "warmup_steps",
-    "clip_norm",
-    "patience",
-    "validate_every",
-    "checkpoint_minutes",
-    "preview_bars",
-    "init_from",
-    "precision",
-    "deterministic",
-    "seed",
-)
+
+def _define(name, text):
+    """Makes a flag that is None unless given, and tells the default all the same."""
+    default = PREVIEW_BARS if name == "preview_bars" else getattr(TrainingConfig, name)
+    defines = {
+        bool: flags.DEFINE_bool,
+        int: flags.DEFINE_integer,
+        float: flags.DEFINE_float,
+        str: flags.DEFINE_string,
+    }
+    told = "" if default == "" or default is False else f" Usually {default}."
+    defines[type(default)](name, None, text + told)
+
+
+for _name, _text in OWN_FLAGS.items():
+    _define(_name, _text)
 
 
 def main(argv):
     del argv
     for name in ("data_dir", "model_dir"):
-        if not FLAGS[name].value:
+        needed = name == "data_dir" or not FLAGS.dry_run
+        if needed and not FLAGS[name].value:
             raise InputError(f"--{name} must be given; see --help.")
     from poph_tf import config, examples, settings
 
@@ -122,8 +122,10 @@ def _train(model_config, training_config):
     strategy = strategies.make(
         FLAGS.strategy, FLAGS.cpu_replicas, FLAGS.worker_hosts, FLAGS.worker_index
     )
+    # A dry run needs no folder; in this one nothing is found, and nothing is made.
+    model_dir = FLAGS.model_dir or os.devnull
     trainer = training.Trainer(
-        model_config, training_config, FLAGS.data_dir, FLAGS.model_dir, strategy
+        model_config, training_config, FLAGS.data_dir, model_dir, strategy
     )
     if FLAGS.dry_run:
         print("\n".join(dry_run.lines(trainer)))

@@ -65,7 +65,7 @@ class Trainer:
         if self.cluster.chief:
             check_same_run(model_dir, model_config, training, info.id)
         self.stream = dataset.Stream(paths, model_config, training)
-        self.steps_per_epoch = _estimate_steps(info.splits["train"], training)
+        self.steps_per_epoch = dataset.estimate_steps(info.splits["train"], training)
         self.total_steps = training.epochs * self.steps_per_epoch
         if training.max_steps:
             self.total_steps = min(self.total_steps, training.max_steps)
@@ -148,7 +148,8 @@ class Trainer:
         Raises:
             Interrupted: If SIGTERM or SIGINT came, and everything is saved; or if
                 another worker was lost.
-            InputError: If the loss stopped being a number, or the disk is full.
+            InputError: If the loss stopped being a number, the disk or the memory is
+                full, or a record is damaged.
         """
         self.report, self.on_step = report, on_step
         self.stop_signal = None
@@ -162,6 +163,14 @@ class Trainer:
             raise Interrupted(
                 f"Lost another worker at step {self._count('step')} "
                 f"({type(error).__name__}); start all workers again."
+            ) from error
+        except tf.errors.DataLossError:
+            dataset.check_records(self.stream.paths)  # names the shard
+            raise
+        except tf.errors.ResourceExhaustedError as error:
+            raise InputError(
+                f"Out of memory at step {self._count('step')}; give a smaller "
+                f"batch_size, window_steps or model. ({str(error).splitlines()[0]})"
             ) from error
         finally:
             for number, handler in before.items():
@@ -249,21 +258,27 @@ class Trainer:
         self._add("step", 1)
         self._add("batch", 1)
         if not math.isfinite(sums["loss"] + sums["gradient_norm"]):
-            self._refuse_nan()
+            self._refuse_nan("loss", self._pieces_of_batch())
         for name, value in sums.items():
             self.tally[name] = self.tally.get(name, 0.0) + value
         self.tally["batches"] = self.tally.get("batches", 0) + 1
         if self.on_step:
             self.on_step(self._count("step"), sums)
 
-    def _refuse_nan(self):
+    def _refuse_nan(self, what, pieces):
+        raise InputError(
+            f"The {what} stopped being a number at step {self._count('step')}, on "
+            f"{pieces}. Last good checkpoint: "
+            f"{self.checkpoints.last_good or 'none yet'}. Try a lower learning_rate or "
+            f"clip_norm=1."
+        )
+
+    def _pieces_of_batch(self):
+        """The pieces of the batch just taken, and where its windows begin in them."""
         epoch, index = self._count("epoch"), self._count("batch") - 1
         ids = dataset.batch_ids(self.stream, epoch, index)
-        named = ", ".join(f"{i[:12]} from step {start}" for i, start in ids)
-        raise InputError(
-            f"The loss stopped being a number at step {self._count('step')}, on the "
-            f"pieces {named}. Last good checkpoint: {self.checkpoints.last_good}. Try "
-            f"a lower learning_rate or clip_norm=1."
+        return "the pieces " + ", ".join(
+            f"{i[:12]} from step {start}" for i, start in ids
         )
 
     def _end(self, within_epoch=False):
@@ -294,6 +309,8 @@ class Trainer:
         self.counters["validated"].assign(self._count("step"))
         self._copy_weights()
         valid = metrics.summarize(self._valid_sums(), self.model.config)
+        if not math.isfinite(valid["loss"]):
+            self._refuse_nan("validation loss", "the validation split")
         best = valid["loss"] < float(self.counters["best_loss"])
         if best:
             self.counters["best_loss"].assign(valid["loss"])
@@ -345,6 +362,7 @@ class Trainer:
             "best": best,
             "steps_per_second": max(self.tally.get("batches", 0), 1) / seconds,
             "seconds": seconds,
+            "training_seconds": float(self.counters["seconds"]),
             "learning_rate": float(tf.convert_to_tensor(self.optimizer.learning_rate)),
         }
 
@@ -375,9 +393,3 @@ def _check_batch(batch_size, replicas):
             f"batch_size is the global batch and must divide among the replicas, got "
             f"{batch_size} for {replicas}."
         )
-
-
-def _estimate_steps(split, training):
-    """Steps of an epoch, about: a piece fills half of its last window on average."""
-    windows = split.num_steps / training.window_steps + split.num_pieces / 2
-    return max(round(windows / training.batch_size), 1)

@@ -43,6 +43,17 @@ WRONG = {
         "unknown_optimizer": (["--optimizer=lion"], "optimizer must be one of"),
         "unknown_strategy": (["--strategy=many"], "strategy must be one of"),
         "cosine_without_end": (["--schedule=cosine"], "needs max_steps"),
+        "only_warm_up": (
+            ["--schedule=cosine", "--max_steps=5", "--warmup_steps=5"],
+            "warmup_steps must be below max_steps",
+        ),
+        "replicas_below_none": (
+            ["--strategy=mirrored", "--cpu_replicas=-1"],
+            "cpu_replicas must be 0 to 64",
+        ),
+        "replicas_elsewhere": (["--cpu_replicas=2"], "goes with strategy=mirrored"),
+        "index_without_hosts": (["--worker_index=1"], "goes with worker_hosts"),
+        "no_cluster": (["--strategy=multi_worker_mirrored"], "needs --worker_hosts"),
         "negative_bars": (["--window_steps=-1"], "window_steps must be between"),
         "another_model_there": (
             ["--preset=biaxial", "--model_dir={model}", "--set=num_time_units=7"],

@@ -167,6 +167,9 @@ def test_one_process_is_the_chief_and_agrees_with_itself():
     [
         ({"worker_hosts": ["a:1", "b:1"], "worker_index": 2}, "worker_index .* 0 to 1"),
         ({"worker_hosts": ["a", "b"]}, "needs --worker_hosts=a:2222,b:2222"),
+        ({"worker_hosts": ["a:x", "b:1"]}, "needs --worker_hosts=a:2222,b:2222"),
+        ({"worker_hosts": ["a:1", "a:1"]}, "each host:port once"),
+        ({"worker_index": 1}, "worker_index goes with worker_hosts, got 1"),
         ({}, "needs --worker_hosts"),
     ],
 )

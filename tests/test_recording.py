@@ -1,6 +1,7 @@
-"""What a run shows: event files, previews, dry runs."""
+"""What a run shows: event files, previews, progress, dry runs."""
 
 import json
+import resource
 import wave
 
 import numpy as np
@@ -8,8 +9,8 @@ import pytest
 import small
 import tensorflow as tf
 
-from poph_tf import config, dry_run, previews, training
-from poph_tf.event_log import EventLog
+from poph_tf import config, dry_run, memory, previews, progress, training
+from poph_tf.event_log import EventLog, forget_after
 
 
 def values_in(folder):
@@ -38,6 +39,33 @@ def test_the_event_log_marks_scalars_pictures_and_sounds_as_their_plugins(tmp_pa
     assert tf.make_ndarray(sound.tensor).tolist() == [[wav, b""]]
 
 
+def test_steps_that_come_again_are_forgotten_and_the_rest_is_kept(tmp_path):
+    first = EventLog(str(tmp_path))
+    for step in (2, 4, 6):
+        first.scalars({"loss": step / 2}, step)
+    with open(first.file.name, "ab") as file:
+        file.write(b"half a record")
+    forget_after(str(tmp_path), 4)
+    again = EventLog(str(tmp_path), 5)
+    again.scalars({"loss": 9.0}, 6)
+    found = [(s, float(tf.make_ndarray(v.tensor))) for s, v in values_in(tmp_path)]
+    assert found == [(2, 1.0), (4, 2.0), (6, 9.0)]
+    # What tells a TensorBoard that is running to forget them too.
+    (path,) = [p for p in tmp_path.iterdir() if p.name in again.file.name]
+    events = list(tf.compat.v1.train.summary_iterator(str(path)))
+    assert events[0].file_version == "brain.Event:2"
+    assert events[1].step == 5 and events[1].session_log.status == 1  # START
+
+
+def test_files_without_later_steps_are_left_as_they_are(tmp_path):
+    log = EventLog(str(tmp_path))
+    log.scalars({"loss": 1.0}, 3)
+    before = [(p.name, p.stat().st_ino) for p in tmp_path.iterdir()]
+    forget_after(str(tmp_path), 3)
+    forget_after(str(tmp_path / "none"), 3)
+    assert [(p.name, p.stat().st_ino) for p in tmp_path.iterdir()] == before
+
+
 def test_a_preview_is_a_picture_and_a_sound_of_the_bars_asked_for(tmp_path):
     preview = previews.Previews(small.model("poph"), num_bars=2)
     piece = preview.compose()
@@ -63,6 +91,34 @@ def data_dir(tmp_path_factory):
     return small.write_data_set(tmp_path_factory.mktemp("data") / "set", splits)
 
 
+def peak_mb():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def test_resident_memory_grows_by_what_is_held():
+    before = memory.resident_mb()
+    held = np.ones(2**23)  # 64 MB
+    assert 50 < memory.resident_mb() - before < 100
+    assert held.nbytes == 2**26
+
+
+def test_memory_is_unknown_where_the_system_does_not_tell(monkeypatch):
+    monkeypatch.setattr(memory, "STATUS", "/nowhere")
+    assert memory.resident_mb() is None
+
+
+def test_a_log_gets_a_line_of_progress_once_a_minute(capsys, monkeypatch):
+    now = iter([0.0, 1.0, 31.0, 61.0, 62.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
+    line = progress.StepLine(steps_per_epoch=10, total_steps=120)
+    for step in (1, 2, 3, 4):
+        line.step(step, {"play_nats": 12.0, "steps": 4.0})
+    # Three steps in the 60 s since the first one; 117 left at one in 20 s.
+    (text,) = capsys.readouterr().out.splitlines()
+    expected = "step 3 (3/10 of an epoch)  3.000 nats/step  0.05 steps/s  39 min left"
+    assert text.strip() == expected
+
+
 def trainer(data_dir, model_dir, **settings):
     common = {"window_steps": 8, "batch_size": 4, "epochs": 5}
     return training.Trainer(
@@ -81,6 +137,9 @@ def test_a_validation_is_a_line_and_events_with_a_composed_piece(data_dir, tmp_p
     text = (tmp_path / "metrics.jsonl").read_text("utf-8").splitlines()
     figures = [json.loads(line) for line in text]
     assert [f["step"] for f in figures] == [2, 4] and len(lines) == 2
+    # TensorFlow alone takes more than 100 MB.
+    assert 100 < figures[0]["memory_mb"] <= peak_mb()
+    assert 0 < figures[0]["training_seconds"] < figures[1]["training_seconds"]
     assert "steps/s" in lines[0] and "left at most" in lines[0]
     events = {(value.tag, step) for step, value in values_in(tmp_path / "tensorboard")}
     for name in ("train/loss", "valid/loss", "valid/play_f1", "train/gradient_norm"):
@@ -97,3 +156,22 @@ def test_a_dry_run_tells_what_a_run_needs_and_writes_nothing(data_dir, tmp_path)
     assert "steps/s" in text and "MB at most" in text
     assert "Whole run: 1000 steps at most" in text
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({}, "Whole run: 1000 steps at most, 33 min without the validations"),
+        (
+            {"max_minutes": 10.0},
+            "Whole run: 10 min (max_minutes), about 300 of 1000 steps",
+        ),
+        (
+            {"max_minutes": 60.0},
+            "Whole run: 1000 steps at most, 33 min without the validations",
+        ),
+    ],
+)
+def test_a_projection_ends_where_the_run_would(settings, text):
+    # 1000 steps of 2 s are 33 minutes.
+    assert dry_run.whole_run(config.TrainingConfig(**settings), 1000, 2.0) == text

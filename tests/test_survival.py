@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import resource
+import shutil
 import signal
 
 import numpy as np
@@ -70,6 +71,17 @@ def validations(model_dir):
     return [json.loads(line) for line in text.splitlines()]
 
 
+def events(model_dir, tag):
+    """Steps of a name in the event files, in their order."""
+    return [
+        event.step
+        for path in sorted((model_dir / "tensorboard").iterdir())
+        for event in tf.compat.v1.train.summary_iterator(str(path))
+        for value in event.summary.value
+        if value.tag == tag
+    ]
+
+
 def send(number, at):
     def on_step(step, _):
         if step == at:
@@ -96,6 +108,7 @@ def test_two_interruptions_leave_no_trace_in_the_end(data_dir, tmp_path):
     )
     here, there = validations(again), validations(tmp_path / "whole")
     assert [line["step"] for line in here] == [2, 4, 6, 8]
+    assert events(again, "train/loss") == [2, 4, 6, 8]
     for one, other in zip(here, there, strict=True):
         assert one["best"] == other["best"]
         assert one["valid"].pop("volume_mse") == other["valid"].pop("volume_mse")
@@ -149,6 +162,43 @@ def test_validations_after_the_restored_step_come_once(data_dir, tmp_path):
     losses, _ = run(trainer(data_dir, tmp_path, max_steps=4))
     assert list(losses) == [4]  # an epoch, and its checkpoint, ended with step 3
     assert [line["step"] for line in validations(tmp_path)] == [2, 4]
+    assert events(tmp_path, "valid/loss") == [2, 4]
+
+
+def test_a_last_line_without_its_end_does_not_swallow_the_next_one(data_dir, tmp_path):
+    run(trainer(data_dir, tmp_path, max_steps=2))
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(path.read_bytes().rstrip(b"\n"))
+    run(trainer(data_dir, tmp_path, max_steps=4))
+    assert [line["step"] for line in validations(tmp_path)] == [2, 4]
+
+
+def test_a_validation_that_is_no_number_ends_the_run_before_it_is_saved(
+    data_dir, tmp_path
+):
+    made = trainer(data_dir, tmp_path, ema_decay=0.0, max_steps=4)
+
+    def spoil(step, _):
+        if step == 4:
+            variable = made.model.trainable_variables[0]
+            variable.assign(variable.numpy() * np.nan)
+
+    with pytest.raises(InputError) as caught:
+        run(made, spoil)
+    message = str(caught.value)
+    assert "validation loss stopped being a number at step 4" in message
+    assert f"Last good checkpoint: {tmp_path}/checkpoints/ckpt-1-3." in message
+    assert [line["step"] for line in validations(tmp_path)] == [2]
+
+
+def test_a_damaged_record_is_named(data_dir, tmp_path):
+    damaged = shutil.copytree(data_dir, tmp_path / "damaged")
+    (shard,) = damaged.glob("train-*")
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 255
+    shard.write_bytes(content)
+    with pytest.raises(InputError, match=f"{shard.name}: damaged"):
+        run(trainer(str(damaged), tmp_path / "model"))
 
 
 def test_a_new_learning_rate_is_obeyed_and_other_batches_are_refused(

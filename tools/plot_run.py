@@ -1,0 +1,36 @@
+"""Draws the curve of a training run: nats per step, hours, memory.
+
+    python tools/plot_run.py --model_dir=runs/x --output=curve.png
+
+Reads metrics.jsonl of the folder, also while the run is still going on, and prints
+one line that says the same in figures.
+"""
+
+import pathlib
+import sys
+
+from absl import flags
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from poph_tf import commands, run_plots
+from poph_tf.errors import InputError
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("model_dir", None, "The run.")
+flags.DEFINE_string("output", None, "The .png to write.")
+flags.DEFINE_string("title", "", "Printed above.")
+
+
+def main(argv):
+    del argv
+    for name in ("model_dir", "output"):
+        if not getattr(FLAGS, name):
+            raise InputError(f"Give --{name}; see --help.")
+    validations = run_plots.read(FLAGS.model_dir)
+    run_plots.draw(validations, FLAGS.output, FLAGS.title)
+    print(run_plots.summary(validations))
+
+
+if __name__ == "__main__":
+    commands.run(main)
