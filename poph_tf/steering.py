@@ -30,6 +30,11 @@ _SCALES = {
     "major": theory.MAJOR_OUTSIDE,
     "minor": theory.NATURAL_MINOR_OUTSIDE,
     "harmonic minor": theory.HARMONIC_MINOR_OUTSIDE,
+    "dorian": theory.DORIAN_OUTSIDE,
+    "phrygian": theory.PHRYGIAN_OUTSIDE,
+    "lydian": theory.LYDIAN_OUTSIDE,
+    "mixolydian": theory.MIXOLYDIAN_OUTSIDE,
+    "pentatonic": theory.PENTATONIC_OUTSIDE,
 }
 
 
@@ -37,7 +42,7 @@ def key_outside(key):
     """Pitch classes outside a key.
 
     Args:
-        key: str, a tonic with # or b and a scale, such as "Bb major" or "F# minor".
+        key: str, a tonic with # or b and a scale, such as "Bb major" or "D dorian".
 
     Returns:
         float32 [12], 1 outside the key, C first.
@@ -61,7 +66,8 @@ def pitch_bias(config, key="", key_strength=2.0, low=0, high=127):
     Args:
         config: ModelConfig.
         key: str, see `key_outside`; "" for none.
-        key_strength: float. Logits taken from every pitch outside the key.
+        key_strength: float. Logits taken from every pitch outside the key: the marks
+            of the harmony loss (see layers/harmony.py), used on what is drawn.
         low, high: int. MIDI numbers of the lowest and highest pitch wanted.
 
     Returns:

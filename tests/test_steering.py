@@ -20,15 +20,24 @@ def test_d_major_leaves_out_the_five_classes_beside_its_scale():
     )
 
 
+WHITE_KEYS = [("D", "dorian"), ("E", "phrygian"), ("F", "lydian"), ("G", "mixolydian")]
+
+
+def test_the_black_keys_are_a_pentatonic():
+    inside = np.flatnonzero(steering.key_outside("F# pentatonic") == 0)
+    np.testing.assert_array_equal(inside, [1, 3, 6, 8, 10])
+
+
 def test_relative_keys_have_the_same_notes_and_flats_lower_the_tonic():
     same = [("Bb major", "G minor"), ("A# major", "Bb major"), ("Cb major", "B major")]
+    same += [(f"{tonic} {mode}", "C major") for tonic, mode in WHITE_KEYS]
     for one, other in same:
         np.testing.assert_array_equal(
             steering.key_outside(one), steering.key_outside(other)
         )
 
 
-@pytest.mark.parametrize("key", ["H major", "C", "C dorian", "major", "C## major"])
+@pytest.mark.parametrize("key", ["H major", "C", "C locrian", "major", "C## major"])
 def test_an_unknown_key_is_refused(key):
     with pytest.raises(InputError, match="key must be"):
         steering.key_outside(key)
