@@ -56,7 +56,7 @@ flags.DEFINE_string(
 )
 flags.DEFINE_integer("particles", 16, "Drafts weighed by what --fix, --redraw give.")
 flags.DEFINE_integer("best_of", 1, "Drafts of each piece, of which one is kept.")
-flags.DEFINE_string("best_by", "likelihood", "Or key: fewest notes outside of one.")
+flags.DEFINE_string("best_by", "key", "Fewest notes outside a key; or likelihood.")
 flags.DEFINE_string("metre", "", "Such as 3/4; empty: that of given music, or 4/4.")
 flags.DEFINE_float("tempo_qpm", 0.0, "Quarter notes a minute; 0: the given, or 120.")
 flags.DEFINE_bool("png", None, "Draw piano rolls; not said: if matplotlib is there.")
