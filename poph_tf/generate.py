@@ -36,7 +36,7 @@ flags.DEFINE_string(
     "('0: bach; 16: palestrina'); empty: as in the training data.",
 )
 flags.DEFINE_float("replay_temperature", 0.0, "Of repeated notes; 0: --temperature.")
-flags.DEFINE_string("key", "", "Prefer a key, such as 'Bb major' or 'D dorian'.")
+flags.DEFINE_string("key", "", "Prefer 'Bb major', 'D dorian', ...; auto: its own.")
 flags.DEFINE_float("key_strength", 2.0, "How much: logits off for notes outside it.")
 flags.DEFINE_integer("min_pitch", 0, "Lowest MIDI pitch to draw.")
 flags.DEFINE_integer("max_pitch", 127, "Highest MIDI pitch to draw.")

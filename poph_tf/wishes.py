@@ -49,7 +49,8 @@ class Wishes:
             the best-fitting); "likelihood": the one that the model finds likeliest.
         tempo_qpm: float. 0: the given music's, or 120.
         metre: str, such as "3/4"; "": the given music's, or 4/4.
-        key: str, such as "Bb major"; "" for any.
+        key: str, such as "Bb major"; "auto": whichever the piece turns out to be in;
+            "" for any.
         key_strength: float. Logits taken from every pitch outside the key.
         min_pitch, max_pitch: int. MIDI numbers of the range to draw in.
         density: float. Wanted mean of notes sounding at a time; 0: as it comes.
@@ -99,7 +100,7 @@ class Wishes:
                     f"{name} must be one of {', '.join(allowed)}, got "
                     f"{getattr(self, name)!r}."
                 )
-        if self.key:
+        if self.key and self.key != steering.AUTO_KEY:
             steering.key_outside(self.key)
         if self.metre:
             given.read_metre(self.metre)
