@@ -36,8 +36,8 @@ def out_of_key(play, min_pitch, key=""):
     Args:
         play: [piece, time, pitch], pitches from `min_pitch` on.
         min_pitch: int.
-        key: str, as `steering.key_outside` reads it; "": the best-fitting major scale
-            of each piece.
+        key: str, as `steering.key_outside` reads it; "" or "auto": the best-fitting
+            major scale of each piece.
 
     Returns:
         float [piece], 0 for a piece without notes.
@@ -46,7 +46,7 @@ def out_of_key(play, min_pitch, key=""):
     sounding = play.sum(axis=1, dtype=np.int64)
     for place in range(play.shape[2]):
         counts[:, (min_pitch + place) % theory.NUM_PITCH_CLASSES] += sounding[:, place]
-    if not key:
+    if not key or key == steering.AUTO_KEY:
         return np.array([theory.out_of_key_share(row) for row in counts])
     outside = counts @ steering.key_outside(key)
     return outside / np.maximum(counts.sum(axis=1), 1.0)

@@ -36,7 +36,7 @@ flags.DEFINE_string(
     "('0: bach; 16: palestrina'); empty: as in the training data.",
 )
 flags.DEFINE_float("replay_temperature", 0.0, "Of repeated notes; 0: --temperature.")
-flags.DEFINE_string("key", "", "Prefer a key, such as 'Bb major' or 'F# minor'.")
+flags.DEFINE_string("key", "", "Prefer 'Bb major', 'D dorian', ...; auto: its own.")
 flags.DEFINE_float("key_strength", 2.0, "How much: logits off for notes outside it.")
 flags.DEFINE_integer("min_pitch", 0, "Lowest MIDI pitch to draw.")
 flags.DEFINE_integer("max_pitch", 127, "Highest MIDI pitch to draw.")
@@ -56,7 +56,7 @@ flags.DEFINE_string(
 )
 flags.DEFINE_integer("particles", 16, "Drafts weighed by what --fix, --redraw give.")
 flags.DEFINE_integer("best_of", 1, "Drafts of each piece, of which one is kept.")
-flags.DEFINE_string("best_by", "likelihood", "Or key: fewest notes outside of one.")
+flags.DEFINE_string("best_by", "key", "Fewest notes outside a key; or likelihood.")
 flags.DEFINE_string("metre", "", "Such as 3/4; empty: that of given music, or 4/4.")
 flags.DEFINE_float("tempo_qpm", 0.0, "Quarter notes a minute; 0: the given, or 120.")
 flags.DEFINE_bool("png", None, "Draw piano rolls; not said: if matplotlib is there.")

@@ -162,6 +162,9 @@ class Composer:
         )
         if bias is not None:
             controls["bias"] = tf.constant(np.tile(bias, (rows, 1)))
+        if wishes.key == steering.AUTO_KEY:
+            controls["key_strength"] = tf.fill([rows], float(wishes.key_strength))
+            controls["scales"] = tf.constant(steering.key_scales(self.config))
         return controls
 
     def _by_step(self, plan, wishes, schedule, steps, bar):
@@ -194,12 +197,20 @@ class Composer:
         state = self._hear(state, plan, style)
         rows = wishes.num_pieces * wishes.drafts
         state = particles.take_rows(state, tf.zeros([rows], tf.int32))
+        if wishes.key == steering.AUTO_KEY:
+            state["sounded"] = _tiled(self._sounded(plan.heard[0]), rows)
         zeros = tf.zeros([rows])
         if wishes.num_particles:
             return state | dict.fromkeys(particles.SUMS, zeros)
         if wishes.best_of > 1:
             return state | {"log_likelihood": zeros}
         return state
+
+    def _sounded(self, cells):
+        """How much each pitch has sounded in the steps heard, float32 [pitch]."""
+        seen = slice(self.config.min_pitch, self.config.max_pitch + 1)
+        faded = steering.FADING ** np.arange(len(cells))[::-1]
+        return (faded @ cells[:, seen, 0]).astype(np.float32)
 
     def _hear(self, state, plan, style):
         cells, bars = plan.heard

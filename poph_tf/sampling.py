@@ -153,7 +153,7 @@ class Sampler:
             state["frame"],
             numbers,
             controls | {"temperature": controls["temperature"] + warmth},
-            steering.step_bias(controls, state["density_bias"]),
+            steering.step_bias(controls, state),
             scored=any(name in state for name in SUMS),
         )
         silent = tf.reduce_all(frame[..., 0] == 0, axis=-1)
@@ -163,9 +163,7 @@ class Sampler:
             "step": state["step"] + 1,
             "bar_position": (bar_position + 1) % state["bar_steps"],
             "silent_steps": tf.where(silent, state["silent_steps"] + 1, 0),
-            "density_bias": steering.next_density_bias(
-                controls, state["density_bias"], frame
-            ),
+            **steering.next_state(controls, state, frame),
             **_sums(state, log_probability, controls.get("given")),
         }
 

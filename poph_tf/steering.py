@@ -9,6 +9,12 @@ logits or probabilities; a control that is not given costs nothing and changes n
                         notes more probable than 1 - cut always are
     conservativity      float [batch], exponent of the probability (Johnson's)
     replay_temperature  float [batch], where replay is to differ from play
+    key_strength        float [batch], logits taken from pitches outside the key that
+                        what has sounded is in; with `scales` float [24, pitch], 1
+                        where a pitch is outside one, and `sounded` in the state
+
+A key that is named is a part of the bias. Where none is, the harmony loss' own way is
+gone: of the 24 keys those count that leave the least outside.
 """
 
 import re
@@ -24,12 +30,21 @@ NEVER = -1e4
 # The density controller adds up what is missing, a step at a time, and forgets none.
 DENSITY_GAIN = 0.02  # logits for each missing note and step
 DENSITY_REACH = 8.0  # logits, at most
+# Not a key, but whichever the piece is in.
+AUTO_KEY = "auto"
+# What sounded counts for a key by this much less with each step: 4 bars to a third.
+FADING = 1.0 - 1.0 / 64.0
 
 _TONICS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _SCALES = {
     "major": theory.MAJOR_OUTSIDE,
     "minor": theory.NATURAL_MINOR_OUTSIDE,
     "harmonic minor": theory.HARMONIC_MINOR_OUTSIDE,
+    "dorian": theory.DORIAN_OUTSIDE,
+    "phrygian": theory.PHRYGIAN_OUTSIDE,
+    "lydian": theory.LYDIAN_OUTSIDE,
+    "mixolydian": theory.MIXOLYDIAN_OUTSIDE,
+    "pentatonic": theory.PENTATONIC_OUTSIDE,
 }
 
 
@@ -37,7 +52,7 @@ def key_outside(key):
     """Pitch classes outside a key.
 
     Args:
-        key: str, a tonic with # or b and a scale, such as "Bb major" or "F# minor".
+        key: str, a tonic with # or b and a scale, such as "Bb major" or "D dorian".
 
     Returns:
         float32 [12], 1 outside the key, C first.
@@ -61,7 +76,8 @@ def pitch_bias(config, key="", key_strength=2.0, low=0, high=127):
     Args:
         config: ModelConfig.
         key: str, see `key_outside`; "" for none.
-        key_strength: float. Logits taken from every pitch outside the key.
+        key_strength: float. Logits taken from every pitch outside the key: the marks
+            of the harmony loss (see layers/harmony.py), used on what is drawn.
         low, high: int. MIDI numbers of the lowest and highest pitch wanted.
 
     Returns:
@@ -69,7 +85,7 @@ def pitch_bias(config, key="", key_strength=2.0, low=0, high=127):
     """
     pitches = np.arange(config.min_pitch, config.max_pitch + 1)
     bias = np.zeros(config.num_pitches, np.float32)
-    if key:
+    if key and key != AUTO_KEY:
         bias -= key_strength * key_outside(key)[pitches % theory.NUM_PITCH_CLASSES]
     inside = (pitches >= low) & (pitches <= high)
     if not inside.any():
@@ -81,14 +97,64 @@ def pitch_bias(config, key="", key_strength=2.0, low=0, high=127):
     return bias if bias.any() else None
 
 
-def step_bias(controls, density_bias):
+def key_scales(config):
+    """The pitches outside each of the 24 keys of the harmony loss, float32 [24, pitch].
+
+    Args:
+        config: ModelConfig.
+    """
+    pitches = np.arange(config.min_pitch, config.max_pitch + 1)
+    return theory.scale_rows(config.minor_scale)[:, pitches % theory.NUM_PITCH_CLASSES]
+
+
+def auto_key_bias(sounded, scales, strength):
+    """Takes logits from pitches outside the keys that fit what has sounded.
+
+    Keys count by exp(-what lies outside them): all that fit equally well have the same
+    say, and before a note has sounded none has any.
+
+    Args:
+        sounded: float [batch, pitch], steps that each pitch sounded, fading.
+        scales: float [24, pitch], as from `key_scales`.
+        strength: float [batch].
+
+    Returns:
+        float [batch, pitch].
+    """
+    weight = tf.nn.softmax(-tf.matmul(sounded, scales, transpose_b=True))
+    outside = tf.matmul(weight, scales)
+    outside -= tf.reduce_min(outside, axis=1, keepdims=True)
+    return -strength[:, None] * outside
+
+
+def step_bias(controls, state):
     """The bias of one step, float [batch, pitch or 1]; None where there is none."""
     parts = []
     if "bias" in controls:
         parts.append(controls["bias"])
     if "density" in controls:
-        parts.append(density_bias[:, None])
+        parts.append(state["density_bias"][:, None])
+    if "key_strength" in controls:
+        parts.append(
+            auto_key_bias(
+                state["sounded"], controls["scales"], controls["key_strength"]
+            )
+        )
     return sum(parts[1:], parts[0]) if parts else None
+
+
+def next_state(controls, state, frame):
+    """What the controls carry on to the next step, a dict of parts of the state.
+
+    Args:
+        controls: dict, as in the module's docstring.
+        state: dict, the sampler's, before the step.
+        frame: float [batch, pitch, 3], the frame just drawn.
+    """
+    after = {"density_bias": next_density_bias(controls, state["density_bias"], frame)}
+    if "sounded" in state:
+        after["sounded"] = FADING * state["sounded"] + frame[..., 0]
+    return after
 
 
 def next_density_bias(controls, density_bias, frame):

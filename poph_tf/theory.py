@@ -12,6 +12,12 @@ NUM_PITCH_CLASSES = 12
 MAJOR_OUTSIDE = (0, 1, 0, 1, 0, 0, 1, 0, 1, 0, 1, 0)
 NATURAL_MINOR_OUTSIDE = (0, 1, 0, 0, 1, 0, 1, 0, 0, 1, 0, 1)
 HARMONIC_MINOR_OUTSIDE = (0, 1, 0, 0, 1, 0, 1, 0, 0, 1, 1, 0)
+# The modes have the white keys from another tonic on; C D E G A is the pentatonic.
+DORIAN_OUTSIDE = MAJOR_OUTSIDE[2:] + MAJOR_OUTSIDE[:2]
+PHRYGIAN_OUTSIDE = MAJOR_OUTSIDE[4:] + MAJOR_OUTSIDE[:4]
+LYDIAN_OUTSIDE = MAJOR_OUTSIDE[5:] + MAJOR_OUTSIDE[:5]
+MIXOLYDIAN_OUTSIDE = MAJOR_OUTSIDE[7:] + MAJOR_OUTSIDE[:7]
+PENTATONIC_OUTSIDE = (0, 1, 0, 1, 0, 1, 1, 0, 1, 0, 1, 1)
 MINOR_SCALES = {"natural": NATURAL_MINOR_OUTSIDE, "harmonic": HARMONIC_MINOR_OUTSIDE}
 PITCH_CLASS_NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 

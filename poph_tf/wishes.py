@@ -16,7 +16,7 @@ MAX_PIECES = 4096
 # Drafts of one piece: best_of times particles.
 MAX_DRAFTS = 4096
 # What the best of several drafts may be chosen by.
-BEST_BY = ("likelihood", "key")
+BEST_BY = ("key", "likelihood")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,11 +45,12 @@ class Wishes:
             nothing below, "any": anywhere.
         particles: int. Drafts weighed by what is given, for `fix` and `redraw`.
         best_of: int. Drafts of each piece, of which one is kept.
-        best_by: str. "likelihood": the draft that the model finds likeliest; "key":
-            the one with the fewest notes outside a key (`key`, or the best-fitting).
+        best_by: str. "key": the draft with the fewest notes outside a key (`key`, or
+            the best-fitting); "likelihood": the one that the model finds likeliest.
         tempo_qpm: float. 0: the given music's, or 120.
         metre: str, such as "3/4"; "": the given music's, or 4/4.
-        key: str, such as "Bb major"; "" for any.
+        key: str, such as "Bb major"; "auto": whichever the piece turns out to be in;
+            "" for any.
         key_strength: float. Logits taken from every pitch outside the key.
         min_pitch, max_pitch: int. MIDI numbers of the range to draw in.
         density: float. Wanted mean of notes sounding at a time; 0: as it comes.
@@ -72,7 +73,7 @@ class Wishes:
     fix_as: str = "melody"
     particles: int = 16
     best_of: int = 1
-    best_by: str = "likelihood"
+    best_by: str = "key"
     tempo_qpm: float = 0.0
     metre: str = ""
     key: str = ""
@@ -99,7 +100,7 @@ class Wishes:
                     f"{name} must be one of {', '.join(allowed)}, got "
                     f"{getattr(self, name)!r}."
                 )
-        if self.key:
+        if self.key and self.key != steering.AUTO_KEY:
             steering.key_outside(self.key)
         if self.metre:
             given.read_metre(self.metre)

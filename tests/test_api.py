@@ -24,6 +24,13 @@ def test_a_loaded_model_composes_the_bars_asked_for(musician):
     pieces = musician.compose(bars=3, pieces=2, seed=5)
     assert [len(piece.matrices) for piece in pieces] == [48, 48]
     assert pieces[0].matrices != pieces[1].matrices
+    alone = musician.compose(bars=3, seed=5)
+    assert isinstance(alone, api.Composition) and alone.matrices == pieces[0].matrices
+
+
+def test_a_notebook_is_shown_the_piano_roll_as_a_picture(musician):
+    picture = musician.compose(bars=1).plot()
+    assert picture.data.startswith(b"\x89PNG")
 
 
 def test_a_stream_gives_the_same_bars_as_composing_at_once(musician):

@@ -14,6 +14,7 @@ MODEL_SIDE = {
     "metrics",
     "models",
     "network",
+    "particles",
     "randomness",
     "sampling",
     "steering",

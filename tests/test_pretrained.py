@@ -55,8 +55,14 @@ def test_a_name_is_a_directory_first_then_a_pretrained_model(
     assert models.load("aria").config.preset == "biaxial"
     assert models.read_settings("aria")["model"]["styles"] == ["bach", "palestrina"]
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "aria").mkdir()
-    assert pretrained.resolve("aria") == "aria"
+    for name in ("aria", "bach"):
+        (tmp_path / name).mkdir()  # of music, perhaps
+    assert pretrained.resolve("aria") == str(on_the_shelf / "aria")
+    assert pretrained.resolve_style("bach") == (str(on_the_shelf / "scores"), "bach")
+    for name in ("aria", "bach"):
+        (tmp_path / name / "model.keras").write_bytes(b"")
+        assert pretrained.resolve(name) == name
+        assert pretrained.resolve_style(name) == (name, "")
 
 
 def test_what_is_neither_is_refused_with_what_there_is(on_the_shelf):

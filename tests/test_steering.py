@@ -5,7 +5,7 @@ import pytest
 import small
 import tensorflow as tf
 
-from poph_tf import config, matrices, sampling, steering
+from poph_tf import config, drafts, matrices, sampling, steering
 from poph_tf.errors import InputError
 from poph_tf.generation import Composer
 from poph_tf.wishes import Wishes, style_schedule, style_vector
@@ -20,15 +20,24 @@ def test_d_major_leaves_out_the_five_classes_beside_its_scale():
     )
 
 
+WHITE_KEYS = [("D", "dorian"), ("E", "phrygian"), ("F", "lydian"), ("G", "mixolydian")]
+
+
+def test_the_black_keys_are_a_pentatonic():
+    inside = np.flatnonzero(steering.key_outside("F# pentatonic") == 0)
+    np.testing.assert_array_equal(inside, [1, 3, 6, 8, 10])
+
+
 def test_relative_keys_have_the_same_notes_and_flats_lower_the_tonic():
     same = [("Bb major", "G minor"), ("A# major", "Bb major"), ("Cb major", "B major")]
+    same += [(f"{tonic} {mode}", "C major") for tonic, mode in WHITE_KEYS]
     for one, other in same:
         np.testing.assert_array_equal(
             steering.key_outside(one), steering.key_outside(other)
         )
 
 
-@pytest.mark.parametrize("key", ["H major", "C", "C dorian", "major", "C## major"])
+@pytest.mark.parametrize("key", ["H major", "C", "C locrian", "major", "C## major"])
 def test_an_unknown_key_is_refused(key):
     with pytest.raises(InputError, match="key must be"):
         steering.key_outside(key)
@@ -114,6 +123,33 @@ def test_a_key_with_strength_draws_fewer_notes_outside_it(composer):
         share(play(composer, key="C major", key_strength=s)) for s in (0.0, 2.0, 6.0)
     ]
     assert shares[0] > shares[1] > shares[2]
+
+
+def test_the_keys_that_fit_what_sounded_take_from_what_is_outside_all_of_them():
+    scales = steering.key_scales(TWO_STYLES)  # pitches 36 (C) to 49
+    nothing, chord = np.zeros((2, 1, 14), np.float32)
+    strength = tf.constant([2.0])
+    np.testing.assert_allclose(
+        steering.auto_key_bias(nothing, scales, strength), np.zeros((1, 14)), atol=1e-6
+    )
+    chord[0, [0, 4, 5, 7, 11]] = 20.0  # C E F G B are in C major alone
+    bias = steering.auto_key_bias(chord, scales, strength)
+    outside = np.isin(np.arange(14) % 12, [1, 3, 6, 8, 10])
+    np.testing.assert_allclose(bias, [-2.0 * outside], atol=1e-4)
+    chord[0] = 0.0
+    chord[0, [0, 4, 7]] = 20.0  # C E G: in C, F and G major; F# is outside C and F
+    bias = steering.auto_key_bias(chord, scales, strength).numpy()[0]
+    np.testing.assert_allclose(
+        bias[[0, 1, 5, 6, 11]], [0, -2, -2 / 3, -4 / 3, -2 / 3], atol=1e-4
+    )
+
+
+def test_an_own_key_leaves_fewer_notes_outside_of_it(composer):
+    shares = [
+        drafts.out_of_key(play(composer, key="auto", key_strength=strength), 0).mean()
+        for strength in (0.0, 6.0)
+    ]
+    assert shares[1] < 0.8 * shares[0]
 
 
 def test_pitches_outside_the_range_are_never_drawn(composer):

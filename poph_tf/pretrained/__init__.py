@@ -3,7 +3,7 @@
 Each is a folder here that tools/publish_pretrained.py wrote: `model.keras` and
 `config.json` as `poph_tf.train` writes them, `card.md` for people and `card.json` for
 programs (see model_cards.py). Wherever a command or `poph_tf.load` takes a model
-directory, it takes the name of one of these; a directory of that name comes first.
+directory, it takes the name of one of these, unless a model directory has that name.
 `poph_tf.load` also takes a style that one of them knows.
 """
 
@@ -19,20 +19,19 @@ WEIGHTS_FILE = "model.keras"
 MEGABYTE = 1e6
 
 
-def names(root=None):
+def names():
     """Names of the models, the default first: tuple of str."""
-    root = root or ROOT
     found = [
         name
-        for name in sorted(os.listdir(root))
-        if os.path.exists(os.path.join(root, name, WEIGHTS_FILE))
+        for name in sorted(os.listdir(ROOT))
+        if _holds_model(os.path.join(ROOT, name))
     ]
     return tuple(sorted(found, key=lambda name: name != DEFAULT))
 
 
-def path_of(name, root=None):
+def path_of(name):
     """The directory of a pretrained model, or None."""
-    return os.path.join(root or ROOT, name) if name in names(root) else None
+    return os.path.join(ROOT, name) if name in names() else None
 
 
 def resolve(model):
@@ -48,11 +47,12 @@ def resolve(model):
         InputError: If it is none of these.
     """
     model = str(model)
+    path = path_of(model)
+    # A folder of music may be called as a model is.
+    if path and not _holds_model(model):
+        return path
     if model.endswith(".keras") or os.path.isdir(model):
         return model
-    path = path_of(model)
-    if path:
-        return path
     raise InputError(
         f"There is no model directory {model!r}, and no pretrained model of that name; "
         f"{_known()}"
@@ -65,13 +65,16 @@ def resolve_style(model):
     Returns:
         (str, the directory; str, the style, "" where it was no style).
     """
-    try:
-        return resolve(model), ""
-    except InputError:
+    model = str(model)
+    if not path_of(model) and not _holds_model(model):
         for name in names():
-            if str(model) in styles_of(name):
-                return path_of(name), str(model)
-        raise
+            if model in styles_of(name):
+                return path_of(name), model
+    return resolve(model), ""
+
+
+def _holds_model(folder):
+    return os.path.exists(os.path.join(folder, WEIGHTS_FILE))
 
 
 def chosen(model_dir=None, pretrained=None):
@@ -101,33 +104,33 @@ def chosen(model_dir=None, pretrained=None):
     return path_of(pretrained or names()[0])
 
 
-def card(name, root=None):
+def card(name):
     """What `card.json` says of a model, a dict."""
-    with open(os.path.join(path_of(name, root), "card.json"), encoding="utf-8") as file:
+    with open(os.path.join(path_of(name), "card.json"), encoding="utf-8") as file:
         return json.load(file)
 
 
-def styles_of(name, root=None):
+def styles_of(name):
     """The styles that a model knows: list of str."""
-    path = os.path.join(path_of(name, root), "config.json")
+    path = os.path.join(path_of(name), "config.json")
     with open(path, encoding="utf-8") as file:
         return json.load(file)["model"]["styles"]
 
 
-def table(root=None):
+def table():
     """All of them as text, a paragraph each; what there is to say where none is."""
-    paragraphs = [_paragraph(name, root) for name in names(root)]
+    paragraphs = [_paragraph(name) for name in names()]
     return "\n\n".join(paragraphs) or "This installation has no pretrained model."
 
 
-def _paragraph(name, root):
-    about = card(name, root)
-    weights = os.path.join(path_of(name, root), WEIGHTS_FILE)
+def _paragraph(name):
+    about = card(name)
+    weights = os.path.join(path_of(name), WEIGHTS_FILE)
     size = os.path.getsize(weights) / MEGABYTE
-    default = ", the default" if name == names(root)[0] else ""
+    default = ", the default" if name == names()[0] else ""
     return (
         f"{name}{default}: {about['description']}\n"
-        f"  styles:  {', '.join(styles_of(name, root))}\n"
+        f"  styles:  {', '.join(styles_of(name))}\n"
         f"  size:    {size:.1f} MB\n"
         f"  licence: {about['licence']}"
     )

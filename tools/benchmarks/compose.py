@@ -18,16 +18,18 @@ def run(quick=False):
     from poph_tf import config, generation, models
 
     model = models.build(config.preset("deepj"))
-    rates, first_bar = {}, None
+    first_bar = seconds_to_compose_one_bar(generation.Composer(model))
+    plain = generation.Composer(model, jit_compile=False)
+    plain_first = seconds_to_compose_one_bar(plain)
+    plain_rate = steps_per_second(plain, 1, 8 if quick else 32)
+    rates, compiled_first = {}, None
     for pieces in (1, 4) if quick else (1, 4, 16, 64):
-        composer = generation.Composer(model)
-        wishes = generation.Wishes(num_pieces=pieces, num_bars=1)
-        start = time.perf_counter()
-        composer.compose(wishes)
-        first_bar = first_bar or time.perf_counter() - start
+        composer = generation.Composer(model, jit_compile=True)
+        seconds = seconds_to_compose_one_bar(composer, pieces)
+        compiled_first = compiled_first or seconds
         rates[str(pieces)] = steps_per_second(composer, pieces, 8 if quick else 32)
     baseline = recompute_steps_per_second(tf, model, 4 if quick else 16)
-    composer = generation.Composer(model)
+    composer = generation.Composer(model, jit_compile=True)
     early, late = cost_by_bar(composer, 100 if quick else 1000)
     music = rates["1"] * 60.0 / TEMPO_QPM / STEPS_PER_QUARTER
     return {
@@ -36,9 +38,23 @@ def run(quick=False):
         "ratio_to_window_recompute": rates["1"] / baseline,
         "seconds_of_music_per_second": music,
         "seconds_to_first_bar": first_bar,
+        # What XLA costs and gains: generation.COMPILE_FROM_STEPS goes by it.
+        "plain_steps_per_second_1_piece": plain_rate,
+        "compile_seconds_1_piece": compiled_first - plain_first,
+        "compiling_pays_from_steps": (compiled_first - plain_first)
+        / (1 / plain_rate - 1 / rates["1"]),
         "cost_ratio_bar_1000_to_bar_1": late / early,
         "peak_memory_mb": peak_memory_mb(),
     }
+
+
+def seconds_to_compose_one_bar(composer, pieces=1):
+    """The first call: tracing and compiling, and a bar."""
+    from poph_tf import generation
+
+    start = time.perf_counter()
+    composer.compose(generation.Wishes(num_pieces=pieces, num_bars=1))
+    return time.perf_counter() - start
 
 
 def steps_per_second(composer, pieces, bars, repetitions=3):
