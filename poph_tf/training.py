@@ -345,6 +345,7 @@ class Trainer:
             "best": best,
             "steps_per_second": max(self.tally.get("batches", 0), 1) / seconds,
             "seconds": seconds,
+            "training_seconds": float(self.counters["seconds"]),
             "learning_rate": float(tf.convert_to_tensor(self.optimizer.learning_rate)),
         }
 
