@@ -18,6 +18,9 @@ PRESETS = ("tp_lstm_nade", "biaxial", "deepj", "poph", "poph2")
 BATCH_SIZE, WINDOW_STEPS = 16, 128
 # Presets whose growth is measured.
 GROWING = ("deepj", "poph2")
+# Attention along pitch and along time, which is what stands for the whole plane: the
+# steps of its window, and how many windows are trained at once.
+AXIAL, AXIAL_STEPS, AXIAL_BATCH = "poph_with_time_attention", 256, 4
 
 
 def run(quick=False):
@@ -31,7 +34,18 @@ def run(quick=False):
             whole["growth_with_batch"] = growth(fewer, whole)
             whole["growth_with_window"] = growth(shorter, whole)
         figures[name] = whole
+    figures[AXIAL] = _in_process(AXIAL, AXIAL_BATCH, AXIAL_STEPS, quick)
     return figures
+
+
+def model_config(name):
+    """ModelConfig of a preset, or of `AXIAL`."""
+    from poph_tf import config
+
+    if name != AXIAL:
+        return config.preset(name)
+    along_time = {"time_attention": "per_pitch", "time_attention_steps": AXIAL_STEPS}
+    return config.preset("poph", **along_time)
 
 
 def growth(half, whole):
@@ -57,10 +71,10 @@ def measure(name, repetitions, batch_size=BATCH_SIZE, window_steps=WINDOW_STEPS)
     import keras
     import tensorflow as tf
 
-    from poph_tf import config, models
+    from poph_tf import models
     from poph_tf.stepping import TrainStep
 
-    model = models.build(config.preset(name))
+    model = models.build(model_config(name))
     optimizer = keras.optimizers.Nadam(1e-3)
     optimizer.build(model.trainable_variables)
     step = TrainStep(model, optimizer, tf.distribute.get_strategy())
