@@ -14,7 +14,15 @@ import statistics
 
 import tensorflow as tf
 
-from poph_tf import config, dataset, likelihood, models, piano_rolls, provenance
+from poph_tf import (
+    config,
+    dataset,
+    examples,
+    likelihood,
+    models,
+    piano_rolls,
+    provenance,
+)
 from poph_tf.training import Trainer
 
 # What a benchmark roll has: 88 pitches, play only, no bars, no styles.
@@ -158,6 +166,16 @@ def marginal(data_dir):
     return -fitted.nats_per_step(splits["test"])
 
 
+def sizes(data_dir):
+    """Pieces and steps of each split, and the id of the data."""
+    info = examples.read_info(data_dir)
+    splits = {
+        name: {"pieces": split.num_pieces, "steps": split.num_steps}
+        for name, split in info.splits.items()
+    }
+    return {"id": info.id, "splits": splits}
+
+
 def combine(dataset_name, preset, results, settings):
     """The JSON object of all seeds: best by validation, medians, settings."""
     tests = [result["test"] for result in results]
@@ -177,15 +195,18 @@ def combine(dataset_name, preset, results, settings):
 def summarize(folder):
     """README's table from the JSON files of a folder, as Markdown."""
     lines = [
-        "| data set | preset | seeds | test, median | test, best by valid | marginal |",
-        "|---|---|---|---|---|---|",
+        "| data set | model | parameters | seeds | test, median | "
+        "test, best by valid | marginal |",
+        "|---|---|---|---|---|---|---|",
     ]
     for path in sorted(glob.glob(os.path.join(folder, "*.json"))):
         with open(path, encoding="utf-8") as file:
             figures = json.load(file)
+        best = figures["best_by_valid"]
         lines.append(
-            f"| {figures['dataset']} | {figures['preset']} | {len(figures['seeds'])} | "
-            f"{figures['median_test']:.3f} | {figures['best_by_valid']['test']:.3f} | "
+            f"| {figures['dataset']} | {figures['preset']} | "
+            f"{best['parameters']:,} | {len(figures['seeds'])} | "
+            f"{figures['median_test']:.3f} | {best['test']:.3f} | "
             f"{figures['marginal_test']:.2f} |"
         )
     return "\n".join(lines)

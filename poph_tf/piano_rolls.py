@@ -8,16 +8,14 @@ of later work (one array [steps, 88] for each piece).
 Source: Boulanger-Lewandowski et al. (2012), ICML; splits as distributed there.
 """
 
-import hashlib
 import os
 import pickle
 import zipfile
 import zlib
 
 import numpy as np
-import tensorflow as tf
 
-from poph_tf import examples, matrices
+from poph_tf import matrices, writing
 from poph_tf.errors import InputError
 
 MIN_PITCH, NUM_PITCHES = 21, 88
@@ -141,36 +139,7 @@ def write_records(splits, name, data_dir):
     Returns:
         DatasetInfo.
     """
-    if os.path.exists(os.path.join(data_dir, examples.INFO_NAME)):
-        return examples.read_info(data_dir)
-    os.makedirs(data_dir, exist_ok=True)
-    infos, ids = {}, []
-    for split, rolls in splits.items():
-        pieces = [to_matrices(roll) for roll in rolls]
-        ids += [examples.content_id(piece) for piece in pieces]
-        shard = examples.shard_name(split, 0, 1)
-        with tf.io.TFRecordWriter(os.path.join(data_dir, shard), "GZIP") as writer:
-            for k, piece in enumerate(pieces):
-                source = f"{name}/{split}/{k}"
-                writer.write(examples.serialize(piece, style=name, source=source))
-        num_steps = sum(len(roll) for roll in rolls)
-        infos[split] = examples.SplitInfo(
-            shards=(shard,),
-            num_pieces=len(rolls),
-            num_steps=num_steps,
-            steps_by_style={name: num_steps},
-            pieces_by_style={name: len(rolls)},
-        )
-    info = examples.DatasetInfo(
-        format_version=examples.FORMAT_VERSION,
-        id=_joined_id(ids),
-        steps_per_quarter=4,
-        styles=(name,),
-        splits=infos,
-    )
-    examples.write_info(info, data_dir)
-    return info
-
-
-def _joined_id(ids):
-    return hashlib.sha256("".join(ids).encode()).hexdigest()
+    pieces = {
+        split: [to_matrices(roll) for roll in rolls] for split, rolls in splits.items()
+    }
+    return writing.write(pieces, name, data_dir)

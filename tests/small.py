@@ -44,7 +44,8 @@ VARIANTS = {
         "deepj",
         {"pitch_attention": "in_place_of_pitch"},
     ),
-    "attention_per_pitch": ("deepj", {"time_attention": "per_pitch"}),
+    # Axial: along pitch, and along time for each pitch.
+    "attention_per_pitch": ("poph", {"time_attention": "per_pitch"}),
     "attention_by_frames": ("poph", {"time_attention": "frames"}),
     "attention_everywhere_descending": (
         "deepj",

@@ -60,7 +60,9 @@ def main(argv):
     label = FLAGS.label or FLAGS.preset
     stem = os.path.join(FLAGS.output_dir, f"{FLAGS.dataset}-{label}")
     if FLAGS.evaluate_only:
-        print(json.dumps(benchmark.score(data_dir, f"{stem}.keras"), indent=2))
+        # The weights kept are those of the best seed by validation.
+        figures = benchmark.score(data_dir, f"{stem}.keras")
+        print(json.dumps({"dataset": FLAGS.dataset, "preset": label} | figures))
         return 0
     figures = _run(benchmark, data_dir, label)
     _keep(benchmark, figures, stem, label)
@@ -86,7 +88,8 @@ def _run(benchmark, data_dir, label):
         )
     used = {"model": planned[0].to_dict(), "training": planned[1].to_dict()}
     figures = benchmark.combine(FLAGS.dataset, label, results, used)
-    return figures | {"marginal_test": benchmark.marginal(data_dir)}
+    extra = {"data": benchmark.sizes(data_dir)}
+    return figures | extra | {"marginal_test": benchmark.marginal(data_dir)}
 
 
 def _keep(benchmark, figures, stem, label):

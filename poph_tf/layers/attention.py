@@ -202,16 +202,18 @@ class TimeAttention(SelfAttention):
         shape = tf.shape(by_pitch)
         rows = tf.reshape(by_pitch, (-1, shape[2], x.shape[-1]))
         query, key, value = self.heads(rows)
-        valid = tf.ones(tf.shape(rows)[:2])
+        bias = 0.0
         if state is not None:
+            valid = tf.ones(tf.shape(rows)[:2])
             key, value, valid = (
                 tf.concat([old, tf.cast(new, old.dtype)], axis=1)
                 for old, new in zip(state, (key, value, valid), strict=True)
             )
             kept = self.max_steps - 1
             state = tuple(t[:, tf.shape(t)[1] - kept :] for t in (key, value, valid))
-        bias = self._bias(shape[2], tf.shape(key)[1])
-        bias += (1.0 - valid[:, None, None, :]) * MASKED
+            # Row by row: large, and only needed where a cache may be partly empty.
+            bias = (1.0 - valid[:, None, None, :]) * MASKED
+        bias += self._bias(shape[2], tf.shape(key)[1])
         out = self.add(rows, attend(query, key, value, bias), training)
         return tf.transpose(tf.reshape(out, shape), (0, 2, 1, 3)), state
 

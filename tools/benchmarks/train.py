@@ -2,7 +2,9 @@
 
 The share of the peak counts the arithmetic of the LSTMs', convolutions', attentions'
 and dense layers' matrix products only, three times (forward, and twice that backward),
-over the same machine's rate on one large product, measured in the same run.
+over the same machine's rate on one large product, measured in the same run. Beside the
+step of 16 windows of 128 steps, some presets take one of half the windows and one of
+half the length: twice the work should take twice the time, and not more memory.
 """
 
 import json
@@ -13,25 +15,66 @@ import time
 PRESETS = ("tp_lstm_nade", "biaxial", "deepj", "poph", "poph2")
 
 
+BATCH_SIZE, WINDOW_STEPS = 16, 128
+# Presets whose growth is measured.
+GROWING = ("deepj", "poph2")
+# Attention along pitch and along time, which is what stands for the whole plane: the
+# steps of its window, and how many windows are trained at once.
+AXIAL, AXIAL_STEPS, AXIAL_BATCH = "poph_with_time_attention", 256, 4
+
+
 def run(quick=False):
-    """Each preset in a process of its own, so that peak memory is its own."""
+    """Each measurement in a process of its own, so that peak memory is its own."""
     figures = {}
     for name in PRESETS:
-        command = [sys.executable, __file__, name, "1" if quick else "3"]
-        result = subprocess.run(command, capture_output=True, text=True, check=True)
-        figures[name] = json.loads(result.stdout.splitlines()[-1])
+        whole = _in_process(name, BATCH_SIZE, WINDOW_STEPS, quick)
+        if name in GROWING:
+            fewer = _in_process(name, BATCH_SIZE // 2, WINDOW_STEPS, quick)
+            shorter = _in_process(name, BATCH_SIZE, WINDOW_STEPS // 2, quick)
+            whole["growth_with_batch"] = growth(fewer, whole)
+            whole["growth_with_window"] = growth(shorter, whole)
+        figures[name] = whole
+    figures[AXIAL] = _in_process(AXIAL, AXIAL_BATCH, AXIAL_STEPS, quick)
     return figures
 
 
-def measure(name, repetitions, batch_size=16, window_steps=128):
+def model_config(name):
+    """ModelConfig of a preset, or of `AXIAL`."""
+    from poph_tf import config
+
+    if name != AXIAL:
+        return config.preset(name)
+    along_time = {"time_attention": "per_pitch", "time_attention_steps": AXIAL_STEPS}
+    return config.preset("poph", **along_time)
+
+
+def growth(half, whole):
+    """By how much time and memory grow when the work is doubled."""
+    return {
+        "batch_size": [half["batch_size"], whole["batch_size"]],
+        "window_steps": [half["window_steps"], whole["window_steps"]],
+        "seconds_ratio": whole["seconds_per_step"] / half["seconds_per_step"],
+        "memory_ratio": whole["peak_memory_mb"] / half["peak_memory_mb"],
+    }
+
+
+def _in_process(name, batch_size, window_steps, quick):
+    repetitions = 1 if quick else 3
+    words = [name, repetitions, batch_size, window_steps]
+    command = [sys.executable, __file__, *map(str, words)]
+    result = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+def measure(name, repetitions, batch_size=BATCH_SIZE, window_steps=WINDOW_STEPS):
     """Figures of one preset, in this process."""
     import keras
     import tensorflow as tf
 
-    from poph_tf import config, models
+    from poph_tf import models
     from poph_tf.stepping import TrainStep
 
-    model = models.build(config.preset(name))
+    model = models.build(model_config(name))
     optimizer = keras.optimizers.Nadam(1e-3)
     optimizer.build(model.trainable_variables)
     step = TrainStep(model, optimizer, tf.distribute.get_strategy())
@@ -44,12 +87,15 @@ def measure(name, repetitions, batch_size=16, window_steps=128):
         seconds.append(time.perf_counter() - start)
         peaks.append(matmul_peak())
     best = min(seconds)
-    flops = 3 * products(model.config) * batch_size * window_steps
+    per_step = 3 * products(model.config, window_steps)
+    flops = per_step * batch_size * window_steps
     return {
         "time_steps_per_second": batch_size * window_steps / best,
         "share_of_matmul_peak": flops / best / max(peaks),
         "peak_memory_mb": peak_memory_mb(),
         "seconds_per_step": best,
+        "batch_size": batch_size,
+        "window_steps": window_steps,
         "parameters": model.count_params(),
         "matmul_peak_gflops": max(peaks) / 1e9,
     }
@@ -70,30 +116,50 @@ def random_batch(config, batch_size, window_steps):
     }
 
 
-def products(config):
+def products(config, window_steps=WINDOW_STEPS):
     """Operations of the forward matrix products of one time step of one piece."""
     pitches = config.num_pitches
     channels = 1 + config.replay + config.volume
     width = _features(config, channels)
+    inner = config.num_heads * config.head_units
     total = 0
     if config.note_features == "convolution":
         total += 2 * config.octave_width * channels * config.octave_filters
     if config.pitch_attention == "before_time":
-        inner = config.num_heads * config.head_units
         total += 2 * width * 4 * inner + 4 * pitches * inner
     for _ in range(config.num_time_layers):
         total += 8 * config.num_time_units * (width + config.num_time_units)
         width = config.num_time_units
+    if config.time_attention == "per_pitch":
+        total += 2 * width * 4 * inner + 4 * window_steps * inner
+    once = 0
+    if config.time_attention == "frames":
+        # Two pooled means, queries and keys of both, matches, two values recalled.
+        once += 4 * pitches * width + 8 * width * inner + 2 * window_steps * inner
+        total += 4 * window_steps * config.num_heads
+        width += 2 * config.num_heads
+    total += _pitch_products(config, width, channels, inner)
+    return total * pitches + once
+
+
+def _pitch_products(config, width, channels, inner):
+    """Of the pitch axis and the heads, for one pitch."""
+    total, units = 0, config.num_pitch_units
     if config.pitch_model == "nade":
         seen = (config.window_width // 2) * channels + 12
-        total += 2 * config.num_pitch_units * (width + seen)
-        width += config.num_pitch_units
+        total += 2 * units * (width + seen)
+        width += units
+    elif config.pitch_attention == "in_place_of_pitch":
+        total += 2 * units * (width + channels)
+        width = units
     else:
         width += channels
         for _ in range(config.num_pitch_layers):
-            total += 8 * config.num_pitch_units * (width + config.num_pitch_units)
-            width = config.num_pitch_units
-    return (total + 2 * width * channels) * pitches
+            total += 8 * units * (width + units)
+            width = units
+    if config.pitch_attention in ("after_pitch", "in_place_of_pitch"):
+        total += 2 * width * 4 * inner + 4 * config.num_pitches * inner
+    return total + 2 * width * channels
 
 
 def _features(config, channels):
@@ -131,4 +197,4 @@ if __name__ == "__main__":
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
-    print(json.dumps(measure(sys.argv[1], int(sys.argv[2]))))
+    print(json.dumps(measure(sys.argv[1], *map(int, sys.argv[2:]))))
