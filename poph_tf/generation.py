@@ -187,6 +187,8 @@ class Composer:
             "style": style,
             "bar_position": _filled(plan.bar_position[steps]).astype(np.int32),
         }
+        if wishes.drafts > 1:
+            here["counted"] = _filled(np.ones(len(bar), np.float32))
         if plan.cells is not None:
             here["given"] = _filled(plan.cells[steps])
         return {name: _tiled(value, rows) for name, value in here.items()}

@@ -27,7 +27,7 @@ DEFAULT_VOLUME = 80
 # A temperature below this draws the likelier value.
 COLDEST = 1e-4
 # Controls that have a value for each step, [batch, time, ...]; style may have.
-BY_STEP = ("given", "bar_position")
+BY_STEP = ("given", "bar_position", "counted")
 # Sums over the steps drawn so far, float32 [batch], kept up where a state has them:
 # the log-probability of all cells, and of the given ones alone.
 SUMS = ("log_likelihood", "log_weight")
@@ -102,8 +102,10 @@ class Sampler:
                 and `style` float32 [batch, styles], or [batch, num_steps, styles]
                 where it changes along the way; any of those in steering.py; and, if
                 wanted, `bar_position` int32 [batch, num_steps] in place of counting
-                on, and `given` float32 [batch, num_steps, pitch, 4]: whether a cell
-                is given, and then play, whether it is struck, and volume 0..1.
+                on, `counted` float32 [batch, num_steps], 0 where a step has no part in
+                the log-likelihood, and `given` float32 [batch, num_steps, pitch, 4]:
+                whether a cell is given, and then play, whether it is struck, and
+                volume 0..1.
 
         Returns:
             (uint8 [batch, time, pitch, 3] with volume 0..127, state after them).
@@ -164,7 +166,7 @@ class Sampler:
             "bar_position": (bar_position + 1) % state["bar_steps"],
             "silent_steps": tf.where(silent, state["silent_steps"] + 1, 0),
             **steering.next_state(controls, state, frame),
-            **_sums(state, log_probability, controls.get("given")),
+            **_sums(state, log_probability, controls),
         }
 
     def draw_frame(self, walk, before, numbers, controls, bias=None, scored=False):
@@ -285,11 +287,11 @@ def log_probability(heads, before, cell):
     return score
 
 
-def _sums(state, log_probability, given):
+def _sums(state, log_probability, controls):
     """The sums that a state keeps, with a frame's [batch, pitch] added."""
-    after = {}
+    after, given = {}, controls.get("given")
     if "log_likelihood" in state:
-        gained = tf.reduce_sum(log_probability, axis=-1)
+        gained = tf.reduce_sum(log_probability, axis=-1) * controls.get("counted", 1.0)
         after["log_likelihood"] = state["log_likelihood"] + gained
     if "log_weight" in state and given is not None:
         gained = tf.reduce_sum(log_probability * given[..., 0], axis=-1)

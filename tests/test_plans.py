@@ -234,7 +234,7 @@ def test_redrawn_bars_leave_the_rest_and_particles_let_them_fit_it():
 
 
 def test_of_several_drafts_the_one_in_key_or_the_likeliest_is_kept(composer):
-    wishes = {"num_pieces": 3, "num_bars": 4, "seed": 5, "best_of": 4}
+    wishes = {"num_pieces": 3, "num_bars": 2, "seed": 5, "best_of": 4}
     wishes |= {"key": "C major"}
     by_key = composer.compose(Wishes(**wishes, best_by="key"))
     likeliest = composer.compose(Wishes(**wishes, best_by="likelihood"))
