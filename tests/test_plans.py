@@ -217,7 +217,7 @@ def test_redrawn_bars_leave_the_rest_and_particles_let_them_fit_it():
     fits = []
     for num_particles in (1, 8):
         wishes = Wishes(
-            num_pieces=160, particles=num_particles, primer=song, redraw="2", seed=2
+            num_pieces=100, particles=num_particles, primer=song, redraw="2", seed=2
         )
         pieces = composer.compose(wishes)
         for piece in pieces:
