@@ -113,3 +113,12 @@ def _check_cluster(text):
 def _is_address(text):
     host, _, port = text.rpartition(":")
     return bool(host) and port.isdecimal() and 0 < int(port) < 65536
+
+
+def check_batch(batch_size, replicas):
+    """Raises InputError unless the global batch divides among the replicas."""
+    if batch_size % replicas:
+        raise InputError(
+            f"batch_size is the global batch and must divide among the replicas, got "
+            f"{batch_size} for {replicas}."
+        )

@@ -29,6 +29,7 @@ from poph_tf import (
     optimizers,
     provenance,
     salvage,
+    strategies,
 )
 from poph_tf.checkpoints import Checkpoints
 from poph_tf.cluster import LOST_WORKER, Cluster
@@ -62,7 +63,7 @@ class Trainer:
         self.training = training
         self.strategy = strategy
         self.cluster = Cluster(strategy)
-        _check_batch(training.batch_size, strategy.num_replicas_in_sync)
+        strategies.check_batch(training.batch_size, strategy.num_replicas_in_sync)
         info, paths = dataset.open_split(data_dir, "train")
         _, self.valid_paths = dataset.open_split(data_dir, "valid")
         if self.cluster.chief:
@@ -392,11 +393,3 @@ class Trainer:
 
     def _add(self, name, number):
         self.counters[name].assign_add(number)
-
-
-def _check_batch(batch_size, replicas):
-    if batch_size % replicas:
-        raise InputError(
-            f"batch_size is the global batch and must divide among the replicas, got "
-            f"{batch_size} for {replicas}."
-        )

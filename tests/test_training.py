@@ -20,6 +20,7 @@ from poph_tf import (
     likelihood,
     metrics,
     models,
+    strategies,
     tfrecords,
     training,
 )
@@ -189,7 +190,7 @@ def test_a_damaged_record_ends_a_run_or_is_left_out_and_counted(tmp_path):
 
 def test_a_batch_must_divide_among_replicas_and_a_run_keeps_its_model(tmp_path):
     with pytest.raises(InputError, match="batch_size .* 3 for 2"):
-        training._check_batch(3, 2)
+        strategies.check_batch(3, 2)
     model_config = small.model_config("biaxial")
     settings = {"model": model_config.to_dict()}
     (tmp_path / models.SETTINGS_FILE).write_text(json.dumps(settings))

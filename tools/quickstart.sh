@@ -10,18 +10,18 @@ STEPS="${QUICKSTART_STEPS:-350}"
 
 step() { printf '\n== %s\n' "$1"; }
 
-step "1/7 Environment"
+step "1/8 Environment"
 make_environment corpus,fast,media
 mkdir -p "$OUT"
 
-step "2/7 Bach's chorales, from the music21 package, as MIDI"
+step "2/8 Bach's chorales, from the music21 package, as MIDI"
 "$PYTHON" tools/fetch_corpus.py --corpus=bach --output_dir="$OUT/midi"
 
-step "3/7 MIDI to records"
+step "3/8 MIDI to records"
 [ -e "$OUT/records/dataset_info.json" ] ||
   "$PYTHON" tools/make_tfrecords.py --input="$OUT/midi" --output_dir="$OUT/records"
 
-step "4/7 Training a small PopH, $STEPS steps (a few minutes on two cores)"
+step "4/8 Training a small PopH, $STEPS steps (a few minutes on two cores)"
 "$PYTHON" -m poph_tf.train --data_dir="$OUT/records" --model_dir="$OUT/model" \
   --preset=poph --set=num_time_units=128 --set=num_pitch_units=64 \
   --set=octave_filters=32 --set=head_units=16 --set=dropout=0.2 \
@@ -29,15 +29,19 @@ step "4/7 Training a small PopH, $STEPS steps (a few minutes on two cores)"
   --warmup_steps=20 --clip_norm=1 --batch_size=8 --window_steps=64 \
   --max_steps="$STEPS" --max_minutes=9 --validate_every=100 --train=max_valid_pieces=16 --preview_bars=0
 
-step "5/7 Evaluation on the test split"
+step "5/8 Evaluation on the test split"
 "$PYTHON" -m poph_tf.evaluate --model_dir="$OUT/model" --data_dir="$OUT/records" |
   tee "$OUT/evaluation.json"
 
-step "6/7 Composing four pieces"
+step "6/8 Composing four pieces"
 "$PYTHON" -m poph_tf.generate --model_dir="$OUT/model" --output_dir="$OUT/pieces" \
   --num_pieces=4 --num_bars=32 --density=3.5 --seed=1
 
-step "7/7 Export for TF Serving"
+step "7/8 The same from the model that comes with the package"
+"$PYTHON" -m poph_tf.generate --output_dir="$OUT/pretrained-pieces" --style=bach \
+  --num_pieces=4 --num_bars=32 --seed=1
+
+step "8/8 Export for TF Serving"
 [ -e "$OUT/serving/poph/1/saved_model.pb" ] ||
   "$PYTHON" -m poph_tf.export --model_dir="$OUT/model" --export_dir="$OUT/serving/poph"
 
@@ -45,6 +49,7 @@ cat <<EOF
 
 Done. Open $OUT/pieces/index.html in a browser to hear and see the pieces, or
 $OUT/pieces/piece-1.mid in any player; pictures (.png) and sound (.wav) lie beside it.
+Beside it, $OUT/pretrained-pieces/index.html: what a longer training composes.
   model       $OUT/model          evaluation  $OUT/evaluation.json
   records     $OUT/records        SavedModel  $OUT/serving/poph/1
 
