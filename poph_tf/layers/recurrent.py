@@ -42,8 +42,11 @@ class StyleBias(keras.layers.Layer):
 
     def call(self, x, embedding, training=None):
         bias = self.bias_dropout(self.dense(embedding), training=training)
-        bias = bias[:, None, None, :]
-        return x + (tf.transpose(bias, (1, 0, 2, 3)) if self.place_first else bias)
+        bias = bias[None, :, None, :] if self.place_first else bias[:, None, None, :]
+        # By two axes in two steps: the gradient adds up along one axis at a time,
+        # which TensorFlow does without turning all of it around.
+        places = tf.concat([tf.shape(x)[:2], tf.shape(bias)[2:]], axis=0)
+        return x + tf.broadcast_to(bias, places)
 
     def get_config(self):
         config = {"dropout": self.dropout, "place_first": self.place_first}
