@@ -10,6 +10,7 @@ import smf
 from collections_of_songs import song, write
 
 from poph_tf import examples, matrices, midi, midi_bytes
+from poph_tf import notes as notes_lib
 from poph_tf.errors import InputError
 from poph_tf.preparation import (
     alignment,
@@ -155,3 +156,21 @@ def test_a_metre_counts_if_most_of_the_piece_is_in_it(change, kept):
     metres = smf.metre(0, 4, 2), smf.metre(change, 1, 2)
     _, found = alignment.align(in_bars(4, 1, *metres))
     assert found.beats_per_bar == (0 if kept else 4)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+@pytest.mark.parametrize("metre", [(1, 2), (4, 2)])
+def test_beats_are_found_on_any_step_of_the_quarter(steps, metre):
+    # Moved by some steps and a third: off the grid, and off the file's beats.
+    notes = in_bars(4, 1, smf.metre(0, *metre))
+    notes, found = alignment.align(notes_lib.shifted(notes, 120 * steps + 40))
+    assert (found.beats_per_bar, found.bar_offset_steps) == (4, 4 + steps)
+    lines = np.flatnonzero(matrices.from_notes(notes).bar_position == 0)
+    assert lines[:2].tolist() == [4 + steps, 20 + steps]
+
+
+def test_bars_of_the_file_stay_where_its_beats_are_those_heard():
+    notes = in_bars(4, 1, smf.metre(0, 4, 2))
+    for moved in (notes, notes_lib.shifted(notes, 40), notes_lib.shifted(notes, 240)):
+        _, found = alignment.align(moved)
+        assert found.beats_per_bar == 0

@@ -5,9 +5,12 @@ the grid of steps: the mean direction of the onsets' phases, as angles on a circ
 one step. Moving the piece by that offset makes rounding harmless.
 
 Where the file's metre says nothing (there is none, or a "bar" is a single beat), bars
-are looked for as well: of 3/4 and 4/4, each with every phase by whole beats, the one
-whose bar lines gather most of the accents (loud, long and low notes, and changes of
-the bass) counts. All is decided by the file alone.
+are looked for as well. First the beat: of the steps of a quarter note the one on which
+most begins. Then, of 3/4 and 4/4, each with every phase by whole beats, the bar whose
+lines gather most of the accents (loud, long and low notes, and changes of the bass).
+The same is done, with the file's own metre, for a piece that had to be moved onto the
+grid and whose beats are clearly not where the file has its: what is not on the grid is
+not on the file's bar lines either. All is decided by the file alone.
 
 Source of the accents: Temperley & Sleator, Modeling Meter and Harmony: A
 Preference-Rule Approach, Computer Music Journal 23(1), 1999 (their rules on length,
@@ -29,6 +32,8 @@ _LEAST_ONSETS = 16
 _BEATS = (4, 3)
 # Three in a bar must explain accents this much better: four is far more common.
 _TRIPLE_MARGIN = 1.1
+# How much more must begin on the beat found than on that of the file, to move its bars.
+_BEAT_MARGIN = 1.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,9 +84,15 @@ def align(notes, steps_per_quarter=bars.STEPS_PER_QUARTER):
         error_before=before,
         error_after=grid_error(notes.start_tick / step_ticks),
     )
-    if has_metre(notes):
-        return notes, found
-    return _with_bars(notes, found, steps_per_quarter)
+    if not has_metre(notes):
+        return _with_bars(notes, found, steps_per_quarter, _BEATS)
+    weights = step_weights(notes, steps_per_quarter)
+    own = np.unique(notes.time_signatures[:, 1:], axis=0).tolist()
+    if shift and weights.max() > _BEAT_MARGIN * weights[0] and len(own) == 1:
+        beats, unit = own[0]
+        if unit == 4:
+            return _with_bars(notes, found, steps_per_quarter, (beats,))
+    return notes, found
 
 
 def phase(positions):
@@ -118,38 +129,37 @@ def has_metre(notes):
     return bool(2 * spans[numerators > 1].sum() > end)
 
 
-def _with_bars(notes, found, steps_per_quarter):
+def _with_bars(notes, found, steps_per_quarter, choices):
     """Time signatures for the bars that accents tell of."""
-    beats, first_beat = bar_phase(notes, steps_per_quarter)
+    beats, first_step = bar_phase(notes, steps_per_quarter, choices)
     if not beats:
         return notes, found
-    first_tick = first_beat * notes.ticks_per_quarter
     signatures = [(0, beats, 4)]
-    if first_tick:
+    if first_step:
         # A first bar that is cut short counts as an upbeat (see bars.bar_positions).
+        first_tick = -(-first_step * notes.ticks_per_quarter // steps_per_quarter)
         signatures.append((first_tick, beats, 4))
     notes = dataclasses.replace(notes, time_signatures=np.array(signatures, np.int64))
-    found = dataclasses.replace(
-        found,
-        beats_per_bar=beats,
-        bar_offset_steps=first_beat * steps_per_quarter,
-    )
+    found = dataclasses.replace(found, beats_per_bar=beats, bar_offset_steps=first_step)
     return notes, found
 
 
-def bar_phase(notes, steps_per_quarter=bars.STEPS_PER_QUARTER):
+def bar_phase(notes, steps_per_quarter=bars.STEPS_PER_QUARTER, choices=_BEATS):
     """The bar that gathers most accents.
 
     Args:
         notes: notes.Notes, on the grid.
+        steps_per_quarter: int.
+        choices: beats that a bar may have.
 
     Returns:
-        beats in a bar, the beat on which the first bar begins; (0, 0) for pieces too
+        beats in a bar, the step on which the first bar begins; (0, 0) for pieces too
         short to tell.
     """
-    accents = beat_accents(notes, steps_per_quarter)
+    beat_step = int(step_weights(notes, steps_per_quarter).argmax())
+    accents = beat_accents(notes, steps_per_quarter, beat_step)
     best = (0.0, 0, 0)
-    for beats in _BEATS:
+    for beats in choices:
         count = len(accents) // beats * beats
         if count < 4 * beats or not accents.sum():
             continue
@@ -159,31 +169,54 @@ def bar_phase(notes, steps_per_quarter=bars.STEPS_PER_QUARTER):
         score = profile[first] / (profile.sum() - profile[first] + 1e-9) * (beats - 1)
         if not best[1] or score > best[0] * _TRIPLE_MARGIN:
             best = (score, beats, first)
-    return best[1], best[2]
+    return best[1], best[2] * steps_per_quarter + beat_step if best[1] else 0
 
 
-def beat_accents(notes, steps_per_quarter=bars.STEPS_PER_QUARTER):
-    """How much begins on each beat (quarter note).
+def step_weights(notes, steps_per_quarter=bars.STEPS_PER_QUARTER):
+    """How much begins on each step of a quarter note, counted from the file's start.
 
     Args:
         notes: notes.Notes.
 
     Returns:
-        float [beat].
+        float [step of a quarter].
     """
+    step, length, loud, _ = _onsets(notes, steps_per_quarter)
+    return np.bincount(
+        step % steps_per_quarter, np.sqrt(length) * loud, steps_per_quarter
+    )
+
+
+def _onsets(notes, steps_per_quarter):
+    """step, length (at most a bar), loudness, pitch of notes that are no drums."""
     grid = (steps_per_quarter, notes.ticks_per_quarter)
     keep = ~notes.is_drum
     step = bars.to_steps(notes.start_tick[keep], *grid)
     end = bars.to_steps(notes.end_tick[keep], *grid)
-    on_beat = step % steps_per_quarter == 0
+    length = np.clip(end - step, 1, 4 * steps_per_quarter)
+    pitch = notes.pitch[keep].astype(np.int64)
+    return step, length, notes.velocity[keep] / 127, pitch
+
+
+def beat_accents(notes, steps_per_quarter=bars.STEPS_PER_QUARTER, beat_step=0):
+    """How much begins on each beat.
+
+    Args:
+        notes: notes.Notes.
+        steps_per_quarter: int.
+        beat_step: int. The step of a quarter on which the beats are.
+
+    Returns:
+        float [beat].
+    """
+    step, length, loud, pitch = _onsets(notes, steps_per_quarter)
+    on_beat = step % steps_per_quarter == beat_step
     if not on_beat.any():
         return np.zeros(0)
     beat = step[on_beat] // steps_per_quarter
-    length = np.clip((end - step)[on_beat], 1, 4 * steps_per_quarter)
-    loud = notes.velocity[keep][on_beat] / 127
-    pitch = notes.pitch[keep][on_beat].astype(np.int64)
-    accents = np.bincount(beat, np.sqrt(length) * loud)
-    return accents + _bass_changes(beat, pitch, len(accents)) * accents.mean() * 2
+    accents = np.bincount(beat, (np.sqrt(length) * loud)[on_beat])
+    changes = _bass_changes(beat, pitch[on_beat], len(accents))
+    return accents + changes * accents.mean() * 2
 
 
 def _bass_changes(beat, pitch, count):
