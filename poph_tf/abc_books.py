@@ -3,12 +3,26 @@
 Blank lines part the tunes; a first part without a number (X:) is a header whose fields
 hold for all. A tune that cannot be read does not cost the others: it has a reason.
 
+note-seq's parser knows neither rests nor grace notes nor `!ornaments!`. Before it
+reads a tune, rests become notes far below all music, which are taken out afterwards;
+what takes no time of its own is left out.
+
 Source: https://abcnotation.com/wiki/abc:standard:v2.1 (file structure).
 """
 
 import dataclasses
+import re
 
 from poph_tf.errors import MusicFileError, kind_of
+
+# A C four octaves below that of the bass clef; any accidental leaves it below music.
+_REST, _HIGHEST_REST = "C,,,,", 13
+# Text, fields and comments within the music, where letters are no rests; what is left
+# out (grace notes, ornaments); rests.
+_TOKENS = re.compile(
+    r'"[^"]*"|\[[A-Za-z]:[^\]]*\]|%.*|(?P<out>\{[^}]*\}|![^!]*!)|(?P<rest>[zx])'
+)
+_FIELD = re.compile("[A-Za-z+]:")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,8 +100,18 @@ def _tune(label, header, lines, is_tune):
     if not is_tune:
         return Tune(label, reason="not ABC that can be read (no number, X:)")
     try:
+        lines = [_readable(line) for line in lines]
         sequence = abc_parser.ABCTune(header + lines).note_sequence
     except Exception as error:
         # note-seq's parser meets what it does not expect with whatever comes.
         return Tune(label, reason=f"not ABC that can be read ({kind_of(error)})")
+    notes = [note for note in sequence.notes if note.pitch > _HIGHEST_REST]
+    del sequence.notes[:]
+    sequence.notes.extend(notes)
     return Tune(label, sequence)
+
+
+def _readable(line):
+    if _FIELD.match(line):
+        return line
+    return _TOKENS.sub(lambda m: _REST if m["rest"] else "" if m["out"] else m[0], line)

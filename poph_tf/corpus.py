@@ -178,10 +178,10 @@ def fetch(name, output_dir, *, limit=None, num_workers=1, progress=None):
     """
     sources = find(name)[:limit]
     folder = pathlib.Path(output_dir) / name
+    keys = [p.relative_to(_root() / name).as_posix() for p in sources]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        record = _load_record(folder)
-        keys = [p.relative_to(_root() / name).as_posix() for p in sources]
+        record = _load_record(folder) | _again(keys)
         todo = [
             (name, str(p), key, str(folder))
             for p, key in zip(sources, keys, strict=True)
@@ -201,6 +201,18 @@ def fetch(name, output_dir, *, limit=None, num_workers=1, progress=None):
             )
         ),
     }
+
+
+def _again(keys):
+    """Entries of the files that hold a score which another file's suffix has too."""
+    seen, again = set(), {}
+    for key in keys:
+        stem = os.path.splitext(key)[0]
+        if stem in seen:
+            reason = "the same score in another format"
+            again[key] = {"written": [], "rejected": {reason: 1}}
+        seen.add(stem)
+    return again
 
 
 def _is_done(entry, folder):

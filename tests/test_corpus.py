@@ -221,3 +221,12 @@ def test_a_missing_music21_is_named_with_the_command_that_installs_it(monkeypatc
     monkeypatch.setitem(sys.modules, "music21.converter", None)
     with pytest.raises(InputError, match="pip install music21"):
         corpus.parse("any.mxl")
+
+
+def test_a_score_in_two_formats_is_written_once():
+    assert corpus._again(["a/b.mxl", "a/b.xml", "b.xml"]) == {
+        "a/b.xml": {
+            "written": [],
+            "rejected": {"the same score in another format": 1},
+        }
+    }

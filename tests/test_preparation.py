@@ -1,6 +1,7 @@
 """Tests of data preparation as a library: conversion, duplicates, twins, splits."""
 
 import csv
+import gzip
 import io
 import os
 import zipfile
@@ -271,6 +272,20 @@ def test_a_tune_that_cannot_be_read_costs_itself_only():
     assert convert(b"K:C\nCDEF|\n", "one.abc")[0].record
     (empty,) = convert(b"% nothing\n\n", "one.abc")
     assert empty.reason == "not ABC that can be read (no tune)"
+
+
+def test_a_rest_in_a_tune_is_silence():
+    head = "X:1\nM:4/4\nL:1/4\nK:C#\n"
+    body = 'C z/2 "fuzz"C/2 [L:1/8]z2 !zigzag!{xz}!pp!G>x | c4 % z\nw:zest\nz4 z2 z2|'
+    (came,) = convert(f"{head}{body}\n".encode(), "a.abc")
+    assert came.reason is None
+    record = gzip.decompress(came.record)
+    record = record[tfrecords.HEADER_BYTES : -tfrecords.FOOTER_BYTES]
+    play = examples.deserialize(record).matrices.play
+    assert np.flatnonzero(play.any(0)).tolist() == [61, 68, 73]
+    assert np.flatnonzero(play[:, 61]).tolist() == [0, 1, 2, 3, 6, 7]
+    assert np.flatnonzero(play[:, 68]).tolist() == [12, 13, 14]
+    assert len(play) == 40
 
 
 def test_a_compressed_score_that_would_fill_the_memory_is_rejected(monkeypatch):

@@ -10,6 +10,7 @@ import smf
 from collections_of_songs import song, write
 
 from poph_tf import examples, matrices, midi, midi_bytes
+from poph_tf import notes as notes_lib
 from poph_tf.errors import InputError
 from poph_tf.preparation import (
     alignment,
@@ -187,3 +188,14 @@ def test_bar_lines_follow_music_that_begins_anywhere(metre, late_ticks):
     first = bass[0]
     assert piece.bar_position[first] in (0, 8)  # the half bar is as good a guess here
     assert first == round(late_ticks / 120)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+@pytest.mark.parametrize("metre", [(1, 2), (4, 2)])
+def test_beats_are_found_on_any_step_of_the_quarter(steps, metre):
+    # Moved by some steps and a third: off the grid, and off the file's beats.
+    notes = in_bars(4, 1, smf.metre(0, *metre))
+    notes, found = alignment.align(notes_lib.shifted(notes, 120 * steps + 40))
+    assert (found.beats_per_bar, found.bar_offset_steps) == (4, 4 + steps)
+    lines = np.flatnonzero(matrices.from_notes(notes).bar_position == 0)
+    assert lines[:2].tolist() == [4 + steps, 20 + steps]

@@ -1,8 +1,10 @@
 """Tests of workers that hang or die, and of runs that are killed."""
 
+import contextlib
 import os
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -110,16 +112,37 @@ def test_the_number_of_workers_does_not_change_a_byte(tmp_path):
     assert len(made[0]) == 6
 
 
-def test_a_run_killed_again_and_again_ends_like_one_that_was_not(tmp_path):
+# What a run leaves in its folder, in the order of its work.
+SIGNS = (".unfinished/run.json", ".unfinished/*.table", "*.gz*", "*.csv")
+
+
+def newer(folder, pattern, since):
+    """Whether there are files of a later time than `since` (seconds)."""
+    with contextlib.suppress(FileNotFoundError):  # renamed while we look
+        return any(path.stat().st_mtime > since for path in folder.glob(pattern))
+    return False
+
+
+def test_a_run_killed_ten_times_ends_like_one_that_was_not(tmp_path):
     root = write(tmp_path / "songs", 200)
     subprocess.run(command(root, tmp_path / "whole"), check=True)
     output = tmp_path / "killed"
     chance = random.Random(0)
-    for _ in range(6):
-        run = subprocess.Popen(command(root, output), stderr=subprocess.DEVNULL)
-        time.sleep(chance.uniform(0.3, 2.5))
-        run.kill()
-        run.wait()
+    stopped = []
+    for number in range(10):
+        run = subprocess.Popen(command(root, output), stderr=subprocess.PIPE)
+        sign = SIGNS[number % len(SIGNS)]
+        begun = time.time()
+        while run.poll() is None and not newer(output, sign, begun):
+            time.sleep(0.005)
+        time.sleep(chance.uniform(0, 0.1))
+        # One Ctrl-C among them.
+        run.send_signal(signal.SIGINT if number == 4 else signal.SIGKILL)
+        stopped.append((run.wait(), run.stderr.read()[-13:]))
+        if not stopped[-1][0] and number < 9:
+            shutil.rmtree(output)  # It was quicker: from the start again.
+    assert stopped[4] in [(1, b"Interrupted.\n"), (0, b"")]
+    assert sum(code == -signal.SIGKILL for code, _ in stopped) >= 5
     subprocess.run(command(root, output), check=True)
     assert shards(output) == shards(tmp_path / "whole")
     left = sorted(p.name for p in output.iterdir())
