@@ -103,7 +103,11 @@ def plan(preset, split, overrides=(), training=()):
     Returns:
         (ModelConfig, TrainingConfig).
     """
-    settings = dataclasses.replace(training_for(split), **dict(training))
+    settings = training_for(split)
+    steps = dict(training).get("max_steps") or settings.max_steps
+    # A run that is made short warms up for a tenth of it at most.
+    warmup = {"warmup_steps": min(settings.warmup_steps, steps // 10)}
+    settings = dataclasses.replace(settings, **(warmup | dict(training)))
     # Further back than a training window nothing is learned of a distance.
     reach = {"time_attention_steps": settings.window_steps}
     model = ROLL | RECIPES[preset] | reach | dict(overrides)
