@@ -21,7 +21,7 @@ CHUNK_STEPS = 64
 HEARD_STEPS = 256
 # Compiling with XLA costs about as much as drawing this many steps without it, and
 # gains nothing any more where the products are large: see BUILD.md.
-COMPILE_FROM_STEPS = 1024
+COMPILE_FROM_STEPS = 512
 COMPILE_UP_TO_ROWS = 8
 
 
