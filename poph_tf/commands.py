@@ -41,6 +41,13 @@ def run(main, takes_words=False):
     app.run(lambda argv: _guarded(main, argv[1:], takes_words), flags_parser=_parse)
 
 
+def require(*names):
+    """Raises InputError for the first of these flags that was not given."""
+    for name in names:
+        if not flags.FLAGS[name].value:
+            raise InputError(f"--{name} must be given; see --help.")
+
+
 def _parse(argv):
     try:
         return flags.FLAGS(argv, known_only=False)

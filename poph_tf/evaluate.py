@@ -10,7 +10,6 @@ import json
 from absl import flags
 
 from poph_tf import commands
-from poph_tf.errors import InputError
 from poph_tf.quiet import import_tensorflow
 
 FLAGS = flags.FLAGS
@@ -31,9 +30,7 @@ flags.DEFINE_bool(
 
 def main(argv):
     del argv
-    for name in ("model_dir", "data_dir"):
-        if not FLAGS[name].value:
-            raise InputError(f"--{name} must be given; see --help.")
+    commands.require("model_dir", "data_dir")
     import_tensorflow()
     from poph_tf import dataset, likelihood, models
     from poph_tf.progress import Bar

@@ -27,9 +27,7 @@ flags.DEFINE_integer("max_batch", 64, "Most pieces in one request or merged batc
 
 def main(argv):
     del argv
-    for name in ("model_dir", "export_dir"):
-        if not FLAGS[name].value:
-            raise InputError(f"--{name} must be given; see --help.")
+    commands.require("model_dir", "export_dir")
     import_tensorflow()
     from poph_tf import models, serving
 

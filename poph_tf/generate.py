@@ -43,6 +43,9 @@ flags.DEFINE_integer("max_pitch", 127, "Highest MIDI pitch to draw.")
 flags.DEFINE_float("density", 0.0, "Wanted mean of notes at a time; 0: as it comes.")
 flags.DEFINE_float("cut", 0.0, "Do not draw notes less probable than this.")
 flags.DEFINE_float("conservativity", 1.0, "Above 1 fewer notes (Johnson's exponent).")
+flags.DEFINE_float(
+    "silent_warmth", 0.1, "Warmer by this at each step of a silence of a bar; 0: not."
+)
 flags.DEFINE_string("primer", None, "Music file (MIDI, MusicXML, ABC) to go on from.")
 flags.DEFINE_integer("from_bar", 0, "First new bar after the primer; 0: at its end.")
 flags.DEFINE_bool("keep_primer", True, "Begin the pieces with the primer.")
@@ -89,6 +92,7 @@ WISHES = (
     "density",
     "cut",
     "conservativity",
+    "silent_warmth",
 )
 
 
@@ -99,8 +103,7 @@ def main(argv):
     if FLAGS.list_pretrained:
         print(pretrained.table())
         return 0
-    if not FLAGS.output_dir:
-        raise InputError("--output_dir must be given; see --help.")
+    commands.require("output_dir")
     model = pretrained.chosen(FLAGS.model_dir, FLAGS.pretrained)
     import_tensorflow()
     from poph_tf import generation

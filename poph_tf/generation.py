@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from poph_tf import dataset, drafts, particles, plans, steering
 from poph_tf.errors import InputError
-from poph_tf.sampling import Sampler
+from poph_tf.sampling import SILENT_WARMTH, Sampler
 from poph_tf.wishes import MAX_PIECES, Wishes, style_schedule
 
 __all__ = ["Composer", "Wishes"]
@@ -149,6 +149,7 @@ class Composer:
             "density": 0.0,
             "cut": 0.0,
             "conservativity": 1.0,
+            "silent_warmth": SILENT_WARMTH,
         }
         for name, rest in at_rest.items():
             if getattr(wishes, name) != rest:

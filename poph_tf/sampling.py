@@ -147,7 +147,7 @@ class Sampler:
         numbers = randomness.uniforms(
             controls["seed"], state["step"], self.config.num_pitches
         )
-        warmth = SILENT_WARMTH * tf.cast(
+        warmth = controls.get("silent_warmth", SILENT_WARMTH) * tf.cast(
             tf.nn.relu(state["silent_steps"] - SILENT_STEPS + 1), tf.float32
         )
         frame, log_probability = self.draw_frame(

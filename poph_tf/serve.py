@@ -34,8 +34,7 @@ flags.DEFINE_bool("warm_up", True, "Run a small piece before letting clients in.
 
 def main(argv):
     del argv
-    if not FLAGS.export_dir:
-        raise InputError("--export_dir must be given; see --help.")
+    commands.require("export_dir")
     import_tensorflow()
     try:
         from poph_tf.server import app, batching, loaded, running

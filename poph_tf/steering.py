@@ -9,6 +9,8 @@ logits or probabilities; a control that is not given costs nothing and changes n
                         notes more probable than 1 - cut always are
     conservativity      float [batch], exponent of the probability (Johnson's)
     replay_temperature  float [batch], where replay is to differ from play
+    silent_warmth       float [batch], added to the temperature of each step once a
+                        silence lasts (DeepJ's rule: 0.1); 0: silence may last
     key_strength        float [batch], logits taken from pitches outside the key that
                         what has sounded is in; with `scales` float [24, pitch], 1
                         where a pitch is outside one, and `sounded` in the state

@@ -23,7 +23,6 @@ from absl import flags
 
 from poph_tf import commands
 from poph_tf.config import TrainingConfig
-from poph_tf.errors import InputError
 from poph_tf.quiet import import_tensorflow
 
 FLAGS = flags.FLAGS
@@ -102,10 +101,7 @@ for _name, _text in OWN_FLAGS.items():
 
 def main(argv):
     del argv
-    for name in ("data_dir", "model_dir"):
-        needed = name == "data_dir" or not FLAGS.dry_run
-        if needed and not FLAGS[name].value:
-            raise InputError(f"--{name} must be given; see --help.")
+    commands.require("data_dir", *(() if FLAGS.dry_run else ("model_dir",)))
     from poph_tf import config, examples, settings
 
     training_values = {"preview_bars": PREVIEW_BARS}

@@ -56,6 +56,8 @@ class Wishes:
         density: float. Wanted mean of notes sounding at a time; 0: as it comes.
         cut: float. Notes less probable than this are not drawn.
         conservativity: float. Exponent of the probability: above 1 fewer notes.
+        silent_warmth: float. Added to the temperature of each step from the 16th
+            silent one on, until a note sounds (DeepJ's rule); 0: silence may last.
     """
 
     num_pieces: int = 4
@@ -83,6 +85,7 @@ class Wishes:
     density: float = 0.0
     cut: float = 0.0
     conservativity: float = 1.0
+    silent_warmth: float = 0.1
 
     def __post_init__(self):
         for name, (low, high) in _BOUNDS.items():
@@ -153,6 +156,7 @@ _BOUNDS = {
     "density": (0.0, 128.0),
     "cut": (0.0, 0.5),
     "conservativity": (0.01, 100.0),
+    "silent_warmth": (0.0, 100.0),
 }
 _CHOICES = {"fix_as": given.VOICES, "best_by": BEST_BY}
 

@@ -391,7 +391,7 @@ def test_copies_are_searched_in_the_training_split(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "Give --pieces"),
+        ([], "--pieces must be given"),
         (
             ["--pieces=none", "--reference=x", "--output_dir=y"],
             "There is no folder none",

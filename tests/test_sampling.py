@@ -275,6 +275,16 @@ def test_after_sixteen_silent_steps_each_step_is_a_tenth_warmer(temperatures):
     np.testing.assert_allclose(temperatures, [1.0] * 16 + warm, rtol=1e-6)
 
 
+@pytest.mark.parametrize("warmth", [0.0, 0.5])
+def test_how_much_warmer_can_be_asked(temperatures, warmth):
+    sampler = Sampler(small.model("biaxial"))
+    asked = controls(sampler.config, SEEDS[:1])
+    asked["silent_warmth"] = tf.constant([warmth])
+    sampler.draw_steps(sampler.zero_state(1), 18, asked)
+    warm = [1.0 + warmth, 1.0 + 2 * warmth]
+    np.testing.assert_allclose(temperatures, [1.0] * 16 + warm, rtol=1e-6)
+
+
 def test_a_note_ends_the_silence():
     name = "biaxial"
     state = Sampler(small.model(name)).zero_state(3) | {

@@ -164,6 +164,15 @@ def test_a_wish_at_rest_changes_no_note(composer):
     )
 
 
+def test_the_rule_for_silence_is_a_wish_like_others(composer):
+    wishes = {"density": 0.1, "num_bars": 4}
+    told = [
+        set(composer._controls(Wishes(silent_warmth=warmth, **wishes)))
+        for warmth in (0.1, 0.0)
+    ]
+    assert told[1] - told[0] == {"silent_warmth"}
+
+
 def test_a_style_from_bar_0_on_is_that_style_and_a_later_one_leaves_the_start(composer):
     bach = play(composer, style="bach")
     np.testing.assert_array_equal(bach, play(composer, style="0: bach; 99: palestrina"))

@@ -50,8 +50,7 @@ def main(argv):
     if FLAGS.summarize:
         print(benchmark.summarize(FLAGS.output_dir))
         return 0
-    if not FLAGS.dataset or not FLAGS.data:
-        raise InputError("--dataset and --data must be given; see --help.")
+    commands.require("dataset", "data")
     if FLAGS.preset not in benchmark.RECIPES:
         known = ", ".join(benchmark.RECIPES)
         raise InputError(f"--preset must be one of {known}, got {FLAGS.preset!r}.")

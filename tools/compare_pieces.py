@@ -28,9 +28,7 @@ flags.DEFINE_integer("max_reference", 500, "Compare with so many real pieces at 
 
 def main(argv):
     del argv
-    for name in ("pieces", "reference", "output_dir"):
-        if not getattr(FLAGS, name):
-            raise InputError(f"Give --{name}; see --help.")
+    commands.require("pieces", "reference", "output_dir")
     if FLAGS.max_reference < 3:
         raise InputError(f"--max_reference must be >= 3, got {FLAGS.max_reference}.")
     composed = comparison.load(FLAGS.pieces, FLAGS.split)

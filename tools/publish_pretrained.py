@@ -36,9 +36,7 @@ flags.DEFINE_string(
 
 def main(argv):
     del argv
-    for name in ("model_dir", "name"):
-        if not FLAGS[name].value:
-            raise InputError(f"--{name} must be given; see --help.")
+    commands.require("model_dir", "name")
     folder = os.path.join(FLAGS.output_dir, FLAGS.name)
     card = _read(FLAGS.about or os.path.join(folder, "card.json"))
     card["figures"] = card.get("figures", {}) | {
