@@ -126,7 +126,8 @@ def test_two_workers_train_as_one_process_through_a_kill_and_a_sigterm(
     assert second[0] == -signal.SIGKILL and max(losses_of(second[1])) == 3
     assert first[0] == 75 and "Lost another worker" in first[1][-1]["interrupted"]
     seen = losses_of(first[1])
-    assert {1, 2, 3} <= set(seen)
+    # Of the step in which it lost the other it may or may not have the sum.
+    assert {1, 2} <= set(seen) <= {1, 2, 3, 4}
 
     # Both go on from step 2. SIGTERM to one stops both after the same step.
     first, second = run_workers(signals=(5, signal.SIGTERM), **arguments)
