@@ -12,15 +12,16 @@ import statistics
 
 import numpy as np
 
+from poph_tf import plotting
 from poph_tf.errors import InputError
 
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 BASELINE = "deepj"
 COLORS = {
-    "deepj": "#45423c",
-    "poph_no_harmony": "#2f66ab",
+    "deepj": plotting.INK,
+    "poph_no_harmony": plotting.BLUE,
     "poph_no_attention": "#c79a2b",
-    "poph": "#d2553f",
+    "poph": plotting.RED,
     "poph2": "#3d8f5a",
 }
 HEADER = (
@@ -145,29 +146,17 @@ def plot(cases, path):
     Raises:
         InputError: If matplotlib is missing or the file cannot be written.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise InputError(
-            "Pictures need matplotlib, which is not installed: pip install matplotlib"
-        ) from error
-    figure = Figure(figsize=(10, 3.2 * len(cases)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = plotting.new_figure(10, 3.2 * len(cases))
     panels = figure.subplots(len(cases), 2, squeeze=False)
     for row, (name, variants) in zip(panels, cases.items(), strict=True):
         for axes, by in zip(row, ("epoch", "seconds"), strict=True):
             _draw(axes, variants, by)
-            axes.set_title(f"{name}: validation", fontsize=9, loc="left")
+            plotting.tidy(axes, f"{name}: validation")
             axes.set_xlabel("epochs" if by == "epoch" else "seconds of training")
             axes.set_ylabel("nats a step, no harmony term")
     panels[0][0].legend(fontsize=8, frameon=False)
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    try:
-        figure.savefig(f"{path}.writing", format="png", dpi=110)
-        os.replace(f"{path}.writing", path)
-    except OSError as error:
-        raise InputError(f"Cannot write {path}: {error.strerror}.") from error
+    plotting.save(figure, path)
 
 
 def _draw(axes, variants, by):
@@ -181,5 +170,3 @@ def _draw(axes, variants, by):
         length = min(len(curve["nats"]) for curve in curves)
         middle = [np.median([c[k][:length] for c in curves], 0) for k in (by, "nats")]
         axes.plot(*middle, color=color, lw=1.8, label=variant)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="y", color="#e3e0da", lw=0.6)

@@ -83,7 +83,7 @@ class Musician:
         Returns:
             Composition; where `pieces` is given, a list of so many.
         """
-        wanted = self._wishes(num_bars=bars, num_pieces=pieces or 1, **wishes)
+        wanted = self._wishes(bars, pieces or 1, wishes)
         composed = [
             Composition(piece, self.model.config)
             for piece in self.composer.compose(wanted)
@@ -92,7 +92,7 @@ class Musician:
 
     def stream(self, bars=8, **wishes):
         """Yields one piece bar by bar as it is drawn, uint8 [steps, pitch, 3]."""
-        wanted = self._wishes(num_bars=bars, num_pieces=1, **wishes)
+        wanted = self._wishes(bars, 1, wishes)
         bar_steps = plans.make(wanted, self.model.config).bar_steps
         left = np.zeros((0, self.model.config.num_pitches, 3), np.uint8)
         for chunk in self.composer.chunks(wanted):
@@ -101,8 +101,9 @@ class Musician:
                 yield left[:bar_steps]
                 left = left[bar_steps:]
 
-    def _wishes(self, **wishes):
+    def _wishes(self, bars, pieces, wishes):
         known = {field.name for field in dataclasses.fields(generation.Wishes)}
+        known -= {"num_bars", "num_pieces"}  # here they are called bars and pieces
         for name, wish in wishes.items():
             if name not in known:
                 raise InputError(
@@ -110,7 +111,9 @@ class Musician:
                 )
             if name in MUSIC and isinstance(wish, (str, os.PathLike)):
                 wishes[name] = matrices.from_sequence(midi.read(wish))
-        return generation.Wishes(**{"style": self.style, **wishes})
+        return generation.Wishes(
+            num_bars=bars, num_pieces=pieces, **{"style": self.style, **wishes}
+        )
 
 
 class Composition:

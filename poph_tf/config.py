@@ -75,7 +75,7 @@ _RANGES = {
 
 @dataclass(frozen=True)
 class ModelConfig(settings.Stored):
-    """What a network is made of; the stages are those of DESIGN in their order."""
+    """What a network is made of, stage by stage in their order."""
 
     preset: str = "poph"
 

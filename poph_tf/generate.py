@@ -4,7 +4,7 @@ Writes piece-1.mid, .png and .wav and so on, and index.html, which plays and sho
 all. The same --seed, settings and build give the same pieces. Without --model_dir a
 model that comes with the package composes (--list_pretrained names them).
 
---style takes one style of the model or a mixture (bach:0.7,palestrina:0.3); --key,
+--style takes one style of the model or a mixture (bach:0.7,monteverdi:0.3); --key,
 --density and --cut steer what is drawn. With music of your own: --primer goes on from
 it, --redraw draws some of its bars anew, --fix holds its notes and composes around it.
 """
@@ -32,8 +32,8 @@ flags.DEFINE_integer("seed", 0, "Seed: another number, other pieces.")
 flags.DEFINE_string(
     "style",
     "",
-    "A style, a mixture (bach:0.7,palestrina:0.3), or either from a bar on "
-    "('0: bach; 16: palestrina'); empty: as in the training data.",
+    "A style, a mixture (bach:0.7,monteverdi:0.3), or either from a bar on "
+    "('0: bach; 16: monteverdi'); empty: as in the training data.",
 )
 flags.DEFINE_float("replay_temperature", 0.0, "Of repeated notes; 0: --temperature.")
 flags.DEFINE_string("key", "", "Prefer 'Bb major', 'D dorian', ...; auto: its own.")

@@ -197,7 +197,7 @@ def combine(dataset_name, preset, results, settings):
 
 
 def summarize(folder):
-    """README's table from the JSON files of a folder, as Markdown."""
+    """The table of the JSON files of a folder, as Markdown."""
     lines = [
         "| data set | model | parameters | seeds | test, median | "
         "test, best by valid | marginal |",

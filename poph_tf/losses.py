@@ -1,4 +1,4 @@
-"""Losses of DESIGN section 4, one number per step: sums over pitches.
+"""The losses, one number per step: sums over pitches.
 
 Conventions: targets and predictions are `[batch, time, pitch]`, results
 `[batch, time]` in nats (volume: squared error; harmony: a share). `total` is their

@@ -140,7 +140,10 @@ class Particles(Sampler):
         return chosen + tf.range(tf.shape(chosen)[0]) * self.num_particles
 
     def log_evidence(self, state):
-        """Estimate of the log-probability of the given cells so far, [piece]."""
+        """Estimate of the log-probability of the given cells so far, [piece].
+
+        What tests hold against exact numbers, and a way to compare models.
+        """
         mean = tf.reduce_logsumexp(self._by_piece(state["log_weight"]), axis=1)
         before = self._by_piece(state["log_evidence"])[:, 0]
         return before + mean - math.log(self.num_particles)

@@ -13,7 +13,7 @@ and either TF_CONFIG or --worker_hosts=a:2222,b:2222 --worker_index=0 (1 on the 
 Every size and setting of a preset can be replaced, e.g.
   --preset=deepj --set=num_time_units=128 --set=dropout=0.3
 and every setting of training likewise with --train=key=value, or by its own flag.
-With --init_from=bach it starts from the weights of a trained model, of whose sizes it
+With --init_from=scores it starts from the weights of a trained model, of whose sizes it
 then is; the styles of the data are added to those that the model knows.
 """
 

@@ -29,8 +29,8 @@ class Wishes:
         temperature: float. Below 1 safer, above 1 bolder.
         replay_temperature: float. Of repeated notes; 0: as `temperature`.
         seed: int. The same seed, settings and build give the same pieces.
-        style: str. A style's name, a mixture `bach:0.7,palestrina:0.3`, or either of
-            them from a bar on, `0: bach; 16: palestrina`; "" for the shares of the
+        style: str. A style's name, a mixture `bach:0.7,monteverdi:0.3`, or either of
+            them from a bar on, `0: bach; 16: monteverdi`; "" for the shares of the
             training data.
         primer: Matrices to go on from, or None.
         from_bar: int. The first new bar, counted from 1: what the primer has from
@@ -166,7 +166,7 @@ def style_schedule(text, config):
 
     Args:
         text: str: one style or mixture, or several, each from a bar on, separated by
-            semicolons: `0: bach; 16: palestrina`. (Commas separate as well where every
+            semicolons: `0: bach; 16: monteverdi`. (Commas separate as well where every
             part begins with a bar.)
         config: ModelConfig.
 

@@ -60,3 +60,11 @@ def test_an_unknown_wish_or_ending_is_refused_by_name(musician, tmp_path):
         musician.compose(tempo=90)
     with pytest.raises(InputError, match="must end in one of"):
         api.Composition(None, None).save(tmp_path / "piece.xyz")
+
+
+@pytest.mark.parametrize("name", ["num_bars", "num_pieces", "volume"])
+def test_wishes_that_are_called_otherwise_here_are_named(name):
+    musician = api.Musician.__new__(api.Musician)
+    musician.style = ""
+    with pytest.raises(InputError, match=f"no wish '{name}'"):
+        musician.compose(bars=1, **{name: 1})

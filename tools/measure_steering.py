@@ -19,7 +19,9 @@ from poph_tf import commands
 from poph_tf.quiet import import_tensorflow
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("model_dir", None, "Directory that poph_tf.train wrote.")
+flags.DEFINE_string(
+    "model_dir", None, "A directory of poph_tf.train, or a pretrained model."
+)
 flags.DEFINE_string("data_dir", None, "Records of real pieces, of the same styles.")
 flags.DEFINE_integer("num_pieces", 50, "Pieces for each thing asked.", lower_bound=2)
 flags.DEFINE_integer("num_bars", 16, "Bars of each piece.", lower_bound=1)

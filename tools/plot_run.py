@@ -14,7 +14,6 @@ from absl import flags
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from poph_tf import commands, run_plots
-from poph_tf.errors import InputError
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("model_dir", None, "The run.")
@@ -24,9 +23,7 @@ flags.DEFINE_string("title", "", "Printed above.")
 
 def main(argv):
     del argv
-    for name in ("model_dir", "output"):
-        if not getattr(FLAGS, name):
-            raise InputError(f"Give --{name}; see --help.")
+    commands.require("model_dir", "output")
     validations = run_plots.read(FLAGS.model_dir)
     run_plots.draw(validations, FLAGS.output, FLAGS.title)
     print(run_plots.summary(validations))

@@ -15,7 +15,7 @@ class HarmonyLoss(keras.layers.Layer):
     that splits a batch weighs the parts by their counts of valid steps.
 
     Args:
-        weight: float. The lambda of DESIGN's total loss.
+        weight: float. Lambda, its share of the total loss.
         min_pitch: int. MIDI number of the lowest pitch.
         minor_scale: str. "natural" or "harmonic".
 
