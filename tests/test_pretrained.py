@@ -90,8 +90,8 @@ def test_without_a_name_the_default_is_taken_if_there_is_one(
 def test_a_style_loads_the_model_that_knows_it_and_composes_in_it(on_the_shelf):
     musician = poph_tf.load("palestrina")
     assert musician.style == "palestrina"
-    assert musician._wishes(num_bars=1).style == "palestrina"
-    assert musician._wishes(num_bars=1, style="bach").style == "bach"
+    assert musician._wishes(1, 1, {}).style == "palestrina"
+    assert musician._wishes(1, 1, {"style": "bach"}).style == "bach"
     assert poph_tf.load().style == ""
 
 
