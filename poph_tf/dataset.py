@@ -127,13 +127,6 @@ def batch_ids(stream, epoch, index):
     return []
 
 
-def check_records(paths):
-    """Reads all records; raises InputError with shard and offset if one is damaged."""
-    for path in paths:
-        for _ in tfrecords.read(path):
-            pass
-
-
 def _window_batches(stream, epoch):
     training = stream.training
     windows = _windows(stream, epoch).shuffle(

@@ -42,10 +42,8 @@ def out_of_key(play, min_pitch, key=""):
     Returns:
         float [piece], 0 for a piece without notes.
     """
-    counts = np.zeros((len(play), theory.NUM_PITCH_CLASSES))
     sounding = play.sum(axis=1, dtype=np.int64)
-    for place in range(play.shape[2]):
-        counts[:, (min_pitch + place) % theory.NUM_PITCH_CLASSES] += sounding[:, place]
+    counts = np.array([theory.class_counts(row, min_pitch) for row in sounding])
     if not key or key == steering.AUTO_KEY:
         return np.array([theory.out_of_key_share(row) for row in counts])
     outside = counts @ steering.key_outside(key)

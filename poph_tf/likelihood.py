@@ -145,11 +145,10 @@ class Marginal:
 def out_of_key_share(pieces, config):
     """Share of sounding cells outside the best-fitting major scale of each piece."""
     outside = sounding = 0.0
-    classes = (np.arange(config.num_pitches) + config.min_pitch) % 12
     for piece in pieces:
         low = config.min_pitch
         play = piece.matrices.cells[:, low : low + config.num_pitches, 0]
-        counts = np.bincount(classes, weights=play.sum(axis=0), minlength=12)
+        counts = theory.class_counts(play.sum(axis=0), low)
         outside += theory.out_of_key_share(counts) * counts.sum()
         sounding += counts.sum()
     return float(outside / sounding) if sounding else 0.0

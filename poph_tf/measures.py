@@ -62,9 +62,7 @@ def empty_beat_share(matrices):
 
 def _class_counts(cells):
     """Onsets by pitch class, [12]."""
-    by_pitch = onsets(cells).sum(axis=0)
-    classes = np.arange(len(by_pitch)) % theory.NUM_PITCH_CLASSES
-    return np.bincount(classes, by_pitch, minlength=theory.NUM_PITCH_CLASSES)
+    return theory.class_counts(onsets(cells).sum(axis=0))
 
 
 def used_pitch_classes(matrices):
@@ -125,7 +123,7 @@ def out_of_key_share(matrices):
     by_pitch = matrices.play.sum(axis=0, dtype=np.int64)
     if not by_pitch.sum():
         return _NAN
-    return theory.out_of_key_share(np.bincount(np.arange(len(by_pitch)) % 12, by_pitch))
+    return theory.out_of_key_share(theory.class_counts(by_pitch))
 
 
 def notes_per_bar(matrices):

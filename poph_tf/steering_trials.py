@@ -63,7 +63,7 @@ def key_trial(composer, wishes, strengths=KEY_STRENGTHS):
 
 def outside_key_share(piece):
     """Share of sounding cells outside `KEY`; nan for a silent piece."""
-    counts = _class_counts(piece)
+    counts = theory.class_counts(piece.play.sum(axis=0, dtype=np.int64))
     outside = theory.scale_rows()[KEY_TONIC]
     return float(outside @ counts / counts.sum()) if counts.sum() else float("nan")
 
@@ -149,11 +149,6 @@ def _summary(pieces, figure):
     values = np.array([figure(piece) for piece in pieces])
     values = values[np.isfinite(values)]
     return {"mean": float(values.mean()), "deviation": float(values.std())}
-
-
-def _class_counts(piece):
-    by_pitch = piece.play.sum(axis=0, dtype=np.int64)
-    return np.bincount(np.arange(len(by_pitch)) % 12, by_pitch, minlength=12)
 
 
 def table(figures):

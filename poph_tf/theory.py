@@ -42,6 +42,20 @@ def scale_rows(minor_scale="natural"):
     return np.array([np.roll(m, k) for m in modes for k in tonics], np.float32)
 
 
+def class_counts(by_pitch, first_pitch=0):
+    """Adds up by pitch class.
+
+    Args:
+        by_pitch: [pitch], a number for each pitch from `first_pitch` on.
+        first_pitch: int, MIDI number.
+
+    Returns:
+        float [12], C first.
+    """
+    classes = (np.arange(len(by_pitch)) + first_pitch) % NUM_PITCH_CLASSES
+    return np.bincount(classes, by_pitch, minlength=NUM_PITCH_CLASSES)
+
+
 def out_of_key_share(class_counts):
     """Share of sounding cells outside the best-fitting of the 12 major scales.
 

@@ -171,9 +171,6 @@ class Trainer:
                 f"Lost another worker at step {self._count('step')} "
                 f"({type(error).__name__}); start all workers again."
             ) from error
-        except tf.errors.DataLossError:
-            dataset.check_records(self.stream.paths)  # names the shard
-            raise
         except tf.errors.ResourceExhaustedError as error:
             raise InputError(
                 f"Out of memory at step {self._count('step')}; give a smaller "
