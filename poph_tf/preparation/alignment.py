@@ -123,8 +123,8 @@ def file_metre(notes):
 def _with_bars(notes, found, steps_per_quarter):
     """Time signatures for the bars that the music tells of, where the file's fail."""
     metre = file_metre(notes)
-    if metre is None:
-        return notes, found
+    if metre is None or len(notes.bar_marks):
+        return notes, found  # its bars are said one by one
     known = metre != (0, 0)
     wanted = (metre,) if known else bar_finder.USUAL_METRES
     bar = bar_finder.find(notes, wanted, steps_per_quarter)
@@ -137,7 +137,6 @@ def _with_bars(notes, found, steps_per_quarter):
         dataclasses.replace(
             notes,
             time_signatures=_signatures(notes, bar, steps_per_quarter),
-            bar_marks=notes.bar_marks[:0],
         ),
         dataclasses.replace(found, beats_per_bar=numerator, bar_offset_steps=first),
     )
