@@ -25,9 +25,10 @@ _CHOICES = {
     "pitch_attention": ("none", "before_time", "after_pitch", "in_place_of_pitch"),
     "time_attention": ("none", "per_pitch", "frames"),
     "pitch_model": ("lstm", "nade"),
+    "chosen_notes": ("note", "window"),
     "pitch_order": ("ascending", "descending"),
     "minor_scale": tuple(sorted(theory.MINOR_SCALES)),
-    "optimizer": ("adam", "adamw", "nadam", "rmsprop", "sgd"),
+    "optimizer": ("adam", "adamw", "muon", "nadam", "rmsprop", "sgd"),
     "schedule": ("constant", "cosine"),
     "precision": ("float32", "mixed_bfloat16"),
 }
@@ -110,6 +111,7 @@ class ModelConfig(settings.Stored):
     pitch_model: str = "lstm"  # or "nade"
     num_pitch_layers: int = 2
     num_pitch_units: int = 128
+    chosen_notes: str = "note"  # told of the note before, or of the "window" before
     pitch_order: str = "ascending"  # the order in which pitches are drawn
 
     # Losses and regularization.
@@ -155,7 +157,7 @@ class TrainingConfig(settings.Stored):
     epochs: int = 100
     max_steps: int = 0  # optimizer steps; 0: as many as `epochs` has
     max_minutes: float = 0.0  # minutes spent training; 0: no limit
-    optimizer: str = "nadam"  # adam, adamw, nadam, rmsprop, sgd
+    optimizer: str = "nadam"  # adam, adamw, muon, nadam, rmsprop, sgd
     learning_rate: float = 1e-3
     schedule: str = "constant"  # or "cosine": down to 1 % at max_steps
     warmup_steps: int = 0  # steps over which the rate rises from 0
@@ -211,6 +213,7 @@ _POPH2 = ModelConfig(
     preset="poph2",
     note_features="window",
     class_counts="relative",
+    chosen_notes="window",
     time_attention="frames",
     head_units=32,
     num_time_units=128,

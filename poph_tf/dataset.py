@@ -1,15 +1,18 @@
 """Reads records as batches of windows for training, or as whole pieces.
 
-    shards -> pieces -> windows of `window_steps` -> transposed, cropped -> batches
+    shards -> pieces -> windows -> transposed, cropped -> batches of like length
 
 The stream of an epoch is a pure function of (data, settings, seed, epoch): the order
 of shards, the phase at which a piece is cut, the transposition of each window and the
 shuffle all come from them. So a run that is started again skips to where it was, and
 an epoch sees every step of every piece exactly once.
 
-A piece of L steps gives ceil(L / window_steps) windows. The first frame that a window
-looks back at is the true one; it is silence only at the start of a piece. The last
-windows of an epoch are filled up to a whole batch with windows whose mask is 0.
+A piece of up to `window_steps` steps is one window; a longer one is cut at a random
+phase into windows of at least half of that. The first frame that a window looks back at
+is the true one; it is silence only at the start of a piece. Windows that are batched
+together are about as long, and a batch is only as long as its longest: pieces differ in
+length, and what fills them up costs as much as they do. The last windows of an epoch
+are filled up to a whole batch with windows whose mask is 0.
 """
 
 import dataclasses
@@ -27,6 +30,11 @@ _as_written = tf.autograph.experimental.do_not_convert
 
 # As far as a transposition can shift what is cropped to the model's pitches.
 MARGIN = 48
+# Batches whose windows are sorted by length together.
+POOL = 8
+# A batch is as long as its longest window, up to the next of so many parts of
+# `window_steps`: few lengths, since the training step is traced for each.
+LENGTHS = 12
 # The grid of the models: bar positions, composing and the MIDI of pieces count on it.
 STEPS_PER_QUARTER = 4
 
@@ -74,7 +82,7 @@ def open_split(data_dir, split):
 
 
 def estimate_steps(split, training):
-    """Steps of an epoch, about: a piece fills half of its last window on average."""
+    """Steps of an epoch, about: a cut piece has half a window more than it fills."""
     windows = split.num_steps / training.window_steps + split.num_pieces / 2
     return max(round(windows / training.batch_size), 1)
 
@@ -109,11 +117,11 @@ def training_batches(stream, epoch, skip=0):
     Returns:
         tf.data.Dataset of dicts: `previous`, `current` float32 [batch, time, pitch,
         3], `bar_position` int32 [batch, time], `style` float32 [batch, styles], `mask`
-        float32 [batch, time].
+        float32 [batch, time]; `time` is that of the longest window, see `LENGTHS`.
     """
     batches = _window_batches(stream, epoch).skip(skip)
     return batches.map(
-        _as_written(lambda batch: _to_inputs(batch, stream.model)),
+        _as_written(lambda batch: _to_inputs(batch, stream)),
         num_parallel_calls=tf.data.AUTOTUNE,
     ).prefetch(2)
 
@@ -129,9 +137,8 @@ def batch_ids(stream, epoch, index):
 
 def _window_batches(stream, epoch):
     training = stream.training
-    windows = _windows(stream, epoch).shuffle(
-        training.shuffle_windows, seed=_epoch_seed(training, epoch) + 1
-    )
+    seed = _epoch_seed(training, epoch) + 1
+    windows = _windows(stream, epoch).shuffle(training.shuffle_windows, seed=seed)
     empty = {
         name: tf.zeros([training.batch_size - 1, *spec.shape], spec.dtype)
         if spec.dtype != tf.string
@@ -142,6 +149,14 @@ def _window_batches(stream, epoch):
     batches = windows.concatenate(filling).batch(
         training.batch_size, drop_remainder=True
     )
+    pools = batches.batch(POOL).enumerate()
+    batches = pools.flat_map(
+        _as_written(
+            lambda index, pool: tf.data.Dataset.from_tensor_slices(
+                _sort_by_length(pool, (seed, index))
+            )
+        )
+    )
     options = tf.data.Options()
     options.deterministic = True
     # Several workers cut the same batches into parts; whole files would go to one.
@@ -149,6 +164,18 @@ def _window_batches(stream, epoch):
         tf.data.experimental.AutoShardPolicy.DATA
     )
     return batches.with_options(options)
+
+
+def _sort_by_length(pool, seed):
+    """Deals the windows of some batches out anew, like to like; batches at random."""
+    num_batches, batch_size = tf.unstack(tf.shape(pool["length"]))
+    order = tf.argsort(tf.reshape(pool["length"], [-1]), stable=True)
+    order = tf.reshape(order, [num_batches, batch_size])
+    order = tf.random.experimental.stateless_shuffle(order, tf.stack(seed))
+    return {
+        name: tf.gather(tf.reshape(x, [-1, *x.shape[2:]]), order)
+        for name, x in pool.items()
+    }
 
 
 def _epoch_seed(training, epoch):
@@ -205,18 +232,14 @@ def naming_damage(batches, paths):
 def _cut(piece, index, seed, stream):
     """Cuts one piece into windows at a random phase."""
     steps = stream.training.window_steps
-    length = tf.shape(piece["cells"])[0]
-    num_windows = -(-length // steps)
     piece_seed = tf.stack([tf.cast(seed, tf.int64), index])
-    slack = num_windows * steps - length
-    phase = tf.random.stateless_uniform([], piece_seed, 0, slack + 1, tf.int32)
+    edges = _edges(tf.shape(piece["cells"])[0], steps, piece_seed)
     silence = tf.zeros_like(piece["cells"][:1])
     frames = tf.concat([silence, piece["cells"]], axis=0)
     style = style_index(piece["style"], stream.model)
 
     def window(k):
-        start = tf.maximum(k * steps - phase, 0)
-        end = tf.minimum((k + 1) * steps - phase, length)
+        start, end = edges[k], edges[k + 1]
         shift_seed = tf.random.experimental.stateless_fold_in(piece_seed, k)
         shift = _draw_shift(shift_seed, stream.training)
         return {
@@ -230,8 +253,38 @@ def _cut(piece, index, seed, stream):
             "start": start,
         }
 
-    places = tf.data.Dataset.range(tf.cast(num_windows, tf.int64))
+    places = tf.data.Dataset.range(tf.cast(tf.size(edges) - 1, tf.int64))
     return places.map(_as_written(lambda k: window(tf.cast(k, tf.int32))))
+
+
+def _edges(length, steps, seed):
+    """Where windows of a piece begin and end.
+
+    Every window of a piece that is cut has between half of `steps` and all of them: of
+    shorter ones little is learned, and the steps of a batch of them would count more
+    than others do.
+
+    Args:
+        length: int32 scalar, steps of the piece.
+        steps: int, the most that a window has.
+        seed: int64 [2].
+
+    Returns:
+        int32 [windows + 1], from 0 to `length`.
+    """
+    phase = tf.random.stateless_uniform([], seed, 0, (steps + 1) // 2, tf.int32)
+    phase = tf.where(length > steps, phase, 0)
+    num_windows = -(-(length + phase) // steps)
+    inner = tf.range(1, num_windows) * steps - phase
+    before = tf.concat([[0], inner], axis=0)
+    # What the last window lacks it takes from the one before.
+    last = tf.where(
+        length - before[-1] < (steps + 1) // 2,
+        (before[tf.maximum(num_windows - 2, 0)] + length) // 2,
+        before[-1],
+    )
+    last = tf.where(num_windows > 1, last, 0)
+    return tf.concat([before[:-1], [last, length]], axis=0)
 
 
 def _draw_shift(seed, training):
@@ -258,14 +311,16 @@ def _fit(x, steps):
     return tf.ensure_shape(filled, (steps, *x.shape[1:]))
 
 
-def _to_inputs(batch, config):
-    frames = to_frames(batch["frames"])
-    steps = batch["bar_position"].shape[1]
+def _to_inputs(batch, stream):
+    part = -(-stream.training.window_steps // LENGTHS)
+    steps = tf.reduce_max(batch["length"])
+    steps = tf.minimum(-(-steps // part) * part, stream.training.window_steps)
+    frames = to_frames(batch["frames"][:, : steps + 1])
     return {
         "previous": frames[:, :-1],
         "current": frames[:, 1:],
-        "bar_position": tf.cast(batch["bar_position"], tf.int32),
-        "style": tf.one_hot(batch["style"], len(config.styles)),
+        "bar_position": tf.cast(batch["bar_position"][:, :steps], tf.int32),
+        "style": tf.one_hot(batch["style"], len(stream.model.styles)),
         "mask": tf.sequence_mask(batch["length"], steps, tf.float32),
     }
 

@@ -50,21 +50,22 @@ RECIPES = {
     "poph": SMALL,
     "poph2": SMALL,
 }
-# Steps of the roll in a batch, whatever the window.
-BATCH_STEPS = 576
-SHORTEST_WINDOW, LONGEST_WINDOW = 96, 192
+# Steps of the roll that are learned from in an optimizer step, about.
+BATCH_STEPS = 384
+# Long enough for what a tune repeats; shorter pieces are read whole.
+WINDOW = 192
+MOST_WINDOWS = 32
 VALIDATIONS = 20
 
 
 def training_for(split):
     """How networks are trained on a benchmark, from the size of its training split.
 
-    One rule for all benchmarks: the window is about as long as a mean piece, so that
-    attention sees what a piece repeats, within bounds that memory and the variety of
-    a batch set; the number of steps grows with the cube root of the data, so that the
-    smallest is read tens of times and the largest still ends; the learning rate falls
-    along a cosine to the end. The best weights by validation are kept, and a run that
-    has not got better for 8 of its 20 validations stops.
+    One rule for all benchmarks: batches have about as many steps of the roll whatever
+    the length of pieces; the number of optimizer steps grows with the cube root of the
+    data, so that the smallest is read often and the largest still ends; the learning
+    rate falls along a cosine to the end. The best weights by validation are kept, and
+    a run that has not got better for 8 of its 20 validations stops.
 
     Args:
         split: examples.SplitInfo of the training split.
@@ -72,22 +73,21 @@ def training_for(split):
     Returns:
         TrainingConfig.
     """
-    mean_steps = split.num_steps / split.num_pieces
-    window = min(max(32 * round(mean_steps / 32), SHORTEST_WINDOW), LONGEST_WINDOW)
-    every = max(round(27 * (split.num_steps / 1000) ** (1 / 3)), 10)
+    # Windows of cut pieces have between half of `WINDOW` and all of it.
+    mean_steps = min(split.num_steps / split.num_pieces, 0.75 * WINDOW)
+    every = max(round(12.5 * (split.num_steps / 1000) ** (1 / 3)), 10)
     return config.TrainingConfig(
-        window_steps=window,
-        batch_size=BATCH_STEPS // window,
+        window_steps=WINDOW,
+        batch_size=min(max(round(BATCH_STEPS / mean_steps), 1), MOST_WINDOWS),
         epochs=1_000_000,
         max_steps=every * VALIDATIONS,
-        optimizer="adam",
-        learning_rate=4e-3,
+        optimizer="muon",
+        learning_rate=0.03,
         schedule="cosine",
         warmup_steps=20,
         clip_norm=1.0,
         patience=8,
         validate_every=every,
-        max_valid_pieces=0,
         checkpoint_minutes=10.0,
     )
 

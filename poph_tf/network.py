@@ -102,6 +102,9 @@ class Network:
         config = self.config
         self.nade = self.pitch_entry = self.pitch_attention = None
         self.pitch_layers = []
+        self.chosen = layers.ChosenNotes(
+            config.chosen_notes, config.window_width, name="chosen_notes"
+        )
         heads = {"num_heads": config.num_heads, "head_units": config.head_units}
         if config.pitch_attention == "in_place_of_pitch":
             self.pitch_entry = keras.layers.Dense(
@@ -253,7 +256,7 @@ class Network:
     def _walk_pitches(self, hidden, current, inputs, training):
         """float [time, batch, pitch, features] -> [pitch, batch, time, features]."""
         embedding = self.embed_style(inputs["style"]) if self.style else None
-        chosen = self._chosen_before(ops.transpose(current, (2, 0, 1, 3)), 0)
+        chosen = ops.transpose(self.chosen(current), (2, 0, 1, 3))
         x = ops.transpose(hidden, (2, 1, 0, 3))
         x = ops.concatenate([x, ops.cast(chosen, x.dtype)], axis=-1)
         for bias, lstm, dropout in self.pitch_layers:
@@ -267,16 +270,8 @@ class Network:
         """Stage 4 without a walk, on float [time, batch, pitch, ...], as it returns."""
         if self.nade:
             return self.nade(hidden, current)
-        chosen = ops.cast(self._chosen_before(current, 2), hidden.dtype)
+        chosen = ops.cast(self.chosen(current), hidden.dtype)
         return self.pitch_entry(ops.concatenate([hidden, chosen], axis=-1))
-
-    @staticmethod
-    def _chosen_before(current, axis):
-        """What was chosen one place before each, zeros at the first."""
-        first, last = [slice(None)] * 4, [slice(None)] * 4
-        first[axis], last[axis] = slice(0, 1), slice(0, -1)
-        zeros = ops.zeros_like(current[tuple(first)])
-        return ops.concatenate([zeros, current[tuple(last)]], axis=axis)
 
     def split_heads(self, heads):
         """float [..., channels] -> dict of float [...] by output's name."""
@@ -305,29 +300,30 @@ class PitchWalk:
 
     def _project_first_layer(self):
         bias, lstm, _ = self.network.pitch_layers[0]
-        num_channels = len(self.network.channels)
-        chosen = tf.zeros((self.num_rows, num_channels))
-        x = tf.concat(
-            [self.hidden, tf.broadcast_to(chosen, [*self._pitch_rows(), num_channels])],
-            axis=-1,
-        )
+        width = self.network.chosen.num_features(len(self.network.channels))
+        nothing = tf.zeros([*self._pitch_rows(), width])
+        x = tf.concat([self.hidden, nothing], axis=-1)
         if bias:
             x += bias.dense(self.embedding)
         self.projected = lstm.project(x)
-        self.chosen_kernel = lstm.lstm.cell.kernel[-num_channels:]
+        self.chosen_kernel = lstm.lstm.cell.kernel[-width:]
 
     def _pitch_rows(self):
         return tf.shape(self.hidden)[0], self.num_rows
 
     def zero_state(self):
-        """The state before the first pitch."""
-        network = self.network
-        state = [lstm.zero_state(self.num_rows) for _, lstm, _ in network.pitch_layers]
+        """The state before the first pitch, a dict by stage."""
+        network, rows = self.network, self.num_rows
+        num_channels = len(network.channels)
+        state = {"lstm": [lstm.zero_state(rows) for _, lstm, _ in network.pitch_layers]}
         if network.nade:
-            state.append(network.nade.zero_state(self.num_rows, len(network.channels)))
+            state["nade"] = network.nade.zero_state(rows, num_channels)
+        else:
+            state["chosen"] = network.chosen.zero_state(rows, num_channels)
         if network.pitch_attention:
-            num_pitches = network.config.num_pitches
-            state.append(network.pitch_attention.zero_state(self.num_rows, num_pitches))
+            state["attention"] = network.pitch_attention.zero_state(
+                rows, network.config.num_pitches
+            )
         return state
 
     def step(self, index, chosen, state):
@@ -337,29 +333,37 @@ class PitchWalk:
             index: int32 scalar, counted in draw order.
             chosen: float [batch, channel], what was drawn one place before; zeros at
                 the first.
-            state: list as `zero_state` makes it.
+            state: dict as `zero_state` makes it.
 
         Returns:
             (dict of float [batch]: `play`, `replay` (logits), `volume`; state).
         """
-        network, state = self.network, list(state)
+        network, state, x = self.network, dict(state), self.hidden[index]
         if network.nade:
-            x, state[0] = network.nade.step(self.hidden[index], chosen, state[0])
-        elif network.pitch_layers:
-            x = self._walk_lstms(index, chosen, state)
+            x, state["nade"] = network.nade.step(x, chosen, state["nade"])
         else:
-            x = network.pitch_entry(tf.concat([self.hidden[index], chosen], axis=-1))
+            seen, state["chosen"] = network.chosen.step(chosen, state["chosen"])
+            if network.pitch_layers:
+                x, state["lstm"] = self._walk_lstms(index, seen, state["lstm"])
+            else:
+                x = network.pitch_entry(tf.concat([x, seen], axis=-1))
         if network.pitch_attention:
-            x, state[-1] = network.pitch_attention.step(x, index, state[-1])
+            x, state["attention"] = network.pitch_attention.step(
+                x, index, state["attention"]
+            )
         return network.split_heads(network.heads(x)), state
 
-    def _walk_lstms(self, index, chosen, state):
-        for k, (bias, lstm, _) in enumerate(self.network.pitch_layers):
-            if k == 0:
+    def _walk_lstms(self, index, seen, states):
+        x, after = None, []
+        for (bias, lstm, _), state in zip(
+            self.network.pitch_layers, states, strict=True
+        ):
+            if x is None:
                 projected = self.projected[index]
-                projected += tf.matmul(chosen, self.chosen_kernel)
+                projected += tf.matmul(seen, self.chosen_kernel)
             else:
-                x = x + bias.dense(self.embedding) if bias else x  # noqa: F821
+                x = x + bias.dense(self.embedding) if bias else x
                 projected = lstm.project(x)
-            x, state[k] = lstm.step(projected, state[k])
-        return x
+            x, state = lstm.step(projected, state)
+            after.append(state)
+        return x, after

@@ -64,7 +64,7 @@ OWN_FLAGS = {
     "epochs": "Passes over the training split, at most.",
     "max_steps": "Optimizer steps, at most; 0: no limit.",
     "max_minutes": "Minutes of training, at most; 0: no limit.",
-    "optimizer": "adam, adamw, nadam, rmsprop or sgd.",
+    "optimizer": "adam, adamw, muon, nadam, rmsprop or sgd.",
     "learning_rate": "Learning rate.",
     "schedule": "constant, or cosine (down to 1 % at --max_steps).",
     "warmup_steps": "Steps over which the rate rises from 0.",

@@ -107,7 +107,10 @@ class Trainer:
         )
         # Scoring runs one copy of the weights, in float32, outside the strategy.
         self.scored = models.build(model_config)
-        self.scorer = likelihood.Scorer(self.scored, training.batch_size)
+        # Short windows, since each batch is filled up to a whole one.
+        self.scorer = likelihood.Scorer(
+            self.scored, max(training.batch_size, 8), window_steps=32
+        )
 
     def _make_state(self, model_dir):
         # Plain variables: each worker has its own, and `share` makes them the same.

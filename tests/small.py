@@ -39,10 +39,18 @@ VARIANTS = {
     "deepj": ("deepj", {}),
     "poph": ("poph", STYLES),
     "poph2": ("poph2", STYLES),
+    "window_of_chosen_notes_descending": (
+        "deepj",
+        {"chosen_notes": "window", "pitch_order": "descending"},
+    ),
     "attention_after_pitch": ("deepj", {"pitch_attention": "after_pitch"}),
     "attention_in_place_of_pitch": (
         "deepj",
         {"pitch_attention": "in_place_of_pitch"},
+    ),
+    "attention_in_place_of_pitch_and_window_of_chosen_notes": (
+        "deepj",
+        {"pitch_attention": "in_place_of_pitch", "chosen_notes": "window"},
     ),
     # Axial: along pitch, and along time for each pitch.
     "attention_per_pitch": ("poph", {"time_attention": "per_pitch"}),
@@ -107,6 +115,7 @@ LAYERS = {
         layers.FrameAttention(3, num_heads=2, head_units=4),
         ["hidden", "frames"],
     ),
+    "ChosenNotes": lambda: (layers.ChosenNotes("window", 5), ["frames"]),
     "PitchNade": lambda: (layers.PitchNade(4, 5), ["hidden", "frames"]),
     "Dropout": lambda: (layers.Dropout(0.3), ["hidden"]),
     "HarmonyLoss": lambda: (layers.HarmonyLoss(2.0, 36, "harmonic"), ["play", "mask"]),

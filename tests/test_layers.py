@@ -8,7 +8,8 @@ import tensorflow as tf
 from small import shaken_layer as shaken
 
 from poph_tf import layers
-from poph_tf.layers import attention, features, nade
+from poph_tf.layers import attention, features
+from poph_tf.layers.chosen import lower_class_counts
 
 NUM_PITCHES = 30
 
@@ -30,7 +31,7 @@ def test_class_counts_equal_plain_loops():
                 lower[..., n, (m - n) % 12] += play[..., m]
     np.testing.assert_allclose(features.own_class_count(play), own)
     np.testing.assert_allclose(features.relative_class_counts(play), relative)
-    np.testing.assert_allclose(nade.lower_class_counts(tf.constant(play)), lower)
+    np.testing.assert_allclose(lower_class_counts(tf.constant(play)), lower)
 
 
 def test_the_window_equals_plain_loops():
@@ -189,6 +190,42 @@ def test_steps_of_causal_pitch_attention_equal_the_call():
         out, state = layer.step(tf.constant(x[:, 0, n]), tf.constant(n), state)
         outs.append(out)
     np.testing.assert_allclose(np.stack(outs, 1), layer(x)[:, 0], atol=1e-6)
+
+
+# What is chosen before.
+
+
+def test_chosen_notes_equal_plain_loops():
+    cells = np.random.default_rng(0).random((2, 3, NUM_PITCHES, 2)).astype(np.float32)
+    note = np.zeros((2, 3, NUM_PITCHES, 2))
+    window = np.zeros((2, 3, NUM_PITCHES, 3, 2))
+    for n in range(NUM_PITCHES):
+        for k in range(1, 4):
+            if n - k >= 0:
+                window[:, :, n, 3 - k] = cells[:, :, n - k]
+        note[:, :, n] = cells[:, :, n - 1] if n else 0.0
+    np.testing.assert_array_equal(layers.ChosenNotes("note")(cells), note)
+    seen = layers.ChosenNotes("window", 7)(cells).numpy()
+    np.testing.assert_array_equal(seen[..., :6], window.reshape(2, 3, NUM_PITCHES, 6))
+    counts = lower_class_counts(tf.constant(cells[..., 0]))
+    np.testing.assert_array_equal(seen[..., 6:], counts)
+    with pytest.raises(ValueError, match="kind"):
+        layers.ChosenNotes("chord")
+
+
+@pytest.mark.parametrize("kind", ["note", "window"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_steps_of_chosen_notes_equal_the_call(kind, channels):
+    cells = small.layer_inputs(num_steps=1)["frames"][..., :channels]
+    layer = layers.ChosenNotes(kind, 7)
+    state, seen = layer.zero_state(2, channels), []
+    before = np.zeros_like(cells[:, 0, 0])
+    for n in range(small.NUM_PITCHES):
+        out, state = layer.step(tf.constant(before), state)
+        seen.append(out)
+        before = cells[:, 0, n]
+    np.testing.assert_array_equal(np.stack(seen, 1), layer(cells)[:, 0])
+    assert seen[0].shape[-1] == layer.num_features(channels)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -105,19 +105,17 @@ def split_of(pieces, steps):
 
 
 @pytest.mark.parametrize(
-    ("pieces", "steps", "window", "batch", "max_steps"),
+    ("pieces", "steps", "batch", "max_steps"),
     [
-        (200, 8_000, 96, 6, 1080),  # pieces of 40 steps: 20 x 27 x 2
-        (1000, 125_000, 128, 4, 2700),  # of 125 steps: 20 x 27 x 5
-        (10, 1_000_000, 192, 3, 5400),  # of 100,000 steps: 20 x 27 x 10
-        (3, 30, 96, 6, 200),
+        (200, 8_000, 10, 500),  # pieces of 40 steps: 384 / 40; 20 x 12.5 x 2
+        (1000, 125_000, 3, 1240),  # of 125 steps: 20 x round(12.5 x 5)
+        (10, 1_000_000, 3, 2500),  # of 100,000, cut to 144 on average: 20 x 12.5 x 10
+        (10, 30, 32, 200),  # of 3, and no more than 32 windows
     ],
 )
-def test_training_follows_from_the_size_of_the_data(
-    pieces, steps, window, batch, max_steps
-):
+def test_training_follows_from_the_size_of_the_data(pieces, steps, batch, max_steps):
     training = benchmark.training_for(split_of(pieces, steps))
-    assert (training.window_steps, training.batch_size) == (window, batch)
+    assert (training.window_steps, training.batch_size) == (192, batch)
     assert training.max_steps == max_steps
     assert training.validate_every * benchmark.VALIDATIONS == max_steps
 
@@ -130,8 +128,8 @@ def test_a_plan_is_the_recipe_with_what_was_asked_for():
     assert (model.num_time_units, model.num_pitch_units) == (7, 64)
     assert (model.min_pitch, model.num_pitches) == (21, 88)
     assert not (model.replay or model.volume or model.bar_positions)
-    assert model.time_attention_steps == training.window_steps == 96
-    assert (training.max_steps, training.batch_size) == (5, 6)
+    assert model.time_attention_steps == training.window_steps == 192
+    assert (training.max_steps, training.batch_size) == (5, 10)
     assert set(benchmark.RECIPES) == set(config.PRESETS)
 
 

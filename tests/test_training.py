@@ -35,8 +35,8 @@ SETTINGS = {
     "shuffle_windows": 16,
     "patience": 0,
 }
-# 9 windows: batches of 4, 4 and 1.
-LENGTHS = (16, 13, 24, 9)
+# Two windows each wherever they are cut, and one: batches of 4, 4 and 1.
+LENGTHS = (13, 12, 9, 13, 5)
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +70,8 @@ def test_two_replicas_take_the_steps_of_one(data_dir):
     found = finish(start("replicas", data_dir=data_dir, training_settings=settings))
     assert found["replicas"] == 2
     one, two = found["one"], found["two"]
-    # The third batch has one window: the second replica has none of it.
-    assert [sums["steps"] for sums in one["sums"]][-1] <= 8
+    # One of the batches has a single window: the second replica has none of it.
+    assert min(sums["steps"] for sums in one["sums"]) <= 8
     assert sum(sums["steps"] for sums in one["sums"]) == sum(LENGTHS)
     for a, b in zip(one["sums"], two["sums"], strict=True):
         assert set(a) == set(b)
@@ -127,7 +127,7 @@ def test_the_best_weights_are_those_that_scored_best(data_dir, tmp_path):
     losses = []
     outcome, lines = run(made, lambda step, sums: losses.append(sums["loss"]))
     assert len(lines) == 3 and len(losses) == 6
-    assert losses[-1] < losses[0]
+    assert sum(losses[3:]) < sum(losses[:3])  # epochs of three steps
     model = models.load(tmp_path)
     _, paths = dataset.open_split(data_dir, "valid")
     sums = likelihood.Scorer(model, 4).sums(dataset.read_pieces(paths))
@@ -159,7 +159,7 @@ def test_a_loss_that_is_no_number_names_the_pieces(data_dir, tmp_path):
     message = str(caught.value)
     assert "at step 2" in message and "clip_norm" in message
     named = dataset.batch_ids(made.stream, 0, 1)
-    assert len(named) == 4
+    assert 1 <= len(named) <= 4
     for piece_id, first_step in named:
         assert f"{piece_id[:12]} from step {first_step}" in message
 

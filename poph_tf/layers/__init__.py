@@ -2,7 +2,8 @@
 
 `features`: what each pitch knows of the previous frame. `attention`: self-attention
 along pitch and along time. `recurrent`: LSTMs along one axis, and the style that
-enters before each. `nade`: the pitch axis as a NADE. `harmony`: the harmony loss.
+enters before each. `chosen`: what a pitch knows of the notes chosen in its own frame.
+`nade`: the pitch axis as a NADE. `harmony`: the harmony loss.
 `dropout`: masks that cost little.
 
 Conventions: float tensors `[batch, time, pitch, features]`. A layer that carries state
@@ -12,6 +13,7 @@ state and the sequence of `step`s; tests hold them together.
 """
 
 from poph_tf.layers.attention import PitchAttention, TimeAttention
+from poph_tf.layers.chosen import ChosenNotes
 from poph_tf.layers.dropout import Dropout
 from poph_tf.layers.features import NoteFeatures
 from poph_tf.layers.frames import FrameAttention
@@ -21,6 +23,7 @@ from poph_tf.layers.recurrent import AxisLSTM, StyleBias
 
 __all__ = [
     "AxisLSTM",
+    "ChosenNotes",
     "Dropout",
     "FrameAttention",
     "HarmonyLoss",
