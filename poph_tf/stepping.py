@@ -11,7 +11,7 @@ from poph_tf import losses, metrics
 
 
 class TrainStep:
-    """A compiled training step.
+    """A compiled training step, one graph for each length of batches.
 
     Args:
         model: PolyphonyModel, made in the strategy's scope.
@@ -20,6 +20,9 @@ class TrainStep:
         clip_norm: float. Global norm to clip the gradient to; 0 for none.
         ema: list of tf.Variable, the moving averages, or empty.
         ema_decay: float.
+
+    Attributes:
+        compiled: dict from the shape of a batch's mask to the function that takes it.
     """
 
     def __init__(
@@ -32,12 +35,22 @@ class TrainStep:
         self.ema = list(ema)
         self.ema_decay = ema_decay
         self.summed = _leave_sums_to_us(optimizer)
-        # XLA stays off: on CPU it makes the LSTMs of Keras several times slower, and
-        # on GPU it would keep them from cuDNN.
-        self.run = tf.function(self._run, jit_compile=False, autograph=False)
+        self.compiled = {}
+
+    def run(self, batch):
+        """Takes a step on a distributed batch; returns sums over the global batch."""
+        # Batches have one of a few lengths; each gets a graph of its own, and
+        # TensorFlow need not warn of retracing.
+        mask = self.strategy.experimental_local_results(batch["mask"])[0]
+        if mask.shape not in self.compiled:
+            # XLA stays off: on CPU it makes the LSTMs of Keras several times slower,
+            # and on GPU it would keep them from cuDNN.
+            self.compiled[mask.shape] = tf.function(
+                self._run, jit_compile=False, autograph=False
+            )
+        return self.compiled[mask.shape](batch)
 
     def _run(self, batch):
-        """Takes a step on a distributed batch; returns sums over the global batch."""
         sums = self.strategy.run(self._replica_step, args=(batch,))
         # One vector, so that many hosts wait for each other once.
         sums = self.strategy.reduce("SUM", sums, axis=None)
