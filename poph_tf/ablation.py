@@ -43,7 +43,14 @@ VARIANTS = {
     "poph2": ("poph2", {}),
 }
 TRAINING = config.TrainingConfig(
-    epochs=1_000_000, max_steps=600, validate_every=25, patience=0
+    epochs=1_000_000,
+    max_steps=600,
+    validate_every=25,
+    patience=0,
+    optimizer="muon",
+    learning_rate=0.02,
+    schedule="cosine",
+    clip_norm=1.0,
 )
 OVERFIT_STYLE = "one piece"
 # To learn one piece by heart it has to stay in its key.

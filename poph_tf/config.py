@@ -205,10 +205,12 @@ _JOHNSON = ModelConfig(
 _DEEPJ = ModelConfig(preset="deepj", input_dropout=0.2)
 # What learned best, with DeepJ's channels and style. Johnson's window and relative
 # counts cost no product of their own and commute with transposition, which DeepJ's
-# pitch class one-hot does not; attention by frames commutes too, and recalls phrases
-# at a 1/pitches of the cost of attention per pitch. Small layers with little dropout
-# learn corpora of a few hundred pieces better than the published sizes. No harmony
-# term: it pulls away from the data's own distribution (harmony_weight=1 brings it).
+# pitch class one-hot does not; they tell of the previous frame and, as in his NADE, of
+# the notes already chosen, which an LSTM along pitch would have to learn to count.
+# Attention by frames commutes too, and recalls phrases at a 1/pitches of the cost of
+# attention per pitch. Small layers with little dropout learn corpora of a few hundred
+# pieces better than the published sizes. No harmony term: it pulls away from the data's
+# own distribution (harmony_weight=1 brings it).
 _POPH2 = ModelConfig(
     preset="poph2",
     note_features="window",

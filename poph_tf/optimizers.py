@@ -4,6 +4,9 @@ import keras
 
 # Where a cosine schedule ends, as a share of the rate it starts from.
 FINAL_SHARE = 0.01
+# What the rate times this takes off Muon's matrices in a step: enough to forget over a
+# run, too little to hold an LSTM back (1.0 does).
+MUON_DECAY = 0.05
 
 
 def make(training):
@@ -25,18 +28,19 @@ def make(training):
 
 
 def _muon(rate):
-    """Muon for the matrices inside, Adam for biases and for the heads.
+    """Muon for the matrices inside; Adam for biases, tables of biases and the heads.
 
     Its updates turn a matrix by about the same angle in every direction, those of
-    little gradient included; on this project's networks it needs a third of Adam's
-    steps. Keras scales them by 0.2, so that they are about as large as Adam's are late
-    in training; what Adam is given here is scaled alike.
+    little gradient included, so all of them grow: at a high rate kept for long (0.02
+    for 400 steps) LSTMs become unstable, so let the rate fall. Keras scales the updates
+    by 0.2, so that they are about as large as Adam's are late in training; what Adam is
+    given here is scaled alike.
     """
     return keras.optimizers.Muon(
         rate,
-        weight_decay=None,
+        weight_decay=MUON_DECAY,
         adam_weight_decay=None,
-        exclude_layers=["heads"],
+        exclude_layers=["heads", "distance_bias"],
         adam_lr_ratio=0.2,
     )
 

@@ -105,19 +105,21 @@ def split_of(pieces, steps):
 
 
 @pytest.mark.parametrize(
-    ("pieces", "steps", "batch", "max_steps"),
+    ("pieces", "steps", "batch", "dropout"),
     [
-        (200, 8_000, 10, 500),  # pieces of 40 steps: 384 / 40; 20 x 12.5 x 2
-        (1000, 125_000, 3, 1240),  # of 125 steps: 20 x round(12.5 x 5)
-        (10, 1_000_000, 3, 2500),  # of 100,000, cut to 144 on average: 20 x 12.5 x 10
-        (10, 30, 32, 200),  # of 3, and no more than 32 windows
+        (200, 10_000, 8, 0.42),  # pieces of 50 steps: 384 / 50; 0.6 - 0.18 x 1
+        (800, 100_000, 3, 0.24),  # of 125 steps; 0.6 - 0.18 x 2
+        (10, 1_000_000, 3, 0.1),  # of 100,000, cut to 144 on average; not below 0.1
+        (10, 30, 32, 0.5),  # of 3, and no more than 32 windows; not above 0.5
     ],
 )
-def test_training_follows_from_the_size_of_the_data(pieces, steps, batch, max_steps):
-    training = benchmark.training_for(split_of(pieces, steps))
+def test_training_follows_from_the_size_of_the_data(pieces, steps, batch, dropout):
+    split = split_of(pieces, steps)
+    training = benchmark.training_for(split)
     assert (training.window_steps, training.batch_size) == (192, batch)
-    assert training.max_steps == max_steps
-    assert training.validate_every * benchmark.VALIDATIONS == max_steps
+    assert training.validate_every * benchmark.VALIDATIONS == training.max_steps
+    assert benchmark.dropout_for(split) == dropout
+    assert benchmark.plan("biaxial", split)[0].dropout == dropout
 
 
 def test_a_plan_is_the_recipe_with_what_was_asked_for():
@@ -130,7 +132,6 @@ def test_a_plan_is_the_recipe_with_what_was_asked_for():
     assert not (model.replay or model.volume or model.bar_positions)
     assert model.time_attention_steps == training.window_steps == 192
     assert (training.max_steps, training.batch_size) == (5, 10)
-    assert set(benchmark.RECIPES) == set(config.PRESETS)
 
 
 @pytest.fixture(scope="module")

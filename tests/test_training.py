@@ -65,8 +65,19 @@ def finish(process):
 # In processes of their own.
 
 
-def test_two_replicas_take_the_steps_of_one(data_dir):
-    settings = SETTINGS | {"optimizer": "sgd", "learning_rate": 0.5, "clip_norm": 0.5}
+@pytest.mark.parametrize(
+    ("optimizer", "learning_rate", "tolerance"),
+    # Muon makes the small directions of a gradient large, and its rounding with them.
+    [("sgd", 0.5, 1e-5), ("muon", 0.01, 1e-3)],
+)
+def test_two_replicas_take_the_steps_of_one(
+    data_dir, optimizer, learning_rate, tolerance
+):
+    settings = SETTINGS | {
+        "optimizer": optimizer,
+        "learning_rate": learning_rate,
+        "clip_norm": 0.5,
+    }
     found = finish(start("replicas", data_dir=data_dir, training_settings=settings))
     assert found["replicas"] == 2
     one, two = found["one"], found["two"]
@@ -76,9 +87,10 @@ def test_two_replicas_take_the_steps_of_one(data_dir):
     for a, b in zip(one["sums"], two["sums"], strict=True):
         assert set(a) == set(b)
         for key in a:
-            assert b[key] == pytest.approx(a[key], rel=1e-4, abs=1e-5), key
+            close = pytest.approx(a[key], rel=10 * tolerance, abs=tolerance)
+            assert b[key] == close, key
         assert a["gradient_norm"] > 0.5  # so that clipping took part
-    np.testing.assert_allclose(two["weights"], one["weights"], atol=1e-5)
+    np.testing.assert_allclose(two["weights"], one["weights"], atol=tolerance)
 
 
 def test_a_run_killed_in_an_epoch_ends_as_if_it_had_not_been(data_dir, tmp_path):

@@ -44,15 +44,15 @@ flags.DEFINE_bool("summarize", False, "Print the table of all results and end.")
 def main(argv):
     del argv
     import_tensorflow()
+    from poph_tf import config, piano_rolls
     from poph_tf import likelihood_benchmark as benchmark
-    from poph_tf import piano_rolls
 
     if FLAGS.summarize:
         print(benchmark.summarize(FLAGS.output_dir))
         return 0
     commands.require("dataset", "data")
-    if FLAGS.preset not in benchmark.RECIPES:
-        known = ", ".join(benchmark.RECIPES)
+    if FLAGS.preset not in config.PRESETS:
+        known = ", ".join(config.PRESETS)
         raise InputError(f"--preset must be one of {known}, got {FLAGS.preset!r}.")
     data_dir = os.path.join(FLAGS.work_dir, FLAGS.dataset, "records")
     piano_rolls.write_records(piano_rolls.read(FLAGS.data), FLAGS.dataset, data_dir)
