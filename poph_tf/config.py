@@ -94,7 +94,7 @@ class ModelConfig(settings.Stored):
     note_features: str = "convolution"  # or "window" (Johnson)
     octave_filters: int = 64
     octave_width: int = 24  # semitones under the octave convolution
-    window_width: int = 25  # semitones in Johnson's window, centred
+    window_width: int = 25  # semitones in Johnson's windows, centred
     class_counts: str = "own"  # counts of "own" pitch class, or all 12 "relative"
 
     # 2. Self-attention along pitch.
@@ -111,7 +111,9 @@ class ModelConfig(settings.Stored):
     pitch_model: str = "lstm"  # or "nade"
     num_pitch_layers: int = 2
     num_pitch_units: int = 128
-    chosen_notes: str = "note"  # told of the note before, or of the "window" before
+    # What an LSTM along pitch is told of the notes chosen: the "note" one place before,
+    # or the "window" of those before and their class counts, as the NADE always is.
+    chosen_notes: str = "note"
     pitch_order: str = "ascending"  # the order in which pitches are drawn
 
     # Losses and regularization.
@@ -152,7 +154,7 @@ class ModelConfig(settings.Stored):
 class TrainingConfig(settings.Stored):
     """How a network is trained; stored with the model."""
 
-    window_steps: int = 128
+    window_steps: int = 128  # at most; shorter pieces are windows of their own
     batch_size: int = 16  # windows in the global batch, whatever the replicas
     epochs: int = 100
     max_steps: int = 0  # optimizer steps; 0: as many as `epochs` has

@@ -30,11 +30,11 @@ _as_written = tf.autograph.experimental.do_not_convert
 
 # As far as a transposition can shift what is cropped to the model's pitches.
 MARGIN = 48
-# Batches whose windows are sorted by length together.
-POOL = 8
+# So many batches' windows are sorted by length together.
+POOL_BATCHES = 8
 # A batch is as long as its longest window, up to the next of so many parts of
 # `window_steps`: few lengths, since the training step is traced for each.
-LENGTHS = 12
+MOST_LENGTHS = 12
 # The grid of the models: bar positions, composing and the MIDI of pieces count on it.
 STEPS_PER_QUARTER = 4
 
@@ -82,8 +82,13 @@ def open_split(data_dir, split):
 
 
 def estimate_steps(split, training):
-    """Steps of an epoch, about: a cut piece has half a window more than it fills."""
-    windows = split.num_steps / training.window_steps + split.num_pieces / 2
+    """Steps of an epoch, about.
+
+    A piece of L steps that is cut gives L / window_steps + 3/4 windows on average: its
+    phase adds a quarter, and the rest fills half of the last one.
+    """
+    cut = split.num_steps / training.window_steps + 0.75 * split.num_pieces
+    windows = max(cut, split.num_pieces)
     return max(round(windows / training.batch_size), 1)
 
 
@@ -117,7 +122,7 @@ def training_batches(stream, epoch, skip=0):
     Returns:
         tf.data.Dataset of dicts: `previous`, `current` float32 [batch, time, pitch,
         3], `bar_position` int32 [batch, time], `style` float32 [batch, styles], `mask`
-        float32 [batch, time]; `time` is that of the longest window, see `LENGTHS`.
+        float32 [batch, time]; `time` is that of the longest window, see `MOST_LENGTHS`.
     """
     batches = _window_batches(stream, epoch).skip(skip)
     return batches.map(
@@ -149,7 +154,7 @@ def _window_batches(stream, epoch):
     batches = windows.concatenate(filling).batch(
         training.batch_size, drop_remainder=True
     )
-    pools = batches.batch(POOL).enumerate()
+    pools = batches.batch(POOL_BATCHES).enumerate()
     batches = pools.flat_map(
         _as_written(
             lambda index, pool: tf.data.Dataset.from_tensor_slices(
@@ -167,7 +172,15 @@ def _window_batches(stream, epoch):
 
 
 def _sort_by_length(pool, seed):
-    """Deals the windows of some batches out anew, like to like; batches at random."""
+    """Deals the windows of some batches out anew, like to like; batches at random.
+
+    Args:
+        pool: dict of tensors [batches, windows, ...], `length` among them.
+        seed: pair of int.
+
+    Returns:
+        dict of the same shapes.
+    """
     num_batches, batch_size = tf.unstack(tf.shape(pool["length"]))
     order = tf.argsort(tf.reshape(pool["length"], [-1]), stable=True)
     order = tf.reshape(order, [num_batches, batch_size])
@@ -274,7 +287,7 @@ def _edges(length, steps, seed):
     """
     phase = tf.random.stateless_uniform([], seed, 0, (steps + 1) // 2, tf.int32)
     phase = tf.where(length > steps, phase, 0)
-    num_windows = -(-(length + phase) // steps)
+    num_windows = tf.maximum(-(-(length + phase) // steps), 1)
     inner = tf.range(1, num_windows) * steps - phase
     before = tf.concat([[0], inner], axis=0)
     # What the last window lacks it takes from the one before.
@@ -312,7 +325,7 @@ def _fit(x, steps):
 
 
 def _to_inputs(batch, stream):
-    part = -(-stream.training.window_steps // LENGTHS)
+    part = -(-stream.training.window_steps // MOST_LENGTHS)
     steps = tf.reduce_max(batch["length"])
     steps = tf.minimum(-(-steps // part) * part, stream.training.window_steps)
     frames = to_frames(batch["frames"][:, : steps + 1])

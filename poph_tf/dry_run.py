@@ -32,12 +32,13 @@ def lines(trainer, parameters_of_layers=True):
     text += [
         f"Parameters: {model.count_params():,} "
         f"({model.count_params() * 4 / 2**20:.1f} MB in float32)",
-        f"Batch: {training.batch_size} windows of {training.window_steps} steps on "
+        f"Longest of the first {dataset.POOL_BATCHES} batches: "
+        f"{training.batch_size} windows of up to {training.window_steps} steps on "
         f"{trainer.strategy.num_replicas_in_sync} replica(s): "
         + ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items()),
         f"Epoch: about {trainer.steps_per_epoch} steps",
         f"First step: {seconds[0]:.1f} s (it compiles), {nats:.3f} nats/step",
-        f"Step: {best:.3f} s, {1 / best:.2f} steps/s",
+        f"Step of such a batch: {best:.3f} s, {1 / best:.2f} steps/s",
         f"Memory: {_memory()}",
         whole_run(training, trainer.total_steps, best),
     ]
@@ -53,24 +54,32 @@ def whole_run(training, num_steps, seconds_per_step):
             f"{limit / seconds_per_step:.0f} of {num_steps} steps"
         )
     return (
-        f"Whole run: {num_steps} steps at most, {duration(seconds)} without the "
-        f"validations"
+        f"Whole run: {num_steps} steps at most, at most {duration(seconds)} without "
+        f"the validations"
     )
 
 
 def _take_steps(trainer):
-    """Returns (seconds of each step, shapes of a batch by name, first nats/step)."""
-    seconds, shapes, nats = [], {}, None
-    batches = dataset.training_batches(trainer.stream, 0)
-    shapes = {name: spec.shape for name, spec in batches.element_spec.items()}
-    batches = trainer.strategy.experimental_distribute_dataset(batches.repeat())
-    for batch in dataset.naming_damage(batches, trainer.stream.paths):
+    """Returns (seconds of each step, shapes of the batch by name, first nats/step).
+
+    All steps take one batch, the longest of the first few: shorter ones need less.
+    """
+    batches = dataset.training_batches(trainer.stream, 0).take(dataset.POOL_BATCHES)
+    batches = dataset.naming_damage(batches, trainer.stream.paths)
+    longest = max(batches, key=lambda batch: batch["mask"].shape[1])
+    shapes = {name: x.shape for name, x in longest.items()}
+    seconds, nats = [], None
+    repeated = tf.data.Dataset.from_tensors(longest).repeat(NUM_STEPS)
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = (
+        tf.data.experimental.AutoShardPolicy.DATA
+    )
+    repeated = repeated.with_options(options)
+    for batch in trainer.strategy.experimental_distribute_dataset(repeated):
         start = time.perf_counter()
         sums = {name: float(value) for name, value in trainer.step.run(batch).items()}
         seconds.append(time.perf_counter() - start)
         nats = nats if nats is not None else sums["play_nats"] / max(sums["steps"], 1)
-        if len(seconds) == NUM_STEPS:
-            break
     return seconds, shapes, nats
 
 

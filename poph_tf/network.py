@@ -102,7 +102,7 @@ class Network:
         config = self.config
         self.nade = self.pitch_entry = self.pitch_attention = None
         self.pitch_layers = []
-        self.chosen = layers.ChosenNotes(
+        self.chosen_notes = layers.ChosenNotes(
             config.chosen_notes, config.window_width, name="chosen_notes"
         )
         heads = {"num_heads": config.num_heads, "head_units": config.head_units}
@@ -256,7 +256,7 @@ class Network:
     def _walk_pitches(self, hidden, current, inputs, training):
         """float [time, batch, pitch, features] -> [pitch, batch, time, features]."""
         embedding = self.embed_style(inputs["style"]) if self.style else None
-        chosen = ops.transpose(self.chosen(current), (2, 0, 1, 3))
+        chosen = ops.transpose(self.chosen_notes(current), (2, 0, 1, 3))
         x = ops.transpose(hidden, (2, 1, 0, 3))
         x = ops.concatenate([x, ops.cast(chosen, x.dtype)], axis=-1)
         for bias, lstm, dropout in self.pitch_layers:
@@ -270,7 +270,7 @@ class Network:
         """Stage 4 without a walk, on float [time, batch, pitch, ...], as it returns."""
         if self.nade:
             return self.nade(hidden, current)
-        chosen = ops.cast(self.chosen(current), hidden.dtype)
+        chosen = ops.cast(self.chosen_notes(current), hidden.dtype)
         return self.pitch_entry(ops.concatenate([hidden, chosen], axis=-1))
 
     def split_heads(self, heads):
@@ -300,7 +300,7 @@ class PitchWalk:
 
     def _project_first_layer(self):
         bias, lstm, _ = self.network.pitch_layers[0]
-        width = self.network.chosen.num_features(len(self.network.channels))
+        width = self.network.chosen_notes.num_features(len(self.network.channels))
         nothing = tf.zeros([*self._pitch_rows(), width])
         x = tf.concat([self.hidden, nothing], axis=-1)
         if bias:
@@ -319,7 +319,7 @@ class PitchWalk:
         if network.nade:
             state["nade"] = network.nade.zero_state(rows, num_channels)
         else:
-            state["chosen"] = network.chosen.zero_state(rows, num_channels)
+            state["chosen"] = network.chosen_notes.zero_state(rows, num_channels)
         if network.pitch_attention:
             state["attention"] = network.pitch_attention.zero_state(
                 rows, network.config.num_pitches
@@ -342,7 +342,7 @@ class PitchWalk:
         if network.nade:
             x, state["nade"] = network.nade.step(x, chosen, state["nade"])
         else:
-            seen, state["chosen"] = network.chosen.step(chosen, state["chosen"])
+            seen, state["chosen"] = network.chosen_notes.step(chosen, state["chosen"])
             if network.pitch_layers:
                 x, state["lstm"] = self._walk_lstms(index, seen, state["lstm"])
             else:

@@ -8,30 +8,30 @@ from poph_tf import metrics
 class Tally:
     """Sums over the steps since the validation before, and how fast they came.
 
-    The first step of a process also compiles, which would make a short stretch look
-    slow for ever: it is counted, but not timed.
+    The first step of each length of batches also compiles, which would make a short
+    stretch look slow for ever: it is counted, but not timed.
     """
 
     def __init__(self):
-        self.compiling = True
         self.restart()
 
     def restart(self):
         self.sums, self.steps, self.untimed = {}, 0, 0
         self.since = time.monotonic()
 
-    def add(self, sums, seconds):
+    def add(self, sums, seconds, compiled=False):
         """Adds a step.
 
         Args:
             sums: dict of name to float, of TrainStep.
             seconds: float. What the step took.
+            compiled: bool. Whether it also compiled.
         """
         for name, value in sums.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
         self.steps += 1
-        if self.compiling:
-            self.compiling, self.untimed = False, 1
+        if compiled:
+            self.untimed += 1
             self.since += seconds
 
     def figures(self, config):

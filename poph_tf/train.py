@@ -59,7 +59,7 @@ flags.DEFINE_bool("dry_run", False, "Tell what the run needs; write nothing.")
 PREVIEW_BARS = 4  # unless something else is asked for
 # Flags of TrainingConfig's settings; the others go with --train.
 OWN_FLAGS = {
-    "window_steps": "Steps (sixteenth notes) of a window.",
+    "window_steps": "Steps (sixteenth notes) of a window, at most.",
     "batch_size": "Windows in the global batch, whatever the number of replicas.",
     "epochs": "Passes over the training split, at most.",
     "max_steps": "Optimizer steps, at most; 0: no limit.",

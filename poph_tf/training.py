@@ -270,7 +270,7 @@ class Trainer:
         return reason
 
     def _take(self, batch):
-        start = time.monotonic()
+        start, graphs = time.monotonic(), len(self.step.compiled)
         sums = {name: float(v) for name, v in self.step.run(batch).items()}
         seconds = time.monotonic() - start
         self._add("seconds", seconds)
@@ -278,7 +278,7 @@ class Trainer:
         self._add("batch", 1)
         if not math.isfinite(sums["loss"] + sums["gradient_norm"]):
             self._refuse_nan("loss", self._pieces_of_batch())
-        self.tally.add(sums, seconds)
+        self.tally.add(sums, seconds, len(self.step.compiled) > graphs)
         if self.on_step:
             self.on_step(self._count("step"), sums)
 

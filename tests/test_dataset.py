@@ -212,6 +212,34 @@ def test_the_stream_is_fixed_by_seed_and_epoch(data_dir):
     assert not same(first, batches_of(other, 1))
 
 
+def test_every_step_comes_once_whatever_the_pool(data_dir, pieces, monkeypatch):
+    stream = stream_of(data_dir, batch_size=2)
+    in_one_pool = windows_of(batches_of(stream))
+    monkeypatch.setattr(dataset, "POOL_BATCHES", 2)
+    whole = batches_of(stream)
+    assert len(whole) > 4
+    assert not same(whole, batches_of(stream, 1))
+
+    def places(windows):
+        return sorted((*find(w, pieces), int(w["mask"].sum())) for w in windows)
+
+    assert places(windows_of(whole)) == places(in_one_pool)
+    assert same(batches_of(stream, skip=3), whole[3:])
+    ids = [examples.content_id(piece) for piece in pieces]
+    found = [find(w, pieces) for w in windows_of(whole[3:4])]
+    expected = [(ids[number], start) for number, start in found]
+    assert dataset.batch_ids(stream, 0, 3) == expected
+
+
+def test_the_steps_of_an_epoch_are_about_estimated(data_dir):
+    info, _ = dataset.open_split(data_dir, "train")
+    for steps, size in ((8, 1), (16, 1), (64, 2)):
+        stream = stream_of(data_dir, window_steps=steps, batch_size=size)
+        counted = np.mean([len(batches_of(stream, epoch)) for epoch in range(4)])
+        estimated = dataset.estimate_steps(info.splits["train"], stream.training)
+        assert abs(estimated - counted) <= 0.2 * counted
+
+
 @pytest.mark.parametrize("skip", [1, 2, 3])
 def test_skipping_batches_goes_on_exactly(data_dir, skip):
     stream = stream_of(data_dir, min_transpose=-6, max_transpose=5)

@@ -213,11 +213,11 @@ def test_chosen_notes_equal_plain_loops():
         layers.ChosenNotes("chord")
 
 
-@pytest.mark.parametrize("kind", ["note", "window"])
+@pytest.mark.parametrize(("kind", "width"), [("note", 7), ("window", 7), ("window", 1)])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_steps_of_chosen_notes_equal_the_call(kind, channels):
+def test_steps_of_chosen_notes_equal_the_call(kind, width, channels):
     cells = small.layer_inputs(num_steps=1)["frames"][..., :channels]
-    layer = layers.ChosenNotes(kind, 7)
+    layer = layers.ChosenNotes(kind, width)
     state, seen = layer.zero_state(2, channels), []
     before = np.zeros_like(cells[:, 0, 0])
     for n in range(small.NUM_PITCHES):

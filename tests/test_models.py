@@ -210,8 +210,8 @@ def test_deepj_with_23_styles_has_as_many_parameters_as_its_authors_report():
     assert models.build(full).count_params() == 1_269_476
 
 
-def test_a_preset_in_bfloat16_gives_about_the_same():
-    name = "attention_by_frames"
+@pytest.mark.parametrize("name", ["attention_by_frames", "poph2"])
+def test_a_preset_in_bfloat16_gives_about_the_same(name):
     reference, inputs = small.model(name), batch_of(name)
     keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
     try:

@@ -39,7 +39,7 @@ TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
-    pieces = [small.random_piece(k, n) for k, n in enumerate((16, 13, 24, 9))]
+    pieces = [small.random_piece(k, n) for k, n in enumerate((13, 12, 9, 13, 5))]
     splits = {"train": pieces, "valid": [small.random_piece(9, 20)]}
     return small.write_data_set(tmp_path_factory.mktemp("data") / "set", splits)
 

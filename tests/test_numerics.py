@@ -18,6 +18,26 @@ def rate(step, **settings):
     return float(made(step)) if callable(made) else made
 
 
+def test_muon_takes_the_matrices_inside():
+    model = models.build(small.model_config("poph2", **small.STYLES))
+    made = optimizers.make(config.TrainingConfig(optimizer="muon"))
+    made.build(model.trainable_variables)
+    by_adam = {
+        variable.path
+        for variable, velocity in zip(
+            model.trainable_variables, made.adam_velocities, strict=True
+        )
+        if velocity is not None
+    }
+    matrices = {v.path for v in model.trainable_variables if len(v.shape) == 2}
+    assert {v.path for v in model.trainable_variables} - matrices <= by_adam
+    assert by_adam & matrices == {
+        "style_embedding/kernel",
+        "frame_attention/distance_bias",
+        "heads/kernel",
+    }
+
+
 def test_a_constant_rate_is_a_number():
     assert rate(0, learning_rate=0.004) == 0.004
 

@@ -123,8 +123,8 @@ def test_the_step_that_compiles_is_counted_but_not_timed(monkeypatch):
     monkeypatch.setattr(tally.time, "monotonic", lambda: next(now))
     sums = dict.fromkeys(SUMS, 2.0)
     counted = tally.Tally()
-    for seconds in (30.0, 3.0, 3.0):
-        counted.add(sums, seconds)
+    for seconds, compiled in ((30.0, True), (3.0, False), (3.0, False)):
+        counted.add(sums, seconds, compiled)
     # Two steps in the six seconds after the first.
     found = counted.figures(small.model_config("biaxial"))
     assert (found["seconds"], found["steps_per_second"]) == (6.0, pytest.approx(1 / 3))
@@ -180,6 +180,7 @@ def test_a_dry_run_tells_what_a_run_needs_and_writes_nothing(data_dir, tmp_path)
     text = "\n".join(dry_run.lines(made))
     assert f"Parameters: {made.model.count_params():,}" in text
     assert "'previous" not in text and "previous [4, 8, 14, 3]" in text
+    assert "batches: 4 windows of up to 8 steps" in text
     assert "steps/s" in text and "MB at most" in text
     assert "Whole run: 1000 steps at most" in text
     assert list(tmp_path.iterdir()) == []
@@ -188,14 +189,14 @@ def test_a_dry_run_tells_what_a_run_needs_and_writes_nothing(data_dir, tmp_path)
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
-        ({}, "Whole run: 1000 steps at most, 33 min without the validations"),
+        ({}, "Whole run: 1000 steps at most, at most 33 min without the validations"),
         (
             {"max_minutes": 10.0},
             "Whole run: 10 min (max_minutes), about 300 of 1000 steps",
         ),
         (
             {"max_minutes": 60.0},
-            "Whole run: 1000 steps at most, 33 min without the validations",
+            "Whole run: 1000 steps at most, at most 33 min without the validations",
         ),
     ],
 )

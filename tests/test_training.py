@@ -66,19 +66,20 @@ def finish(process):
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "learning_rate", "tolerance"),
+    ("name", "optimizer", "learning_rate", "tolerance"),
     # Muon makes the small directions of a gradient large, and its rounding with them.
-    [("sgd", 0.5, 1e-5), ("muon", 0.01, 1e-3)],
+    [("poph", "sgd", 0.5, 1e-5), ("poph2", "muon", 0.01, 1e-3)],
 )
 def test_two_replicas_take_the_steps_of_one(
-    data_dir, optimizer, learning_rate, tolerance
+    data_dir, name, optimizer, learning_rate, tolerance
 ):
     settings = SETTINGS | {
         "optimizer": optimizer,
         "learning_rate": learning_rate,
         "clip_norm": 0.5,
     }
-    found = finish(start("replicas", data_dir=data_dir, training_settings=settings))
+    arguments = {"data_dir": data_dir, "training_settings": settings, "name": name}
+    found = finish(start("replicas", **arguments))
     assert found["replicas"] == 2
     one, two = found["one"], found["two"]
     # One of the batches has a single window: the second replica has none of it.

@@ -62,13 +62,13 @@ def run(data_dir, model_dir, training_settings, kill_at=0):
     }
 
 
-def replicas(data_dir, training_settings):
+def replicas(data_dir, training_settings, name):
     """Takes an epoch's steps under both strategies, from the same weights."""
     settings = config.TrainingConfig(**training_settings)
     two = strategies.make("mirrored", cpu_replicas=2)
     _, paths = dataset.open_split(data_dir, "train")
     model_config = small.without_dropout(
-        small.model_config("poph", num_time_layers=1, num_pitch_layers=1)
+        small.model_config(name, num_time_layers=1, num_pitch_layers=1)
     )
     stream = dataset.Stream(paths, model_config, settings)
     found = {}

@@ -58,11 +58,11 @@ class ChosenNotes(keras.layers.Layer):
         return tf.concat(seen, axis=-1)
 
     def zero_state(self, num_rows, num_channels):
-        """Before the first pitch: nothing chosen below it, and no class counts."""
+        """Before the first pitch: nothing chosen, and no class counts."""
         if self.kind == "note":
             return ()
-        below = (num_rows, self.reach, num_channels)
-        return tf.zeros(below), tf.zeros((num_rows, features.OCTAVE))
+        window = (num_rows, self.reach, num_channels)
+        return tf.zeros(window), tf.zeros((num_rows, features.OCTAVE))
 
     def step(self, chosen, state):
         """One pitch of the walk.
@@ -78,22 +78,23 @@ class ChosenNotes(keras.layers.Layer):
         """
         if self.kind == "note":
             return chosen, state
-        below = tf.concat([state[0][:, 1:], chosen[:, None]], axis=1)
-        # One pitch up, each class lies one place lower; the note just below is 11.
+        before = tf.concat([state[0], chosen[:, None]], axis=1)[:, 1:]
+        # One place on, each class lies one lower; the note just before is 11.
         counts = tf.roll(state[1], shift=-1, axis=-1)
         counts += chosen[:, :1] * tf.one_hot(features.OCTAVE - 1, features.OCTAVE)
-        window = tf.reshape(below, (-1, below.shape[1] * below.shape[2]))
-        return tf.concat([window, counts], axis=-1), (below, counts)
+        width = self.reach * chosen.shape[-1]
+        window = tf.reshape(before, (tf.shape(chosen)[0], width))
+        return tf.concat([window, counts], axis=-1), (before, counts)
 
     def get_config(self):
         return {**super().get_config(), "kind": self.kind, "width": self.width}
 
 
 def lower_class_counts(play):
-    """Counts the notes below each pitch by class, relative to that pitch.
+    """Counts the notes before each pitch by class, relative to that pitch.
 
     Args:
-        play: float [..., pitch].
+        play: float [..., pitch], in draw order.
 
     Returns:
         float [..., pitch, 12].

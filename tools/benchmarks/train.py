@@ -146,20 +146,23 @@ def _pitch_products(config, width, channels, inner):
     """Of the pitch axis and the heads, for one pitch."""
     total, units = 0, config.num_pitch_units
     if config.pitch_model == "nade":
-        seen = (config.window_width // 2) * channels + 12
-        total += 2 * units * (width + seen)
+        total += 2 * units * (width + _chosen("window", config, channels))
         width += units
     elif config.pitch_attention == "in_place_of_pitch":
-        total += 2 * units * (width + channels)
+        total += 2 * units * (width + _chosen(config.chosen_notes, config, channels))
         width = units
     else:
-        width += channels
+        width += _chosen(config.chosen_notes, config, channels)
         for _ in range(config.num_pitch_layers):
             total += 8 * units * (width + units)
             width = units
     if config.pitch_attention in ("after_pitch", "in_place_of_pitch"):
         total += 2 * width * 4 * inner + 4 * config.num_pitches * inner
     return total + 2 * width * channels
+
+
+def _chosen(kind, config, channels):
+    return channels if kind == "note" else config.window_width // 2 * channels + 12
 
 
 def _features(config, channels):
