@@ -164,6 +164,9 @@ def _window_batches(stream, epoch):
     )
     options = tf.data.Options()
     options.deterministic = True
+    # Where TensorFlow has one thread, as on one core, the stages of a pipeline wait for
+    # each other, ten seconds at the start of an epoch.
+    options.threading.private_threadpool_size = 4
     # Several workers cut the same batches into parts; whole files would go to one.
     options.experimental_distribute.auto_shard_policy = (
         tf.data.experimental.AutoShardPolicy.DATA

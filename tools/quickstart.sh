@@ -21,13 +21,12 @@ step "3/8 MIDI to records"
 [ -e "$OUT/records/dataset_info.json" ] ||
   "$PYTHON" tools/make_tfrecords.py --input="$OUT/midi" --output_dir="$OUT/records"
 
-step "4/8 Training a small PopH, $STEPS steps (a few minutes on two cores)"
+step "4/8 Training a PopH 2, $STEPS steps (a few minutes on two cores)"
 "$PYTHON" -m poph_tf.train --data_dir="$OUT/records" --model_dir="$OUT/model" \
-  --preset=poph --set=num_time_units=128 --set=num_pitch_units=64 \
-  --set=octave_filters=32 --set=head_units=16 --set=dropout=0.2 \
-  --set=input_dropout=0.1 --optimizer=adam --learning_rate=0.004 --schedule=cosine \
-  --warmup_steps=20 --clip_norm=1 --batch_size=8 --window_steps=64 \
-  --max_steps="$STEPS" --max_minutes=9 --validate_every=100 --train=max_valid_pieces=16 --preview_bars=0
+  --preset=poph2 --set=dropout=0.2 --optimizer=muon --learning_rate=0.02 \
+  --schedule=cosine --warmup_steps=20 --clip_norm=1 --train=ema_decay=0.98 \
+  --batch_size=4 --window_steps=128 --max_steps="$STEPS" --max_minutes=9 \
+  --validate_every=100 --train=max_valid_pieces=16 --preview_bars=0
 
 step "5/8 Evaluation on the test split"
 "$PYTHON" -m poph_tf.evaluate --model_dir="$OUT/model" --data_dir="$OUT/records" |
