@@ -44,7 +44,7 @@ BATCH_STEPS = 384
 # Long enough for what a tune repeats; shorter pieces are read whole.
 WINDOW = 192
 MOST_WINDOWS = 32
-MAX_STEPS = 800
+MAX_STEPS = 600
 VALIDATIONS = 20
 
 
@@ -52,7 +52,7 @@ def training_for(split):
     """How networks are trained on a benchmark, from the size of its training split.
 
     One rule for all benchmarks: batches have 380 to 570 steps of the roll, whatever the
-    length of pieces; at most 800 optimizer steps are taken, and the learning rate falls
+    length of pieces; at most 600 optimizer steps are taken, and the learning rate falls
     along a cosine to their end. Weights are averaged over fifty steps or so; those that
     are best on the first 64 pieces of the validation split are kept, and a run that
     has not got better for 8 of its 20 validations stops.
@@ -89,10 +89,11 @@ def dropout_for(split):
         split: examples.SplitInfo of the training split.
 
     Returns:
-        float: 0.5 up to ten thousand steps of the roll, 0.36 for a hundred thousand.
+        float: 0.4 for ten thousand steps of the roll, 0.25 for a hundred thousand, to
+        the next twentieth.
     """
-    dropout = 0.72 - 0.18 * math.log10(max(split.num_steps / 1000, 1))
-    return round(min(max(dropout, 0.1), 0.5), 2)
+    dropout = 0.6 - 0.18 * math.log10(max(split.num_steps / 1000, 1))
+    return round(20 * min(max(dropout, 0.1), 0.5)) / 20
 
 
 def plan(preset, split, overrides=(), training=()):
