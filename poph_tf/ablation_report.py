@@ -154,9 +154,21 @@ def plot(cases, path):
             plotting.tidy(axes, f"{name}: validation")
             axes.set_xlabel("epochs" if by == "epoch" else "seconds of training")
             axes.set_ylabel("nats a step, no harmony term")
+            axes.set_ylim(*_late_range(variants))
     panels[0][0].legend(fontsize=8, frameon=False)
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     plotting.save(figure, path)
+
+
+def _late_range(variants):
+    """(lowest, highest) nats of the last two thirds of the runs, with a margin.
+
+    All fall from the same height at first; what tells them apart comes later.
+    """
+    curves = [run["curve"]["nats"] for runs in variants.values() for run in runs]
+    late = [value for nats in curves for value in nats[len(nats) // 3 :]]
+    margin = 0.05 * (max(late) - min(late)) or 0.1
+    return min(late) - margin, max(late) + margin
 
 
 def _draw(axes, variants, by):
