@@ -53,6 +53,7 @@ _RANGES = {
     "harmony_weight": (0.0, 1e6),
     "input_dropout": (0.0, 0.95),
     "dropout": (0.0, 0.95),
+    "recurrent_dropout": (0.0, 0.95),
     "window_steps": (2, 65536),
     "batch_size": (1, 65536),
     "epochs": (1, _MANY),
@@ -121,6 +122,7 @@ class ModelConfig(settings.Stored):
     minor_scale: str = "natural"
     input_dropout: float = 0.0
     dropout: float = 0.5
+    recurrent_dropout: float = 0.0  # on the states of the LSTMs along time
 
     def __post_init__(self):
         settings.check(self, _CHOICES, _RANGES)

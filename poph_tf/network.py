@@ -133,7 +133,13 @@ class Network:
                 )
                 if config.style_units
                 else None,
-                layers.AxisLSTM(units, axis, place_first=True, name=f"{axis}_lstm_{k}"),
+                layers.AxisLSTM(
+                    units,
+                    axis,
+                    place_first=True,
+                    recurrent_dropout=config.recurrent_dropout if axis == "time" else 0,
+                    name=f"{axis}_lstm_{k}",
+                ),
                 layers.Dropout(config.dropout, name=f"{axis}_dropout_{k}"),
             )
             for k in range(num_layers)

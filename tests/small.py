@@ -41,7 +41,11 @@ VARIANTS = {
     "poph2": ("poph2", STYLES),
     "window_of_chosen_notes_descending": (
         "deepj",
-        {"chosen_notes": "window", "pitch_order": "descending"},
+        {
+            "chosen_notes": "window",
+            "pitch_order": "descending",
+            "recurrent_dropout": 0.25,
+        },
     ),
     "attention_after_pitch": ("deepj", {"pitch_attention": "after_pitch"}),
     "attention_in_place_of_pitch": (
@@ -293,4 +297,6 @@ def write_data_set(folder, splits, styles=("bach",), shards=1):
 
 
 def without_dropout(model_config):
-    return dataclasses.replace(model_config, dropout=0.0, input_dropout=0.0)
+    return dataclasses.replace(
+        model_config, dropout=0.0, input_dropout=0.0, recurrent_dropout=0.0
+    )

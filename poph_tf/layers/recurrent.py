@@ -73,6 +73,8 @@ class AxisLSTM(keras.layers.Layer):
         units: int. Size of the LSTM state.
         axis: str. The axis to walk along, "time" or "pitch".
         place_first: bool. Whether the axis to walk along already is the first.
+        recurrent_dropout: float. Dropout on the state that each place takes over, one
+            mask for the whole walk.
 
     Call arguments:
         x: float [batch, time, pitch, features]; with `place_first` [time, batch,
@@ -85,18 +87,24 @@ class AxisLSTM(keras.layers.Layer):
         ValueError: If `axis` is neither "time" nor "pitch".
 
     Reference:
-        Johnson (2017), doi:10.1007/978-3-319-55750-2_9
+        Johnson (2017), doi:10.1007/978-3-319-55750-2_9; Gal and Ghahramani (2016),
+        arXiv:1512.05287, for the dropout.
     """
 
-    def __init__(self, units, axis, place_first=False, **kwargs):
+    def __init__(self, units, axis, place_first=False, recurrent_dropout=0.0, **kwargs):
         super().__init__(**kwargs)
         if axis not in TURNS:
             raise ValueError(f'axis must be "time" or "pitch", got {axis!r}.')
         self.units = units
         self.axis = axis
         self.place_first = place_first
+        self.recurrent_dropout = recurrent_dropout
         self.lstm = keras.layers.LSTM(
-            units, return_sequences=True, return_state=True, name="lstm"
+            units,
+            return_sequences=True,
+            return_state=True,
+            recurrent_dropout=recurrent_dropout,
+            name="lstm",
         )
 
     def build(self, x_shape):
@@ -176,4 +184,5 @@ class AxisLSTM(keras.layers.Layer):
             "units": self.units,
             "axis": self.axis,
             "place_first": self.place_first,
+            "recurrent_dropout": self.recurrent_dropout,
         }
