@@ -48,7 +48,7 @@ cat <<EOF
 
 Done. Open $OUT/pieces/index.html in a browser to hear and see the pieces, or
 $OUT/pieces/piece-1.mid in any player; pictures (.png) and sound (.wav) lie beside it.
-Beside it, $OUT/pretrained-pieces/index.html: what a longer training composes.
+Beside it, $OUT/pretrained-pieces/index.html: what the package's model composes.
   model       $OUT/model          evaluation  $OUT/evaluation.json
   records     $OUT/records        SavedModel  $OUT/serving/poph/1
 
