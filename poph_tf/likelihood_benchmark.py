@@ -24,6 +24,7 @@ from poph_tf import (
     piano_rolls,
     provenance,
 )
+from poph_tf.errors import InputError
 from poph_tf.training import Trainer
 
 # What a benchmark roll has: 88 pitches, play only, no bars, no styles.
@@ -138,7 +139,11 @@ def run_seed(data_dir, run_dir, planned, seed, report=print):
     Returns:
         dict: `seed`, `valid`, `test` (log-likelihoods), `step`, `seconds` of training,
         `parameters`.
+
+    Raises:
+        InputError: If the directory has a run with other settings.
     """
+    _check_settings(run_dir, planned, seed)
     result_path = os.path.join(run_dir, "result.json")
     if os.path.exists(result_path):
         with open(result_path, encoding="utf-8") as file:
@@ -156,6 +161,29 @@ def run_seed(data_dir, run_dir, planned, seed, report=print):
     } | score(data_dir, run_dir)
     provenance.write_json(result_path, result)
     return result
+
+
+def _check_settings(run_dir, planned, seed):
+    path = os.path.join(run_dir, "config.json")
+    if not os.path.exists(path):
+        return
+    with open(path, encoding="utf-8") as file:
+        stored = json.load(file)
+    wanted = {
+        "model": planned[0].to_dict(),
+        "training": planned[1].to_dict() | {"seed": seed},
+    }
+    other = [
+        f"{name}={stored[part].get(name)} instead of {value}"
+        for part, settings in json.loads(json.dumps(wanted)).items()
+        for name, value in settings.items()
+        if stored[part].get(name) != value
+    ]
+    if other:
+        raise InputError(
+            f"{run_dir} has a run with other settings ({', '.join(other)}); give "
+            f"another --work_dir or --label, or remove it."
+        )
 
 
 def score(data_dir, model_dir):

@@ -9,6 +9,10 @@ import tensorflow as tf
 
 from poph_tf import losses, metrics
 
+# Each length of batches is traced once, on purpose; TensorFlow counts by the code that
+# is traced, and would warn of it.
+tf.get_logger().addFilter(lambda record: "TrainStep._run" not in record.getMessage())
+
 
 class TrainStep:
     """A compiled training step, one graph for each length of batches.
@@ -39,8 +43,7 @@ class TrainStep:
 
     def run(self, batch):
         """Takes a step on a distributed batch; returns sums over the global batch."""
-        # Batches have one of a few lengths; each gets a graph of its own, and
-        # TensorFlow need not warn of retracing.
+        # Batches have one of a few lengths; each gets a graph of its own.
         mask = self.strategy.experimental_local_results(batch["mask"])[0]
         if mask.shape not in self.compiled:
             # XLA stays off: on CPU it makes the LSTMs of Keras several times slower,
