@@ -54,7 +54,7 @@ def whole_run(training, num_steps, seconds_per_step):
             f"{limit / seconds_per_step:.0f} of {num_steps} steps"
         )
     return (
-        f"Whole run: {num_steps} steps at most, at most {duration(seconds)} without "
+        f"Whole run: {num_steps} steps at most, about {duration(seconds)} without "
         f"the validations"
     )
 

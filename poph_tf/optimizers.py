@@ -5,7 +5,8 @@ import keras
 # Where a cosine schedule ends, as a share of the rate it starts from.
 FINAL_SHARE = 0.01
 # The rate times this is the share that Muon's matrices lose in a step. On JSB Chorales
-# (poph2, best validation) 0.25 gave 4.45 nats, 0.05 gave 4.49; 1.0 held LSTMs back.
+# (poph2, best validation, single runs that differed a little in rate and steps too)
+# 0.25 gave 4.45 nats, 0.05 gave 4.49; 1.0 held the LSTMs back.
 MUON_DECAY = 0.25
 
 
@@ -34,10 +35,10 @@ def _muon(rate):
     octave convolution.
 
     Its updates turn a matrix by about the same angle in every direction, those of
-    little gradient included, so all of them grow: at a high rate kept for long (0.02
-    for 400 steps) LSTMs become unstable, so let the rate fall. Keras scales the updates
-    by 0.2, so that they are about as large as Adam's are late in training; what Adam is
-    given here is scaled alike.
+    little gradient included, so all of them grow: without decay, at a high rate kept
+    for long (0.02 for 400 steps), LSTMs became unstable. Let the rate fall. Keras
+    scales the updates by 0.2, so that they are about as large as Adam's are late in
+    training; what Adam is given here is scaled alike.
     """
     return keras.optimizers.Muon(
         rate,

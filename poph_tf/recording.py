@@ -164,7 +164,7 @@ def progress_line(figures, seconds_left):
     return "  ".join(parts) + ("  best" if figures["best"] else "")
 
 
-def check_same_run(model_dir, model_config, training=None, data_id=None):
+def check_same_run(model_dir, model_config, training=None, data_id=None, fixed=FIXED):
     """Raises InputError if the directory holds another run than the one asked for.
 
     Args:
@@ -172,6 +172,7 @@ def check_same_run(model_dir, model_config, training=None, data_id=None):
         model_config: ModelConfig.
         training: TrainingConfig, or None to leave it unchecked.
         data_id: str, or None to leave it unchecked.
+        fixed: names of the settings of training that must be the same.
     """
     if not os.path.exists(os.path.join(model_dir, models.SETTINGS_FILE)):
         return
@@ -179,8 +180,8 @@ def check_same_run(model_dir, model_config, training=None, data_id=None):
     there = ModelConfig.from_dict(settings["model"]).to_dict()
     wanted = model_config.to_dict()
     if training:
-        there |= {k: settings["training"].get(k) for k in FIXED}
-        wanted |= {k: getattr(training, k) for k in FIXED}
+        there |= {k: settings["training"].get(k) for k in fixed}
+        wanted |= {k: getattr(training, k) for k in fixed}
     if data_id:
         there["data"], wanted["data"] = settings["data"]["id"][:12], data_id[:12]
     other = [name for name in wanted if wanted[name] != there[name]]

@@ -189,14 +189,14 @@ def test_a_dry_run_tells_what_a_run_needs_and_writes_nothing(data_dir, tmp_path)
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
-        ({}, "Whole run: 1000 steps at most, at most 33 min without the validations"),
+        ({}, "Whole run: 1000 steps at most, about 33 min without the validations"),
         (
             {"max_minutes": 10.0},
             "Whole run: 10 min (max_minutes), about 300 of 1000 steps",
         ),
         (
             {"max_minutes": 60.0},
-            "Whole run: 1000 steps at most, at most 33 min without the validations",
+            "Whole run: 1000 steps at most, about 33 min without the validations",
         ),
     ],
 )

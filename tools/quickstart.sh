@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # From nothing to music that a network trained on this machine has composed: makes .venv,
 # installs, fetches Bach's chorales, trains a PopH 2 for a few minutes, evaluates it,
-# composes four pieces with it and four with the package's model, exports it. Run it again and it goes on where it was.
+# composes four pieces with it and four with the package's model, exports it. Run it
+# again and it goes on where it was.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source tools/environment.sh
