@@ -21,18 +21,10 @@ import tempfile
 
 import numpy as np
 
-from poph_tf import (
-    audio,
-    generation,
-    matrices,
-    midi,
-    models,
-    plans,
-    pretrained,
-    rendering,
-    webpage,
-)
+from poph_tf import generation, matrices, midi, models, pretrained, rendering
+from poph_tf.composing import plans
 from poph_tf.errors import InputError
+from poph_tf.showing import audio, webpage
 
 # Wishes that are music: a path, or Matrices.
 MUSIC = ("primer", "fix")

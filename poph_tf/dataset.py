@@ -21,8 +21,9 @@ import itertools
 import numpy as np
 import tensorflow as tf
 
-from poph_tf import examples, salvage, tfrecords
+from poph_tf import examples
 from poph_tf.errors import InputError
+from poph_tf.records import salvage, tfrecords
 
 # Nothing here branches on a tensor, so what AutoGraph would rewrite stays as it is: an
 # epoch starts sooner, and does not read this file's source again.
@@ -47,7 +48,7 @@ class Stream:
         paths: tuple of str, the shards.
         model: ModelConfig.
         training: TrainingConfig.
-        damaged: bool. Read around damaged records (slower; see `salvage.py`).
+        damaged: bool. Read around damaged records (slower; see `records/salvage.py`).
     """
 
     paths: tuple

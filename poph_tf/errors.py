@@ -2,8 +2,8 @@
 
 Whatever a user can get wrong (a path, a flag, a file's content) raises `InputError`
 with one line that says what came and what would be right. Commands print that line
-and end with code 2 (see `commands.py`); any other exception is a defect of ours and
-shows its traceback.
+and end with code 2 (see `console/commands.py`); any other exception is a defect of
+ours and shows its traceback.
 """
 
 import re

@@ -9,8 +9,8 @@ import json
 
 from absl import flags
 
-from poph_tf import commands
-from poph_tf.quiet import import_tensorflow
+from poph_tf.console import commands
+from poph_tf.console.quiet import import_tensorflow
 
 FLAGS = flags.FLAGS
 
@@ -33,7 +33,7 @@ def main(argv):
     commands.require("model_dir", "data_dir")
     import_tensorflow()
     from poph_tf import dataset, likelihood, models
-    from poph_tf.progress import Bar
+    from poph_tf.console.progress import Bar
 
     model = models.load(FLAGS.model_dir)
     info, _ = dataset.open_split(FLAGS.data_dir, FLAGS.split)

@@ -28,9 +28,10 @@ import struct
 
 import numpy as np
 
-from poph_tf import example_wire, placing
 from poph_tf.errors import InputError
 from poph_tf.matrices import NUM_PITCHES, PLAY, REPLAY, VOLUME, Matrices
+from poph_tf.music import placing
+from poph_tf.records import example_wire
 
 FORMAT_VERSION = 1
 INFO_NAME = "dataset_info.json"

@@ -13,9 +13,9 @@ import os
 
 from absl import flags
 
-from poph_tf import commands
+from poph_tf.console import commands
+from poph_tf.console.quiet import import_tensorflow
 from poph_tf.errors import InputError
-from poph_tf.quiet import import_tensorflow
 
 FLAGS = flags.FLAGS
 
@@ -67,7 +67,7 @@ flags.DEFINE_bool("wav", None, "Make sound; not said: if tinysoundfont is there.
 flags.DEFINE_bool("page", True, "Write index.html, which plays and shows all pieces.")
 flags.DEFINE_bool("jit_compile", None, "Compile with XLA; not said: if it saves time.")
 
-# The flags that are wishes by the same name (see poph_tf/wishes.py).
+# The flags that are wishes by the same name (see poph_tf/composing/wishes.py).
 WISHES = (
     "num_pieces",
     "num_bars",
@@ -124,9 +124,11 @@ def _read(path):
 
 
 def _compose(model_dir, wishes):
-    from poph_tf import generation, models, plans, publishing
-    from poph_tf import wishes as wishes_lib
-    from poph_tf.progress import Bar
+    from poph_tf import generation, models
+    from poph_tf.composing import plans
+    from poph_tf.composing import wishes as wishes_lib
+    from poph_tf.console.progress import Bar
+    from poph_tf.showing import publishing
 
     model = models.load(model_dir)
     wishes_lib.style_schedule(wishes.style, model.config)  # a wrong one fails early

@@ -9,10 +9,11 @@ length, and there is something to show meanwhile.
 import numpy as np
 import tensorflow as tf
 
-from poph_tf import dataset, drafts, particles, plans, steering
+from poph_tf import dataset
+from poph_tf.composing import drafts, particles, plans, steering
+from poph_tf.composing.wishes import MAX_PIECES, Wishes, style_schedule
 from poph_tf.errors import InputError
 from poph_tf.sampling import SILENT_WARMTH, Sampler
-from poph_tf.wishes import MAX_PIECES, Wishes, style_schedule
 
 __all__ = ["Composer", "Wishes"]
 

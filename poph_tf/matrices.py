@@ -15,9 +15,9 @@ import dataclasses
 
 import numpy as np
 
-from poph_tf import bars, placing
-from poph_tf import notes as notes_lib
 from poph_tf.errors import InputError
+from poph_tf.music import bars, placing
+from poph_tf.music import notes as notes_lib
 
 NUM_PITCHES = placing.NUM_PITCHES
 PLAY, REPLAY, VOLUME = range(3)

@@ -4,8 +4,8 @@ MIDI (.mid .midi .kar .rmi), MusicXML (.xml .musicxml .mxl) and ABC (.abc) are r
 note-seq. Whatever is wrong with a file raises `MusicFileError` with a reason in words
 that are the same for every file with that fault.
 
-Before note-seq sees a MIDI file, its bytes are checked (`midi_bytes.py`): a cut-off
-file, absurd lengths and the like are told apart, and none can exhaust memory.
+Before note-seq sees a MIDI file, its bytes are checked (`music/midi_bytes.py`): a
+cut-off file, absurd lengths and the like are told apart, and none can exhaust memory.
 """
 
 import io
@@ -14,9 +14,9 @@ import pathlib
 import warnings
 import zipfile
 
-from poph_tf import abc_books, midi_bytes
-from poph_tf import notes as notes_lib
 from poph_tf.errors import InputError, MusicFileError, kind_of
+from poph_tf.music import abc_books, midi_bytes
+from poph_tf.music import notes as notes_lib
 
 MIDI_SUFFIXES = (".mid", ".midi", ".kar", ".rmi")
 MUSICXML_SUFFIXES = (".xml", ".musicxml", ".mxl")

@@ -4,7 +4,7 @@
     rendering.synthesize("piece.mid", "piece.wav")
     rendering.write_page([Piece("first", matrices, "piece.wav")], "index.html")
 
-The picture is drawn here; `audio.py` makes the sound and `webpage.py` the page. All
+The picture is drawn here; `showing/` makes the sound and the page. All
 files appear whole or not at all.
 """
 
@@ -14,9 +14,9 @@ import pathlib
 import numpy as np
 
 from poph_tf import matrices as matrices_lib
-from poph_tf.audio import synthesize
 from poph_tf.errors import InputError
-from poph_tf.webpage import Piece, write_page
+from poph_tf.showing.audio import synthesize
+from poph_tf.showing.webpage import Piece, write_page
 
 __all__ = ["Piece", "plot", "synthesize", "write_page"]
 

@@ -11,12 +11,12 @@ pieces of a batch nor the number of steps enter.
 
 Cells can be given: they are what they are, and the rest is drawn around them. A state
 that has sums of log-probabilities in it (see `SUMS`) gets those of each frame added;
-`particles.py` weighs drafts by them.
+`composing/particles.py` weighs drafts by them.
 """
 
 import tensorflow as tf
 
-from poph_tf import randomness, steering
+from poph_tf.composing import randomness, steering
 from poph_tf.network import PitchWalk
 
 # DeepJ's rule: a piece that falls silent for this long is woken up by temperature.
@@ -100,7 +100,7 @@ class Sampler:
             num_steps: int or int32 scalar, the same for all pieces.
             controls: dict with `seed` int32 [batch, 2], `temperature` float32 [batch]
                 and `style` float32 [batch, styles], or [batch, num_steps, styles]
-                where it changes along the way; any of those in steering.py; and, if
+                where it changes along the way; any of those in steering; and, if
                 wanted, `bar_position` int32 [batch, num_steps] in place of counting
                 on, `counted` float32 [batch, num_steps], 0 where a step has no part in
                 the log-likelihood, and `given` float32 [batch, num_steps, pitch, 4]:
@@ -176,7 +176,7 @@ class Sampler:
             walk: PitchWalk of this step.
             before: float32 [batch, pitch, 3], the frame of the step before.
             numbers: float32 [batch, pitch, 2] in [0, 1).
-            controls: dict with `temperature` float32 [batch], and those in steering.py;
+            controls: dict with `temperature` float32 [batch], and those in steering;
                 `given` float32 [batch, pitch, 4] where cells are given.
             bias: float32 [batch, pitch or 1], added to the play logits, or None.
             scored: bool. Whether log-probabilities are wanted.
@@ -233,7 +233,7 @@ def draw_cell(heads, before, numbers, controls, given=None):
         heads: dict of float32 [batch]: `play`, `replay` (logits), `volume`.
         before: float32 [batch, 3], the cell of this pitch in the step before.
         numbers: float32 [batch, 2] in [0, 1).
-        controls: dict with `temperature` float32 [batch], and those in steering.py.
+        controls: dict with `temperature` float32 [batch], and those in steering.
         given: float32 [batch, 4]: 1 where the cell is given, and then its play,
             whether it is struck, and its volume; None where nothing is.
 

@@ -10,9 +10,9 @@ import os
 
 from absl import flags
 
-from poph_tf import commands
+from poph_tf.console import commands
+from poph_tf.console.quiet import import_tensorflow
 from poph_tf.errors import InputError
-from poph_tf.quiet import import_tensorflow
 
 FLAGS = flags.FLAGS
 

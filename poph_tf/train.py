@@ -21,9 +21,9 @@ import os
 
 from absl import flags
 
-from poph_tf import commands
 from poph_tf.config import TrainingConfig
-from poph_tf.quiet import import_tensorflow
+from poph_tf.console import commands
+from poph_tf.console.quiet import import_tensorflow
 
 FLAGS = flags.FLAGS
 PRESET_NAMES = "tp_lstm_nade, biaxial, deepj, poph, poph2"
@@ -117,7 +117,7 @@ def main(argv):
     model_config = config.with_styles(model_config, info)
     import_tensorflow()
     if training_config.init_from and not FLAGS["preset"].present:
-        from poph_tf import finetuning
+        from poph_tf.learning import finetuning
 
         model_config = finetuning.config_of(
             training_config.init_from, FLAGS.model_dir or os.devnull, info, overrides
@@ -127,8 +127,9 @@ def main(argv):
 
 
 def _train(model_config, training_config):
-    from poph_tf import dry_run, strategies, training
-    from poph_tf.progress import StepLine
+    from poph_tf import training
+    from poph_tf.console.progress import StepLine
+    from poph_tf.learning import dry_run, strategies
 
     strategy = strategies.make(
         FLAGS.strategy, FLAGS.cpu_replicas, FLAGS.worker_hosts, FLAGS.worker_index

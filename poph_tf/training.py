@@ -20,23 +20,15 @@ import keras
 import tensorflow as tf
 from absl import logging
 
-from poph_tf import (
-    dataset,
-    finetuning,
-    likelihood,
-    metrics,
-    models,
-    optimizers,
-    provenance,
-    salvage,
-    strategies,
-)
-from poph_tf.checkpoints import Checkpoints
-from poph_tf.cluster import LOST_WORKER, Cluster
+from poph_tf import dataset, likelihood, metrics, models, provenance
 from poph_tf.errors import InputError, Interrupted
-from poph_tf.recording import Recorder, check_same_run, progress_line
-from poph_tf.stepping import TrainStep
-from poph_tf.tally import Tally
+from poph_tf.learning import finetuning, optimizers, strategies
+from poph_tf.learning.checkpoints import Checkpoints
+from poph_tf.learning.cluster import LOST_WORKER, Cluster
+from poph_tf.learning.recording import Recorder, check_same_run, progress_line
+from poph_tf.learning.stepping import TrainStep
+from poph_tf.learning.tally import Tally
+from poph_tf.records import salvage
 
 __all__ = ["Trainer", "check_same_run"]
 

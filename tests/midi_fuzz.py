@@ -19,8 +19,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import smf
 from collections_of_songs import song
 
-from poph_tf import examples, midi_bytes, tfrecords
+from poph_tf import examples
+from poph_tf.music import midi_bytes
 from poph_tf.preparation import conversion, settings, sources
+from poph_tf.records import tfrecords
 
 FAR = 2**28 - 1
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import small
 
-from poph_tf import ablation, ablation_report, config, generation, matrices, midi
+from poph_tf import config, generation, matrices, midi
 from poph_tf.errors import InputError
+from poph_tf.experiments import ablation, ablation_report
 
 TINY = small.SIZES | {"style_units": 3, "num_time_layers": 1, "num_pitch_layers": 1}
 

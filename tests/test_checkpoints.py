@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from poph_tf.checkpoints import KEEP, Checkpoints
 from poph_tf.errors import InputError
+from poph_tf.learning.checkpoints import KEEP, Checkpoints
 
 SIZE = 30_000  # float32 numbers, so that a part of a file can be damaged
 

@@ -10,17 +10,10 @@ import sys
 import numpy as np
 import pytest
 
-from poph_tf import (
-    comparison,
-    copying,
-    distances,
-    examples,
-    matrices,
-    measures,
-    midi,
-    tfrecords,
-)
+from poph_tf import examples, matrices, midi
+from poph_tf.comparing import comparison, copying, distances, measures
 from poph_tf.errors import InputError
+from poph_tf.records import tfrecords
 
 TOOL = pathlib.Path(__file__).parent.parent / "tools" / "compare_pieces.py"
 C_MAJOR = (60, 64, 67)

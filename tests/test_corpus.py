@@ -8,8 +8,10 @@ import sys
 
 import pytest
 
-from poph_tf import copying, corpus, matrices, midi, scores
+from poph_tf import matrices, midi
+from poph_tf.comparing import copying
 from poph_tf.errors import InputError, MusicFileError
+from poph_tf.music import corpus, scores
 
 music21 = pytest.importorskip("music21")
 

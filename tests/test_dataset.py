@@ -9,8 +9,9 @@ import pytest
 import small
 import tensorflow as tf
 
-from poph_tf import config, dataset, examples, salvage, tfrecords
+from poph_tf import config, dataset, examples
 from poph_tf.errors import InputError
+from poph_tf.records import salvage, tfrecords
 
 WINDOW = 8
 LENGTHS = (5, 8, 19, 30, 1, 16)

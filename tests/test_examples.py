@@ -10,9 +10,10 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poph_tf import example_wire, examples, matrices, tfrecords
+from poph_tf import examples, matrices
 from poph_tf.errors import InputError
 from poph_tf.matrices import Matrices
+from poph_tf.records import example_wire, tfrecords
 
 
 def piece(steps=20, seed=0, density=0.1):

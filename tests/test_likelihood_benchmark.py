@@ -9,9 +9,10 @@ import pytest
 import small
 from scipy import io
 
-from poph_tf import config, dataset, examples, piano_rolls
-from poph_tf import likelihood_benchmark as benchmark
+from poph_tf import config, dataset, examples
 from poph_tf.errors import InputError
+from poph_tf.experiments import likelihood_benchmark as benchmark
+from poph_tf.experiments import piano_rolls
 
 # Some shorter than any window, one longer than all.
 LENGTHS = {"train": (9, 30, 200, 5), "valid": (9, 40), "test": (1, 9, 210)}

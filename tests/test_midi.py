@@ -10,8 +10,9 @@ import smf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poph_tf import matrices, midi, midi_bytes
+from poph_tf import matrices, midi
 from poph_tf.errors import InputError, MusicFileError
+from poph_tf.music import midi_bytes
 
 METRES = [(4, 2), (3, 2), (6, 3), (7, 3), (2, 1), (5, 4)]
 

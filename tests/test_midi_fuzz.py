@@ -50,7 +50,8 @@ def test_what_note_seq_reads_of_bent_files_the_quick_reader_reads_alike():
     import note_seq
     import numpy as np
 
-    from poph_tf import matrices, midi_bytes
+    from poph_tf import matrices
+    from poph_tf.music import midi_bytes
 
     random = np.random.default_rng(3)
     start = midi_fuzz.seeds()[0]

@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
-from poph_tf import config, model_cards
+from poph_tf import config
 from poph_tf.errors import InputError
+from poph_tf.experiments import model_cards
 
 TOOL = pathlib.Path(__file__).parent.parent / "tools" / "publish_pretrained.py"
 ABOUT = {

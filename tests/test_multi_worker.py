@@ -18,9 +18,10 @@ import pytest
 import small
 import tensorflow as tf
 
-from poph_tf import config, strategies, training
-from poph_tf.cluster import Cluster
+from poph_tf import config, training
 from poph_tf.errors import InputError
+from poph_tf.learning import strategies
+from poph_tf.learning.cluster import Cluster
 
 CHILD = pathlib.Path(__file__).parent / "worker_child.py"
 SETTINGS = {

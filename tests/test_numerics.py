@@ -9,8 +9,9 @@ import pytest
 import small
 import tensorflow as tf
 
-from poph_tf import config, examples, finetuning, models, optimizers, stepping, training
+from poph_tf import config, examples, models, training
 from poph_tf.errors import InputError
+from poph_tf.learning import finetuning, optimizers, stepping
 
 
 def rate(step, **settings):

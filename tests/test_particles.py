@@ -12,8 +12,8 @@ import pytest
 import small
 import tensorflow as tf
 
-from poph_tf import particles
-from poph_tf.particles import Particles
+from poph_tf.composing import particles
+from poph_tf.composing.particles import Particles
 from poph_tf.sampling import Sampler
 
 # Systematic resampling.

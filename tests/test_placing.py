@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poph_tf import examples, machine, matrices, placing
-from poph_tf import notes as notes_lib
+from poph_tf import examples, matrices
 from poph_tf.errors import InputError
+from poph_tf.music import machine, placing
+from poph_tf.music import notes as notes_lib
 
 NOTE = st.tuples(
     st.integers(0, 4000),  # tick

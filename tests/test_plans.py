@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import small
 
-from poph_tf import config, drafts, given, matrices, plans
+from poph_tf import config, matrices
+from poph_tf.composing import drafts, given, plans
+from poph_tf.composing.wishes import Wishes
 from poph_tf.errors import InputError
 from poph_tf.generation import Composer
-from poph_tf.wishes import Wishes
 
 MODEL = config.preset("biaxial", **small.SIZES)  # pitches 36 to 49
 

@@ -12,8 +12,9 @@ import smf
 from collections_of_songs import shards, song, write
 from note_seq.protobuf import music_pb2
 
-from poph_tf import examples, matrices, midi, midi_bytes, tfrecords
+from poph_tf import examples, matrices, midi
 from poph_tf.errors import InputError
+from poph_tf.music import midi_bytes
 from poph_tf.preparation import (
     assembly,
     conversion,
@@ -24,6 +25,7 @@ from poph_tf.preparation import (
 from poph_tf.preparation import (
     settings as settings_lib,
 )
+from poph_tf.records import tfrecords
 
 
 def settings(*paths, **options):

@@ -9,9 +9,10 @@ import pytest
 import smf
 from collections_of_songs import song, write
 
-from poph_tf import examples, matrices, midi, midi_bytes
-from poph_tf import notes as notes_lib
+from poph_tf import examples, matrices, midi
 from poph_tf.errors import InputError
+from poph_tf.music import midi_bytes
+from poph_tf.music import notes as notes_lib
 from poph_tf.preparation import (
     alignment,
     bar_finder,

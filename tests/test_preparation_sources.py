@@ -8,10 +8,10 @@ import pytest
 from collections_of_songs import song
 from note_seq.protobuf import music_pb2
 
-from poph_tf import tfrecords
 from poph_tf.errors import InputError
 from poph_tf.preparation import settings as settings_lib
 from poph_tf.preparation import sources
+from poph_tf.records import tfrecords
 
 NAMES = (
     "lib/bach/ode.MID",

@@ -9,8 +9,9 @@ import pytest
 import small
 
 import poph_tf
-from poph_tf import api, config, model_cards, models, pretrained
+from poph_tf import api, config, models, pretrained
 from poph_tf.errors import InputError
+from poph_tf.experiments import model_cards
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,10 @@ import pytest
 import small
 import tensorflow as tf
 
-from poph_tf import config, dry_run, memory, previews, progress, tally, training
-from poph_tf.event_log import EventLog, forget_after
+from poph_tf import config, training
+from poph_tf.console import progress
+from poph_tf.learning import dry_run, memory, previews, tally
+from poph_tf.learning.event_log import EventLog, forget_after
 
 SUMS = (
     "steps",

@@ -9,8 +9,9 @@ import browser
 import numpy as np
 import pytest
 
-from poph_tf import audio, matrices, rendering
+from poph_tf import matrices, rendering
 from poph_tf.errors import InputError, MusicFileError
+from poph_tf.showing import audio
 
 C4, A4 = 60, 69
 needs_sound = pytest.mark.skipif(

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from poph_tf import run_plots
 from poph_tf.errors import InputError
+from poph_tf.learning import run_plots
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 

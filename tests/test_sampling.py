@@ -7,7 +7,8 @@ import pytest
 import small
 import tensorflow as tf
 
-from poph_tf import randomness, sampling
+from poph_tf import sampling
+from poph_tf.composing import randomness
 from poph_tf.sampling import Sampler
 
 BAR_STEPS = 5  # of a bar in these tests, so that bars end within a few steps

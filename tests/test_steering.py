@@ -5,10 +5,11 @@ import pytest
 import small
 import tensorflow as tf
 
-from poph_tf import config, drafts, matrices, sampling, steering
+from poph_tf import config, matrices, sampling
+from poph_tf.composing import drafts, steering
+from poph_tf.composing.wishes import Wishes, style_schedule, style_vector
 from poph_tf.errors import InputError
 from poph_tf.generation import Composer
-from poph_tf.wishes import Wishes, style_schedule, style_vector
 
 TWO_STYLES = config.preset("poph", **small.SIZES, **small.STYLES)
 

@@ -5,10 +5,10 @@ import types
 import numpy as np
 import pytest
 
-from poph_tf import steering_trials
+from poph_tf.composing.wishes import Wishes
 from poph_tf.errors import InputError
+from poph_tf.experiments import steering_trials
 from poph_tf.matrices import Matrices
-from poph_tf.wishes import Wishes
 
 STYLES = ("scale", "thirds")
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from poph_tf import config, dataset, models, training
 from poph_tf.errors import InputError, Interrupted
-from poph_tf.recording import Recorder
+from poph_tf.learning.recording import Recorder
 
 SETTINGS = {
     "window_steps": 8,

@@ -13,18 +13,10 @@ import pytest
 import small
 import tensorflow as tf
 
-from poph_tf import (
-    config,
-    dataset,
-    examples,
-    likelihood,
-    metrics,
-    models,
-    strategies,
-    tfrecords,
-    training,
-)
+from poph_tf import config, dataset, examples, likelihood, metrics, models, training
 from poph_tf.errors import InputError
+from poph_tf.learning import strategies
+from poph_tf.records import tfrecords
 
 CHILD = pathlib.Path(__file__).parent / "training_child.py"
 SETTINGS = {

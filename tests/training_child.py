@@ -21,15 +21,8 @@ import numpy as np  # noqa: E402
 import small  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from poph_tf import (  # noqa: E402
-    config,
-    dataset,
-    models,
-    optimizers,
-    stepping,
-    strategies,
-    training,
-)
+from poph_tf import config, dataset, models, training  # noqa: E402
+from poph_tf.learning import optimizers, stepping, strategies  # noqa: E402
 
 
 def runs(model_dirs, **settings):

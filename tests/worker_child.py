@@ -16,7 +16,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 
 def main(hosts, index, data_dir, model_dir, settings, signal_at=0, signal_number=0):
-    from poph_tf import strategies
+    from poph_tf.learning import strategies
 
     strategy = strategies.make(
         "multi_worker_mirrored", worker_hosts=hosts, worker_index=index

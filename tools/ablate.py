@@ -20,9 +20,9 @@ from absl import flags
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from poph_tf import commands  # noqa: E402
+from poph_tf.console import commands  # noqa: E402
+from poph_tf.console.quiet import import_tensorflow  # noqa: E402
 from poph_tf.errors import InputError  # noqa: E402
-from poph_tf.quiet import import_tensorflow  # noqa: E402
 
 FLAGS = flags.FLAGS
 flags.DEFINE_multi_string("data", [], "name=folder of records; repeatable.")
@@ -45,7 +45,7 @@ flags.DEFINE_bool("report", False, "Train nothing; write table and picture and e
 def main(argv):
     del argv
     import_tensorflow()
-    from poph_tf import ablation, ablation_report
+    from poph_tf.experiments import ablation, ablation_report
 
     cases = _cases(ablation)
     if not cases and not FLAGS.report:

@@ -21,9 +21,9 @@ from absl import flags
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from poph_tf import commands  # noqa: E402
+from poph_tf.console import commands  # noqa: E402
+from poph_tf.console.quiet import import_tensorflow  # noqa: E402
 from poph_tf.errors import InputError  # noqa: E402
-from poph_tf.quiet import import_tensorflow  # noqa: E402
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("dataset", None, "Name of the benchmark, e.g. jsb_chorales.")
@@ -44,8 +44,9 @@ flags.DEFINE_bool("summarize", False, "Print the table of all results and end.")
 def main(argv):
     del argv
     import_tensorflow()
-    from poph_tf import config, piano_rolls
-    from poph_tf import likelihood_benchmark as benchmark
+    from poph_tf import config
+    from poph_tf.experiments import likelihood_benchmark as benchmark
+    from poph_tf.experiments import piano_rolls
 
     if FLAGS.summarize:
         print(benchmark.summarize(FLAGS.output_dir))

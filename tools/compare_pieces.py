@@ -13,7 +13,8 @@ from absl import flags
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
-from poph_tf import commands, comparison, comparison_plots
+from poph_tf.comparing import comparison, comparison_plots
+from poph_tf.console import commands
 from poph_tf.errors import InputError
 
 FLAGS = flags.FLAGS

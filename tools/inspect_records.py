@@ -17,7 +17,7 @@ from absl import flags
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from poph_tf import commands
+from poph_tf.console import commands
 from poph_tf.errors import InputError
 
 FLAGS = flags.FLAGS

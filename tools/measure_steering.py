@@ -15,8 +15,8 @@ from absl import flags
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
-from poph_tf import commands
-from poph_tf.quiet import import_tensorflow
+from poph_tf.console import commands
+from poph_tf.console.quiet import import_tensorflow
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string(
@@ -34,7 +34,8 @@ def main(argv):
     del argv
     commands.require("model_dir", "data_dir")
     import_tensorflow()
-    from poph_tf import generation, models, provenance, steering_trials
+    from poph_tf import generation, models, provenance
+    from poph_tf.experiments import steering_trials
 
     composer = generation.Composer(models.load(FLAGS.model_dir))
     wishes = generation.Wishes(

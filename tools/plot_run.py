@@ -13,7 +13,8 @@ from absl import flags
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from poph_tf import commands, run_plots
+from poph_tf.console import commands
+from poph_tf.learning import run_plots
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("model_dir", None, "The run.")

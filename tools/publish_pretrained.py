@@ -20,8 +20,9 @@ from absl import flags
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from poph_tf import commands, model_cards  # noqa: E402
+from poph_tf.console import commands  # noqa: E402
 from poph_tf.errors import InputError  # noqa: E402
+from poph_tf.experiments import model_cards  # noqa: E402
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("model_dir", None, "Directory that poph_tf.train wrote.")

@@ -13,8 +13,8 @@ import dataclasses
 
 import numpy as np
 
-from poph_tf import bars
-from poph_tf import notes as notes_lib
+from poph_tf.music import bars
+from poph_tf.music import notes as notes_lib
 from poph_tf.preparation import bar_finder
 
 # Below this share of a step a shift would not change what rounding does.

@@ -12,7 +12,7 @@ are the levels of Lerdahl & Jackendoff, A Generative Theory of Tonal Music, 1983
 
 import numpy as np
 
-from poph_tf import bars
+from poph_tf.music import bars
 
 # Metres that are tried where the file names none.
 USUAL_METRES = ((4, 4), (3, 4))

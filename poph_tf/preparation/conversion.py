@@ -11,10 +11,12 @@ import zlib
 
 import numpy as np
 
-from poph_tf import abc_books, examples, midi, midi_bytes, placing, tfrecords, theory
-from poph_tf import notes as notes_lib
+from poph_tf import examples, midi, theory
 from poph_tf.errors import InputError, MusicFileError
+from poph_tf.music import abc_books, midi_bytes, placing
+from poph_tf.music import notes as notes_lib
 from poph_tf.preparation import alignment, sources
+from poph_tf.records import tfrecords
 
 # Higher levels save a fifth of the room and take three times as long.
 _COMPRESSION_LEVEL = 1

@@ -4,9 +4,10 @@ import dataclasses
 
 import numpy as np
 
-from poph_tf import examples, matrices, midi, tfrecords, theory
+from poph_tf import examples, matrices, midi, theory
 from poph_tf.errors import InputError
 from poph_tf.preparation import report
+from poph_tf.records import tfrecords
 
 _SIGNS = ".-o"
 

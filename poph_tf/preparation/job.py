@@ -28,16 +28,16 @@ REPORT_NAME = "report.html"
 STATE = "input_state"
 # With those of this folder, all that decides what becomes of a file.
 _MODULES = (
-    "abc_books",
-    "bars",
-    "example_wire",
     "examples",
     "midi",
-    "midi_bytes",
-    "midi_scan",
-    "notes",
-    "placing",
-    "tfrecords",
+    "music/abc_books",
+    "music/bars",
+    "music/midi_bytes",
+    "music/midi_scan",
+    "music/notes",
+    "music/placing",
+    "records/example_wire",
+    "records/tfrecords",
 )
 
 

@@ -8,8 +8,8 @@ import dataclasses
 import hashlib
 import json
 
-from poph_tf import bars
 from poph_tf.errors import InputError
+from poph_tf.music import bars
 
 ALIGNMENTS = ("off", "auto")
 PARSERS = ("fast", "note_seq")

@@ -18,8 +18,9 @@ import tarfile
 import zipfile
 import zlib
 
-from poph_tf import examples, midi, tfrecords
+from poph_tf import examples, midi
 from poph_tf.errors import InputError
+from poph_tf.records import tfrecords
 
 # Folder in an output folder while it is being filled (see staging.py).
 UNFINISHED = ".unfinished"

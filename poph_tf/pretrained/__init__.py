@@ -2,9 +2,9 @@
 
 Each is a folder here that tools/publish_pretrained.py wrote: `model.keras` and
 `config.json` as `poph_tf.train` writes them, `card.md` for people and `card.json` for
-programs (see model_cards.py). Wherever a command or `poph_tf.load` takes a model
-directory, it takes the name of one of these, unless a model directory has that name.
-`poph_tf.load` also takes a style that one of them knows.
+programs (see experiments/model_cards.py). Wherever a command or `poph_tf.load` takes a
+model directory, it takes the name of one of these, unless a model directory
+has that name. `poph_tf.load` also takes a style that one of them knows.
 """
 
 import json

@@ -204,7 +204,8 @@ def _to_record(item, parser):
     """From the bytes of a file to the bytes of its record."""
     import note_seq
 
-    from poph_tf import examples, matrices, midi_bytes, placing
+    from poph_tf import examples, matrices
+    from poph_tf.music import midi_bytes, placing
 
     if parser == "fast":
         notes = midi_bytes.parse(item.data, compiled=True)
@@ -244,7 +245,7 @@ def _train_steps_per_second(model_config, batches):
     import tensorflow as tf
 
     from poph_tf import models
-    from poph_tf.stepping import TrainStep
+    from poph_tf.learning.stepping import TrainStep
 
     model = models.build(model_config)
     optimizer = keras.optimizers.Nadam(1e-3)

@@ -81,7 +81,8 @@ def measure(role, repetitions):
     import keras
     import tensorflow as tf
 
-    from poph_tf import config, models, stepping
+    from poph_tf import config, models
+    from poph_tf.learning import stepping
 
     strategy = _strategy(role)
     with strategy.scope():
@@ -112,7 +113,7 @@ def measure(role, repetitions):
 def _strategy(role):
     import tensorflow as tf
 
-    from poph_tf import strategies
+    from poph_tf.learning import strategies
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(2)

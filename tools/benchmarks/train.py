@@ -72,7 +72,7 @@ def measure(name, repetitions, batch_size=BATCH_SIZE, window_steps=WINDOW_STEPS)
     import tensorflow as tf
 
     from poph_tf import models
-    from poph_tf.stepping import TrainStep
+    from poph_tf.learning.stepping import TrainStep
 
     model = models.build(model_config(name))
     optimizer = keras.optimizers.Nadam(1e-3)

@@ -1,0 +1,1 @@
+"""How near composed pieces come to real ones, and what they copy."""

@@ -1,0 +1,1 @@
+"""Benchmarks of likelihood, ablations, trials of steering, cards of models."""

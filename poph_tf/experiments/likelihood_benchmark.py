@@ -1,0 +1,232 @@
+"""Log-likelihood on the piano-roll benchmarks: settings, runs, summary.
+
+The unit is the field's: nats per step, summed over 88 pitches, averaged over all steps
+of the split, the first of each piece included, whole pieces without resets. Published
+tables print its negative, the log-likelihood; so do we. Everything is chosen on the
+validation split; the test split is scored once, with the weights so chosen.
+"""
+
+import dataclasses
+import glob
+import json
+import math
+import os
+import statistics
+
+import tensorflow as tf
+
+from poph_tf import config, dataset, examples, likelihood, models, provenance
+from poph_tf.experiments import piano_rolls
+from poph_tf.learning.recording import check_same_run
+from poph_tf.training import Trainer
+
+# What a benchmark roll has: 88 pitches, play only, no bars, no styles.
+ROLL = {
+    "min_pitch": piano_rolls.MIN_PITCH,
+    "num_pitches": piano_rolls.NUM_PITCHES,
+    "replay": False,
+    "volume": False,
+    "bar_positions": 0,
+    "style_units": 0,
+    "harmony_weight": 0.0,
+}
+# Small networks learn these data better, and on two cores sooner, than the published
+# sizes do.
+SMALL = {
+    "num_time_units": 128,
+    "num_pitch_units": 64,
+    "input_dropout": 0.0,
+    # The state along time is where a network learns pieces by heart.
+    "recurrent_dropout": 0.25,
+}
+# Steps of the roll that are learned from in an optimizer step, about.
+BATCH_STEPS = 384
+# Long enough for what a tune repeats; shorter pieces are read whole.
+WINDOW = 192
+MOST_WINDOWS = 32
+MAX_STEPS = 600
+VALIDATIONS = 20
+# Steps of the roll that a validation scores, about; the end scores the whole split.
+VALID_STEPS = 3840
+LEAST_VALID_PIECES = 8
+
+
+def training_for(split):
+    """How networks are trained on a benchmark, from the size of its training split.
+
+    One rule for all benchmarks: batches have 360 to 570 steps of the roll, whatever the
+    length of pieces; at most 600 optimizer steps are taken, and the learning rate falls
+    along a cosine to their end. Weights are averaged over fifty steps or so; those that
+    are best on the first pieces of the validation split, some 4,000 steps of them, are
+    kept, and a run that has not got better for 8 of its 20 validations stops.
+
+    Args:
+        split: examples.SplitInfo of the training split.
+
+    Returns:
+        TrainingConfig.
+    """
+    piece_steps = split.num_steps / split.num_pieces
+    # Windows of cut pieces have between half of `WINDOW` and all of it.
+    window_steps = min(piece_steps, 0.75 * WINDOW)
+    return config.TrainingConfig(
+        window_steps=WINDOW,
+        batch_size=min(max(round(BATCH_STEPS / window_steps), 1), MOST_WINDOWS),
+        epochs=1_000_000,
+        max_steps=MAX_STEPS,
+        optimizer="muon",
+        learning_rate=0.025,
+        schedule="cosine",
+        warmup_steps=20,
+        clip_norm=1.0,
+        ema_decay=0.98,
+        patience=8,
+        validate_every=MAX_STEPS // VALIDATIONS,
+        max_valid_pieces=max(round(VALID_STEPS / piece_steps), LEAST_VALID_PIECES),
+        checkpoint_minutes=10.0,
+    )
+
+
+def dropout_for(split):
+    """The less there is to learn from, the more is dropped.
+
+    Args:
+        split: examples.SplitInfo of the training split.
+
+    Returns:
+        float: 0.4 for ten thousand steps of the roll, 0.2 for a hundred thousand, to
+        the next twentieth.
+    """
+    dropout = 0.56 - 0.18 * math.log10(max(split.num_steps / 1000, 1))
+    return round(20 * min(max(dropout, 0.1), 0.5)) / 20
+
+
+def plan(preset, split, overrides=(), training=()):
+    """What a preset's network and training are on a benchmark.
+
+    Args:
+        preset: str.
+        split: examples.SplitInfo of the training split.
+        overrides, training: dicts of settings that replace the recipe's.
+
+    Returns:
+        (ModelConfig, TrainingConfig).
+    """
+    settings = training_for(split)
+    steps = dict(training).get("max_steps") or settings.max_steps
+    # A run that is made short warms up for a tenth of it at most.
+    warmup = {"warmup_steps": min(settings.warmup_steps, steps // 10)}
+    settings = dataclasses.replace(settings, **(warmup | dict(training)))
+    # Further back than a training window nothing is learned of a distance.
+    reach = {"time_attention_steps": settings.window_steps}
+    dropout = {"dropout": dropout_for(split)}
+    model = ROLL | SMALL | dropout | reach | dict(overrides)
+    return config.preset(preset, **model), settings
+
+
+def run_seed(data_dir, run_dir, planned, seed, report=print):
+    """Trains one seed to its end, going on where it was, and scores it.
+
+    Args:
+        data_dir: str, records of a benchmark.
+        run_dir: str, the run's own directory.
+        planned: (ModelConfig, TrainingConfig), from `plan`.
+        seed: int.
+        report: called with lines of progress.
+
+    Returns:
+        dict: `seed`, `valid`, `test` (log-likelihoods), `step`, `seconds` of training,
+        `parameters`.
+
+    Raises:
+        InputError: If the directory has a run with other settings.
+    """
+    model_config, settings = planned
+    settings = dataclasses.replace(settings, seed=seed)
+    # A result that is there must be of these settings, too.
+    every = [field.name for field in dataclasses.fields(settings)]
+    check_same_run(run_dir, model_config, settings, fixed=every)
+    result_path = os.path.join(run_dir, "result.json")
+    if os.path.exists(result_path):
+        with open(result_path, encoding="utf-8") as file:
+            return json.load(file)
+    strategy = tf.distribute.get_strategy()
+    trainer = Trainer(model_config, settings, data_dir, run_dir, strategy)
+    outcome = trainer.run(report=report)
+    result = {
+        "seed": seed,
+        "step": outcome["step"],
+        "seconds": round(float(trainer.counters["seconds"])),
+        "parameters": trainer.model.count_params(),
+    } | score(data_dir, run_dir)
+    provenance.write_json(result_path, result)
+    return result
+
+
+def score(data_dir, model_dir):
+    """Log-likelihood of the valid and test split, nats per step."""
+    model = models.load(model_dir)
+    scorer = likelihood.Scorer(model, batch_size=16, window_steps=64)
+    figures = {}
+    for split in ("valid", "test"):
+        _, paths = dataset.open_split(data_dir, split)
+        sums = scorer.sums(dataset.read_pieces(paths))
+        figures[split] = -sums["play_nats"] / sums["steps"]
+    return figures
+
+
+def marginal(data_dir):
+    """Log-likelihood of the test split under the training split's marginal."""
+    splits = {
+        split: list(dataset.read_pieces(dataset.open_split(data_dir, split)[1]))
+        for split in ("train", "test")
+    }
+    model_config = config.preset("biaxial", **ROLL)
+    fitted = likelihood.Marginal(splits["train"], model_config)
+    return -fitted.nats_per_step(splits["test"])
+
+
+def sizes(data_dir):
+    """Pieces and steps of each split, and the id of the data."""
+    info = examples.read_info(data_dir)
+    splits = {
+        name: {"pieces": split.num_pieces, "steps": split.num_steps}
+        for name, split in info.splits.items()
+    }
+    return {"id": info.id, "splits": splits}
+
+
+def combine(dataset_name, preset, results, settings):
+    """The JSON object of all seeds: best by validation, medians, settings."""
+    tests = [result["test"] for result in results]
+    best = max(results, key=lambda result: result["valid"])
+    return {
+        "dataset": dataset_name,
+        "preset": preset,
+        "seeds": results,
+        "best_by_valid": best,
+        "median_valid": statistics.median(result["valid"] for result in results),
+        "median_test": statistics.median(tests),
+        "settings": settings,
+        "provenance": provenance.describe(),
+    }
+
+
+def summarize(folder):
+    """The table of the JSON files of a folder, as Markdown."""
+    lines = [
+        "| data set | model | parameters | seeds | test, median | "
+        "test, best by valid | marginal |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for path in sorted(glob.glob(os.path.join(folder, "*.json"))):
+        with open(path, encoding="utf-8") as file:
+            figures = json.load(file)
+        best = figures["best_by_valid"]
+        lines.append(
+            f"| {figures['dataset']} | {figures['preset']} | "
+            f"{best['parameters']:,} | {len(figures['seeds'])} | "
+            f"{figures['median_test']:.3f} | {best['test']:.3f} | "
+            f"{figures['marginal_test']:.2f} |"
+        )
+    return "\n".join(lines)

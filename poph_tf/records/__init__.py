@@ -1,0 +1,1 @@
+"""Records on disk: TFRecord framing, wire format, what is salvaged of damage."""

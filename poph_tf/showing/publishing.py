@@ -1,0 +1,77 @@
+"""Pieces as files that a person opens: .mid, .png, .wav and one page for all of them.
+
+    piece-1.mid  piece-1.png  piece-1.wav  ...  index.html
+
+Pictures need matplotlib and sound needs tinysoundfont (extra `media`). Asked for and
+missing, they are an error; left to themselves, they are made where they can be.
+"""
+
+import importlib.util
+import os
+
+from poph_tf import matrices, midi, rendering
+from poph_tf.showing import audio, webpage
+
+NEEDS = {"png": "matplotlib", "wav": "tinysoundfont"}
+
+
+def write(pieces, output_dir, config, *, png=None, wav=None, page=True):
+    """Writes pieces and what shows them.
+
+    Args:
+        pieces: list of Matrices.
+        output_dir: str, made if it is missing.
+        config: ModelConfig, for the pitches to draw.
+        png, wav: bool; None: where what they need is installed.
+        page: bool. Whether index.html is written.
+
+    Returns:
+        list of the paths written.
+
+    Raises:
+        InputError: If something asked for cannot be made.
+    """
+    png = _installed("png") if png is None else png
+    wav = _installed("wav") if wav is None else wav
+    os.makedirs(output_dir, exist_ok=True)
+    paths, shown = [], []
+    for number, piece in enumerate(pieces, start=1):
+        stem = os.path.join(output_dir, f"piece-{number}")
+        written = _write_piece(piece, stem, f"Piece {number}", config, png, wav)
+        paths += written
+        shown.append(
+            webpage.Piece(
+                title=f"Piece {number}",
+                matrices=piece,
+                audio=f"{stem}.wav" if wav else None,
+                midi=f"{stem}.mid",
+                details=f"{config.preset}, {piece.tempo_qpm:g} quarters a minute",
+            )
+        )
+    if page:
+        paths.append(os.path.join(output_dir, "index.html"))
+        webpage.write_page(shown, paths[-1])
+    return paths
+
+
+def _write_piece(piece, stem, title, config, png, wav):
+    sequence = matrices.to_sequence(piece)
+    midi.write(sequence, f"{stem}.mid")
+    paths = [f"{stem}.mid"]
+    if png:
+        rendering.plot(
+            piece,
+            f"{stem}.png",
+            title=f"{title} ({config.preset})",
+            min_pitch=config.min_pitch,
+            num_pitches=config.num_pitches,
+        )
+        paths.append(f"{stem}.png")
+    if wav:
+        audio.synthesize(sequence, f"{stem}.wav")
+        paths.append(f"{stem}.wav")
+    return paths
+
+
+def _installed(kind):
+    return importlib.util.find_spec(NEEDS[kind]) is not None
