@@ -1,0 +1,152 @@
+"""What the signatures of an export refuse, and what they say then."""
+
+import exported
+import numpy as np
+import pytest
+import tensorflow as tf
+from exported import call, roll_inputs, roll_of, states, wishes
+
+
+def refused(signature, inputs):
+    """The message that a signature answers bad inputs with."""
+    with pytest.raises(tf.errors.InvalidArgumentError) as caught:
+        call(signature, inputs)
+    return str(caught.value)
+
+
+BAD_WISHES = {
+    "no steps": ({"num_steps": [0, 4]}, "num_steps must be 1 to 64, got] [0 4]"),
+    "negative steps": ({"num_steps": [4, -1]}, "num_steps must be 1 to 64"),
+    "too many steps": ({"num_steps": [65, 4]}, "num_steps must be 1 to 64"),
+    "cold": (
+        {"temperature": [1.0, -0.5]},
+        "temperature must be 0 to 10, got] [1 -0.5]",
+    ),
+    "hot": ({"temperature": [10.5, 1.0]}, "temperature must be 0 to 10"),
+    "NaN": ({"temperature": [np.nan, 1.0]}, "temperature must be 0 to 10"),
+    "infinite": ({"temperature": [1.0, np.inf]}, "temperature must be 0 to 10"),
+    "NaN style": ({"style": [[np.nan, 1.0], [1.0, 0.0]]}, "style must be shares"),
+    "no style": ({"style": [[0.0, 0.0], [1.0, 0.0]]}, "add up to 1"),
+    "negative style": ({"style": [[1.5, -0.5], [1.0, 0.0]]}, "style must be shares"),
+    "unequal": ({"temperature": [1.0]}, "all inputs must have the same batch size"),
+}
+COMPOSING = {
+    "compose": {},
+    "compose_midi": {"tempo_qpm": np.array([120, 120], np.float32)},
+    "continue_": {"state_bytes": states()},
+}
+
+
+@pytest.mark.parametrize("signature", COMPOSING)
+@pytest.mark.parametrize("case", BAD_WISHES)
+def test_wish_out_of_range_is_refused_with_what_is_allowed(signature, case):
+    wrong, message = BAD_WISHES[case]
+    wrong = {k: np.array(v, wishes()[k].dtype) for k, v in wrong.items()}
+    assert message in refused(signature, wishes() | COMPOSING[signature] | wrong)
+    again = roll_of(call("compose", wishes(1, 16)))
+    np.testing.assert_array_equal(again, roll_of(_known_piece()))
+
+
+def _known_piece():
+    if not _known:
+        _known.append(call("compose", wishes(1, 16)))
+    return _known[0]
+
+
+_known = []
+
+
+def test_negative_seeds_are_as_good_as_others():
+    seeds = [np.array([[seed, 0]], np.int32) for seed in (-1, -(2**31), 2**31 - 1)]
+    found = [roll_of(call("compose", wishes(1) | {"seed": seed})) for seed in seeds]
+    assert all(piece.any() for piece in found)
+    assert not np.array_equal(found[0], found[1])
+
+
+@pytest.mark.parametrize("batch", [0, exported.MAX_BATCH + 1])
+def test_batch_outside_the_limits_is_refused(batch):
+    message = refused("compose", wishes(batch))
+    assert "the batch must be 1 to 4 pieces" in message
+
+
+@pytest.mark.parametrize("tempo_qpm", [np.nan, 9.9, 1000.5, -120.0])
+def test_tempo_out_of_range_is_refused(tempo_qpm):
+    tempi = {"tempo_qpm": np.array([120.0, tempo_qpm], np.float32)}
+    assert "tempo_qpm must be 10 to 1000" in refused("compose_midi", wishes() | tempi)
+
+
+BAD_ROLLS = {
+    "play": (lambda x: x * 2, "play must be 0 or 1"),
+    "replay": (lambda x: x + 2, "replay must be 0 or 1"),
+    "volume": (lambda x: x | 128, "volume must be 0 to 127"),
+    "bar_position": (lambda x: x - 20, "bar_position must be 0 or more"),
+    "style": (lambda x: x * 2, "style must be shares"),
+}
+
+
+@pytest.mark.parametrize("signature", ["score", "hear"])
+@pytest.mark.parametrize("name", BAD_ROLLS)
+def test_matrices_out_of_range_are_refused(signature, name):
+    inputs = roll_inputs(call("compose", wishes(2, 16)))
+    change, message = BAD_ROLLS[name]
+    inputs[name] = change(inputs[name])
+    if signature == "hear":
+        bar_steps = np.array([16, 16], np.int32)
+        inputs |= {"state_bytes": states(), "bar_steps": bar_steps}
+    assert message in refused(signature, inputs)
+
+
+def test_matrices_of_unequal_or_no_or_too_many_steps_are_refused():
+    inputs = roll_inputs(call("compose", wishes(2, 16)))
+    shorter = inputs | {"replay": inputs["replay"][:, :-1]}
+    assert "must have the same steps" in refused("score", shorter)
+    for num_steps in (0, 80):
+        silent = {
+            name: np.resize(value, (2, num_steps, *value.shape[2:]))
+            for name, value in inputs.items()
+            if name != "style"
+        }
+        message = refused("score", inputs | silent)
+        assert "matrices must have 1 to 64 steps" in message
+
+
+@pytest.mark.parametrize("bar_steps", [0, -1, 257])
+def test_bar_lengths_out_of_range_are_refused(bar_steps):
+    inputs = roll_inputs(call("compose", wishes(1, 16)))
+    inputs |= {"state_bytes": states(b""), "bar_steps": np.array([bar_steps], np.int32)}
+    assert "bar_steps must be 1 to 256" in refused("hear", inputs)
+
+
+def tampered_states():
+    good = call("continue_", wishes(1, 4) | {"state_bytes": states(b"")})
+    good = good["state_bytes"][0]
+    with_nan = bytearray(good)
+    with_nan[-4:] = np.float32(np.nan).tobytes()
+    with_no_bar = np.frombuffer(good, np.int32).copy()
+    with_no_bar[np.flatnonzero(with_no_bar == exported.BAR_STEPS)] = 0
+    return {
+        "cut short": (good[:-1], "state_bytes must be empty or"),
+        "too long": (good + b"\0" * 4, "state_bytes must be empty or"),
+        "made up": (b"\0" * len(good), "of this model version"),
+        "another model's": (
+            good[:4] + b"otherone" + good[12:],
+            "state_bytes must come from hear or continue_ of this model version",
+        ),
+        "not a number": (bytes(with_nan), "state_bytes must be unchanged"),
+        "no bar": (with_no_bar.tobytes(), "bar_steps must be 1 to 256"),
+    }
+
+
+@pytest.mark.parametrize(
+    "case",
+    ["cut short", "too long", "made up", "another model's", "not a number", "no bar"],
+)
+def test_state_that_is_not_ours_is_refused(case):
+    state, message = tampered_states()[case]
+    inputs = wishes(2, 4) | {"state_bytes": states(b"", state)}
+    assert message in refused("continue_", inputs)
+
+
+def test_wrong_rank_is_refused():
+    with pytest.raises((TypeError, ValueError, tf.errors.InvalidArgumentError)):
+        call("compose", wishes() | {"seed": np.zeros(2, np.int32)})
