@@ -11,7 +11,8 @@ import pytest
 from poph_tf import matrices, midi
 from poph_tf.comparing import copying
 from poph_tf.errors import InputError, MusicFileError
-from poph_tf.music import corpus, scores
+from poph_tf.music import scores
+from poph_tf.preparation import corpus
 
 music21 = pytest.importorskip("music21")
 

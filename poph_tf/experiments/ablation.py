@@ -30,8 +30,8 @@ from poph_tf import (
     models,
     provenance,
 )
+from poph_tf.experiments import writing
 from poph_tf.learning.recording import METRICS_FILE
-from poph_tf.records import writing
 from poph_tf.training import Trainer
 
 # What each network is: a preset, and what differs from it.

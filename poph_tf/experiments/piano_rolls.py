@@ -17,7 +17,7 @@ import numpy as np
 
 from poph_tf import matrices
 from poph_tf.errors import InputError
-from poph_tf.records import writing
+from poph_tf.experiments import writing
 
 MIN_PITCH, NUM_PITCHES = 21, 88
 SPLITS = ("train", "valid", "test")
