@@ -8,5 +8,6 @@ tools/make_tfrecords.py.
     staging    finished chunks on disk, so that a run that was killed goes on
     assembly   duplicates, twins, splits, shards
     report     report.html and the table at the end
+    corpus     music21's scores as MIDI files: something to begin with
     job        all of it in order
 """
