@@ -1,12 +1,15 @@
 """A development server: python -m poph_tf.serve --export_dir=serving/poph --port=8501
 
+With --model_dir=runs/x, or the name of a pretrained model, it makes the export itself.
 Speaks TF Serving's REST dialect for an export of poph_tf, with a page at / that
 composes, shows, plays and saves pieces. It serves the newest version and takes over a
 newer one when it appears. SIGTERM or Ctrl-C lets running requests end first. For a
 deployment see tools/serve/.
 """
 
+import contextlib
 import os
+import tempfile
 
 from absl import flags
 
@@ -17,7 +20,10 @@ from poph_tf.errors import InputError
 FLAGS = flags.FLAGS
 
 flags.DEFINE_string("export_dir", None, "Directory that poph_tf.export wrote into.")
-flags.DEFINE_string("model_name", "", "Default: the last part of --export_dir.")
+flags.DEFINE_string(
+    "model_dir", None, "Instead: one of poph_tf.train, or a pretrained model."
+)
+flags.DEFINE_string("model_name", "", "Default: the last part of the directory.")
 flags.DEFINE_string("host", "127.0.0.1", "0.0.0.0 lets other machines in.")
 flags.DEFINE_integer(
     "port", 8501, "0 takes a free one.", lower_bound=0, upper_bound=65535
@@ -34,7 +40,8 @@ flags.DEFINE_bool("warm_up", True, "Run a small piece before letting clients in.
 
 def main(argv):
     del argv
-    commands.require("export_dir")
+    if bool(FLAGS.export_dir) == bool(FLAGS.model_dir):
+        raise InputError("Either --export_dir or --model_dir must be given.")
     import_tensorflow()
     try:
         from poph_tf.server import app, batching, loaded, running
@@ -43,8 +50,11 @@ def main(argv):
             f"The server needs {error.name}: pip install 'poph_tf[serve]'."
         ) from None
 
-    versions = loaded.Versions(FLAGS.export_dir, FLAGS.model_name)
-    with running.listen(FLAGS.host, FLAGS.port) as listener:
+    with (
+        running.listen(FLAGS.host, FLAGS.port) as listener,
+        _exported() as export_dir,
+    ):
+        versions = loaded.Versions(export_dir, FLAGS.model_name)
         versions.refresh(FLAGS.warm_up)
         most = versions.current.card["limits"]["max_batch"]
         num_threads = FLAGS.num_threads or os.cpu_count()
@@ -71,6 +81,24 @@ def main(argv):
         )
         running.serve(server.app(), listener, FLAGS.timeout_seconds)
     return 0
+
+
+@contextlib.contextmanager
+def _exported():
+    """The export directory; that of a model directory lasts as long as the server."""
+    if FLAGS.export_dir:
+        yield FLAGS.export_dir
+        return
+    from poph_tf import models, serving
+
+    model = models.load(FLAGS.model_dir)
+    settings = models.read_settings(FLAGS.model_dir)
+    name = os.path.basename(os.path.abspath(FLAGS.model_dir))
+    print(f"Exporting {FLAGS.model_dir}...", flush=True)
+    with tempfile.TemporaryDirectory(prefix="poph-serve-") as folder:
+        export_dir = os.path.join(folder, name)
+        serving.export(model, export_dir, settings=settings)
+        yield export_dir
 
 
 def run():

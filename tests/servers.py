@@ -21,18 +21,21 @@ class Server:
     Args:
         *flags: str, beyond those.
         export_dir: path, or None for exported.export_dir().
+        model_dir: path; instead.
     """
 
-    def __init__(self, *flags, export_dir=None):
+    def __init__(self, *flags, export_dir=None, model_dir=None):
         directory = export_dir or exported.export_dir()
-        command = [sys.executable, "-m", "poph_tf.serve", f"--export_dir={directory}"]
+        model = f"--model_dir={model_dir}" if model_dir else f"--export_dir={directory}"
+        command = [sys.executable, "-m", "poph_tf.serve", model]
         self.process = subprocess.Popen(
             [*command, "--port=0", "--nowarm_up", *flags],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        line = self.process.stdout.readline()
+        lines = iter(self.process.stdout.readline, "")
+        line = next((line for line in lines if not line.startswith("Exporting")), "")
         if "http://" not in line:
             self.process.kill()
             raise RuntimeError(f"No server: {line}{self.process.stderr.read()}")
