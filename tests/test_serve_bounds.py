@@ -5,13 +5,10 @@ import json
 import threading
 import types
 
-import exported
 import numpy as np
 import pytest
 
 from poph_tf.server import app, batching, dialect
-
-NAME = exported.MODEL_NAME
 
 
 def ask_app(application, path, chunks=(b"{}",), method="POST"):
