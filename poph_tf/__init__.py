@@ -10,6 +10,10 @@ __version__ = "0.1.0"
 def load(model=None):
     """Loads a model for composing; see `poph_tf.api.load`."""
     # TensorFlow takes seconds to import: not before it is needed.
+    from poph_tf.console import quiet
+
+    quiet.import_tensorflow()
+    quiet.ignore_missing_ffmpeg()
     from poph_tf import api
 
     return api.load(model)

@@ -58,6 +58,10 @@ class Musician:
         self.style = style
         self.composer = generation.Composer(model)
 
+    def __repr__(self):
+        style = self.style or " or ".join(self.styles)
+        return f"<Musician who composes in {style}>"
+
     @property
     def styles(self):
         """The styles that `compose(style=...)` knows."""
@@ -122,6 +126,10 @@ class Composition:
     def __init__(self, piece, config):
         self.matrices = piece
         self.config = config
+
+    def __repr__(self):
+        notes = np.count_nonzero(matrices.onsets(self.matrices.cells))
+        return f"<Composition of {len(self.matrices)} steps, {notes} notes>"
 
     def save(self, path):
         """Writes .mid, .wav, .mp3, .png or .html, by the name's ending."""

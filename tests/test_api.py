@@ -1,5 +1,8 @@
 """The notebook's view of poph_tf: load, compose, stream, save."""
 
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -53,6 +56,24 @@ def test_a_notebook_is_shown_the_page_in_a_frame(musician):
     shown = musician.compose(bars=1)._repr_html_()
     assert shown.startswith("<iframe srcdoc=")
     assert "<script>" not in shown  # the page is escaped inside its attribute
+
+
+def test_what_a_notebook_says_of_them_is_what_they_are(musician):
+    assert repr(musician) == "<Musician who composes in any>"
+    cells = np.zeros((32, 128, 3), np.uint8)
+    cells[:4, [60, 64], 0] = cells[8:12, 60, 0] = 1
+    piece = matrices.Matrices(cells, np.arange(32, dtype=np.uint8) % 16)
+    said = repr(api.Composition(piece, musician.model.config))
+    assert said == "<Composition of 32 steps, 3 notes>"
+
+
+def test_loading_says_nothing_of_what_the_machine_lacks():
+    code = "import poph_tf; print(poph_tf.load('bach').compose(bars=1))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300
+    )
+    assert done.stdout.startswith("<Composition of 16 steps, ")
+    assert done.stderr == ""
 
 
 def test_an_unknown_wish_or_ending_is_refused_by_name(musician, tmp_path):

@@ -3,11 +3,11 @@
 import errno
 import os
 import sys
-import warnings
 
 from absl import app, flags, logging
 
 import poph_tf
+from poph_tf.console.quiet import ignore_missing_ffmpeg
 from poph_tf.errors import InputError, Interrupted
 
 FAILED = 2
@@ -36,8 +36,7 @@ def run(main, takes_words=False):
     """
     # TensorFlow reads this when it is first imported, which commands do in main.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    # note-seq brings pydub, which misses an ffmpeg that nobody here needs.
-    warnings.filterwarnings("ignore", message="Couldn't find ffmpeg")
+    ignore_missing_ffmpeg()
     app.run(lambda argv: _guarded(main, argv[1:], takes_words), flags_parser=_parse)
 
 

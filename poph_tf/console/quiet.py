@@ -1,4 +1,4 @@
-"""Imports TensorFlow without its remarks on a machine that has no GPU.
+"""Imports without remarks on what this machine lacks and nobody here needs.
 
 The plain wheel says on standard error, before any log level counts, that it found no
 CUDA drivers. That is no news on a machine without a GPU and would hide the one line
@@ -11,6 +11,7 @@ import importlib
 import os
 import sys
 import tempfile
+import warnings
 
 GPU_DEVICES = "/dev/nvidia[0-9]*"
 
@@ -23,6 +24,11 @@ def import_tensorflow():
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     with _held_back_stderr():
         importlib.import_module("tensorflow")
+
+
+def ignore_missing_ffmpeg():
+    """note-seq brings pydub, which says that it misses an ffmpeg."""
+    warnings.filterwarnings("ignore", message="Couldn't find ffmpeg")
 
 
 @contextlib.contextmanager

@@ -13,9 +13,9 @@ import multiprocessing
 import os
 import signal
 import time
-import warnings
 from multiprocessing import connection
 
+from poph_tf.console.quiet import ignore_missing_ffmpeg
 from poph_tf.preparation import conversion
 
 # Only a worker that waits for its next chunk reads its pipe: a chunk sent to a busy
@@ -200,8 +200,7 @@ class _Worker:
 def _work(pipe, place, settings, store, memory_mb):
     """What runs in a worker: chunks in, finished chunks on disk."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # note-seq brings pydub, which misses an ffmpeg that nobody here needs.
-    warnings.filterwarnings("ignore", message="Couldn't find ffmpeg")
+    ignore_missing_ffmpeg()
     _limit_memory(memory_mb)
     while True:
         try:
