@@ -36,6 +36,8 @@ POOL_BATCHES = 8
 # A batch is as long as its longest window, up to the next of so many parts of
 # `window_steps`: few lengths, since the training step is traced for each.
 MOST_LENGTHS = 12
+# Threads of the pipeline, and stages of it that run at once.
+READERS = 4
 # The grid of the models: bar positions, composing and the MIDI of pieces count on it.
 STEPS_PER_QUARTER = 4
 
@@ -128,7 +130,7 @@ def training_batches(stream, epoch, skip=0):
     batches = _window_batches(stream, epoch).skip(skip)
     return batches.map(
         _as_written(lambda batch: _to_inputs(batch, stream)),
-        num_parallel_calls=tf.data.AUTOTUNE,
+        num_parallel_calls=READERS,
     ).prefetch(2)
 
 
@@ -167,7 +169,10 @@ def _window_batches(stream, epoch):
     options.deterministic = True
     # Where TensorFlow has one thread, as on one core, the stages of a pipeline wait for
     # each other: an epoch of 39 batches took 7 s, and takes 1.5 s with these.
-    options.threading.private_threadpool_size = 4
+    options.threading.private_threadpool_size = READERS
+    # Its numbers are fixed here; and at the end of an epoch the thread that would tune
+    # them was seen to sleep on for up to half a minute while all waited for it.
+    options.autotune.enabled = False
     # Several workers cut the same batches into parts; whole files would go to one.
     options.experimental_distribute.auto_shard_policy = (
         tf.data.experimental.AutoShardPolicy.DATA
@@ -205,8 +210,8 @@ def _windows(stream, epoch):
     paths = np.random.default_rng(seed).permutation(np.array(stream.paths))
     records = tf.data.Dataset.from_tensor_slices(paths).interleave(
         _as_written(_sound_records if stream.damaged else _records),
-        cycle_length=min(4, len(paths)),
-        num_parallel_calls=tf.data.AUTOTUNE,
+        cycle_length=min(READERS, len(paths)),
+        num_parallel_calls=min(READERS, len(paths)),
         deterministic=True,
     )
     return records.enumerate().flat_map(
