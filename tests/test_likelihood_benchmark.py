@@ -191,9 +191,9 @@ def metrics_of(folder):
 
 def test_results_are_summed_up_with_the_best_chosen_on_valid(tmp_path):
     seeds = [
-        {"seed": 0, "valid": -5.0, "test": -4.0, "parameters": 1000},
-        {"seed": 1, "valid": -4.0, "test": -6.0, "parameters": 1000},
-        {"seed": 2, "valid": -6.0, "test": -5.5, "parameters": 1000},
+        {"seed": 0, "valid": -5.0, "test": -4.0, "parameters": 1000, "step": 600},
+        {"seed": 1, "valid": -4.0, "test": -6.0, "parameters": 1000, "step": 600},
+        {"seed": 2, "valid": -6.0, "test": -5.5, "parameters": 1000, "step": 600},
     ]
     settings = {"training": dataclasses.asdict(config.TrainingConfig())}
     figures = benchmark.combine("jsb", "biaxial", seeds, settings)
@@ -202,4 +202,4 @@ def test_results_are_summed_up_with_the_best_chosen_on_valid(tmp_path):
     path = tmp_path / "jsb-biaxial.json"
     path.write_text(json.dumps(figures | {"marginal_test": -11.0}), "utf-8")
     row = benchmark.summarize(str(tmp_path)).splitlines()[-1]
-    assert row == "| jsb | biaxial | 1,000 | 3 | -5.500 | -6.000 | -11.00 |"
+    assert row == "| jsb | biaxial | 1,000 | 600 | 3 | -5.500 | -6.000 | -11.00 |"

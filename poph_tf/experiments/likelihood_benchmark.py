@@ -215,9 +215,9 @@ def combine(dataset_name, preset, results, settings):
 def summarize(folder):
     """The table of the JSON files of a folder, as Markdown."""
     lines = [
-        "| data set | model | parameters | seeds | test, median | "
+        "| data set | model | parameters | steps | seeds | test, median | "
         "test, best by valid | marginal |",
-        "|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for path in sorted(glob.glob(os.path.join(folder, "*.json"))):
         with open(path, encoding="utf-8") as file:
@@ -225,7 +225,7 @@ def summarize(folder):
         best = figures["best_by_valid"]
         lines.append(
             f"| {figures['dataset']} | {figures['preset']} | "
-            f"{best['parameters']:,} | {len(figures['seeds'])} | "
+            f"{best['parameters']:,} | {best['step']:,} | {len(figures['seeds'])} | "
             f"{figures['median_test']:.3f} | {best['test']:.3f} | "
             f"{figures['marginal_test']:.2f} |"
         )
