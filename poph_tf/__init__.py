@@ -4,6 +4,8 @@
 `python -m poph_tf.train`, `evaluate`, `generate`, `export` and `serve`.
 """
 
+import os
+
 __version__ = "0.1.0"
 
 
@@ -12,7 +14,9 @@ def load(model=None):
     # TensorFlow takes seconds to import: not before it is needed.
     from poph_tf.console import quiet
 
-    quiet.import_tensorflow()
+    # Who has chosen what TensorFlow logs is to see it.
+    if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
+        quiet.import_tensorflow()
     quiet.ignore_missing_ffmpeg()
     from poph_tf import api
 

@@ -25,8 +25,10 @@ class Server:
     """
 
     def __init__(self, *flags, export_dir=None, model_dir=None):
-        directory = export_dir or exported.export_dir()
-        model = f"--model_dir={model_dir}" if model_dir else f"--export_dir={directory}"
+        if model_dir:
+            model = f"--model_dir={model_dir}"
+        else:
+            model = f"--export_dir={export_dir or exported.export_dir()}"
         command = [sys.executable, "-m", "poph_tf.serve", model]
         self.process = subprocess.Popen(
             [*command, "--port=0", "--nowarm_up", *flags],

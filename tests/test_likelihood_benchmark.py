@@ -106,18 +106,25 @@ def split_of(pieces, steps):
 
 
 @pytest.mark.parametrize(
-    ("pieces", "steps", "batch", "dropout"),
+    ("pieces", "steps", "batch", "valid", "dropout"),
     [
-        (200, 10_000, 8, 0.4),  # pieces of 50 steps: 384 / 50; 0.56 - 0.18 x 1
-        (800, 100_000, 3, 0.2),  # of 125 steps; 0.56 - 0.18 x 2
-        (10, 1_000_000, 3, 0.1),  # of 100,000, cut to 144 on average; not below 0.1
-        (10, 30, 32, 0.5),  # of 3, and no more than 32 windows; not above 0.5
+        # Pieces of 50 steps: 384 / 50, 3840 / 50; 0.56 - 0.18 x 1.
+        (200, 10_000, 8, 77, 0.4),
+        # Of 125 steps; 0.56 - 0.18 x 2.
+        (800, 100_000, 3, 31, 0.2),
+        # Of 100,000, cut to 144 on average; eight pieces at least; not below 0.1.
+        (10, 1_000_000, 3, 8, 0.1),
+        # Of 3, and no more than 32 windows; not above 0.5.
+        (10, 30, 32, 1280, 0.5),
     ],
 )
-def test_training_follows_from_the_size_of_the_data(pieces, steps, batch, dropout):
+def test_training_follows_from_the_size_of_the_data(
+    pieces, steps, batch, valid, dropout
+):
     split = split_of(pieces, steps)
     training = benchmark.training_for(split)
     assert (training.window_steps, training.batch_size) == (192, batch)
+    assert training.max_valid_pieces == valid
     assert training.validate_every * benchmark.VALIDATIONS == training.max_steps
     assert benchmark.dropout_for(split) == dropout
     assert benchmark.plan("biaxial", split)[0].dropout == dropout

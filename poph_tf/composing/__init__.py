@@ -1,1 +1,1 @@
-"""What is drawn besides chance: seeds, styles, plans, wishes, drafts to choose from."""
+"""What a piece is drawn by: random numbers, styles, plans, wishes, drafts."""

@@ -57,8 +57,9 @@ def training_for(split):
     One rule for all benchmarks: batches have 360 to 570 steps of the roll, whatever the
     length of pieces; at most 600 optimizer steps are taken, and the learning rate falls
     along a cosine to their end. Weights are averaged over fifty steps or so; those that
-    are best on the first pieces of the validation split, some 4,000 steps of them, are
-    kept, and a run that has not got better for 8 of its 20 validations stops.
+    are best on the first pieces of the validation split, some 4,000 steps of them and
+    eight pieces at least, are kept, and a run that has not got better for 8 of its 20
+    validations stops.
 
     Args:
         split: examples.SplitInfo of the training split.
