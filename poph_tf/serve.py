@@ -9,6 +9,8 @@ deployment see tools/serve/.
 
 import contextlib
 import os
+import signal
+import sys
 import tempfile
 
 from absl import flags
@@ -95,6 +97,8 @@ def _exported():
     settings = models.read_settings(FLAGS.model_dir)
     name = os.path.basename(os.path.abspath(FLAGS.model_dir))
     print(f"Exporting {FLAGS.model_dir}...", flush=True)
+    # Until the server has its own handler a signal must not leave the folder behind.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     with tempfile.TemporaryDirectory(prefix="poph-serve-") as folder:
         export_dir = os.path.join(folder, name)
         serving.export(model, export_dir, settings=settings)

@@ -187,7 +187,8 @@ def test_training_starts_from_another_model_and_goes_on_from_its_own(tmp_path):
             "style_shares": (0.4, 0.3, 0.3),
         }
         return training.Trainer(
-            small.model_config("poph", **styles),
+            # Dropout is nothing that weights have.
+            small.model_config("poph", recurrent_dropout=0.1, dropout=0.3, **styles),
             config.TrainingConfig(**settings | {"init_from": str(source)} | changes),
             data_dir,
             str(tmp_path / "tuned"),

@@ -4,9 +4,11 @@ import importlib.util
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import threading
+import time
 from unittest import mock
 
 import exported
@@ -240,6 +242,25 @@ def test_a_model_directory_is_exported_for_as_long_as_it_is_served(tmp_path):
     found = servers.arrays(answer["outputs"])
     np.testing.assert_array_equal(roll_of(found), roll_of(call("compose", wishes())))
     assert not os.listdir(tmp_path / "temporary")
+
+
+def test_a_signal_during_the_export_leaves_nothing_behind(tmp_path):
+    directory = tmp_path / NAME
+    directory.mkdir()
+    models.save(exported.model(), str(directory))
+    (directory / "config.json").write_text("{}")
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    command = [sys.executable, "-m", "poph_tf.serve", f"--model_dir={directory}"]
+    with subprocess.Popen(
+        [*command, "--port=0"], env=os.environ | {"TMPDIR": str(temporary)}
+    ) as process:
+        while not list(temporary.rglob("poph-serve-*/*")):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.terminate()
+    assert process.returncode == 128 + signal.SIGTERM
+    assert not os.listdir(temporary)
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ FREE = (
     "minor_scale",
     "input_dropout",
     "dropout",
+    "recurrent_dropout",
 )
 
 
