@@ -22,7 +22,7 @@ SIZES = {
     "window_width": 5,
     "num_heads": 2,
     "head_units": 4,
-    "time_attention_steps": 4,
+    "time_attention_steps": 3,
     "num_time_units": 6,
     "num_pitch_units": 5,
 }
@@ -81,6 +81,43 @@ VARIANTS = {
         {"volume": False, "minor_scale": "harmonic"},
     ),
     "without_style_and_bar": ("deepj", {"style_units": 0, "bar_positions": 0}),
+    "attention_before_time_descending": ("poph", {"pitch_order": "descending"}),
+    "tp_lstm_nade_with_attention_everywhere": (
+        "tp_lstm_nade",
+        {"pitch_attention": "before_time", "time_attention": "per_pitch"},
+    ),
+    "tp_lstm_nade_with_attention_by_frames": (
+        "tp_lstm_nade",
+        {"time_attention": "frames", "pitch_order": "descending"},
+    ),
+    "poph2_with_attention_after_pitch_descending": (
+        "poph2",
+        {"pitch_attention": "after_pitch", "pitch_order": "descending"},
+    ),
+    "attention_in_place_of_pitch_by_frames_descending": (
+        "deepj",
+        {
+            "pitch_attention": "in_place_of_pitch",
+            "time_attention": "frames",
+            "pitch_order": "descending",
+        },
+    ),
+    "attention_in_place_of_pitch_and_per_pitch": (
+        "deepj",
+        {"pitch_attention": "in_place_of_pitch", "time_attention": "per_pitch"},
+    ),
+    # As the piano-roll benchmarks have it.
+    "poph2_play_only": (
+        "poph2",
+        {
+            "replay": False,
+            "volume": False,
+            "bar_positions": 0,
+            "style_units": 0,
+            "input_dropout": 0.0,
+            "recurrent_dropout": 0.25,
+        },
+    ),
     "play_only": (
         "biaxial",
         {"replay": False, "bar_positions": 0, "time_attention": "frames"},

@@ -1,5 +1,6 @@
 """Ablations: what is compared with what, worked by hand, and one small run."""
 
+import dataclasses
 import functools
 import json
 
@@ -34,6 +35,7 @@ def result(variant, seed, nats, composed=None):
 
 RESULTS = {
     "deepj": [result("deepj", 0, [9.0, 5.0, 6.0]), result("deepj", 1, [8.0, 7.0, 4.0])],
+    "poph_no_harmony": [result("poph_no_harmony", 0, [9.0, 8.0, 7.0])],
     "poph": [result("poph", 0, [7.0, 4.0, 3.0]), result("poph", 1, [6.0, 6.0, 5.0])],
 }
 
@@ -52,9 +54,13 @@ def test_the_table_has_medians_over_seeds_and_compares_seed_by_seed():
     lines = ablation_report.table({"bach": RESULTS}).splitlines()
     rows = {line.split("|")[1].strip(): line.split("|")[2:-1] for line in lines[3:]}
     deepj, poph = ([c.strip() for c in rows[name]] for name in ("deepj", "poph"))
-    assert deepj[:5] == ["1,234", "2", "4.500", "5.000", "1.2"]
-    # Seed 0 reaches 5 nats; seed 1 stays above the 4 nats of its DeepJ.
-    assert poph[:5] == ["1,234", "2", "4.000", "4.000", "never in 1 of 2"]
+    # Seed 0 passes its last 6 nats at three quarters of the way from 9 to 5.
+    assert deepj[:6] == ["1,234", "2", "4.500", "5.000", "1.2", "23.8"]
+    # Seed 0 is at 6 nats after a third of the second half epoch; seed 1 stays above the
+    # 4 nats of its DeepJ.
+    assert poph[:5] == ["1,234", "2", "4.000", "4.000", "0.7 (1 of 2)"]
+    none = [c.strip() for c in rows["poph_no_harmony"]]
+    assert none[1:6] == ["1", "7.000", "7.000", "never", "never"]
     assert poph[-3:] == ["0.100", "0.200", "3.00"]
 
 
@@ -143,5 +149,13 @@ def test_one_piece_is_learned_and_a_run_that_is_done_is_not_run_again(
     assert done["settings"]["training"]["seed"] == 0
     again = ablation.run(*asked, lines.append)
     assert again == json.loads(json.dumps(done)) and len(lines) == 2
+    for other in (
+        (*asked[:2], (planned[0], dataclasses.replace(planned[1], max_steps=3))),
+        (*asked[:2], (dataclasses.replace(planned[0], dropout=0.1), planned[1])),
+    ):
+        with pytest.raises(InputError, match="a-seed-0.json is a result of other"):
+            ablation.run(*other, *asked[3:])
+    with pytest.raises(InputError, match="is a result of other settings or data"):
+        ablation.run(*asked[:5], ablation.Composing(num_pieces=2, num_bars=1))
     real = ablation.real_figures(case, planned[0])
     assert real["notes_per_step"] > 1

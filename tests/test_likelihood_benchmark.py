@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import pickle
 
 import numpy as np
@@ -90,7 +91,15 @@ def test_what_is_missing_or_out_of_range_is_named(tmp_path):
         piano_rolls.read(str(tmp_path / "rolls.csv"))
     path = tmp_path / "rolls.pickle"
     path.write_bytes(pickle.dumps({name: [[(20,)]] for name in LENGTHS}))
-    with pytest.raises(InputError, match="must be 21 to 108, got 20 at step 0"):
+    with pytest.raises(
+        InputError,
+        match="train, piece 0: pitches must be 21 to 108, got 20 at step 0",
+    ):
+        piano_rolls.read(str(path))
+    path = tmp_path / "rolls.npz"
+    bits = {name: np.zeros((5, 11), np.uint8) for name in LENGTHS}
+    np.savez(path, **bits, **{f"{name}_lengths": [2, 2] for name in LENGTHS})
+    with pytest.raises(InputError, match="train must sum to its 5 rows, got 4"):
         piano_rolls.read(str(path))
 
 
@@ -106,40 +115,46 @@ def split_of(pieces, steps):
 
 
 @pytest.mark.parametrize(
-    ("pieces", "steps", "batch", "valid", "dropout"),
+    ("pieces", "steps", "batch", "valid", "dropout", "max_steps"),
     [
-        # Pieces of 50 steps: 384 / 50, 3840 / 50; 0.56 - 0.18 x 1.
-        (200, 10_000, 8, 77, 0.4),
-        # Of 125 steps; 0.56 - 0.18 x 2.
-        (800, 100_000, 3, 31, 0.2),
-        # Of 100,000, cut to 144 on average; eight pieces at least; not below 0.1.
-        (10, 1_000_000, 3, 8, 0.1),
+        # Pieces of 50 steps: 384 / 50, 3840 / 50; 0.56 - 0.18 x 1; 600 at least.
+        (200, 10_000, 8, 77, 0.4, 600),
+        # Of 125 steps; 0.56 - 0.18 x 2; 6 x (100 / 13.8) ^ 0.63 = 20.9.
+        (800, 100_000, 3, 31, 0.2, 2100),
+        # Of 100,000, cut to 144 on average; eight pieces at least; not below 0.1; 4,000
+        # at most.
+        (10, 1_000_000, 3, 8, 0.1, 4000),
         # Of 3, and no more than 32 windows; not above 0.5.
-        (10, 30, 32, 1280, 0.5),
+        (10, 30, 32, 1280, 0.5, 600),
     ],
 )
 def test_training_follows_from_the_size_of_the_data(
-    pieces, steps, batch, valid, dropout
+    pieces, steps, batch, valid, dropout, max_steps
 ):
     split = split_of(pieces, steps)
     training = benchmark.training_for(split)
     assert (training.window_steps, training.batch_size) == (192, batch)
-    assert training.max_valid_pieces == valid
+    assert (training.max_valid_pieces, training.max_steps) == (valid, max_steps)
     assert training.validate_every * benchmark.VALIDATIONS == training.max_steps
     assert benchmark.dropout_for(split) == dropout
-    assert benchmark.plan("biaxial", split)[0].dropout == dropout
+    model, planned = benchmark.plan("biaxial", split)
+    assert model.dropout == dropout and planned == training
+    # Of small sets the state, too, would learn by heart.
+    assert model.recurrent_dropout == (0.25 if steps < 50_000 else 0.0)
 
 
 def test_a_plan_is_the_recipe_with_what_was_asked_for():
     split = split_of(200, 8_000)
     model, training = benchmark.plan(
-        "poph2", split, {"num_time_units": 7}, {"max_steps": 5}
+        "poph2", split, {"num_time_units": 7}, {"max_steps": 45}
     )
     assert (model.num_time_units, model.num_pitch_units) == (7, 64)
     assert (model.min_pitch, model.num_pitches) == (21, 88)
     assert not (model.replay or model.volume or model.bar_positions)
     assert model.time_attention_steps == training.window_steps == 192
-    assert (training.max_steps, training.batch_size) == (5, 10)
+    assert (training.max_steps, training.batch_size) == (45, 10)
+    # Twenty validations, a tenth to warm up.
+    assert (training.validate_every, training.warmup_steps) == (2, 4)
     assert model.dropout == 0.4  # 0.56 - 0.18 x 0.9 = 0.398, to the next twentieth
 
 
@@ -159,6 +174,20 @@ def test_records_hold_the_rolls(rolls, data_dir):
             assert not cells[:, :21].any() and not cells[:, 109:].any()
     figures = benchmark.sizes(data_dir)["splits"]
     assert figures["test"] == {"pieces": 3, "steps": 220}
+
+
+def test_records_of_other_rolls_are_not_taken_for_these(rolls, tmp_path):
+    folder = tmp_path / "new" / "records"
+    first = piano_rolls.write_records(rolls, "rolls", str(folder))
+    assert piano_rolls.write_records(rolls, "rolls", str(folder)) == first
+    assert os.listdir(folder.parent) == ["records"]
+    other = rolls | {"test": rolls["test"][:2]}
+    with pytest.raises(InputError, match="records was made from other pieces"):
+        piano_rolls.write_records(other, "rolls", str(folder))
+    # What a process that was killed, of an earlier version, had left.
+    (folder / examples.INFO_NAME).unlink()
+    with pytest.raises(InputError, match="records must be free for records or hold"):
+        piano_rolls.write_records(rolls, "rolls", str(folder))
 
 
 def test_the_marginal_is_that_of_the_rolls(rolls, data_dir):

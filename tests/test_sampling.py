@@ -108,7 +108,13 @@ def test_drawn_frames_are_canonical(name):
         assert set(np.unique(volume)) == {0, sampling.DEFAULT_VOLUME}
 
 
-CARRIED = ["poph", "attention_everywhere_descending", "attention_by_frames"]
+CARRIED = [
+    "poph",
+    "poph2",
+    "attention_everywhere_descending",
+    "attention_in_place_of_pitch_and_per_pitch",
+    "tp_lstm_nade_with_attention_by_frames",
+]
 
 
 @pytest.mark.parametrize("name", CARRIED)

@@ -60,6 +60,11 @@ def main(argv):
     label = FLAGS.label or FLAGS.preset
     stem = os.path.join(FLAGS.output_dir, f"{FLAGS.dataset}-{label}")
     if FLAGS.evaluate_only:
+        if not os.path.exists(f"{stem}.keras"):
+            raise InputError(
+                f"There are no weights {stem}.keras; a run with --keep_weights "
+                f"leaves them."
+            )
         # The weights kept are those of the best seed by validation.
         figures = benchmark.score(data_dir, f"{stem}.keras")
         print(json.dumps({"dataset": FLAGS.dataset, "preset": label} | figures))

@@ -30,6 +30,7 @@ from poph_tf import (
     models,
     provenance,
 )
+from poph_tf.errors import InputError
 from poph_tf.experiments import writing
 from poph_tf.learning.recording import METRICS_FILE
 from poph_tf.training import Trainer
@@ -136,13 +137,19 @@ def run(case, variant, planned, seed, paths, composing, report=print):
 
     Returns:
         dict, JSON-ready: `curve` of validations, `composed`, settings.
+
+    Raises:
+        InputError: If the result that is there is of other settings or data.
     """
     run_dir, result_path = paths
-    if os.path.exists(result_path):
-        with open(result_path, encoding="utf-8") as file:
-            return json.load(file)
     model_config = planned[0]
     settings = dataclasses.replace(planned[1], seed=seed)
+    asked = {
+        "settings": {"model": model_config.to_dict(), "training": settings.to_dict()},
+        "data_id": examples.read_info(case.data_dir).id,
+    }
+    if os.path.exists(result_path):
+        return _read_result(result_path, asked, composing)
     strategy = tf.distribute.get_strategy()
     trainer = Trainer(model_config, settings, case.data_dir, run_dir, strategy)
     trainer.run(report=report)
@@ -156,11 +163,25 @@ def run(case, variant, planned, seed, paths, composing, report=print):
         "steps_per_epoch": trainer.steps_per_epoch,
         "curve": curve(validations, model_config, trainer.steps_per_epoch),
         "composed": composed_figures(run_dir, seed, composing),
-        "settings": {"model": model_config.to_dict(), "training": settings.to_dict()},
         "provenance": provenance.describe(),
-    }
+    } | asked
     os.makedirs(os.path.dirname(result_path) or ".", exist_ok=True)
     provenance.write_json(result_path, result)
+    return result
+
+
+def _read_result(path, asked, composing):
+    with open(path, encoding="utf-8") as file:
+        result = json.load(file)
+    theirs = {name: result.get(name) for name in asked}
+    composed = dataclasses.asdict(composing)
+    kept = {name: result["composed"][name] for name in composed}
+    # As JSON has them: without tuples.
+    if (theirs, kept) != (json.loads(json.dumps(asked)), composed):
+        raise InputError(
+            f"{path} is a result of other settings or data: delete it, or choose "
+            f"another --output_dir."
+        )
     return result
 
 

@@ -1,8 +1,9 @@
 """The table and the picture of ablations, from the JSON files of their runs.
 
-A figure of a variant is the median over its seeds. "To DeepJ's best" counts until a
-run first validates as well as the DeepJ of the same seed did at its best, with a
-straight line drawn between validations.
+A figure of a variant is the median over its seeds. "To DeepJ's end" counts until a run
+first validates as well as the DeepJ of the same seed did when its training ended, with
+a straight line drawn between validations; where only some seeds get there it is the
+median of those, with their number.
 """
 
 import glob
@@ -26,7 +27,7 @@ COLORS = {
 }
 HEADER = (
     "| network | parameters | seeds | best nats | nats at the end | epochs to DeepJ's "
-    "best | seconds to it | out of key | harmony term | notes a step |"
+    "end | seconds to it | out of key | harmony term | notes a step |"
 )
 COLUMNS = HEADER.count("|") - 1
 
@@ -76,7 +77,7 @@ def table(cases, real=None):
     for name, variants in cases.items():
         lines = [f"### {name}", "", HEADER, "|" + "---|" * COLUMNS]
         targets = {
-            run["seed"]: min(run["curve"]["nats"]) for run in variants.get(BASELINE, [])
+            run["seed"]: run["curve"]["nats"][-1] for run in variants.get(BASELINE, [])
         }
         order = [v for v in COLORS if v in variants]
         lines += [_row(variant, variants[variant], targets) for variant in order]
@@ -112,11 +113,13 @@ def _row(variant, runs, targets):
 def _to_target(runs, targets, by):
     known = [run for run in runs if run["seed"] in targets]
     places = [reached(run["curve"], targets[run["seed"]], by) for run in known]
-    if not places:
-        return "–"
-    if None in places:
-        return f"never in {places.count(None)} of {len(places)}"
-    return f"{statistics.median(places):.1f}"
+    there = [place for place in places if place is not None]
+    if not there:
+        return "never" if places else "–"
+    middle = f"{statistics.median(there):.1f}"
+    if len(there) == len(places):
+        return middle
+    return f"{middle} ({len(there)} of {len(places)})"
 
 
 def _row_of_real(figures):

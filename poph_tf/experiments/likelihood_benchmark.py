@@ -21,6 +21,7 @@ from poph_tf.learning.recording import check_same_run
 from poph_tf.training import Trainer
 
 # What a benchmark roll has: 88 pitches, play only, no bars, no styles.
+# No harmony term either: its loss is no likelihood.
 ROLL = {
     "min_pitch": piano_rolls.MIN_PITCH,
     "num_pitches": piano_rolls.NUM_PITCHES,
@@ -36,15 +37,17 @@ SMALL = {
     "num_time_units": 128,
     "num_pitch_units": 64,
     "input_dropout": 0.0,
-    # The state along time is where a network learns pieces by heart.
-    "recurrent_dropout": 0.25,
 }
+# The state along time is where a network learns a small set of pieces by heart. Keras
+# has a slower LSTM for it, with a product for each gate and never cuDNN's.
+RECURRENT_DROPOUT = 0.25
+FEW_STEPS = 50_000
 # Steps of the roll that are learned from in an optimizer step, about.
 BATCH_STEPS = 384
 # Long enough for what a tune repeats; shorter pieces are read whole.
 WINDOW = 192
 MOST_WINDOWS = 32
-MAX_STEPS = 600
+LEAST_STEPS, MOST_STEPS = 600, 4000
 VALIDATIONS = 20
 # Steps of the roll that a validation scores, about; the end scores the whole split.
 VALID_STEPS = 3840
@@ -54,11 +57,12 @@ LEAST_VALID_PIECES = 8
 def training_for(split):
     """How networks are trained on a benchmark, from the size of its training split.
 
-    One rule for all benchmarks: batches have 360 to 570 steps of the roll, whatever the
-    length of pieces; at most 600 optimizer steps are taken, and the learning rate falls
-    along a cosine to their end. Weights are averaged over fifty steps or so; those that
-    are best on the first pieces of the validation split, some 4,000 steps of them and
-    eight pieces at least, are kept, and a run that has not got better for 8 of its 20
+    One rule for all benchmarks: batches have some 330 to 440 steps of the roll (fewer
+    where pieces have less than 12), whatever the length of pieces; as many optimizer
+    steps are taken at most as `steps_for` says, and the learning rate falls along a
+    cosine to their end. Weights are averaged over fifty steps or so; those that are
+    best on the first pieces of the validation split, some 4,000 steps of them and eight
+    pieces at least, are kept, and a run that has not got better for 8 of its 20
     validations stops.
 
     Args:
@@ -74,7 +78,7 @@ def training_for(split):
         window_steps=WINDOW,
         batch_size=min(max(round(BATCH_STEPS / window_steps), 1), MOST_WINDOWS),
         epochs=1_000_000,
-        max_steps=MAX_STEPS,
+        max_steps=steps_for(split),
         optimizer="muon",
         learning_rate=0.025,
         schedule="cosine",
@@ -82,10 +86,24 @@ def training_for(split):
         clip_norm=1.0,
         ema_decay=0.98,
         patience=8,
-        validate_every=MAX_STEPS // VALIDATIONS,
+        validate_every=steps_for(split) // VALIDATIONS,
         max_valid_pieces=max(round(VALID_STEPS / piece_steps), LEAST_VALID_PIECES),
         checkpoint_minutes=10.0,
     )
+
+
+def steps_for(split):
+    """The more there is to learn from, the longer it is learned.
+
+    Args:
+        split: examples.SplitInfo of the training split.
+
+    Returns:
+        int, optimizer steps: 600 for up to 14,000 steps of the roll, five times as many
+        for thirteen times as much (JSB Chorales and Nottingham), 4,000 at most.
+    """
+    hundreds = round(6 * (split.num_steps / 13_800) ** 0.63)
+    return min(max(100 * hundreds, LEAST_STEPS), MOST_STEPS)
 
 
 def dropout_for(split):
@@ -116,11 +134,18 @@ def plan(preset, split, overrides=(), training=()):
     settings = training_for(split)
     steps = dict(training).get("max_steps") or settings.max_steps
     # A run that is made short warms up for a tenth of it at most.
-    warmup = {"warmup_steps": min(settings.warmup_steps, steps // 10)}
-    settings = dataclasses.replace(settings, **(warmup | dict(training)))
+    fitting = {
+        "warmup_steps": min(settings.warmup_steps, steps // 10),
+        "validate_every": max(steps // VALIDATIONS, 1),
+    }
+    settings = dataclasses.replace(settings, **(fitting | dict(training)))
     # Further back than a training window nothing is learned of a distance.
     reach = {"time_attention_steps": settings.window_steps}
-    dropout = {"dropout": dropout_for(split)}
+    few = split.num_steps < FEW_STEPS
+    dropout = {
+        "dropout": dropout_for(split),
+        "recurrent_dropout": RECURRENT_DROPOUT if few else 0.0,
+    }
     model = ROLL | SMALL | dropout | reach | dict(overrides)
     return config.preset(preset, **model), settings
 
@@ -137,7 +162,7 @@ def run_seed(data_dir, run_dir, planned, seed, report=print):
 
     Returns:
         dict: `seed`, `valid`, `test` (log-likelihoods), `step`, `seconds` of training,
-        `parameters`.
+        `parameters`, `commit`.
 
     Raises:
         InputError: If the directory has a run with other settings.
@@ -159,6 +184,8 @@ def run_seed(data_dir, run_dir, planned, seed, report=print):
         "step": outcome["step"],
         "seconds": round(float(trainer.counters["seconds"])),
         "parameters": trainer.model.count_params(),
+        # Of this seed; they may be trained by different commits.
+        "commit": provenance.describe()["commit"],
     } | score(data_dir, run_dir)
     provenance.write_json(result_path, result)
     return result

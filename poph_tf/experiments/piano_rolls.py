@@ -79,7 +79,13 @@ def _read_npz(path):
     with np.load(path, allow_pickle=False) as file:
         for name in SPLITS:
             bits = np.unpackbits(file[name], axis=1)[:, :NUM_PITCHES]
-            splits[name] = np.split(bits, np.cumsum(file[f"{name}_lengths"])[:-1])
+            lengths = file[f"{name}_lengths"]
+            if lengths.sum() != len(bits):
+                raise InputError(
+                    f"{path}: the lengths of {name} must sum to its {len(bits)} rows, "
+                    f"got {lengths.sum()}."
+                )
+            splits[name] = np.split(bits, np.cumsum(lengths)[:-1])
     return splits
 
 
@@ -93,16 +99,22 @@ class _PlainUnpickler(pickle.Unpickler):
 def _read_pickle(path):
     with open(path, "rb") as file:
         table = _PlainUnpickler(file, encoding="latin1").load()
-    return {name: [_roll(piece) for piece in table[name]] for name in SPLITS}
+    return {
+        name: [
+            _roll(piece, f"{path}, {name}, piece {k}")
+            for k, piece in enumerate(table[name])
+        ]
+        for name in SPLITS
+    }
 
 
-def _roll(piece):
+def _roll(piece, source):
     roll = np.zeros((len(piece), NUM_PITCHES), np.uint8)
     for step, pitches in enumerate(piece):
         for pitch in pitches:
             if not 0 <= int(pitch) - MIN_PITCH < NUM_PITCHES:
                 raise InputError(
-                    f"A benchmark's pitches must be {MIN_PITCH} to "
+                    f"{source}: pitches must be {MIN_PITCH} to "
                     f"{MIN_PITCH + NUM_PITCHES - 1}, got {pitch} at step {step}."
                 )
             roll[step, int(pitch) - MIN_PITCH] = 1
@@ -139,6 +151,9 @@ def write_records(splits, name, data_dir):
 
     Returns:
         DatasetInfo.
+
+    Raises:
+        InputError: If it holds another one.
     """
     pieces = {
         split: [to_matrices(roll) for roll in rolls] for split, rolls in splits.items()

@@ -6,10 +6,12 @@ single movement. Files of music go through `preparation`.
 
 import hashlib
 import os
+import tempfile
 
 import tensorflow as tf
 
 from poph_tf import examples
+from poph_tf.errors import InputError
 
 
 def write(splits, style, data_dir):
@@ -18,28 +20,61 @@ def write(splits, style, data_dir):
     Args:
         splits: dict from "train", "valid", "test" to a list of Matrices.
         style: str, of all pieces.
-        data_dir: str. Nothing is done where it already holds a data set.
+        data_dir: str. Nothing is done where it already holds these pieces. It appears
+            whole or not at all; of two that write it at once, one does.
 
     Returns:
         DatasetInfo.
+
+    Raises:
+        InputError: If it holds other pieces, or other things.
     """
-    if os.path.exists(os.path.join(data_dir, examples.INFO_NAME)):
-        return examples.read_info(data_dir)
-    os.makedirs(data_dir, exist_ok=True)
+    ids = "".join(examples.content_id(p) for ps in splits.values() for p in ps)
+    data_id = hashlib.sha256(ids.encode()).hexdigest()
+    if not _holds(data_dir, data_id):
+        parent = os.path.dirname(os.path.abspath(data_dir))
+        os.makedirs(parent, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=parent, prefix=".writing-") as folder:
+            whole = os.path.join(folder, "records")
+            _write_all(splits, style, data_id, whole)
+            try:
+                os.rename(whole, data_dir)
+            except OSError as error:
+                # Another process was quicker, or something else lies there.
+                if not _holds(data_dir, data_id):
+                    raise InputError(
+                        f"{data_dir} must be free for records or hold them "
+                        f"({error.strerror}): delete it or choose another folder."
+                    ) from error
+    return examples.read_info(data_dir)
+
+
+def _holds(data_dir, data_id):
+    if not os.path.exists(os.path.join(data_dir, examples.INFO_NAME)):
+        return False
+    there = examples.read_info(data_dir).id
+    if there != data_id:
+        raise InputError(
+            f"{data_dir} was made from other pieces (its id is {there}, that of these "
+            f"is {data_id}): delete it, or choose another name or folder."
+        )
+    return True
+
+
+def _write_all(splits, style, data_id, data_dir):
+    os.makedirs(data_dir)
     infos = {
         split: _write_split(split, pieces, style, data_dir)
         for split, pieces in splits.items()
     }
-    ids = "".join(examples.content_id(p) for ps in splits.values() for p in ps)
     info = examples.DatasetInfo(
         format_version=examples.FORMAT_VERSION,
-        id=hashlib.sha256(ids.encode()).hexdigest(),
+        id=data_id,
         steps_per_quarter=4,
         styles=(style,),
         splits=infos,
     )
     examples.write_info(info, data_dir)
-    return info
 
 
 def _write_split(split, pieces, style, data_dir):

@@ -74,7 +74,8 @@ class AxisLSTM(keras.layers.Layer):
         axis: str. The axis to walk along, "time" or "pitch".
         place_first: bool. Whether the axis to walk along already is the first.
         recurrent_dropout: float. Dropout on the state that each place takes over, one
-            mask for the whole walk.
+            mask a gate for the whole walk. Where it is not 0, Keras takes a product for
+            each gate and can't use cuDNN.
 
     Call arguments:
         x: float [batch, time, pitch, features]; with `place_first` [time, batch,
