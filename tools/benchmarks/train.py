@@ -2,7 +2,9 @@
 
 The share of the peak counts the arithmetic of the LSTMs', convolutions', attentions'
 and dense layers' matrix products only, three times (forward, and twice that backward),
-over the same machine's rate on one large product, measured in the same run. Beside the
+over the same machine's rate on one large product, measured in the same run. Where the
+rest goes is seen by the model's LSTMs alone: Keras layers of the same shapes, forward
+and backward, with nothing around them. Beside the
 step of 16 windows of 128 steps, some presets take one of half the windows and one of
 half the length: twice the work should take twice the time, and not more memory.
 """
@@ -87,18 +89,77 @@ def measure(name, repetitions, batch_size=BATCH_SIZE, window_steps=WINDOW_STEPS)
         seconds.append(time.perf_counter() - start)
         peaks.append(matmul_peak())
     best = min(seconds)
+    memory = peak_memory_mb()
+    alone = lstms_alone(model.config, batch_size, window_steps, repetitions)
     per_step = 3 * products(model.config, window_steps)
     flops = per_step * batch_size * window_steps
     return {
         "time_steps_per_second": batch_size * window_steps / best,
         "share_of_matmul_peak": flops / best / max(peaks),
-        "peak_memory_mb": peak_memory_mb(),
+        "lstms_alone_share_of_step": alone["seconds"] / best,
+        "lstms_alone_share_of_peak": alone["flops"] / alone["seconds"] / max(peaks),
+        "peak_memory_mb": memory,
         "seconds_per_step": best,
         "batch_size": batch_size,
         "window_steps": window_steps,
         "parameters": model.count_params(),
         "matmul_peak_gflops": max(peaks) / 1e9,
     }
+
+
+def lstms_alone(config, batch_size, window_steps, repetitions):
+    """Seconds and operations of a model's LSTMs by themselves, gradients included."""
+    figures = {"seconds": 0.0, "flops": 0.0}
+    for rows, places, width, units in lstm_shapes(config, batch_size, window_steps):
+        figures["seconds"] += _lstm_seconds(rows, places, width, units, repetitions)
+        figures["flops"] += 3 * rows * places * 8 * units * (width + units)
+    return figures
+
+
+def lstm_shapes(config, batch_size, window_steps):
+    """(rows, places to walk along, features, units) of each LSTM of a model."""
+    channels = 1 + config.replay + config.volume
+    width, shapes = _features(config, channels), []
+    for _ in range(config.num_time_layers):
+        rows = batch_size * config.num_pitches
+        shapes.append((rows, window_steps, width, config.num_time_units))
+        width = config.num_time_units
+    if config.pitch_model == "nade" or config.pitch_attention == "in_place_of_pitch":
+        return shapes
+    width += 2 * config.num_heads if config.time_attention == "frames" else 0
+    width += _chosen(config.chosen_notes, config, channels)
+    for _ in range(config.num_pitch_layers):
+        rows = batch_size * window_steps
+        shapes.append((rows, config.num_pitches, width, config.num_pitch_units))
+        width = config.num_pitch_units
+    return shapes
+
+
+def _lstm_seconds(rows, places, width, units, repetitions):
+    import keras
+    import tensorflow as tf
+
+    layer = keras.layers.LSTM(units, return_sequences=True)
+    layer.build((None, None, width))
+    # Places first, as inside the layer: its own turns are undone, and left out.
+    x = tf.random.stateless_normal((places, rows, width), (3, 4))
+
+    @tf.function
+    def step(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            out = tf.transpose(layer(tf.transpose(x, (1, 0, 2))), (1, 0, 2))
+            loss = tf.reduce_sum(out)
+        gradients = tape.gradient(loss, [x, *layer.trainable_variables])
+        return tf.add_n([tf.reduce_sum(gradient) for gradient in gradients])
+
+    step(x)
+    best = float("inf")
+    for _ in range(repetitions):
+        start = time.perf_counter()
+        float(step(x))
+        best = min(best, time.perf_counter() - start)
+    return best
 
 
 def random_batch(config, batch_size, window_steps):
