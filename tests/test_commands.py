@@ -116,6 +116,7 @@ WRONG = {
         "pitch_outside": (["--data={high_pickle}"], "21 to 108"),
         "unknown_preset": (["--preset=lstm"], "preset must be one of"),
         "unknown_key": (["--set=units=3"], "no setting 'units'"),
+        "no_weights": (["--evaluate_only"], "There are no weights"),
     },
 }
 # What a command is given where a case does not say otherwise.
