@@ -116,7 +116,7 @@ def _to_target(runs, targets, by):
     there = [place for place in places if place is not None]
     if not there:
         return "never" if places else "–"
-    middle = f"{statistics.median(there):.1f}"
+    middle = f"{statistics.median(there):.3g}"
     if len(there) == len(places):
         return middle
     return f"{middle} ({len(there)} of {len(places)})"
