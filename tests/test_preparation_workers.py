@@ -141,7 +141,8 @@ def test_a_run_killed_ten_times_ends_like_one_that_was_not(tmp_path):
         stopped.append((run.wait(), run.stderr.read()[-13:]))
         if not stopped[-1][0] and number < 9:
             shutil.rmtree(output)  # It was quicker: from the start again.
-    assert stopped[4] in [(1, b"Interrupted.\n"), (0, b"")]
+    # It may have ended before the signal came.
+    assert stopped[4][0] == 0 or stopped[4] == (1, b"Interrupted.\n")
     assert sum(code == -signal.SIGKILL for code, _ in stopped) >= 5
     subprocess.run(command(root, output), check=True)
     assert shards(output) == shards(tmp_path / "whole")
