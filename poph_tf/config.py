@@ -207,7 +207,8 @@ _JOHNSON = ModelConfig(
     num_pitch_units=100,
 )
 _DEEPJ = ModelConfig(preset="deepj", input_dropout=0.2)
-# What learned best, with DeepJ's channels and style. Johnson's window and relative
+# The best of these presets (docs/ABLATION.md, docs/likelihood), with DeepJ's channels
+# and style. Johnson's window and relative
 # counts cost no product of their own and commute with transposition, which DeepJ's
 # pitch class one-hot does not; they tell of the previous frame and, as in his NADE, of
 # the notes already chosen, which an LSTM along pitch would have to learn to count.
