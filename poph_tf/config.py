@@ -208,10 +208,10 @@ _JOHNSON = ModelConfig(
 )
 _DEEPJ = ModelConfig(preset="deepj", input_dropout=0.2)
 # The best of these presets (docs/ABLATION.md, docs/likelihood), with DeepJ's channels
-# and style. Johnson's window and relative
-# counts cost no product of their own and commute with transposition, which DeepJ's
-# pitch class one-hot does not; they tell of the previous frame and, as in his NADE, of
-# the notes already chosen, which an LSTM along pitch would have to learn to count.
+# and style. Johnson's window and relative counts cost no product of their own and
+# commute with transposition, which DeepJ's pitch class one-hot does not; they tell of
+# the previous frame and, as in his NADE, of the notes already chosen, which an LSTM
+# along pitch would have to learn to count.
 # Attention by frames commutes too, and recalls phrases at a 1/pitches of the cost of
 # attention per pitch. Small layers with little dropout learn corpora of a few hundred
 # pieces better than the published sizes. No harmony term: it pulls away from the data's

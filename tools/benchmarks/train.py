@@ -4,9 +4,9 @@ The share of the peak counts the arithmetic of the LSTMs', convolutions', attent
 and dense layers' matrix products only, three times (forward, and twice that backward),
 over the same machine's rate on one large product, measured in the same run. Where the
 rest goes is seen by the model's LSTMs alone: Keras layers of the same shapes, forward
-and backward, with nothing around them. Beside the
-step of 16 windows of 128 steps, some presets take one of half the windows and one of
-half the length: twice the work should take twice the time, and not more memory.
+and backward, with nothing around them. Beside the step of 16 windows of 128 steps, some
+presets take one of half the windows and one of half the length: twice the work should
+take twice the time, and not more memory.
 """
 
 import json
