@@ -20,6 +20,7 @@ flags.DEFINE_string(
 )
 flags.DEFINE_enum("split", "test", ["train", "valid", "test"], "What to score.")
 flags.DEFINE_integer("batch_size", 8, "Pieces at once.", lower_bound=1)
+commands.define_cores()
 flags.DEFINE_integer("window_steps", 128, "Steps at once.", lower_bound=1)
 flags.DEFINE_bool(
     "skip_corrupt",
@@ -32,9 +33,10 @@ def main(argv):
     del argv
     commands.require("model_dir", "data_dir")
     import_tensorflow()
-    from poph_tf import dataset, likelihood, models
+    from poph_tf import cores, dataset, likelihood, models
     from poph_tf.console.progress import Bar
 
+    slices = cores.prepare(FLAGS.batch_size, FLAGS.cores)
     model = models.load(FLAGS.model_dir)
     info, _ = dataset.open_split(FLAGS.data_dir, FLAGS.split)
     dataset.check_styles(info, model.config)
@@ -56,6 +58,7 @@ def main(argv):
         progress=bar.update,
         batch_size=FLAGS.batch_size,
         window_steps=FLAGS.window_steps,
+        slices=slices,
     )
     if FLAGS.skip_corrupt:
         figures["damaged_records_left_out"] = {k: len(v) for k, v in damaged.items()}

@@ -10,7 +10,7 @@ import itertools
 import numpy as np
 import tensorflow as tf
 
-from poph_tf import dataset, metrics, theory
+from poph_tf import cores, dataset, metrics, theory
 
 # Pieces that are sorted by length together, so that those in a batch are alike.
 POOL = 256
@@ -23,16 +23,26 @@ class Scorer:
         model: PolyphonyModel.
         batch_size: int. Pieces at once.
         window_steps: int. Steps at once.
+        slices: int that divides `batch_size`, see `cores`.
     """
 
-    def __init__(self, model, batch_size=8, window_steps=128):
+    def __init__(self, model, batch_size=8, window_steps=128, slices=1):
         self.model = model
         self.config = model.config
         self.batch_size = batch_size
         self.window_steps = window_steps
+        self.slices = slices
         self._run_window = tf.function(self._window, autograph=False)
 
-    def _window(self, inputs, state):
+    def _window(self, inputs, states):
+        """Sums of a window and the states after it, a state for each slice."""
+        parts = [
+            self._slice(part, state)
+            for part, state in zip(cores.cut(inputs, self.slices), states, strict=True)
+        ]
+        return cores.add_up([sums for sums, _ in parts]), [state for _, state in parts]
+
+    def _slice(self, inputs, state):
         network = self.model.network
         hidden, state = network.time_axis(inputs, state)
         outputs = network.pitch_axis(hidden, inputs)
@@ -65,11 +75,12 @@ class Scorer:
 
     def _score_batch(self, pieces):
         longest = max(len(piece.matrices.cells) for piece in pieces)
-        state = self.model.network.zero_state(self.batch_size)
+        rows = self.batch_size // self.slices
+        states = [self.model.network.zero_state(rows) for _ in range(self.slices)]
         total = {}
         for start in range(0, longest, self.window_steps):
             inputs = self._inputs(pieces, start)
-            sums, state = self._run_window(inputs, state)
+            sums, states = self._run_window(inputs, states)
             for name, value in sums.items():
                 total[name] = total.get(name, 0.0) + float(value)
         return total

@@ -24,6 +24,7 @@ from absl import flags
 from poph_tf.config import TrainingConfig
 from poph_tf.console import commands
 from poph_tf.console.quiet import import_tensorflow
+from poph_tf.errors import InputError
 
 FLAGS = flags.FLAGS
 PRESET_NAMES = "tp_lstm_nade, biaxial, deepj, poph, poph2"
@@ -47,6 +48,7 @@ flags.DEFINE_string(
     "default, one_device, mirrored (all GPUs; the batch is split among them), or "
     "multi_worker_mirrored (several processes, see --worker_hosts).",
 )
+commands.define_cores()
 flags.DEFINE_integer(
     "cpu_replicas", 0, "With --strategy=mirrored: split the CPU into so many devices."
 )
@@ -131,13 +133,14 @@ def _train(model_config, training_config):
     from poph_tf.console.progress import StepLine
     from poph_tf.learning import dry_run, strategies
 
+    slices = _slices(training_config.batch_size)
     strategy = strategies.make(
         FLAGS.strategy, FLAGS.cpu_replicas, FLAGS.worker_hosts, FLAGS.worker_index
     )
     # A dry run needs no folder; in this one nothing is found, and nothing is made.
     model_dir = FLAGS.model_dir or os.devnull
     trainer = training.Trainer(
-        model_config, training_config, FLAGS.data_dir, model_dir, strategy
+        model_config, training_config, FLAGS.data_dir, model_dir, strategy, slices
     )
     if FLAGS.dry_run:
         print("\n".join(dry_run.lines(trainer)))
@@ -146,8 +149,8 @@ def _train(model_config, training_config):
     print(
         f"{model_config.preset}: {trainer.model.count_params():,} parameters, about "
         f"{trainer.steps_per_epoch} steps an epoch, "
-        f"{strategy.num_replicas_in_sync} replica(s), worker {cluster.index + 1} of "
-        f"{cluster.num_workers}.",
+        f"{strategy.num_replicas_in_sync} replica(s), {slices} slice(s) of the batch "
+        f"on each, worker {cluster.index + 1} of {cluster.num_workers}.",
         flush=True,
     )
     if not cluster.chief:
@@ -160,6 +163,21 @@ def _train(model_config, training_config):
         f"Done at step {result['step']}: {result['reason']}. Best validation loss "
         f"{result['best_loss']:.4f}; the model is {FLAGS.model_dir}/model.keras."
     )
+
+
+def _slices(batch_size):
+    """Into how many slices a batch is cut; sets TensorFlow's threads for it."""
+    from poph_tf import cores
+
+    if not FLAGS.cpu_replicas and FLAGS.strategy != "multi_worker_mirrored":
+        return cores.prepare(batch_size, FLAGS.cores)
+    # There the replicas share the cores.
+    if FLAGS.cores:
+        raise InputError(
+            f"cores goes with one replica on the CPU, got {FLAGS.cores} with "
+            f"cpu_replicas or multi_worker_mirrored."
+        )
+    return 1
 
 
 def run():

@@ -45,15 +45,17 @@ class Trainer:
         data_dir: str.
         model_dir: str.
         strategy: tf.distribute.Strategy.
+        slices: int. Into how many parts a batch is cut, from `cores.prepare`.
 
     Attributes:
         steps_per_epoch: int, about.
         total_steps: int, at most, about.
     """
 
-    def __init__(self, model_config, training, data_dir, model_dir, strategy):
+    def __init__(self, model_config, training, data_dir, model_dir, strategy, slices=1):
         self.training = training
         self.strategy = strategy
+        self.slices = slices
         self.cluster = Cluster(strategy)
         strategies.check_batch(training.batch_size, strategy.num_replicas_in_sync)
         info, paths = dataset.open_split(data_dir, "train")
@@ -96,12 +98,16 @@ class Trainer:
             training.clip_norm,
             self.ema,
             training.ema_decay,
+            self.slices,
         )
         # Scoring runs one copy of the weights, in float32, outside the strategy.
         self.scored = models.build(model_config)
         # Short windows, since each batch is filled up to a whole one.
         self.scorer = likelihood.Scorer(
-            self.scored, max(training.batch_size, 8), window_steps=32
+            self.scored,
+            max(training.batch_size, 8),
+            window_steps=32,
+            slices=self.slices,
         )
 
     def _make_state(self, model_dir):
@@ -133,6 +139,7 @@ class Trainer:
             "data": {"id": info.id, "directory": os.path.basename(str(data_dir))},
             "provenance": provenance.describe(),
             "num_parameters": self.model.count_params(),
+            "slices": self.slices,
         }
 
     # The run.

@@ -141,13 +141,13 @@ def test_one_piece_is_learned_and_a_run_that_is_done_is_not_run_again(
     composing = ablation.Composing(num_pieces=1, num_bars=1)
     asked = (case, "poph_no_attention", planned, 0, paths, composing)
     lines = []
-    done = ablation.run(*asked, lines.append)
+    done = ablation.run(*asked, report=lines.append)
     assert done["curve"]["step"] == [1, 2] and len(lines) == 2
     assert done["curve"]["nats"][1] < done["curve"]["nats"][0]
     assert 0 < done["curve"]["seconds"][0] < done["curve"]["seconds"][1]
     assert done["composed"]["num_bars"] == 1
     assert done["settings"]["training"]["seed"] == 0
-    again = ablation.run(*asked, lines.append)
+    again = ablation.run(*asked, report=lines.append)
     assert again == json.loads(json.dumps(done)) and len(lines) == 2
     for other in (
         (*asked[:2], (planned[0], dataclasses.replace(planned[1], max_steps=3))),

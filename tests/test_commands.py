@@ -51,6 +51,10 @@ WRONG = {
             ["--strategy=mirrored", "--cpu_replicas=-1"],
             "cpu_replicas must be 0 to 64",
         ),
+        "cores_and_replicas": (
+            ["--strategy=mirrored", "--cpu_replicas=2", "--cores=2"],
+            "cores goes with one replica on the CPU, got 2",
+        ),
         "replicas_elsewhere": (["--cpu_replicas=2"], "goes with strategy=mirrored"),
         "index_without_hosts": (["--worker_index=1"], "goes with worker_hosts"),
         "no_cluster": (["--strategy=multi_worker_mirrored"], "needs --worker_hosts"),

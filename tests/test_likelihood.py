@@ -33,12 +33,12 @@ def whole_piece_sums(model, pieces, style=(1.0,)):
 
 
 @pytest.mark.parametrize("name", ["attention_by_frames", "attention_per_pitch"])
-def test_windows_and_batches_of_any_size_give_the_figures_of_the_whole(name):
+def test_windows_batches_and_slices_of_any_size_give_the_figures_of_the_whole(name):
     model = small.model(name)
     expected = whole_piece_sums(model, random_pieces())
     assert expected["steps"] == sum(LENGTHS)
-    for batch_size, window_steps in ((1, 3), (3, 64)):
-        scorer = likelihood.Scorer(model, batch_size, window_steps)
+    for batch_size, window_steps, slices in ((1, 3, 1), (3, 64, 1), (4, 8, 2)):
+        scorer = likelihood.Scorer(model, batch_size, window_steps, slices)
         sums = scorer.sums(random_pieces())
         assert sums.pop("pieces") == len(LENGTHS)
         assert set(sums) == set(expected)

@@ -205,7 +205,7 @@ def test_a_seed_is_trained_scored_and_not_trained_again(data_dir, tmp_path):
     steps = {"max_steps": 2, "validate_every": 1, "warmup_steps": 0}
     planned = benchmark.plan("poph2", split, tiny, steps)
     lines = []
-    asked = (data_dir, str(tmp_path / "run"), planned, 3, lines.append)
+    asked = (data_dir, str(tmp_path / "run"), planned, 3, 2, lines.append)
     done = benchmark.run_seed(*asked)
     assert (done["seed"], done["step"]) == (3, 2) and done["parameters"] > 1000
     best = max(-json.loads(line)["valid"]["loss"] for line in metrics_of(tmp_path))
@@ -216,7 +216,7 @@ def test_a_seed_is_trained_scored_and_not_trained_again(data_dir, tmp_path):
     with pytest.raises(
         InputError, match="learning_rate=0.025, asked for are learning_"
     ):
-        benchmark.run_seed(*asked[:2], other, 3)
+        benchmark.run_seed(*asked[:2], other, 3, 2)
     again = benchmark.score(data_dir, str(tmp_path / "run" / "model.keras"))
     assert again["test"] == pytest.approx(done["test"], rel=1e-6)
 

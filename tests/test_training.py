@@ -62,7 +62,7 @@ def finish(process):
     # Muon makes the small directions of a gradient large, and its rounding with them.
     [("poph", "sgd", 0.5, 1e-5), ("poph2", "muon", 0.01, 1e-3)],
 )
-def test_two_replicas_take_the_steps_of_one(
+def test_two_replicas_and_two_slices_take_the_steps_of_one(
     data_dir, name, optimizer, learning_rate, tolerance
 ):
     settings = SETTINGS | {
@@ -73,17 +73,19 @@ def test_two_replicas_take_the_steps_of_one(
     arguments = {"data_dir": data_dir, "training_settings": settings, "name": name}
     found = finish(start("replicas", **arguments))
     assert found["replicas"] == 2
-    one, two = found["one"], found["two"]
+    one = found["one"]
     # One of the batches has a single window: the second replica has none of it.
     assert min(sums["steps"] for sums in one["sums"]) <= 8
     assert sum(sums["steps"] for sums in one["sums"]) == sum(LENGTHS)
-    for a, b in zip(one["sums"], two["sums"], strict=True):
-        assert set(a) == set(b)
-        for key in a:
-            close = pytest.approx(a[key], rel=10 * tolerance, abs=tolerance)
-            assert b[key] == close, key
-        assert a["gradient_norm"] > 0.5  # so that clipping took part
-    np.testing.assert_allclose(two["weights"], one["weights"], atol=tolerance)
+    assert min(sums["gradient_norm"] for sums in one["sums"]) > 0.5  # it is clipped
+    for way in ("two", "slices"):
+        other = found[way]
+        for a, b in zip(one["sums"], other["sums"], strict=True):
+            assert set(a) == set(b)
+            for key in a:
+                close = pytest.approx(a[key], rel=10 * tolerance, abs=tolerance)
+                assert b[key] == close, (way, key)
+        np.testing.assert_allclose(other["weights"], one["weights"], atol=tolerance)
 
 
 def test_a_run_killed_in_an_epoch_ends_as_if_it_had_not_been(data_dir, tmp_path):

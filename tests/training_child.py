@@ -3,7 +3,8 @@
 What comes back is one line of JSON on stdout, the last. Jobs:
     runs      trains in each of some folders, and dies of SIGKILL after the step
               `kill_at` if there is one
-    replicas  the same steps on one replica and on two logical CPUs
+    replicas  the same steps on one replica, on two logical CPUs, and on one replica
+              in two slices
 """
 
 import json
@@ -65,13 +66,17 @@ def replicas(data_dir, training_settings, name):
     )
     stream = dataset.Stream(paths, model_config, settings)
     found = {}
-    for name, strategy in (("one", tf.distribute.get_strategy()), ("two", two)):
+    one = tf.distribute.get_strategy()
+    ways = {"one": (one, 1), "two": (two, 1), "slices": (one, 2)}
+    for name, (strategy, slices) in ways.items():
         keras.utils.set_random_seed(1)
         with strategy.scope():
             model = models.build(model_config)
             optimizer = optimizers.make(settings)
             optimizer.build(model.trainable_variables)
-        step = stepping.TrainStep(model, optimizer, strategy, settings.clip_norm)
+        step = stepping.TrainStep(
+            model, optimizer, strategy, settings.clip_norm, slices=slices
+        )
         batches = dataset.training_batches(stream, 0)
         sums = [
             {key: float(value) for key, value in step.run(batch).items()}

@@ -39,6 +39,7 @@ flags.DEFINE_string("page", str(ROOT / "docs" / "ABLATION.md"), "Gets the table.
 flags.DEFINE_string(
     "picture", str(ROOT / "docs" / "images" / "ablation.png"), "Gets the curves."
 )
+commands.define_cores()
 flags.DEFINE_bool("report", False, "Train nothing; write table and picture and end.")
 
 
@@ -74,7 +75,7 @@ def _cases(ablation):
 
 
 def _run_all(ablation, cases):
-    from poph_tf import config, settings
+    from poph_tf import config, cores, settings
 
     variants = FLAGS.variants or list(ablation.VARIANTS)
     unknown = sorted(set(variants) - set(ablation.VARIANTS))
@@ -83,6 +84,8 @@ def _run_all(ablation, cases):
         raise InputError(f"--variants must be of {known}; got {', '.join(unknown)}.")
     overrides = settings.parse_overrides(config.ModelConfig, FLAGS.set)
     training = settings.parse_overrides(config.TrainingConfig, FLAGS.train)
+    batch_size = training.get("batch_size", ablation.TRAINING.batch_size)
+    slices = cores.prepare(batch_size, FLAGS.cores)
     composing = ablation.Composing(FLAGS.num_pieces, FLAGS.num_bars)
     report = functools.partial(print, file=sys.stderr, flush=True)
     # Seed by seed, so that there is something to compare early.
@@ -91,8 +94,8 @@ def _run_all(ablation, cases):
             for variant in variants:
                 planned = ablation.plan(case, variant, overrides, training)
                 report(f"{case.name}, {variant}, seed {seed}")
-                paths = _paths(case, variant, seed)
-                ablation.run(case, variant, planned, seed, paths, composing, report)
+                what = (case, variant, planned, seed, _paths(case, variant, seed))
+                ablation.run(*what, composing, slices, report)
 
 
 def _paths(case, variant, seed):

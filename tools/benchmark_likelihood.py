@@ -36,6 +36,7 @@ flags.DEFINE_multi_string("set", [], "key=value of the model, beyond its recipe.
 flags.DEFINE_multi_string("train", [], "key=value of training, beyond its recipe.")
 flags.DEFINE_string("work_dir", "runs/likelihood", "Where runs are kept.")
 flags.DEFINE_string("output_dir", str(ROOT / "docs" / "likelihood"), "For results.")
+commands.define_cores()
 flags.DEFINE_bool("keep_weights", False, "Keep the best weights beside the result.")
 flags.DEFINE_bool("evaluate_only", False, "Score the weights beside the result again.")
 flags.DEFINE_bool("summarize", False, "Print the table of all results and end.")
@@ -44,7 +45,7 @@ flags.DEFINE_bool("summarize", False, "Print the table of all results and end.")
 def main(argv):
     del argv
     import_tensorflow()
-    from poph_tf import config
+    from poph_tf import config, cores
     from poph_tf.experiments import likelihood_benchmark as benchmark
     from poph_tf.experiments import piano_rolls
 
@@ -66,7 +67,8 @@ def main(argv):
                 f"leaves them."
             )
         # The weights kept are those of the best seed by validation.
-        figures = benchmark.score(data_dir, f"{stem}.keras")
+        slices = cores.prepare(benchmark.SCORED_AT_ONCE, FLAGS.cores)
+        figures = benchmark.score(data_dir, f"{stem}.keras", slices)
         print(json.dumps({"dataset": FLAGS.dataset, "preset": label} | figures))
         return 0
     figures = _run(benchmark, data_dir, label)
@@ -76,7 +78,7 @@ def main(argv):
 
 
 def _run(benchmark, data_dir, label):
-    from poph_tf import config, examples, settings
+    from poph_tf import config, cores, examples, settings
 
     planned = benchmark.plan(
         FLAGS.preset,
@@ -84,12 +86,13 @@ def _run(benchmark, data_dir, label):
         settings.parse_overrides(config.ModelConfig, FLAGS.set),
         settings.parse_overrides(config.TrainingConfig, FLAGS.train),
     )
+    slices = cores.prepare(planned[1].batch_size, FLAGS.cores)
     results = []
     for seed in range(FLAGS.first_seed, FLAGS.first_seed + FLAGS.seeds):
         run_dir = os.path.join(FLAGS.work_dir, FLAGS.dataset, label, f"seed-{seed}")
         report = functools.partial(print, file=sys.stderr, flush=True)
         results.append(
-            benchmark.run_seed(data_dir, run_dir, planned, seed, report=report)
+            benchmark.run_seed(data_dir, run_dir, planned, seed, slices, report)
         )
     used = {"model": planned[0].to_dict(), "training": planned[1].to_dict()}
     figures = benchmark.combine(FLAGS.dataset, label, results, used)

@@ -40,6 +40,12 @@ def run(main, takes_words=False):
     app.run(lambda argv: _guarded(main, argv[1:], takes_words), flags_parser=_parse)
 
 
+def define_cores():
+    """The flag of commands that work through batches."""
+    text = "CPU cores that share a batch, each with its part; 0: all of them."
+    flags.DEFINE_integer("cores", 0, text, lower_bound=0)
+
+
 def require(*names):
     """Raises InputError for the first of these flags that was not given."""
     for name in names:

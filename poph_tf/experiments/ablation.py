@@ -123,7 +123,7 @@ def plan(case, variant, overrides=(), training=()):
     return model, settings
 
 
-def run(case, variant, planned, seed, paths, composing, report=print):
+def run(case, variant, planned, seed, paths, composing, slices=1, report=print):
     """Trains one network, going on where it was, and has it compose.
 
     Args:
@@ -133,6 +133,7 @@ def run(case, variant, planned, seed, paths, composing, report=print):
         seed: int.
         paths: (run directory, path of the result). A result that is there is returned.
         composing: Composing.
+        slices: int, from `cores.prepare`.
         report: called with lines of progress.
 
     Returns:
@@ -151,7 +152,7 @@ def run(case, variant, planned, seed, paths, composing, report=print):
     if os.path.exists(result_path):
         return _read_result(result_path, asked, composing)
     strategy = tf.distribute.get_strategy()
-    trainer = Trainer(model_config, settings, case.data_dir, run_dir, strategy)
+    trainer = Trainer(model_config, settings, case.data_dir, run_dir, strategy, slices)
     trainer.run(report=report)
     with open(os.path.join(run_dir, METRICS_FILE), encoding="utf-8") as file:
         validations = [json.loads(line) for line in file]
@@ -161,6 +162,7 @@ def run(case, variant, planned, seed, paths, composing, report=print):
         "seed": seed,
         "parameters": trainer.model.count_params(),
         "steps_per_epoch": trainer.steps_per_epoch,
+        "slices": slices,
         "curve": curve(validations, model_config, trainer.steps_per_epoch),
         "composed": composed_figures(run_dir, seed, composing),
         "provenance": provenance.describe(),

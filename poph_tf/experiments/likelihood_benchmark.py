@@ -52,6 +52,7 @@ VALIDATIONS = 20
 # Steps of the roll that a validation scores, about; the end scores the whole split.
 VALID_STEPS = 3840
 LEAST_VALID_PIECES = 8
+SCORED_AT_ONCE = 16
 
 
 def training_for(split):
@@ -150,7 +151,7 @@ def plan(preset, split, overrides=(), training=()):
     return config.preset(preset, **model), settings
 
 
-def run_seed(data_dir, run_dir, planned, seed, report=print):
+def run_seed(data_dir, run_dir, planned, seed, slices=1, report=print):
     """Trains one seed to its end, going on where it was, and scores it.
 
     Args:
@@ -158,11 +159,13 @@ def run_seed(data_dir, run_dir, planned, seed, report=print):
         run_dir: str, the run's own directory.
         planned: (ModelConfig, TrainingConfig), from `plan`.
         seed: int.
+        slices: int, from `cores.prepare`. Each has dropout of its own, so that the
+            same seed gives the same figures with as many slices only.
         report: called with lines of progress.
 
     Returns:
         dict: `seed`, `valid`, `test` (log-likelihoods), `step`, `seconds` of training,
-        `parameters`, `commit`.
+        `parameters`, `slices`, `commit`.
 
     Raises:
         InputError: If the directory has a run with other settings.
@@ -177,24 +180,25 @@ def run_seed(data_dir, run_dir, planned, seed, report=print):
         with open(result_path, encoding="utf-8") as file:
             return json.load(file)
     strategy = tf.distribute.get_strategy()
-    trainer = Trainer(model_config, settings, data_dir, run_dir, strategy)
+    trainer = Trainer(model_config, settings, data_dir, run_dir, strategy, slices)
     outcome = trainer.run(report=report)
     result = {
         "seed": seed,
         "step": outcome["step"],
         "seconds": round(float(trainer.counters["seconds"])),
         "parameters": trainer.model.count_params(),
+        "slices": slices,
         # Of this seed; they may be trained by different commits.
         "commit": provenance.describe()["commit"],
-    } | score(data_dir, run_dir)
+    } | score(data_dir, run_dir, slices)
     provenance.write_json(result_path, result)
     return result
 
 
-def score(data_dir, model_dir):
+def score(data_dir, model_dir, slices=1):
     """Log-likelihood of the valid and test split, nats per step."""
     model = models.load(model_dir)
-    scorer = likelihood.Scorer(model, batch_size=16, window_steps=64)
+    scorer = likelihood.Scorer(model, SCORED_AT_ONCE, window_steps=64, slices=slices)
     figures = {}
     for split in ("valid", "test"):
         _, paths = dataset.open_split(data_dir, split)

@@ -34,7 +34,8 @@ def lines(trainer, parameters_of_layers=True):
         f"({model.count_params() * 4 / 2**20:.1f} MB in float32)",
         f"Longest of the first {dataset.POOL_BATCHES} batches: "
         f"{training.batch_size} windows of up to {training.window_steps} steps on "
-        f"{trainer.strategy.num_replicas_in_sync} replica(s): "
+        f"{trainer.strategy.num_replicas_in_sync} replica(s), {trainer.slices} "
+        f"slice(s) of the batch on each: "
         + ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items()),
         f"Epoch: about {trainer.steps_per_epoch} steps",
         f"First step: {seconds[0]:.1f} s (it compiles), {nats:.3f} nats/step",

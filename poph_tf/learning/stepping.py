@@ -2,12 +2,12 @@
 
 Losses are sums over valid steps divided by the valid steps of the *global* batch, so
 that a step has the same loss and gradient however the batch is split: gradients are
-added up over replicas, then clipped, then applied.
+added up over the slices of a replica and over replicas, then clipped, then applied.
 """
 
 import tensorflow as tf
 
-from poph_tf import losses, metrics
+from poph_tf import cores, losses, metrics
 
 # Each length of batches is traced once, on purpose; TensorFlow counts by the code that
 # is traced, and would warn of it.
@@ -24,13 +24,21 @@ class TrainStep:
         clip_norm: float. Global norm to clip the gradient to; 0 for none.
         ema: list of tf.Variable, the moving averages, or empty.
         ema_decay: float.
+        slices: int. Into how many parts a replica's batch is cut, see `cores`.
 
     Attributes:
         compiled: dict from the shape of a batch's mask to the function that takes it.
     """
 
     def __init__(
-        self, model, optimizer, strategy, clip_norm=0.0, ema=(), ema_decay=0.0
+        self,
+        model,
+        optimizer,
+        strategy,
+        clip_norm=0.0,
+        ema=(),
+        ema_decay=0.0,
+        slices=1,
     ):
         self.model = model
         self.optimizer = optimizer
@@ -38,6 +46,7 @@ class TrainStep:
         self.clip_norm = clip_norm
         self.ema = list(ema)
         self.ema_decay = ema_decay
+        self.slices = slices
         self.summed = _leave_sums_to_us(optimizer)
         self.compiled = {}
 
@@ -67,6 +76,21 @@ class TrainStep:
 
     def _replica_step(self, batch):
         num_steps = self._add_up(tf.reduce_sum(batch["mask"]))
+        parts = [
+            self._slice_step(part, num_steps) for part in cores.cut(batch, self.slices)
+        ]
+        gradients = [
+            tf.add_n(of_one) for of_one in zip(*(g for g, _ in parts), strict=True)
+        ]
+        gradients, norm = self._clip(self._add_up(gradients))
+        self.optimizer.apply(gradients, self.model.trainable_variables)
+        share = 1.0 / self.strategy.num_replicas_in_sync
+        sums = cores.add_up([s for _, s in parts]) | {"gradient_norm": norm * share}
+        self.names = sorted(sums)
+        return tf.stack([tf.cast(sums[name], tf.float32) for name in self.names])
+
+    def _slice_step(self, batch, num_steps):
+        """Gradients and sums of a slice; `num_steps` is of the global batch."""
         with tf.GradientTape() as tape:
             outputs = self.model(batch, training=True)
             loss = self.local_loss(outputs, batch) / tf.maximum(num_steps, 1.0)
@@ -75,16 +99,11 @@ class TrainStep:
             self.model.trainable_variables,
             unconnected_gradients=tf.UnconnectedGradients.ZERO,
         )
-        gradients, norm = self._clip(self._add_up(gradients))
-        self.optimizer.apply(gradients, self.model.trainable_variables)
         sums = metrics.step_sums(outputs, batch, self.model.config)
-        share = 1.0 / self.strategy.num_replicas_in_sync
-        sums |= {"loss": loss, "gradient_norm": norm * share}
-        self.names = sorted(sums)
-        return tf.stack([tf.cast(sums[name], tf.float32) for name in self.names])
+        return gradients, sums | {"loss": loss}
 
     def local_loss(self, outputs, batch):
-        """Sum of the loss over this replica's valid steps."""
+        """Sum of the loss over the valid steps of a slice."""
         terms = losses.likelihood_terms(outputs, batch["current"])
         total = tf.add_n([tf.reduce_sum(t * batch["mask"]) for t in terms.values()])
         # Layers add means over the valid steps that they saw.

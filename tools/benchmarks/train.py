@@ -4,9 +4,10 @@ The share of the peak counts the arithmetic of the LSTMs', convolutions', attent
 and dense layers' matrix products only, three times (forward, and twice that backward),
 over the same machine's rate on one large product, measured in the same run. Where the
 rest goes is seen by the model's LSTMs alone: Keras layers of the same shapes, forward
-and backward, with nothing around them. Beside the step of 16 windows of 128 steps, some
-presets take one of half the windows and one of half the length: twice the work should
-take twice the time, and not more memory.
+and backward, with nothing around them. All of it is cut in slices as
+batches of training are, see `poph_tf.cores`. Beside the step of 16 windows of 128
+steps, some presets take one of half the windows and one of half the length: twice the
+work should take twice the time, and not more memory; and one that is not cut.
 """
 
 import json
@@ -18,7 +19,7 @@ PRESETS = ("tp_lstm_nade", "biaxial", "deepj", "poph", "poph2")
 
 
 BATCH_SIZE, WINDOW_STEPS = 16, 128
-# Presets whose growth is measured.
+# Presets whose growth is measured, and what slices are worth.
 GROWING = ("deepj", "poph2")
 # Attention along pitch and along time, which is what stands for the whole plane: the
 # steps of its window, and how many windows are trained at once.
@@ -35,6 +36,11 @@ def run(quick=False):
             shorter = _in_process(name, BATCH_SIZE, WINDOW_STEPS // 2, quick)
             whole["growth_with_batch"] = growth(fewer, whole)
             whole["growth_with_window"] = growth(shorter, whole)
+            uncut = _in_process(name, BATCH_SIZE, WINDOW_STEPS, quick, slices=1)
+            whole["without_slices"] = uncut
+            whole["speed_by_slices"] = (
+                uncut["seconds_per_step"] / whole["seconds_per_step"]
+            )
         figures[name] = whole
     figures[AXIAL] = _in_process(AXIAL, AXIAL_BATCH, AXIAL_STEPS, quick)
     return figures
@@ -60,37 +66,42 @@ def growth(half, whole):
     }
 
 
-def _in_process(name, batch_size, window_steps, quick):
+def _in_process(name, batch_size, window_steps, quick, slices=0):
     repetitions = 1 if quick else 3
-    words = [name, repetitions, batch_size, window_steps]
+    words = [name, repetitions, batch_size, window_steps, slices]
     command = [sys.executable, __file__, *map(str, words)]
     result = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(result.stdout.splitlines()[-1])
 
 
-def measure(name, repetitions, batch_size=BATCH_SIZE, window_steps=WINDOW_STEPS):
-    """Figures of one preset, in this process."""
+def measure(
+    name, repetitions, batch_size=BATCH_SIZE, window_steps=WINDOW_STEPS, slices=0
+):
+    """Figures of one preset, in this process; 0 slices: as `cores` has them."""
     import keras
     import tensorflow as tf
 
-    from poph_tf import models
+    from poph_tf import cores, models
     from poph_tf.learning.stepping import TrainStep
 
+    slices = slices or cores.prepare(batch_size)
     model = models.build(model_config(name))
     optimizer = keras.optimizers.Nadam(1e-3)
     optimizer.build(model.trainable_variables)
-    step = TrainStep(model, optimizer, tf.distribute.get_strategy())
+    strategy = tf.distribute.get_strategy()
+    step = TrainStep(model, optimizer, strategy, slices=slices)
     batch = random_batch(model.config, batch_size, window_steps)
     step.run(batch)
-    peaks, seconds = [matmul_peak()], []
+    peaks, seconds = [matmul_peak(slices)], []
     for _ in range(repetitions):
         start = time.perf_counter()
         float(step.run(batch)["loss"])
         seconds.append(time.perf_counter() - start)
-        peaks.append(matmul_peak())
+        peaks.append(matmul_peak(slices))
     best = min(seconds)
     memory = peak_memory_mb()
-    alone = lstms_alone(model.config, batch_size, window_steps, repetitions)
+    shapes = (model.config, batch_size, window_steps)
+    alone = lstms_alone(*shapes, repetitions, slices)
     per_step = 3 * products(model.config, window_steps)
     flops = per_step * batch_size * window_steps
     return {
@@ -102,16 +113,18 @@ def measure(name, repetitions, batch_size=BATCH_SIZE, window_steps=WINDOW_STEPS)
         "seconds_per_step": best,
         "batch_size": batch_size,
         "window_steps": window_steps,
+        "slices": slices,
         "parameters": model.count_params(),
         "matmul_peak_gflops": max(peaks) / 1e9,
     }
 
 
-def lstms_alone(config, batch_size, window_steps, repetitions):
+def lstms_alone(config, batch_size, window_steps, repetitions, slices=1):
     """Seconds and operations of a model's LSTMs by themselves, gradients included."""
     figures = {"seconds": 0.0, "flops": 0.0}
-    for rows, places, width, units in lstm_shapes(config, batch_size, window_steps):
-        figures["seconds"] += _lstm_seconds(rows, places, width, units, repetitions)
+    for shape in lstm_shapes(config, batch_size, window_steps):
+        rows, places, width, units = shape
+        figures["seconds"] += _lstm_seconds(shape, repetitions, slices)
         figures["flops"] += 3 * rows * places * 8 * units * (width + units)
     return figures
 
@@ -135,10 +148,11 @@ def lstm_shapes(config, batch_size, window_steps):
     return shapes
 
 
-def _lstm_seconds(rows, places, width, units, repetitions):
+def _lstm_seconds(shape, repetitions, slices):
     import keras
     import tensorflow as tf
 
+    rows, places, width, units = shape
     layer = keras.layers.LSTM(units, return_sequences=True)
     layer.build((None, None, width))
     # Places first, as inside the layer: its own turns are undone, and left out.
@@ -148,8 +162,9 @@ def _lstm_seconds(rows, places, width, units, repetitions):
     def step(x):
         with tf.GradientTape() as tape:
             tape.watch(x)
-            out = tf.transpose(layer(tf.transpose(x, (1, 0, 2))), (1, 0, 2))
-            loss = tf.reduce_sum(out)
+            parts = [tf.transpose(part, (1, 0, 2)) for part in tf.split(x, slices, 1)]
+            outs = [tf.transpose(layer(part), (1, 0, 2)) for part in parts]
+            loss = tf.add_n([tf.reduce_sum(out) for out in outs])
         gradients = tape.gradient(loss, [x, *layer.trainable_variables])
         return tf.add_n([tf.reduce_sum(gradient) for gradient in gradients])
 
@@ -235,16 +250,23 @@ def _features(config, channels):
     return near + 1 + counts + config.bar_positions
 
 
-def matmul_peak(size=2048, repetitions=4):
-    """Operations per second of one large float32 product, the best of a few."""
+def matmul_peak(slices=1, size=2048, repetitions=4):
+    """Operations per second of large float32 products, one a slice; the best of few."""
     import tensorflow as tf
 
-    a = tf.random.stateless_normal((size, size), (1, 2))
+    many = tf.random.stateless_normal((slices, size, size), (1, 2))
+
+    @tf.function
+    def products(many):
+        parts = tf.unstack(many)
+        return tf.add_n([tf.matmul(part, part)[0, 0] for part in parts])
+
+    products(many).numpy()
     best = 0.0
     for _ in range(repetitions):
         start = time.perf_counter()
-        tf.matmul(a, a).numpy()
-        best = max(best, 2 * size**3 / (time.perf_counter() - start))
+        products(many).numpy()
+        best = max(best, slices * 2 * size**3 / (time.perf_counter() - start))
     return best
 
 
