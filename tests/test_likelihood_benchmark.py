@@ -205,8 +205,15 @@ def test_a_seed_is_trained_scored_and_not_trained_again(data_dir, tmp_path):
     steps = {"max_steps": 2, "validate_every": 1, "warmup_steps": 0}
     planned = benchmark.plan("poph2", split, tiny, steps)
     lines = []
-    asked = (data_dir, str(tmp_path / "run"), planned, 3, 2, lines.append)
+    run = (data_dir, str(tmp_path / "run"), planned, 3, 2)
+    asked = (*run, benchmark.SCORED, lines.append)
+    chosen = benchmark.run_seed(*run, ("valid",), lines.append)
+    assert "test" not in chosen
+    # The test split is scored once it is asked for, without another training, and not
+    # told of where it is not.
     done = benchmark.run_seed(*asked)
+    assert done == chosen | {"test": done["test"]}
+    assert benchmark.run_seed(*run, ("valid",), lines.append) == chosen
     assert (done["seed"], done["step"]) == (3, 2) and done["parameters"] > 1000
     best = max(-json.loads(line)["valid"]["loss"] for line in metrics_of(tmp_path))
     assert done["valid"] == pytest.approx(best, rel=1e-4)
@@ -216,7 +223,7 @@ def test_a_seed_is_trained_scored_and_not_trained_again(data_dir, tmp_path):
     with pytest.raises(
         InputError, match="learning_rate=0.025, asked for are learning_"
     ):
-        benchmark.run_seed(*asked[:2], other, 3, 2)
+        benchmark.run_seed(*run[:2], other, 3, 2)
     again = benchmark.score(data_dir, str(tmp_path / "run" / "model.keras"))
     assert again["test"] == pytest.approx(done["test"], rel=1e-6)
 
@@ -238,4 +245,11 @@ def test_results_are_summed_up_with_the_best_chosen_on_valid(tmp_path):
     path = tmp_path / "jsb-biaxial.json"
     path.write_text(json.dumps(figures | {"marginal_test": -11.0}), "utf-8")
     row = benchmark.summarize(str(tmp_path)).splitlines()[-1]
-    assert row == "| jsb | biaxial | 1,000 | 600 | 3 | -5.500 | -6.000 | -11.00 |"
+    cells = ["jsb", "biaxial", "1,000", "600", "3", "-5.000", "-5.500", "-6.000"]
+    assert row == f"| {' | '.join(cells)} | -11.00 |"
+    for seed in seeds:
+        del seed["test"]
+    figures = benchmark.combine("jsb", "biaxial", seeds, settings)
+    path.write_text(json.dumps(figures | {"marginal_test": -11.0}), "utf-8")
+    row = benchmark.summarize(str(tmp_path)).splitlines()[-1]
+    assert row == f"| {' | '.join(cells[:6])} | – | – | -11.00 |"

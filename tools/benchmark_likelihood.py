@@ -39,6 +39,9 @@ flags.DEFINE_string("output_dir", str(ROOT / "docs" / "likelihood"), "For result
 commands.define_cores()
 flags.DEFINE_bool("keep_weights", False, "Keep the best weights beside the result.")
 flags.DEFINE_bool("evaluate_only", False, "Score the weights beside the result again.")
+flags.DEFINE_bool(
+    "valid_only", False, "Leave the test split alone: to choose between settings."
+)
 flags.DEFINE_bool("summarize", False, "Print the table of all results and end.")
 
 
@@ -87,12 +90,13 @@ def _run(benchmark, data_dir, label):
         settings.parse_overrides(config.TrainingConfig, FLAGS.train),
     )
     slices = cores.prepare(planned[1].batch_size, FLAGS.cores)
+    splits = ("valid",) if FLAGS.valid_only else benchmark.SCORED
     results = []
     for seed in range(FLAGS.first_seed, FLAGS.first_seed + FLAGS.seeds):
         run_dir = os.path.join(FLAGS.work_dir, FLAGS.dataset, label, f"seed-{seed}")
         report = functools.partial(print, file=sys.stderr, flush=True)
         results.append(
-            benchmark.run_seed(data_dir, run_dir, planned, seed, slices, report)
+            benchmark.run_seed(data_dir, run_dir, planned, seed, slices, splits, report)
         )
     used = {"model": planned[0].to_dict(), "training": planned[1].to_dict()}
     figures = benchmark.combine(FLAGS.dataset, label, results, used)

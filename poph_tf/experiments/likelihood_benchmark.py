@@ -52,6 +52,8 @@ VALIDATIONS = 20
 # Steps of the roll that a validation scores, about; the end scores the whole split.
 VALID_STEPS = 3840
 LEAST_VALID_PIECES = 8
+# The end of a run: which splits are scored, and how many pieces at once.
+SCORED = ("valid", "test")
 SCORED_AT_ONCE = 16
 
 
@@ -151,7 +153,7 @@ def plan(preset, split, overrides=(), training=()):
     return config.preset(preset, **model), settings
 
 
-def run_seed(data_dir, run_dir, planned, seed, slices=1, report=print):
+def run_seed(data_dir, run_dir, planned, seed, slices=1, splits=SCORED, report=print):
     """Trains one seed to its end, going on where it was, and scores it.
 
     Args:
@@ -161,11 +163,12 @@ def run_seed(data_dir, run_dir, planned, seed, slices=1, report=print):
         seed: int.
         slices: int, from `cores.prepare`. Each has dropout of its own, so that the
             same seed gives the same figures with as many slices only.
+        splits: the names of those to score.
         report: called with lines of progress.
 
     Returns:
-        dict: `seed`, `valid`, `test` (log-likelihoods), `step`, `seconds` of training,
-        `parameters`, `slices`, `commit`.
+        dict: `seed`, the log-likelihood of each split by its name, `step`, `seconds` of
+        training, `parameters`, `slices`, `commit`.
 
     Raises:
         InputError: If the directory has a run with other settings.
@@ -178,29 +181,35 @@ def run_seed(data_dir, run_dir, planned, seed, slices=1, report=print):
     result_path = os.path.join(run_dir, "result.json")
     if os.path.exists(result_path):
         with open(result_path, encoding="utf-8") as file:
-            return json.load(file)
-    strategy = tf.distribute.get_strategy()
-    trainer = Trainer(model_config, settings, data_dir, run_dir, strategy, slices)
-    outcome = trainer.run(report=report)
-    result = {
-        "seed": seed,
-        "step": outcome["step"],
-        "seconds": round(float(trainer.counters["seconds"])),
-        "parameters": trainer.model.count_params(),
-        "slices": slices,
-        # Of this seed; they may be trained by different commits.
-        "commit": provenance.describe()["commit"],
-    } | score(data_dir, run_dir, slices)
-    provenance.write_json(result_path, result)
-    return result
+            result = json.load(file)
+    else:
+        strategy = tf.distribute.get_strategy()
+        trainer = Trainer(model_config, settings, data_dir, run_dir, strategy, slices)
+        outcome = trainer.run(report=report)
+        result = {
+            "seed": seed,
+            "step": outcome["step"],
+            "seconds": round(float(trainer.counters["seconds"])),
+            "parameters": trainer.model.count_params(),
+            "slices": slices,
+            # Of this seed; they may be trained by different commits.
+            "commit": provenance.describe()["commit"],
+        }
+    missing = [split for split in splits if split not in result]
+    if missing:
+        result |= score(data_dir, run_dir, slices, missing)
+        provenance.write_json(result_path, result)
+    # What was not asked for is not told, even if it is known.
+    hidden = set(SCORED) - set(splits)
+    return {name: value for name, value in result.items() if name not in hidden}
 
 
-def score(data_dir, model_dir, slices=1):
-    """Log-likelihood of the valid and test split, nats per step."""
+def score(data_dir, model_dir, slices=1, splits=SCORED):
+    """Log-likelihood of splits by their names, nats per step."""
     model = models.load(model_dir)
     scorer = likelihood.Scorer(model, SCORED_AT_ONCE, window_steps=64, slices=slices)
     figures = {}
-    for split in ("valid", "test"):
+    for split in splits:
         _, paths = dataset.open_split(data_dir, split)
         sums = scorer.sums(dataset.read_pieces(paths))
         figures[split] = -sums["play_nats"] / sums["steps"]
@@ -230,35 +239,38 @@ def sizes(data_dir):
 
 def combine(dataset_name, preset, results, settings):
     """The JSON object of all seeds: best by validation, medians, settings."""
-    tests = [result["test"] for result in results]
-    best = max(results, key=lambda result: result["valid"])
+    medians = {
+        f"median_{split}": statistics.median(result[split] for result in results)
+        for split in SCORED
+        if split in results[0]
+    }
     return {
         "dataset": dataset_name,
         "preset": preset,
         "seeds": results,
-        "best_by_valid": best,
-        "median_valid": statistics.median(result["valid"] for result in results),
-        "median_test": statistics.median(tests),
+        "best_by_valid": max(results, key=lambda result: result["valid"]),
         "settings": settings,
         "provenance": provenance.describe(),
-    }
+    } | medians
 
 
 def summarize(folder):
     """The table of the JSON files of a folder, as Markdown."""
     lines = [
-        "| data set | model | parameters | steps | seeds | test, median | "
-        "test, best by valid | marginal |",
-        "|---|---|---|---|---|---|---|---|",
+        "| data set | model | parameters | steps | seeds | valid, median | "
+        "test, median | test, best by valid | marginal |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for path in sorted(glob.glob(os.path.join(folder, "*.json"))):
         with open(path, encoding="utf-8") as file:
             figures = json.load(file)
-        best = figures["best_by_valid"]
+        best, unknown = figures["best_by_valid"], "–"
+        tests = [figures.get("median_test"), best.get("test")]
+        median, at_best = [unknown if x is None else f"{x:.3f}" for x in tests]
         lines.append(
             f"| {figures['dataset']} | {figures['preset']} | "
             f"{best['parameters']:,} | {best['step']:,} | {len(figures['seeds'])} | "
-            f"{figures['median_test']:.3f} | {best['test']:.3f} | "
+            f"{figures['median_valid']:.3f} | {median} | {at_best} | "
             f"{figures['marginal_test']:.2f} |"
         )
     return "\n".join(lines)

@@ -4,10 +4,10 @@ The share of the peak counts the arithmetic of the LSTMs', convolutions', attent
 and dense layers' matrix products only, three times (forward, and twice that backward),
 over the same machine's rate on one large product, measured in the same run. Where the
 rest goes is seen by the model's LSTMs alone: Keras layers of the same shapes, forward
-and backward, with nothing around them. All of it is cut in slices as
-batches of training are, see `poph_tf.cores`. Beside the step of 16 windows of 128
-steps, some presets take one of half the windows and one of half the length: twice the
-work should take twice the time, and not more memory; and one that is not cut.
+and backward, with nothing around them. All of it is cut in slices as batches of
+training are, see `poph_tf.cores`. Beside the step of 16 windows of 128 steps, some
+presets take one of half the windows and one of half the length (twice the work should
+take twice the time, and not more memory), and one that is not cut.
 """
 
 import json
@@ -278,9 +278,10 @@ def peak_memory_mb():
 
 
 if __name__ == "__main__":
-    import os
     import pathlib
 
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+    from poph_tf.console.quiet import import_tensorflow
+
+    import_tensorflow()
     print(json.dumps(measure(sys.argv[1], *map(int, sys.argv[2:]))))
