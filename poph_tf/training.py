@@ -32,6 +32,8 @@ from poph_tf.records import salvage
 
 __all__ = ["Trainer", "check_same_run"]
 
+# From how many steps on a graph for each length of batches is worth its compilation.
+STEPS_WORTH_GRAPHS = 500
 SECONDS_BETWEEN_COLLECTIONS = 10.0  # a collection takes a moment, a tiny epoch less
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -99,6 +101,7 @@ class Trainer:
             self.ema,
             training.ema_decay,
             self.slices,
+            any_length=self.total_steps < STEPS_WORTH_GRAPHS,
         )
         # Scoring runs one copy of the weights, in float32, outside the strategy.
         self.scored = models.build(model_config)

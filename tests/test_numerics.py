@@ -205,3 +205,26 @@ def test_training_starts_from_another_model_and_goes_on_from_its_own(tmp_path):
     # Started again it no longer needs, nor reads, the other model.
     (source / models.WEIGHTS_FILE).unlink()
     trainer(ema_decay=0.5)
+
+
+@pytest.mark.parametrize("name", ["poph", "attention_everywhere_descending", "poph2"])
+def test_a_graph_for_all_lengths_takes_the_steps_of_one_for_each(name):
+    found = []
+    for any_length in (False, True):
+        keras.utils.set_random_seed(1)
+        model = models.build(small.without_dropout(small.model_config(name)))
+        optimizer = keras.optimizers.SGD(0.1)
+        optimizer.build(model.trainable_variables)
+        strategy = tf.distribute.get_strategy()
+        step = stepping.TrainStep(model, optimizer, strategy, any_length=any_length)
+        losses = []
+        for num_steps in (5, 7, 5):
+            frames = small.frames_of([small.random_piece(k, num_steps) for k in (0, 1)])
+            inputs = small.inputs_of(frames, style=(0.5,) * len(model.config.styles))
+            batch = {k: tf.constant(v) for k, v in inputs.items()}
+            losses.append(float(step.run(batch)["loss"]))
+        assert len(step.compiled) == (1 if any_length else 2)
+        found.append((losses, model.get_weights()))
+    assert found[1][0] == pytest.approx(found[0][0], rel=1e-5)
+    for one, other in zip(*(weights for _, weights in found), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)

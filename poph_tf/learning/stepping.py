@@ -15,7 +15,10 @@ tf.get_logger().addFilter(lambda record: "TrainStep._run" not in record.getMessa
 
 
 class TrainStep:
-    """A compiled training step, one graph for each length of batches.
+    """A compiled training step.
+
+    A graph for one length of batches is some percent faster than one for all of them,
+    and takes its seconds to compile.
 
     Args:
         model: PolyphonyModel, made in the strategy's scope.
@@ -25,9 +28,12 @@ class TrainStep:
         ema: list of tf.Variable, the moving averages, or empty.
         ema_decay: float.
         slices: int. Into how many parts a replica's batch is cut, see `cores`.
+        any_length: bool. Whether one graph takes batches of all lengths, where there is
+            one replica; else each length gets its own.
 
     Attributes:
-        compiled: dict from the shape of a batch's mask to the function that takes it.
+        compiled: dict from the shape of a batch's mask, or without its length, to the
+            function that takes it.
     """
 
     def __init__(
@@ -39,6 +45,7 @@ class TrainStep:
         ema=(),
         ema_decay=0.0,
         slices=1,
+        any_length=False,
     ):
         self.model = model
         self.optimizer = optimizer
@@ -47,20 +54,24 @@ class TrainStep:
         self.ema = list(ema)
         self.ema_decay = ema_decay
         self.slices = slices
+        self.any_length = any_length and strategy.num_replicas_in_sync == 1
         self.summed = _leave_sums_to_us(optimizer)
         self.compiled = {}
 
     def run(self, batch):
         """Takes a step on a distributed batch; returns sums over the global batch."""
-        # Batches have one of a few lengths; each gets a graph of its own.
         mask = self.strategy.experimental_local_results(batch["mask"])[0]
-        if mask.shape not in self.compiled:
+        shape = mask.shape[:1] if self.any_length else mask.shape
+        if shape not in self.compiled:
             # XLA stays off: on CPU it makes the LSTMs of Keras several times slower,
             # and on GPU it would keep them from cuDNN.
-            self.compiled[mask.shape] = tf.function(
-                self._run, jit_compile=False, autograph=False
+            self.compiled[shape] = tf.function(
+                self._run,
+                [_of_any_length(batch)] if self.any_length else None,
+                jit_compile=False,
+                autograph=False,
             )
-        return self.compiled[mask.shape](batch)
+        return self.compiled[shape](batch)
 
     def _run(self, batch):
         sums = self.strategy.run(self._replica_step, args=(batch,))
@@ -125,6 +136,14 @@ class TrainStep:
             replicas = self.strategy.num_replicas_in_sync
             gradients = [gradient / replicas for gradient in gradients]
         return gradients, norm
+
+
+def _of_any_length(batch):
+    """Specs of a batch's tensors, with the length of those that have one left open."""
+    shapes = {name: x.shape.as_list() for name, x in batch.items()}
+    for name in set(shapes) - {"style"}:
+        shapes[name][1] = None
+    return {name: tf.TensorSpec(shapes[name], batch[name].dtype) for name in batch}
 
 
 def _leave_sums_to_us(optimizer):
