@@ -1,15 +1,17 @@
-"""How the cores of a CPU share a batch: in slices, each on a thread of its own.
+"""How the cores of a CPU share a batch: in slices that are worked on side by side.
 
 Two threads that work on one operation wait for each other at its end, and an LSTM is a
 long row of short operations. Slices of a batch need nothing of each other until their
-gradients are added up. On two cores an LSTM by itself comes to 0.7 of the rate of a
-large matrix product with both threads on each operation, and to 0.8 with a slice on
-each (BUILD.md, "Training").
+gradients are added up. On two cores DeepJ's LSTMs come to 0.70 of the rate of a large
+matrix product with both threads on each operation, and to 0.79 with a slice on each
+(BUILD.md, "Benchmarks").
 """
 
 import os
 
 import tensorflow as tf
+
+from poph_tf.errors import InputError
 
 # Each slice is traced and compiled by itself, so there are few. Powers of two divide
 # the batches that are usual.
@@ -18,38 +20,61 @@ SLICES = (4, 2, 1)
 THREAD_VARIABLES = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 
 
-def prepare(batch_size, cores=0):
+def prepare(batch_size, cores=0, begun=None):
     """Sets TensorFlow's threads so that slices of a batch run side by side.
 
-    To be called before TensorFlow has started its devices; afterwards, and where there
-    is a GPU, all is left as it is.
+    To be called before TensorFlow has started its devices. Afterwards, where there is a
+    GPU, and where the environment says how many threads there shall be, all is left as
+    it is, unless a number of cores is asked for.
 
     Args:
         batch_size: int.
-        cores: int. Cores to use; 0 for all, unless the environment says how many
-            threads there shall be.
+        cores: int. Cores to use, more than there are if need be; 0 for all.
+        begun: int, the slices of a run that goes on, or None. Each slice has dropout
+            of its own, so that a run with another number would be another run.
 
     Returns:
         int. Into how many slices to cut a batch.
+
+    Raises:
+        InputError: If cores are asked for and can't be had.
     """
-    decided = not cores and any(name in os.environ for name in THREAD_VARIABLES)
-    if decided or tf.config.list_physical_devices("GPU"):
-        return 1
-    cores = cores or os.cpu_count()
-    slices = slices_for(batch_size, cores)
+    as_is = begun or 1
+    if tf.config.list_physical_devices("GPU"):
+        if cores:
+            raise InputError(f"cores goes with work on the CPU, got {cores} on a GPU.")
+        return as_is
+    if not cores and any(name in os.environ for name in THREAD_VARIABLES):
+        return as_is
+    slices = begun or slices_for(batch_size, cores or available())
     try:
-        # A batch that is not cut leaves all of them to each operation.
-        side_by_side = slices if slices > 1 else cores
-        tf.config.threading.set_inter_op_parallelism_threads(side_by_side)
-        tf.config.threading.set_intra_op_parallelism_threads(cores // slices)
+        _set_threads(slices, cores or available())
     except RuntimeError:
-        return 1
+        if cores:
+            raise InputError("cores must be set before TensorFlow starts.") from None
+        return as_is
     return slices
+
+
+def available():
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def slices_for(batch_size, cores):
     """The most slices that divide a batch and have a core each."""
     return next(n for n in SLICES if n <= cores and batch_size % n == 0)
+
+
+def _set_threads(slices, cores):
+    # A batch that is not cut leaves all cores to each operation. The threads of
+    # operations are one pool for all slices: with a core for each slice there is
+    # nothing to share.
+    threads = tf.config.threading
+    threads.set_inter_op_parallelism_threads(slices if slices > 1 else cores)
+    threads.set_intra_op_parallelism_threads(1 if slices == cores else cores)
 
 
 def cut(batch, slices):
@@ -61,13 +86,26 @@ def cut(batch, slices):
 
     Returns:
         list of dict, as many as slices.
+
+    Raises:
+        ValueError: If the batch can't be cut into so many equal slices.
     """
     if slices == 1:
         return [batch]
+    sizes = {x.shape[0] for x in batch.values()}
+    if any(size % slices for size in sizes):
+        raise ValueError(f"slices must divide the batch, got {slices} for {sizes}.")
     parts = {name: tf.split(x, slices) for name, x in batch.items()}
     return [{name: x[i] for name, x in parts.items()} for i in range(slices)]
 
 
-def add_up(sums):
-    """Adds a list of dicts of tensors up, name by name."""
+def join(sums):
+    """Adds the sums of slices up.
+
+    Args:
+        sums: list of dict of name to tensor, one for each slice.
+
+    Returns:
+        dict of name to tensor.
+    """
     return {name: tf.add_n([part[name] for part in sums]) for name in sums[0]}

@@ -34,7 +34,7 @@ MARGIN = 48
 # So many batches' windows are sorted by length together.
 POOL_BATCHES = 8
 # A batch is as long as its longest window, up to the next of so many parts of
-# `window_steps`: few lengths, since the training step is traced for each.
+# `window_steps`: few lengths, since the step of a long training is traced for each.
 MOST_LENGTHS = 12
 # Threads of the pipeline, and stages of it that run at once.
 READERS = 4

@@ -40,7 +40,7 @@ class Scorer:
             self._slice(part, state)
             for part, state in zip(cores.cut(inputs, self.slices), states, strict=True)
         ]
-        return cores.add_up([sums for sums, _ in parts]), [state for _, state in parts]
+        return cores.join([sums for sums, _ in parts]), [state for _, state in parts]
 
     def _slice(self, inputs, state):
         network = self.model.network

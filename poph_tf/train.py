@@ -78,7 +78,7 @@ OWN_FLAGS = {
     "init_from": "Start from the weights of this model_dir, or pretrained model; its "
     "styles may be others.",
     "precision": "float32 or mixed_bfloat16.",
-    "deterministic": "Bit-identical runs, at some cost in speed.",
+    "deterministic": "Bit-identical runs with as many --cores, at a cost in speed.",
     "skip_corrupt": "Leave damaged records out, and count them, instead of ending.",
     "seed": "Seed of weights, windows and dropout.",
 }
@@ -168,16 +168,19 @@ def _train(model_config, training_config):
 def _slices(batch_size):
     """Into how many slices a batch is cut; sets TensorFlow's threads for it."""
     from poph_tf import cores
+    from poph_tf.learning import recording
 
+    begun = recording.slices_of(FLAGS.model_dir or os.devnull)
     if not FLAGS.cpu_replicas and FLAGS.strategy != "multi_worker_mirrored":
-        return cores.prepare(batch_size, FLAGS.cores)
+        return cores.prepare(batch_size, FLAGS.cores, begun)
     # There the replicas share the cores.
     if FLAGS.cores:
         raise InputError(
-            f"cores goes with one replica on the CPU, got {FLAGS.cores} with "
-            f"cpu_replicas or multi_worker_mirrored."
+            f"--cores goes with one replica on one CPU, got {FLAGS.cores} with "
+            f"--strategy={FLAGS.strategy} --cpu_replicas={FLAGS.cpu_replicas}; leave "
+            f"it out."
         )
-    return 1
+    return begun or 1
 
 
 def run():

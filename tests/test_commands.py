@@ -53,7 +53,7 @@ WRONG = {
         ),
         "cores_and_replicas": (
             ["--strategy=mirrored", "--cpu_replicas=2", "--cores=2"],
-            "cores goes with one replica on the CPU, got 2",
+            "--cores goes with one replica on one CPU, got 2",
         ),
         "replicas_elsewhere": (["--cpu_replicas=2"], "goes with strategy=mirrored"),
         "index_without_hosts": (["--worker_index=1"], "goes with worker_hosts"),
@@ -121,6 +121,7 @@ WRONG = {
         "unknown_preset": (["--preset=lstm"], "preset must be one of"),
         "unknown_key": (["--set=units=3"], "no setting 'units'"),
         "no_weights": (["--evaluate_only"], "There are no weights"),
+        "valid_only_as_the_result": (["--valid_only"], "--valid_only needs a --label"),
     },
 }
 # What a command is given where a case does not say otherwise.

@@ -7,9 +7,12 @@ import subprocess
 import sys
 
 import pytest
+import small
 import tensorflow as tf
 
 from poph_tf import cores
+from poph_tf.errors import InputError
+from poph_tf.learning import recording
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TELL = """
@@ -23,18 +26,25 @@ print(json.dumps([slices, threads.get_inter_op_parallelism_threads(),
 """
 
 
-def threads_after(batch_size, num_cores, **environment):
-    """(slices, threads side by side, threads of an operation) of a new process."""
+def child(*command, **environment):
+    """What a process prints that knows of no GPU and of no threads to use."""
     clean = {k: v for k, v in os.environ.items() if k not in cores.THREAD_VARIABLES}
+    clean |= {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
     result = subprocess.run(
-        [sys.executable, "-c", TELL, json.dumps([batch_size, num_cores])],
+        [sys.executable, *command],
         cwd=ROOT,
-        env=clean | {"TF_CPP_MIN_LOG_LEVEL": "3"} | environment,
+        env=clean | environment,
         capture_output=True,
         text=True,
         check=True,
     )
-    return tuple(json.loads(result.stdout.splitlines()[-1]))
+    return result.stdout
+
+
+def threads_after(*arguments, **environment):
+    """(slices, threads side by side, threads of an operation) of a new process."""
+    out = child("-c", TELL, json.dumps(arguments), **environment)
+    return tuple(json.loads(out.splitlines()[-1]))
 
 
 @pytest.mark.parametrize(
@@ -46,11 +56,20 @@ def test_slices_divide_the_batch_and_have_a_core_each(batch_size, num_cores, sli
 
 
 @pytest.mark.parametrize(
-    ("batch_size", "num_cores", "expected"),
-    [(16, 2, (2, 2, 1)), (16, 9, (4, 4, 2)), (3, 2, (1, 2, 2)), (16, 1, (1, 1, 1))],
+    ("arguments", "expected"),
+    [
+        ((16, 2), (2, 2, 1)),
+        # One pool of threads for the operations of all slices.
+        ((16, 9), (4, 4, 9)),
+        ((3, 2), (1, 2, 2)),
+        ((16, 1), (1, 1, 1)),
+        # A run that goes on keeps its slices.
+        ((16, 2, 1), (1, 2, 2)),
+        ((16, 2, 4), (4, 4, 2)),
+    ],
 )
-def test_an_operation_has_the_cores_of_its_slice(batch_size, num_cores, expected):
-    assert threads_after(batch_size, num_cores) == expected
+def test_threads_are_as_many_as_cores(arguments, expected):
+    assert threads_after(*arguments) == expected
 
 
 def test_threads_that_the_environment_sets_are_left_unless_cores_are_asked_for():
@@ -59,11 +78,45 @@ def test_threads_that_the_environment_sets_are_left_unless_cores_are_asked_for()
     assert threads_after(16, 2, **told) == (2, 2, 1)
 
 
-def test_a_tensorflow_that_runs_already_is_left_as_it_is():
+def test_a_tensorflow_that_runs_already_is_left_as_it_is(monkeypatch):
+    for name in cores.THREAD_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: [])
     tf.zeros(()).numpy()
     before = tf.config.threading.get_intra_op_parallelism_threads()
-    assert cores.prepare(16, 2) == 1
+    assert cores.prepare(16) == 1 and cores.prepare(16, begun=4) == 4
     assert tf.config.threading.get_intra_op_parallelism_threads() == before
+    with pytest.raises(InputError, match="before TensorFlow starts"):
+        cores.prepare(16, 2)
+
+
+def test_a_gpu_has_the_batch_whole(monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: ["a GPU"])
+    assert cores.prepare(16) == 1
+    with pytest.raises(InputError, match="cores goes with work on the CPU, got 2"):
+        cores.prepare(16, 2)
+
+
+def test_the_command_trains_in_slices_and_goes_on_in_as_many(tmp_path):
+    pieces = [small.random_piece(k, 16) for k in range(4)]
+    data_dir = small.write_data_set(
+        tmp_path / "data", {"train": pieces, "valid": pieces[:2]}
+    )
+    model_dir = tmp_path / "run"
+    sizes = ("num_pitches", "window_width", "num_time_units", "num_pitch_units")
+    command = [
+        *("-m", "poph_tf.train", "--preset=biaxial", "--strategy=mirrored"),
+        *(f"--set={name}={small.SIZES[name]}" for name in sizes),
+        *(f"--data_dir={data_dir}", f"--model_dir={model_dir}"),
+        *("--batch_size=4", "--window_steps=8", "--preview_bars=0"),
+    ]
+    out = child(*command, "--cores=2", "--max_steps=1")
+    assert "1 replica(s), 2 slice(s) of the batch on each" in out
+    assert "Done at step 1" in out
+    assert recording.slices_of(str(model_dir)) == 2
+    out = child(*command, "--cores=1", "--max_steps=2")
+    assert "2 slice(s)" in out and "Done at step 2" in out
+    assert recording.slices_of(str(tmp_path / "none")) is None
 
 
 def test_cut_parts_are_the_batch_in_its_order():
@@ -78,5 +131,7 @@ def test_cut_parts_are_the_batch_in_its_order():
     joined = tf.concat([part["b"] for part in parts], axis=0)
     assert (joined.numpy() == batch["b"].numpy()).all()
     assert cores.cut(batch, 1) == [batch]
-    totals = cores.add_up([{"n": part["a"][0]} for part in parts])
+    with pytest.raises(ValueError, match="slices must divide the batch, got 5"):
+        cores.cut(batch, 5)
+    totals = cores.join([{"n": part["a"][0]} for part in parts])
     assert int(totals["n"]) == 0 + 3 + 6 + 9

@@ -214,7 +214,8 @@ def test_a_seed_is_trained_scored_and_not_trained_again(data_dir, tmp_path):
     done = benchmark.run_seed(*asked)
     assert done == chosen | {"test": done["test"]}
     assert benchmark.run_seed(*run, ("valid",), lines.append) == chosen
-    assert (done["seed"], done["step"]) == (3, 2) and done["parameters"] > 1000
+    assert (done["seed"], done["step"], done["slices"]) == (3, 2, 2)
+    assert done["parameters"] > 1000
     best = max(-json.loads(line)["valid"]["loss"] for line in metrics_of(tmp_path))
     assert done["valid"] == pytest.approx(best, rel=1e-4)
     assert -30 < done["test"] < -10

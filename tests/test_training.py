@@ -118,6 +118,24 @@ def trainer(data_dir, model_dir, **settings):
     )
 
 
+def test_steps_and_scores_are_cut_and_only_long_runs_have_a_graph_for_each_length(
+    data_dir, tmp_path
+):
+    for max_steps, any_length in ((499, True), (500, False)):
+        made = training.Trainer(
+            small.model_config("biaxial", num_time_layers=1, num_pitch_layers=1),
+            config.TrainingConfig(
+                **SETTINGS | {"epochs": 1000, "max_steps": max_steps}
+            ),
+            data_dir,
+            str(tmp_path),
+            tf.distribute.get_strategy(),
+            slices=2,
+        )
+        assert made.step.slices == made.scorer.slices == 2
+        assert made.step.any_length == any_length
+
+
 def run(made, on_step=None):
     lines = []
     outcome = made.run(report=lines.append, on_step=on_step)

@@ -45,6 +45,7 @@ def run(data_dir, model_dir, training_settings, kill_at=0):
         data_dir,
         model_dir,
         tf.distribute.get_strategy(),
+        slices=2,
     )
     outcome = trainer.run(report=lambda line: None, on_step=on_step)
     weights = [variable.numpy().ravel() for variable in trainer.model.variables]

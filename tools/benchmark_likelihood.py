@@ -40,7 +40,7 @@ commands.define_cores()
 flags.DEFINE_bool("keep_weights", False, "Keep the best weights beside the result.")
 flags.DEFINE_bool("evaluate_only", False, "Score the weights beside the result again.")
 flags.DEFINE_bool(
-    "valid_only", False, "Leave the test split alone: to choose between settings."
+    "valid_only", False, "Leave the test split alone, to choose between settings."
 )
 flags.DEFINE_bool("summarize", False, "Print the table of all results and end.")
 
@@ -59,6 +59,11 @@ def main(argv):
     if FLAGS.preset not in config.PRESETS:
         known = ", ".join(config.PRESETS)
         raise InputError(f"--preset must be one of {known}, got {FLAGS.preset!r}.")
+    if FLAGS.valid_only and not FLAGS.label:
+        raise InputError(
+            "--valid_only needs a --label, so that its result does not take the place "
+            "of the preset's own."
+        )
     data_dir = os.path.join(FLAGS.work_dir, FLAGS.dataset, "records")
     piano_rolls.write_records(piano_rolls.read(FLAGS.data), FLAGS.dataset, data_dir)
     label = FLAGS.label or FLAGS.preset
@@ -71,7 +76,7 @@ def main(argv):
             )
         # The weights kept are those of the best seed by validation.
         slices = cores.prepare(benchmark.SCORED_AT_ONCE, FLAGS.cores)
-        figures = benchmark.score(data_dir, f"{stem}.keras", slices)
+        figures = benchmark.score(data_dir, f"{stem}.keras", slices, _splits(benchmark))
         print(json.dumps({"dataset": FLAGS.dataset, "preset": label} | figures))
         return 0
     figures = _run(benchmark, data_dir, label)
@@ -90,7 +95,7 @@ def _run(benchmark, data_dir, label):
         settings.parse_overrides(config.TrainingConfig, FLAGS.train),
     )
     slices = cores.prepare(planned[1].batch_size, FLAGS.cores)
-    splits = ("valid",) if FLAGS.valid_only else benchmark.SCORED
+    splits = _splits(benchmark)
     results = []
     for seed in range(FLAGS.first_seed, FLAGS.first_seed + FLAGS.seeds):
         run_dir = os.path.join(FLAGS.work_dir, FLAGS.dataset, label, f"seed-{seed}")
@@ -101,7 +106,13 @@ def _run(benchmark, data_dir, label):
     used = {"model": planned[0].to_dict(), "training": planned[1].to_dict()}
     figures = benchmark.combine(FLAGS.dataset, label, results, used)
     extra = {"data": benchmark.sizes(data_dir)}
-    return figures | extra | {"marginal_test": benchmark.marginal(data_dir)}
+    if "test" in splits:
+        extra["marginal_test"] = benchmark.marginal(data_dir)
+    return figures | extra
+
+
+def _splits(benchmark):
+    return ("valid",) if FLAGS.valid_only else benchmark.SCORED
 
 
 def _keep(benchmark, figures, stem, label):

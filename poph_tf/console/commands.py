@@ -42,7 +42,10 @@ def run(main, takes_words=False):
 
 def define_cores():
     """The flag of commands that work through batches."""
-    text = "CPU cores that share a batch, each with its part; 0: all of them."
+    text = (
+        "CPU cores that share a batch (see BUILD.md); 0: all of them, or as "
+        "TF_NUM_INTRAOP_THREADS and TF_NUM_INTEROP_THREADS say."
+    )
     flags.DEFINE_integer("cores", 0, text, lower_bound=0)
 
 

@@ -32,7 +32,7 @@ from poph_tf import (
 )
 from poph_tf.errors import InputError
 from poph_tf.experiments import writing
-from poph_tf.learning.recording import METRICS_FILE
+from poph_tf.learning.recording import METRICS_FILE, slices_of
 from poph_tf.training import Trainer
 
 # What each network is: a preset, and what differs from it.
@@ -133,7 +133,7 @@ def run(case, variant, planned, seed, paths, composing, slices=1, report=print):
         seed: int.
         paths: (run directory, path of the result). A result that is there is returned.
         composing: Composing.
-        slices: int, from `cores.prepare`.
+        slices: int, from `cores.prepare`; a run that goes on keeps its own.
         report: called with lines of progress.
 
     Returns:
@@ -151,6 +151,7 @@ def run(case, variant, planned, seed, paths, composing, slices=1, report=print):
     }
     if os.path.exists(result_path):
         return _read_result(result_path, asked, composing)
+    slices = slices_of(run_dir) or slices
     strategy = tf.distribute.get_strategy()
     trainer = Trainer(model_config, settings, case.data_dir, run_dir, strategy, slices)
     trainer.run(report=report)

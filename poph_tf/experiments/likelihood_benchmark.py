@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from poph_tf import config, dataset, examples, likelihood, models, provenance
 from poph_tf.experiments import piano_rolls
-from poph_tf.learning.recording import check_same_run
+from poph_tf.learning.recording import check_same_run, slices_of
 from poph_tf.training import Trainer
 
 # What a benchmark roll has: 88 pitches, play only, no bars, no styles.
@@ -161,8 +161,9 @@ def run_seed(data_dir, run_dir, planned, seed, slices=1, splits=SCORED, report=p
         run_dir: str, the run's own directory.
         planned: (ModelConfig, TrainingConfig), from `plan`.
         seed: int.
-        slices: int, from `cores.prepare`. Each has dropout of its own, so that the
-            same seed gives the same figures with as many slices only.
+        slices: int, from `cores.prepare`; a run that goes on keeps its own. Each has
+            dropout of its own, so that the same seed gives the same figures with as
+            many slices only.
         splits: the names of those to score.
         report: called with lines of progress.
 
@@ -183,18 +184,7 @@ def run_seed(data_dir, run_dir, planned, seed, slices=1, splits=SCORED, report=p
         with open(result_path, encoding="utf-8") as file:
             result = json.load(file)
     else:
-        strategy = tf.distribute.get_strategy()
-        trainer = Trainer(model_config, settings, data_dir, run_dir, strategy, slices)
-        outcome = trainer.run(report=report)
-        result = {
-            "seed": seed,
-            "step": outcome["step"],
-            "seconds": round(float(trainer.counters["seconds"])),
-            "parameters": trainer.model.count_params(),
-            "slices": slices,
-            # Of this seed; they may be trained by different commits.
-            "commit": provenance.describe()["commit"],
-        }
+        result = _train(data_dir, run_dir, (model_config, settings), slices, report)
     missing = [split for split in splits if split not in result]
     if missing:
         result |= score(data_dir, run_dir, slices, missing)
@@ -202,6 +192,23 @@ def run_seed(data_dir, run_dir, planned, seed, slices=1, splits=SCORED, report=p
     # What was not asked for is not told, even if it is known.
     hidden = set(SCORED) - set(splits)
     return {name: value for name, value in result.items() if name not in hidden}
+
+
+def _train(data_dir, run_dir, planned, slices, report):
+    """Trains one seed; what `run_seed` tells of it before it is scored."""
+    strategy = tf.distribute.get_strategy()
+    slices = slices_of(run_dir) or slices
+    trainer = Trainer(*planned, data_dir, run_dir, strategy, slices)
+    outcome = trainer.run(report=report)
+    return {
+        "seed": planned[1].seed,
+        "step": outcome["step"],
+        "seconds": round(float(trainer.counters["seconds"])),
+        "parameters": trainer.model.count_params(),
+        "slices": slices,
+        # Of this seed; they may be trained by different commits.
+        "commit": provenance.describe()["commit"],
+    }
 
 
 def score(data_dir, model_dir, slices=1, splits=SCORED):
@@ -264,13 +271,22 @@ def summarize(folder):
     for path in sorted(glob.glob(os.path.join(folder, "*.json"))):
         with open(path, encoding="utf-8") as file:
             figures = json.load(file)
-        best, unknown = figures["best_by_valid"], "–"
-        tests = [figures.get("median_test"), best.get("test")]
-        median, at_best = [unknown if x is None else f"{x:.3f}" for x in tests]
-        lines.append(
-            f"| {figures['dataset']} | {figures['preset']} | "
-            f"{best['parameters']:,} | {best['step']:,} | {len(figures['seeds'])} | "
-            f"{figures['median_valid']:.3f} | {median} | {at_best} | "
-            f"{figures['marginal_test']:.2f} |"
+        best = figures["best_by_valid"]
+        cells = (
+            figures["dataset"],
+            figures["preset"],
+            f"{best['parameters']:,}",
+            f"{best['step']:,}",
+            f"{len(figures['seeds'])}",
+            _rounded(figures["median_valid"], 3),
+            _rounded(figures.get("median_test"), 3),
+            _rounded(best.get("test"), 3),
+            _rounded(figures.get("marginal_test"), 2),
         )
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _rounded(value, places):
+    """A number for a table; a dash for one that is not known."""
+    return "–" if value is None else f"{value:.{places}f}"

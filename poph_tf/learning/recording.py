@@ -165,6 +165,14 @@ def progress_line(figures, seconds_left):
     return "  ".join(parts) + ("  best" if figures["best"] else "")
 
 
+def slices_of(model_dir):
+    """The slices of the run that a directory holds, or None if there is no run."""
+    if not os.path.exists(os.path.join(model_dir, models.SETTINGS_FILE)):
+        return None
+    # A run of an earlier version was not cut.
+    return models.read_settings(model_dir).get("slices", 1)
+
+
 def check_same_run(model_dir, model_config, training=None, data_id=None, fixed=FIXED):
     """Raises InputError if the directory holds another run than the one asked for.
 

@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from poph_tf import cores, losses, metrics
 
-# Each length of batches is traced once, on purpose; TensorFlow counts by the code that
-# is traced, and would warn of it.
+# Lengths of batches may have graphs of their own, on purpose; TensorFlow counts by the
+# code that is traced, and would warn of it.
 tf.get_logger().addFilter(lambda record: "TrainStep._run" not in record.getMessage())
 
 
@@ -96,7 +96,7 @@ class TrainStep:
         gradients, norm = self._clip(self._add_up(gradients))
         self.optimizer.apply(gradients, self.model.trainable_variables)
         share = 1.0 / self.strategy.num_replicas_in_sync
-        sums = cores.add_up([s for _, s in parts]) | {"gradient_norm": norm * share}
+        sums = cores.join([s for _, s in parts]) | {"gradient_norm": norm * share}
         self.names = sorted(sums)
         return tf.stack([tf.cast(sums[name], tf.float32) for name in self.names])
 

@@ -8,7 +8,7 @@ from poph_tf import metrics
 class Tally:
     """Sums over the steps since the validation before, and how fast they came.
 
-    The first step of each length of batches also compiles, which would make a short
+    The first step of each graph also compiles, which would make a short
     stretch look slow for ever: it is counted, but not timed.
     """
 

@@ -98,24 +98,30 @@ def measure(
         float(step.run(batch)["loss"])
         seconds.append(time.perf_counter() - start)
         peaks.append(matmul_peak(slices))
-    best = min(seconds)
+    # Before the LSTMs alone need memory of their own.
     memory = peak_memory_mb()
     shapes = (model.config, batch_size, window_steps)
     alone = lstms_alone(*shapes, repetitions, slices)
-    per_step = 3 * products(model.config, window_steps)
-    flops = per_step * batch_size * window_steps
-    return {
-        "time_steps_per_second": batch_size * window_steps / best,
-        "share_of_matmul_peak": flops / best / max(peaks),
-        "lstms_alone_share_of_step": alone["seconds"] / best,
-        "lstms_alone_share_of_peak": alone["flops"] / alone["seconds"] / max(peaks),
+    return shares(*shapes, min(seconds), alone, max(peaks)) | {
         "peak_memory_mb": memory,
-        "seconds_per_step": best,
-        "batch_size": batch_size,
-        "window_steps": window_steps,
         "slices": slices,
         "parameters": model.count_params(),
-        "matmul_peak_gflops": max(peaks) / 1e9,
+    }
+
+
+def shares(config, batch_size, window_steps, seconds, alone, peak):
+    """What a step of so many seconds is worth beside its LSTMs alone and the peak."""
+    num_steps = batch_size * window_steps
+    flops = 3 * products(config, window_steps) * num_steps
+    return {
+        "time_steps_per_second": num_steps / seconds,
+        "share_of_matmul_peak": flops / seconds / peak,
+        "lstms_alone_share_of_step": alone["seconds"] / seconds,
+        "lstms_alone_share_of_peak": alone["flops"] / alone["seconds"] / peak,
+        "seconds_per_step": seconds,
+        "batch_size": batch_size,
+        "window_steps": window_steps,
+        "matmul_peak_gflops": peak / 1e9,
     }
 
 
