@@ -107,6 +107,7 @@ def test_the_command_trains_in_slices_and_goes_on_in_as_many(tmp_path):
     command = [
         *("-m", "poph_tf.train", "--preset=biaxial", "--strategy=mirrored"),
         *(f"--set={name}={small.SIZES[name]}" for name in sizes),
+        *("--set=num_time_layers=1", "--set=num_pitch_layers=1"),
         *(f"--data_dir={data_dir}", f"--model_dir={model_dir}"),
         *("--batch_size=4", "--window_steps=8", "--preview_bars=0"),
     ]
