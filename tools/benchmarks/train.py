@@ -263,15 +263,15 @@ def matmul_peak(slices=1, size=2048, repetitions=4):
     many = tf.random.stateless_normal((slices, size, size), (1, 2))
 
     @tf.function
-    def products(many):
+    def multiply(many):
         parts = tf.unstack(many)
         return tf.add_n([tf.matmul(part, part)[0, 0] for part in parts])
 
-    products(many).numpy()
+    multiply(many).numpy()
     best = 0.0
     for _ in range(repetitions):
         start = time.perf_counter()
-        products(many).numpy()
+        multiply(many).numpy()
         best = max(best, slices * 2 * size**3 / (time.perf_counter() - start))
     return best
 
