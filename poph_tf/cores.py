@@ -13,9 +13,8 @@ import tensorflow as tf
 
 from poph_tf.errors import InputError
 
-# Each slice is traced and compiled by itself, so there are few. Powers of two divide
-# the batches that are usual.
-SLICES = (4, 2, 1)
+# Each slice is traced and compiled by itself, so there are few.
+MOST_SLICES = 4
 # Who sets these has decided how many threads there shall be.
 THREAD_VARIABLES = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 
@@ -64,8 +63,22 @@ def available():
 
 
 def slices_for(batch_size, cores):
-    """The most slices that divide a batch and have a core each."""
-    return next(n for n in SLICES if n <= cores and batch_size % n == 0)
+    """As many slices as have a core each, none of them empty."""
+    return min(cores, batch_size, MOST_SLICES)
+
+
+def rows_of(batch_size, slices):
+    """The rows of each slice of a batch: at most one more in some than in others.
+
+    Args:
+        batch_size: int.
+        slices: int. A batch of fewer rows has a slice for each row.
+
+    Returns:
+        list of int, the larger ones first.
+    """
+    slices = min(slices, batch_size)
+    return [(batch_size + i) // slices for i in reversed(range(slices))]
 
 
 def _set_threads(slices, cores):
@@ -82,21 +95,16 @@ def cut(batch, slices):
 
     Args:
         batch: dict of name to tensor [batch, ...].
-        slices: int that divides the batch.
+        slices: int.
 
     Returns:
-        list of dict, as many as slices.
-
-    Raises:
-        ValueError: If the batch can't be cut into so many equal slices.
+        list of dict, with as many rows as `rows_of` says.
     """
     if slices == 1:
         return [batch]
-    sizes = {x.shape[0] for x in batch.values()}
-    if any(size % slices for size in sizes):
-        raise ValueError(f"slices must divide the batch, got {slices} for {sizes}.")
-    parts = {name: tf.split(x, slices) for name, x in batch.items()}
-    return [{name: x[i] for name, x in parts.items()} for i in range(slices)]
+    rows = rows_of(next(iter(batch.values())).shape[0], slices)
+    parts = {name: tf.split(x, rows) for name, x in batch.items()}
+    return [{name: x[i] for name, x in parts.items()} for i in range(len(rows))]
 
 
 def join(sums):

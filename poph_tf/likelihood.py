@@ -23,7 +23,7 @@ class Scorer:
         model: PolyphonyModel.
         batch_size: int. Pieces at once.
         window_steps: int. Steps at once.
-        slices: int that divides `batch_size`, see `cores`.
+        slices: int. Into how many parts a batch is cut, see `cores`.
     """
 
     def __init__(self, model, batch_size=8, window_steps=128, slices=1):
@@ -75,8 +75,10 @@ class Scorer:
 
     def _score_batch(self, pieces):
         longest = max(len(piece.matrices.cells) for piece in pieces)
-        rows = self.batch_size // self.slices
-        states = [self.model.network.zero_state(rows) for _ in range(self.slices)]
+        states = [
+            self.model.network.zero_state(rows)
+            for rows in cores.rows_of(self.batch_size, self.slices)
+        ]
         total = {}
         for start in range(0, longest, self.window_steps):
             inputs = self._inputs(pieces, start)

@@ -122,6 +122,10 @@ WRONG = {
         "unknown_key": (["--set=units=3"], "no setting 'units'"),
         "no_weights": (["--evaluate_only"], "There are no weights"),
         "valid_only_as_the_result": (["--valid_only"], "--valid_only needs a --label"),
+        "valid_only_as_another_result": (
+            ["--valid_only", "--label=poph2"],
+            "that is no preset's name",
+        ),
     },
 }
 # What a command is given where a case does not say otherwise.

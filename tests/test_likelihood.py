@@ -37,7 +37,12 @@ def test_windows_batches_and_slices_of_any_size_give_the_figures_of_the_whole(na
     model = small.model(name)
     expected = whole_piece_sums(model, random_pieces())
     assert expected["steps"] == sum(LENGTHS)
-    for batch_size, window_steps, slices in ((1, 3, 1), (3, 64, 1), (4, 8, 2)):
+    for batch_size, window_steps, slices in (
+        (1, 3, 2),
+        (3, 64, 1),
+        (4, 8, 2),
+        (3, 8, 2),
+    ):
         scorer = likelihood.Scorer(model, batch_size, window_steps, slices)
         sums = scorer.sums(random_pieces())
         assert sums.pop("pieces") == len(LENGTHS)

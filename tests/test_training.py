@@ -62,7 +62,7 @@ def finish(process):
     # Muon makes the small directions of a gradient large, and its rounding with them.
     [("poph", "sgd", 0.5, 1e-5), ("poph2", "muon", 0.01, 1e-3)],
 )
-def test_two_replicas_and_two_slices_take_the_steps_of_one(
+def test_replicas_and_slices_take_the_steps_of_one(
     data_dir, name, optimizer, learning_rate, tolerance
 ):
     settings = SETTINGS | {

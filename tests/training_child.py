@@ -4,7 +4,7 @@ What comes back is one line of JSON on stdout, the last. Jobs:
     runs      trains in each of some folders, and dies of SIGKILL after the step
               `kill_at` if there is one
     replicas  the same steps on one replica, on two logical CPUs, and on one replica
-              in two slices
+              in three slices, one of which has two windows
 """
 
 import json
@@ -68,7 +68,7 @@ def replicas(data_dir, training_settings, name):
     stream = dataset.Stream(paths, model_config, settings)
     found = {}
     one = tf.distribute.get_strategy()
-    ways = {"one": (one, 1), "two": (two, 1), "slices": (one, 2)}
+    ways = {"one": (one, 1), "two": (two, 1), "slices": (one, 3)}
     for name, (strategy, slices) in ways.items():
         keras.utils.set_random_seed(1)
         with strategy.scope():

@@ -59,10 +59,10 @@ def main(argv):
     if FLAGS.preset not in config.PRESETS:
         known = ", ".join(config.PRESETS)
         raise InputError(f"--preset must be one of {known}, got {FLAGS.preset!r}.")
-    if FLAGS.valid_only and not FLAGS.label:
+    if FLAGS.valid_only and FLAGS.label in (None, *config.PRESETS):
         raise InputError(
-            "--valid_only needs a --label, so that its result does not take the place "
-            "of the preset's own."
+            "--valid_only needs a --label that is no preset's name, so that its result "
+            f"does not take the place of the preset's own; got {FLAGS.label!r}."
         )
     data_dir = os.path.join(FLAGS.work_dir, FLAGS.dataset, "records")
     piano_rolls.write_records(piano_rolls.read(FLAGS.data), FLAGS.dataset, data_dir)
