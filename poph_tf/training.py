@@ -247,7 +247,8 @@ class Trainer:
         epoch, skip = self._count("epoch"), self._count("batch")
         batches = dataset.training_batches(self.stream, epoch, skip)
         batches = self.strategy.experimental_distribute_dataset(batches)
-        for batch in dataset.naming_damage(batches, self.stream.paths):
+        batches = dataset.naming_damage(batches, self.stream.paths)
+        for batch in self.tally.waits(batches):
             self._take(batch)
             reason = self._after_step()
             if reason:

@@ -136,6 +136,22 @@ def test_the_step_that_compiles_is_counted_but_not_timed(monkeypatch):
     assert counted.figures(small.model_config("biaxial"))["steps_per_second"] == 1 / 8
 
 
+def test_what_is_waited_for_batches_is_told_as_a_share(monkeypatch):
+    # A batch after 1 s and its step of 5 s; a batch after 2 s and its step of 10 s,
+    # which compiles and is not timed.
+    now = iter([0.0, 0.0, 1.0, 6.0, 8.0, 18.0, 21.0])
+    monkeypatch.setattr(tally.time, "monotonic", lambda: next(now))
+    counted = tally.Tally()
+    seconds = iter([(5.0, False), (10.0, True)])
+    taken = []
+    for batch in counted.waits(["a", "b"]):
+        counted.add(dict.fromkeys(SUMS, 2.0), *next(seconds))
+        taken.append(batch)
+    assert taken == ["a", "b"]
+    found = counted.figures(small.model_config("biaxial"))
+    assert found["input_wait_share"] == pytest.approx(3 / (3 + 5))
+
+
 def test_a_log_gets_a_line_of_progress_once_a_minute(capsys, monkeypatch):
     now = iter([0.0, 1.0, 31.0, 61.0, 62.0])
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))

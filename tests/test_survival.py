@@ -189,7 +189,8 @@ def test_a_record_goes_on_after_lines_of_every_kind_of_damage(tmp_path):
     recorder = Recorder(str(tmp_path), chief=True, scored=None)
     recorder.begin({}, 4)
     figures = {"step": 5, "best": False, "train": {}, "valid": {}}
-    recorder.validation(figures | {"learning_rate": 1.0, "steps_per_second": 2.0})
+    figures |= {"learning_rate": 1.0, "steps_per_second": 2.0, "input_wait_share": 0.0}
+    recorder.validation(figures)
     assert [line["step"] for line in validations(tmp_path)] == [4, 2, 5]
 
 

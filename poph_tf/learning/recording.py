@@ -83,7 +83,8 @@ class Recorder:
 
         Args:
             figures: JSON-ready dict with `step`, `train`, `valid`, `best`,
-                `learning_rate`, `steps_per_second`; `memory_mb` (resident) is added.
+                `learning_rate`, `steps_per_second`, `input_wait_share`; `memory_mb`
+                (resident) is added.
 
         Raises:
             InputError: If it cannot be written; a model saved before is still there.
@@ -128,9 +129,8 @@ class Recorder:
 def _scalars(figures):
     scalars = {f"train/{k}": v for k, v in figures["train"].items()}
     scalars |= {f"valid/{k}": v for k, v in figures["valid"].items()}
-    scalars["learning_rate"] = figures["learning_rate"]
-    scalars["steps_per_second"] = figures["steps_per_second"]
-    scalars["memory_mb"] = figures["memory_mb"]
+    for name in ("learning_rate", "steps_per_second", "input_wait_share", "memory_mb"):
+        scalars[name] = figures[name]
     return scalars
 
 

@@ -17,7 +17,23 @@ class Tally:
 
     def restart(self):
         self.sums, self.steps, self.untimed = {}, 0, 0
+        self.working = self.waiting = 0.0
         self.since = time.monotonic()
+
+    def waits(self, batches):
+        """Hands batches on and adds up the seconds that each was waited for.
+
+        Args:
+            batches: iterable.
+
+        Yields:
+            Its elements.
+        """
+        start = time.monotonic()
+        for batch in batches:
+            self.waiting += time.monotonic() - start
+            yield batch
+            start = time.monotonic()
 
     def add(self, sums, seconds, compiled=False):
         """Adds a step.
@@ -33,6 +49,8 @@ class Tally:
         if compiled:
             self.untimed += 1
             self.since += seconds
+        else:
+            self.working += seconds
 
     def figures(self, config):
         """What is recorded of them, validation included in the time.
@@ -42,7 +60,8 @@ class Tally:
 
         Returns:
             dict: `train` (figures of metrics.summarize and `gradient_norm`; empty
-            without a step), `seconds`, `steps_per_second`.
+            without a step), `seconds`, `steps_per_second`, `input_wait_share` (of the
+            time of batches and steps, what was waited for batches).
         """
         seconds = max(time.monotonic() - self.since, 1e-9)
         train = {}
@@ -53,4 +72,5 @@ class Tally:
             "train": train,
             "seconds": seconds,
             "steps_per_second": max(self.steps - self.untimed, 1) / seconds,
+            "input_wait_share": self.waiting / max(self.waiting + self.working, 1e-9),
         }
