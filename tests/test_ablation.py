@@ -55,10 +55,18 @@ def test_the_table_has_medians_over_seeds_and_compares_seed_by_seed():
     rows = {line.split("|")[1].strip(): line.split("|")[2:-1] for line in lines[3:]}
     deepj, poph = ([c.strip() for c in rows[name]] for name in ("deepj", "poph"))
     # Seed 0 passes its last 6 nats at three quarters of the way from 9 to 5.
-    assert deepj[:6] == ["1,234", "2", "4.500", "5.000", "1.19", "23.8"]
+    assert deepj[:6] == [
+        "1,234",
+        "2",
+        "4.500",
+        "5.000 (4.000 to 6.000)",
+        "1.19",
+        "23.8",
+    ]
     # Seed 0 is at 6 nats after a third of the second half epoch; seed 1 stays above the
     # 4 nats of its DeepJ.
-    assert poph[:5] == ["1,234", "2", "4.000", "4.000", "0.667 (1 of 2)"]
+    assert poph[:4] == ["1,234", "2", "4.000", "4.000 (3.000 to 5.000)"]
+    assert poph[4] == "0.667 (1 of 2)"
     none = [c.strip() for c in rows["poph_no_harmony"]]
     assert none[1:6] == ["1", "7.000", "7.000", "never", "never"]
     assert poph[-3:] == ["0.100", "0.200", "3.00"]

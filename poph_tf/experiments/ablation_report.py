@@ -92,7 +92,7 @@ def _row(variant, runs, targets):
         return statistics.median(values)
 
     best = median([min(run["curve"]["nats"]) for run in runs])
-    last = median([run["curve"]["nats"][-1] for run in runs])
+    last = [run["curve"]["nats"][-1] for run in runs]
     epochs, seconds = (_to_target(runs, targets, by) for by in ("epoch", "seconds"))
     composed = [run["composed"] for run in runs]
     cells = [
@@ -100,7 +100,7 @@ def _row(variant, runs, targets):
         f"{runs[0]['parameters']:,}",
         str(len(runs)),
         f"{best:.3f}",
-        f"{last:.3f}",
+        _spread(last),
         epochs,
         seconds,
         f"{median([c['out_of_key_share'] for c in composed]):.3f}",
@@ -108,6 +108,14 @@ def _row(variant, runs, targets):
         f"{median([c['notes_per_step'] for c in composed]):.2f}",
     ]
     return "| " + " | ".join(cells) + " |"
+
+
+def _spread(values):
+    """The median, and how far the seeds lie apart."""
+    middle = f"{statistics.median(values):.3f}"
+    if len(values) == 1:
+        return middle
+    return f"{middle} ({min(values):.3f} to {max(values):.3f})"
 
 
 def _to_target(runs, targets, by):
