@@ -212,15 +212,17 @@ _DEEPJ = ModelConfig(preset="deepj", input_dropout=0.2)
 # commute with transposition, which DeepJ's pitch class one-hot does not; they tell of
 # the previous frame and, as in his NADE, of the notes already chosen, which an LSTM
 # along pitch would have to learn to count.
-# Attention by frames commutes too, and recalls phrases at a 1/pitches of the cost of
-# attention per pitch. Small layers with little dropout learn corpora of a few hundred
-# pieces better than the published sizes. No harmony term: it pulls away from the data's
-# own distribution (harmony_weight=1 brings it).
+# PopH's attention along pitch, before the time axis, adds to them. Attention by frames
+# commutes with transposition too, and recalls phrases at a 1/pitches of the cost of
+# attention per pitch, which learns less. Small layers with little dropout learn corpora
+# of a few hundred pieces better than the published sizes. No harmony term: it pulls
+# away from the data's own distribution (harmony_weight=1 brings it).
 _POPH2 = ModelConfig(
     preset="poph2",
     note_features="window",
     class_counts="relative",
     chosen_notes="window",
+    pitch_attention="before_time",
     time_attention="frames",
     head_units=32,
     num_time_units=128,

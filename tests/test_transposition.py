@@ -141,7 +141,9 @@ def test_the_nade_moves_with_a_transposition(k):
 
 def test_the_time_axis_of_poph2_moves_with_a_transposition_but_for_the_position():
     # Whole octaves: else the edges would have other shares of the pitch classes.
+    # Attention along pitch sees the edges, and the position.
     settings = small.SIZES | {"num_pitches": 36, "min_pitch": 36}
+    settings |= {"pitch_attention": "none"}
     network = models.build(config.preset("poph2", **settings)).network
     cells = np.pad(centred(3), [(0, 0), (0, 0), (3, 3), (0, 0)])
     others = {"bar_position": np.arange(6).reshape(2, 3), "style": np.ones((2, 1))}
