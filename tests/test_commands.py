@@ -126,6 +126,10 @@ WRONG = {
             ["--valid_only", "--label=poph2"],
             "that is no preset's name",
         ),
+        "valid_only_without_a_name": (
+            ["--valid_only", "--label="],
+            "that is no preset's name",
+        ),
     },
 }
 # What a command is given where a case does not say otherwise.

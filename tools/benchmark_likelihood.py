@@ -59,7 +59,7 @@ def main(argv):
     if FLAGS.preset not in config.PRESETS:
         known = ", ".join(config.PRESETS)
         raise InputError(f"--preset must be one of {known}, got {FLAGS.preset!r}.")
-    if FLAGS.valid_only and FLAGS.label in (None, *config.PRESETS):
+    if FLAGS.valid_only and (FLAGS.label or FLAGS.preset) in config.PRESETS:
         raise InputError(
             "--valid_only needs a --label that is no preset's name, so that its result "
             f"does not take the place of the preset's own; got {FLAGS.label!r}."
