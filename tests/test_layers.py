@@ -78,14 +78,14 @@ def attended_by_hand(query, key, value, visible):
 
 def test_attend_equals_softmax_attention_by_hand():
     rng = np.random.default_rng(0)
-    query, key, value = rng.normal(size=(3, 1, 5, 2, 4)).astype(np.float32)
+    query, key, value = rng.normal(size=(3, 1, 2, 5, 4)).astype(np.float32)
     visible = np.tril(np.ones((5, 5), bool))
     out = attention.attend(query, key, value, (1.0 - visible) * attention.MASKED)
     for head in range(2):
         expected = attended_by_hand(
-            query[0, :, head], key[0, :, head], value[0, :, head], visible
+            query[0, head], key[0, head], value[0, head], visible
         )
-        np.testing.assert_allclose(out[0, :, head], expected, atol=1e-6)
+        np.testing.assert_allclose(out[0, head], expected, atol=1e-6)
 
 
 def outside_change(layer, inputs, changed, *, axis, at):

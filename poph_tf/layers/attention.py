@@ -22,19 +22,21 @@ MASKED = -1e9
 def attend(query, key, value, bias=None):
     """Scaled dot-product attention.
 
+    Heads come before places, so that both products read their operands as they lie.
+
     Args:
-        query: float [rows, targets, heads, units].
-        key, value: float [rows, sources, heads, units].
+        query: float [rows, heads, targets, units].
+        key, value: float [rows, heads, sources, units].
         bias: float that broadcasts to [rows, heads, targets, sources], or None.
 
     Returns:
-        float [rows, targets, heads, units].
+        float [rows, heads, targets, units].
     """
     scale = tf.cast(query.shape[-1], query.dtype) ** -0.5
-    logits = tf.einsum("rthu,rshu->rhts", query * scale, key)
+    logits = tf.matmul(query * scale, key, transpose_b=True)
     if bias is not None:
         logits += tf.cast(bias, logits.dtype)
-    return tf.einsum("rhts,rshu->rthu", tf.nn.softmax(logits), value)
+    return tf.matmul(tf.nn.softmax(logits), value)
 
 
 @keras.saving.register_keras_serializable(package="poph_tf")
@@ -65,14 +67,28 @@ class SelfAttention(keras.layers.Layer):
         self.built = True
 
     def heads(self, x):
-        """Projects float [rows, places, features] to query, key and value heads."""
+        """Query, key and value of float [rows, places, features].
+
+        Returns:
+            list of three float [rows, heads, places, units].
+        """
         shape = tf.concat([tf.shape(x)[:-1], [3, self.num_heads, self.head_units]], 0)
-        return tf.unstack(tf.reshape(self.project_in(x), shape), axis=-3)
+        projected = tf.reshape(self.project_in(x), shape)
+        return tf.unstack(tf.transpose(projected, (2, 0, 3, 1, 4)))
 
     def add(self, x, heads, training=None):
-        """Joins the heads to the residual stream, float [rows, places, features]."""
+        """Joins the heads to the residual stream.
+
+        Args:
+            x: float [rows, places, features].
+            heads: float [rows, heads, places, units].
+
+        Returns:
+            float [rows, places, features].
+        """
         width = self.num_heads * self.head_units
-        joined = tf.reshape(heads, tf.concat([tf.shape(x)[:-1], [width]], 0))
+        shape = tf.concat([tf.shape(x)[:-1], [width]], 0)
+        joined = tf.reshape(tf.transpose(heads, (0, 2, 1, 3)), shape)
         added = self.added_dropout(self.project_out(joined), training=training)
         return self.norm(x + added)
 
@@ -133,10 +149,10 @@ class PitchAttention(SelfAttention):
             (float [rows, features], the state after it).
         """
         query, key, value = self.heads(x[:, None])
-        keys = tf.tensor_scatter_nd_update(state[0], [[index]], [key[:, 0]])
-        values = tf.tensor_scatter_nd_update(state[1], [[index]], [value[:, 0]])
+        keys = tf.tensor_scatter_nd_update(state[0], [[index]], [key[:, :, 0]])
+        values = tf.tensor_scatter_nd_update(state[1], [[index]], [value[:, :, 0]])
         hidden = tf.cast(tf.range(tf.shape(keys)[0]) > index, tf.float32) * MASKED
-        lay = (1, 0, 2, 3)
+        lay = (1, 2, 0, 3)
         seen = attend(query, tf.transpose(keys, lay), tf.transpose(values, lay), hidden)
         return self.add(x[:, None], seen)[:, 0], (keys, values)
 
@@ -183,15 +199,16 @@ class TimeAttention(SelfAttention):
 
     def zero_state(self, num_rows):
         """An empty cache: keys and values [rows, steps, ...], and which are valid."""
-        shape = (num_rows, self.max_steps - 1, self.num_heads, self.head_units)
-        return tf.zeros(shape), tf.zeros(shape), tf.zeros(shape[:2])
+        kept = self.max_steps - 1
+        shape = (num_rows, self.num_heads, kept, self.head_units)
+        return tf.zeros(shape), tf.zeros(shape), tf.zeros((num_rows, kept))
 
     def scan(self, x, state, training=None):
         """Attends over `x` and the cache of what came before it.
 
         Args:
             x: float [batch, time, pitch, features].
-            state: keys and values [batch * pitch, steps, heads, units] and their
+            state: keys and values [batch * pitch, heads, steps, units] and their
                 validity [batch * pitch, steps]; None for the start of a piece.
 
         Returns:
@@ -204,16 +221,16 @@ class TimeAttention(SelfAttention):
         query, key, value = self.heads(rows)
         bias = 0.0
         if state is not None:
-            valid = tf.ones(tf.shape(rows)[:2])
-            key, value, valid = (
-                tf.concat([old, tf.cast(new, old.dtype)], axis=1)
-                for old, new in zip(state, (key, value, valid), strict=True)
+            key, value = (
+                tf.concat([old, tf.cast(new, old.dtype)], axis=2)
+                for old, new in zip(state[:2], (key, value), strict=True)
             )
-            kept = self.max_steps - 1
-            state = tuple(t[:, tf.shape(t)[1] - kept :] for t in (key, value, valid))
+            valid = tf.concat([state[2], tf.ones(tf.shape(rows)[:2])], axis=1)
+            past = tf.shape(valid)[1] - (self.max_steps - 1)
+            state = key[:, :, past:], value[:, :, past:], valid[:, past:]
             # Row by row: large, and only needed where a cache may be partly empty.
             bias = (1.0 - valid[:, None, None, :]) * MASKED
-        bias += self._bias(shape[2], tf.shape(key)[1])
+        bias += self._bias(shape[2], tf.shape(key)[2])
         out = self.add(rows, attend(query, key, value, bias), training)
         return tf.transpose(tf.reshape(out, shape), (0, 2, 1, 3)), state
 
