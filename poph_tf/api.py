@@ -106,7 +106,7 @@ class Musician:
                     f"There is no wish {name!r}; there are {sorted(known)}."
                 )
             if name in MUSIC and isinstance(wish, (str, os.PathLike)):
-                wishes[name] = matrices.from_sequence(midi.read(wish))
+                wishes[name] = matrices.from_file(wish)
         return generation.Wishes(
             num_bars=bars, num_pieces=pieces, **{"style": self.style, **wishes}
         )

@@ -83,11 +83,12 @@ def rows_of(batch_size, slices):
 
 def _set_threads(slices, cores):
     # A batch that is not cut leaves all cores to each operation. The threads of
-    # operations are one pool for all slices: with a core for each slice there is
-    # nothing to share.
+    # operations are one pool for all slices: where no core is left over there is
+    # nothing to share. A run that goes on elsewhere may have more slices than cores.
     threads = tf.config.threading
-    threads.set_inter_op_parallelism_threads(slices if slices > 1 else cores)
-    threads.set_intra_op_parallelism_threads(1 if slices == cores else cores)
+    side_by_side = min(slices, cores) if slices > 1 else cores
+    threads.set_inter_op_parallelism_threads(side_by_side)
+    threads.set_intra_op_parallelism_threads(1 if slices >= cores else cores)
 
 
 def cut(batch, slices):

@@ -41,7 +41,12 @@ flags.DEFINE_float("key_strength", 2.0, "How much: logits off for notes outside 
 flags.DEFINE_integer("min_pitch", 0, "Lowest MIDI pitch to draw.")
 flags.DEFINE_integer("max_pitch", 127, "Highest MIDI pitch to draw.")
 flags.DEFINE_float("density", 0.0, "Wanted mean of notes at a time; 0: as it comes.")
-flags.DEFINE_float("cut", 0.0, "Do not draw notes less probable than this.")
+flags.DEFINE_float(
+    "cut",
+    0.0,
+    "Do not draw notes less probable than this, and draw "
+    "those more probable than 1 minus this for certain.",
+)
 flags.DEFINE_float("conservativity", 1.0, "Above 1 fewer notes (Johnson's exponent).")
 flags.DEFINE_float(
     "silent_warmth", 0.1, "Warmer by this at each step of a silence of a bar; 0: not."
@@ -118,9 +123,9 @@ def main(argv):
 def _read(path):
     if not path:
         return None
-    from poph_tf import matrices, midi
+    from poph_tf import matrices
 
-    return matrices.from_sequence(midi.read(path))
+    return matrices.from_file(path)
 
 
 def _compose(model_dir, wishes):

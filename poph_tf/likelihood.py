@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from poph_tf import cores, dataset, metrics, theory
+from poph_tf.errors import InputError
 
 # Pieces that are sorted by length together, so that those in a batch are alike.
 POOL = 256
@@ -184,6 +185,8 @@ def evaluate(model, read_split, split, progress=None, **settings):
     """
     scorer = Scorer(model, **settings)
     by_style = _sums_by_style(scorer, lambda: read_split(split), progress)
+    if not by_style:
+        raise InputError(f"The {split} split has no piece that can be read.")
     sums = {
         name: sum(part[name] for part in by_style.values())
         for name in next(iter(by_style.values()))

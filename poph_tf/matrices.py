@@ -15,7 +15,8 @@ import dataclasses
 
 import numpy as np
 
-from poph_tf.errors import InputError
+from poph_tf import midi
+from poph_tf.errors import InputError, MusicFileError
 from poph_tf.music import bars, placing
 from poph_tf.music import notes as notes_lib
 
@@ -115,7 +116,7 @@ def canonical(matrices):
         matrices,
         cells=cells,
         bar_position=_counting(matrices.bar_position),
-        tempo_qpm=round(float(matrices.tempo_qpm), bars.TEMPO_DECIMALS),
+        tempo_qpm=bars.rounded_tempo(matrices.tempo_qpm),
     )
 
 
@@ -143,6 +144,10 @@ def validate(matrices):
         raise InputError(
             f"bar_position must be [{len(cells)}], got shape {bar_position.shape}."
         )
+    if not bars.SLOWEST_QPM <= matrices.tempo_qpm < np.inf:
+        raise InputError(
+            f"tempo_qpm must be at least {bars.SLOWEST_QPM}, got {matrices.tempo_qpm}."
+        )
     right = canonical(matrices)
     for channel, name in enumerate(("play", "replay", "volume")):
         wrong = np.argwhere(cells[..., channel] != right.cells[..., channel])
@@ -159,6 +164,26 @@ def validate(matrices):
             f"bar_position at step {wrong[0]} must be 0 or "
             f"{right.bar_position[wrong[0]]}, got {bar_position[wrong[0]]}."
         )
+
+
+def from_file(path, steps_per_quarter=STEPS_PER_QUARTER, **options):
+    """Reads a music file that holds one piece and puts it on the grid.
+
+    Args:
+        path: str or path.
+        steps_per_quarter, **options: as for `from_sequence`.
+
+    Returns:
+        Matrices, canonical.
+
+    Raises:
+        MusicFileError: If it cannot be read, or is too long.
+    """
+    sequence = midi.read(path)
+    try:
+        return from_sequence(sequence, steps_per_quarter, **options)
+    except InputError as error:
+        raise MusicFileError(path, str(error)) from None
 
 
 def from_sequence(sequence, steps_per_quarter=STEPS_PER_QUARTER, **options):

@@ -12,10 +12,10 @@ import io
 import os
 import pathlib
 import warnings
-import zipfile
+from fractions import Fraction
 
-from poph_tf.errors import InputError, MusicFileError, kind_of
-from poph_tf.music import abc_books, midi_bytes
+from poph_tf.errors import InputError, MusicFileError
+from poph_tf.music import abc_books, bars, midi_bytes, musicxml
 from poph_tf.music import notes as notes_lib
 
 MIDI_SUFFIXES = (".mid", ".midi", ".kar", ".rmi")
@@ -24,8 +24,10 @@ ABC_SUFFIXES = (".abc",)
 SUFFIXES = MIDI_SUFFIXES + MUSICXML_SUFFIXES + ABC_SUFFIXES
 # note-seq's parser makes a table with an entry for every tick up to the last.
 _MAX_TABLE_TICKS = 10_000_000
-# Symphonies stay below a tenth of it.
-_MAX_SCORE_BYTES = 100_000_000
+# The slowest tempo that fits into the three bytes of MIDI, microseconds a quarter; a
+# metre's numerator has one byte.
+SLOWEST_QPM = 60e6 / (2**24 - 1)
+_MAX_NUMERATOR = 255
 _TIED_TO_FIRST_TRACK = ("set_tempo", "time_signature", "key_signature")
 
 
@@ -92,18 +94,22 @@ def parse(data, name, failures=None):
     if suffix in MIDI_SUFFIXES:
         sequences = [parse_midi(data, name)]
     elif suffix in MUSICXML_SUFFIXES:
-        sequences = [_parse_musicxml(data, name)]
+        sequences = [musicxml.parse(data, name)]
     elif suffix in ABC_SUFFIXES:
         sequences = _parse_abc(data, name, failures)
     else:
         raise MusicFileError(name, f"its suffix must be one of {' '.join(SUFFIXES)}")
     for sequence in sequences:
-        sequence.filename = os.path.basename(name)
+        # A file's name may be any bytes, a proto's text may not.
+        name_bytes = os.fsencode(os.path.basename(name))
+        sequence.filename = name_bytes.decode("utf-8", "replace")
     return sequences
 
 
 def write(sequence, path):
     """Writes a NoteSequence as a MIDI file, whole or not at all.
+
+    Tempi and metres that MIDI cannot say become the nearest ones that it can.
 
     Raises:
         InputError: If the file cannot be written.
@@ -111,13 +117,40 @@ def write(sequence, path):
     import note_seq
 
     stream = io.BytesIO()
-    note_seq.note_sequence_to_pretty_midi(sequence).write(stream)
+    note_seq.note_sequence_to_pretty_midi(_sayable(sequence)).write(stream)
     partial = f"{path}.partial"
     try:
         pathlib.Path(partial).write_bytes(stream.getvalue())
         os.replace(partial, path)
     except OSError as error:
         raise InputError(f"Cannot write {path}: {error.strerror}.") from None
+
+
+def _sayable(sequence):
+    """The same NoteSequence, or a copy where MIDI cannot say what it says."""
+    slow = any(0 < tempo.qpm < SLOWEST_QPM for tempo in sequence.tempos)
+    metres = [(t.numerator, t.denominator) for t in sequence.time_signatures]
+    nearest = [_nearest_metre(*metre) for metre in metres]
+    if not slow and nearest == metres:
+        return sequence
+    copy = type(sequence)()
+    copy.CopyFrom(sequence)
+    for tempo in copy.tempos:
+        tempo.qpm = max(tempo.qpm, SLOWEST_QPM)
+    for signature, metre in zip(copy.time_signatures, nearest, strict=True):
+        signature.numerator, signature.denominator = metre
+    return copy
+
+
+def _nearest_metre(numerator, denominator):
+    """The metre of powers of two whose bar is of the same length, or nearly."""
+    power = 1
+    while power < min(denominator, bars.MAX_DENOMINATOR):
+        power *= 2
+    beats = Fraction(numerator, max(denominator, 1))
+    while round(beats * power) > _MAX_NUMERATOR and power > 1:
+        power //= 2
+    return min(max(round(beats * power), 1), _MAX_NUMERATOR), power
 
 
 def parse_midi(data, name):
@@ -196,44 +229,6 @@ def _known_chunks(data):
     header += len(tracks).to_bytes(2) + ticks_per_quarter.to_bytes(2)
     chunks = [b"MTrk" + (end - at).to_bytes(4) + data[at:end] for at, end in tracks]
     return header + b"".join(chunks)
-
-
-class _NamedBytes(io.BytesIO):
-    """Bytes that note-seq takes for a path: it asks for the suffix, then reads."""
-
-    def __init__(self, data, name):
-        super().__init__(data)
-        self._name = name
-
-    def endswith(self, suffix):
-        return self._name.lower().endswith(suffix)
-
-
-def _parse_musicxml(data, name):
-    from note_seq import musicxml_reader
-
-    _check_unpacked_size(data, name)
-
-    try:
-        return musicxml_reader.musicxml_file_to_sequence_proto(_NamedBytes(data, name))
-    except Exception as error:
-        # note-seq's parser meets broken XML with whatever its code trips over.
-        cause = error.__cause__ or (error.args[0] if error.args else error)
-        kind = kind_of(cause if isinstance(cause, Exception) else error)
-        raise MusicFileError(name, f"not MusicXML that can be read ({kind})") from None
-
-
-def _check_unpacked_size(data, name):
-    """Refuses a compressed score that unpacks to more than a score can be."""
-    if not data.startswith(b"PK"):
-        return
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            sizes = [member.file_size for member in archive.infolist()]
-    except Exception:
-        return  # note-seq will say what is wrong.
-    if max(sizes, default=0) > _MAX_SCORE_BYTES:
-        raise MusicFileError(name, f"unpacks to more than {_MAX_SCORE_BYTES:,} bytes")
 
 
 def _parse_abc(data, name, failures):

@@ -181,7 +181,10 @@ def _weights_path(model_dir):
 
 def read_settings(model_dir):
     """Reads `config.json`: settings and provenance of a model directory, a dict."""
-    path = os.path.join(pretrained.resolve(model_dir), SETTINGS_FILE)
+    folder = pretrained.resolve(model_dir)
+    if folder.endswith(".keras") and not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    path = os.path.join(folder, SETTINGS_FILE)
     try:
         with open(path, encoding="utf-8") as file:
             return json.load(file)

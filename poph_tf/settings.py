@@ -56,7 +56,7 @@ def parse_overrides(cls, assignments):
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals:
-            raise InputError(f"--set takes key=value, got {assignment!r}.")
+            raise InputError(f"Settings are key=value, got {assignment!r}.")
         check_keys(cls, [name])
         overrides[name] = _parse_value(cls, name, text)
     return overrides

@@ -120,14 +120,18 @@ class Trainer:
             for name in ("step", "epoch", "batch", "bad_validations", "validated")
         }
         self.counters["best_loss"] = tf.Variable(math.inf, trainable=False)
-        self.counters["seconds"] = tf.Variable(0.0, trainable=False)
+        # In float32 short steps would no longer count after some hours.
+        self.counters["seconds"] = tf.Variable(0.0, dtype=tf.float64, trainable=False)
         variables = [*self.model.variables, *self.optimizer.variables, *self.ema]
         self.checkpoints = Checkpoints(
             os.path.join(model_dir, "checkpoints"), variables, self.counters
         )
         training, chief = self.training, self.cluster.chief
         self.recorder = Recorder(model_dir, chief, self.scored, training.preview_bars)
-        if training.init_from and chief and not self.checkpoints.paths():
+        self.began_from = training.init_from
+        if chief and self.checkpoints.paths():
+            self.began_from = finetuning.check_began_from(training.init_from, model_dir)
+        elif training.init_from and chief:
             finetuning.start_from(self.model, models.load(training.init_from))
             for average, v in zip(
                 self.ema, self.model.trainable_variables, strict=False
@@ -194,6 +198,8 @@ class Trainer:
         """Puts the newest checkpoint, or the first weights, into all workers."""
         same = {k: self._settings[k] for k in ("model", "training", "data")}
         self.cluster.check_same(same)
+        # What a run that goes on started from is its own, said again or not.
+        self._settings["training"]["init_from"] = self.began_from
         restored = self.checkpoints.restore() if self.cluster.chief else None
         self.cluster.share(self.checkpoints.variables)
         if self.training.schedule == "constant" and not self.training.warmup_steps:
@@ -253,6 +259,8 @@ class Trainer:
             reason = self._after_step()
             if reason:
                 return reason
+        if not self._count("batch"):
+            raise InputError("The training split has no piece that can be read.")
         return None
 
     def _after_step(self):
@@ -366,6 +374,8 @@ class Trainer:
             # Fewer pieces than workers; the names of the sums are needed all the same.
             first = dataset.read_pieces(self.valid_paths, 1, damaged)
             sums = dict.fromkeys(self.scorer.sums(first), 0.0)
+        if not sums:
+            raise InputError("The validation split has no piece that can be read.")
         for line in damaged or ():
             self.report(f"Left out of the validation: {line}.")
         return self.cluster.add(sums)

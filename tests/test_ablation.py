@@ -114,6 +114,16 @@ def test_results_are_read_and_drawn(tmp_path):
         ablation_report.read(str(tmp_path / "images"))
 
 
+def test_real_pieces_that_are_not_looked_at_again_keep_their_figures(tmp_path):
+    first, second = {"out_of_key_share": 0.25}, {"out_of_key_share": 0.5}
+    ablation_report.keep_real(str(tmp_path), {"bach": first})
+    assert ablation_report.keep_real(str(tmp_path), {}) == {"bach": first}
+    found = ablation_report.keep_real(str(tmp_path), {"jazz": second})
+    assert found == {"bach": first, "jazz": second}
+    found = ablation_report.keep_real(str(tmp_path), {"bach": second})
+    assert found == {"bach": second, "jazz": second}
+
+
 def test_variants_differ_in_what_they_are_named_for():
     configs = {
         name: config.preset(preset, **own)

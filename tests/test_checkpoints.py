@@ -127,6 +127,29 @@ def test_a_disk_that_fills_up_with_the_index_leaves_none_of_the_new_checkpoint(
     assert sorted(path.name for path in folder.iterdir()) == before
 
 
+def test_a_step_that_is_saved_again_is_there_at_every_moment(folder, monkeypatch):
+    kept = Kept(folder)
+    kept.files.restore()
+    write, seen = kept.files.checkpoint.write, []
+
+    def watched(path):
+        seen.append(kept.files.paths())
+        return write(path)
+
+    monkeypatch.setattr(kept.files.checkpoint, "write", watched)
+    for _ in range(KEEP):
+        kept.save(1, 10)
+    # Of each the one before, which is there while it is written.
+    assert [paths[-1] for paths in seen] == [
+        str(folder / f"ckpt-1-10{again}") for again in ("", ".1", ".2")
+    ]
+    again = Kept(folder)
+    assert again.files.restore() == str(folder / f"ckpt-1-10.{KEEP}")
+    assert again.found() == 10 and len(again.files.paths()) == KEEP
+    kept.save(1, 11)
+    assert Kept(folder).files.restore() == str(folder / "ckpt-1-11")
+
+
 def test_what_a_killed_writer_left_is_swept_up(folder):
     (folder / "ckpt-1-11_temp").mkdir()
     (folder / "ckpt-1-11_temp" / "part-0.data").write_bytes(b"half")

@@ -72,7 +72,7 @@ def test_rows_of_slices_differ_by_one_at_most():
         ((16, 1), (1, 1, 1)),
         # A run that goes on keeps its slices.
         ((16, 2, 1), (1, 2, 2)),
-        ((16, 2, 4), (4, 4, 2)),
+        ((16, 2, 4), (4, 2, 1)),
     ],
 )
 def test_threads_are_as_many_as_cores(arguments, expected):

@@ -13,9 +13,9 @@ import tensorflow as tf
 from exported import call, states, wishes
 from tensorflow.core.framework import tensor_pb2
 
-from poph_tf import serving
+from poph_tf import models, serving
 from poph_tf.errors import InputError
-from poph_tf.serving import warmup
+from poph_tf.serving import module, warmup
 from poph_tf.serving.versions import numbers
 
 
@@ -143,3 +143,13 @@ def test_export_command_keeps_the_data_sets_description(tmp_path):
     assert done.returncode == 2
     assert done.stderr.startswith("error: --data_dir must be the data set that")
     assert not (tmp_path / "e").exists()
+
+
+def test_a_state_is_good_for_every_copy_of_a_model(tmp_path):
+    models.save(small.model("poph2"), str(tmp_path))
+    first, second = (models.load(str(tmp_path)) for _ in range(2))
+    assert module.mark(first) == module.mark(second)
+    changed = second.trainable_variables[0]
+    changed.assign(changed + 1e-3)
+    assert module.mark(first) != module.mark(second)
+    assert module.mark(small.model("poph")) != module.mark(first)

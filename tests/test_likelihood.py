@@ -8,6 +8,7 @@ import pytest
 import small
 
 from poph_tf import config, examples, likelihood, matrices, metrics
+from poph_tf.errors import InputError
 
 LENGTHS = (5, 23, 16, 1)
 
@@ -138,6 +139,12 @@ def test_an_evaluation_has_all_figures_in_their_units():
     assert figures["out_of_key_share"] == likelihood.out_of_key_share(
         pieces[1:], model.config
     )
+
+
+def test_an_evaluation_of_nothing_is_refused():
+    splits = {"train": random_pieces(), "test": []}
+    with pytest.raises(InputError, match="test split has no piece that can be read"):
+        likelihood.evaluate(small.model("deepj"), lambda s: iter(splits[s]), "test")
 
 
 def test_an_evaluation_tells_the_styles_apart():

@@ -79,9 +79,10 @@ def test_every_kind_of_file_gives_the_same_rolls(write, extension, rolls, tmp_pa
 @pytest.mark.parametrize("extension", ["npz", "pickle", "mat"])
 def test_a_file_that_is_something_else_is_an_input_error(extension, tmp_path):
     path = tmp_path / f"rolls.{extension}"
-    path.write_bytes(b"nothing of the kind, whatever it is called" * 9)
-    with pytest.raises(InputError, match="is no piano-roll benchmark"):
-        piano_rolls.read(str(path))
+    for data in (b"nothing of the kind, whatever it is called" * 9, b"", bytes(200)):
+        path.write_bytes(data)
+        with pytest.raises(InputError, match="is no piano-roll benchmark"):
+            piano_rolls.read(str(path))
 
 
 def test_what_is_missing_or_out_of_range_is_named(tmp_path):
@@ -99,7 +100,15 @@ def test_what_is_missing_or_out_of_range_is_named(tmp_path):
     path = tmp_path / "rolls.npz"
     bits = {name: np.zeros((5, 11), np.uint8) for name in LENGTHS}
     np.savez(path, **bits, **{f"{name}_lengths": [2, 2] for name in LENGTHS})
-    with pytest.raises(InputError, match="train must sum to its 5 rows, got 4"):
+    with pytest.raises(InputError, match="train .* sum to its 5 rows, got .* 4"):
+        piano_rolls.read(str(path))
+    np.savez(path, **bits, **{f"{name}_lengths": [7, -2] for name in LENGTHS})
+    with pytest.raises(InputError, match="lengths of train must be positive"):
+        piano_rolls.read(str(path))
+    # All of MIDI's 128 pitches: cut to the first 88 they would be others.
+    bits = {name: np.zeros((5, 16), np.uint8) for name in LENGTHS}
+    np.savez(path, **bits, **{f"{name}_lengths": [5] for name in LENGTHS})
+    with pytest.raises(InputError, match=r"packed rows of 11 .*\(5, 16\)"):
         piano_rolls.read(str(path))
 
 

@@ -325,48 +325,6 @@ def test_other_files_are_refused_by_suffix(tmp_path):
         midi.write(note_seq.NoteSequence(), tmp_path / "no folder" / "a.mid")
 
 
-TUNES = "X:1\nT:One\nM:4/4\nL:1/4\nK:C\nCDEF|\n\nX:2\nT:Two\nM:3/4\nL:1/4\nK:G\nGAB|\n"
-
-
-def test_an_abc_file_with_several_tunes_is_read_by_read_all_only(tmp_path):
-    path = tmp_path / "tunes.abc"
-    path.write_text(TUNES)
-    with pytest.raises(MusicFileError, match="holds 2"):
-        midi.read(path)
-    first, second = (matrices.from_sequence(s) for s in midi.read_all(path))
-    assert np.flatnonzero(first.play.sum(1)).tolist() == list(range(16))
-    assert second.time_signatures == ((0, 3, 4),)
-    path.write_text(TUNES.split("\n\n")[0])
-    assert len(midi.read(path).notes) == 4
-    path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(MusicFileError, match="UTF-8"):
-        midi.read(path)
-
-
-XML = """<?xml version="1.0"?><score-partwise version="3.0"><part-list>
-<score-part id="P1"><part-name>A</part-name></score-part></part-list><part id="P1">
-<measure number="1"><attributes><divisions>3</divisions><time><beats>2</beats>
-<beat-type>4</beat-type></time></attributes>
-<note><pitch><step>C</step><octave>4</octave></pitch><duration>2</duration></note>
-<note><pitch><step>E</step><octave>4</octave></pitch><duration>1</duration></note>
-<note><pitch><step>G</step><octave>4</octave></pitch><duration>3</duration></note>
-</measure></part></score-partwise>"""
-
-
-def test_musicxml_is_read_and_its_triplets_round_exactly(tmp_path):
-    path = tmp_path / "a.musicxml"
-    path.write_text(XML)
-    piece = matrices.from_sequence(midi.read(path))
-    # E begins at 2/3 of a quarter: step 2.67 -> 3.
-    assert np.flatnonzero(piece.play[:, 60]).tolist() == [0, 1, 2]
-    assert np.flatnonzero(piece.play[:, 64]).tolist() == [3]
-    assert piece.time_signatures == ((0, 2, 4),)
-    for text in ("<score", "hello", ""):
-        path.write_text(text)
-        with pytest.raises(MusicFileError, match="not MusicXML"):
-            midi.read(path)
-
-
 def test_the_helper_of_these_tests_writes_what_mido_reads():
     import io
 
@@ -377,13 +335,45 @@ def test_the_helper_of_these_tests_writes_what_mido_reads():
     ]
 
 
-def test_a_file_with_a_tune_that_cannot_be_read_is_refused_by_read(tmp_path):
-    good = "X:1\nT:one\nM:4/4\nL:1/4\nK:C\nCDEF|\n"
-    bad = "X:2\nT:two\nM:4/4\nL:1/4\nK:C\n(3CDE F|\n"
-    path = tmp_path / "two.abc"
-    path.write_text(f"{good}\n{bad}")
-    with pytest.raises(MusicFileError, match="tune that cannot be read"):
-        midi.read(path)
-    failures = []
-    assert len(list(midi.read_all(path, failures))) == 1
-    assert len(failures) == 1
+@pytest.mark.parametrize(
+    ("metre", "written"),
+    [
+        ((4, 4), (4, 4)),
+        ((256, 16), (128, 8)),  # the numerator has a byte
+        ((512, 512), (128, 128)),
+        ((4, 6), (5, 8)),  # denominators are powers of two
+        ((300, 1), (255, 1)),
+    ],
+)
+def test_metres_that_midi_cannot_say_become_the_nearest(tmp_path, metre, written):
+    sequence = note_seq.NoteSequence(ticks_per_quarter=480)
+    sequence.notes.add(pitch=60, velocity=64, end_time=1)
+    sequence.time_signatures.add(numerator=metre[0], denominator=metre[1])
+    midi.write(sequence, tmp_path / "a.mid")
+    (read,) = midi.read(tmp_path / "a.mid").time_signatures
+    assert (read.numerator, read.denominator) == written
+    assert (sequence.time_signatures[0].numerator, metre[1]) == metre
+
+
+def test_the_slowest_tempo_of_midi_is_read_and_written(tmp_path):
+    path = tmp_path / "slow.mid"
+    events = [smf.tempo(0, 2**24 - 1), smf.on(0, 60, 80), smf.off(480, 60)]
+    path.write_bytes(smf.file(events))
+    piece = matrices.from_file(path)
+    midi.write(matrices.to_sequence(piece), path)
+    assert piece.tempo_qpm == 3.576 and matrices.from_file(path) == piece
+    slower = note_seq.NoteSequence(ticks_per_quarter=480)
+    slower.tempos.add(qpm=0.0004)
+    slower.notes.add(pitch=60, velocity=64, end_time=1e5)
+    piece = matrices.from_sequence(slower)
+    matrices.validate(piece)
+    midi.write(matrices.to_sequence(piece), path)
+    assert midi.read(path).tempos[0].qpm == pytest.approx(midi.SLOWEST_QPM)
+
+
+def test_a_piece_longer_than_any_music_is_refused_before_it_takes_memory(tmp_path):
+    path = tmp_path / "far.mid"
+    late = [smf.on(2**27, 60, 80), smf.off(2**27 + 1, 60)]
+    path.write_bytes(smf.file(late, ticks_per_quarter=1))
+    with pytest.raises(MusicFileError, match="far.mid: longer than 1000000 steps"):
+        matrices.from_file(path)

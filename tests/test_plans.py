@@ -90,6 +90,7 @@ def test_a_metre_is_whole_sixteenths():
         ({"primer": TUNE, "fix": TUNE}, "do not go together"),
         ({"fix": TUNE, "metre": "3/4"}, "metre must be left out"),
         ({"fix_as": "tenor"}, "fix_as must be one of melody, bass, any"),
+        ({"tempo_qpm": 3.5}, "tempo_qpm must be 0 .* or at least 4, .* got 3.5"),
         ({"best_by": "ear"}, "best_by must be one of"),
         ({"fix": TUNE, "particles": 100, "best_of": 100}, "4096 at most, got 10000"),
     ],

@@ -229,3 +229,68 @@ def test_the_position_goes_up_to_one(tmp_path):
     seen = [position.share for _ in sources.walk(settings(root, root), position)]
     assert seen == sorted(seen)
     assert 0.5 < seen[-1] <= 1
+
+
+def test_links_to_other_folders_are_followed_and_links_back_are_not(tmp_path):
+    root, other = tmp_path / "in", tmp_path / "elsewhere"
+    for path in (root / "a" / "one.mid", other / "two.mid"):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"x")
+    for name, target in (
+        ("back", root),
+        ("up", tmp_path),
+        ("same", root / "a"),
+        ("there", other),
+        ("twice", other),
+        ("gone", tmp_path / "gone"),
+    ):
+        (root / name).symlink_to(target)
+    (other / "round").symlink_to(other)
+    (root / "gone.tfrecord").symlink_to(tmp_path / "gone")
+    found = reasons(root)
+    assert found.pop("gone.tfrecord") == "cannot be opened (No such file or directory)"
+    assert found == {"a/one.mid": None, "there/two.mid": None}
+
+
+def test_a_dataset_info_of_another_program_hides_no_music(tmp_path):
+    root = folder(tmp_path)
+    for text in ('{"features": {}}', "[]", "no json"):
+        (root / "dataset_info.json").write_text(text)
+        assert set(reasons(root)) == MUSIC
+    (root / "dataset_info.json").write_text('{"format_version": 1, "splits": {}}')
+    assert not reasons(root)
+
+
+def test_shards_are_read_however_they_are_named(tmp_path):
+    one = tfrecords.framed(music_pb2.NoteSequence().SerializeToString())
+    for name in ("a.tfrecord-00000-of-00001", "b.tfrecords", "c-0-of-1.tfrecord.GZ"):
+        (tmp_path / name).write_bytes(one)
+        (item,) = walked(tmp_path / name)
+        assert item.style == name.split(".")[0]
+    assert len(walked(tmp_path)) == 3
+
+
+def test_a_name_with_a_colon_leads_nowhere(tmp_path):
+    path = tar(tmp_path / "a.tar", {"Etude: 1.mid": b"", "c:/x.mid": b""}, "w")
+    assert reasons(path) == {
+        "Etude: 1.mid": None,
+        "c:/x.mid": "its path leads out of the archive",
+    }
+
+
+def test_a_zip_without_sense_is_named_and_a_member_costs_itself_only(tmp_path):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("bad.mid", bytes(range(256)) * 40)
+        archive.writestr("good.mid", b"abc")
+    whole = path.read_bytes()
+    data = bytearray(whole)
+    data[data.index(b"bad.mid") + 60] ^= 0xFF
+    path.write_bytes(data)
+    assert reasons(path) == {"bad.mid": "damaged in the archive", "good.mid": None}
+    entry = whole.index(b"PK\x01\x02")
+    for at, value in ((entry, b"XX"), (entry + 6, b"\x63\x00")):
+        # Not a list of members; a list for programs of a later age.
+        path.write_bytes(whole[:at] + value + whole[at + 2 :])
+        with pytest.raises(InputError, match="is not a zip archive"):
+            sources.check(settings(path))

@@ -1,6 +1,7 @@
 """Tests of workers that hang or die, and of runs that are killed."""
 
 import contextlib
+import errno
 import os
 import pathlib
 import random
@@ -10,8 +11,10 @@ import subprocess
 import sys
 import time
 
+import pytest
 from collections_of_songs import shards, song, write
 
+from poph_tf.errors import InputError
 from poph_tf.preparation import (
     settings as settings_lib,
 )
@@ -149,3 +152,29 @@ def test_a_run_killed_ten_times_ends_like_one_that_was_not(tmp_path):
     assert shards(output) == shards(tmp_path / "whole")
     left = sorted(p.name for p in output.iterdir())
     assert left == sorted(p.name for p in (tmp_path / "whole").iterdir())
+
+
+def test_a_full_disk_is_one_error(tmp_path, monkeypatch):
+    store = staging.Staging(tmp_path / "out", "key")
+    store.begin()
+
+    def full(key, converted):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(store, "write", full)
+    chunk = staging.Chunk("a", (good("a"),))
+    with pytest.raises(InputError, match="Cannot write to .*: No space left on device"):
+        workers.convert_chunk(chunk, {}, settings_lib.Settings(inputs=("x",)), store)
+
+
+def test_the_parent_of_workers_raises_what_they_cannot_mend(tmp_path):
+    store = staging.Staging(tmp_path, "key")
+    store.begin()
+    # A file where the store's folder was: nothing can be written there.
+    shutil.rmtree(store.folder)
+    store.folder.write_bytes(b"")
+    chunks = [staging.Chunk("a", (good("a"),))]
+    inputs = settings_lib.Settings(inputs=("x",))
+    effort = settings_lib.Effort(num_workers=1)
+    with pytest.raises(InputError, match="Cannot write to"):
+        list(workers.convert_all(chunks, inputs, effort, store))

@@ -249,3 +249,42 @@ def test_a_new_learning_rate_is_obeyed_and_other_batches_are_refused(
         np.testing.assert_array_equal(before.numpy(), after.numpy())
     with pytest.raises(InputError, match="batch_size=4, asked for are batch_size=2"):
         trainer(data_dir, tmp_path, batch_size=2)
+    # The best of one set of pieces says nothing of another's.
+    with pytest.raises(InputError, match="asked for are max_valid_pieces=1"):
+        trainer(data_dir, tmp_path, max_valid_pieces=1)
+
+
+def test_weights_to_start_from_are_refused_once_a_run_has_begun(data_dir, tmp_path):
+    source, begun = tmp_path / "source", tmp_path / "begun"
+    run(trainer(data_dir, source, max_steps=2))
+    run(trainer(data_dir, begun, max_steps=2, init_from=str(source)))
+
+    def init_from(model_dir):
+        return models.read_settings(str(model_dir))["training"]["init_from"]
+
+    # It need not be said again, and is not forgotten.
+    run(trainer(data_dir, begun, max_steps=3))
+    run(trainer(data_dir, begun, max_steps=4, init_from=str(source)))
+    assert init_from(begun) == str(source) and validations(begun)[-1]["step"] == 4
+    with pytest.raises(InputError, match="began from new weights, not from .*begun"):
+        trainer(data_dir, source, max_steps=3, init_from=str(begun))
+    run(trainer(data_dir, source, max_steps=3))
+    assert init_from(source) == ""
+
+
+def test_time_is_counted_to_the_millisecond_after_weeks(data_dir, tmp_path):
+    made = trainer(data_dir, tmp_path, max_steps=1)
+    made.counters["seconds"].assign(4e6)
+    made._add("seconds", 1e-3)
+    assert float(made.counters["seconds"]) == pytest.approx(4e6 + 1e-3, abs=1e-6)
+
+
+@pytest.mark.parametrize("split", ["train", "valid"])
+def test_a_split_of_nothing_but_damage_is_named(data_dir, tmp_path, split):
+    folder = shutil.copytree(data_dir, tmp_path / "set")
+    for path in dataset.open_split(str(folder), split)[1]:
+        pathlib.Path(path).write_bytes(bytes(200))
+    made = trainer(str(folder), tmp_path / "run", skip_corrupt=True)
+    name = {"train": "training", "valid": "validation"}[split]
+    with pytest.raises(InputError, match=f"The {name} split has no piece that can be"):
+        run(made)

@@ -54,7 +54,8 @@ def main(argv):
     if not FLAGS.report:
         _run_all(ablation, cases)
     results = ablation_report.read(FLAGS.output_dir)
-    real = {case.name: _real(ablation, case) for case in cases}
+    found = {case.name: _real(ablation, case) for case in cases}
+    real = ablation_report.keep_real(FLAGS.output_dir, found)
     text = ablation_report.table(results, real)
     ablation_report.write(FLAGS.page, text)
     ablation_report.plot(results, FLAGS.picture)

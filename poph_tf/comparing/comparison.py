@@ -112,7 +112,7 @@ def _midi_files(folder):
         if path.suffix.lower() not in midi.MIDI_SUFFIXES or path.name.startswith("."):
             continue
         try:
-            piece = matrices.from_sequence(midi.read(path))
+            piece = matrices.from_file(path)
         except MusicFileError as error:
             rejected[error.reason] += 1
         else:

@@ -92,6 +92,12 @@ class Wishes:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise InputError(f"{name} must be {low} to {high}, got {value}.")
+        if 0 < self.tempo_qpm < SLOWEST_TEMPO:
+            raise InputError(
+                f"tempo_qpm must be 0 (the given, or 120) or at least "
+                f"{SLOWEST_TEMPO:g}, for MIDI goes little slower, got "
+                f"{self.tempo_qpm:g}."
+            )
         if self.min_pitch > self.max_pitch:
             raise InputError(
                 f"min_pitch must not exceed max_pitch, got {self.min_pitch} and "
@@ -139,6 +145,8 @@ class Wishes:
         return self.best_of * max(self.num_particles, 1)
 
 
+# A little above what the three bytes of a MIDI file's tempo can say.
+SLOWEST_TEMPO = 4.0
 _BOUNDS = {
     "num_pieces": (1, MAX_PIECES),
     "num_bars": (1, 1_000_000),
@@ -178,7 +186,7 @@ def style_schedule(text, config):
     """
     separator = ";" if ";" in text else ","
     parts = [part.partition(":") for part in text.split(separator)]
-    by_bars = all(bar.strip().isdigit() and style for bar, _, style in parts)
+    by_bars = all(bar.strip().isdecimal() and style for bar, _, style in parts)
     # A style may be called 2004: without a semicolon its share is no style.
     mixture = separator == "," and all(b.strip() in config.styles for b, _, _ in parts)
     if mixture or not by_bars:

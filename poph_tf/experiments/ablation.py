@@ -26,7 +26,6 @@ from poph_tf import (
     likelihood,
     losses,
     matrices,
-    midi,
     models,
     provenance,
 )
@@ -97,7 +96,7 @@ def one_piece(path, work_dir):
     """
     name = os.path.splitext(os.path.basename(path))[0]
     data_dir = os.path.join(work_dir, f"one-{name}", "records")
-    piece = matrices.from_sequence(midi.read(path))
+    piece = matrices.from_file(path)
     splits = {split: [piece] for split in ("train", "valid", "test")}
     writing.write(splits, OVERFIT_STYLE, data_dir)
     return Case(f"one-{name}", data_dir, OVERFIT)

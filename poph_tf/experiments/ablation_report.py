@@ -13,11 +13,13 @@ import statistics
 
 import numpy as np
 
+from poph_tf import provenance
 from poph_tf.errors import InputError
 from poph_tf.showing import plotting
 
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 BASELINE = "deepj"
+REAL_NAME = "real-pieces.json"
 COLORS = {
     "deepj": plotting.INK,
     "poph_no_harmony": plotting.BLUE,
@@ -43,6 +45,25 @@ def read(folder):
     if not cases:
         raise InputError(f"{folder} holds no results of tools/ablate.py.")
     return cases
+
+
+def keep_real(folder, found):
+    """Adds figures of real pieces to those that a folder of results holds.
+
+    Args:
+        folder: str.
+        found: dict from case to the figures of its real pieces.
+
+    Returns:
+        dict of all that are known, for `table`.
+    """
+    path = os.path.join(folder, REAL_NAME)
+    known = {}
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as file:
+            known = json.load(file)
+    provenance.write_json(path, known | found)
+    return known | found
 
 
 def reached(curve, target, by):

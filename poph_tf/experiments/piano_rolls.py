@@ -78,14 +78,19 @@ def _read_npz(path):
     splits = {}
     with np.load(path, allow_pickle=False) as file:
         for name in SPLITS:
-            bits = np.unpackbits(file[name], axis=1)[:, :NUM_PITCHES]
-            lengths = file[f"{name}_lengths"]
-            if lengths.sum() != len(bits):
+            bits, lengths = file[name], file[f"{name}_lengths"]
+            if bits.shape[1:] != (NUM_PITCHES // 8,):
                 raise InputError(
-                    f"{path}: the lengths of {name} must sum to its {len(bits)} rows, "
-                    f"got {lengths.sum()}."
+                    f"{path}: {name} must be packed rows of {NUM_PITCHES // 8} bytes, "
+                    f"got shape {bits.shape}."
                 )
-            splits[name] = np.split(bits, np.cumsum(lengths)[:-1])
+            if lengths.sum() != len(bits) or lengths.min(initial=1) < 1:
+                raise InputError(
+                    f"{path}: the lengths of {name} must be positive and sum to its "
+                    f"{len(bits)} rows, got a sum of {lengths.sum()}."
+                )
+            rolls = np.unpackbits(bits, axis=1)
+            splits[name] = np.split(rolls, np.cumsum(lengths)[:-1])
     return splits
 
 
@@ -124,7 +129,13 @@ def _roll(piece, source):
 def _read_mat(path):
     from scipy import io
 
-    table = io.loadmat(path)
+    try:
+        table = io.loadmat(path)
+    except NotImplementedError:
+        raise InputError(f"{path} is of MATLAB 7.3: save it with -v7.") from None
+    except Exception as error:
+        # A file that is something else meets scipy's reader with whatever comes.
+        raise ValueError(str(error)) from error
     return {
         name: [np.asarray(roll).astype(np.uint8) for roll in table[f"{name}data"].flat]
         for name in SPLITS

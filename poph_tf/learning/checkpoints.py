@@ -2,7 +2,8 @@
 
 TensorFlow writes the data of a checkpoint under a temporary name and moves it, and the
 index comes last; so a run that dies while writing leaves the one before. No checkpoint
-is ever written over: its name holds epoch and step. A newest one that is damaged all
+is ever written over: its name holds epoch and step, and a number where one of these is
+saved again. A newest one that is damaged all
 the same is passed over, and said so. Which checkpoints there are is read from the
 folder itself, so that no lost list of them starts a run anew.
 """
@@ -52,9 +53,10 @@ class Checkpoints:
         names = glob.glob(
             os.path.join(glob.escape(self.directory), f"{PREFIX}-*.index")
         )
-        matches = [re.fullmatch(r"(.*-(\d+)-(\d+))\.index", name) for name in names]
-        found = [(int(m[3]), int(m[2]), m[1]) for m in matches if m]
-        return [path for _, _, path in sorted(found)]
+        pattern = rf"(.*{PREFIX}-(\d+)-(\d+)(?:\.(\d+))?)\.index"
+        matches = [re.fullmatch(pattern, name) for name in names]
+        found = [(int(m[3]), int(m[2]), int(m[4] or 0), m[1]) for m in matches if m]
+        return [path for *_, path in sorted(found)]
 
     def save(self, epoch, step):
         """Saves everything; the newest `KEEP` checkpoints are kept.
@@ -68,7 +70,7 @@ class Checkpoints:
         Raises:
             InputError: If it cannot be written; the ones before are left as they were.
         """
-        path = os.path.join(self.directory, f"{PREFIX}-{epoch}-{step}")
+        path = self._unused(os.path.join(self.directory, f"{PREFIX}-{epoch}-{step}"))
         try:
             os.makedirs(self.directory, exist_ok=True)
             _remove(path)  # there is one only if it was damaged and passed over
@@ -86,6 +88,11 @@ class Checkpoints:
         for old in self.paths()[:-KEEP]:
             _remove(old)
         return path
+
+    def _unused(self, path):
+        """A name for a checkpoint that does not take the last good one's place."""
+        again = re.fullmatch(rf"{re.escape(path)}(?:\.(\d+))?", self.last_good or "")
+        return f"{path}.{int(again[1] or 0) + 1}" if again else path
 
     def restore(self):
         """Restores the newest checkpoint that can be read.

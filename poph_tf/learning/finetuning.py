@@ -49,6 +49,30 @@ def config_of(init_from, model_dir, info, overrides):
     return with_styles(dataclasses.replace(source, **overrides), info, known)
 
 
+def check_began_from(init_from, model_dir):
+    """What a run that has checkpoints began from.
+
+    Args:
+        init_from: str, as asked for now; "" where it is left out.
+        model_dir: str, the run's own.
+
+    Returns:
+        str, as of `TrainingConfig.init_from`.
+
+    Raises:
+        InputError: If another start is asked for, which would come too late.
+    """
+    if not os.path.exists(os.path.join(model_dir, models.SETTINGS_FILE)):
+        return init_from
+    began = models.read_settings(model_dir)["training"].get("init_from", "")
+    if init_from and init_from != began:
+        raise InputError(
+            f"{model_dir} holds a run that began from {began or 'new weights'}, not "
+            f"from {init_from}; leave --init_from out, or give another --model_dir."
+        )
+    return began
+
+
 def start_from(model, source):
     """Copies the weights of `source` into `model`.
 

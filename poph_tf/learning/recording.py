@@ -20,7 +20,7 @@ from poph_tf.learning import event_log, memory
 METRICS_FILE = "metrics.jsonl"
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Settings of training that decide what the numbers in a checkpoint mean: the place in
-# the data, the variables of the optimizer.
+# the data, the variables of the optimizer, the best validation.
 FIXED = (
     "optimizer",
     "schedule",
@@ -31,6 +31,7 @@ FIXED = (
     "min_transpose",
     "max_transpose",
     "shuffle_windows",
+    "max_valid_pieces",
     "seed",
 )
 

@@ -17,12 +17,18 @@ DEFAULT_TIME_SIGNATURE = (4, 4)
 # Beyond this a "beat" is shorter than any grid here: such metres are slips.
 MAX_DENOMINATOR = 128
 TEMPO_DECIMALS = 3
+SLOWEST_QPM = 10.0**-TEMPO_DECIMALS
 
 
 def to_steps(ticks, steps_per_quarter, ticks_per_quarter):
     """The step nearest to each tick, halves up, in whole numbers."""
     doubled = 2 * np.asarray(ticks, np.int64) * steps_per_quarter
     return (doubled + ticks_per_quarter) // (2 * ticks_per_quarter)
+
+
+def rounded_tempo(qpm):
+    """A tempo to the thousandth, never 0."""
+    return max(round(float(qpm), TEMPO_DECIMALS), SLOWEST_QPM)
 
 
 def mean_tempo(notes, length, steps_per_quarter=STEPS_PER_QUARTER):
@@ -46,7 +52,7 @@ def mean_tempo(notes, length, steps_per_quarter=STEPS_PER_QUARTER):
     quarters = spans.sum() + lead_in
     # Without extent: the tempo in force at the start.
     qpm = quarters / minutes if minutes > 0 else qpms[ticks <= 0][-1:].sum()
-    return round(float(qpm or notes_lib.DEFAULT_QPM), TEMPO_DECIMALS)
+    return rounded_tempo(qpm or notes_lib.DEFAULT_QPM)
 
 
 def bar_positions(notes, length, steps_per_quarter=STEPS_PER_QUARTER):

@@ -20,6 +20,8 @@ from poph_tf.music import notes as notes_lib
 
 NUM_PITCHES = 128
 _PITCH_BYTES = NUM_PITCHES // 8
+# A day of music and more: a slip in a file, for which no memory would do.
+MOST_STEPS = 1_000_000
 # The loops count notes by step; longer pieces (there is no reason for any) are sorted.
 _MOST_COUNTED_STEPS = 1_000_000
 
@@ -55,7 +57,7 @@ class Placed:
 
 def place(
     notes, steps_per_quarter=bars.STEPS_PER_QUARTER, *, drums=False, sustain=False,
-    max_steps=None, compiled=False,
+    max_steps=MOST_STEPS, compiled=False,
 ):  # fmt: skip
     """Puts notes in ticks on the grid.
 
@@ -64,7 +66,7 @@ def place(
         steps_per_quarter: int.
         drums: bool. Keep the notes of drum kits.
         sustain: bool. Let the sustain pedal lengthen notes.
-        max_steps: int or None. The longest piece to allow.
+        max_steps: int. The longest piece to allow.
         compiled: bool. Use machine code: worth its start for many files.
 
     Returns:
@@ -82,7 +84,7 @@ def place(
     length = int(end.max(initial=0))
     if notes.length_tick:
         length = max(length, int(bars.to_steps(notes.length_tick, *grid)))
-    if max_steps is not None and length > max_steps:
+    if length > max_steps:
         raise InputError(f"longer than {max_steps} steps")
     return Placed(
         start=start,

@@ -245,7 +245,8 @@ def _facts(piece, found):
     facts["sounding_cells"] = by_pitch.sum()
     facts["silent_steps"] = np.count_nonzero(sounding == 0)
     facts["tempo_qpm"] = piece.tempo_qpm
-    facts["numerator"], facts["denominator"] = piece.time_signatures[0][1:]
+    metre = np.minimum(piece.time_signatures[0][1:], np.iinfo(np.int16).max)
+    facts["numerator"], facts["denominator"] = metre
     facts["pitches"] = np.bincount(pitch, minlength=128)
     bins = velocity // (128 // VELOCITY_BINS)
     facts["velocities"] = np.bincount(bins, minlength=VELOCITY_BINS)

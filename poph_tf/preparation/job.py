@@ -5,6 +5,7 @@ import dataclasses
 import hashlib
 import os
 import pathlib
+import re
 
 from poph_tf import examples, provenance
 from poph_tf.errors import InputError
@@ -26,6 +27,8 @@ DUPLICATES_NAME = "duplicates.csv"
 TWINS_NAME = "twins.csv"
 REPORT_NAME = "report.html"
 STATE = "input_state"
+# Nothing else in a folder is taken for a file of ours.
+_SHARD = re.compile(rf"({'|'.join(examples.SPLITS)})-\d{{5}}-of-\d{{5}}\.tfrecord\.gz")
 # With those of this folder, all that decides what becomes of a file.
 _MODULES = (
     "examples",
@@ -34,6 +37,7 @@ _MODULES = (
     "music/bars",
     "music/midi_bytes",
     "music/midi_scan",
+    "music/musicxml",
     "music/notes",
     "music/placing",
     "records/example_wire",
@@ -62,6 +66,7 @@ def prepare(settings, output_dir, effort=None, *, overwrite=False, progress=None
     settings_lib.validate(settings, effort)
     sources.check(settings)
     output = pathlib.Path(output_dir)
+    _check_apart(settings, output)
     existing = _existing(output, settings, overwrite)
     if existing:
         return existing
@@ -96,6 +101,19 @@ def is_made(settings, output_dir, *, overwrite=False):
 def input_changes(settings, info):
     """What has changed in the inputs since a data set was made; None if nothing has."""
     return input_state.changes(info.settings.get(STATE), input_state.describe(settings))
+
+
+def _check_apart(settings, output):
+    """Refuses an output folder whose own files would be those that are read."""
+    for path in map(pathlib.Path, settings.inputs):
+        if path.resolve() == output.resolve():
+            raise InputError(f"{path} is to be read: choose another --output_dir.")
+        own = _SHARD.fullmatch(path.name) or path.name == examples.INFO_NAME
+        if own and path.resolve().parent == output.resolve():
+            raise InputError(
+                f"{path} would be replaced by a file of the data set: choose another "
+                "--output_dir."
+            )
 
 
 def _run_key(settings):
@@ -196,15 +214,17 @@ def _public(settings):
     """Settings as a dict; of a table of styles, which may be long, its length only."""
     table = dataclasses.asdict(settings)
     # Names without folders: a data set is passed on, its maker's disk is not.
-    table["inputs"] = [os.path.basename(str(p).rstrip("/")) for p in settings.inputs]
+    names = (os.path.basename(str(p).rstrip("/")) for p in settings.inputs)
+    table["inputs"] = [sources.readable(name) for name in names]
     table["styles"] = f"{len(settings.styles)} rows" if settings.styles else ""
     return table
 
 
 def _remove_old(output):
     """Removes the data set that is to be replaced, its info first."""
-    for pattern in (examples.INFO_NAME, "*-of-*.tfrecord.gz"):
-        for path in output.glob(pattern):
+    (output / examples.INFO_NAME).unlink(missing_ok=True)
+    for path in output.iterdir():
+        if _SHARD.fullmatch(path.name):
             path.unlink()
 
 

@@ -11,9 +11,11 @@ import contextlib
 import csv
 import dataclasses
 import gzip
+import json
 import lzma
 import os
 import pathlib
+import re
 import tarfile
 import zipfile
 import zlib
@@ -26,8 +28,13 @@ from poph_tf.records import tfrecords
 UNFINISHED = ".unfinished"
 SEQUENCE_SUFFIX = ".notesequence"
 _TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-_RECORD_SUFFIXES = (".tfrecord", ".tfrecord.gz", ".tfrecords", ".tfrecords.gz")
+# With what TensorFlow's own tools add to the name of a shard.
+_RECORDS = re.compile(r"\.tfrecords?(\.gz)?(-\d+-of-\d+)?(\.gz)?$")
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 _ARCHIVE_ERRORS = (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError)
+# What zipfile raises where the list of members makes no sense; and for one member.
+_ZIP_ERRORS = (zipfile.BadZipFile, OSError, NotImplementedError, ValueError)
+_MEMBER_ERRORS = (*_ZIP_ERRORS, EOFError, zlib.error, lzma.LZMAError)
 _COMPRESSIONS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 # Music compresses by 20 at most. Under a gigabyte it does not matter.
 _LARGEST_RATIO = 200
@@ -63,6 +70,11 @@ def is_music(name):
     """Whether a file name is that of a music file (not of a Mac's shadow of one)."""
     base = os.path.basename(name)
     return not base.startswith("._") and base.lower().endswith(midi.SUFFIXES)
+
+
+def is_records(name):
+    """Whether a file name is that of a file of NoteSequences."""
+    return bool(_RECORDS.search(name.lower()))
 
 
 @dataclasses.dataclass
@@ -113,8 +125,10 @@ def _opener(path):
     if os.path.isdir(path):
         return _walk_folder
     if lower.endswith(".zip"):
-        if not zipfile.is_zipfile(path):
-            raise InputError(f"{path} is not a zip archive.")
+        try:
+            zipfile.ZipFile(path).close()
+        except _ZIP_ERRORS:
+            raise InputError(f"{path} is not a zip archive.") from None
         return _walk_zip
     if lower.endswith(_TAR_SUFFIXES):
         try:
@@ -123,13 +137,13 @@ def _opener(path):
         except _ARCHIVE_ERRORS:
             raise InputError(f"{path} is not a tar archive.") from None
         return _walk_tar
-    if lower.endswith(_RECORD_SUFFIXES):
+    if is_records(path):
         return _walk_records
     if lower.endswith(midi.SUFFIXES):
         return _walk_file
     raise InputError(
         f"{path} must be a folder, a .zip or .tar(.gz/.bz2/.xz) archive, a file of "
-        f"NoteSequences ({' '.join(_RECORD_SUFFIXES[:2])}) or a music file "
+        f"NoteSequences (.tfrecord .tfrecord.gz) or a music file "
         f"({' '.join(midi.SUFFIXES)})."
     )
 
@@ -158,7 +172,7 @@ class _Namer:
         base = os.path.basename(os.path.abspath(root))
         source = f"{base}/{inside}" if self._several else inside
         style = self._style(base, source, inside)
-        return Item(_readable(source), style and _readable(style), **content)
+        return Item(readable(source), style and readable(style), **content)
 
     def _style(self, base, source, inside):
         if self._table:
@@ -171,10 +185,10 @@ class _Namer:
         if not folders:
             return _stem(base)
         folder = folders[min(self._depth, len(folders)) - 1]
-        return _stem(folder) if folder.lower().endswith(_RECORD_SUFFIXES) else folder
+        return _stem(folder) if is_records(folder) else folder
 
 
-def _readable(name):
+def readable(name):
     """A file name as text; bytes that are not UTF-8 become replacement signs."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
@@ -182,7 +196,9 @@ def _readable(name):
 def _stem(base):
     """A folder's name, or an archive's without its suffixes."""
     lower = base.lower()
-    for suffix in (*_TAR_SUFFIXES[1:], *_RECORD_SUFFIXES[::-1], ".tar", ".zip"):
+    if is_records(base):
+        return base[: _RECORDS.search(lower).start()]
+    for suffix in (*_TAR_SUFFIXES[1:], ".tar", ".zip"):
         if lower.endswith(suffix):
             return base[: -len(suffix)]
     return base
@@ -190,16 +206,51 @@ def _stem(base):
 
 def files_under(root):
     """Relative paths of the music files and NoteSequence files, sorted by folder."""
-    for folder, folders, files in os.walk(root):
-        if examples.INFO_NAME in files or UNFINISHED in folders:
+    linked = {os.path.realpath(root)}
+    for folder, folders, files in os.walk(root, followlinks=True):
+        if UNFINISHED in folders or _is_data_set(folder, files):
             # A data set of ours: what was made of music is no more to be read.
             folders.clear()
             continue
-        folders.sort()
+        paths = [(name, os.path.join(folder, name)) for name in sorted(folders)]
+        folders[:] = [name for name, path in paths if _leads_on(path, linked)]
         for name in sorted(files):
-            if is_music(name) or name.lower().endswith(_RECORD_SUFFIXES):
+            if is_music(name) or is_records(name):
                 path = os.path.join(folder, name)
                 yield os.path.relpath(path, root).replace(os.sep, "/")
+
+
+def _leads_on(path, linked):
+    """Whether a folder is to be walked: a link only where it leads somewhere new.
+
+    Args:
+        path: str.
+        linked: set of str, the real paths of the root and of the links followed, which
+            is added to.
+    """
+    if not os.path.islink(path):
+        return True
+    real = os.path.realpath(path)
+    if any(_lies_in(real, other) or _lies_in(other, real) for other in linked):
+        return False
+    linked.add(real)
+    return True
+
+
+def _lies_in(path, folder):
+    return os.path.commonpath([path, folder]) == folder
+
+
+def _is_data_set(folder, files):
+    """Whether a data set of ours lies in a folder; other programs use the name too."""
+    if examples.INFO_NAME not in files:
+        return False
+    try:
+        with open(os.path.join(folder, examples.INFO_NAME), encoding="utf-8") as file:
+            info = json.load(file)
+    except (OSError, ValueError):
+        return False
+    return isinstance(info, dict) and {"format_version", "splits"} <= set(info)
 
 
 def _walk_folder(root, settings, namer):
@@ -207,7 +258,7 @@ def _walk_folder(root, settings, namer):
     for number, inside in enumerate(files):
         namer.at(number / len(files))
         path = os.path.join(root, inside)
-        if inside.lower().endswith(_RECORD_SUFFIXES):
+        if is_records(inside):
             yield from _records(path, root, inside, settings, namer)
             continue
         reason = None
@@ -232,7 +283,7 @@ def too_large(settings):
 
 def _leads_out(name):
     parts = name.replace("\\", "/").split("/")
-    return name.startswith(("/", "\\")) or ".." in parts or ":" in parts[0]
+    return name.startswith(("/", "\\")) or ".." in parts or bool(_DRIVE.match(name))
 
 
 def _inside(name):
@@ -322,7 +373,7 @@ def _zip_item(path, archive, info, settings, namer):
             data = member.read(settings.max_bytes + 1)
     except RuntimeError:
         return namer.item(path, inside, reason="encrypted")
-    except (zipfile.BadZipFile, OSError, EOFError, zlib.error, NotImplementedError):
+    except _MEMBER_ERRORS:
         return namer.item(path, inside, reason="damaged in the archive")
     if len(data) > settings.max_bytes:
         return namer.item(path, inside, reason=too_large(settings))
@@ -347,6 +398,9 @@ def _records(path, root, inside, settings, namer):
     except InputError:
         name = f"{prefix}{number + 1:06d}{SEQUENCE_SUFFIX}"
         yield namer.item(root, name, reason="a damaged record; the rest is not read")
+    except OSError as error:
+        reason = f"cannot be opened ({error.strerror})"
+        yield namer.item(root, prefix.rstrip("/") or "(all)", reason=reason)
 
 
 def read_styles(path):

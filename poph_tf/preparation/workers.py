@@ -16,6 +16,7 @@ import time
 from multiprocessing import connection
 
 from poph_tf.console.quiet import ignore_missing_ffmpeg
+from poph_tf.errors import InputError
 from poph_tf.preparation import conversion
 
 # Only a worker that waits for its next chunk reads its pipe: a chunk sent to a busy
@@ -120,7 +121,10 @@ class _Crew:
     def _hear(self, worker):
         try:
             while worker.pipe.poll():
-                yield worker.done(worker.pipe.recv())
+                answer = worker.pipe.recv()
+                if isinstance(answer, InputError):
+                    raise answer
+                yield worker.done(answer)
                 self._deaths_idle = 0
         except (EOFError, OSError):
             worker.process.join()
@@ -207,9 +211,13 @@ def _work(pipe, place, settings, store, memory_mb):
             chunk, rejected = pipe.recv()
         except (EOFError, OSError):
             return
-        answer = convert_chunk(chunk, rejected, settings, store, place)
         try:
-            pipe.send(dataclasses.astuple(answer))
+            done = convert_chunk(chunk, rejected, settings, store, place)
+            answer = dataclasses.astuple(done)
+        except InputError as error:
+            answer = error
+        try:
+            pipe.send(answer)
         except OSError:
             return
 
@@ -225,6 +233,9 @@ def convert_chunk(chunk, rejected, settings, store, place=None):
 
     Returns:
         Done.
+
+    Raises:
+        InputError: If what was converted cannot be written.
     """
     converted = []
     for number, item in enumerate(chunk.items):
@@ -236,7 +247,10 @@ def convert_chunk(chunk, rejected, settings, store, place=None):
         converted += conversion.convert(item, settings)
     if place is not None:
         place[0] = _IDLE
-    store.write(chunk.key, converted)
+    try:
+        store.write(chunk.key, converted)
+    except OSError as error:
+        raise InputError(f"Cannot write to {store.folder}: {error.strerror}.") from None
     num_rejects = sum(c.record is None for c in converted)
     return Done(chunk.key, len(chunk.items), num_rejects)
 
@@ -250,4 +264,7 @@ def _limit_memory(memory_mb):
     except ImportError:  # Windows
         return
     size = memory_mb * 2**20
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    if most != resource.RLIM_INFINITY:
+        size = min(size, most)
     resource.setrlimit(resource.RLIMIT_AS, (size, size))

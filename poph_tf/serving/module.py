@@ -300,8 +300,11 @@ def _over_windows(shape, state, read, names=()):
 
 
 def mark(model):
-    """Eight bytes that tell a model's weights and settings from any other's."""
+    """Eight bytes that tell a model's weights and settings from any other's.
+
+    The seeds of dropout, which are drawn anew whenever a model is loaded, don't count.
+    """
     digest = hashlib.sha256(json.dumps(model.config.to_dict()).encode())
-    for variable in model.variables:
+    for variable in model.trainable_variables:
         digest.update(variable.numpy().tobytes())
     return digest.digest()[:MARK_BYTES]
