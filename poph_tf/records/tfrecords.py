@@ -104,7 +104,7 @@ def read(path, max_bytes=2**28):
         InputError: If a record is damaged; the message names the file and offset.
     """
     with open(path, "rb") as raw:
-        compressed = raw.read(2) == b"\x1f\x8b"
+        compressed = raw.read(3) == b"\x1f\x8b\x08"
         raw.seek(0)
         file = gzip.GzipFile(fileobj=raw) if compressed else raw
         offset = 0
