@@ -72,8 +72,8 @@ flags.DEFINE_enum(
     "parser",
     "fast",
     ["fast", "note_seq"],
-    "Reader of MIDI files; both give the same notes, but for pedals of several channels "
-    "under --sustain; note_seq takes far longer.",
+    "Reader of MIDI files; both give the same notes, but for pedals of several "
+    "channels under --sustain; note_seq takes far longer.",
 )
 flags.DEFINE_bool("overwrite", False, "Replace another data set in --output_dir.")
 
