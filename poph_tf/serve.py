@@ -82,6 +82,7 @@ def main(argv):
             flush=True,
         )
         running.serve(server.app(), listener, FLAGS.timeout_seconds)
+    running.leave(server.batcher)
     return 0
 
 

@@ -67,6 +67,21 @@ def test_a_card_without_its_texts_is_refused(tmp_path, missing):
     assert not (tmp_path / "out").exists()
 
 
+def test_nothing_is_replaced_where_something_is_wrong(tmp_path):
+    run, out = tmp_path / "run", tmp_path / "out"
+    write_model(run)
+    model_cards.publish(str(run), str(out), ABOUT | {"figures": {"test": TEST}})
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    (run / "model.keras").write_bytes(b"others")
+    swapped = ABOUT | {"figures": {"test": {"density": []}}}
+    with pytest.raises(InputError, match="figures of out must be what .* 'num_pieces'"):
+        model_cards.publish(str(run), str(out), swapped)
+    (run / "model.keras").unlink()
+    with pytest.raises(InputError, match="model.keras is not there"):
+        model_cards.publish(str(run), str(out), ABOUT)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
 def test_the_command_publishes_and_keeps_the_card_for_new_figures(tmp_path):
     write_model(tmp_path / "run")
     (tmp_path / "about.json").write_text(json.dumps(ABOUT))

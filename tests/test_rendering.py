@@ -1,6 +1,7 @@
 """Pictures, sounds and the page, read back as what a listener or viewer would get."""
 
 import json
+import os
 import re
 import sys
 import wave
@@ -9,9 +10,9 @@ import browser
 import numpy as np
 import pytest
 
-from poph_tf import matrices, rendering
+from poph_tf import config, matrices, rendering
 from poph_tf.errors import InputError, MusicFileError
-from poph_tf.showing import audio
+from poph_tf.showing import audio, publishing
 
 C4, A4 = 60, 69
 needs_sound = pytest.mark.skipif(
@@ -148,6 +149,37 @@ def test_a_louder_velocity_sounds_louder(tmp_path):
     soft, loud = frames[: rate // 2], frames[2 * rate : 5 * rate // 2]
     assert np.abs(loud).mean() > 3 * np.abs(soft).mean()
     assert np.abs(frames).max() <= 32767 * audio.PEAK + 1
+
+
+@needs_sound
+def test_sound_that_cannot_be_made_costs_no_piece(tmp_path, monkeypatch):
+    monkeypatch.setattr(audio, "MAX_SECONDS", 1)
+    # Five seconds and two.
+    long, short = (piece((0, n, A4, 90), steps=n) for n in (40, 16))
+    model_config = config.preset("poph2")
+
+    def written(**options):
+        paths = publishing.write(
+            [long, short], str(tmp_path), model_config, png=False, page=False, **options
+        )
+        return sorted(os.path.basename(path) for path in paths)
+
+    with pytest.raises(InputError, match="A piece lasts longer than"):
+        written(wav=True)
+    assert {path.name for path in tmp_path.iterdir()} == {"piece-1.mid", "piece-2.mid"}
+    # Unasked, only what is short is played.
+    monkeypatch.setattr(publishing, "LONGEST_SOUND_UNASKED_SECONDS", 4)
+    monkeypatch.setattr(audio, "MAX_SECONDS", 100)
+    assert written() == ["piece-1.mid", "piece-2.mid", "piece-2.wav"]
+
+
+@needs_sound
+@pytest.mark.parametrize("name", ["a.wav", "a.mp3"])
+def test_sound_that_cannot_be_written_is_named_and_leaves_nothing(tmp_path, name):
+    music = matrices.to_sequence(piece((0, 4, A4, 90)))
+    with pytest.raises(InputError, match=f"Cannot write .*none/{name}"):
+        rendering.synthesize(music, tmp_path / "none" / name)
+    assert not list(tmp_path.iterdir())
 
 
 @needs_sound

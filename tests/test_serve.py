@@ -127,6 +127,8 @@ def test_model_card_is_there_for_the_page():
         ("v2/models", None, "GET", 404),
         ("page/../serve.py", None, "GET", 404),
         ("page/%2e%2e/serve.py", None, "GET", 404),
+        ("model_cards/" + "9" * 5000, None, "GET", 404),
+        ("model_cards/one", None, "GET", 404),
         (f"v1/models/{NAME}:predict", b" " * (2**20 + 1), "POST", 413),
     ],
 )
@@ -153,6 +155,10 @@ def test_wrong_address_method_or_size_is_a_4xx_with_a_reason(
         ({"style": [[1.0]]}, "style must be float32 [any, 2], got shape [1, 1]."),
         ({"tempo": [1.0]}, "num_steps, seed, style, temperature; got 'tempo' too."),
         ({"style": [["a", "b"]]}, "that is numbers of its range only."),
+        # numpy would make 20 million letters of it.
+        ({"num_steps": ["a" * 4000] + [""] * 5000}, "that is whole numbers of its"),
+        ({"num_steps": [None]}, "that is whole numbers of its range only."),
+        ({"num_steps": [True]}, "that is whole numbers of its range only."),
     ],
 )
 def test_reason_says_what_is_allowed_and_what_came(change, reason):

@@ -83,6 +83,36 @@ def test_model_that_takes_too_long_is_a_504():
     assert asyncio.run(ask()) == (504, {"error": "Took longer than 0.05 s."})
 
 
+def test_the_end_does_not_wait_for_runs_that_nobody_waits_for():
+    release = threading.Event()
+
+    def slow(inputs):
+        release.wait(60)
+        return inputs
+
+    server = fake_server(slow, run_seconds=0.05)
+
+    async def ask():
+        coroutine, sent = ask_app(server.app(), PREDICT, [ONE])
+        await coroutine
+        server.batcher.close()
+        return answer_of(sent)[0]
+
+    assert asyncio.run(ask()) == 504
+    (call,) = server.batcher.running
+    release.set()
+    call.result(60)
+    server.batcher.threads.shutdown(wait=True)
+    assert not server.batcher.running
+
+
+def test_inputs_of_unequal_batches_are_refused_before_they_are_merged():
+    spec = dialect.Spec(np.dtype(np.int32), (None,))
+    body = b'{"inputs": {"x": [1], "y": [1, 2]}}'
+    with pytest.raises(dialect.BadRequest, match="the same batch size"):
+        dialect.read_predict(body, {"serving_default": {"x": spec, "y": spec}})
+
+
 def test_too_many_requests_at_once_are_a_503_and_later_ones_are_served():
     release = threading.Event()
 

@@ -17,6 +17,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 from poph_tf.console import commands
 from poph_tf.console.quiet import import_tensorflow
+from poph_tf.errors import InputError
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string(
@@ -32,12 +33,15 @@ flags.DEFINE_bool("markdown", False, "Print tables.")
 
 def main(argv):
     del argv
-    commands.require("model_dir", "data_dir")
+    commands.require("model_dir")
     import_tensorflow()
     from poph_tf import generation, models, provenance
     from poph_tf.experiments import steering_trials
 
     composer = generation.Composer(models.load(FLAGS.model_dir))
+    styles = composer.config.styles
+    # Before an hour of composing: what can be wrong with the data.
+    real = _real(styles) if len(styles) > 1 else None
     wishes = generation.Wishes(
         num_pieces=FLAGS.num_pieces, num_bars=FLAGS.num_bars, seed=FLAGS.seed
     )
@@ -47,9 +51,7 @@ def main(argv):
         "density": steering_trials.density_trial(composer, wishes),
         "key": steering_trials.key_trial(composer, wishes),
     }
-    styles = composer.config.styles
-    if len(styles) > 1:
-        real = [_by_style(split, styles) for split in ("train", "test")]
+    if real:
         figures["style"] = steering_trials.style_trial(composer, wishes, *real)
     if FLAGS.output:
         provenance.write_json(FLAGS.output, figures)
@@ -59,6 +61,19 @@ def main(argv):
         else json.dumps(figures, indent=2)
     )
     return 0
+
+
+def _real(styles):
+    """The pieces of train and test, by style."""
+    commands.require("data_dir")
+    real = [_by_style(split, styles) for split in ("train", "test")]
+    missing = [style for style in styles if not all(split[style] for split in real)]
+    if missing:
+        raise InputError(
+            f"{FLAGS.data_dir} must have training and test pieces of each style of the "
+            f"model; it lacks {', '.join(missing)}."
+        )
+    return real
 
 
 def _by_style(split, styles):

@@ -42,8 +42,11 @@ step "7/8 The same from the model that comes with the package"
   --num_pieces=4 --num_bars=32 --seed=1
 
 step "8/8 Export for TF Serving"
-[ -e "$OUT/serving/poph/1/saved_model.pb" ] ||
+newest() { find "$OUT/serving/poph" -maxdepth 1 -name '[0-9]*' 2>/dev/null | sort -V | tail -1; }
+# Once more where training has gone on since.
+if [ ! -e "$(newest)/saved_model.pb" ] || [ "$OUT/model/model.keras" -nt "$(newest)" ]; then
   "$PYTHON" -m poph_tf.export --model_dir="$OUT/model" --export_dir="$OUT/serving/poph"
+fi
 
 cat <<EOF
 
@@ -51,7 +54,7 @@ Done. Open $OUT/pieces/index.html in a browser to hear and see the pieces, or
 $OUT/pieces/piece-1.mid in any player; pictures (.png) and sound (.wav) lie beside it.
 Beside it, $OUT/pretrained-pieces/index.html: what the package's model composes.
   model       $OUT/model          evaluation  $OUT/evaluation.json
-  records     $OUT/records        SavedModel  $OUT/serving/poph/1
+  records     $OUT/records        SavedModel  $(newest)
 
 What to try next:
   source .venv/bin/activate

@@ -42,13 +42,29 @@ def check(card):
 def publish(model_dir, output_dir, card):
     """Puts a model's weights, settings and card into a folder of their own.
 
+    Whatever can be wrong is looked at before the first file is replaced.
+
     Args:
         model_dir: str, as poph_tf.train wrote it.
         output_dir: str.
         card: dict.
+
+    Raises:
+        InputError: If a file of the model is missing, or the card lacks something.
     """
     check(card)
     config = _read(os.path.join(model_dir, "config.json"))
+    weights = os.path.join(model_dir, "model.keras")
+    if not os.path.exists(weights):
+        raise InputError(f"{weights} is not there: the model is not trained yet.")
+    name = os.path.basename(str(output_dir))
+    try:
+        text = render(name, card, config)
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"The figures of {name} must be what poph_tf.evaluate and "
+            f"tools/measure_steering.py print, got none of {error}."
+        ) from error
     os.makedirs(output_dir, exist_ok=True)
     for name in ("model.keras", "config.json"):
         partial = os.path.join(output_dir, f".{name}.partial")
@@ -57,7 +73,7 @@ def publish(model_dir, output_dir, card):
     provenance.write_json(os.path.join(output_dir, "card.json"), card)
     partial = os.path.join(output_dir, ".card.md.partial")
     with open(partial, "w", encoding="utf-8") as file:
-        file.write(render(os.path.basename(str(output_dir)), card, config))
+        file.write(text)
     os.replace(partial, os.path.join(output_dir, "card.md"))
 
 

@@ -39,6 +39,7 @@ _HEADERS = {
 _MODEL_PATH = re.compile(
     r"(?P<name>[^/:]+)(/versions/(?P<version>\d{1,18}))?(?P<verb>/metadata|:\w+)?"
 )
+_VERSION = re.compile(r"\d{1,18}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,13 +75,14 @@ class Server:
         self.make_batcher = make_batcher
         self.options = options
         self.num_waiting = 0
+        self.batcher = None
 
     def app(self):
         """The ASGI application."""
         return Starlette(
             routes=[
                 Route("/", self.page),
-                Route("/model_cards/{version:int}", self.card),
+                Route("/model_cards/{version}", self.card),
                 Route("/v1/models/{path:path}", self.model, methods=["GET", "POST"]),
                 Mount("/page", StaticFiles(directory=str(PAGES))),
             ],
@@ -116,7 +118,10 @@ class Server:
         return FileResponse(str(PAGES / "serve" / "index.html"), headers=_HEADERS)
 
     async def card(self, request):
-        return JSONResponse(self._version(str(request.path_params["version"])).card)
+        number = request.path_params["version"]
+        if not _VERSION.fullmatch(number):
+            raise HTTPException(404, f"There is no version {number[:60]}.")
+        return JSONResponse(self._version(number).card)
 
     async def model(self, request):
         found = _MODEL_PATH.fullmatch(request.path_params["path"])

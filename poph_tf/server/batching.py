@@ -39,6 +39,8 @@ class Batcher:
         self.free = asyncio.Semaphore(num_threads)
         self.queues = collections.defaultdict(collections.deque)
         self.tasks = set()
+        # Calls in threads; one whose client has given up is here until it ends.
+        self.running = set()
 
     async def run(self, function, inputs):
         """Runs `function(inputs)`, perhaps with other requests' rows.
@@ -82,10 +84,12 @@ class Batcher:
         return jobs
 
     async def _run_jobs(self, function, jobs):
-        loop = asyncio.get_running_loop()
         try:
             merged = _merged([job.inputs for job in jobs])
-            outputs = await loop.run_in_executor(self.threads, function, merged)
+            call = self.threads.submit(function, merged)
+            self.running.add(call)
+            call.add_done_callback(self.running.discard)
+            outputs = await asyncio.wrap_future(call)
             answers = _parted(outputs, [job.rows for job in jobs])
         except Exception as error:
             if len(jobs) > 1:
@@ -100,7 +104,8 @@ class Batcher:
                 job.future.set_result(answer)
 
     def close(self):
-        self.threads.shutdown(wait=True, cancel_futures=True)
+        """Starts nothing more; what runs is not waited for."""
+        self.threads.shutdown(wait=False, cancel_futures=True)
 
 
 def _merged(batches):

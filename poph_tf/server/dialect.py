@@ -87,7 +87,11 @@ def read_predict(body, signatures):
         )
     specs = signatures[signature]
     if "inputs" in request:
-        return Predict(signature, False, _read_columns(request["inputs"], specs))
+        inputs = _read_columns(request["inputs"], specs)
+        # Merged with other requests the graph could not tell whose rows are whose.
+        if len({len(array) for array in inputs.values()}) > 1:
+            raise BadRequest("all inputs must have the same batch size.")
+        return Predict(signature, False, inputs)
     return Predict(signature, True, _read_rows(request["instances"], specs))
 
 
@@ -169,6 +173,9 @@ def _read_bytes(item, name):
 
 
 def _number_array(value, spec, name):
+    if not _holds_numbers_only(value):
+        # numpy would make texts of all of them, each as long as the longest.
+        raise _not_numbers(spec, name)
     try:
         array = np.asarray(value)
     except (ValueError, OverflowError, RecursionError):
@@ -178,8 +185,7 @@ def _number_array(value, spec, name):
     if not array.size and array.ndim:
         return np.zeros(array.shape, spec.dtype)
     if array.dtype.kind not in ("iu" if spec.dtype.kind in "iu" else "iuf"):
-        kind = "whole numbers" if spec.dtype.kind in "iu" else "numbers"
-        raise BadRequest(f"{name} must be {spec}, that is {kind} of its range only.")
+        raise _not_numbers(spec, name)
     if spec.dtype.kind in "iu":
         low, high = np.iinfo(spec.dtype).min, np.iinfo(spec.dtype).max
         if array.min() < low or array.max() > high:
@@ -187,6 +193,22 @@ def _number_array(value, spec, name):
     # A number too large for float32 becomes infinite, which the graph refuses.
     with np.errstate(over="ignore"):
         return array.astype(spec.dtype)
+
+
+def _holds_numbers_only(value):
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, list):
+            waiting.extend(item)
+        elif type(item) not in (int, float):
+            return False
+    return True
+
+
+def _not_numbers(spec, name):
+    kind = "whole numbers" if spec.dtype.kind in "iu" else "numbers"
+    return BadRequest(f"{name} must be {spec}, that is {kind} of its range only.")
 
 
 def write_predict(outputs, rows):

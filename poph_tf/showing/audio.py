@@ -22,7 +22,9 @@ INSTALL = "pip install --no-deps tinysoundfont"
 # Loud enough for small speakers, with room for what encoders overshoot.
 PEAK = 0.89
 _BLOCK_FRAMES = 2048
-_MAX_SECONDS = 4 * 3600
+_WRITTEN_FRAMES = 2**18
+_FRAME_BYTES = 8  # two float32
+MAX_SECONDS = 4 * 3600
 
 
 def synthesize(source, path, *, sample_rate=SAMPLE_RATE, tail_seconds=2.0,
@@ -59,6 +61,10 @@ def synthesize(source, path, *, sample_rate=SAMPLE_RATE, tail_seconds=2.0,
         os.replace(partial, path)
     except OSError as error:
         raise InputError(f"Cannot write {path}: {error.strerror}.") from error
+    except RuntimeError as error:  # soundfile's own
+        raise InputError(f"Cannot write {path}: {error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
     return len(sound) / sample_rate
 
 
@@ -68,7 +74,11 @@ def _render_sequence(sequence, sample_rate, tail_seconds, soundfont):
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "piece.mid")
         midi.write(sequence, path)
-        return render(path, sample_rate, tail_seconds, soundfont)
+        try:
+            return render(path, sample_rate, tail_seconds, soundfont)
+        except MusicFileError as error:
+            # Not by the name of a file that nobody has seen.
+            raise InputError(f"A piece {error.reason}.") from None
 
 
 def render(midi_path, sample_rate=SAMPLE_RATE, tail_seconds=2.0, soundfont=None):
@@ -92,22 +102,20 @@ def render(midi_path, sample_rate=SAMPLE_RATE, tail_seconds=2.0, soundfont=None)
         raise MusicFileError(midi_path, f"cannot be read ({error.strerror})") from error
     except Exception as error:  # the parser raises what it happens to meet
         raise MusicFileError(midi_path, "not a MIDI file that can be played") from error
-    blocks = []
+    # In one place: copies of it would count, a minute has 21 MB.
+    sound = bytearray()
     # The sequencer moves on by itself as the synthesizer generates.
     while not sequencer.is_empty():
-        blocks.append(_block(synth))
-        if len(blocks) * _BLOCK_FRAMES > _MAX_SECONDS * sample_rate:
+        sound += synth.generate(_BLOCK_FRAMES)
+        if len(sound) > MAX_SECONDS * sample_rate * _FRAME_BYTES:
             raise MusicFileError(midi_path, "lasts longer than four hours")
     for _ in range(int(tail_seconds * sample_rate / _BLOCK_FRAMES) + 1):
-        blocks.append(_block(synth))
-    sound = np.concatenate(blocks)
-    loudest = np.abs(sound).max()
-    return sound * np.float32(PEAK / loudest) if loudest > 0 else sound
-
-
-def _block(synth):
-    block = synth.generate(_BLOCK_FRAMES)
-    return np.frombuffer(bytes(block), np.float32).reshape(-1, 2).copy()
+        sound += synth.generate(_BLOCK_FRAMES)
+    sound = np.frombuffer(sound, np.float32).reshape(-1, 2)
+    loudest = max(sound.max(), -sound.min())
+    if loudest > 0:
+        sound *= np.float32(PEAK / loudest)
+    return sound
 
 
 def _synthesizer(sample_rate, soundfont):
@@ -151,12 +159,15 @@ def write_wav(path, sound, sample_rate=SAMPLE_RATE):
         sound: float32 [frame, channel], -1..1.
         sample_rate: int. Frames a second.
     """
-    frames = np.round(np.clip(sound, -1, 1) * 32767).astype("<i2")
     with wave.open(str(path), "wb") as file:
-        file.setnchannels(frames.shape[1])
+        file.setnchannels(sound.shape[1])
         file.setsampwidth(2)
         file.setframerate(sample_rate)
-        file.writeframes(frames.tobytes())
+        # The header is to have its length before: no data twice.
+        file.setnframes(len(sound))
+        for start in range(0, len(sound), _WRITTEN_FRAMES):
+            part = np.clip(sound[start : start + _WRITTEN_FRAMES], -1, 1)
+            file.writeframesraw(np.round(part * 32767).astype("<i2").tobytes())
 
 
 def compress(path):

@@ -3,7 +3,9 @@
     piece-1.mid  piece-1.png  piece-1.wav  ...  index.html
 
 Pictures need matplotlib and sound needs tinysoundfont (extra `media`). Asked for and
-missing, they are an error; left to themselves, they are made where they can be.
+missing, they are an error; left to themselves, they are made where they can be, and
+sound of pieces up to half an hour. The .mid files come first: what goes wrong with the
+others costs no piece.
 """
 
 import importlib.util
@@ -12,6 +14,8 @@ import os
 from poph_tf import matrices, midi, rendering
 from poph_tf.showing import audio, webpage
 
+# A minute of sound takes 21 MB of memory.
+LONGEST_SOUND_UNASKED_SECONDS = 30 * 60
 NEEDS = {"png": "matplotlib", "wav": "tinysoundfont"}
 
 
@@ -32,18 +36,21 @@ def write(pieces, output_dir, config, *, png=None, wav=None, page=True):
         InputError: If something asked for cannot be made.
     """
     png = _installed("png") if png is None else png
-    wav = _installed("wav") if wav is None else wav
+    asked, wav = wav, _installed("wav") if wav is None else wav
     os.makedirs(output_dir, exist_ok=True)
+    stems = [os.path.join(output_dir, f"piece-{k}") for k in range(1, len(pieces) + 1)]
+    sequences = [matrices.to_sequence(piece) for piece in pieces]
+    for sequence, stem in zip(sequences, stems, strict=True):
+        midi.write(sequence, f"{stem}.mid")
     paths, shown = [], []
-    for number, piece in enumerate(pieces, start=1):
-        stem = os.path.join(output_dir, f"piece-{number}")
-        written = _write_piece(piece, stem, f"Piece {number}", config, png, wav)
-        paths += written
+    for k, (piece, stem) in enumerate(zip(pieces, stems, strict=True), 1):
+        sounds = wav and (asked or _is_short(sequences[k - 1]))
+        paths += _show(piece, sequences[k - 1], stem, f"Piece {k}", config, png, sounds)
         shown.append(
             webpage.Piece(
-                title=f"Piece {number}",
+                title=f"Piece {k}",
                 matrices=piece,
-                audio=f"{stem}.wav" if wav else None,
+                audio=f"{stem}.wav" if sounds else None,
                 midi=f"{stem}.mid",
                 details=f"{config.preset}, {piece.tempo_qpm:g} quarters a minute",
             )
@@ -54,9 +61,12 @@ def write(pieces, output_dir, config, *, png=None, wav=None, page=True):
     return paths
 
 
-def _write_piece(piece, stem, title, config, png, wav):
-    sequence = matrices.to_sequence(piece)
-    midi.write(sequence, f"{stem}.mid")
+def _is_short(sequence):
+    return sequence.total_time <= LONGEST_SOUND_UNASKED_SECONDS
+
+
+def _show(piece, sequence, stem, title, config, png, wav):
+    """Draws and plays a piece; returns the paths of all its files."""
     paths = [f"{stem}.mid"]
     if png:
         rendering.plot(
