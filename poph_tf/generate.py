@@ -68,7 +68,11 @@ flags.DEFINE_string("best_by", "key", "Fewest notes outside a key; or likelihood
 flags.DEFINE_string("metre", "", "Such as 3/4; empty: that of given music, or 4/4.")
 flags.DEFINE_float("tempo_qpm", 0.0, "Quarter notes a minute; 0: the given, or 120.")
 flags.DEFINE_bool("png", None, "Draw piano rolls; not said: if matplotlib is there.")
-flags.DEFINE_bool("wav", None, "Make sound; not said: if tinysoundfont is there.")
+flags.DEFINE_bool(
+    "wav",
+    None,
+    "Make sound; not said: of pieces up to half an hour, if tinysoundfont is there.",
+)
 flags.DEFINE_bool("page", True, "Write index.html, which plays and shows all pieces.")
 flags.DEFINE_bool("jit_compile", None, "Compile with XLA; not said: if it saves time.")
 
