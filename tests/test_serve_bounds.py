@@ -54,6 +54,17 @@ def fake_server(function, **options):
     return server
 
 
+def slow_server(**options):
+    """A Server whose runs last until the event that comes with it is set."""
+    release = threading.Event()
+
+    def slow(inputs):
+        release.wait(60)
+        return inputs
+
+    return fake_server(slow, **options), release
+
+
 ONE = b'{"inputs": {"x": [1]}}'
 PREDICT = "/v1/models/m:predict"
 
@@ -66,13 +77,7 @@ def test_body_that_does_not_come_is_a_408():
 
 
 def test_model_that_takes_too_long_is_a_504():
-    release = threading.Event()
-
-    def slow(inputs):
-        release.wait(60)
-        return inputs
-
-    server = fake_server(slow, run_seconds=0.05)
+    server, release = slow_server(run_seconds=0.05)
 
     async def ask():
         coroutine, sent = ask_app(server.app(), PREDICT, [ONE])
@@ -84,13 +89,7 @@ def test_model_that_takes_too_long_is_a_504():
 
 
 def test_the_end_does_not_wait_for_runs_that_nobody_waits_for():
-    release = threading.Event()
-
-    def slow(inputs):
-        release.wait(60)
-        return inputs
-
-    server = fake_server(slow, run_seconds=0.05)
+    server, release = slow_server(run_seconds=0.05)
 
     async def ask():
         coroutine, sent = ask_app(server.app(), PREDICT, [ONE])
@@ -114,13 +113,7 @@ def test_inputs_of_unequal_batches_are_refused_before_they_are_merged():
 
 
 def test_too_many_requests_at_once_are_a_503_and_later_ones_are_served():
-    release = threading.Event()
-
-    def slow(inputs):
-        release.wait(60)
-        return inputs
-
-    server = fake_server(slow, max_waiting=2)
+    server, release = slow_server(max_waiting=2)
     application = server.app()
 
     async def ask():
