@@ -6,7 +6,7 @@ Nothing is read: names, sizes and times of change say enough for a remark.
 import hashlib
 import os
 
-from poph_tf.preparation import sources
+from poph_tf.preparation import folders
 
 
 def describe(settings):
@@ -21,7 +21,7 @@ def describe(settings):
     digest, count, total = hashlib.sha256(), 0, 0
     for path in settings.inputs:
         is_folder = os.path.isdir(path)
-        for inside in sources.files_under(path) if is_folder else [""]:
+        for inside in folders.files_under(path) if is_folder else [""]:
             status = _status(os.path.join(path, inside) if inside else path)
             count, total = count + 1, total + status[0]
             digest.update(repr((inside, *status)).encode())

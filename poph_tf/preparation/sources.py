@@ -11,7 +11,6 @@ import contextlib
 import csv
 import dataclasses
 import gzip
-import json
 import lzma
 import os
 import pathlib
@@ -20,16 +19,13 @@ import tarfile
 import zipfile
 import zlib
 
-from poph_tf import examples, midi
+from poph_tf import midi
 from poph_tf.errors import InputError
+from poph_tf.preparation import folders
 from poph_tf.records import tfrecords
 
-# Folder in an output folder while it is being filled (see staging.py).
-UNFINISHED = ".unfinished"
 SEQUENCE_SUFFIX = ".notesequence"
 _TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-# With what TensorFlow's own tools add to the name of a shard.
-_RECORDS = re.compile(r"\.tfrecords?(\.gz)?(-\d+-of-\d+)?(\.gz)?$")
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 _ARCHIVE_ERRORS = (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError)
 # What zipfile raises where the list of members makes no sense; and for one member.
@@ -64,17 +60,6 @@ class Item:
     def size(self):
         """Bytes that it holds in memory."""
         return len(self.data or b"") + 200
-
-
-def is_music(name):
-    """Whether a file name is that of a music file (not of a Mac's shadow of one)."""
-    base = os.path.basename(name)
-    return not base.startswith("._") and base.lower().endswith(midi.SUFFIXES)
-
-
-def is_records(name):
-    """Whether a file name is that of a file of NoteSequences."""
-    return bool(_RECORDS.search(name.lower()))
 
 
 @dataclasses.dataclass
@@ -137,7 +122,7 @@ def _opener(path):
         except _ARCHIVE_ERRORS:
             raise InputError(f"{path} is not a tar archive.") from None
         return _walk_tar
-    if is_records(path):
+    if folders.is_records(path):
         return _walk_records
     if lower.endswith(midi.SUFFIXES):
         return _walk_file
@@ -181,11 +166,11 @@ class _Namer:
                 if name in self._table:
                     return self._table[name]
             return None
-        folders = inside.split("/")[:-1]
-        if not folders:
+        above = inside.split("/")[:-1]
+        if not above:
             return _stem(base)
-        folder = folders[min(self._depth, len(folders)) - 1]
-        return _stem(folder) if is_records(folder) else folder
+        folder = above[min(self._depth, len(above)) - 1]
+        return _stem(folder) if folders.is_records(folder) else folder
 
 
 def readable(name):
@@ -196,69 +181,20 @@ def readable(name):
 def _stem(base):
     """A folder's name, or an archive's without its suffixes."""
     lower = base.lower()
-    if is_records(base):
-        return base[: _RECORDS.search(lower).start()]
+    if folders.is_records(base):
+        return base[: folders.RECORDS.search(lower).start()]
     for suffix in (*_TAR_SUFFIXES[1:], ".tar", ".zip"):
         if lower.endswith(suffix):
             return base[: -len(suffix)]
     return base
 
 
-def files_under(root):
-    """Relative paths of the music files and NoteSequence files, sorted by folder."""
-    linked = {os.path.realpath(root)}
-    for folder, folders, files in os.walk(root, followlinks=True):
-        if UNFINISHED in folders or _is_data_set(folder, files):
-            # A data set of ours: what was made of music is no more to be read.
-            folders.clear()
-            continue
-        paths = [(name, os.path.join(folder, name)) for name in sorted(folders)]
-        folders[:] = [name for name, path in paths if _leads_on(path, linked)]
-        for name in sorted(files):
-            if is_music(name) or is_records(name):
-                path = os.path.join(folder, name)
-                yield os.path.relpath(path, root).replace(os.sep, "/")
-
-
-def _leads_on(path, linked):
-    """Whether a folder is to be walked: a link only where it leads somewhere new.
-
-    Args:
-        path: str.
-        linked: set of str, the real paths of the root and of the links followed, which
-            is added to.
-    """
-    if not os.path.islink(path):
-        return True
-    real = os.path.realpath(path)
-    if any(_lies_in(real, other) or _lies_in(other, real) for other in linked):
-        return False
-    linked.add(real)
-    return True
-
-
-def _lies_in(path, folder):
-    return os.path.commonpath([path, folder]) == folder
-
-
-def _is_data_set(folder, files):
-    """Whether a data set of ours lies in a folder; other programs use the name too."""
-    if examples.INFO_NAME not in files:
-        return False
-    try:
-        with open(os.path.join(folder, examples.INFO_NAME), encoding="utf-8") as file:
-            info = json.load(file)
-    except (OSError, ValueError):
-        return False
-    return isinstance(info, dict) and {"format_version", "splits"} <= set(info)
-
-
 def _walk_folder(root, settings, namer):
-    files = list(files_under(root))
+    files = list(folders.files_under(root))
     for number, inside in enumerate(files):
         namer.at(number / len(files))
         path = os.path.join(root, inside)
-        if is_records(inside):
+        if folders.is_records(inside):
             yield from _records(path, root, inside, settings, namer)
             continue
         reason = None
@@ -298,7 +234,7 @@ def _walk_tar(path, settings, namer):
                 namer.at(file.tell() / max(os.path.getsize(path), 1))
                 # tarfile remembers every member it has seen: forget them.
                 archive.members = []
-                if is_music(member.name) and not member.isdir():
+                if folders.is_music(member.name) and not member.isdir():
                     yield _tar_item(path, archive, member, settings, namer)
     except _ARCHIVE_ERRORS:
         yield namer.item(path, "(rest)", reason="the archive is damaged from here on")
@@ -355,7 +291,7 @@ def _walk_zip(path, settings, namer):
         members = archive.infolist()
         for number, info in enumerate(members):
             namer.at(number / len(members))
-            if is_music(info.filename) and not info.is_dir():
+            if folders.is_music(info.filename) and not info.is_dir():
                 yield _zip_item(path, archive, info, settings, namer)
 
 

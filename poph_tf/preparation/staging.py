@@ -16,7 +16,7 @@ import zlib
 
 import numpy as np
 
-from poph_tf.preparation import sources
+from poph_tf.preparation import folders
 from poph_tf.preparation.conversion import FACTS
 
 MAX_ITEMS = 64
@@ -83,7 +83,7 @@ class Staging:
     """
 
     def __init__(self, output_dir, key):
-        self.folder = pathlib.Path(output_dir) / sources.UNFINISHED
+        self.folder = pathlib.Path(output_dir) / folders.UNFINISHED
         self._key = key
 
     def begin(self):
