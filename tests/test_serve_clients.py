@@ -139,7 +139,8 @@ def test_deployment_mounts_files_that_are_there():
     nginx = (TOOLS / "config" / "nginx.conf").read_text()
     pages = TOOLS / "../../poph_tf/pages"
     index = (pages / "serve" / "index.html").read_text()
-    assert "/pages/serve/index.html" in nginx
+    # Not an alias: nginx would look for an index.html in it.
+    assert "root /pages/serve;" in nginx and "try_files /index.html =404;" in nginx
     for path in re.findall(r'(?:src|href)="page/([^"]+)"', index):
         assert (pages / path).exists(), path
 
