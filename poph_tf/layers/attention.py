@@ -72,9 +72,10 @@ class SelfAttention(keras.layers.Layer):
         Returns:
             list of three float [rows, heads, places, units].
         """
-        shape = tf.concat([tf.shape(x)[:-1], [3, self.num_heads, self.head_units]], 0)
+        shape = tf.concat([tf.shape(x)[:-1], [3 * self.num_heads, self.head_units]], 0)
         projected = tf.reshape(self.project_in(x), shape)
-        return tf.unstack(tf.transpose(projected, (2, 0, 3, 1, 4)))
+        # Each a tensor of its own: views would keep all three for the backward pass.
+        return tf.split(tf.transpose(projected, (0, 2, 1, 3)), 3, axis=1)
 
     def add(self, x, heads, training=None):
         """Joins the heads to the residual stream.
