@@ -2,9 +2,9 @@
 
 Two threads that work on one operation wait for each other at its end, and an LSTM is a
 long row of short operations. Slices of a batch need nothing of each other until their
-gradients are added up. On two cores DeepJ's LSTMs come to 0.70 of the rate of a large
-matrix product with both threads on each operation, and to 0.79 with a slice on each
-(BUILD.md, "Benchmarks").
+gradients are added up. On two cores DeepJ's LSTMs come to 0.7 of the rate of a large
+matrix product with both threads on each operation, and to 0.76 or more with a slice on
+each (BUILD.md, "Benchmarks").
 """
 
 import os
