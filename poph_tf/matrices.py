@@ -144,9 +144,9 @@ def validate(matrices):
         raise InputError(
             f"bar_position must be [{len(cells)}], got shape {bar_position.shape}."
         )
-    if not bars.SLOWEST_QPM <= matrices.tempo_qpm < np.inf:
+    if not bars.LEAST_QPM <= matrices.tempo_qpm < np.inf:
         raise InputError(
-            f"tempo_qpm must be at least {bars.SLOWEST_QPM}, got {matrices.tempo_qpm}."
+            f"tempo_qpm must be at least {bars.LEAST_QPM}, got {matrices.tempo_qpm}."
         )
     right = canonical(matrices)
     for channel, name in enumerate(("play", "replay", "volume")):

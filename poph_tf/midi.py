@@ -100,10 +100,13 @@ def parse(data, name, failures=None):
     else:
         raise MusicFileError(name, f"its suffix must be one of {' '.join(SUFFIXES)}")
     for sequence in sequences:
-        # A file's name may be any bytes, a proto's text may not.
-        name_bytes = os.fsencode(os.path.basename(name))
-        sequence.filename = name_bytes.decode("utf-8", "replace")
+        sequence.filename = readable(os.path.basename(name))
     return sequences
+
+
+def readable(name):
+    """A file name as text; bytes that are not UTF-8 become replacement signs."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def write(sequence, path):

@@ -129,14 +129,11 @@ class Trainer:
         training, chief = self.training, self.cluster.chief
         self.recorder = Recorder(model_dir, chief, self.scored, training.preview_bars)
         self.began_from = training.init_from
-        if chief and self.checkpoints.paths():
-            self.began_from = finetuning.check_began_from(training.init_from, model_dir)
-        elif training.init_from and chief:
-            finetuning.start_from(self.model, models.load(training.init_from))
-            for average, v in zip(
-                self.ema, self.model.trainable_variables, strict=False
-            ):
-                average.assign(v.value)
+        if chief:
+            begun = bool(self.checkpoints.paths())
+            self.began_from = finetuning.begin(
+                training.init_from, model_dir, begun, self.model, self.ema
+            )
 
     def _describe(self, data_dir, info):
         """What config.json says of this run."""

@@ -40,7 +40,7 @@ def main(argv):
 
     composer = generation.Composer(models.load(FLAGS.model_dir))
     styles = composer.config.styles
-    # Before an hour of composing: what can be wrong with the data.
+    # Before minutes of composing: what can be wrong with the data.
     real = _real(styles) if len(styles) > 1 else None
     wishes = generation.Wishes(
         num_pieces=FLAGS.num_pieces, num_bars=FLAGS.num_bars, seed=FLAGS.seed

@@ -2,10 +2,10 @@
 
 TensorFlow writes the data of a checkpoint under a temporary name and moves it, and the
 index comes last; so a run that dies while writing leaves the one before. No checkpoint
-is ever written over: its name holds epoch and step, and a number where one of these is
-saved again. A newest one that is damaged all
-the same is passed over, and said so. Which checkpoints there are is read from the
-folder itself, so that no lost list of them starts a run anew.
+is ever written over: its name holds epoch and step, and a number where that step is
+saved again. A newest one that is damaged all the same is passed over, and said so.
+Which checkpoints there are is read from the folder itself, so that no lost list of them
+starts a run anew.
 """
 
 import glob

@@ -49,19 +49,28 @@ def config_of(init_from, model_dir, info, overrides):
     return with_styles(dataclasses.replace(source, **overrides), info, known)
 
 
-def check_began_from(init_from, model_dir):
-    """What a run that has checkpoints began from.
+def begin(init_from, model_dir, begun, model, averages):
+    """Puts the weights to start from into a new run; one that has begun has its own.
 
     Args:
         init_from: str, as asked for now; "" where it is left out.
         model_dir: str, the run's own.
+        begun: bool. Whether the run has checkpoints.
+        model: PolyphonyModel.
+        averages: list of tf.Variable, of its trainable variables; may be empty.
 
     Returns:
-        str, as of `TrainingConfig.init_from`.
+        str, what the run began from, as of `TrainingConfig.init_from`.
 
     Raises:
         InputError: If another start is asked for, which would come too late.
     """
+    if not begun:
+        if init_from:
+            start_from(model, models.load(init_from))
+            for average, v in zip(averages, model.trainable_variables, strict=False):
+                average.assign(v.value)
+        return init_from
     if not os.path.exists(os.path.join(model_dir, models.SETTINGS_FILE)):
         return init_from
     began = models.read_settings(model_dir)["training"].get("init_from", "")

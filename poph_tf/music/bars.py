@@ -17,7 +17,7 @@ DEFAULT_TIME_SIGNATURE = (4, 4)
 # Beyond this a "beat" is shorter than any grid here: such metres are slips.
 MAX_DENOMINATOR = 128
 TEMPO_DECIMALS = 3
-SLOWEST_QPM = 10.0**-TEMPO_DECIMALS
+LEAST_QPM = 10.0**-TEMPO_DECIMALS
 
 
 def to_steps(ticks, steps_per_quarter, ticks_per_quarter):
@@ -28,7 +28,7 @@ def to_steps(ticks, steps_per_quarter, ticks_per_quarter):
 
 def rounded_tempo(qpm):
     """A tempo to the thousandth, never 0."""
-    return max(round(float(qpm), TEMPO_DECIMALS), SLOWEST_QPM)
+    return max(round(float(qpm), TEMPO_DECIMALS), LEAST_QPM)
 
 
 def mean_tempo(notes, length, steps_per_quarter=STEPS_PER_QUARTER):

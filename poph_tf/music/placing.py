@@ -20,7 +20,7 @@ from poph_tf.music import notes as notes_lib
 
 NUM_PITCHES = 128
 _PITCH_BYTES = NUM_PITCHES // 8
-# A day of music and more: a slip in a file, for which no memory would do.
+# A day of music and more is a slip in a file; its cells alone would take 384 MB.
 MOST_STEPS = 1_000_000
 # The loops count notes by step; longer pieces (there is no reason for any) are sorted.
 _MOST_COUNTED_STEPS = 1_000_000

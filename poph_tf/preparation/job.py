@@ -7,7 +7,7 @@ import os
 import pathlib
 import re
 
-from poph_tf import examples, provenance
+from poph_tf import examples, midi, provenance
 from poph_tf.errors import InputError
 from poph_tf.preparation import (
     assembly,
@@ -215,7 +215,7 @@ def _public(settings):
     table = dataclasses.asdict(settings)
     # Names without folders: a data set is passed on, its maker's disk is not.
     names = (os.path.basename(str(p).rstrip("/")) for p in settings.inputs)
-    table["inputs"] = [sources.readable(name) for name in names]
+    table["inputs"] = [midi.readable(name) for name in names]
     table["styles"] = f"{len(settings.styles)} rows" if settings.styles else ""
     return table
 

@@ -157,7 +157,7 @@ class _Namer:
         base = os.path.basename(os.path.abspath(root))
         source = f"{base}/{inside}" if self._several else inside
         style = self._style(base, source, inside)
-        return Item(readable(source), style and readable(style), **content)
+        return Item(midi.readable(source), style and midi.readable(style), **content)
 
     def _style(self, base, source, inside):
         if self._table:
@@ -171,11 +171,6 @@ class _Namer:
             return _stem(base)
         folder = above[min(self._depth, len(above)) - 1]
         return _stem(folder) if folders.is_records(folder) else folder
-
-
-def readable(name):
-    """A file name as text; bytes that are not UTF-8 become replacement signs."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _stem(base):

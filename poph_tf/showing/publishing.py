@@ -9,6 +9,7 @@ others costs no piece.
 """
 
 import importlib.util
+import math
 import os
 
 from poph_tf import matrices, midi, rendering
@@ -36,16 +37,19 @@ def write(pieces, output_dir, config, *, png=None, wav=None, page=True):
         InputError: If something asked for cannot be made.
     """
     png = _installed("png") if png is None else png
-    asked, wav = wav, _installed("wav") if wav is None else wav
+    longest_sound = math.inf if wav else LONGEST_SOUND_UNASKED_SECONDS
+    wav = _installed("wav") if wav is None else wav
     os.makedirs(output_dir, exist_ok=True)
     stems = [os.path.join(output_dir, f"piece-{k}") for k in range(1, len(pieces) + 1)]
     sequences = [matrices.to_sequence(piece) for piece in pieces]
     for sequence, stem in zip(sequences, stems, strict=True):
         midi.write(sequence, f"{stem}.mid")
     paths, shown = [], []
-    for k, (piece, stem) in enumerate(zip(pieces, stems, strict=True), 1):
-        sounds = wav and (asked or _is_short(sequences[k - 1]))
-        paths += _show(piece, sequences[k - 1], stem, f"Piece {k}", config, png, sounds)
+    for k, (piece, sequence, stem) in enumerate(
+        zip(pieces, sequences, stems, strict=True), 1
+    ):
+        sounds = wav and sequence.total_time <= longest_sound
+        paths += _show(piece, sequence, stem, f"Piece {k}", config, png, sounds)
         shown.append(
             webpage.Piece(
                 title=f"Piece {k}",
@@ -59,10 +63,6 @@ def write(pieces, output_dir, config, *, png=None, wav=None, page=True):
         paths.append(os.path.join(output_dir, "index.html"))
         webpage.write_page(shown, paths[-1])
     return paths
-
-
-def _is_short(sequence):
-    return sequence.total_time <= LONGEST_SOUND_UNASKED_SECONDS
 
 
 def _show(piece, sequence, stem, title, config, png, wav):
