@@ -28,13 +28,18 @@ setup(
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["poph_tf", "poph_tf.*"]),
     include_package_data=True,
-    package_data={"poph_tf": ["pages/**/*", "pretrained/*/*"]},
+    package_data={"poph_tf": ["*/web/**/*", "pretrained/*/*", "py.typed"]},
     install_requires=[
         "tensorflow>=2.21,<2.22",
         "keras>=3.15,<3.16",
         "note-seq==0.0.5",
         "numpy>=1.26,<3",
         "absl-py>=2.1,<3",
+        "pydantic>=2.10,<3",
+        "rich>=13,<16",
+        "jinja2>=3.1,<4",
+        "psutil>=6,<8",
+        "pebble>=5.1,<6",
     ],
     extras_require={
         "fast": FAST,
@@ -48,7 +53,8 @@ setup(
         + MEDIA
         + SERVE
         + ["pytest>=8,<10", "pytest-xdist>=3.5,<4", "hypothesis>=6.100,<7"]
-        + ["ruff>=0.6,<1"]
+        + ["pytest-cov>=6,<8", "ruff>=0.12,<1", "mypy>=1.15,<3"]
+        + ["mkdocs-material>=9.6,<10", "mkdocstrings[python]>=0.29,<2"]
         # The protos of its gRPC interface, for the test of the client.
         + ["tensorflow-serving-api>=2.21,<2.22"],
     },

@@ -2,7 +2,7 @@
 
 Whatever a user can get wrong (a path, a flag, a file's content) raises `InputError`
 with one line that says what came and what would be right. Commands print that line
-and end with code 2 (see `console/commands.py`); any other exception is a defect of
+and end with code 2 (see `cli/commands.py`); any other exception is a defect of
 ours and shows its traceback.
 """
 

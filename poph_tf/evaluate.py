@@ -9,8 +9,9 @@ import json
 
 from absl import flags
 
-from poph_tf.console import commands
-from poph_tf.console.quiet import import_tensorflow
+from poph_tf.cli import commands
+from poph_tf.cli import flags as own_flags
+from poph_tf.cli.quiet import import_tensorflow
 
 FLAGS = flags.FLAGS
 
@@ -20,7 +21,7 @@ flags.DEFINE_string(
 )
 flags.DEFINE_enum("split", "test", ["train", "valid", "test"], "What to score.")
 flags.DEFINE_integer("batch_size", 8, "Pieces at once.", lower_bound=1)
-commands.define_cores()
+own_flags.define_cores()
 flags.DEFINE_integer("window_steps", 128, "Steps at once.", lower_bound=1)
 flags.DEFINE_bool(
     "skip_corrupt",
@@ -31,13 +32,16 @@ flags.DEFINE_bool(
 
 def main(argv):
     del argv
-    commands.require("model_dir", "data_dir")
+    own_flags.require("model_dir", "data_dir")
     import_tensorflow()
-    from poph_tf import cores, dataset, likelihood, models
-    from poph_tf.console.progress import Bar
+    from poph_tf.cli.progress import Bar
+    from poph_tf.data import dataset
+    from poph_tf.evaluation import likelihood
+    from poph_tf.models import polyphony_model
+    from poph_tf.models import slices as slices_lib
 
-    slices = cores.prepare(FLAGS.batch_size, FLAGS.cores)
-    model = models.load(FLAGS.model_dir)
+    slices = slices_lib.prepare(FLAGS.batch_size, FLAGS.cores)
+    model = polyphony_model.load(FLAGS.model_dir)
     info, _ = dataset.open_split(FLAGS.data_dir, FLAGS.split)
     dataset.check_styles(info, model.config)
 

@@ -2,7 +2,7 @@
 
 Writes the SavedModel of the next version (e/x/1, then 2, ...), whole or not at all,
 and prints its path. Its signatures are serving_default (= compose), compose_midi, hear,
-continue_ and score; poph_tf/serving/module.py describes them, and
+continue_ and score; poph_tf/serving/signatures.py describes them, and
 `saved_model_cli show --dir=e/x/1 --all` shows names, types and shapes.
 """
 
@@ -10,8 +10,9 @@ import os
 
 from absl import flags
 
-from poph_tf.console import commands
-from poph_tf.console.quiet import import_tensorflow
+from poph_tf.cli import commands
+from poph_tf.cli import flags as own_flags
+from poph_tf.cli.quiet import import_tensorflow
 from poph_tf.errors import InputError
 
 FLAGS = flags.FLAGS
@@ -27,13 +28,14 @@ flags.DEFINE_integer("max_batch", 64, "Most pieces in one request or merged batc
 
 def main(argv):
     del argv
-    commands.require("model_dir", "export_dir")
+    own_flags.require("model_dir", "export_dir")
     import_tensorflow()
-    from poph_tf import models, serving
+    from poph_tf import serving
+    from poph_tf.models import polyphony_model
 
     limits = serving.Limits(FLAGS.max_steps, FLAGS.max_batch)
-    model = models.load(FLAGS.model_dir)
-    settings = models.read_settings(FLAGS.model_dir)
+    model = polyphony_model.load(FLAGS.model_dir)
+    settings = polyphony_model.read_settings(FLAGS.model_dir)
     dataset_info = _dataset_info(settings) if FLAGS.data_dir else None
     path = serving.export(
         model,
@@ -48,7 +50,7 @@ def main(argv):
 
 def _dataset_info(settings):
     """The path of the data set's description, if the model was trained on it."""
-    from poph_tf import examples
+    from poph_tf.data import examples
 
     trained_on = settings.get("data", {}).get("id")
     given = examples.read_info(FLAGS.data_dir).id

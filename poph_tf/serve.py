@@ -4,7 +4,7 @@ With --model_dir=runs/x, or the name of a pretrained model, it makes the export 
 Speaks TF Serving's REST dialect for an export of poph_tf, with a page at / that
 composes, shows, plays and saves pieces. It serves the newest version and takes over a
 newer one when it appears. SIGTERM or Ctrl-C lets running requests end first. For a
-deployment see tools/serve/.
+deployment see tools/deployment/.
 """
 
 import contextlib
@@ -15,8 +15,10 @@ import tempfile
 
 from absl import flags
 
-from poph_tf.console import commands
-from poph_tf.console.quiet import import_tensorflow
+from poph_tf.cli import commands
+from poph_tf.cli import flags as own_flags
+from poph_tf.cli.quiet import import_tensorflow
+from poph_tf.config import ServerConfig
 from poph_tf.errors import InputError
 
 FLAGS = flags.FLAGS
@@ -26,18 +28,7 @@ flags.DEFINE_string(
     "model_dir", None, "Instead: one of poph_tf.train, or a pretrained model."
 )
 flags.DEFINE_string("model_name", "", "Default: the last part of the directory.")
-flags.DEFINE_string("host", "127.0.0.1", "0.0.0.0 lets other machines in.")
-flags.DEFINE_integer(
-    "port", 8501, "0 takes a free one.", lower_bound=0, upper_bound=65535
-)
-flags.DEFINE_bool("batching", False, "Merge requests that come at the same time.")
-flags.DEFINE_float("batch_timeout_ms", 5.0, "Wait for others to join.", lower_bound=0)
-flags.DEFINE_integer("num_threads", 0, "Batches at once; 0: one a core.", lower_bound=0)
-flags.DEFINE_float("timeout_seconds", 120.0, "For one request.", lower_bound=0.1)
-flags.DEFINE_integer("max_body_mb", 32, "Largest request.", lower_bound=1)
-flags.DEFINE_integer("max_waiting", 64, "Requests at once.", lower_bound=1)
-flags.DEFINE_float("poll_seconds", 5.0, "0: stay with this version.", lower_bound=0)
-flags.DEFINE_bool("warm_up", True, "Run a small piece before letting clients in.")
+own_flags.define(ServerConfig)
 
 
 def main(argv):
@@ -46,17 +37,17 @@ def main(argv):
         raise InputError("Either --export_dir or --model_dir must be given.")
     import_tensorflow()
     try:
-        from poph_tf.server import app, batching, loaded, running
+        from poph_tf.serving.server import app, batching, lifecycle, model_versions
     except ModuleNotFoundError as error:
         raise InputError(
             f"The server needs {error.name}: pip install 'poph_tf[serve]'."
         ) from None
 
     with (
-        running.listen(FLAGS.host, FLAGS.port) as listener,
+        lifecycle.listen(FLAGS.host, FLAGS.port) as listener,
         _exported() as export_dir,
     ):
-        versions = loaded.Versions(export_dir, FLAGS.model_name)
+        versions = model_versions.Versions(export_dir, FLAGS.model_name)
         versions.refresh(FLAGS.warm_up)
         most = versions.current.card["limits"]["max_batch"]
         num_threads = FLAGS.num_threads or os.cpu_count()
@@ -81,8 +72,8 @@ def main(argv):
             f"http://{shown}:{port}/",
             flush=True,
         )
-        running.serve(server.app(), listener, FLAGS.timeout_seconds)
-    running.leave(server.batcher)
+        lifecycle.serve(server.app(), listener, FLAGS.timeout_seconds)
+    lifecycle.leave(server.batcher)
     return 0
 
 
@@ -92,10 +83,11 @@ def _exported():
     if FLAGS.export_dir:
         yield FLAGS.export_dir
         return
-    from poph_tf import models, serving
+    from poph_tf import serving
+    from poph_tf.models import polyphony_model
 
-    model = models.load(FLAGS.model_dir)
-    settings = models.read_settings(FLAGS.model_dir)
+    model = polyphony_model.load(FLAGS.model_dir)
+    settings = polyphony_model.read_settings(FLAGS.model_dir)
     name = os.path.basename(os.path.abspath(FLAGS.model_dir))
     print(f"Exporting {FLAGS.model_dir}...", flush=True)
     # Until the server has its own handler a signal must not leave the folder behind.

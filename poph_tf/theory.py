@@ -1,4 +1,6 @@
-"""Scales and keys, as plain numbers over the twelve pitch classes (C = 0).
+"""Scales, keys, metres and bars: how musicians write them, and as plain numbers.
+
+Pitch classes are numbered from C = 0.
 
 A scale is written as in PopH's report: a row of twelve marks, 1 for each pitch class
 *outside* the scale, so that `rows @ distribution` is the mass outside each key.
@@ -6,7 +8,11 @@ A scale is written as in PopH's report: a row of twelve marks, 1 for each pitch 
 Source: Anokhin & Nuzhin, PopH (2018); C major and natural C minor as given there.
 """
 
+import re
+
 import numpy as np
+
+from poph_tf.errors import InputError
 
 NUM_PITCH_CLASSES = 12
 MAJOR_OUTSIDE = (0, 1, 0, 1, 0, 0, 1, 0, 1, 0, 1, 0)
@@ -19,6 +25,17 @@ LYDIAN_OUTSIDE = MAJOR_OUTSIDE[5:] + MAJOR_OUTSIDE[:5]
 MIXOLYDIAN_OUTSIDE = MAJOR_OUTSIDE[7:] + MAJOR_OUTSIDE[:7]
 PENTATONIC_OUTSIDE = (0, 1, 0, 1, 0, 1, 1, 0, 1, 0, 1, 1)
 MINOR_SCALES = {"natural": NATURAL_MINOR_OUTSIDE, "harmonic": HARMONIC_MINOR_OUTSIDE}
+SCALES = {
+    "major": MAJOR_OUTSIDE,
+    "minor": NATURAL_MINOR_OUTSIDE,
+    "harmonic minor": HARMONIC_MINOR_OUTSIDE,
+    "dorian": DORIAN_OUTSIDE,
+    "phrygian": PHRYGIAN_OUTSIDE,
+    "lydian": LYDIAN_OUTSIDE,
+    "mixolydian": MIXOLYDIAN_OUTSIDE,
+    "pentatonic": PENTATONIC_OUTSIDE,
+}
+TONICS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 PITCH_CLASS_NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 
 
@@ -70,3 +87,64 @@ def out_of_key_share(class_counts):
         return 0.0
     majors = scale_rows()[:NUM_PITCH_CLASSES]
     return float((majors @ counts).min() / counts.sum())
+
+
+def key_outside(key: str) -> np.ndarray:
+    """Marks the pitch classes outside a key.
+
+    Args:
+        key: a tonic with # or b and a scale, such as "Bb major" or "D dorian".
+
+    Returns:
+        float32 [12], 1 outside the key, C first.
+
+    Raises:
+        InputError: If there is no such key.
+    """
+    match = re.fullmatch(r"\s*([A-Ga-g])([#b]?)\s+([a-z ]+?)\s*", key)
+    if not match or match.group(3) not in SCALES:
+        raise InputError(
+            f"key must be a tonic and one of {', '.join(SCALES)}, such as 'Bb major', "
+            f"got {key!r}."
+        )
+    tonic = TONICS[match.group(1).upper()] + {"": 0, "#": 1, "b": -1}[match.group(2)]
+    return np.roll(np.array(SCALES[match.group(3)], np.float32), tonic)
+
+
+def read_metre(text: str) -> tuple[int, int]:
+    """Reads a time signature.
+
+    Example:
+        >>> read_metre("3/4")
+        (3, 4)
+
+    Raises:
+        InputError: If it is no metre of 1 to 256 whole steps (sixteenth notes).
+    """
+    match = re.fullmatch(r"\s*(\d{1,3})\s*/\s*(\d{1,3})\s*", text)
+    numerator, denominator = (int(match[1]), int(match[2])) if match else (0, 1)
+    whole = denominator and 16 * numerator % denominator == 0
+    power = denominator & (denominator - 1) == 0
+    if not whole or not power or not 1 <= 16 * numerator // denominator <= 256:
+        raise InputError(
+            f"metre must be a time signature such as '3/4' or '6/8', in whole "
+            f"sixteenth notes, got {text!r}."
+        )
+    return numerator, denominator
+
+
+def read_bars(text: str) -> tuple[int, int]:
+    """Reads the first and the last of a range of bars.
+
+    Example:
+        >>> read_bars("9-12"), read_bars("9")
+        ((9, 12), (9, 9))
+
+    Raises:
+        InputError: If it is no such range.
+    """
+    match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", text)
+    first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+    if not 1 <= first <= last:
+        raise InputError(f"redraw must be bars such as '9-12' or '9', got {text!r}.")
+    return first, last

@@ -21,9 +21,10 @@ import os
 
 from absl import flags
 
+from poph_tf.cli import commands
+from poph_tf.cli import flags as own_flags
+from poph_tf.cli.quiet import import_tensorflow
 from poph_tf.config import TrainingConfig
-from poph_tf.console import commands
-from poph_tf.console.quiet import import_tensorflow
 from poph_tf.errors import InputError
 
 FLAGS = flags.FLAGS
@@ -48,7 +49,7 @@ flags.DEFINE_string(
     "default, one_device, mirrored (all GPUs; the batch is split among them), or "
     "multi_worker_mirrored (several processes, see --worker_hosts).",
 )
-commands.define_cores()
+own_flags.define_cores()
 flags.DEFINE_integer(
     "cpu_replicas", 0, "With --strategy=mirrored: split the CPU into so many devices."
 )
@@ -59,67 +60,27 @@ flags.DEFINE_integer("worker_index", 0, "Place of this worker in --worker_hosts.
 flags.DEFINE_bool("dry_run", False, "Tell what the run needs; write nothing.")
 
 PREVIEW_BARS = 4  # unless something else is asked for
-# Flags of TrainingConfig's settings; the others go with --train.
-OWN_FLAGS = {
-    "window_steps": "Steps (sixteenth notes) of a window, at most.",
-    "batch_size": "Windows in the global batch, whatever the number of replicas.",
-    "epochs": "Passes over the training split, at most.",
-    "max_steps": "Optimizer steps, at most; 0: no limit.",
-    "max_minutes": "Minutes of training, at most; 0: no limit.",
-    "optimizer": "adam, adamw, muon, nadam, rmsprop or sgd.",
-    "learning_rate": "Learning rate.",
-    "schedule": "constant, or cosine (down to 1 % at --max_steps).",
-    "warmup_steps": "Steps over which the rate rises from 0.",
-    "clip_norm": "Clip the gradient to this global norm; 0: do not.",
-    "patience": "Stop after so many validations without gain; 0: never.",
-    "validate_every": "Steps between validations; 0: one an epoch.",
-    "checkpoint_minutes": "Minutes between checkpoints; each validation makes one too.",
-    "preview_bars": "Bars composed at each validation, for TensorBoard; 0: none.",
-    "init_from": "Start from the weights of this model_dir, or pretrained model; its "
-    "styles may be others.",
-    "precision": "float32 or mixed_bfloat16.",
-    "deterministic": "Bit-identical runs with as many --cores, at a cost in speed.",
-    "skip_corrupt": "Leave damaged records out, and count them, instead of ending.",
-    "seed": "Seed of weights, windows and dropout.",
-}
-
-
-def _define(name, text):
-    """Makes a flag that is None unless given, and tells the default all the same."""
-    default = PREVIEW_BARS if name == "preview_bars" else getattr(TrainingConfig, name)
-    defines = {
-        bool: flags.DEFINE_bool,
-        int: flags.DEFINE_integer,
-        float: flags.DEFINE_float,
-        str: flags.DEFINE_string,
-    }
-    told = "" if default == "" or default is False else f" Usually {default}."
-    defines[type(default)](name, None, text + told)
-
-
-for _name, _text in OWN_FLAGS.items():
-    _define(_name, _text)
+own_flags.define(TrainingConfig, unset=True)
 
 
 def main(argv):
     del argv
-    commands.require("data_dir", *(() if FLAGS.dry_run else ("model_dir",)))
-    from poph_tf import config, examples, settings
+    own_flags.require("data_dir", *(() if FLAGS.dry_run else ("model_dir",)))
+    from poph_tf import config
+    from poph_tf.data import examples
 
     training_values = {"preview_bars": PREVIEW_BARS}
-    training_values |= settings.parse_overrides(config.TrainingConfig, FLAGS.train)
-    training_values |= {
-        name: FLAGS[name].value for name in OWN_FLAGS if FLAGS[name].value is not None
-    }
+    training_values |= config.parse_overrides(config.TrainingConfig, FLAGS.train)
+    training_values |= own_flags.values(TrainingConfig, given_only=True)
     training_config = config.TrainingConfig(**training_values)
     # A wrong preset or setting is said before anything is read.
-    overrides = settings.parse_overrides(config.ModelConfig, FLAGS.set)
+    overrides = config.parse_overrides(config.ModelConfig, FLAGS.set)
     model_config = config.preset(FLAGS.preset, **overrides)
     info = examples.read_info(FLAGS.data_dir)
-    model_config = config.with_styles(model_config, info)
+    model_config = model_config.with_styles(info)
     import_tensorflow()
     if training_config.init_from and not FLAGS["preset"].present:
-        from poph_tf.learning import finetuning
+        from poph_tf.training import finetuning
 
         model_config = finetuning.config_of(
             training_config.init_from, FLAGS.model_dir or os.devnull, info, overrides
@@ -129,17 +90,17 @@ def main(argv):
 
 
 def _train(model_config, training_config):
-    from poph_tf import training
-    from poph_tf.console.progress import StepLine
-    from poph_tf.learning import dry_run, strategies
+    from poph_tf.cli.progress import StepLine
+    from poph_tf.training import distribution, dry_run
+    from poph_tf.training import trainer as trainer_lib
 
     slices = _slices(training_config.batch_size)
-    strategy = strategies.make(
+    strategy = distribution.make(
         FLAGS.strategy, FLAGS.cpu_replicas, FLAGS.worker_hosts, FLAGS.worker_index
     )
     # A dry run needs no folder; in this one nothing is found, and nothing is made.
     model_dir = FLAGS.model_dir or os.devnull
-    trainer = training.Trainer(
+    trainer = trainer_lib.Trainer(
         model_config, training_config, FLAGS.data_dir, model_dir, strategy, slices
     )
     if FLAGS.dry_run:
@@ -167,12 +128,12 @@ def _train(model_config, training_config):
 
 def _slices(batch_size):
     """Into how many slices a batch is cut; sets TensorFlow's threads for it."""
-    from poph_tf import cores
-    from poph_tf.learning import recording
+    from poph_tf.models import slices as slices_lib
+    from poph_tf.training import run_log
 
-    begun = recording.slices_of(FLAGS.model_dir or os.devnull)
+    begun = run_log.slices_of(FLAGS.model_dir or os.devnull)
     if not FLAGS.cpu_replicas and FLAGS.strategy != "multi_worker_mirrored":
-        return cores.prepare(batch_size, FLAGS.cores, begun)
+        return slices_lib.prepare(batch_size, FLAGS.cores, begun)
     # There the replicas share the cores.
     if FLAGS.cores:
         raise InputError(

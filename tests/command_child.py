@@ -20,7 +20,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 from absl import flags
 
-from poph_tf.console import commands
+from poph_tf.cli import commands
 
 
 def main_of(target):

@@ -14,15 +14,15 @@ import time
 
 import numpy as np
 
+from poph_tf.config import DataConfig
+
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import smf
 from collections_of_songs import song
 
-from poph_tf import examples
-from poph_tf.music import midi_bytes
-from poph_tf.preparation import conversion, settings, sources
-from poph_tf.records import tfrecords
+from poph_tf.data import examples, midi_bytes, shards
+from poph_tf.data.preparation import conversion, sources
 
 FAR = 2**28 - 1
 
@@ -133,12 +133,12 @@ def check_record(data, limits):
     """Reads a record back; what stands in it must be canonical."""
     import gzip
 
-    from poph_tf import matrices
+    from poph_tf.data import matrices
 
     item = sources.Item("a.mid", "s", data=data)
     (converted,) = conversion.convert(item, limits)
     framed = gzip.decompress(converted.record)
-    body = framed[tfrecords.HEADER_BYTES : -tfrecords.FOOTER_BYTES]
+    body = framed[shards.HEADER_BYTES : -shards.FOOTER_BYTES]
     matrices.validate(examples.deserialize(body).matrices)
 
 
@@ -150,7 +150,7 @@ def run(cases, seed=0, *, compiled=True):
         peak memory of the process in MB.
     """
     random = np.random.default_rng(seed)
-    limits = settings.Settings(inputs=("x",))
+    limits = DataConfig(input=("x",))
     starts = seeds()
     if compiled:
         midi_bytes.parse(starts[0], compiled=True)

@@ -8,12 +8,17 @@ layers.
 import dataclasses
 import functools
 import hashlib
+import pathlib
 
 import keras
 import numpy as np
 
-from poph_tf import config, examples, layers, matrices
+from poph_tf import config
+from poph_tf.data import examples, matrices
+from poph_tf.models import layers, presets
 
+TESTS = pathlib.Path(__file__).resolve().parent
+ROOT = TESTS.parent
 NUM_PITCHES = 14  # more than an octave, so that classes repeat
 SIZES = {
     "num_pitches": NUM_PITCHES,
@@ -42,7 +47,7 @@ VARIANTS = {
     "window_of_chosen_notes_descending": (
         "deepj",
         {
-            "chosen_notes": "window",
+            "pitch_context": "window",
             "pitch_order": "descending",
             "recurrent_dropout": 0.25,
         },
@@ -54,7 +59,7 @@ VARIANTS = {
     ),
     "attention_in_place_of_pitch_and_window_of_chosen_notes": (
         "deepj",
-        {"pitch_attention": "in_place_of_pitch", "chosen_notes": "window"},
+        {"pitch_attention": "in_place_of_pitch", "pitch_context": "window"},
     ),
     # Axial: along pitch, and along time for each pitch.
     "attention_per_pitch": ("poph", {"time_attention": "per_pitch"}),
@@ -190,7 +195,7 @@ def shaken_layer(layer, *inputs, by=0.5):
 def model_config(name, **overrides):
     """ModelConfig of a variant."""
     preset, differences = VARIANTS[name]
-    style = {"style_units": min(config.PRESETS[preset].style_units, 3)}
+    style = {"style_units": min(presets.PRESETS[preset].style_units, 3)}
     return config.preset(preset, **(SIZES | style | differences | overrides))
 
 
@@ -206,10 +211,10 @@ def shaken(model, seed=0, by=0.3):
 @functools.cache
 def model(name):
     """The shaken model of a variant; shared, so leave its weights alone."""
-    from poph_tf import models
+    from poph_tf.models import polyphony_model
 
     keras.utils.set_random_seed(1)
-    made = shaken(models.build(model_config(name)))
+    made = shaken(polyphony_model.build(model_config(name)))
     # Fresh heads expect silence; tests want about half of all cells to sound.
     heads = made.get_layer("heads")
     heads.bias.assign(0.1 * heads.bias)
@@ -219,11 +224,11 @@ def model(name):
 @functools.cache
 def coupled_model(pitch_order="ascending", strength=1.0):
     """A `biaxial` of two pitches whose cells depend strongly on each other."""
-    from poph_tf import models
+    from poph_tf.models import polyphony_model
 
     keras.utils.set_random_seed(2)
     config = model_config("biaxial", num_pitches=2, pitch_order=pitch_order)
-    made = shaken(models.build(config), seed=3, by=1.0)
+    made = shaken(polyphony_model.build(config), seed=3, by=1.0)
     heads = made.get_layer("heads")
     heads.kernel.assign(strength * heads.kernel.numpy())
     heads.bias.assign([0.0, 0.0])
@@ -240,7 +245,7 @@ def log_probability(model, frames):
     Returns:
         float [piece, time], play and replay, by the teacher-forced model.
     """
-    from poph_tf import losses
+    from poph_tf.models import losses
 
     inputs = inputs_of(frames)
     outputs = model(inputs)

@@ -22,8 +22,11 @@ import numpy as np  # noqa: E402
 import small  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from poph_tf import config, dataset, models, training  # noqa: E402
-from poph_tf.learning import optimizers, stepping, strategies  # noqa: E402
+from poph_tf import config
+from poph_tf.data import dataset
+from poph_tf.models import polyphony_model
+from poph_tf.training import distribution, optimizers, train_step  # noqa: E402
+from poph_tf.training import trainer as trainer_lib  # noqa: E402
 
 
 def runs(model_dirs, **settings):
@@ -39,7 +42,7 @@ def run(data_dir, model_dir, training_settings, kill_at=0):
         if step == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    trainer = training.Trainer(
+    trainer = trainer_lib.Trainer(
         small.model_config("biaxial", num_time_layers=1, num_pitch_layers=1),
         config.TrainingConfig(**training_settings),
         data_dir,
@@ -60,7 +63,7 @@ def run(data_dir, model_dir, training_settings, kill_at=0):
 def replicas(data_dir, training_settings, name):
     """Takes an epoch's steps under both strategies, from the same weights."""
     settings = config.TrainingConfig(**training_settings)
-    two = strategies.make("mirrored", cpu_replicas=2)
+    two = distribution.make("mirrored", cpu_replicas=2)
     _, paths = dataset.open_split(data_dir, "train")
     model_config = small.without_dropout(
         small.model_config(name, num_time_layers=1, num_pitch_layers=1)
@@ -72,10 +75,10 @@ def replicas(data_dir, training_settings, name):
     for name, (strategy, slices) in ways.items():
         keras.utils.set_random_seed(1)
         with strategy.scope():
-            model = models.build(model_config)
+            model = polyphony_model.build(model_config)
             optimizer = optimizers.make(settings)
             optimizer.build(model.trainable_variables)
-        step = stepping.TrainStep(
+        step = train_step.TrainStep(
             model, optimizer, strategy, settings.clip_norm, slices=slices
         )
         batches = dataset.training_batches(stream, 0)

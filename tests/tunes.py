@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from poph_tf import matrices
+from poph_tf.data import matrices
 
 
 def piece(*notes, steps=32, bar_steps=16):

@@ -16,21 +16,22 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 
 def main(hosts, index, data_dir, model_dir, settings, signal_at=0, signal_number=0):
-    from poph_tf.learning import strategies
+    from poph_tf.training import distribution
 
-    strategy = strategies.make(
+    strategy = distribution.make(
         "multi_worker_mirrored", worker_hosts=hosts, worker_index=index
     )
     import small
 
-    from poph_tf import config, errors, training
+    from poph_tf import config, errors
+    from poph_tf.training import trainer as trainer_lib
 
     def on_step(step, sums):
         print(json.dumps({"step": int(step), "loss": sums["loss"]}), flush=True)
         if step == signal_at:
             os.kill(os.getpid(), signal_number)
 
-    trainer = training.Trainer(
+    trainer = trainer_lib.Trainer(
         small.without_dropout(
             small.model_config("poph", num_time_layers=1, num_pitch_layers=1)
         ),

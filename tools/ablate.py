@@ -20,8 +20,9 @@ from absl import flags
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from poph_tf.console import commands  # noqa: E402
-from poph_tf.console.quiet import import_tensorflow  # noqa: E402
+from poph_tf.cli import commands
+from poph_tf.cli import flags as own_flags  # noqa: E402
+from poph_tf.cli.quiet import import_tensorflow  # noqa: E402
 from poph_tf.errors import InputError  # noqa: E402
 
 FLAGS = flags.FLAGS
@@ -39,14 +40,14 @@ flags.DEFINE_string("page", str(ROOT / "docs" / "ABLATION.md"), "Gets the table.
 flags.DEFINE_string(
     "picture", str(ROOT / "docs" / "images" / "ablation.png"), "Gets the curves."
 )
-commands.define_cores()
+own_flags.define_cores()
 flags.DEFINE_bool("report", False, "Train nothing; write table and picture and end.")
 
 
 def main(argv):
     del argv
     import_tensorflow()
-    from poph_tf.experiments import ablation, ablation_report
+    from poph_tf.evaluation import ablation, ablation_report
 
     cases = _cases(ablation)
     if not cases and not FLAGS.report:
@@ -76,17 +77,18 @@ def _cases(ablation):
 
 
 def _run_all(ablation, cases):
-    from poph_tf import config, cores, settings
+    from poph_tf import config
+    from poph_tf.models import slices as slices_lib
 
     variants = FLAGS.variants or list(ablation.VARIANTS)
     unknown = sorted(set(variants) - set(ablation.VARIANTS))
     if unknown:
         known = ", ".join(ablation.VARIANTS)
         raise InputError(f"--variants must be of {known}; got {', '.join(unknown)}.")
-    overrides = settings.parse_overrides(config.ModelConfig, FLAGS.set)
-    training = settings.parse_overrides(config.TrainingConfig, FLAGS.train)
+    overrides = config.parse_overrides(config.ModelConfig, FLAGS.set)
+    training = config.parse_overrides(config.TrainingConfig, FLAGS.train)
     batch_size = training.get("batch_size", ablation.TRAINING.batch_size)
-    slices = cores.prepare(batch_size, FLAGS.cores)
+    slices = slices_lib.prepare(batch_size, FLAGS.cores)
     composing = ablation.Composing(FLAGS.num_pieces, FLAGS.num_bars)
     report = functools.partial(print, file=sys.stderr, flush=True)
     # Seed by seed, so that there is something to compare early.
@@ -106,9 +108,9 @@ def _paths(case, variant, seed):
 
 
 def _real(ablation, case):
-    from poph_tf import config, settings
+    from poph_tf import config
 
-    overrides = settings.parse_overrides(config.ModelConfig, FLAGS.set)
+    overrides = config.parse_overrides(config.ModelConfig, FLAGS.set)
     return ablation.real_figures(case, ablation.plan(case, "poph", overrides)[0])
 
 

@@ -19,7 +19,7 @@ from absl import flags
 ROOT = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(ROOT.parent), str(ROOT)]
 
-from poph_tf.console import commands  # noqa: E402
+from poph_tf.cli import commands  # noqa: E402
 from poph_tf.errors import InputError  # noqa: E402
 
 NAMES = ("data", "train", "compose", "distribute", "serve")

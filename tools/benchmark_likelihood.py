@@ -18,11 +18,14 @@ import sys
 
 from absl import flags
 
+from poph_tf.models import presets
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from poph_tf.console import commands  # noqa: E402
-from poph_tf.console.quiet import import_tensorflow  # noqa: E402
+from poph_tf.cli import commands
+from poph_tf.cli import flags as own_flags  # noqa: E402
+from poph_tf.cli.quiet import import_tensorflow  # noqa: E402
 from poph_tf.errors import InputError  # noqa: E402
 
 FLAGS = flags.FLAGS
@@ -36,7 +39,7 @@ flags.DEFINE_multi_string("set", [], "key=value of the model, beyond its recipe.
 flags.DEFINE_multi_string("train", [], "key=value of training, beyond its recipe.")
 flags.DEFINE_string("work_dir", "runs/likelihood", "Where runs are kept.")
 flags.DEFINE_string("output_dir", str(ROOT / "docs" / "likelihood"), "For results.")
-commands.define_cores()
+own_flags.define_cores()
 flags.DEFINE_bool("keep_weights", False, "Keep the best weights beside the result.")
 flags.DEFINE_bool("evaluate_only", False, "Score the weights beside the result again.")
 flags.DEFINE_bool(
@@ -48,18 +51,18 @@ flags.DEFINE_bool("summarize", False, "Print the table of all results and end.")
 def main(argv):
     del argv
     import_tensorflow()
-    from poph_tf import config, cores
-    from poph_tf.experiments import likelihood_benchmark as benchmark
-    from poph_tf.experiments import piano_rolls
+    from poph_tf.data import piano_rolls
+    from poph_tf.evaluation import likelihood_benchmark as benchmark
+    from poph_tf.models import slices as slices_lib
 
     if FLAGS.summarize:
         print(benchmark.summarize(FLAGS.output_dir))
         return 0
-    commands.require("dataset", "data")
-    if FLAGS.preset not in config.PRESETS:
-        known = ", ".join(config.PRESETS)
+    own_flags.require("dataset", "data")
+    if FLAGS.preset not in presets.PRESETS:
+        known = ", ".join(presets.PRESETS)
         raise InputError(f"--preset must be one of {known}, got {FLAGS.preset!r}.")
-    if FLAGS.valid_only and (FLAGS.label or FLAGS.preset) in config.PRESETS:
+    if FLAGS.valid_only and (FLAGS.label or FLAGS.preset) in presets.PRESETS:
         raise InputError(
             "--valid_only needs a --label that is no preset's name, so that its result "
             f"does not take the place of the preset's own; got {FLAGS.label!r}."
@@ -75,7 +78,7 @@ def main(argv):
                 f"leaves them."
             )
         # The weights kept are those of the best seed by validation.
-        slices = cores.prepare(benchmark.SCORED_AT_ONCE, FLAGS.cores)
+        slices = slices_lib.prepare(benchmark.SCORED_AT_ONCE, FLAGS.cores)
         figures = benchmark.score(data_dir, f"{stem}.keras", slices, _splits(benchmark))
         print(json.dumps({"dataset": FLAGS.dataset, "preset": label} | figures))
         return 0
@@ -86,15 +89,17 @@ def main(argv):
 
 
 def _run(benchmark, data_dir, label):
-    from poph_tf import config, cores, examples, settings
+    from poph_tf import config
+    from poph_tf.data import examples
+    from poph_tf.models import slices as slices_lib
 
     planned = benchmark.plan(
         FLAGS.preset,
         examples.read_info(data_dir).splits["train"],
-        settings.parse_overrides(config.ModelConfig, FLAGS.set),
-        settings.parse_overrides(config.TrainingConfig, FLAGS.train),
+        config.parse_overrides(config.ModelConfig, FLAGS.set),
+        config.parse_overrides(config.TrainingConfig, FLAGS.train),
     )
-    slices = cores.prepare(planned[1].batch_size, FLAGS.cores)
+    slices = slices_lib.prepare(planned[1].batch_size, FLAGS.cores)
     splits = _splits(benchmark)
     results = []
     for seed in range(FLAGS.first_seed, FLAGS.first_seed + FLAGS.seeds):

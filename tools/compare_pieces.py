@@ -13,9 +13,10 @@ from absl import flags
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
-from poph_tf.comparing import comparison, comparison_plots
-from poph_tf.console import commands
+from poph_tf.cli import commands
+from poph_tf.cli import flags as own_flags
 from poph_tf.errors import InputError
+from poph_tf.evaluation import comparison, comparison_plots
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("pieces", None, "Folder of composed pieces.")
@@ -29,7 +30,7 @@ flags.DEFINE_integer("max_reference", 500, "Compare with so many real pieces at 
 
 def main(argv):
     del argv
-    commands.require("pieces", "reference", "output_dir")
+    own_flags.require("pieces", "reference", "output_dir")
     if FLAGS.max_reference < 3:
         raise InputError(f"--max_reference must be >= 3, got {FLAGS.max_reference}.")
     composed = comparison.load(FLAGS.pieces, FLAGS.split)

@@ -13,9 +13,9 @@ from absl import flags
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
-from poph_tf.console import commands
+from poph_tf.cli import commands
+from poph_tf.data.preparation import corpus
 from poph_tf.errors import InputError
-from poph_tf.preparation import corpus
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("corpus", [], "Corpora to write, separated by commas; see --list.")

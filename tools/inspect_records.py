@@ -17,7 +17,7 @@ from absl import flags
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from poph_tf.console import commands
+from poph_tf.cli import commands
 from poph_tf.errors import InputError
 
 FLAGS = flags.FLAGS
@@ -35,7 +35,7 @@ flags.DEFINE_bool("verify", False, "Read all records and say what is damaged.")
 
 def main(argv):
     del argv
-    from poph_tf.preparation import inspection
+    from poph_tf.data.preparation import inspection
 
     if not FLAGS.data_dir:
         raise InputError("--data_dir must name a data set.")
@@ -53,9 +53,9 @@ def main(argv):
     if FLAGS.midi:
         inspection.write_midi(piece, FLAGS.midi)
     if FLAGS.picture:
-        from poph_tf import rendering
+        from poph_tf.rendering import piano_roll
 
-        rendering.plot(piece.matrices, FLAGS.picture, title=piece.source)
+        piano_roll.plot(piece.matrices, FLAGS.picture, title=piece.source)
     return 0
 
 

@@ -15,8 +15,9 @@ from absl import flags
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
-from poph_tf.console import commands
-from poph_tf.console.quiet import import_tensorflow
+from poph_tf.cli import commands
+from poph_tf.cli import flags as own_flags
+from poph_tf.cli.quiet import import_tensorflow
 from poph_tf.errors import InputError
 
 FLAGS = flags.FLAGS
@@ -33,30 +34,32 @@ flags.DEFINE_bool("markdown", False, "Print tables.")
 
 def main(argv):
     del argv
-    commands.require("model_dir")
+    own_flags.require("model_dir")
     import_tensorflow()
-    from poph_tf import generation, models, provenance
-    from poph_tf.experiments import steering_trials
+    from poph_tf import provenance
+    from poph_tf.evaluation import control_trials
+    from poph_tf.generation import engine
+    from poph_tf.models import polyphony_model
 
-    composer = generation.Composer(models.load(FLAGS.model_dir))
+    composer = engine.Composer(polyphony_model.load(FLAGS.model_dir))
     styles = composer.config.styles
     # Before minutes of composing: what can be wrong with the data.
     real = _real(styles) if len(styles) > 1 else None
-    wishes = generation.Wishes(
+    wishes = engine.GenerationConfig(
         num_pieces=FLAGS.num_pieces, num_bars=FLAGS.num_bars, seed=FLAGS.seed
     )
     figures = {
         "num_pieces": FLAGS.num_pieces,
         "num_bars": FLAGS.num_bars,
-        "density": steering_trials.density_trial(composer, wishes),
-        "key": steering_trials.key_trial(composer, wishes),
+        "density": control_trials.density_trial(composer, wishes),
+        "key": control_trials.key_trial(composer, wishes),
     }
     if real:
-        figures["style"] = steering_trials.style_trial(composer, wishes, *real)
+        figures["style"] = control_trials.style_trial(composer, wishes, *real)
     if FLAGS.output:
         provenance.write_json(FLAGS.output, figures)
     print(
-        steering_trials.table(figures)
+        control_trials.table(figures)
         if FLAGS.markdown
         else json.dumps(figures, indent=2)
     )
@@ -65,7 +68,7 @@ def main(argv):
 
 def _real(styles):
     """The pieces of train and test, by style."""
-    commands.require("data_dir")
+    own_flags.require("data_dir")
     real = [_by_style(split, styles) for split in ("train", "test")]
     missing = [style for style in styles if not all(split[style] for split in real)]
     if missing:
@@ -77,7 +80,7 @@ def _real(styles):
 
 
 def _by_style(split, styles):
-    from poph_tf import dataset
+    from poph_tf.data import dataset
 
     pieces = {style: [] for style in styles}
     for piece in dataset.read_pieces(dataset.open_split(FLAGS.data_dir, split)[1]):

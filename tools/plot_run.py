@@ -13,8 +13,9 @@ from absl import flags
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from poph_tf.console import commands
-from poph_tf.learning import run_plots
+from poph_tf.cli import commands
+from poph_tf.cli import flags as own_flags
+from poph_tf.training import run_plots
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("model_dir", None, "The run.")
@@ -24,7 +25,7 @@ flags.DEFINE_string("title", "", "Printed above.")
 
 def main(argv):
     del argv
-    commands.require("model_dir", "output")
+    own_flags.require("model_dir", "output")
     validations = run_plots.read(FLAGS.model_dir)
     run_plots.draw(validations, FLAGS.output, FLAGS.title)
     print(run_plots.summary(validations))

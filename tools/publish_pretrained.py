@@ -20,9 +20,10 @@ from absl import flags
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from poph_tf.console import commands  # noqa: E402
+from poph_tf.cli import commands
+from poph_tf.cli import flags as own_flags  # noqa: E402
 from poph_tf.errors import InputError  # noqa: E402
-from poph_tf.experiments import model_cards  # noqa: E402
+from poph_tf.evaluation import model_cards  # noqa: E402
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("model_dir", None, "Directory that poph_tf.train wrote.")
@@ -37,7 +38,7 @@ flags.DEFINE_string(
 
 def main(argv):
     del argv
-    commands.require("model_dir", "name")
+    own_flags.require("model_dir", "name")
     folder = os.path.join(FLAGS.output_dir, FLAGS.name)
     card = _read(FLAGS.about or os.path.join(folder, "card.json"))
     card["figures"] = card.get("figures", {}) | {

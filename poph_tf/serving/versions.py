@@ -18,8 +18,9 @@ import tensorflow as tf
 
 from poph_tf import provenance
 from poph_tf.errors import InputError
-from poph_tf.serving import bounds, warmup
-from poph_tf.serving.module import ServingModule
+from poph_tf.serving import limits as limits_lib
+from poph_tf.serving import warmup
+from poph_tf.serving.signatures import ServingModule
 
 EXTRA = "assets.extra"
 CARD_FILE = "model_card.json"
@@ -44,7 +45,7 @@ def export(model, export_dir, *, limits=None, settings=None, dataset_info=None):
     Raises:
         InputError: If it cannot be written there.
     """
-    limits = limits or bounds.Limits()
+    limits = limits or limits_lib.Limits()
     try:
         os.makedirs(export_dir, exist_ok=True)
         temporary = tempfile.mkdtemp(prefix=_WRITING, dir=export_dir)
@@ -87,10 +88,10 @@ def _card(module, name, settings):
         "limits": {
             "max_steps": module.limits.max_steps,
             "max_batch": module.limits.max_batch,
-            "max_temperature": bounds.MAX_TEMPERATURE,
-            "min_tempo_qpm": bounds.MIN_TEMPO_QPM,
-            "max_tempo_qpm": bounds.MAX_TEMPO_QPM,
-            "max_bar_steps": bounds.MAX_BAR_STEPS,
+            "max_temperature": limits_lib.MAX_TEMPERATURE,
+            "min_tempo_qpm": limits_lib.MIN_TEMPO_QPM,
+            "max_tempo_qpm": limits_lib.MAX_TEMPO_QPM,
+            "max_bar_steps": limits_lib.MAX_BAR_STEPS,
         },
         "state_bytes": module.state_bytes.num_bytes,
         "settings": settings,

@@ -182,8 +182,8 @@ def parsers(archive, count):
 
 def _spread(archive, count):
     """About `count` of the MIDI files of an archive or folder, evenly spread."""
-    from poph_tf import midi
-    from poph_tf.preparation import settings, sources
+    from poph_tf.data import midi
+    from poph_tf.data.preparation import settings, sources
 
     def all_files():
         for item in sources.walk(settings.Settings(inputs=(str(archive),))):
@@ -204,12 +204,11 @@ def _to_record(item, parser):
     """From the bytes of a file to the bytes of its record."""
     import note_seq
 
-    from poph_tf import examples, matrices
-    from poph_tf.music import midi_bytes, placing
+    from poph_tf.data import examples, matrices, midi_bytes, quantization
 
     if parser == "fast":
         notes = midi_bytes.parse(item.data, compiled=True)
-        placed = placing.place(notes, compiled=True)
+        placed = quantization.place(notes, compiled=True)
         return examples.encode(placed, style="a", source=item.source, compiled=True)[0]
     piece = matrices.from_sequence(note_seq.midi_to_note_sequence(item.data))
     return examples.serialize(piece, style="a", source=item.source)
@@ -220,10 +219,11 @@ def readers(data_dir):
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow as tf
 
-    from poph_tf import config, dataset
+    from poph_tf import config
+    from poph_tf.data import dataset
 
     info, paths = dataset.open_split(data_dir, "train")
-    model = config.with_styles(config.preset("poph"), info)
+    model = config.preset("poph").with_styles(info)
     training = config.TrainingConfig()
     stream = dataset.Stream(paths, model, training)
     rates = []
@@ -244,10 +244,10 @@ def _train_steps_per_second(model_config, batches):
     import keras
     import tensorflow as tf
 
-    from poph_tf import models
-    from poph_tf.learning.stepping import TrainStep
+    from poph_tf.models import polyphony_model
+    from poph_tf.training.train_step import TrainStep
 
-    model = models.build(model_config)
+    model = polyphony_model.build(model_config)
     optimizer = keras.optimizers.Nadam(1e-3)
     optimizer.build(model.trainable_variables)
     step = TrainStep(model, optimizer, tf.distribute.get_strategy())

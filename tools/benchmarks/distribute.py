@@ -81,15 +81,16 @@ def measure(role, repetitions):
     import keras
     import tensorflow as tf
 
-    from poph_tf import config, models
-    from poph_tf.learning import stepping
+    from poph_tf import config
+    from poph_tf.models import polyphony_model
+    from poph_tf.training import train_step
 
     strategy = _strategy(role)
     with strategy.scope():
-        model = models.build(config.preset(PRESET))
+        model = polyphony_model.build(config.preset(PRESET))
         optimizer = keras.optimizers.Nadam(1e-3)
         optimizer.build(model.trainable_variables)
-    step = stepping.TrainStep(model, optimizer, strategy)
+    step = train_step.TrainStep(model, optimizer, strategy)
     batch = _batch(strategy, model.config)
 
     @tf.function
@@ -113,16 +114,16 @@ def measure(role, repetitions):
 def _strategy(role):
     import tensorflow as tf
 
-    from poph_tf.learning import strategies
+    from poph_tf.training import distribution
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(2)
     if role == "mirrored":
-        return strategies.make("mirrored", cpu_replicas=2)
+        return distribution.make("mirrored", cpu_replicas=2)
     if role == "one":
-        return strategies.make("default")
+        return distribution.make("default")
     hosts, index = role.split()
-    return strategies.make(
+    return distribution.make(
         "multi_worker_mirrored", worker_hosts=hosts.split(","), worker_index=int(index)
     )
 

@@ -81,11 +81,12 @@ def measure(
     import keras
     import tensorflow as tf
 
-    from poph_tf import cores, models
-    from poph_tf.learning.stepping import TrainStep
+    from poph_tf.models import polyphony_model
+    from poph_tf.models import slices as slices_lib
+    from poph_tf.training.train_step import TrainStep
 
-    slices = slices or cores.prepare(batch_size)
-    model = models.build(model_config(name))
+    slices = slices or slices_lib.prepare(batch_size)
+    model = polyphony_model.build(model_config(name))
     optimizer = keras.optimizers.Nadam(1e-3)
     optimizer.build(model.trainable_variables)
     strategy = tf.distribute.get_strategy()
@@ -287,7 +288,7 @@ if __name__ == "__main__":
     import pathlib
 
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
-    from poph_tf.console.quiet import import_tensorflow
+    from poph_tf.cli.quiet import import_tensorflow
 
     import_tensorflow()
     print(json.dumps(measure(sys.argv[1], *map(int, sys.argv[2:]))))

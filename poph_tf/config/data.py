@@ -1,0 +1,117 @@
+"""What a data set is made of, and how the work of making it is run."""
+
+import dataclasses
+import hashlib
+import json
+from typing import Annotated, Literal
+
+from annotated_types import Interval
+
+from poph_tf import theory
+from poph_tf.config.declaration import Ints, Stored, Texts, settings
+from poph_tf.errors import InputError
+
+_Share = Annotated[float, Interval(ge=0.0, le=1.0)]
+_Positive = Annotated[int, Interval(ge=1)]
+
+
+@settings
+class DataConfig(Stored):
+    """What to make: equal settings over equal input give equal shards."""
+
+    input: Texts
+    """Folders, archives, music files and NoteSequence TFRecords, separated by commas."""
+    train_fraction: _Share = 0.8
+    """Share of the pieces for training."""
+    valid_fraction: _Share = 0.1
+    """Share of the pieces for validation."""
+    test_fraction: _Share = 0.1
+    """Share of the pieces for the test."""
+    steps_per_quarter: Annotated[int, Interval(ge=1, le=96)] = 4
+    """Time grid: 4 makes a step a sixteenth note."""
+    style_depth: _Positive = 1
+    """Which folder below the input names the style; 1 is the top."""
+    styles_csv: str = ""
+    """Table path,style that gives the styles of files, in place of the folders."""
+    sustain: bool = False
+    """Let the sustain pedal lengthen notes."""
+    drums: bool = False
+    """Keep drums (as pitches)."""
+    align: Literal["off", "auto"] = "off"
+    """auto: move each piece onto the grid, and find its bars where its file has none;
+    for performances and files that do not begin on the grid."""
+    reader: Literal["fast", "note_seq"] = "fast"
+    """MIDI reader; both give the same notes, but for pedals of several channels under
+    --sustain; note_seq is far slower."""
+    programs: Ints = ()
+    """Keep only these General MIDI programs, 0..127; empty: all."""
+    channels: Ints = ()
+    """Keep only these MIDI channels, 1..16; empty: all."""
+    metres: Texts = ()
+    """Keep only pieces in these metres, such as 4/4,3/4; empty: all."""
+    min_steps: _Positive = 1
+    """Reject shorter pieces."""
+    max_steps: _Positive = 40_000
+    """Reject longer pieces."""
+    min_polyphony: Annotated[float, Interval(ge=0.0)] = 0.0
+    """Least mean number of notes in the steps that sound."""
+    max_silence: _Share = 1.0
+    """Largest share of silent steps."""
+    max_bytes: _Positive = 5_000_000
+    """Reject larger files."""
+    max_events: _Positive = 1_000_000
+    """Reject files with more events."""
+    max_notes: _Positive = 200_000
+    """Reject pieces with more notes."""
+    num_shards: Annotated[int, Interval(ge=0)] = 0
+    """Training shards; 0: as many as suit the size."""
+
+    renamed = {"inputs": "input", "parser": "reader"}
+
+    def __post_init__(self) -> None:
+        if not self.input:
+            raise InputError("input must name a folder, archive or file.")
+        if abs(sum(self.fractions) - 1) > 1e-6:
+            raise InputError(
+                "train_fraction, valid_fraction and test_fraction must add up to 1, "
+                f"got {self.fractions}."
+            )
+        if self.min_steps > self.max_steps:
+            raise InputError(
+                f"min_steps must not exceed max_steps, got {self.min_steps} > "
+                f"{self.max_steps}."
+            )
+        if self.channels and self.reader == "note_seq":
+            raise InputError("channels needs reader=fast: note-seq forgets channels.")
+        for name, low, high in (("programs", 0, 127), ("channels", 1, 16)):
+            for number in getattr(self, name):
+                if not low <= number <= high:
+                    raise InputError(f"{name} must be {low} to {high}, got {number}.")
+        for metre in self.metres:
+            theory.read_metre(metre)
+
+    @property
+    def fractions(self) -> tuple[float, float, float]:
+        """Shares of training, validation and test."""
+        return self.train_fraction, self.valid_fraction, self.test_fraction
+
+    def key(self) -> str:
+        """A hash that differs wherever the settings differ."""
+        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
+        return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+@settings
+class ExecutionOptions:
+    """How the work is run; never changes the result, except where a limit is hit."""
+
+    num_workers: _Positive = 1
+    """Worker processes."""
+    seconds_per_file: Annotated[float, Interval(ge=0.001)] = 120.0
+    """Give up on a file that takes longer."""
+    worker_memory_mb: Annotated[int, Interval(ge=0)] = 4096
+    """Memory limit of a worker; 0: none."""
+    runner: Literal["local", "beam"] = "local"
+    """local: processes on this machine; beam: an Apache Beam pipeline (extra `beam`)."""
+    beam_options: str = ""
+    """Options of the pipeline, such as '--runner=FlinkRunner ...'."""

@@ -1,0 +1,166 @@
+"""What to compose: the settings of `generate`, `Composer.compose` and the server."""
+
+import os
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import pydantic
+from annotated_types import Interval
+
+from poph_tf import theory
+from poph_tf.config.declaration import Stored, settings
+from poph_tf.errors import InputError
+
+if TYPE_CHECKING:
+    from poph_tf.generation.request import Request
+
+# The second word of a seed is a piece's number; its candidates and particles come in
+# strides of this, so that no two of them share one.
+MAX_PIECES = 4096
+# Rows that may be drawn for one piece: best_of times particles.
+MAX_ROWS = 4096
+# Just above what the three bytes of a MIDI file's tempo can say.
+SLOWEST_TEMPO_QPM = 4.0
+# The key setting that follows what has been played.
+AUTO_KEY = "auto"
+
+_Temperature = Annotated[float, Interval(ge=0.0, le=100.0)]
+_Pitch = Annotated[int, Interval(ge=0, le=127)]
+_Rows = Annotated[int, Interval(ge=1, le=MAX_ROWS)]
+# The path of a music file, or Matrices.
+Music = Annotated[Any, pydantic.WithJsonSchema({"type": ["string", "null"]})]
+
+
+@settings
+class GenerationConfig(Stored):
+    """What to compose."""
+
+    num_pieces: Annotated[int, Interval(ge=1, le=MAX_PIECES)] = 4
+    """Number of pieces."""
+    num_bars: Annotated[int, Interval(ge=1, le=10**6)] = 32
+    """New bars of each piece."""
+    temperature: _Temperature = 1.0
+    """Below 1 is safer, above 1 bolder."""
+    replay_temperature: _Temperature = 0.0
+    """Temperature of repeated notes; 0: as temperature."""
+    seed: Annotated[int, Interval(ge=0, le=2**31 - 1)] = 0
+    """The same seed, settings and build give the same pieces."""
+    style: str = ""
+    """A style, a mixture (bach:0.7,monteverdi:0.3), or either from a bar on
+    ('0: bach; 16: monteverdi'); empty: the shares of the training data."""
+    primer: Music = None
+    """Music file (MIDI, MusicXML, ABC) to continue."""
+    from_bar: Annotated[int, Interval(ge=0, le=10**6)] = 0
+    """First new bar, counted from 1: the primer is cut there; 0: after its end."""
+    keep_primer: bool = True
+    """Begin the pieces with the primer."""
+    redraw: str = ""
+    """Bars of the primer to draw anew, such as 9-12; the rest is kept."""
+    redraw_lookahead: Annotated[int, Interval(ge=0, le=1024)] = 2
+    """Bars after the redrawn ones that they should lead to."""
+    fix: Music = None
+    """Music file whose notes are kept; the model composes around them."""
+    fix_as: Literal["melody", "bass", "any"] = "melody"
+    """melody: nothing is drawn above the kept notes while they sound; bass: nothing
+    below; any: anywhere."""
+    particles: _Rows = 16
+    """Candidates weighted by how well they fit fix or redraw."""
+    best_of: _Rows = 1
+    """Candidates of each piece, of which one is kept."""
+    best_by: Literal["key", "likelihood"] = "key"
+    """Keep the candidate with the fewest notes outside a key, or the likeliest."""
+    tempo_qpm: Annotated[float, Interval(ge=0.0, le=1000.0)] = 0.0
+    """Quarter notes a minute; 0: the given music's tempo, or 120."""
+    metre: str = ""
+    """Time signature such as 3/4; empty: that of the given music, or 4/4."""
+    key: str = ""
+    """Preferred key, such as 'Bb major' or 'D dorian'; auto: the key that the piece is
+    in; empty: none."""
+    key_strength: Annotated[float, Interval(ge=0.0, le=100.0)] = 2.0
+    """Logits subtracted from every pitch outside the key."""
+    min_pitch: _Pitch = 0
+    """Lowest MIDI pitch to draw."""
+    max_pitch: _Pitch = 127
+    """Highest MIDI pitch to draw."""
+    density: Annotated[float, Interval(ge=0.0, le=128.0)] = 0.0
+    """Wanted mean number of notes sounding at a time; 0: no control."""
+    min_probability: Annotated[float, Interval(ge=0.0, le=0.5)] = 0.0
+    """Never draw notes less probable than this, and always draw those more probable
+    than 1 minus this."""
+    probability_exponent: Annotated[float, Interval(ge=0.01, le=100.0)] = 1.0
+    """Exponent of the probabilities (Johnson's); above 1 fewer notes."""
+    silence_temperature: _Temperature = 0.1
+    """Temperature added per silent step after one bar of silence (0 disables)."""
+
+    renamed = {
+        "bars": "num_bars",
+        "pieces": "num_pieces",
+        "cut": "min_probability",
+        "conservativity": "probability_exponent",
+        "silent_warmth": "silence_temperature",
+    }
+
+    def __post_init__(self) -> None:
+        if 0 < self.tempo_qpm < SLOWEST_TEMPO_QPM:
+            raise InputError(
+                f"tempo_qpm must be 0 (the given music's, or 120) or at least "
+                f"{SLOWEST_TEMPO_QPM:g}, the slowest that MIDI can store, got "
+                f"{self.tempo_qpm:g}."
+            )
+        if self.min_pitch > self.max_pitch:
+            raise InputError(
+                f"min_pitch must not exceed max_pitch, got {self.min_pitch} and "
+                f"{self.max_pitch}."
+            )
+        if self.key and self.key != AUTO_KEY:
+            theory.key_outside(self.key)
+        if self.metre:
+            theory.read_metre(self.metre)
+        if self.redraw:
+            theory.read_bars(self.redraw)
+        self._check_together()
+
+    def _check_together(self) -> None:
+        if self.redraw and self.primer is None:
+            raise InputError("redraw needs a primer: the piece that has these bars.")
+        if self.from_bar and (self.primer is None or self.redraw):
+            raise InputError("from_bar needs a primer to continue, and no redraw.")
+        if self.fix is not None and self.primer is not None:
+            raise InputError("fix and primer cannot be combined: give one of them.")
+        if self.metre and (self.fix is not None or self.redraw):
+            raise InputError(
+                "metre cannot be combined with fix or redraw; the input's time "
+                "signature is used."
+            )
+        if self.rows_per_piece > MAX_ROWS:
+            raise InputError(
+                f"best_of times particles must be at most {MAX_ROWS}, got "
+                f"{self.rows_per_piece}."
+            )
+
+    @property
+    def num_particles(self) -> int:
+        """Particles of each candidate; 0 where no given notes could weight them."""
+        return self.particles if self.fix is not None or self.redraw else 0
+
+    @property
+    def rows_per_piece(self) -> int:
+        """Rows drawn for each piece: candidates times particles."""
+        return self.best_of * max(self.num_particles, 1)
+
+    def resolve(self, model: Any) -> "Request":
+        """Turns the settings into the complete request that the sampler reads.
+
+        Args:
+            model: PolyphonyModel, or its ModelConfig.
+
+        Raises:
+            InputError: If the settings do not fit the model or the given music.
+        """
+        from poph_tf.generation import request
+
+        return request.resolve(self, model)
+
+
+def is_path(music: Any) -> bool:
+    """Whether a music setting names a file; otherwise it is Matrices or None."""
+    return isinstance(music, (str, os.PathLike))

@@ -1,0 +1,147 @@
+"""What a network is made of, stage by stage; stored beside its weights.
+
+The published models and ours are in `models/presets.py`.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from annotated_types import Interval
+
+from poph_tf.config.declaration import Floats, Stored, Texts, settings
+from poph_tf.errors import InputError
+
+if TYPE_CHECKING:
+    from poph_tf.data.examples import DatasetInfo
+
+# The vocabulary of a model without styles: `style` is the vector [1].
+SINGLE_STYLE = ("any",)
+_Rate = Annotated[float, Interval(ge=0.0, le=0.95)]
+
+
+@settings
+class ModelConfig(Stored):
+    """The settings of a network, in the order of its stages."""
+
+    preset: str = "poph"
+    """The preset that these settings started from (see `models/presets.py`)."""
+
+    # The roll that the model sees and draws.
+    min_pitch: Annotated[int, Interval(ge=0, le=127)] = 36
+    """MIDI number of the lowest pitch."""
+    num_pitches: Annotated[int, Interval(ge=1, le=128)] = 48
+    """Number of pitches, from min_pitch up."""
+    replay: bool = True
+    """Predict repeated notes."""
+    volume: bool = True
+    """Predict dynamics."""
+    bar_positions: Annotated[int, Interval(ge=0, le=256)] = 16
+    """Places of the bar position's one-hot; 0: the bar position is not an input."""
+    style_units: Annotated[int, Interval(ge=0, le=4096)] = 64
+    """Width of the style embedding; 0: style is not an input."""
+    styles: Texts = SINGLE_STYLE
+    """The style vocabulary, in the order of the input `style`."""
+    style_shares: Floats = (1.0,)
+    """Share of the training steps of each style."""
+
+    # 1. Note features.
+    note_features: Literal["convolution", "window"] = "convolution"
+    """DeepJ's octave convolution, or Johnson's window over the neighbouring pitches."""
+    octave_filters: Annotated[int, Interval(ge=1, le=4096)] = 64
+    """Filters of the octave convolution."""
+    octave_width: Annotated[int, Interval(ge=1, le=128)] = 24
+    """Semitones under the octave convolution."""
+    window_width: Annotated[int, Interval(ge=1, le=127)] = 25
+    """Semitones of a window, odd and centred."""
+    class_counts: Literal["own", "relative"] = "own"
+    """Count notes of the own pitch class, or of all 12 relative to it."""
+
+    # 2. Self-attention.
+    pitch_attention: Literal[
+        "none", "before_time", "after_pitch", "in_place_of_pitch"
+    ] = "none"
+    """Where self-attention along pitch stands."""
+    time_attention: Literal["none", "per_pitch", "frames"] = "none"
+    """Causal self-attention along time: at each pitch by itself, or by whole frames."""
+    time_attention_steps: Annotated[int, Interval(ge=1, le=65536)] = 128
+    """Steps that attention along time looks back."""
+    num_heads: Annotated[int, Interval(ge=1, le=64)] = 4
+    """Attention heads."""
+    head_units: Annotated[int, Interval(ge=1, le=1024)] = 64
+    """Units of each attention head."""
+
+    # 3. and 4. The two axes.
+    num_time_layers: Annotated[int, Interval(ge=1, le=16)] = 2
+    """LSTM layers along time."""
+    num_time_units: Annotated[int, Interval(ge=1, le=8192)] = 256
+    """Units of each LSTM along time."""
+    pitch_model: Literal["lstm", "nade"] = "lstm"
+    """The model along pitch within a step."""
+    num_pitch_layers: Annotated[int, Interval(ge=1, le=16)] = 2
+    """LSTM layers along pitch."""
+    num_pitch_units: Annotated[int, Interval(ge=1, le=8192)] = 128
+    """Units of each LSTM (or of the NADE) along pitch."""
+    pitch_context: Literal["note", "window"] = "note"
+    """What an LSTM along pitch reads of the notes drawn so far in the step: the note
+    drawn before, or the window over all of them and their class counts."""
+    pitch_order: Literal["ascending", "descending"] = "ascending"
+    """The order in which pitches are drawn."""
+
+    # Losses and regularization.
+    harmony_weight: Annotated[float, Interval(ge=0.0, le=1e6)] = 0.0
+    """Weight (lambda) of the harmony loss; 0 leaves it out."""
+    minor_scale: Literal["harmonic", "natural"] = "natural"
+    """The minor scale of the harmony loss."""
+    input_dropout: _Rate = 0.0
+    """Dropout of the input frames."""
+    dropout: _Rate = 0.5
+    """Dropout of the LSTMs' and attention's outputs."""
+    recurrent_dropout: _Rate = 0.0
+    """Dropout of the states of the LSTMs along time."""
+
+    renamed = {"chosen_notes": "pitch_context"}
+
+    def __post_init__(self) -> None:
+        if self.min_pitch + self.num_pitches > 128:
+            raise InputError(
+                f"min_pitch + num_pitches must be at most 128, got "
+                f"{self.min_pitch} + {self.num_pitches}."
+            )
+        if len(self.styles) != len(self.style_shares) or not self.styles:
+            raise InputError(
+                f"style_shares must have one share for each of the {len(self.styles)} "
+                f"styles (at least one), got {len(self.style_shares)}."
+            )
+        if len(set(self.styles)) != len(self.styles):
+            raise InputError(f"styles must be distinct, got {self.styles}.")
+        if self.window_width % 2 == 0:
+            raise InputError(f"window_width must be odd, got {self.window_width}.")
+        if self.pitch_model == "nade" and self.pitch_attention == "in_place_of_pitch":
+            raise InputError(
+                "pitch_attention=in_place_of_pitch replaces the pitch axis and needs "
+                "pitch_model=lstm, got nade."
+            )
+
+    @property
+    def max_pitch(self) -> int:
+        """MIDI number of the highest pitch that the model sees."""
+        return self.min_pitch + self.num_pitches - 1
+
+    def with_styles(
+        self, info: "DatasetInfo", known: Sequence[str] = ()
+    ) -> "ModelConfig":
+        """Takes over the styles of a data set and their shares of its training steps.
+
+        Args:
+            info: the data set's description.
+            known: styles to keep that the model knows already.
+        """
+        if not self.style_units or not info.styles:
+            return self
+        steps = info.splits["train"].steps_by_style
+        styles = (*known, *(style for style in info.styles if style not in known))
+        counts = [steps.get(style, 0) for style in styles]
+        total = sum(counts) or 1
+        shares = tuple(count / total for count in counts)
+        return dataclasses.replace(self, styles=styles, style_shares=shares)

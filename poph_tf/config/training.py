@@ -1,0 +1,81 @@
+"""How a network is trained; stored with the model."""
+
+from typing import Annotated, Literal
+
+from annotated_types import Interval
+
+from poph_tf.config.declaration import Stored, settings
+from poph_tf.errors import InputError
+
+_Count = Annotated[int, Interval(ge=0, le=10**9)]
+_Semitones = Annotated[int, Interval(ge=-48, le=48)]
+_Minutes = Annotated[float, Interval(ge=0.0, le=1e6)]
+
+
+@settings
+class TrainingConfig(Stored):
+    """The settings of a training run."""
+
+    window_steps: Annotated[int, Interval(ge=2, le=65536)] = 128
+    """Steps (sixteenth notes) of a window, at most; shorter pieces are one window."""
+    batch_size: Annotated[int, Interval(ge=1, le=65536)] = 16
+    """Windows in the global batch, whatever the number of replicas."""
+    epochs: Annotated[int, Interval(ge=1, le=10**6)] = 100
+    """Passes over the training split, at most."""
+    max_steps: _Count = 0
+    """Optimizer steps, at most; 0: no limit."""
+    max_minutes: _Minutes = 0.0
+    """Minutes of training, at most; 0: no limit."""
+    optimizer: Literal["adam", "adamw", "muon", "nadam", "rmsprop", "sgd"] = "nadam"
+    """The optimizer."""
+    learning_rate: Annotated[float, Interval(ge=0.0, le=100.0)] = 1e-3
+    """Learning rate."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """Learning rate schedule; cosine falls to 1 % at max_steps."""
+    warmup_steps: _Count = 0
+    """Steps over which the learning rate rises from 0."""
+    clip_norm: Annotated[float, Interval(ge=0.0, le=1e9)] = 0.0
+    """Global norm to which the gradient is clipped; 0: no clipping."""
+    ema_decay: Annotated[float, Interval(ge=0.0, le=0.999999)] = 0.0
+    """Decay of the moving average of the weights, which is what is saved; 0: none."""
+    patience: Annotated[int, Interval(ge=0, le=10**6)] = 10
+    """Stop after this many validations without improvement; 0: never."""
+    validate_every: _Count = 0
+    """Steps between validations; 0: one validation an epoch."""
+    max_valid_pieces: _Count = 64
+    """Pieces of the validation split to score; 0: all."""
+    min_transpose: _Semitones = -6
+    """Lowest transposition in semitones, drawn anew for every window."""
+    max_transpose: _Semitones = 5
+    """Highest transposition in semitones."""
+    shuffle_windows: Annotated[int, Interval(ge=1, le=10**7)] = 2048
+    """Windows in the shuffle buffer."""
+    skip_corrupt: bool = False
+    """Skip and count damaged records instead of ending."""
+    checkpoint_minutes: _Minutes = 5.0
+    """Minutes between checkpoints; each validation makes one too."""
+    preview_bars: Annotated[int, Interval(ge=0, le=1024)] = 0
+    """Bars composed at each validation for TensorBoard; 0: none."""
+    init_from: str = ""
+    """Model directory or pretrained model whose weights to start from; its styles may
+    differ."""
+    precision: Literal["float32", "mixed_bfloat16"] = "float32"
+    """Numeric precision of training."""
+    deterministic: bool = False
+    """Bit-identical runs for the same --cores, at a cost in speed."""
+    seed: Annotated[int, Interval(ge=0, le=2**31 - 1)] = 0
+    """Seed of weights, windows and dropout."""
+
+    def __post_init__(self) -> None:
+        if self.min_transpose > self.max_transpose:
+            raise InputError(
+                f"min_transpose must not exceed max_transpose, got "
+                f"{self.min_transpose} > {self.max_transpose}."
+            )
+        if self.schedule == "cosine" and not self.max_steps:
+            raise InputError("schedule=cosine needs max_steps, the length of the run.")
+        if self.schedule == "cosine" and self.warmup_steps >= self.max_steps:
+            raise InputError(
+                f"warmup_steps must be below max_steps with schedule=cosine, got "
+                f"{self.warmup_steps} and {self.max_steps}."
+            )

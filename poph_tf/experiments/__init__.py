@@ -1,1 +1,0 @@
-"""Benchmarks of likelihood, ablations, trials of steering, cards of models."""

@@ -1,0 +1,1 @@
+"""Networks: presets, layers, losses; built, saved and loaded as Keras models."""

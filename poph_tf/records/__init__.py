@@ -1,1 +1,0 @@
-"""Records on disk: TFRecord framing, wire format, what is salvaged of damage."""

@@ -1,0 +1,39 @@
+"""Tests of data preparation as an Apache Beam pipeline (extra `beam`)."""
+
+import importlib.util
+
+import pytest
+from collections_of_songs import shards, write
+
+from poph_tf.config import DataConfig, ExecutionOptions
+from poph_tf.data import examples
+from poph_tf.data.preparation import pipeline
+from poph_tf.errors import InputError
+
+HAS_BEAM = importlib.util.find_spec("apache_beam") is not None
+
+
+def prepared(root, output, runner):
+    effort = ExecutionOptions(runner=runner)
+    return pipeline.prepare(DataConfig(input=(str(root),)), output, effort)
+
+
+@pytest.mark.skipif(not HAS_BEAM, reason="needs the extra beam")
+def test_a_pipeline_makes_the_same_shards_as_the_local_workers(tmp_path):
+    root = write(tmp_path / "songs", 100)
+    (root / "bach" / "bad.mid").write_text("hello")
+    local = prepared(root, tmp_path / "local", "local")
+    beam = prepared(root, tmp_path / "beam", "beam")
+    assert shards(tmp_path / "beam") == shards(tmp_path / "local")
+    assert beam == local
+    assert beam == examples.read_info(tmp_path / "beam")
+    assert beam.rejects == {"not a MIDI file (it does not begin with MThd)": 1}
+
+
+@pytest.mark.skipif(HAS_BEAM, reason="needs an environment without the extra beam")
+def test_without_beam_one_line_says_how_to_get_it(tmp_path):
+    root = write(tmp_path / "songs", 1)
+    with pytest.raises(InputError, match=r"pip install 'poph_tf\[beam\]'"):
+        prepared(root, tmp_path / "out", "beam")
+    with pytest.raises(InputError, match="--runner must be local or beam"):
+        prepared(root, tmp_path / "out", "cloud")

@@ -1,0 +1,378 @@
+"""Tests of reading and writing music files; the quick reader against note-seq."""
+
+import pathlib
+
+import mido
+import note_seq
+import numpy as np
+import pytest
+import smf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from poph_tf.data import matrices, midi, midi_bytes
+from poph_tf.errors import InputError, MusicFileError
+
+METRES = [(4, 2), (3, 2), (6, 3), (7, 3), (2, 1), (5, 4)]
+
+
+def quick(data):
+    return matrices.from_notes(midi_bytes.parse(data))
+
+
+def reference(data):
+    """The same by note-seq's own reader, as it is."""
+    return matrices.from_sequence(note_seq.midi_to_note_sequence(data))
+
+
+def assert_same(left, right):
+    np.testing.assert_array_equal(left.cells, right.cells)
+    np.testing.assert_array_equal(left.bar_position, right.bar_position)
+    assert left.tempo_qpm == right.tempo_qpm
+    assert left.time_signatures == right.time_signatures
+
+
+def hand_made():
+    """3/4 then 4/4, two tempi, a replay, two velocities, two tracks."""
+    head = [
+        smf.metre(0, 3, 2),
+        smf.tempo(0, 1_000_000),
+        smf.tempo(1440, 500_000),
+        smf.metre(1440, 4, 2),
+    ]
+    melody = [
+        smf.on(0, 60, 80),
+        smf.off(480, 60),
+        smf.on(480, 60, 100),
+        smf.on(960, 60, 0),  # a note-off by another name
+        smf.on(1440, 64, 30),
+        smf.off(1560, 64),
+    ]
+    bass = [smf.on(1440, 40, 127, 1), smf.off(3360, 40, 1)]
+    return smf.file(head, melody, bass)
+
+
+def test_a_hand_made_file_becomes_these_matrices(tmp_path):
+    path = tmp_path / "hand.mid"
+    path.write_bytes(hand_made())
+    piece = matrices.from_sequence(midi.read(path))
+    assert len(piece) == 28
+    expected = np.zeros((28, 128, 3), np.uint8)
+    expected[0:4, 60] = (1, 0, 80)
+    expected[4:8, 60] = (1, 0, 100)
+    expected[4, 60, 1] = 1
+    expected[12, 64] = (1, 0, 30)
+    expected[12:28, 40] = (1, 0, 127)
+    np.testing.assert_array_equal(piece.cells, expected)
+    assert piece.bar_position.tolist() == [*range(12), *range(16)]
+    assert piece.tempo_qpm == 84.0  # seven quarters in five seconds
+    assert_same(piece, quick(hand_made()))
+
+
+def test_a_written_file_reads_back_as_the_same_piece(tmp_path):
+    piece = quick(hand_made())
+    midi.write(matrices.to_sequence(piece), tmp_path / "a.mid")
+    assert matrices.from_sequence(midi.read(tmp_path / "a.mid")) == piece
+    assert [p.name for p in tmp_path.iterdir()] == ["a.mid"]
+
+
+def test_an_upbeat_survives_a_midi_file(tmp_path):
+    cells = np.zeros((20, 128, 3), np.uint8)
+    cells[:, 60] = (1, 0, 64)
+    bar = np.array([12, 13, 14, 15, *range(16)], np.uint8)
+    piece = matrices.Matrices(cells, bar)
+    midi.write(matrices.to_sequence(piece), tmp_path / "a.mid")
+    back = matrices.from_sequence(midi.read(tmp_path / "a.mid"))
+    assert back.bar_position.tolist() == bar.tolist()
+
+
+@st.composite
+def files(draw):
+    """Well-formed MIDI files with all that makes pairing notes hard."""
+    ticks_per_quarter = draw(st.sampled_from([24, 96, 120, 220, 480, 1000]))
+    events = st.tuples(
+        st.integers(0, 40),
+        st.sampled_from(["on", "off", "off0", "program", "pedal", "metre", "tempo"]),
+        st.integers(58, 61),
+        st.integers(1, 127),
+        st.sampled_from([0, 0, 1, 9]),
+    )
+    tracks = []
+    for number in range(draw(st.integers(1, 3))):
+        now, track = 0, []
+        for gap, what, pitch, value, channel in draw(st.lists(events, max_size=40)):
+            now += gap * ticks_per_quarter // 24
+            first = number == 0
+            track += _event(now, what, pitch, value, channel, first)
+        for channel in (0, 1, 9):
+            track += [smf.off(now + 5, pitch, channel) for pitch in range(58, 62)]
+        tracks.append(track)
+    kind = 0 if len(tracks) == 1 else 1
+    return smf.file(*tracks, ticks_per_quarter=ticks_per_quarter, kind=kind)
+
+
+def _event(now, what, pitch, value, channel, first):
+    if what == "on":
+        return [smf.on(now, pitch, value, channel)]
+    if what == "off":
+        return [smf.off(now, pitch, channel)]
+    if what == "off0":
+        return [smf.on(now, pitch, 0, channel)]
+    if what == "program":
+        return [(now, 0xC0 | channel, value)]
+    if what == "pedal":
+        return [(now, 0xB0 | channel, 64, value)]
+    # note-seq itself looks for these in the first track only.
+    if first and what == "metre":
+        return [smf.metre(now, *METRES[value % len(METRES)])]
+    return [smf.tempo(now, 300_000 + 7001 * value)] if first else []
+
+
+@settings(max_examples=150, deadline=None)
+@given(files())
+def test_the_quick_reader_equals_note_seq_cell_by_cell(data):
+    assert_same(quick(data), reference(data))
+
+
+@settings(max_examples=40, deadline=None)
+@given(files())
+def test_midi_read_equals_note_seq_note_by_note(data):
+    ours = midi.parse_midi(data, "a.mid")
+    theirs = note_seq.midi_to_note_sequence(data)
+    assert list(ours.notes) == list(theirs.notes)
+    assert list(ours.tempos) == list(theirs.tempos)
+    assert ours.total_time == theirs.total_time
+
+
+@settings(max_examples=40, deadline=None)
+@given(files())
+def test_running_status_changes_nothing(data):
+    file = midi_bytes.parse(data)
+    again = midi_bytes.parse(with_running_status(data))
+    for name in ("start_tick", "end_tick", "pitch", "velocity", "program"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(file, name))
+
+
+def with_running_status(data):
+    """The same file with status bytes left out wherever they may be."""
+    ticks_per_quarter, tracks = midi_bytes.tracks(data)
+    made = []
+    for begin, end in tracks:
+        at, body, running = begin, b"", None
+        while at < end:
+            start = at
+            while data[at] >= 0x80:
+                at += 1
+            at += 1
+            body += data[start:at]
+            status = data[at]
+            size = data[at + 2] + 3 if status == 0xFF else 2 + (status >> 4 != 0xC)
+            skip = 1 if status == running else 0
+            body += data[at + skip : at + size]
+            running = status if status != 0xFF else running
+            at += size
+        made.append(b"MTrk" + len(body).to_bytes(4, "big") + body)
+    return data[:14] + b"".join(made)
+
+
+def test_every_chorale_reads_alike_with_both_readers():
+    music21 = pytest.importorskip("music21")
+    folder = pathlib.Path(music21.__file__).parent / "corpus" / "bach"
+    for path in sorted(folder.glob("bwv2*.mxl"))[:12]:
+        data = _as_midi(midi.read(path))
+        assert_same(quick(data), reference(data))
+
+
+def _as_midi(sequence):
+    import io
+
+    stream = io.BytesIO()
+    note_seq.note_sequence_to_pretty_midi(sequence).write(stream)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("events", "spans"),
+    [
+        # One note-off ends all open notes of its pitch, as in pretty_midi.
+        ([("on", 0), ("on", 40), ("off", 80)], [(0, 80), (40, 80)]),
+        # A note-off leaves what begins on its tick if it ends something older ...
+        ([("on", 0), ("on", 8), ("off", 8), ("off", 12)], [(0, 8), (8, 12)]),
+        # ... and otherwise ends it: notes of zero length are left out.
+        ([("on", 8), ("off", 8), ("on", 20), ("off", 24)], [(20, 24)]),
+        ([("on", 8), ("on", 8), ("off", 8), ("off", 12)], []),
+        # What has no note-off, or no note-on, is no note.
+        ([("off", 3), ("on", 5), ("off", 9), ("on", 11)], [(5, 9)]),
+    ],
+)
+def test_notes_are_paired_so(events, spans):
+    data = smf.file([getattr(smf, what)(tick, 60) for what, tick in events])
+    notes = midi_bytes.parse(data)
+    found = zip(notes.start_tick.tolist(), notes.end_tick.tolist(), strict=True)
+    assert sorted(found) == spans
+    assert_same(quick(data), reference(data))
+
+
+def test_tempi_and_metres_count_in_any_track_with_both_readers():
+    notes = [smf.on(0, 60), smf.off(4800, 60)]
+    data = smf.file(notes, [smf.tempo(0, 250_000), smf.metre(0, 3, 2)])
+    assert quick(data).tempo_qpm == 240.0
+    assert quick(data).time_signatures == ((0, 3, 4),)
+    assert_same(quick(data), matrices.from_sequence(midi.parse_midi(data, "a.mid")))
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        (0, 0xFF, 0x59, 2, 100, 0),  # a key with a hundred sharps
+        (0, 0xFF, 0x58, 4, 0, 2, 24, 8),  # 0/4
+        (0, 0xFF, 0x58, 4, 4, 200, 24, 8),  # 4/2^200
+        (0, 0xFF, 0x51, 3, 0, 0, 0),  # no time at all
+        (0, 0xFF, 0x58, 1, 4),  # half a time signature
+    ],
+)
+def test_meta_events_that_cannot_be_do_not_cost_the_notes(event):
+    data = smf.file([event, smf.on(0, 60), smf.off(480, 60)])
+    assert rows(quick(data)) == rows(matrices.from_sequence(midi.parse_midi(data, "a")))
+    assert quick(data).play[:, 60].sum() == 4
+
+
+def rows(piece):
+    return piece.cells.tolist(), piece.bar_position.tolist(), piece.tempo_qpm
+
+
+def test_a_riff_file_and_unknown_chunks_are_read():
+    data = hand_made()
+    alien = data[:14] + b"XFIHabc!"[:4] + (3).to_bytes(4, "big") + b"abc" + data[14:]
+    assert_same(quick(alien), quick(data))
+    assert len(midi.parse_midi(alien, "a.mid").notes) == 4
+    riff = b"RIFF" + bytes(4) + b"RMIDdata" + bytes(4) + data
+    assert len(midi.parse_midi(riff, "a.rmi").notes) == 4
+
+
+BROKEN = {
+    "empty": (b"", "not a MIDI file"),
+    "text": (b"Dear diary, today", "not a MIDI file"),
+    "header": (b"MThd\0\0\0\6\0\1", "truncated: the header is cut off"),
+    "track cut": (hand_made()[:-9], "truncated: a track is cut off"),
+    "tracks missing": (hand_made()[:14], "truncated: fewer tracks"),
+    "format 2": (smf.file([], kind=2), "MIDI format 2"),
+    "format 9": (smf.file([], kind=9), "unknown MIDI format"),
+    "smpte": (smf.file([], ticks_per_quarter=0xE728), "no ticks per quarter"),
+    "division 0": (smf.file([], ticks_per_quarter=0), "no ticks per quarter"),
+    "no status": (smf.file([(0, 60, 64)]), "a data byte without a status byte"),
+    "undefined": (smf.file([(0, 0xF4)]), "an undefined status byte"),
+    "after sysex": (
+        smf.file([smf.on(0, 60), (0, 0xF0, 1, 0xF7), (0, 60, 64)]),
+        "a data byte without a status byte",
+    ),
+    "high data": (smf.file([(0, 0x90, 200, 64)]), "a data byte above 127"),
+    "long text": (smf.file([(0, 0xFF, 1, 0x7F, 65)]), "runs past the end"),
+    "absurd text": (
+        smf.file([(0, 0xFF, 1, 0xFF, 0xFF, 0xFF, 0x7F)]),
+        "runs past the end",
+    ),
+    "long delta": (
+        smf.file()[:10] + b"\0\1\1\xe0MTrk\0\0\0\x08" + b"\xff" * 4 + b"\x7f\xff\x2f\0",
+        "delta time",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", sorted(BROKEN))
+def test_broken_files_raise_with_name_and_reason(case, tmp_path):
+    data, reason = BROKEN[case]
+    path = tmp_path / "broken.mid"
+    path.write_bytes(data)
+    with pytest.raises(MusicFileError, match=reason) as caught:
+        midi.read(path)
+    assert caught.value.path == str(path)
+    assert str(path) not in caught.value.reason
+    with pytest.raises(MusicFileError, match=reason):
+        midi_bytes.parse(data, "broken.mid")
+
+
+def test_a_tick_as_far_as_ticks_go_costs_no_memory():
+    far = 2**28 - 1
+    data = smf.file(
+        [smf.on(0, 60), smf.off(480, 60), smf.on(far, 62), smf.off(far, 62)]
+    )
+    assert len(midi.parse_midi(data, "a.mid").notes) == 1
+    data = smf.file([smf.on(0, 60), smf.off(far, 60)])
+    notes = midi.parse_midi(data, "a.mid").notes
+    assert [(n.pitch, round(n.end_time)) for n in notes] == [(60, round(far / 960))]
+    many = smf.file([smf.on(0, 60)], *[[smf.off(far, 60)]] * 3)
+    assert len(midi_bytes.parse(many)) == 0
+    late = smf.file([smf.on(k * far, 60) for k in range(12)])
+    with pytest.raises(MusicFileError, match="longer than .* ticks"):
+        midi_bytes.parse(late)
+
+
+def test_more_events_than_allowed_are_refused():
+    data = smf.file([smf.on(k, 60) for k in range(100)])
+    with pytest.raises(MusicFileError, match="more than 50 events"):
+        midi_bytes.parse(data, max_events=50)
+
+
+def test_other_files_are_refused_by_suffix(tmp_path):
+    for name, reason in (("a.txt", "suffix must be"), ("gone.mid", "No such file")):
+        if name == "a.txt":
+            (tmp_path / name).write_text("hello")
+        with pytest.raises(MusicFileError, match=reason):
+            midi.read(tmp_path / name)
+    with pytest.raises(InputError, match="Cannot write"):
+        midi.write(note_seq.NoteSequence(), tmp_path / "no folder" / "a.mid")
+
+
+def test_the_helper_of_these_tests_writes_what_mido_reads():
+    import io
+
+    file = mido.MidiFile(file=io.BytesIO(hand_made()))
+    kinds = [m.type for m in file.tracks[0]]
+    assert kinds == ["time_signature", "set_tempo", "set_tempo", "time_signature"] + [
+        "end_of_track"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("metre", "written"),
+    [
+        ((4, 4), (4, 4)),
+        ((256, 16), (128, 8)),  # the numerator has a byte
+        ((512, 512), (128, 128)),
+        ((4, 6), (5, 8)),  # denominators are powers of two
+        ((300, 1), (255, 1)),
+    ],
+)
+def test_metres_that_midi_cannot_say_become_the_nearest(tmp_path, metre, written):
+    sequence = note_seq.NoteSequence(ticks_per_quarter=480)
+    sequence.notes.add(pitch=60, velocity=64, end_time=1)
+    sequence.time_signatures.add(numerator=metre[0], denominator=metre[1])
+    midi.write(sequence, tmp_path / "a.mid")
+    (read,) = midi.read(tmp_path / "a.mid").time_signatures
+    assert (read.numerator, read.denominator) == written
+    assert (sequence.time_signatures[0].numerator, metre[1]) == metre
+
+
+def test_the_slowest_tempo_of_midi_is_read_and_written(tmp_path):
+    path = tmp_path / "slow.mid"
+    events = [smf.tempo(0, 2**24 - 1), smf.on(0, 60, 80), smf.off(480, 60)]
+    path.write_bytes(smf.file(events))
+    piece = matrices.from_file(path)
+    midi.write(matrices.to_sequence(piece), path)
+    assert piece.tempo_qpm == 3.576 and matrices.from_file(path) == piece
+    slower = note_seq.NoteSequence(ticks_per_quarter=480)
+    slower.tempos.add(qpm=0.0004)
+    slower.notes.add(pitch=60, velocity=64, end_time=1e5)
+    piece = matrices.from_sequence(slower)
+    matrices.validate(piece)
+    midi.write(matrices.to_sequence(piece), path)
+    assert midi.read(path).tempos[0].qpm == pytest.approx(midi.SLOWEST_QPM)
+
+
+def test_a_piece_longer_than_any_music_is_refused_before_it_takes_memory(tmp_path):
+    path = tmp_path / "far.mid"
+    late = [smf.on(2**27, 60, 80), smf.off(2**27 + 1, 60)]
+    path.write_bytes(smf.file(late, ticks_per_quarter=1))
+    with pytest.raises(MusicFileError, match="far.mid: longer than 1000000 steps"):
+        matrices.from_file(path)

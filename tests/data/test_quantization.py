@@ -1,0 +1,95 @@
+"""Notes on the grid: loops in machine code and whole-array numpy give the same."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from poph_tf.data import examples, matrices, numba_utils, quantization
+from poph_tf.data import notes as notes_lib
+from poph_tf.errors import InputError
+
+NOTE = st.tuples(
+    st.integers(0, 4000),  # tick
+    st.integers(1, 900),  # ticks long
+    st.sampled_from([0, 7, 8, 60, 61, 127]),
+    st.integers(1, 127),
+    st.booleans(),
+)
+
+
+def notes_of(rows, ticks_per_quarter=480):
+    """notes.Notes of rows (start, length, pitch, velocity, drum)."""
+    table = np.array(rows, np.int64).reshape(-1, 5)
+    start, length = table[:, :2].T.copy()
+    return notes_lib.Notes(
+        start_tick=start,
+        end_tick=start + length,
+        pitch=table[:, 2].astype(np.uint8),
+        velocity=table[:, 3].astype(np.uint8),
+        program=np.zeros(len(table), np.uint8),
+        instrument=np.zeros(len(table), np.int64),
+        is_drum=table[:, 4].astype(bool),
+        ticks_per_quarter=ticks_per_quarter,
+        tempo_ticks=np.zeros(0, np.int64),
+        tempo_qpms=np.zeros(0),
+        time_signatures=np.array([[0, 3, 4]], np.int64),
+        pedals=np.zeros((0, 3), np.int64),
+        bar_marks=np.zeros((0, 2), np.int64),
+    )
+
+
+def test_machine_code_is_to_be_had_here():
+    # Otherwise the tests below compare a thing with itself.
+    assert numba_utils.compiled(quantization.lay) is not None
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(NOTE, max_size=60),
+    st.sampled_from([96, 479, 480]),
+    st.sampled_from([1, 3, 4, 12]),
+    st.booleans(),
+)
+def test_loops_and_arrays_make_the_same_record(rows, ticks, per_quarter, drums):
+    notes = notes_of(rows, ticks)
+    slow, fast = (
+        quantization.place(notes, per_quarter, drums=drums, compiled=compiled)
+        for compiled in (False, True)
+    )
+    for field in dataclasses.fields(quantization.Placed):
+        a, b = getattr(slow, field.name), getattr(fast, field.name)
+        assert np.array_equal(a, b), field.name
+        assert getattr(a, "dtype", None) == getattr(b, "dtype", None), field.name
+    record, piece_id = examples.encode(fast, style="a", source="b", compiled=True)
+    assert (record, piece_id) == examples.encode(slow, style="a", source="b")
+    # And it is the record of the matrices, which go through every cell.
+    piece = matrices.from_placed(slow)
+    matrices.validate(piece)
+    assert record == examples.serialize(piece, style="a", source="b")
+    assert piece_id == examples.content_id(piece)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(NOTE, min_size=1, max_size=12))
+def test_machine_code_does_what_its_python_says(rows):
+    notes = notes_of(rows)
+    columns = (notes.start_tick, notes.end_tick, notes.pitch, notes.velocity)
+    made = []
+    for lay in (quantization.lay, quantization.machine_code().lay):
+        out = np.zeros((4, len(notes)), np.int64)
+        made.append((lay(*columns, 4, 480, out), out.tolist()))
+    assert made[0] == made[1]
+
+
+def test_a_note_far_out_is_placed_without_a_count_of_steps():
+    notes = notes_of([(2**40, 480, 60, 64, 0), (0, 480, 60, 50, 0)])
+    slow, fast = (
+        quantization._on_grid(notes, 4, compiled) for compiled in (False, True)
+    )
+    np.testing.assert_array_equal(slow, fast)
+    assert fast[0].tolist() == [0, 2**40 // 120]
+    with pytest.raises(InputError, match="longer than 1000 steps"):
+        quantization.place(notes, max_steps=1000, compiled=True)

@@ -1,0 +1,236 @@
+"""GenerationConfig are checked and read; each control of the sampler does what it says."""
+
+import numpy as np
+import pytest
+import small
+import tensorflow as tf
+
+from poph_tf import config, theory
+from poph_tf.config import GenerationConfig
+from poph_tf.data import matrices
+from poph_tf.errors import InputError
+from poph_tf.generation import candidates, sampler
+from poph_tf.generation import controls as controls_lib
+from poph_tf.generation.engine import Composer
+from poph_tf.generation.request import style_schedule, style_vector
+
+TWO_STYLES = config.preset("poph", **small.SIZES, **small.STYLES)
+
+
+def test_d_major_leaves_out_the_five_classes_beside_its_scale():
+    # D E F# G A B C#: outside are C, Eb, F, Ab, Bb.
+    np.testing.assert_array_equal(
+        np.flatnonzero(theory.key_outside("D major")), [0, 3, 5, 8, 10]
+    )
+
+
+WHITE_KEYS = [("D", "dorian"), ("E", "phrygian"), ("F", "lydian"), ("G", "mixolydian")]
+
+
+def test_the_black_keys_are_a_pentatonic():
+    inside = np.flatnonzero(theory.key_outside("F# pentatonic") == 0)
+    np.testing.assert_array_equal(inside, [1, 3, 6, 8, 10])
+
+
+def test_relative_keys_have_the_same_notes_and_flats_lower_the_tonic():
+    same = [("Bb major", "G minor"), ("A# major", "Bb major"), ("Cb major", "B major")]
+    same += [(f"{tonic} {mode}", "C major") for tonic, mode in WHITE_KEYS]
+    for one, other in same:
+        np.testing.assert_array_equal(
+            theory.key_outside(one), controls_lib.key_outside(other)
+        )
+
+
+@pytest.mark.parametrize("key", ["H major", "C", "C locrian", "major", "C## major"])
+def test_an_unknown_key_is_refused(key):
+    with pytest.raises(InputError, match="key must be"):
+        theory.key_outside(key)
+
+
+def test_a_mixture_is_scaled_to_shares_and_nothing_means_the_training_shares():
+    np.testing.assert_allclose(
+        style_vector("bach:3, palestrina:1", TWO_STYLES), [0.75, 0.25]
+    )
+    np.testing.assert_allclose(style_vector("palestrina", TWO_STYLES), [0, 1])
+    np.testing.assert_allclose(style_vector("", TWO_STYLES), [0.75, 0.25])
+
+
+@pytest.mark.parametrize("text", ["mozart", "bach:x", "bach:-1", "bach:0", "bach:nan"])
+def test_an_impossible_style_is_refused(text):
+    with pytest.raises(InputError):
+        style_vector(text, TWO_STYLES)
+
+
+def test_styles_change_at_the_bars_they_are_given():
+    for text in ("0:bach, 16:palestrina", "16: palestrina; 0: bach"):
+        schedule = style_schedule(text, TWO_STYLES)
+        assert [bar for bar, _ in schedule] == [0, 16]
+        np.testing.assert_allclose([v for _, v in schedule], [[1, 0], [0, 1]])
+    with pytest.raises(InputError, match="begin at bar 0"):
+        style_schedule("4: bach", TWO_STYLES)
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {"num_bars": 0},
+        {"temperature": float("nan")},
+        {"seed": -1},
+        {"min_probability": 0.6},
+        {"min_pitch": 60, "max_pitch": 50},
+        {"key": "Z major"},
+    ],
+)
+def test_a_wish_out_of_range_is_refused(wish):
+    with pytest.raises(InputError):
+        GenerationConfig(**wish)
+
+
+def test_probabilities_below_the_cut_are_never_drawn_and_sure_ones_always():
+    logits = tf.constant([-3.0, 0.0, 3.0])  # 0.047, 0.5, 0.953
+    controls = {"min_probability": tf.fill([3], 0.1)}
+    drawn = controls_lib.play_probability(logits, tf.ones(3), controls)
+    np.testing.assert_allclose(drawn, [0.0, 0.5, 1.0])
+
+
+def test_conservativity_is_an_exponent_of_the_probability():
+    controls = {"probability_exponent": tf.constant([2.0])}
+    drawn = controls_lib.play_probability(tf.constant([0.0]), tf.ones(1), controls)
+    np.testing.assert_allclose(drawn, [0.25])
+
+
+@pytest.fixture(scope="module")
+def composer():
+    return Composer(small.model("poph"), jit_compile=False)
+
+
+def play(composer, **wishes):
+    pieces = composer.compose(
+        GenerationConfig(num_pieces=4, num_bars=12, seed=1, **wishes)
+    )
+    return np.stack([piece.play for piece in pieces])
+
+
+def test_mean_density_follows_its_target(composer):
+    means = [
+        play(composer, density=wanted)[:, 48:].sum(axis=2).mean()
+        for wanted in (1.0, 3.0, 6.0)
+    ]
+    np.testing.assert_allclose(means, [1.0, 3.0, 6.0], atol=0.6)
+
+
+def test_a_key_with_strength_draws_fewer_notes_outside_it(composer):
+    outside = np.array(theory.key_outside("C major"))[np.arange(128) % 12] > 0
+
+    def share(notes):
+        return notes[..., outside].sum() / notes.sum()
+
+    shares = [
+        share(play(composer, key="C major", key_strength=s)) for s in (0.0, 2.0, 6.0)
+    ]
+    assert shares[0] > shares[1] > shares[2]
+
+
+def test_the_keys_that_fit_what_sounded_take_from_what_is_outside_all_of_them():
+    scales = controls_lib.key_scales(TWO_STYLES)  # pitches 36 (C) to 49
+    nothing, chord = np.zeros((2, 1, 14), np.float32)
+    strength = tf.constant([2.0])
+    np.testing.assert_allclose(
+        controls_lib.auto_key_bias(nothing, scales, strength),
+        np.zeros((1, 14)),
+        atol=1e-6,
+    )
+    chord[0, [0, 4, 5, 7, 11]] = 20.0  # C E F G B are in C major alone
+    bias = controls_lib.auto_key_bias(chord, scales, strength)
+    outside = np.isin(np.arange(14) % 12, [1, 3, 6, 8, 10])
+    np.testing.assert_allclose(bias, [-2.0 * outside], atol=1e-4)
+    chord[0] = 0.0
+    chord[0, [0, 4, 7]] = 20.0  # C E G: in C, F and G major; F# is outside C and F
+    bias = controls_lib.auto_key_bias(chord, scales, strength).numpy()[0]
+    np.testing.assert_allclose(
+        bias[[0, 1, 5, 6, 11]], [0, -2, -2 / 3, -4 / 3, -2 / 3], atol=1e-4
+    )
+
+
+def test_an_own_key_leaves_fewer_notes_outside_of_it(composer):
+    shares = [
+        candidates.out_of_key(
+            play(composer, key="auto", key_strength=strength), 0
+        ).mean()
+        for strength in (0.0, 6.0)
+    ]
+    assert shares[1] < 0.8 * shares[0]
+
+
+def test_pitches_outside_the_range_are_never_drawn(composer):
+    notes = play(composer, min_pitch=40, max_pitch=44, density=2.0)
+    assert notes[..., 40:45].any()
+    assert not np.delete(notes, np.arange(40, 45), axis=2).any()
+
+
+def test_a_wish_at_rest_changes_no_note(composer):
+    np.testing.assert_array_equal(
+        play(composer),
+        play(composer, key="C major", key_strength=0.0, min_probability=0.0),
+    )
+
+
+def test_the_rule_for_silence_is_a_wish_like_others(composer):
+    wishes = {"density": 0.1, "num_bars": 4}
+    told = [
+        set(composer._controls(GenerationConfig(silence_temperature=warmth, **wishes)))
+        for warmth in (0.1, 0.0)
+    ]
+    assert told[1] - told[0] == {"silence_temperature"}
+
+
+def test_a_style_from_bar_0_on_is_that_style_and_a_later_one_leaves_the_start(composer):
+    bach = play(composer, style="bach")
+    np.testing.assert_array_equal(bach, play(composer, style="0: bach; 99: palestrina"))
+    changed = play(composer, style="0: bach; 6: palestrina")
+    np.testing.assert_array_equal(bach[:, : 6 * 16], changed[:, : 6 * 16])
+    assert (bach[:, 6 * 16 :] != changed[:, 6 * 16 :]).any()
+
+
+def waltz():
+    piece = small.random_piece(num_steps=30, seed=4)
+    bars = (np.arange(30) % 12).astype(np.uint8)
+    return matrices.canonical(
+        matrices.Matrices(
+            cells=piece.cells, bar_position=bars, time_signatures=((0, 3, 4),)
+        )
+    )
+
+
+def test_a_primer_is_kept_or_left_out_and_its_metre_goes_on(composer):
+    primer = waltz()
+    wishes = {"num_pieces": 2, "num_bars": 3, "seed": 3, "primer": primer}
+    kept = composer.compose(GenerationConfig(**wishes))[1]
+    alone = composer.compose(GenerationConfig(**wishes, keep_primer=False))[1]
+    assert len(kept) == 30 + 36
+    np.testing.assert_array_equal(kept.cells[:30], primer.cells)
+    np.testing.assert_array_equal(kept.bar_position, np.arange(66) % 12)
+    np.testing.assert_array_equal(kept.play[30:], alone.play)
+    np.testing.assert_array_equal(alone.bar_position, (np.arange(36) + 6) % 12)
+
+
+def test_a_primer_is_heard(composer):
+    primer = waltz()
+    wishes = {"num_pieces": 2, "num_bars": 3, "seed": 3, "keep_primer": False}
+    wishes |= {"temperature": 0.2, "density": 4.0}  # where small differences decide
+    after = composer.compose(GenerationConfig(**wishes, primer=primer))
+    silent = matrices.Matrices(
+        cells=np.zeros_like(primer.cells),
+        bar_position=primer.bar_position,
+        time_signatures=primer.time_signatures,
+    )
+    after_silence = composer.compose(GenerationConfig(**wishes, primer=silent))
+    assert any(a != b for a, b in zip(after, after_silence, strict=True))
+
+
+def test_the_default_volume_sounds_where_a_model_has_none():
+    heads = {"play": tf.constant([9.0])}
+    controls = {"temperature": tf.ones(1)}
+    numbers, before = tf.constant([[0.5, 0.5]]), tf.zeros((1, 3))
+    cell = sampler.draw_cell(heads, before, numbers, controls)
+    np.testing.assert_allclose(cell, [[1.0, 0.0, sampler.DEFAULT_VOLUME / 127]])

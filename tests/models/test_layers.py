@@ -1,0 +1,369 @@
+"""The layers: what each may see, what it commutes with, how it runs step by step."""
+
+import keras
+import numpy as np
+import pytest
+import small
+import tensorflow as tf
+from small import shaken_layer as shaken
+
+from poph_tf.models import layers
+from poph_tf.models.layers import attention, features
+from poph_tf.models.layers.autoregressive_context import lower_class_counts
+
+NUM_PITCHES = 30
+
+
+# Note features against plain loops.
+
+
+def test_class_counts_equal_plain_loops():
+    play = (np.random.default_rng(0).random((2, 3, NUM_PITCHES)) < 0.4).astype("f")
+    own = np.zeros((2, 3, NUM_PITCHES, 1))
+    relative = np.zeros((2, 3, NUM_PITCHES, 12))
+    lower = np.zeros((2, 3, NUM_PITCHES, 12))
+    for n in range(NUM_PITCHES):
+        for m in range(NUM_PITCHES):
+            relative[..., n, (m - n) % 12] += play[..., m]
+            if (m - n) % 12 == 0:
+                own[..., n, 0] += play[..., m]
+            if m < n:
+                lower[..., n, (m - n) % 12] += play[..., m]
+    np.testing.assert_allclose(features.own_class_count(play), own)
+    np.testing.assert_allclose(features.relative_class_counts(play), relative)
+    np.testing.assert_allclose(lower_class_counts(tf.constant(play)), lower)
+
+
+def test_the_window_equals_plain_loops():
+    cells = np.random.default_rng(0).random((2, 3, 6, 2)).astype(np.float32)
+    expected = np.zeros((2, 3, 6, 5, 2))
+    for n in range(6):
+        for k in range(5):
+            if 0 <= n + k - 2 < 6:
+                expected[:, :, n, k] = cells[:, :, n + k - 2]
+    window = features.window(cells, 5)
+    np.testing.assert_array_equal(window, expected.reshape(2, 3, 6, 10))
+
+
+def test_pitch_position_and_class_by_hand():
+    np.testing.assert_allclose(features.pitch_position(4)[:, 0], [0, 0.25, 0.5, 0.75])
+    classes = features.pitch_class_one_hot(4, min_pitch=58).argmax(axis=1)
+    np.testing.assert_array_equal(classes, [10, 11, 0, 1])
+
+
+def test_features_stand_in_their_documented_order():
+    given = small.layer_inputs()
+    layer = layers.NoteFeatures(36, filters=3, width=5, bar_positions=4)
+    out = layer(given["frames"], given["bar"]).numpy()
+    assert out.shape[-1] == 3 + 1 + 12 + 1 + 4
+    np.testing.assert_allclose(out[0, 0, :, 3], np.arange(14) / 14, rtol=1e-6)
+    np.testing.assert_array_equal(out[0, 0, :, 4:16], np.eye(12)[np.arange(14) % 12])
+    counts = features.own_class_count(given["frames"][..., 0])
+    np.testing.assert_array_equal(out[..., 16:17], counts)
+    np.testing.assert_array_equal(out[:, :, 5, 17:], given["bar"])
+
+
+# Attention: what is masked is masked exactly.
+
+
+def attended_by_hand(query, key, value, visible):
+    """Plain softmax attention, [targets, units], over the visible sources only."""
+    out = np.zeros_like(value, shape=(len(query), value.shape[-1]))
+    for target, row in enumerate(visible):
+        logits = key[row] @ query[target] / np.sqrt(query.shape[-1])
+        weights = np.exp(logits - logits.max())
+        out[target] = (weights / weights.sum()) @ value[row]
+    return out
+
+
+def test_attend_equals_softmax_attention_by_hand():
+    rng = np.random.default_rng(0)
+    query, key, value = rng.normal(size=(3, 1, 2, 5, 4)).astype(np.float32)
+    visible = np.tril(np.ones((5, 5), bool))
+    out = attention.attend(query, key, value, (1.0 - visible) * attention.MASKED)
+    for head in range(2):
+        expected = attended_by_hand(
+            query[0, head], key[0, head], value[0, head], visible
+        )
+        np.testing.assert_allclose(out[0, head], expected, atol=1e-6)
+
+
+def outside_change(layer, inputs, changed, *, axis, at):
+    """Largest change of the output before place `at`, and from it on."""
+    difference = np.abs(layer(*inputs) - layer(*changed))
+    difference = np.moveaxis(difference, axis, 0)
+    return difference[:at].max(initial=0.0), difference[at:].max()
+
+
+@pytest.mark.parametrize("place", [1, 6, 13])
+def test_causal_pitch_attention_sees_nothing_above(place):
+    x = small.layer_inputs()["hidden"]
+    layer = shaken(layers.PitchAttention(causal=True, num_heads=2, head_units=4), x)
+    changed = x.copy()
+    changed[:, :, place:] += 1000.0
+    below, above = outside_change(layer, [x], [changed], axis=2, at=place)
+    assert below == 0.0 and above > 0.01
+
+
+def test_time_attention_sees_a_bounded_past_and_no_future():
+    x = small.layer_inputs(num_steps=9)["hidden"]
+    layer = shaken(layers.TimeAttention(3, num_heads=2, head_units=4), x)
+    changed = x.copy()
+    changed[:, 4] += 5.0
+    moved = np.abs(layer(x) - layer(changed)).max(axis=(0, 2, 3)) > 0
+    np.testing.assert_array_equal(moved, [s in (4, 5, 6) for s in range(9)])
+
+
+# Step by step equals all at once.
+
+
+def pieces_of(x, *cuts):
+    return np.split(x, cuts, axis=1)
+
+
+def test_a_time_lstm_in_pieces_equals_the_whole():
+    x = small.layer_inputs(num_steps=7)["hidden"]
+    layer = shaken(layers.AxisLSTM(4, "time"), x)
+    state, parts = layer.zero_state(2 * 14), []
+    for part in pieces_of(x, 3, 4):  # the middle piece is a single step
+        out, state = layer.scan(part, state)
+        parts.append(out)
+    np.testing.assert_allclose(tf.concat(parts, 1), layer(x), atol=1e-6)
+
+
+def test_time_attention_in_pieces_equals_the_whole():
+    x = small.layer_inputs(num_steps=9)["hidden"]
+    layer = shaken(layers.TimeAttention(3, num_heads=2, head_units=4), x)
+    state, parts = layer.zero_state(2 * 14), []
+    for part in pieces_of(x, 1, 6, 7, 8):  # longer and shorter than the window
+        out, state = layer.scan(part, state)
+        parts.append(out)
+    np.testing.assert_allclose(tf.concat(parts, 1), layer(x), atol=1e-5)
+
+
+@pytest.mark.parametrize("axis", ["time", "pitch"])
+def test_lstm_steps_equal_the_scan(axis):
+    x = small.layer_inputs()["hidden"]
+    layer = shaken(layers.AxisLSTM(4, axis), x)
+    place_first = (1, 0, 2, 3) if axis == "time" else (2, 0, 1, 3)
+
+    def rows(grid):
+        """[place, row, features]: all cells of one place of the walk at once."""
+        turned = np.transpose(grid, place_first)
+        return turned.reshape(len(turned), -1, turned.shape[-1])
+
+    state, outs = layer.zero_state(rows(x).shape[1]), []
+    for row in rows(x):
+        out, state = layer.step(layer.project(row), state)
+        outs.append(out)
+    np.testing.assert_allclose(np.stack(outs), rows(layer(x)), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("make", "names", "there"),
+    [
+        (lambda **o: layers.AxisLSTM(4, "time", **o), ["hidden"], (1, 0, 2, 3)),
+        (lambda **o: layers.AxisLSTM(4, "pitch", **o), ["hidden"], (2, 0, 1, 3)),
+        (layers.StyleBias, ["hidden", "embedding"], (1, 0, 2, 3)),
+        (
+            lambda **o: layers.FrameAttention(3, num_heads=2, head_units=4, **o),
+            ["hidden", "frames"],
+            (1, 0, 2, 3),
+        ),
+    ],
+    ids=["time_lstm", "pitch_lstm", "style", "frames"],
+)
+def test_with_the_place_first_a_layer_does_the_same(make, names, there):
+    given = [small.layer_inputs()[name] for name in names]
+    moved = [x.transpose(there) if x.ndim == 4 else x for x in given]
+    plain, turned = shaken(make(), *given), shaken(make(place_first=True), *moved)
+    turned.set_weights(plain.get_weights())
+    expected = np.transpose(plain(*given), there)
+    np.testing.assert_allclose(turned(*moved), expected, atol=1e-6)
+
+
+def test_steps_of_causal_pitch_attention_equal_the_call():
+    x = small.layer_inputs(num_steps=1)["hidden"]
+    layer = shaken(layers.PitchAttention(causal=True, num_heads=2, head_units=4), x)
+    state, outs = layer.zero_state(2, 14), []
+    for n in range(14):
+        out, state = layer.step(tf.constant(x[:, 0, n]), tf.constant(n), state)
+        outs.append(out)
+    np.testing.assert_allclose(np.stack(outs, 1), layer(x)[:, 0], atol=1e-6)
+
+
+# What is chosen before.
+
+
+def test_chosen_notes_equal_plain_loops():
+    cells = np.random.default_rng(0).random((2, 3, NUM_PITCHES, 2)).astype(np.float32)
+    note = np.zeros((2, 3, NUM_PITCHES, 2))
+    window = np.zeros((2, 3, NUM_PITCHES, 3, 2))
+    for n in range(NUM_PITCHES):
+        for k in range(1, 4):
+            if n - k >= 0:
+                window[:, :, n, 3 - k] = cells[:, :, n - k]
+        note[:, :, n] = cells[:, :, n - 1] if n else 0.0
+    np.testing.assert_array_equal(layers.ChosenNotes("note")(cells), note)
+    seen = layers.ChosenNotes("window", 7)(cells).numpy()
+    np.testing.assert_array_equal(seen[..., :6], window.reshape(2, 3, NUM_PITCHES, 6))
+    counts = lower_class_counts(tf.constant(cells[..., 0]))
+    np.testing.assert_array_equal(seen[..., 6:], counts)
+    with pytest.raises(ValueError, match="kind"):
+        layers.ChosenNotes("chord")
+
+
+@pytest.mark.parametrize(("kind", "width"), [("note", 7), ("window", 7), ("window", 1)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_steps_of_chosen_notes_equal_the_call(kind, width, channels):
+    cells = small.layer_inputs(num_steps=1)["frames"][..., :channels]
+    layer = layers.ChosenNotes(kind, width)
+    state, seen = layer.zero_state(2, channels), []
+    before = np.zeros_like(cells[:, 0, 0])
+    for n in range(small.NUM_PITCHES):
+        out, state = layer.step(tf.constant(before), state)
+        seen.append(out)
+        before = cells[:, 0, n]
+    np.testing.assert_array_equal(np.stack(seen, 1), layer(cells)[:, 0])
+    assert seen[0].shape[-1] == layer.num_features(channels)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_steps_of_the_nade_equal_the_call(channels):
+    given = small.layer_inputs(num_steps=1)
+    x, chosen = given["hidden"], given["frames"][..., :channels]
+    layer = shaken(layers.PitchNade(4, 5), x, chosen)
+    state, outs = layer.zero_state(2, channels), []
+    below = np.zeros_like(chosen[:, 0, 0])
+    for n in range(14):
+        out, state = layer.step(tf.constant(x[:, 0, n]), tf.constant(below), state)
+        outs.append(out)
+        below = chosen[:, 0, n]
+    np.testing.assert_allclose(np.stack(outs, 1), layer(x, chosen)[:, 0], atol=1e-6)
+
+
+def test_the_nade_sees_only_lower_notes():
+    given = small.layer_inputs()
+    x, chosen = given["hidden"], given["frames"]
+    layer = shaken(layers.PitchNade(4, 5), x, chosen)
+    for place in (0, 5, 13):
+        changed = chosen.copy()
+        changed[:, :, place] = 1.0 - changed[:, :, place]
+        moved = np.abs(layer(x, chosen) - layer(x, changed)).max(axis=(0, 1, 3)) > 0
+        # Its window and class counts reach every pitch above.
+        np.testing.assert_array_equal(moved, np.arange(14) > place)
+
+
+# What all layers share.
+
+
+def called(layer, names, given):
+    return layer(*[tf.constant(given[name]) for name in names])
+
+
+@pytest.mark.parametrize("name", small.LAYERS)
+def test_pieces_of_a_batch_do_not_touch_each_other(name):
+    layer, names = small.LAYERS[name]()
+    given, other = small.layer_inputs(3), small.layer_inputs(3, seed=1)
+    shaken(layer, *[given[n] for n in names])
+    mixed = {n: np.concatenate([given[n][:2], other[n][2:]]) for n in names}
+    before, after = (called(layer, names, g).numpy() for g in (given, mixed))
+    np.testing.assert_array_equal(before[:2], after[:2])
+    assert np.abs(before[2] - after[2]).max() > 0
+
+
+@pytest.mark.parametrize("name", small.LAYERS)
+def test_a_layer_comes_back_from_its_config_and_weights(name, tmp_path):
+    layer, names = small.LAYERS[name]()
+    given = small.layer_inputs()
+    shaken(layer, *[given[n] for n in names])
+    inputs = [keras.Input(given[n].shape[1:], name=n) for n in names]
+    model = keras.Model(inputs, layer(*inputs))
+    path = tmp_path / "model.keras"
+    model.save(path)
+    again = keras.saving.load_model(path, safe_mode=True)
+    arguments = [given[n] for n in names]
+    np.testing.assert_array_equal(model(arguments), again(arguments))
+    (copy,) = [k for k in again.layers if type(k) is type(layer)]
+    assert copy.get_config() == layer.get_config()
+
+
+def test_every_exported_layer_is_in_the_list():
+    listed = {type(make()[0]).__name__ for make in small.LAYERS.values()}
+    assert listed == set(layers.__all__)
+
+
+def test_an_axis_lstm_on_pitch_never_mixes_steps():
+    x = small.layer_inputs()["hidden"]
+    layer = layers.AxisLSTM(4, "pitch")
+    changed = x.copy()
+    changed[:, 2] += 1.0
+    moved = np.abs(layer(x) - layer(changed)).max(axis=(0, 2, 3)) > 0
+    np.testing.assert_array_equal(moved, [False, False, True, False, False])
+
+
+def test_style_enters_every_cell_as_tanh_of_a_dense_layer():
+    given = small.layer_inputs()
+    x, embedding = given["hidden"], given["embedding"]
+    layer = shaken(layers.StyleBias(), x, embedding)
+    kernel, bias = (v.numpy() for v in layer.dense.trainable_variables)
+    added = np.tanh(embedding @ kernel + bias)[:, None, None]
+    np.testing.assert_allclose(layer(x, embedding), x + added, atol=1e-6)
+
+
+def test_the_harmony_layer_adds_its_mean_over_valid_steps_and_changes_nothing():
+    from poph_tf.models import losses
+
+    given = small.layer_inputs()
+    given["mask"][0, 2:] = given["mask"][1, 4:] = 0.0
+    layer = layers.HarmonyLoss(2.0, 40)
+    out = layer(given["play"], given["mask"])
+    np.testing.assert_array_equal(out, given["play"])
+    term = losses.harmony(tf.sigmoid(given["play"]), 40).numpy()
+    mean = np.concatenate([term[0, :2], term[1, :4]]).mean()
+    np.testing.assert_allclose(float(layer.losses[0]), 2.0 * mean, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: layers.AxisLSTM(4, "bar"), "axis must be"),
+        (lambda: layers.NoteFeatures(36, "octaves"), "kind must be"),
+        (
+            lambda: layers.NoteFeatures(36, class_counts="none"),
+            "class_counts must be own or relative",
+        ),
+    ],
+)
+def test_an_impossible_option_is_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_dropout_keeps_the_mean_and_drops_cells_by_themselves():
+    keras.utils.set_random_seed(1)
+    layer, x = layers.Dropout(0.3), tf.ones((50, 40, 7, 3))
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        out = layer(x, training=True)
+    kept = out.numpy() != 0
+    # 77 of 256 bytes drop; of 42,000 cells the share is within 5 deviations of that.
+    assert kept.mean() == pytest.approx(1 - 77 / 256, abs=0.012)
+    np.testing.assert_allclose(out.numpy()[kept], 256 / 179, rtol=1e-6)
+    np.testing.assert_array_equal(tape.gradient(out, x), out)
+    for axis in range(4):  # neighbours are dropped independently
+        cells = np.moveaxis(kept, axis, 0)
+        both = (~cells[1:] & ~cells[:-1]).mean()
+        assert both == pytest.approx((77 / 256) ** 2, abs=0.012), axis
+    again = layer(x, training=True)
+    assert (again.numpy() != 0).mean() == pytest.approx(kept.mean(), abs=0.015)
+    assert ((again.numpy() != 0) != kept).mean() > 0.3
+    np.testing.assert_array_equal(layer(x), x)
+
+
+def test_dropout_of_any_rate_is_of_that_rate():
+    x = tf.ones((100, 100))
+    np.testing.assert_array_equal(layers.Dropout(0.0)(x, training=True), x)
+    most = layers.Dropout(0.9999)(x, training=True).numpy()
+    np.testing.assert_allclose(most[most != 0], 256.0)
+    assert 0 < (most != 0).mean() < 0.02

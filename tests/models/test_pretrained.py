@@ -1,0 +1,114 @@
+"""Models that come with the package: named, listed, loaded; those that are there are
+whole and compose."""
+
+import json
+import pathlib
+
+import keras
+import pytest
+import small
+
+import poph_tf
+from poph_tf import config
+from poph_tf.errors import InputError
+from poph_tf.evaluation import model_cards
+from poph_tf.generation import composer as composer_lib
+from poph_tf.models import polyphony_model, pretrained
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory):
+    """A folder of two pretrained models, as the package has them."""
+    root = tmp_path_factory.mktemp("pretrained")
+    keras.utils.set_random_seed(3)
+    made = polyphony_model.build(
+        config.preset("biaxial", **small.SIZES, style_units=2, **small.STYLES)
+    )
+    for name in ("aria", "scores"):
+        folder = root / name
+        folder.mkdir()
+        polyphony_model.save(made, str(folder))
+        settings = {"model": made.config.to_dict()}
+        (folder / "config.json").write_text(json.dumps(settings))
+        card = {"description": f"The {name}.", "licence": "CC0", "data": "none"}
+        (folder / "card.json").write_text(json.dumps(card))
+    (root / "__init__.py").write_text("")
+    (root / "unfinished").mkdir()
+    return root
+
+
+@pytest.fixture
+def on_the_shelf(shelf, monkeypatch):
+    monkeypatch.setattr(pretrained, "ROOT", str(shelf))
+    return shelf
+
+
+def test_the_default_is_listed_first_with_what_one_wants_to_know(on_the_shelf):
+    assert pretrained.names() == ("scores", "aria")
+    first, second = pretrained.table().split("\n\n")
+    assert first.startswith("scores, the default: The scores.\n")
+    assert "styles:  bach, palestrina" in first and "licence: CC0" in first
+    assert second.startswith("aria: The aria.\n") and " MB" in second
+
+
+def test_a_name_is_a_directory_first_then_a_pretrained_model(
+    on_the_shelf, tmp_path, monkeypatch
+):
+    assert pretrained.resolve("aria") == str(on_the_shelf / "aria")
+    assert polyphony_model.load("aria").config.preset == "biaxial"
+    assert polyphony_model.read_settings("aria")["model"]["styles"] == [
+        "bach",
+        "palestrina",
+    ]
+    monkeypatch.chdir(tmp_path)
+    for name in ("aria", "bach"):
+        (tmp_path / name).mkdir()  # of music, perhaps
+    assert pretrained.resolve("aria") == str(on_the_shelf / "aria")
+    assert pretrained.resolve_style("bach") == (str(on_the_shelf / "scores"), "bach")
+    for name in ("aria", "bach"):
+        (tmp_path / name / "model.keras").write_bytes(b"")
+        assert pretrained.resolve(name) == name
+        assert pretrained.resolve_style(name) == (name, "")
+
+
+def test_what_is_neither_is_refused_with_what_there_is(on_the_shelf):
+    words = "no model directory 'sonata'.*pretrained models: scores, aria"
+    for load in (polyphony_model.load, poph_tf.load):
+        with pytest.raises(InputError, match=words):
+            load("sonata")
+    with pytest.raises(InputError, match="no pretrained model 'sonata'"):
+        pretrained.chosen(pretrained="sonata")
+    with pytest.raises(InputError, match="not both"):
+        pretrained.chosen("aria", "scores")
+
+
+def test_without_a_name_the_default_is_taken_if_there_is_one(
+    on_the_shelf, tmp_path, monkeypatch
+):
+    assert pretrained.chosen() == str(on_the_shelf / "scores")
+    assert pretrained.chosen(pretrained="aria") == str(on_the_shelf / "aria")
+    monkeypatch.setattr(pretrained, "ROOT", str(tmp_path))
+    assert pretrained.table() == "This installation has no pretrained model."
+    with pytest.raises(InputError, match="give --model_dir"):
+        pretrained.chosen()
+
+
+def test_a_style_loads_the_model_that_knows_it_and_composes_in_it(on_the_shelf):
+    musician = poph_tf.load("palestrina")
+    assert musician.style == "palestrina"
+    assert musician._wishes(1, 1, {}).style == "palestrina"
+    assert musician._wishes(1, 1, {"style": "bach"}).style == "bach"
+    assert poph_tf.load().style == ""
+
+
+@pytest.mark.parametrize("name", pretrained.names())
+def test_each_model_of_the_package_composes_and_says_what_it_is(name):
+    card = pretrained.card(name)
+    model_cards.check(card)
+    assert card["figures"]["test"]["play_nats_per_step"] > 0
+    text = pathlib.Path(pretrained.path_of(name), "card.md").read_text("utf-8")
+    assert text == model_cards.render(name, card, polyphony_model.read_settings(name))
+    musician = composer_lib.load(name)
+    musician.composer.jit_compile = False
+    assert set(pretrained.styles_of(name)) == set(musician.styles)
+    assert len(musician.compose(bars=1, seed=1).matrices) == 16

@@ -1,0 +1,153 @@
+"""The client of tools/deployment over REST and gRPC, and the files of the deployment."""
+
+import concurrent.futures
+import re
+import subprocess
+import sys
+
+import exported
+import numpy as np
+import pytest
+import servers
+import small
+from exported import call, wishes
+
+TOOLS = small.ROOT / "tools" / "deployment"
+
+
+def client(*flags):
+    command = [
+        sys.executable,
+        str(TOOLS / "client.py"),
+        f"--model={exported.MODEL_NAME}",
+    ]
+    return subprocess.run(
+        [*command, *flags], capture_output=True, text=True, timeout=300
+    )
+
+
+def rest(*flags):
+    return client(f"--server={servers.shared().url.rstrip('/')}", *flags)
+
+
+def wanted_midi(seed, bars):
+    inputs = wishes(1, 16 * bars, seed=seed) | {"tempo_qpm": np.array([90], np.float32)}
+    return call("compose_midi", inputs)["midi_bytes"][0]
+
+
+def test_rest_client_saves_the_piece_of_the_saved_model(tmp_path):
+    path = tmp_path / "piece.mid"
+    flags = ["--bars=2", "--seed=9", "--tempo=90", "--style=bach:3,palestrina"]
+    done = rest(f"--output={path}", *flags)
+    assert done.returncode == 0, done.stderr
+    assert path.read_bytes() == wanted_midi(9, 2)
+
+
+def test_rest_client_streams_bar_by_bar():
+    done = rest("--stream", "--bars=2", "--seed=7", "--style=bach:3,palestrina")
+    assert done.returncode == 0, done.stderr
+    counts = re.findall(r"bar \d after .* s: (\d+) sounding cells", done.stdout)
+    play = call("compose", wishes(1, 32))["play"][0]
+    assert [int(n) for n in counts] == [play[:16].sum(), play[16:].sum()]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--bars=0"], "num_steps must be 1 to 64, got [0]."),
+        (["--style=jazz"], "The model knows bach, palestrina, got 'jazz'."),
+        (["--model=other"], "The model is tiny, got other."),
+    ],
+)
+def test_client_says_in_one_line_what_is_wrong(tmp_path, flags, message):
+    done = rest(f"--output={tmp_path}/piece.mid", *flags)
+    assert done.returncode == 1
+    assert done.stderr == f"error: {message}\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_client_without_a_server_says_so(tmp_path):
+    done = client("--server=localhost:1", f"--output={tmp_path}/piece.mid")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: http://localhost:1/")
+
+
+def grpc_server():
+    """TF Serving's gRPC service over the exported signatures, as a stand-in."""
+    import grpc
+    import tensorflow as tf
+    from tensorflow_serving.apis import (
+        get_model_metadata_pb2,
+        predict_pb2,
+        prediction_service_pb2_grpc,
+    )
+
+    class Service(prediction_service_pb2_grpc.PredictionServiceServicer):
+        def Predict(self, request, context):
+            inputs = {k: tf.make_ndarray(v) for k, v in request.inputs.items()}
+            try:
+                outputs = call(request.model_spec.signature_name, inputs)
+            except tf.errors.InvalidArgumentError as error:
+                context.abort(grpc.StatusCode.INVALID_ARGUMENT, error.message)
+            answer = predict_pb2.PredictResponse()
+            for name, value in outputs.items():
+                answer.outputs[name].CopyFrom(tf.make_tensor_proto(value))
+            return answer
+
+        def GetModelMetadata(self, request, context):
+            signatures = get_model_metadata_pb2.SignatureDefMap()
+            style = signatures.signature_def["compose"].inputs["style"]
+            for size in (-1, len(exported.STYLES)):
+                style.tensor_shape.dim.add(size=size)
+            answer = get_model_metadata_pb2.GetModelMetadataResponse()
+            answer.metadata["signature_def"].Pack(signatures)
+            return answer
+
+    server = grpc.server(concurrent.futures.ThreadPoolExecutor(2))
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
+        Service(), server
+    )
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    return server, port
+
+
+def test_grpc_client_saves_the_same_piece(tmp_path):
+    pytest.importorskip("tensorflow_serving", reason="its protos are not installed")
+    exported.signatures()
+    server, port = grpc_server()
+    path = tmp_path / "piece.mid"
+    flags = ["--grpc", f"--server=127.0.0.1:{port}", f"--output={path}"]
+    flags += ["--seed=9", "--tempo=90", "--style=1:3,2"]
+    try:
+        done = client(*flags, "--bars=2")
+        assert done.returncode == 0, done.stderr
+        assert path.read_bytes() == wanted_midi(9, 2)
+        done = client(*flags, "--bars=9")
+        assert done.returncode == 1
+        assert "num_steps must be 1 to 64, got] [144]" in done.stderr
+    finally:
+        server.stop(0)
+
+
+def test_deployment_mounts_files_that_are_there():
+    text = (TOOLS / "docker-compose.yml").read_text()
+    paths = re.findall(r"- (\.\.?/[^:]+):", text)
+    assert len(paths) == 3
+    for path in paths:
+        assert (TOOLS / path).exists(), path
+    nginx = (TOOLS / "config" / "nginx.conf").read_text()
+    pages = TOOLS / "../../poph_tf/rendering/web"
+    index = (pages / "serve" / "index.html").read_text()
+    # Not an alias: nginx would look for an index.html in it.
+    assert "root /pages/serve;" in nginx and "try_files /index.html =404;" in nginx
+    for path in re.findall(r'(?:src|href)="page/([^"]+)"', index):
+        assert (pages / path).exists(), path
+
+
+def test_merged_batches_are_within_the_exports_limit():
+    from poph_tf import serving
+
+    text = (TOOLS / "config" / "batching.txt").read_text()
+    (size,) = re.findall(r"max_batch_size \{ value: (\d+) \}", text)
+    assert 1 < int(size) <= serving.Limits().max_batch

@@ -1,0 +1,294 @@
+"""The development server over a real socket."""
+
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from unittest import mock
+
+import exported
+import numpy as np
+import pytest
+import servers
+import small
+from exported import call, roll_inputs, roll_of, states, wishes
+from servers import columns, rows, shared
+
+from poph_tf.models import polyphony_model
+
+NAME = exported.MODEL_NAME
+TOOLS = small.ROOT / "tools" / "deployment"
+
+
+def load_tool(name):
+    spec = importlib.util.spec_from_file_location(name, TOOLS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_columns_and_rows_give_the_piece_of_the_saved_model():
+    inputs = wishes(2, num_steps=np.array([20, 12], np.int32))
+    wanted = call("compose", inputs)
+    status, answer = shared().predict(columns("compose", inputs))
+    assert status == 200
+    found = servers.arrays(answer["outputs"])
+    assert set(found) == set(wanted)
+    for name, value in wanted.items():
+        np.testing.assert_array_equal(found[name], value)
+    status, answer = shared().predict(rows("", inputs))
+    assert status == 200
+    assert answer["predictions"] == [
+        {name: value[piece].tolist() for name, value in wanted.items()}
+        for piece in range(2)
+    ]
+
+
+def test_midi_comes_as_base64_without_a_name():
+    inputs = wishes(2, 16) | {"tempo_qpm": np.array([120, 90], np.float32)}
+    wanted = servers.as_json(call("compose_midi", inputs)["midi_bytes"])
+    _, by_columns = shared().predict(columns("compose_midi", inputs))
+    _, by_rows = shared().predict(rows("compose_midi", inputs))
+    assert by_columns == {"outputs": wanted}
+    assert by_rows == {"predictions": wanted}
+
+
+def test_states_travel_and_bars_add_up_to_the_piece():
+    state, bars = states(), []
+    for _ in range(2):
+        inputs = wishes(2, 16) | {"state_bytes": state}
+        _, answer = shared().predict(columns("continue_", inputs))
+        outputs = servers.arrays(answer["outputs"])
+        state = outputs["state_bytes"]
+        bars.append(roll_of(outputs))
+    whole = roll_of(call("compose", wishes(2, 32)))
+    np.testing.assert_array_equal(np.concatenate(bars, axis=1), whole)
+
+
+def test_score_and_hear_take_matrices():
+    inputs = roll_inputs(call("compose", wishes(2, 16)))
+    _, answer = shared().predict(columns("score", inputs))
+    np.testing.assert_allclose(
+        answer["outputs"]["play_nats"], call("score", inputs)["play_nats"], rtol=1e-5
+    )
+    heard = inputs | {"state_bytes": states(), "bar_steps": np.array([16, 16])}
+    status, answer = shared().predict(rows("hear", heard))
+    assert status == 200
+    assert [set(item) for item in answer["predictions"]] == [{"b64"}, {"b64"}]
+
+
+def test_state_and_metadata_are_those_of_tf_serving():
+    for path in (f"v1/models/{NAME}", f"v1/models/{NAME}/versions/1"):
+        status, answer = shared().ask(path)
+        assert status == 200
+        assert answer == {
+            "model_version_status": [
+                {
+                    "version": "1",
+                    "state": "AVAILABLE",
+                    "status": {"error_code": "OK", "error_message": ""},
+                }
+            ]
+        }
+    status, answer = shared().ask(f"v1/models/{NAME}/metadata")
+    assert status == 200
+    assert answer["model_spec"] == {"name": NAME, "signature_name": "", "version": "1"}
+    signatures = answer["metadata"]["signature_def"]["signature_def"]
+    assert set(signatures) == set(exported.signatures())
+    style = signatures["compose"]["inputs"]["style"]
+    assert style["dtype"] == "DT_FLOAT"
+    assert [dim["size"] for dim in style["tensor_shape"]["dim"]] == ["-1", "2"]
+    midi_bytes = signatures["compose_midi"]["outputs"]["midi_bytes"]
+    assert midi_bytes["dtype"] == "DT_STRING"
+
+
+def test_model_card_is_there_for_the_page():
+    status, card = shared().ask("model_cards/1")
+    assert status == 200
+    assert card["model"]["styles"] == list(exported.STYLES)
+    assert shared().ask("model_cards/2")[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "method", "status"),
+    [
+        ("v1/models/other", None, "GET", 404),
+        ("v1/models/other:predict", b"{}", "POST", 404),
+        (f"v1/models/{NAME}/versions/2:predict", b"{}", "POST", 404),
+        (f"v1/models/{NAME}/versions/x", None, "GET", 404),
+        (f"v1/models/{NAME}:classify", b"{}", "POST", 404),
+        (f"v1/models/{NAME}:predict", None, "GET", 405),
+        (f"v1/models/{NAME}", b"{}", "POST", 405),
+        (f"v1/models/{NAME}:predict", b"{}", "PUT", 405),
+        ("v2/models", None, "GET", 404),
+        ("page/../serve.py", None, "GET", 404),
+        ("page/%2e%2e/serve.py", None, "GET", 404),
+        ("model_cards/" + "9" * 5000, None, "GET", 404),
+        ("model_cards/one", None, "GET", 404),
+        (f"v1/models/{NAME}:predict", b" " * (2**20 + 1), "POST", 413),
+    ],
+)
+def test_wrong_address_method_or_size_is_a_4xx_with_a_reason(
+    path, body, method, status
+):
+    found, answer = shared().ask(path, body, method)
+    assert found == status
+    assert answer["error"]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"temperature": [-1.0]}, "temperature must be 0 to 10, got [-1]."),
+        ({"temperature": [float("nan")]}, "temperature must be 0 to 10, got [nan]."),
+        ({"num_steps": [65]}, "num_steps must be 1 to 64, got [65]."),
+        ({"num_steps": [2**31]}, "num_steps must be -2147483648 to 2147483647."),
+        ({"num_steps": [1.5]}, "num_steps must be int32 [any], that is whole numbers"),
+        ({"num_steps": 4}, "num_steps must be int32 [any], got shape []."),
+        ({"seed": [[1, 2, 3]]}, "seed must be int32 [any, 2], got shape [1, 3]."),
+        ({"seed": [[1, 2], [3]]}, "seed must be int32 [any, 2], got lists of unequal"),
+        ({"seed": [[1, 2], [3, 4]]}, "all inputs must have the same batch size"),
+        ({"style": [[1.0]]}, "style must be float32 [any, 2], got shape [1, 1]."),
+        ({"tempo": [1.0]}, "num_steps, seed, style, temperature; got 'tempo' too."),
+        ({"style": [["a", "b"]]}, "that is numbers of its range only."),
+        # numpy would make 20 million letters of it.
+        ({"num_steps": ["a" * 4000] + [""] * 5000}, "that is whole numbers of its"),
+        ({"num_steps": [None]}, "that is whole numbers of its range only."),
+        ({"num_steps": [True]}, "that is whole numbers of its range only."),
+    ],
+)
+def test_reason_says_what_is_allowed_and_what_came(change, reason):
+    request = columns("compose", wishes(1, 4))
+    request["inputs"] |= change
+    status, answer = shared().predict(request)
+    assert status == 400
+    assert reason in answer["error"]
+
+
+def test_malformed_requests_are_refused_and_the_piece_stays_the_same():
+    malformed = load_tool("malformed")
+    client = malformed.Client(shared().url, NAME)
+    counts, wrong = malformed.check(client, 300, seed=5)
+    assert wrong == []
+    assert sum(counts.values()) == 300
+
+
+def test_clients_at_once_get_their_own_pieces_from_merged_batches():
+    seeds = range(6)
+    inputs = [wishes(1, 16, seed=seed) for seed in seeds]
+    wanted = [roll_of(call("compose", each)) for each in inputs]
+    bad = columns("compose", wishes(1, 16))
+    bad["inputs"]["temperature"] = [11.0]
+    found = {}
+    with servers.Server("--batching", "--batch_timeout_ms=200") as server:
+
+        def ask(seed):
+            found[seed] = server.predict(columns("compose", inputs[seed]))
+
+        def ask_badly():
+            found["bad"] = server.predict(bad)
+
+        threads = [threading.Thread(target=ask, args=(seed,)) for seed in seeds]
+        threads.append(threading.Thread(target=ask_badly))
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert server.stop() == 0
+    assert found["bad"][0] == 400
+    for seed in seeds:
+        status, answer = found[seed]
+        assert status == 200
+        outputs = servers.arrays(answer["outputs"])
+        np.testing.assert_array_equal(roll_of(outputs), wanted[seed])
+
+
+def test_newer_version_takes_over_and_sigterm_lets_a_request_end(tmp_path):
+    directory = tmp_path / NAME
+    shutil.copytree(exported.version_dir(), directory / "1")
+    with servers.Server("--poll_seconds=0.1", export_dir=directory) as server:
+        shutil.copytree(exported.version_dir(), directory / ".writing")
+        (directory / ".writing").rename(directory / "2")
+        path = f"v1/models/{NAME}/versions/2"
+        for _ in range(600):
+            if server.ask(path)[0] == 200:
+                break
+            threading.Event().wait(0.1)
+        assert server.ask(path)[0] == 200
+        answers = []
+        request = columns("compose", wishes(4, 64))
+        client = threading.Thread(
+            target=lambda: answers.append(server.predict(request))
+        )
+        client.start()
+        threading.Event().wait(0.3)
+        assert server.stop() == 0
+        client.join()
+    assert answers[0][0] == 200
+
+
+def test_a_model_directory_is_exported_for_as_long_as_it_is_served(tmp_path):
+    directory = tmp_path / "runs" / NAME
+    directory.mkdir(parents=True)
+    polyphony_model.save(exported.model(), str(directory))
+    (directory / "config.json").write_text("{}")
+    (tmp_path / "temporary").mkdir()
+    # Where the export goes, to see that it is gone afterwards.
+    with mock.patch.dict(os.environ, {"TMPDIR": str(tmp_path / "temporary")}):
+        server = servers.Server(model_dir=directory)
+    with server:
+        status, answer = server.predict(columns("compose", wishes()))
+        assert status == 200
+        assert os.listdir(tmp_path / "temporary")
+        assert server.stop() == 0
+    found = servers.arrays(answer["outputs"])
+    np.testing.assert_array_equal(roll_of(found), roll_of(call("compose", wishes())))
+    assert not os.listdir(tmp_path / "temporary")
+
+
+def test_a_signal_during_the_export_leaves_nothing_behind(tmp_path):
+    directory = tmp_path / NAME
+    directory.mkdir()
+    polyphony_model.save(exported.model(), str(directory))
+    (directory / "config.json").write_text("{}")
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    command = [sys.executable, "-m", "poph_tf.serve", f"--model_dir={directory}"]
+    with subprocess.Popen(
+        [*command, "--port=0"], env=os.environ | {"TMPDIR": str(temporary)}
+    ) as process:
+        while not list(temporary.rglob("poph-serve-*/*")):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.terminate()
+    assert process.returncode == 128 + signal.SIGTERM
+    assert not os.listdir(temporary)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([], "Either --export_dir or --model_dir must be given"),
+        (["--export_dir=a", "--model_dir=b"], "Either --export_dir or --model_dir"),
+        (["--model_dir=/no/such"], "/no/such"),
+        (["--export_dir=/no/such"], "There is no export directory '/no/such'"),
+        (["--export_dir={empty}"], "holds no version yet: write one with"),
+        (["--export_dir={broken}"], "is no export of poph_tf"),
+        (["--export_dir={empty}", "--host=256.0.0.1"], "Cannot listen at 256.0.0.1"),
+    ],
+)
+def test_command_that_cannot_serve_says_why_in_one_line(tmp_path, flags, message):
+    places = {"empty": tmp_path / "empty", "broken": tmp_path / "broken"}
+    (places["broken"] / "1").mkdir(parents=True)
+    places["empty"].mkdir()
+    flags = [flag.format(**places) for flag in flags]
+    command = [sys.executable, "-m", "poph_tf.serve", "--port=0", *flags]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1

@@ -1,0 +1,178 @@
+"""What bounds the server: time, size, requests at once. Without a model."""
+
+import asyncio
+import json
+import threading
+import types
+
+import numpy as np
+import pytest
+
+from poph_tf.serving.server import app, batching, rest_api
+
+
+def ask_app(application, path, chunks=(b"{}",), method="POST"):
+    """Sends a request straight into an ASGI application: (status, answer).
+
+    A chunk that is None never comes.
+    """
+    sent, pending = [], list(chunks)
+
+    async def receive():
+        chunk = pending.pop(0) if pending else None
+        if chunk is None:
+            await asyncio.Event().wait()
+        more = bool(pending)
+        return {"type": "http.request", "body": chunk, "more_body": more}
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": method, "path": path, "headers": []}
+    scope |= {"query_string": b"", "http_version": "1.1", "root_path": ""}
+    return application(scope, receive, send), sent
+
+
+def answer_of(sent):
+    body = b"".join(m.get("body", b"") for m in sent)
+    return sent[0]["status"], json.loads(body)
+
+
+def fake_server(function, **options):
+    """A Server over one signature `serving_default` with one input `x`."""
+    spec = rest_api.Spec(np.dtype(np.int32), (None,))
+    version = types.SimpleNamespace(
+        number=1,
+        specs={"serving_default": {"x": spec}},
+        functions={"serving_default": function},
+    )
+    versions = types.SimpleNamespace(name="m", current=version)
+    server = app.Server(
+        versions, lambda: batching.Batcher(1), app.Options(poll_seconds=0, **options)
+    )
+    server.batcher = server.make_batcher()
+    return server
+
+
+def slow_server(**options):
+    """A Server whose runs last until the event that comes with it is set."""
+    release = threading.Event()
+
+    def slow(inputs):
+        release.wait(60)
+        return inputs
+
+    return fake_server(slow, **options), release
+
+
+ONE = b'{"inputs": {"x": [1]}}'
+PREDICT = "/v1/models/m:predict"
+
+
+def test_body_that_does_not_come_is_a_408():
+    server = fake_server(dict, body_seconds=0.05)
+    coroutine, sent = ask_app(server.app(), PREDICT, [b"{", None])
+    asyncio.run(coroutine)
+    assert answer_of(sent)[0] == 408
+
+
+def test_model_that_takes_too_long_is_a_504():
+    server, release = slow_server(run_seconds=0.05)
+
+    async def ask():
+        coroutine, sent = ask_app(server.app(), PREDICT, [ONE])
+        await coroutine
+        release.set()
+        return answer_of(sent)
+
+    assert asyncio.run(ask()) == (504, {"error": "Took longer than 0.05 s."})
+
+
+def test_the_end_does_not_wait_for_runs_that_nobody_waits_for():
+    server, release = slow_server(run_seconds=0.05)
+
+    async def ask():
+        coroutine, sent = ask_app(server.app(), PREDICT, [ONE])
+        await coroutine
+        server.batcher.close()
+        return answer_of(sent)[0]
+
+    assert asyncio.run(ask()) == 504
+    (call,) = server.batcher.running
+    release.set()
+    call.result(60)
+    server.batcher.threads.shutdown(wait=True)
+    assert not server.batcher.running
+
+
+def test_inputs_of_unequal_batches_are_refused_before_they_are_merged():
+    spec = rest_api.Spec(np.dtype(np.int32), (None,))
+    body = b'{"inputs": {"x": [1], "y": [1, 2]}}'
+    with pytest.raises(rest_api.BadRequest, match="the same batch size"):
+        rest_api.read_predict(body, {"serving_default": {"x": spec, "y": spec}})
+
+
+def test_too_many_requests_at_once_are_a_503_and_later_ones_are_served():
+    server, release = slow_server(max_waiting=2)
+    application = server.app()
+
+    async def ask():
+        asked = [ask_app(application, PREDICT, [ONE]) for _ in range(3)]
+        tasks = [asyncio.create_task(coroutine) for coroutine, _ in asked]
+        await tasks[2]
+        release.set()
+        await asyncio.gather(*tasks[:2])
+        coroutine, sent = ask_app(application, PREDICT, [ONE])
+        await coroutine
+        return [answer_of(sent)[0] for sent in [*(s for _, s in asked), sent]]
+
+    assert asyncio.run(ask()) == [200, 200, 503, 200]
+
+
+def test_fault_of_ours_is_a_500_without_its_details():
+    def fail(inputs):
+        raise RuntimeError("secret")
+
+    server = fake_server(fail)
+    coroutine, sent = ask_app(server.app(), PREDICT, [ONE])
+    with pytest.raises(RuntimeError):
+        asyncio.run(coroutine)
+    status, answer = answer_of(sent)
+    assert status == 500
+    assert "secret" not in answer["error"]
+
+
+def test_batcher_merges_what_fits_and_parts_it_again():
+    sizes = []
+
+    def double(inputs):
+        sizes.append(len(inputs["x"]))
+        return {"y": 2 * inputs["x"]}
+
+    async def ask():
+        batcher = batching.Batcher(1, max_rows=4, wait_seconds=0.05)
+        given = [np.arange(3) + 10 * k for k in range(3)] + [np.zeros((1, 2))]
+        jobs = [batcher.run(double, {"x": x}) for x in given]
+        return given, await asyncio.gather(*jobs)
+
+    given, found = asyncio.run(ask())
+    for x, outputs in zip(given, found, strict=True):
+        np.testing.assert_array_equal(outputs["y"], 2 * x)
+    # Two of three rows don't fit into four; another shape is on its own.
+    assert sorted(sizes) == [1, 3, 3, 3]
+
+
+def test_batcher_merges_requests_that_come_while_it_is_busy():
+    sizes = []
+
+    def count(inputs):
+        sizes.append(len(inputs["x"]))
+        return inputs
+
+    async def ask():
+        batcher = batching.Batcher(1, max_rows=8, wait_seconds=0.05)
+        one = {"x": np.zeros(1)}
+        await asyncio.gather(*(batcher.run(count, one) for _ in range(5)))
+
+    asyncio.run(ask())
+    assert sizes == [5]

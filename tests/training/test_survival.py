@@ -1,0 +1,293 @@
+"""What a run on one process leaves, and how it goes on, when something goes wrong."""
+
+import json
+import os
+import pathlib
+import resource
+import shutil
+import signal
+
+import numpy as np
+import pytest
+import small
+import tensorflow as tf
+
+from poph_tf import config
+from poph_tf.data import dataset
+from poph_tf.errors import InputError, Interrupted
+from poph_tf.models import polyphony_model
+from poph_tf.training import trainer as trainer_lib
+from poph_tf.training.run_log import Recorder
+
+SETTINGS = {
+    "window_steps": 8,
+    "batch_size": 4,
+    "learning_rate": 0.01,
+    "optimizer": "muon",
+    "shuffle_windows": 16,
+    "ema_decay": 0.9,
+    "max_steps": 8,
+    "validate_every": 2,
+    "patience": 0,
+}
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    # Two windows each wherever they are cut, and one: batches of 4, 4 and 1.
+    pieces = [small.random_piece(k, n) for k, n in enumerate((13, 12, 9, 13, 5))]
+    splits = {"train": pieces, "valid": [small.random_piece(9, 20)]}
+    return small.write_data_set(tmp_path_factory.mktemp("data") / "set", splits)
+
+
+def trainer(data_dir, model_dir, **settings):
+    return trainer_lib.Trainer(
+        small.model_config("biaxial", num_time_layers=1, num_pitch_layers=1),
+        config.TrainingConfig(**SETTINGS | settings),
+        data_dir,
+        str(model_dir),
+        tf.distribute.get_strategy(),
+    )
+
+
+def run(made, on_step=lambda step, sums: None):
+    """Trains; returns (losses by step, outcome)."""
+    losses = {}
+
+    def note(step, sums):
+        losses[step] = sums["loss"]
+        on_step(step, sums)
+
+    outcome = made.run(report=lambda line: None, on_step=note)
+    return losses, outcome
+
+
+def everything_in(made):
+    """Weights, dropout seeds, moments, averages and counters, one vector."""
+    seconds = made.counters["seconds"]
+    variables = made.checkpoints.variables
+    kept = [v.numpy().ravel() for v in variables if v is not seconds]
+    return np.concatenate([value.astype(np.float64) for value in kept])
+
+
+def validations(model_dir):
+    text = (pathlib.Path(model_dir) / "metrics.jsonl").read_text("utf-8")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def events(model_dir, tag):
+    """Steps of a name in the event files, in their order."""
+    return [
+        event.step
+        for path in sorted((model_dir / "tensorboard").iterdir())
+        for event in tf.compat.v1.train.summary_iterator(str(path))
+        for value in event.summary.value
+        if value.tag == tag
+    ]
+
+
+def send(number, at):
+    def on_step(step, _):
+        if step == at:
+            os.kill(os.getpid(), number)
+
+    return on_step
+
+
+@pytest.fixture(scope="module")
+def whole(data_dir, tmp_path_factory):
+    """A run that nothing stops: (losses by step, outcome, trainer, folder)."""
+    folder = tmp_path_factory.mktemp("whole")
+    made = trainer(data_dir, folder)
+    losses, outcome = run(made)
+    return losses, outcome, made, folder
+
+
+def test_no_epoch_and_no_validation_is_traced_again(whole):
+    made = whole[2]  # three epochs, four validations
+    compiled = made.step.compiled.values()
+    assert 1 <= len(compiled) <= dataset.MOST_LENGTHS
+    assert all(f.experimental_get_tracing_count() == 1 for f in compiled)
+    assert made.scorer._run_window.experimental_get_tracing_count() == 1
+
+
+def cut_newest_checkpoint(model_dir):
+    data = max(
+        (model_dir / "checkpoints").glob("*.data-*"), key=lambda p: p.stat().st_mtime_ns
+    )
+    data.write_bytes(data.read_bytes()[:100])
+    return data.name
+
+
+def test_two_interruptions_and_a_damaged_checkpoint_leave_no_trace_in_the_end(
+    data_dir, tmp_path, whole
+):
+    losses, outcome, unbroken, there = whole
+    # In the middle of the second epoch, then at the last batch of it.
+    with pytest.raises(Interrupted, match="SIGTERM at step 5"):
+        run(trainer(data_dir, tmp_path), send(signal.SIGTERM, 5))
+    with pytest.raises(Interrupted, match="SIGINT at step 6"):
+        run(trainer(data_dir, tmp_path), send(signal.SIGINT, 6))
+    # As if the machine had died while it saved step 6 and wrote a line after it.
+    assert cut_newest_checkpoint(tmp_path).startswith("ckpt-1-6.")
+    with open(tmp_path / "metrics.jsonl", "a", encoding="utf-8") as file:
+        file.write('{"step": 7, "tra')
+    last = trainer(data_dir, tmp_path)
+    rest, resumed = run(last)
+    assert list(rest) == [6, 7, 8] and resumed == outcome
+    assert rest == pytest.approx({k: losses[k] for k in rest}, rel=1e-6)
+    np.testing.assert_allclose(
+        everything_in(last), everything_in(unbroken), rtol=1e-5, atol=1e-7
+    )
+    here = validations(tmp_path)
+    assert [line["step"] for line in here] == [2, 4, 6, 8]
+    assert events(tmp_path, "train/loss") == [2, 4, 6, 8]
+    for one, other in zip(here, validations(there), strict=True):
+        assert one["best"] == other["best"]
+        assert one["valid"].pop("volume_mse") == other["valid"].pop("volume_mse")
+        assert one["valid"] == pytest.approx(other["valid"], rel=1e-5)
+
+
+def test_patience_survives_an_interruption(data_dir, tmp_path):
+    settings = {"learning_rate": 0.0, "patience": 2, "validate_every": 1}
+    # The first validation is the best; the second is the first without a gain.
+    with pytest.raises(Interrupted):
+        run(trainer(data_dir, tmp_path, **settings), send(signal.SIGTERM, 2))
+    losses, outcome = run(trainer(data_dir, tmp_path, **settings))
+    assert list(losses) == [3] and "no better validation in 2" in outcome["reason"]
+
+
+def test_a_disk_that_fills_up_ends_the_run_and_room_lets_it_go_on(
+    data_dir, tmp_path, whole
+):
+    full = tmp_path / "full"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill(step, _):
+        if step == 5:  # after the checkpoint of step 4: neither model nor other fits
+            resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+
+    try:
+        with pytest.raises(InputError, match="Cannot write .* Make room"):
+            run(trainer(data_dir, full), fill)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    # What was there is whole, and no half of anything is left.
+    assert polyphony_model.load(full).config.preset == "biaxial"
+    assert not [p for p in full.rglob("*") if "writing" in p.name or "temp" in p.name]
+    last = trainer(data_dir, full)
+    rest, _ = run(last)
+    assert list(rest) == [5, 6, 7, 8]
+    np.testing.assert_allclose(
+        everything_in(last), everything_in(whole[2]), rtol=1e-5, atol=1e-7
+    )
+    assert [line["step"] for line in validations(full)] == [2, 4, 6, 8]
+
+
+def test_a_record_goes_on_after_lines_of_every_kind_of_damage(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    # Zeros are what some file systems leave after a power loss; the last line is whole
+    # but for its end.
+    path.write_bytes(b'{"step": 4}\n5\n\xff\n\0\0\n{"step": 6}\n{"st\n{"step": 2}')
+    recorder = Recorder(str(tmp_path), chief=True, scored=None)
+    recorder.begin({}, 4)
+    figures = {"step": 5, "best": False, "train": {}, "valid": {}}
+    figures |= {"learning_rate": 1.0, "steps_per_second": 2.0, "input_wait_share": 0.0}
+    recorder.validation(figures)
+    assert [line["step"] for line in validations(tmp_path)] == [4, 2, 5]
+
+
+def test_a_validation_that_is_no_number_ends_the_run_before_it_is_saved(
+    data_dir, tmp_path
+):
+    made = trainer(data_dir, tmp_path, ema_decay=0.0, max_steps=4)
+
+    def spoil(step, _):
+        if step == 4:
+            variable = made.model.trainable_variables[0]
+            variable.assign(variable.numpy() * np.nan)
+
+    with pytest.raises(InputError) as caught:
+        run(made, spoil)
+    message = str(caught.value)
+    assert "validation loss stopped being a number at step 4" in message
+    assert f"Last good checkpoint: {tmp_path}/checkpoints/ckpt-1-3." in message
+    assert [line["step"] for line in validations(tmp_path)] == [2]
+
+
+def test_a_damaged_record_is_named(data_dir, tmp_path):
+    damaged = shutil.copytree(data_dir, tmp_path / "damaged")
+    (shard,) = damaged.glob("train-*")
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 255
+    shard.write_bytes(content)
+    with pytest.raises(InputError, match=f"{shard.name}: damaged"):
+        run(trainer(str(damaged), tmp_path / "model"))
+
+
+def test_memory_that_runs_out_is_one_line(data_dir, tmp_path):
+    made = trainer(data_dir, tmp_path)
+
+    def too_large(batch):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM of [9,9]\nlong trace")
+
+    made.step.run = too_large
+    with pytest.raises(InputError) as caught:
+        run(made)
+    assert "Out of memory at step 0; give a smaller batch_size" in str(caught.value)
+    assert "OOM of [9,9]" in str(caught.value) and "trace" not in str(caught.value)
+
+
+def test_a_new_learning_rate_is_obeyed_and_other_batches_are_refused(
+    data_dir, tmp_path
+):
+    first = trainer(data_dir, tmp_path, max_steps=2)
+    run(first)
+    second = trainer(data_dir, tmp_path, max_steps=3, learning_rate=0.0)
+    run(second)
+    assert validations(tmp_path)[-1]["learning_rate"] == 0.0
+    for before, after in zip(
+        first.model.trainable_variables, second.model.trainable_variables, strict=True
+    ):
+        np.testing.assert_array_equal(before.numpy(), after.numpy())
+    with pytest.raises(InputError, match="batch_size=4, asked for are batch_size=2"):
+        trainer(data_dir, tmp_path, batch_size=2)
+    # The best of one set of pieces says nothing of another's.
+    with pytest.raises(InputError, match="asked for are max_valid_pieces=1"):
+        trainer(data_dir, tmp_path, max_valid_pieces=1)
+
+
+def test_weights_to_start_from_are_refused_once_a_run_has_begun(data_dir, tmp_path):
+    source, begun = tmp_path / "source", tmp_path / "begun"
+    run(trainer(data_dir, source, max_steps=2))
+    run(trainer(data_dir, begun, max_steps=2, init_from=str(source)))
+
+    def init_from(model_dir):
+        return polyphony_model.read_settings(str(model_dir))["training"]["init_from"]
+
+    # It need not be said again, and is not forgotten.
+    run(trainer(data_dir, begun, max_steps=3))
+    run(trainer(data_dir, begun, max_steps=4, init_from=str(source)))
+    assert init_from(begun) == str(source) and validations(begun)[-1]["step"] == 4
+    with pytest.raises(InputError, match="began from new weights, not from .*begun"):
+        trainer(data_dir, source, max_steps=3, init_from=str(begun))
+    run(trainer(data_dir, source, max_steps=3))
+    assert init_from(source) == ""
+
+
+def test_time_is_counted_to_the_millisecond_after_weeks(data_dir, tmp_path):
+    made = trainer(data_dir, tmp_path, max_steps=1)
+    made.counters["seconds"].assign(4e6)
+    made._add("seconds", 1e-3)
+    assert float(made.counters["seconds"]) == pytest.approx(4e6 + 1e-3, abs=1e-6)
+
+
+@pytest.mark.parametrize("split", ["train", "valid"])
+def test_a_split_of_nothing_but_damage_is_named(data_dir, tmp_path, split):
+    folder = shutil.copytree(data_dir, tmp_path / "set")
+    for path in dataset.open_split(str(folder), split)[1]:
+        pathlib.Path(path).write_bytes(bytes(200))
+    made = trainer(str(folder), tmp_path / "run", skip_corrupt=True)
+    name = {"train": "training", "valid": "validation"}[split]
+    with pytest.raises(InputError, match=f"The {name} split has no piece that can be"):
+        run(made)

@@ -1,0 +1,229 @@
+"""Training: the same on any number of replicas, and through any interruption."""
+
+import dataclasses
+import gzip
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import small
+import tensorflow as tf
+
+from poph_tf import config
+from poph_tf.data import dataset, examples, shards
+from poph_tf.errors import InputError
+from poph_tf.evaluation import likelihood
+from poph_tf.models import metrics, polyphony_model
+from poph_tf.training import distribution
+from poph_tf.training import trainer as trainer_lib
+
+CHILD = small.TESTS / "training_child.py"
+SETTINGS = {
+    "window_steps": 8,
+    "batch_size": 4,
+    "epochs": 50,
+    "learning_rate": 0.01,
+    "shuffle_windows": 16,
+    "patience": 0,
+}
+# Two windows each wherever they are cut, and one: batches of 4, 4 and 1.
+LENGTHS = (13, 12, 9, 13, 5)
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    pieces = [small.random_piece(k, n) for k, n in enumerate(LENGTHS)]
+    splits = {"train": pieces, "valid": [small.random_piece(9, 20)]}
+    return small.write_data_set(tmp_path_factory.mktemp("data") / "set", splits)
+
+
+def start(job, **arguments):
+    command = [sys.executable, str(CHILD), job, json.dumps(arguments)]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def finish(process):
+    """The child's answer, or None if it was killed."""
+    out, err = process.communicate(timeout=280)
+    if process.returncode == -signal.SIGKILL:
+        return None
+    assert process.returncode == 0, err[-3000:]
+    return json.loads(out.splitlines()[-1])
+
+
+# In processes of their own.
+
+
+@pytest.mark.parametrize(
+    ("name", "optimizer", "learning_rate", "tolerance"),
+    # Muon makes the small directions of a gradient large, and its rounding with them.
+    [("poph", "sgd", 0.5, 1e-5), ("poph2", "muon", 0.01, 1e-3)],
+)
+def test_replicas_and_slices_take_the_steps_of_one(
+    data_dir, name, optimizer, learning_rate, tolerance
+):
+    settings = SETTINGS | {
+        "optimizer": optimizer,
+        "learning_rate": learning_rate,
+        "clip_norm": 0.5,
+    }
+    arguments = {"data_dir": data_dir, "training_settings": settings, "name": name}
+    found = finish(start("replicas", **arguments))
+    assert found["replicas"] == 2
+    one = found["one"]
+    # One of the batches has a single window: the second replica has none of it.
+    assert min(sums["steps"] for sums in one["sums"]) <= 8
+    assert sum(sums["steps"] for sums in one["sums"]) == sum(LENGTHS)
+    assert min(sums["gradient_norm"] for sums in one["sums"]) > 0.5  # it is clipped
+    for way in ("two", "slices"):
+        other = found[way]
+        for a, b in zip(one["sums"], other["sums"], strict=True):
+            assert set(a) == set(b)
+            for key in a:
+                close = pytest.approx(a[key], rel=10 * tolerance, abs=tolerance)
+                assert b[key] == close, (way, key)
+        np.testing.assert_allclose(other["weights"], one["weights"], atol=tolerance)
+
+
+def test_a_run_killed_in_an_epoch_ends_as_if_it_had_not_been(data_dir, tmp_path):
+    # Three steps an epoch, a checkpoint every other step: the kill after step 5 falls
+    # within the second epoch and loses one step.
+    settings = SETTINGS | {"max_steps": 8, "validate_every": 2, "deterministic": True}
+    common = {"data_dir": data_dir, "training_settings": settings}
+    killed, other = str(tmp_path / "killed"), str(tmp_path / "whole")
+    assert finish(start("runs", model_dirs=[killed], kill_at=5, **common)) is None
+    # Started again in a new process, which also runs the one that it is held against.
+    resumed, whole = finish(start("runs", model_dirs=[killed, other], **common))
+    assert whole["steps"] == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert resumed["steps"] == [5, 6, 7, 8]
+    assert resumed["reason"] == whole["reason"] == "max_steps=8 reached"
+    assert resumed["best_loss"] == whole["best_loss"]
+    np.testing.assert_array_equal(resumed["weights"], whole["weights"])
+
+
+# In this one.
+
+
+def trainer(data_dir, model_dir, **settings):
+    model_config = small.model_config("biaxial", num_time_layers=1, num_pitch_layers=1)
+    return trainer_lib.Trainer(
+        model_config,
+        config.TrainingConfig(**SETTINGS | settings),
+        data_dir,
+        str(model_dir),
+        tf.distribute.get_strategy(),
+    )
+
+
+def test_steps_and_scores_are_cut_and_only_long_runs_have_a_graph_for_each_length(
+    data_dir, tmp_path
+):
+    for max_steps, any_length in ((499, True), (500, False)):
+        made = trainer_lib.Trainer(
+            small.model_config("biaxial", num_time_layers=1, num_pitch_layers=1),
+            config.TrainingConfig(
+                **SETTINGS | {"epochs": 1000, "max_steps": max_steps}
+            ),
+            data_dir,
+            str(tmp_path),
+            tf.distribute.get_strategy(),
+            slices=2,
+        )
+        assert made.step.slices == made.scorer.slices == 2
+        assert made.step.any_length == any_length
+
+
+def run(made, on_step=None):
+    lines = []
+    outcome = made.run(report=lines.append, on_step=on_step)
+    return outcome, lines
+
+
+def steps_of(model_dir):
+    text = (pathlib.Path(model_dir) / "metrics.jsonl").read_text("utf-8")
+    return [json.loads(line)["step"] for line in text.splitlines()]
+
+
+def test_the_best_weights_are_those_that_scored_best(data_dir, tmp_path):
+    made = trainer(data_dir, tmp_path, max_steps=6, validate_every=2, ema_decay=0.5)
+    losses = []
+    outcome, lines = run(made, lambda step, sums: losses.append(sums["loss"]))
+    assert len(lines) == 3 and len(losses) == 6
+    assert sum(losses[3:]) < sum(losses[:3])  # epochs of three steps
+    model = polyphony_model.load(tmp_path)
+    _, paths = dataset.open_split(data_dir, "valid")
+    sums = likelihood.Scorer(model, 4).sums(dataset.read_pieces(paths))
+    figures = metrics.summarize(sums, model.config)
+    assert figures["loss"] == pytest.approx(outcome["best_loss"], rel=1e-4)
+    settings = polyphony_model.read_settings(tmp_path)
+    assert config.ModelConfig.from_dict(settings["model"]) == model.config
+    assert settings["data"]["id"] == examples.read_info(data_dir).id
+    assert settings["num_parameters"] == model.count_params()
+
+
+def test_a_run_shorter_than_its_first_validation_keeps_its_weights(data_dir, tmp_path):
+    outcome, _ = run(trainer(data_dir, tmp_path, epochs=1, validate_every=100))
+    assert outcome["step"] == 3 and "epochs=1" in outcome["reason"]
+    assert steps_of(tmp_path) == [3]
+    assert polyphony_model.load(tmp_path).config.preset == "biaxial"
+
+
+def test_a_loss_that_is_no_number_names_the_pieces(data_dir, tmp_path):
+    made = trainer(data_dir, tmp_path, max_steps=9)
+
+    def spoil(step, _):
+        variable = made.model.trainable_variables[0]
+        variable.assign(variable.numpy() * np.nan)
+
+    _, paths = dataset.open_split(data_dir, "train")
+    with pytest.raises(InputError) as caught:
+        run(made, spoil)
+    message = str(caught.value)
+    assert "at step 2" in message and "clip_norm" in message
+    named = dataset.batch_ids(made.stream, 0, 1)
+    batch = list(dataset.training_batches(made.stream, 0))[1]
+    assert len(named) == int(batch["mask"].numpy().any(axis=1).sum())
+    for piece_id, first_step in named:
+        assert f"{piece_id[:12]} from step {first_step}" in message
+
+
+def test_a_damaged_record_ends_a_run_or_is_left_out_and_counted(tmp_path):
+    pieces = [small.random_piece(k, n) for k, n in enumerate(LENGTHS)]
+    splits = {"train": pieces, "valid": [small.random_piece(9, 20)] * 2}
+    folder = small.write_data_set(tmp_path / "set", splits)
+    for split in splits:
+        (path,) = dataset.open_split(folder, split)[1]
+        members = [
+            gzip.compress(shards.framed(record), mtime=0)
+            for _, record in shards.read(path)
+        ]
+        pathlib.Path(path).write_bytes(b"".join([members[0][:-30], *members[1:]]))
+    made = trainer(folder, tmp_path / "run", epochs=1, skip_corrupt=True)
+    around, made.stream = made.stream, dataclasses.replace(made.stream, damaged=False)
+    with pytest.raises(InputError, match="train-00000.* (at|near) byte"):
+        run(made)
+    made.stream = around
+    lines = []
+    # 7 windows are left: two batches.
+    assert made.run(report=lines.append)["step"] == 2
+    assert lines[0].startswith("Leaves 1 damaged record(s) out: ")
+    assert "train-00000" in lines[0] and "at byte 0 of the file" in lines[0]
+    assert any("Left out of the validation: " in line for line in lines)
+
+
+def test_a_batch_must_divide_among_replicas_and_a_run_keeps_its_model(tmp_path):
+    with pytest.raises(InputError, match="batch_size .* 3 for 2"):
+        distribution.check_batch(3, 2)
+    model_config = small.model_config("biaxial")
+    settings = {"model": model_config.to_dict()}
+    (tmp_path / polyphony_model.SETTINGS_FILE).write_text(json.dumps(settings))
+    trainer_lib.check_same_run(str(tmp_path), model_config)
+    with pytest.raises(InputError, match="num_time_units=6, asked .*num_time_units=7"):
+        other = small.model_config("biaxial", num_time_units=7)
+        trainer_lib.check_same_run(str(tmp_path), other)
