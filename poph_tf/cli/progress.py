@@ -1,87 +1,95 @@
-"""Progress of long work on a terminal; a line now and then where output is a file."""
+"""Progress of long work: a live bar on a terminal, a line now and then elsewhere."""
 
 import sys
 import time
+from typing import TextIO
+
+import rich.console
+import rich.progress
 
 SECONDS_BETWEEN_LINES = 60.0  # where nobody sees a line change
 
 
-class StepLine:
-    """A live line of training steps, rewritten in place on a terminal.
+class Progress:
+    """Shows how far the work is, its rate, the time left and a text.
 
-    Elsewhere (a log, a container) it is printed once in `SECONDS_BETWEEN_LINES`.
+    On a terminal the line is live; elsewhere (a log, a container) it is printed once in
+    `SECONDS_BETWEEN_LINES`.
 
     Args:
-        steps_per_epoch: int, about.
-        total_steps: int. Steps of the whole run at most; 0 if not known.
+        total: units of the whole work; None if not known.
+        unit: such as "steps".
+        stream: where it is shown; None shows nothing.
+
+    Example:
+        >>> with Progress(3, "pieces", stream=None) as progress:
+        ...     progress.update(1)
     """
 
-    def __init__(self, steps_per_epoch, total_steps=0):
-        self.steps_per_epoch = steps_per_epoch
-        self.total_steps = total_steps
-        self.live = sys.stdout.isatty()
-        self.since, self.first = time.monotonic(), None
-        self.said = self.since
+    def __init__(
+        self, total: float | None, unit: str, stream: TextIO | None = sys.stderr
+    ) -> None:
+        self.total, self.unit, self.stream = total, unit, stream
+        self.first: float | None = None
+        self.since = self.said = time.monotonic()
+        self.live = None
+        if stream is not None and stream.isatty():
+            self.live = rich.progress.Progress(
+                rich.progress.BarColumn(30),
+                rich.progress.TextColumn("{task.description}"),
+                console=rich.console.Console(file=stream),
+            )
+            self.task = self.live.add_task("", total=total)
+            self.live.start()
 
-    def step(self, step, sums):
-        """Shows one optimizer step; `sums` are those of metrics.step_sums."""
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def update(self, done: float, text: str = "") -> None:
+        """Shows `done` units; the rate counts from the first call on."""
         now = time.monotonic()
         if self.first is None:
-            self.first, self.since = step - 1, now
-        if not self.live and now - self.said < SECONDS_BETWEEN_LINES:
-            return
-        self.said = now
-        print(*self._shown(step, sums, now), flush=True, sep="", end="")
+            self.first, self.since = done, now
+        if self.live:
+            description = self.line(done, text, now)
+            self.live.update(self.task, completed=done, description=description)
+        elif self.stream and now - self.said >= SECONDS_BETWEEN_LINES:
+            self.said = now
+            self.print(self.line(done, text, now))
 
-    def _shown(self, step, sums, now):
-        """What to print of one step: what comes before the text, the text, its end."""
-        rate = (step - self.first) / max(now - self.since, 1e-9)
-        nats = sums["play_nats"] / max(sums["steps"], 1.0)
-        place = (step - 1) % self.steps_per_epoch + 1
-        text = f"  step {step} ({place}/{self.steps_per_epoch} of an epoch)"
-        text += f"  {nats:.3f} nats/step  {rate:.2f} steps/s"
-        if self.total_steps:
-            left = max(self.total_steps - step, 0) / max(rate, 1e-9)
-            text += f"  {duration(left)} left"
-        return ("\r", text, "   ") if self.live else ("", text, "\n")
+    def line(self, done: float, text: str, now: float) -> str:
+        """The line that tells how far the work is."""
+        rate = (done - (self.first or 0.0)) / max(now - self.since, 1e-9)
+        of = f"/{self.total:,.0f}" if self.total else ""
+        parts = [f"{done:,.0f}{of} {self.unit}", text, f"{rate:,.2f}/s"]
+        if self.total and rate > 0:
+            parts.append(f"{duration(max(self.total - done, 0) / rate)} left")
+        return "  ".join(part for part in parts if part)
 
-    def print(self, text):
+    def print(self, text: str) -> None:
         """Prints a line that stays."""
-        print(("\r" if self.live else "") + text, flush=True)
+        if self.live:
+            self.live.console.print(text, markup=False, highlight=False)
+        elif self.stream:
+            print(text, file=self.stream, flush=True)
+
+    def close(self) -> None:
+        """Ends the live line."""
+        if self.live:
+            self.live.stop()
+            self.live = None
 
 
-def duration(seconds):
-    """Seconds as people say them: "50 s", "3 min", "2.5 h"."""
+def duration(seconds: float) -> str:
+    """Seconds as people say them.
+
+    Example:
+        >>> duration(50), duration(170), duration(9000)
+        ('50 s', '3 min', '2.5 h')
+    """
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-class Bar:
-    """A bar of work whose size is known, on stderr.
-
-    Args:
-        total: int.
-        unit: str, such as "steps".
-    """
-
-    WIDTH = 30
-
-    def __init__(self, total, unit):
-        self.total, self.unit = max(total, 1), unit
-        self.live = sys.stderr.isatty()
-        self.since = time.monotonic()
-
-    def update(self, done):
-        """Shows `done` of `total`, the rate and the time left."""
-        if not self.live:
-            return
-        done = min(done, self.total)
-        seconds = max(time.monotonic() - self.since, 1e-9)
-        left = seconds / max(done, 1) * (self.total - done)
-        full = self.WIDTH * done // self.total
-        bar = "#" * full + "." * (self.WIDTH - full)
-        text = f"[{bar}] {done}/{self.total} {self.unit}"
-        text += f"  {done / seconds:.1f}/s  {left:.0f} s left  "
-        end = "\n" if done == self.total else ""
-        print(f"\r{text}", end=end, file=sys.stderr, flush=True)

@@ -1,0 +1,47 @@
+"""Writing files whole or not at all.
+
+A file is written under another name in the same folder, flushed to the disk and renamed:
+whoever reads its name finds the old content or the new one, never a part of it.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+PARTIAL = ".partial"
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
+    """Gives a temporary path whose file takes the place of `path` at the end.
+
+    If the block raises, `path` keeps its old content and the temporary file is removed.
+    The temporary name keeps the suffix, which some writers go by.
+
+    Raises:
+        OSError: If the file cannot be written.
+    """
+    path = pathlib.Path(path)
+    partial = path.with_name(f".{path.stem}{PARTIAL}{path.suffix}")
+    try:
+        yield partial
+        with open(partial, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write(path: str | os.PathLike[str], content: bytes | str) -> None:
+    """Writes bytes, or text as UTF-8, whole or not at all."""
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    with replacing(path) as partial:
+        partial.write_bytes(data)
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Writes a value as JSON with sorted keys."""
+    write(path, json.dumps(value, indent=2, sort_keys=True) + "\n")
