@@ -28,7 +28,9 @@ setup(
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["poph_tf", "poph_tf.*"]),
     include_package_data=True,
-    package_data={"poph_tf": ["*/web/**/*", "pretrained/*/*", "py.typed"]},
+    package_data={
+        "poph_tf": ["**/web/**/*", "**/templates/*", "pretrained/*/*", "py.typed"]
+    },
     install_requires=[
         "tensorflow>=2.21,<2.22",
         "keras>=3.15,<3.16",

@@ -1,7 +1,7 @@
 """Writing files whole or not at all.
 
-A file is written under another name in the same folder, flushed to the disk and renamed:
-whoever reads its name finds the old content or the new one, never a part of it.
+A file is written under another name in the same folder, flushed to the disk and
+renamed: a reader finds the old content or the new one, never a part of it.
 """
 
 import contextlib
@@ -28,9 +28,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     partial = path.with_name(f".{path.stem}{PARTIAL}{path.suffix}")
     try:
         yield partial
-        with open(partial, "rb") as file:
+        with partial.open("rb") as file:
             os.fsync(file.fileno())
-        os.replace(partial, path)
+        partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 

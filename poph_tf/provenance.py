@@ -1,62 +1,50 @@
-"""What a model directory or a data set says of where it came from."""
+"""Where a model directory or a data set came from: versions and commit."""
 
-import json
-import os
+import pathlib
 import platform
 import subprocess
+from importlib import metadata
+from typing import Any
 
 import poph_tf
+from poph_tf.files import write_json as write_json
 
 PACKAGES = ("tensorflow", "keras", "note-seq", "numpy")
 
 
-def describe():
-    """Versions and commit of what runs now, a JSON-ready dict."""
-    from importlib import metadata
-
-    versions = {}
-    for name in PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            # tensorflow-cpu is another distribution over the same module.
-            versions[name] = _installed(f"{name}-cpu")
+def describe() -> dict[str, Any]:
+    """Versions and commit of the running program, ready for JSON."""
     return {
         "poph_tf": poph_tf.__version__,
         "commit": _commit(),
         "python": platform.python_version(),
-        "packages": versions,
+        "packages": {name: _version(name) for name in PACKAGES},
     }
 
 
-def _installed(name):
-    from importlib import metadata
-
+def _version(name: str) -> str | None:
     try:
-        return f"{metadata.version(name)} ({name})"
+        return metadata.version(name)
     except metadata.PackageNotFoundError:
-        return None
+        # tensorflow-cpu is another distribution of the same module.
+        return None if name.endswith("-cpu") else _cpu_version(f"{name}-cpu")
 
 
-def _commit():
-    """The checkout's commit, or None where the package was installed without one."""
-    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    if not os.path.exists(os.path.join(root, ".git")):
+def _cpu_version(name: str) -> str | None:
+    version = _version(name)
+    return version and f"{version} ({name})"
+
+
+def _commit() -> str | None:
+    """The checkout's commit, or None if the package was installed without one."""
+    root = pathlib.Path(__file__).resolve().parents[1]
+    if not (root / ".git").exists():
         return None
-    command = ["git", "-C", root, "rev-parse", "HEAD"]
+    command = ["git", "-C", str(root), "rev-parse", "HEAD"]
     try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=10)
+        result = subprocess.run(
+            command, capture_output=True, text=True, timeout=10, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return result.stdout.strip() or None
-
-
-def write_json(path, value):
-    """Writes JSON under a temporary name and renames it: never half of it."""
-    temporary = f"{path}.writing"
-    with open(temporary, "w", encoding="utf-8") as file:
-        json.dump(value, file, indent=2, sort_keys=True)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)

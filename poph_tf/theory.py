@@ -11,6 +11,7 @@ Source: Anokhin & Nuzhin, PopH (2018); C major and natural C minor as given ther
 import re
 
 import numpy as np
+import numpy.typing as npt
 
 from poph_tf.errors import InputError
 
@@ -18,7 +19,7 @@ NUM_PITCH_CLASSES = 12
 MAJOR_OUTSIDE = (0, 1, 0, 1, 0, 0, 1, 0, 1, 0, 1, 0)
 NATURAL_MINOR_OUTSIDE = (0, 1, 0, 0, 1, 0, 1, 0, 0, 1, 0, 1)
 HARMONIC_MINOR_OUTSIDE = (0, 1, 0, 0, 1, 0, 1, 0, 0, 1, 1, 0)
-# The modes have the white keys from another tonic on; C D E G A is the pentatonic.
+# The modes are the white keys from another tonic on; C D E G A is the pentatonic.
 DORIAN_OUTSIDE = MAJOR_OUTSIDE[2:] + MAJOR_OUTSIDE[:2]
 PHRYGIAN_OUTSIDE = MAJOR_OUTSIDE[4:] + MAJOR_OUTSIDE[:4]
 LYDIAN_OUTSIDE = MAJOR_OUTSIDE[5:] + MAJOR_OUTSIDE[:5]
@@ -39,11 +40,11 @@ TONICS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 PITCH_CLASS_NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 
 
-def scale_rows(minor_scale="natural"):
+def scale_rows(minor_scale: str = "natural") -> np.ndarray:
     """Stacks the marks of all 24 keys.
 
     Args:
-        minor_scale: str. "natural" or "harmonic".
+        minor_scale: "natural" or "harmonic".
 
     Returns:
         float32 [24, 12]: rows 0..11 the major keys on C, C#, ..., rows 12..23 the
@@ -59,28 +60,33 @@ def scale_rows(minor_scale="natural"):
     return np.array([np.roll(m, k) for m in modes for k in tonics], np.float32)
 
 
-def class_counts(by_pitch, first_pitch=0):
+def class_counts(by_pitch: npt.ArrayLike, first_pitch: int = 0) -> np.ndarray:
     """Adds up by pitch class.
 
     Args:
         by_pitch: [pitch], a number for each pitch from `first_pitch` on.
-        first_pitch: int, MIDI number.
+        first_pitch: MIDI number.
 
     Returns:
         float [12], C first.
     """
+    by_pitch = np.asarray(by_pitch)
     classes = (np.arange(len(by_pitch)) + first_pitch) % NUM_PITCH_CLASSES
     return np.bincount(classes, by_pitch, minlength=NUM_PITCH_CLASSES)
 
 
-def out_of_key_share(class_counts):
+def out_of_key_share(class_counts: npt.ArrayLike) -> float:
     """Share of sounding cells outside the best-fitting of the 12 major scales.
 
     Args:
         class_counts: [12] counts of sounding cells by pitch class.
 
     Returns:
-        float in 0..1; 0.0 for a piece without notes.
+        A number in 0..1; 0.0 for a piece without notes.
+
+    Example:
+        >>> out_of_key_share([2, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0])
+        0.25
     """
     counts = np.asarray(class_counts, np.float64)
     if counts.sum() == 0:

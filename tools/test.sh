@@ -1,11 +1,16 @@
 #!/usr/bin/env bash
-# Sets up .venv with what the tests need, then runs ruff and all tests.
-# Arguments go to pytest: ./tools/test.sh tests/test_losses.py
-# Two processes share the files of tests; TEST_PROCESSES=1 takes one.
+# Sets up .venv with what the tests need, then runs the linter, the formatter, the type
+# checker, the manual's build and all tests with coverage.
+# Arguments go to pytest, which then runs alone: ./tools/test.sh tests/models/test_losses.py
+# Two processes share the test files; TEST_PROCESSES=1 takes one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source tools/environment.sh
 make_environment dev
 "$PYTHON" -m ruff check .
 "$PYTHON" -m ruff format --check .
-exec "$PYTHON" -m pytest --numprocesses="${TEST_PROCESSES:-2}" --dist=loadfile "$@"
+run_tests=("$PYTHON" -m pytest --numprocesses="${TEST_PROCESSES:-2}" --dist=loadfile)
+[ "$#" -gt 0 ] && exec "${run_tests[@]}" "$@"
+"$PYTHON" -m mypy
+"$PYTHON" -m mkdocs build --strict --quiet --site-dir build/manual
+exec "${run_tests[@]}" --cov --cov-report=term:skip-covered

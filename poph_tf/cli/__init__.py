@@ -1,1 +1,1 @@
-"""What the command lines share: errors, progress, a quiet TensorFlow."""
+"""What the command lines share: start and end, flags, progress, quiet imports."""

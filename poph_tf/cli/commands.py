@@ -1,8 +1,10 @@
-"""What all command lines share: one way to start, one way to fail, `--version`."""
+"""What all commands share: one way to start, one way to fail, `--version`."""
 
 import errno
 import os
 import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from absl import app, flags, logging
 
@@ -12,7 +14,7 @@ from poph_tf.errors import InputError, Interrupted
 
 FAILED = 2
 INTERRUPTED = 75  # EX_TEMPFAIL of sysexits.h: start the same command again
-# Of the paths and the disk that a user gave, not of our code.
+# Errors of the user's paths and disk, not of our code.
 USERS_ERRORS = (
     errno.EACCES,
     errno.EDQUOT,
@@ -26,21 +28,23 @@ USERS_ERRORS = (
 
 flags.DEFINE_bool("version", False, "Print the version of poph_tf and exit.")
 
+Main = Callable[[Sequence[str]], int | None]
 
-def run(main, takes_words=False):
+
+def run(main: Main, takes_words: bool = False) -> None:
     """Runs a command under absl; an `InputError` becomes one line and code 2.
 
     Args:
-        main: function of the list of words that are no flags.
-        takes_words: bool. Whether the command takes any.
+        main: function of the words of the command line that are not flags.
+        takes_words: whether the command takes any.
     """
-    # TensorFlow reads this when it is first imported, which commands do in main.
+    # Commands import TensorFlow in main; it reads this variable then.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     ignore_missing_ffmpeg()
     app.run(lambda argv: _guarded(main, argv[1:], takes_words), flags_parser=_parse)
 
 
-def _parse(argv):
+def _parse(argv: list[str]) -> list[str]:
     try:
         return flags.FLAGS(argv, known_only=False)
     except flags.Error as error:
@@ -49,16 +53,16 @@ def _parse(argv):
         _fail(error)
 
 
-def _guarded(main, words, takes_words):
+def _guarded(main: Main, words: Sequence[str], takes_words: bool) -> int | None:
     if not flags.FLAGS["verbosity"].present:
-        # TensorFlow speaks through the same log; what a user should read is printed.
+        # TensorFlow logs through absl too; messages for the user are printed.
         logging.set_verbosity(logging.WARNING)
     if flags.FLAGS.version:
         print(f"poph_tf {poph_tf.__version__}")
         return 0
+    if words and not takes_words:
+        _fail(f"Takes flags only, got {' '.join(words)!r}; see --help.")
     try:
-        if words and not takes_words:
-            raise InputError(f"Takes flags only, got {' '.join(words)!r}; see --help.")
         return main(words)
     except InputError as error:
         _fail(error)
@@ -67,13 +71,13 @@ def _guarded(main, words, takes_words):
             raise
         _fail(f"{error.strerror}: {error.filename or 'while writing'}.")
     except Interrupted as stop:
-        print(f"{stop} Start the same command again to go on.", file=sys.stderr)
+        print(f"{stop} Start the same command again to continue.", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except KeyboardInterrupt:
         sys.exit("Interrupted.")
 
 
-def _fail(error):
+def _fail(error: object) -> NoReturn:
     line = " ".join(str(error).split())
     print(f"error: {line}", file=sys.stderr)
     sys.exit(FAILED)

@@ -108,7 +108,7 @@ def require(*names: str) -> None:
 def define_cores() -> None:
     """Defines the flag of commands that work through batches."""
     text = (
-        "CPU cores that share a batch; 0: all of them, or as TF_NUM_INTRAOP_THREADS and "
-        "TF_NUM_INTEROP_THREADS say."
+        "CPU cores that share a batch; 0: all of them, or as TF_NUM_INTRAOP_THREADS "
+        "and TF_NUM_INTEROP_THREADS say."
     )
     flags.DEFINE_integer("cores", 0, text, lower_bound=0)

@@ -1,24 +1,24 @@
-"""Imports without remarks on what this machine lacks and nobody here needs.
+"""Imports without messages about what this machine lacks and nobody here needs.
 
-The plain wheel says on standard error, before any log level counts, that it found no
-CUDA drivers. That is no news on a machine without a GPU and would hide the one line
-that a command has to say. Where there is a GPU nothing is hidden.
+The plain TensorFlow wheel prints on standard error, before any log level counts, that
+it found no CUDA drivers. On a machine without a GPU this would hide the one line that
+a command prints. Where there is a GPU nothing is hidden.
 """
 
 import contextlib
-import glob
 import importlib
 import os
+import pathlib
 import sys
 import tempfile
 import warnings
+from collections.abc import Iterator
 
-GPU_DEVICES = "/dev/nvidia[0-9]*"
 
-
-def import_tensorflow():
-    """Imports TensorFlow; what it says is shown only if the import fails."""
-    if "tensorflow" in sys.modules or glob.glob(GPU_DEVICES):
+def import_tensorflow() -> None:
+    """Imports TensorFlow; shows its output only if the import fails."""
+    has_gpu = any(pathlib.Path("/dev").glob("nvidia[0-9]*"))
+    if "tensorflow" in sys.modules or has_gpu:
         return
     # Also hides that the first look for devices found no CUDA.
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -26,24 +26,24 @@ def import_tensorflow():
         importlib.import_module("tensorflow")
 
 
-def ignore_missing_ffmpeg():
-    """note-seq brings pydub, which says that it misses an ffmpeg."""
+def ignore_missing_ffmpeg() -> None:
+    """Hides the warning of pydub, which note-seq imports, that ffmpeg is missing."""
     warnings.filterwarnings("ignore", message="Couldn't find ffmpeg")
 
 
 @contextlib.contextmanager
-def _held_back_stderr():
-    """Collects what any code writes to file descriptor 2; shows it on failure."""
+def _held_back_stderr() -> Iterator[None]:
+    """Collects what is written to file descriptor 2; shows it if the block raises."""
     sys.stderr.flush()
     kept = os.dup(2)
-    with tempfile.TemporaryFile() as said:
-        os.dup2(said.fileno(), 2)
+    with tempfile.TemporaryFile() as output:
+        os.dup2(output.fileno(), 2)
         try:
             yield
         except BaseException:
             os.dup2(kept, 2)
-            said.seek(0)
-            os.write(2, said.read())
+            output.seek(0)
+            os.write(2, output.read())
             raise
         finally:
             os.dup2(kept, 2)

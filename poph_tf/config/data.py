@@ -20,7 +20,7 @@ class DataConfig(Stored):
     """What to make: equal settings over equal input give equal shards."""
 
     input: Texts
-    """Folders, archives, music files and NoteSequence TFRecords, separated by commas."""
+    """Folders, archives, music files and NoteSequence TFRecords, comma-separated."""
     train_fraction: _Share = 0.8
     """Share of the pieces for training."""
     valid_fraction: _Share = 0.1
@@ -112,6 +112,6 @@ class ExecutionOptions:
     worker_memory_mb: Annotated[int, Interval(ge=0)] = 4096
     """Memory limit of a worker; 0: none."""
     runner: Literal["local", "beam"] = "local"
-    """local: processes on this machine; beam: an Apache Beam pipeline (extra `beam`)."""
+    """local: processes here; beam: an Apache Beam pipeline (extra `beam`)."""
     beam_options: str = ""
     """Options of the pipeline, such as '--runner=FlinkRunner ...'."""

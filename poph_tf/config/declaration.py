@@ -9,8 +9,8 @@ A field has a type, bounds or choices (`typing.Annotated` with annotated-types,
         \"\"\"Below 1 is safer, above 1 bolder.\"\"\"
 
 pydantic checks the values. Command-line flags (`cli/flags.py`), the JSON schema and the
-manual's tables of settings are derived from the same fields by `describe`. A wrong value
-raises `InputError` with one sentence that says what must hold and what came.
+manual's tables of settings are derived from the same fields by `describe`. A wrong
+value raises `InputError` with one sentence that says what must hold and what came.
 """
 
 import dataclasses
@@ -106,7 +106,7 @@ def settings(cls: type[T]) -> type[T]:
         except pydantic.ValidationError as error:
             raise InputError(_sentence(made, error)) from None
 
-    made.__init__ = init  # type: ignore[misc]
+    made.__init__ = init  # type: ignore[method-assign]
     return typing.cast(type[T], made)
 
 
