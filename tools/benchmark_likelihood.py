@@ -38,7 +38,7 @@ flags.DEFINE_integer("first_seed", 0, "Number of the first seed.", lower_bound=0
 flags.DEFINE_multi_string("set", [], "key=value of the model, beyond its recipe.")
 flags.DEFINE_multi_string("train", [], "key=value of training, beyond its recipe.")
 flags.DEFINE_string("work_dir", "runs/likelihood", "Where runs are kept.")
-flags.DEFINE_string("output_dir", str(ROOT / "docs" / "likelihood"), "For results.")
+flags.DEFINE_string("output_dir", str(ROOT / "results" / "likelihood"), "For results.")
 own_flags.define_cores()
 flags.DEFINE_bool("keep_weights", False, "Keep the best weights beside the result.")
 flags.DEFINE_bool("evaluate_only", False, "Score the weights beside the result again.")
