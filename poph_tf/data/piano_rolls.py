@@ -15,9 +15,8 @@ import zlib
 
 import numpy as np
 
-from poph_tf.data import matrices
+from poph_tf.data import matrices, writing
 from poph_tf.errors import InputError
-from poph_tf.evaluation import writing
 
 MIN_PITCH, NUM_PITCHES = 21, 88
 SPLITS = ("train", "valid", "test")

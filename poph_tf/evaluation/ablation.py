@@ -20,9 +20,9 @@ import tensorflow as tf
 
 from poph_tf import config, provenance
 from poph_tf.config import GenerationConfig
-from poph_tf.data import dataset, examples, matrices
+from poph_tf.data import dataset, examples, matrices, writing
 from poph_tf.errors import InputError
-from poph_tf.evaluation import likelihood, writing
+from poph_tf.evaluation import likelihood
 from poph_tf.generation import engine
 from poph_tf.models import losses, polyphony_model
 from poph_tf.training.run_log import METRICS_FILE, slices_of

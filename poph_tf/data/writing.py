@@ -1,44 +1,50 @@
 """Writes pieces that are in memory as a data set, one shard a split.
 
-For music that comes with splits of its own, or is to have them: a benchmark's rolls, a
-single movement. Files of music go through `preparation`.
+For music that comes with its own splits, such as a benchmark's piano rolls, or that
+needs none, such as a single movement. Music files go through `preparation`.
 """
 
 import hashlib
 import os
+import pathlib
 import tempfile
+from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
 from poph_tf.data import examples
+from poph_tf.data.matrices import Matrices
 from poph_tf.errors import InputError
 
 
-def write(splits, style, data_dir):
+def write(
+    splits: Mapping[str, Sequence[Matrices]],
+    style: str,
+    data_dir: str | os.PathLike[str],
+) -> examples.DatasetInfo:
     """Writes a data set that training and evaluation read.
 
     Args:
-        splits: dict from "train", "valid", "test" to a list of Matrices.
-        style: str, of all pieces.
-        data_dir: str. Nothing is done where it already holds these pieces. It appears
-            whole or not at all; of two that write it at once, one does.
-
-    Returns:
-        DatasetInfo.
+        splits: the pieces of "train", "valid" and "test".
+        style: the style of all pieces.
+        data_dir: left alone if it already holds these pieces. It appears whole or not
+            at all; of two processes that write it at once, one does.
 
     Raises:
         InputError: If it holds other pieces, or other things.
     """
     ids = "".join(examples.content_id(p) for ps in splits.values() for p in ps)
     data_id = hashlib.sha256(ids.encode()).hexdigest()
+    data_dir = pathlib.Path(data_dir)
     if not _holds(data_dir, data_id):
-        parent = os.path.dirname(os.path.abspath(data_dir))
-        os.makedirs(parent, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=parent, prefix=".writing-") as folder:
-            whole = os.path.join(folder, "records")
+        data_dir.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(
+            dir=data_dir.parent, prefix=".writing-"
+        ) as folder:
+            whole = pathlib.Path(folder, "records")
             _write_all(splits, style, data_id, whole)
             try:
-                os.rename(whole, data_dir)
+                whole.rename(data_dir)
             except OSError as error:
                 # Another process was quicker, or something else lies there.
                 if not _holds(data_dir, data_id):
@@ -49,8 +55,8 @@ def write(splits, style, data_dir):
     return examples.read_info(data_dir)
 
 
-def _holds(data_dir, data_id):
-    if not os.path.exists(os.path.join(data_dir, examples.INFO_NAME)):
+def _holds(data_dir: pathlib.Path, data_id: str) -> bool:
+    if not (data_dir / examples.INFO_NAME).exists():
         return False
     there = examples.read_info(data_dir).id
     if there != data_id:
@@ -61,29 +67,35 @@ def _holds(data_dir, data_id):
     return True
 
 
-def _write_all(splits, style, data_id, data_dir):
-    os.makedirs(data_dir)
-    infos = {
-        split: _write_split(split, pieces, style, data_dir)
-        for split, pieces in splits.items()
-    }
+def _write_all(
+    splits: Mapping[str, Sequence[Matrices]],
+    style: str,
+    data_id: str,
+    data_dir: pathlib.Path,
+) -> None:
+    data_dir.mkdir()
     info = examples.DatasetInfo(
         format_version=examples.FORMAT_VERSION,
         id=data_id,
         steps_per_quarter=4,
         styles=(style,),
-        splits=infos,
+        splits={
+            split: _write_split(split, pieces, style, data_dir)
+            for split, pieces in splits.items()
+        },
     )
     examples.write_info(info, data_dir)
 
 
-def _write_split(split, pieces, style, data_dir):
+def _write_split(
+    split: str, pieces: Sequence[Matrices], style: str, data_dir: pathlib.Path
+) -> examples.SplitInfo:
     shard = examples.shard_name(split, 0, 1)
-    with tf.io.TFRecordWriter(os.path.join(data_dir, shard), "GZIP") as writer:
+    with tf.io.TFRecordWriter(str(data_dir / shard), "GZIP") as writer:
         for k, piece in enumerate(pieces):
             source = f"{style}/{split}/{k}"
             writer.write(examples.serialize(piece, style=style, source=source))
-    num_steps = sum(len(piece.cells) for piece in pieces)
+    num_steps = sum(map(len, pieces))
     return examples.SplitInfo(
         shards=(shard,),
         num_pieces=len(pieces),
