@@ -36,7 +36,9 @@ flags.DEFINE_integer("num_pieces", 8, "Pieces that each composes.", lower_bound=
 flags.DEFINE_integer("num_bars", 16, "Bars of each of them.", lower_bound=1)
 flags.DEFINE_string("work_dir", "runs/ablation", "Where runs are kept.")
 flags.DEFINE_string("output_dir", str(ROOT / "results" / "ablation"), "For results.")
-flags.DEFINE_string("page", str(ROOT / "docs" / "ABLATION.md"), "Gets the table.")
+flags.DEFINE_string(
+    "page", str(ROOT / "docs" / "results" / "ablations.md"), "Gets the table."
+)
 flags.DEFINE_string(
     "picture", str(ROOT / "docs" / "images" / "ablation.png"), "Gets the curves."
 )

@@ -12,5 +12,5 @@ make_environment dev
 run_tests=("$PYTHON" -m pytest --numprocesses="${TEST_PROCESSES:-2}" --dist=loadfile)
 [ "$#" -gt 0 ] && exec "${run_tests[@]}" "$@"
 "$PYTHON" -m mypy
-"$PYTHON" -m mkdocs build --strict --quiet --site-dir build/manual
+NO_MKDOCS_2_WARNING=1 "$PYTHON" -m mkdocs build --strict --quiet --site-dir build/manual
 exec "${run_tests[@]}" --cov --cov-report=term:skip-covered

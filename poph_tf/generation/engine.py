@@ -23,7 +23,7 @@ CHUNK_STEPS = 64
 # Steps that the network hears at once.
 HEARD_STEPS = 256
 # Compiling with XLA costs about as much as drawing this many steps without it, and
-# gains nothing any more where the products are large: see docs/COMPOSING.md.
+# gains nothing any more where the products are large: see docs/results/speed.md.
 COMPILE_FROM_STEPS = 512
 COMPILE_UP_TO_ROWS = 8
 

@@ -1,0 +1,224 @@
+"""Fills the manual's pages with what the code declares, when mkdocs builds them.
+
+A page holds markers, each alone on a line:
+
+    <!-- settings: GenerationConfig -->   the table of a class of settings
+    <!-- presets -->                      the settings in which the presets differ
+    <!-- network: poph2 -->               a drawing of a preset's network
+    <!-- modules: poph_tf.data -->        the public modules of a package
+    <!-- card: scores -->                 the card of a pretrained model
+"""
+
+import dataclasses
+import pathlib
+import re
+
+import griffe
+
+from poph_tf import config
+from poph_tf.models import presets
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+_MARKER = re.compile(r"^<!-- (\w+)(?:: ([\w.]+))? -->$", re.MULTILINE)
+
+
+def on_page_markdown(markdown, **_):
+    """Replaces the markers of a page; mkdocs calls it."""
+
+    def fill(match):
+        fillers = {
+            "settings": lambda name: settings_table(getattr(config, name)),
+            "presets": lambda _: presets_table(),
+            "network": lambda name: network_drawing(presets.preset(name)),
+            "modules": modules,
+            "card": card,
+        }
+        return fillers[match[1]](match[2]) if match[1] in fillers else match[0]
+
+    return _MARKER.sub(fill, markdown)
+
+
+class ExampleSections(griffe.Extension):
+    """Lets griffe read the section `Example:` as its own `Examples:`."""
+
+    def on_instance(self, *, obj, **_):
+        """Griffe calls it for each object that it has read."""
+        if obj.docstring:
+            text = obj.docstring.value
+            obj.docstring.value = re.sub(
+                r"^( *)Example:$", r"\1Examples:", text, flags=re.MULTILINE
+            )
+
+
+def settings_table(cls):
+    """A Markdown table of the settings of a class."""
+    former = {new: old for old, new in getattr(cls, "renamed", {}).items()}
+    rows = ["| setting | values | default | meaning |", "|---|---|---|---|"]
+    for setting in config.describe(cls):
+        text = setting.help
+        if setting.name in former:
+            text += f" Its old name, `{former[setting.name]}`, still works."
+        name = f'<a id="{cls.__name__}.{setting.name}"></a>`{setting.name}`'
+        cells = (name, setting.expected, _shown(setting.default), text)
+        rows.append("| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |")
+    return "\n".join(rows)
+
+
+def presets_table():
+    """A Markdown table of the settings in which the presets differ."""
+    rows = [
+        "| setting | " + " | ".join(f"`{name}`" for name in presets.PRESETS) + " |",
+        "|---" * (len(presets.PRESETS) + 1) + "|",
+    ]
+    for setting in config.describe(config.ModelConfig):
+        values = [getattr(preset, setting.name) for preset in presets.PRESETS.values()]
+        if setting.name != "preset" and len(set(values)) > 1:
+            cells = [f"`{setting.name}`", *map(_shown, values)]
+            rows.append("| " + " | ".join(cells) + " |")
+    return "\n".join(rows)
+
+
+def _shown(value):
+    """A value as it is written on the command line."""
+    if value is dataclasses.MISSING:
+        return "required"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        value = ",".join(map(str, value))
+    return "" if value in ("", None) else f"`{value}`"
+
+
+def modules(package):
+    """Reference pages of the public modules of a package, by mkdocstrings."""
+    folder = ROOT.joinpath(*package.split("."))
+    names = [package]
+    names += [f"{package}.{path.stem}" for path in sorted(folder.glob("[a-z]*.py"))]
+    return "\n\n".join(f"::: {name}" for name in names)
+
+
+def card(name):
+    """The card of a pretrained model, its headings two levels lower."""
+    path = ROOT / "poph_tf" / "pretrained" / name / "card.md"
+    return re.sub(r"^#", "##", path.read_text("utf-8"), flags=re.MULTILINE)
+
+
+# The drawing of a network: boxes from top to bottom, a note on the shape beside each.
+_BOX = {"x": 10, "width": 390, "height": 44}
+_ROW = 72
+_SIDE = {"x": 470, "width": 230}
+
+
+def network_drawing(model):
+    """An SVG of the stages of a network.
+
+    Args:
+        model: ModelConfig.
+    """
+    stages = _stages(model)
+    height = _ROW * len(stages)
+    parts = [f'<svg viewBox="0 0 710 {height}" role="img">']
+    parts.append(f"<title>The network of the preset {model.preset}</title>")
+    for row, (title, detail, shape, side) in enumerate(stages):
+        top = 6 + row * _ROW
+        parts += _box(_BOX["x"], top, _BOX["width"], title, detail)
+        if row + 1 < len(stages):
+            parts.append(_arrow(205, top + 44, 205, top + _ROW))
+            parts.append(f'<text class="note" x="215" y="{top + 62}">{shape}</text>')
+        if side:
+            parts += _box(_SIDE["x"], top, _SIDE["width"], *side)
+            parts.append(_arrow(_SIDE["x"], top + 22, 400, top + 22))
+    return '<div class="network">' + "".join(parts) + "</svg></div>"
+
+
+def _box(left, top, width, title, detail):
+    text = f'<text class="{{}}" x="{left + 10}" y="{{}}">{{}}</text>'
+    size = f'width="{width}" height="44" rx="4"'
+    return [
+        f'<rect x="{left}" y="{top}" {size}/>',
+        text.format("title", top + 19, title),
+        text.format("note", top + 36, detail),
+    ]
+
+
+def _arrow(x0, y0, x1, y1):
+    if x0 == x1:
+        head = f"M{x1 - 4},{y1 - 6} L{x1},{y1} L{x1 + 4},{y1 - 6}"
+    else:
+        head = f"M{x1 + 6},{y1 - 4} L{x1},{y1} L{x1 + 6},{y1 + 4}"
+    return f'<path d="M{x0},{y0} L{x1},{y1} {head}"/>'
+
+
+def _stages(model):
+    """(title, detail, shape of what goes on, side box or None) of each stage."""
+    channels = ["play"] + ["replay"] * model.replay + ["volume"] * model.volume
+    frame = f"[batch, time, {model.num_pitches} pitches, {{}}]"
+    bar = model.bar_positions
+    width = model.window_width * len(channels) + 1
+    near = f"Window of {model.window_width} semitones"
+    if model.note_features == "convolution":
+        width = model.octave_filters + 13
+        near = f"Octave convolution, {model.octave_filters} x {model.octave_width}"
+    counts = {"own": 1, "relative": 12}[model.class_counts]
+    width += counts + bar
+    details = ["pitch position"] + ["pitch class"] * (model.note_features != "window")
+    details += [f"{counts} class counts" if counts > 1 else "count of own class"]
+    details += ["bar position"] * bool(bar)
+    style = None
+    if model.style_units:
+        style = ("Style", f"{model.style_units} units, added before each LSTM")
+    heads = f"{model.num_heads} heads of {model.head_units}"
+    units = model.num_time_units
+    stages = [
+        (
+            f"Frame of step t - 1: {', '.join(channels)}",
+            "The step before",
+            frame.format(len(channels)),
+            None,
+        ),
+        (near, ", ".join(details), frame.format(width), None),
+    ]
+    if model.pitch_attention == "before_time":
+        detail = f"{heads}, residual, layer normalization"
+        stages.append(("Self-attention along pitch", detail, frame.format(width), None))
+    title = f"LSTM along time, {model.num_time_layers} x {units}"
+    stages.append(
+        (title, "one set of weights for all pitches", frame.format(units), style)
+    )
+    if model.time_attention == "frames":
+        units += 2 * model.num_heads
+        detail = f"{heads}, looks back {model.time_attention_steps} steps"
+        stages.append(
+            ("Attention along time, by frames", detail, frame.format(units), None)
+        )
+    context = {
+        "note": "the note drawn just before",
+        "window": "window and class counts of them",
+    }
+    title = f"LSTM along pitch, {model.num_pitch_layers} x {model.num_pitch_units}"
+    detail, seen = "from low to high, all steps alike", model.pitch_context
+    out = model.num_pitch_units
+    if model.pitch_model == "nade":
+        title, seen = (
+            f"NADE along pitch, {model.num_pitch_units} hidden units",
+            "window",
+        )
+        out += units
+    stages.append(
+        (
+            title,
+            detail,
+            frame.format(out),
+            ("Notes drawn so far in step t", context[seen]),
+        )
+    )
+    loss = ("Harmony loss", f"in training only, weight {model.harmony_weight:g}")
+    stages.append(
+        (
+            f"Heads: {', '.join(channels)}",
+            "logits" + ", volume from 0 to 1" * model.volume,
+            "",
+            loss if model.harmony_weight else None,
+        )
+    )
+    return stages
