@@ -166,13 +166,13 @@ def _stages(model):
     details += ["bar position"] * bool(bar)
     style = None
     if model.style_units:
-        style = ("Style", f"{model.style_units} units, added before each LSTM")
+        style = ("Style", f"{model.style_units} units, added before every LSTM")
     heads = f"{model.num_heads} heads of {model.head_units}"
     units = model.num_time_units
     stages = [
         (
             f"Frame of step t - 1: {', '.join(channels)}",
-            "The step before",
+            "what sounded in the step before",
             frame.format(len(channels)),
             None,
         ),

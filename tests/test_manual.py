@@ -98,6 +98,17 @@ def test_every_relative_link_and_picture_exists(page):
             assert (page.parent / path).exists(), target
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_files_of_the_repository_that_a_page_names_exist(page):
+    if page.name == "changelog.md":
+        return  # it names files of before
+    for span in re.findall(r"`([^`\n]+)`", page.read_text("utf-8")):
+        for path in re.findall(
+            r"^(?:poph_tf|tools|tests|docs|results)/[\w/.-]+$", span
+        ):
+            assert (ROOT / path).exists(), path
+
+
 def test_every_picture_of_the_manual_is_shown():
     shown = "".join(page.read_text("utf-8") for page in PAGES)
     for picture in (ROOT / "docs" / "images").iterdir():
