@@ -1,41 +1,55 @@
-"""Trains a model: python -m poph_tf.train --data_dir=data/x --model_dir=runs/x
+"""Trains a model.
 
-Reads the records that tools/make_tfrecords.py wrote, and leaves in --model_dir the best
+  python -m poph_tf.train --data_dir=data/x --model_dir=runs/x
+
+Reads the records that tools/make_tfrecords.py wrote, and writes to --model_dir the best
 weights (model.keras), the settings (config.json), checkpoints, metrics.jsonl and
-TensorBoard logs. Start the same command again and it goes on where it was. Exit codes:
-0 the run has ended, 2 something given was wrong, 75 start again (SIGTERM or Ctrl-C came
-and all is saved, or another worker was lost).
+TensorBoard logs. The same command started again continues the run. Exit codes: 0 the
+run has ended, 2 the input is wrong, 75 start again (SIGTERM or Ctrl-C came and all is
+saved, or another worker was lost).
 
 On several hosts start the same command on each, with --strategy=multi_worker_mirrored
 and either TF_CONFIG or --worker_hosts=a:2222,b:2222 --worker_index=0 (1 on the second).
---dry_run takes a few steps, tells sizes, memory and time, and writes nothing.
+--dry_run takes a few steps, prints sizes, memory and time, and writes nothing.
 
 Every size and setting of a preset can be replaced, e.g.
   --preset=deepj --set=num_time_units=128 --set=dropout=0.3
-and every setting of training likewise with --train=key=value, or by its own flag.
-With --init_from=scores it starts from the weights of a trained model, of whose sizes it
-then is; the styles of the data are added to those that the model knows.
+and every setting of training likewise with --train=key=value, or by its own flag. With
+--init_from=scores it starts from the weights of a trained model: layer sizes are taken
+from that model, and the styles of the data are added to those that the model knows.
 """
 
 import os
+import sys
+from collections.abc import Mapping
 
 from absl import flags
 
 from poph_tf.cli import commands
 from poph_tf.cli import flags as own_flags
 from poph_tf.cli.quiet import import_tensorflow
-from poph_tf.config import TrainingConfig
+from poph_tf.config import (
+    DistributionConfig,
+    ModelConfig,
+    TrainingConfig,
+    parse_overrides,
+    preset,
+)
 from poph_tf.errors import InputError
+from poph_tf.models import presets
 
 FLAGS = flags.FLAGS
-PRESET_NAMES = "tp_lstm_nade, biaxial, deepj, poph, poph2"
+PREVIEW_BARS = 4  # unless the flag gives another number
+# A dry run has no folder; in this one nothing is found and nothing can be written.
+NO_FOLDER = os.devnull
 
-flags.DEFINE_string("data_dir", None, "Folder of records with dataset_info.json.")
-flags.DEFINE_string("model_dir", None, "Where the model and its checkpoints are kept.")
+flags.DEFINE_string("data_dir", None, "Data set: a folder with dataset_info.json.")
+flags.DEFINE_string("model_dir", None, "Folder of the model and its checkpoints.")
 flags.DEFINE_string(
     "preset",
     "poph",
-    f"The model to train: {PRESET_NAMES}; left out with --init_from: its own.",
+    f"The model to train: {', '.join(presets.PRESETS)}. With --init_from, that model "
+    f"unless a preset is given.",
 )
 flags.DEFINE_multi_string(
     "set", [], "key=value of the model, e.g. --set=num_time_units=128; repeatable."
@@ -43,108 +57,102 @@ flags.DEFINE_multi_string(
 flags.DEFINE_multi_string(
     "train", [], "key=value of training, e.g. --train=ema_decay=0.999; repeatable."
 )
-flags.DEFINE_string(
-    "strategy",
-    "default",
-    "default, one_device, mirrored (all GPUs; the batch is split among them), or "
-    "multi_worker_mirrored (several processes, see --worker_hosts).",
-)
+flags.DEFINE_bool("dry_run", False, "Print what the run needs; write nothing.")
 own_flags.define_cores()
-flags.DEFINE_integer(
-    "cpu_replicas", 0, "With --strategy=mirrored: split the CPU into so many devices."
-)
-flags.DEFINE_list(
-    "worker_hosts", [], "host:port of every worker, the chief first; else TF_CONFIG."
-)
-flags.DEFINE_integer("worker_index", 0, "Place of this worker in --worker_hosts.")
-flags.DEFINE_bool("dry_run", False, "Tell what the run needs; write nothing.")
-
-PREVIEW_BARS = 4  # unless something else is asked for
+own_flags.define(DistributionConfig)
 own_flags.define(TrainingConfig, unset=True)
 
 
-def main(argv):
+def main(argv: list[str]) -> int:
+    """Trains the model of the flags."""
     del argv
     own_flags.require("data_dir", *(() if FLAGS.dry_run else ("model_dir",)))
-    from poph_tf import config
-    from poph_tf.data import examples
-
-    training_values = {"preview_bars": PREVIEW_BARS}
-    training_values |= config.parse_overrides(config.TrainingConfig, FLAGS.train)
-    training_values |= own_flags.values(TrainingConfig, given_only=True)
-    training_config = config.TrainingConfig(**training_values)
-    # A wrong preset or setting is said before anything is read.
-    overrides = config.parse_overrides(config.ModelConfig, FLAGS.set)
-    model_config = config.preset(FLAGS.preset, **overrides)
-    info = examples.read_info(FLAGS.data_dir)
-    model_config = model_config.with_styles(info)
-    import_tensorflow()
-    if training_config.init_from and not FLAGS["preset"].present:
-        from poph_tf.training import finetuning
-
-        model_config = finetuning.config_of(
-            training_config.init_from, FLAGS.model_dir or os.devnull, info, overrides
-        )
-    _train(model_config, training_config)
+    training = TrainingConfig(
+        **{"preview_bars": PREVIEW_BARS}
+        | parse_overrides(TrainingConfig, FLAGS.train)
+        | own_flags.values(TrainingConfig, given_only=True)
+    )
+    distribution = DistributionConfig(**own_flags.values(DistributionConfig))
+    _train(_model_config(training), training, distribution)
     return 0
 
 
-def _train(model_config, training_config):
-    from poph_tf.cli.progress import StepLine
-    from poph_tf.training import distribution, dry_run
-    from poph_tf.training import trainer as trainer_lib
+def _model_config(training: TrainingConfig) -> ModelConfig:
+    from poph_tf.data import examples
 
-    slices = _slices(training_config.batch_size)
-    strategy = distribution.make(
-        FLAGS.strategy, FLAGS.cpu_replicas, FLAGS.worker_hosts, FLAGS.worker_index
-    )
-    # A dry run needs no folder; in this one nothing is found, and nothing is made.
-    model_dir = FLAGS.model_dir or os.devnull
-    trainer = trainer_lib.Trainer(
-        model_config, training_config, FLAGS.data_dir, model_dir, strategy, slices
-    )
+    overrides = parse_overrides(ModelConfig, FLAGS.set)
+    # Settings are checked before any file is read.
+    config = preset(FLAGS.preset, **overrides)
+    info = examples.read_info(FLAGS.data_dir)
+    import_tensorflow()
+    if not training.init_from or FLAGS["preset"].present:
+        return config.with_styles(info)
+    from poph_tf.training import finetuning
+
+    model_dir = FLAGS.model_dir or NO_FOLDER
+    return finetuning.config_of(training.init_from, model_dir, info, overrides)
+
+
+def _train(
+    config: ModelConfig, training: TrainingConfig, distribution: DistributionConfig
+) -> None:
+    from poph_tf.cli.progress import Progress
+    from poph_tf.training import distribution as distribution_lib
+    from poph_tf.training import dry_run
+    from poph_tf.training.trainer import Trainer
+
+    slices = _slices(training.batch_size, distribution)
+    strategy = distribution_lib.make(distribution)
+    model_dir = FLAGS.model_dir or NO_FOLDER
+    trainer = Trainer(config, training, FLAGS.data_dir, model_dir, strategy, slices)
     if FLAGS.dry_run:
         print("\n".join(dry_run.lines(trainer)))
         return
-    cluster = trainer.cluster
+    cluster, epoch = trainer.cluster, trainer.steps_per_epoch
     print(
-        f"{model_config.preset}: {trainer.model.count_params():,} parameters, about "
-        f"{trainer.steps_per_epoch} steps an epoch, "
-        f"{strategy.num_replicas_in_sync} replica(s), {slices} slice(s) of the batch "
-        f"on each, worker {cluster.index + 1} of {cluster.num_workers}.",
+        f"{config.preset}: {trainer.model.count_params():,} parameters, about "
+        f"{epoch} steps an epoch, {strategy.num_replicas_in_sync} replica(s), {slices} "
+        f"slice(s) of the batch on each, worker {cluster.index + 1} of "
+        f"{cluster.num_workers}.",
         flush=True,
     )
-    if not cluster.chief:
-        # The chief speaks for all.
+    if not cluster.chief:  # The chief reports for all.
         trainer.run(report=lambda text: None)
         return
-    line = StepLine(trainer.steps_per_epoch, trainer.total_steps)
-    result = trainer.run(report=line.print, on_step=line.step)
+    with Progress(trainer.total_steps, "steps", sys.stdout) as progress:
+
+        def show(step: int, sums: Mapping[str, float]) -> None:
+            nats = sums["play_nats"] / max(sums["steps"], 1)
+            progress.update(step, f"epoch {step / epoch:.1f}  {nats:.3f} nats/step")
+
+        result = trainer.run(progress.print, show)
     print(
         f"Done at step {result['step']}: {result['reason']}. Best validation loss "
         f"{result['best_loss']:.4f}; the model is {FLAGS.model_dir}/model.keras."
     )
 
 
-def _slices(batch_size):
-    """Into how many slices a batch is cut; sets TensorFlow's threads for it."""
-    from poph_tf.models import slices as slices_lib
+def _slices(batch_size: int, distribution: DistributionConfig) -> int:
+    """The number of slices of a batch; sets TensorFlow's threads for it."""
+    from poph_tf.models import slices
     from poph_tf.training import run_log
 
-    begun = run_log.slices_of(FLAGS.model_dir or os.devnull)
-    if not FLAGS.cpu_replicas and FLAGS.strategy != "multi_worker_mirrored":
-        return slices_lib.prepare(batch_size, FLAGS.cores, begun)
-    # There the replicas share the cores.
+    begun = run_log.slices_of(FLAGS.model_dir or NO_FOLDER)
+    replicas = distribution.cpu_replicas
+    if not replicas and distribution.strategy != "multi_worker_mirrored":
+        return slices.prepare(batch_size, FLAGS.cores, begun)
+    # Replicas share the cores among themselves.
     if FLAGS.cores:
         raise InputError(
-            f"--cores goes with one replica on one CPU, got {FLAGS.cores} with "
-            f"--strategy={FLAGS.strategy} --cpu_replicas={FLAGS.cpu_replicas}; leave "
-            f"it out."
+            f"--cores needs one replica on one CPU, got {FLAGS.cores} with "
+            f"--strategy={distribution.strategy} --cpu_replicas={replicas}; leave it "
+            f"out."
         )
     return begun or 1
 
 
-def run():
+def run() -> None:
+    """Runs the command."""
     commands.run(main)
 
 

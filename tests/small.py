@@ -342,3 +342,19 @@ def without_dropout(model_config):
     return dataclasses.replace(
         model_config, dropout=0.0, input_dropout=0.0, recurrent_dropout=0.0
     )
+
+
+def events_in(folder):
+    """(step, summary value) of event files, without what TensorBoard forgets.
+
+    A START event makes it forget what it has read of that step and of later ones.
+    """
+    import tensorflow as tf
+
+    found = []
+    for path in sorted(folder.glob("*.tfevents.*")):
+        for event in tf.compat.v1.train.summary_iterator(str(path)):
+            if event.session_log.status == tf.compat.v1.SessionLog.START:
+                found = [(step, value) for step, value in found if step < event.step]
+            found += [(event.step, value) for value in event.summary.value]
+    return found

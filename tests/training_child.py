@@ -63,7 +63,8 @@ def run(data_dir, model_dir, training_settings, kill_at=0):
 def replicas(data_dir, training_settings, name):
     """Takes an epoch's steps under both strategies, from the same weights."""
     settings = config.TrainingConfig(**training_settings)
-    two = distribution.make("mirrored", cpu_replicas=2)
+    mirrored = config.DistributionConfig(strategy="mirrored", cpu_replicas=2)
+    two = distribution.make(mirrored)
     _, paths = dataset.open_split(data_dir, "train")
     model_config = small.without_dropout(
         small.model_config(name, num_time_layers=1, num_pitch_layers=1)

@@ -16,14 +16,15 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 
 def main(hosts, index, data_dir, model_dir, settings, signal_at=0, signal_number=0):
+    from poph_tf import config, errors
     from poph_tf.training import distribution
 
-    strategy = distribution.make(
-        "multi_worker_mirrored", worker_hosts=hosts, worker_index=index
+    workers = config.DistributionConfig(
+        strategy="multi_worker_mirrored", worker_hosts=hosts, worker_index=index
     )
+    strategy = distribution.make(workers)
     import small
 
-    from poph_tf import config, errors
     from poph_tf.training import trainer as trainer_lib
 
     def on_step(step, sums):

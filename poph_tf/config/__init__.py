@@ -12,11 +12,12 @@ from poph_tf.config.declaration import describe, json_schema, parse_overrides
 from poph_tf.config.generation import GenerationConfig
 from poph_tf.config.model import SINGLE_STYLE, ModelConfig
 from poph_tf.config.serving import Limits, ServerConfig
-from poph_tf.config.training import TrainingConfig
+from poph_tf.config.training import DistributionConfig, TrainingConfig
 
 __all__ = [
     "SINGLE_STYLE",
     "DataConfig",
+    "DistributionConfig",
     "ExecutionOptions",
     "GenerationConfig",
     "Limits",

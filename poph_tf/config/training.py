@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Interval
 
-from poph_tf.config.declaration import Stored, settings
+from poph_tf.config.declaration import Stored, Texts, settings
 from poph_tf.errors import InputError
 
 _Count = Annotated[int, Interval(ge=0, le=10**9)]
@@ -78,4 +78,41 @@ class TrainingConfig(Stored):
             raise InputError(
                 f"warmup_steps must be below max_steps with schedule=cosine, got "
                 f"{self.warmup_steps} and {self.max_steps}."
+            )
+
+
+@settings
+class DistributionConfig:
+    """Which devices and processes share a training run."""
+
+    strategy: Literal["default", "one_device", "mirrored", "multi_worker_mirrored"] = (
+        "default"
+    )
+    """mirrored: all GPUs share the batch; multi_worker_mirrored: the GPUs of several
+    processes do (see worker_hosts)."""
+    cpu_replicas: Annotated[int, Interval(ge=0, le=64)] = 0
+    """With strategy=mirrored: split the CPU into this many devices; 0: no split."""
+    worker_hosts: Texts = ()
+    """host:port of every worker, the chief first; empty: as TF_CONFIG says."""
+    worker_index: Annotated[int, Interval(ge=0, le=65535)] = 0
+    """Place of this worker in worker_hosts."""
+
+    def __post_init__(self) -> None:
+        if self.cpu_replicas and self.strategy != "mirrored":
+            raise InputError(
+                f"cpu_replicas needs strategy=mirrored, got {self.strategy}."
+            )
+        if self.worker_hosts and self.strategy != "multi_worker_mirrored":
+            raise InputError(
+                f"worker_hosts needs strategy=multi_worker_mirrored, got "
+                f"{self.strategy}."
+            )
+        if self.worker_index and not self.worker_hosts:
+            raise InputError(
+                f"worker_index needs worker_hosts, got {self.worker_index} without them."
+            )
+        if self.worker_hosts and self.worker_index >= len(self.worker_hosts):
+            raise InputError(
+                f"worker_index must be 0 to {len(self.worker_hosts) - 1} for "
+                f"{len(self.worker_hosts)} worker_hosts, got {self.worker_index}."
             )

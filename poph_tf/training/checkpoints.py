@@ -1,17 +1,16 @@
-"""Checkpoints of a training run: all that it needs to go on as if nothing happened.
+"""Checkpoints of a training run: all that it needs to continue where it was.
 
-TensorFlow writes the data of a checkpoint under a temporary name and moves it, and the
-index comes last; so a run that dies while writing leaves the one before. No checkpoint
-is ever written over: its name holds epoch and step, and a number where that step is
-saved again. A newest one that is damaged all the same is passed over, and said so.
-Which checkpoints there are is read from the folder itself, so that no lost list of them
-starts a run anew.
+TensorFlow writes the data of a checkpoint under a temporary name and renames it, and
+writes the index last, so a run that dies while it saves leaves the checkpoint before.
+No checkpoint is overwritten: its name holds epoch and step, and a number if that step
+is saved again. A corrupt latest checkpoint is skipped with a warning. The list of
+checkpoints is read from the folder, so there is no list file that can be lost.
 """
 
-import glob
-import os
+import pathlib
 import re
 import shutil
+from collections.abc import Mapping, Sequence
 
 import keras
 import tensorflow as tf
@@ -20,64 +19,60 @@ from absl import logging
 from poph_tf.errors import InputError
 
 KEEP = 3
-PREFIX = "ckpt"
-# What TensorFlow was seen to raise over cut, flipped and missing bytes.
-UNREADABLE = (
-    tf.errors.OpError,
-    OSError,
-    AssertionError,
-    LookupError,
-    RuntimeError,
-    ValueError,
-)
+_INDEX_FILE = re.compile(r"(ckpt-(\d+)-(\d+)(?:\.(\d+))?)\.index")
 
 
 class Checkpoints:
     """The checkpoints of one model directory.
 
     Args:
-        directory: str. Made when the first one is saved.
-        variables: list of keras or tf variables to keep, in a fixed order.
-        counters: dict of name to tf.Variable, the run's own state.
+        directory: created when the first checkpoint is saved.
+        variables: the variables to keep, in a fixed order.
+        counters: the run's own variables by name.
+
+    Attributes:
+        variables: all variables of a checkpoint, as TensorFlow has them.
+        last_good: path of the last checkpoint that was saved or restored, or None.
     """
 
-    def __init__(self, directory, variables, counters):
+    def __init__(
+        self,
+        directory: pathlib.Path,
+        variables: Sequence[keras.Variable | tf.Variable],
+        counters: Mapping[str, tf.Variable],
+    ) -> None:
         raw = [v.value if isinstance(v, keras.Variable) else v for v in variables]
         self.directory = directory
-        self.checkpoint = tf.train.Checkpoint(variables=raw, counters=counters)
+        self.checkpoint = tf.train.Checkpoint(variables=raw, counters=dict(counters))
         self.variables = [*raw, *counters.values()]
-        self.last_good = None
+        self.last_good: pathlib.Path | None = None
 
-    def paths(self):
-        """Paths of the checkpoints there are, oldest first."""
-        names = glob.glob(
-            os.path.join(glob.escape(self.directory), f"{PREFIX}-*.index")
-        )
-        pattern = rf"(.*{PREFIX}-(\d+)-(\d+)(?:\.(\d+))?)\.index"
-        matches = [re.fullmatch(pattern, name) for name in names]
-        found = [(int(m[3]), int(m[2]), int(m[4] or 0), m[1]) for m in matches if m]
-        return [path for *_, path in sorted(found)]
+    def paths(self) -> list[pathlib.Path]:
+        """Paths of the checkpoints, oldest first."""
+        names = [path.name for path in self.directory.glob("*.index")]
+        matches = [match for name in names if (match := _INDEX_FILE.fullmatch(name))]
+        matches.sort(key=lambda m: (int(m[3]), int(m[2]), int(m[4] or 0)))
+        return [self.directory / match[1] for match in matches]
 
-    def save(self, epoch, step):
-        """Saves everything; the newest `KEEP` checkpoints are kept.
+    def save(self, epoch: int, step: int) -> pathlib.Path:
+        """Saves all variables and keeps the newest `KEEP` checkpoints.
 
-        Args:
-            epoch, step: int. The numbers in the checkpoint's name; they grow.
+        Epoch and step are in the name of the checkpoint; both grow.
 
         Returns:
-            str, its path.
+            The path of the checkpoint, without its endings.
 
         Raises:
-            InputError: If it cannot be written; the ones before are left as they were.
+            InputError: If it cannot be written; earlier checkpoints stay as they were.
         """
-        path = self._unused(os.path.join(self.directory, f"{PREFIX}-{epoch}-{step}"))
+        path = self._unused(f"ckpt-{epoch}-{step}")
         try:
-            os.makedirs(self.directory, exist_ok=True)
-            _remove(path)  # there is one only if it was damaged and passed over
-            self.checkpoint.write(path)
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self._remove(path)  # exists only if it was corrupt and skipped
+            self.checkpoint.write(str(path))
         except (OSError, tf.errors.OpError) as error:
-            _remove(path)  # an index too can be cut short
-            self._sweep()
+            self._remove(path)  # the index may be cut short too
+            self._remove_rests()
             raise InputError(
                 f"Cannot write a checkpoint of step {step} in {self.directory} "
                 f"({_reason(error)}). Last good checkpoint: "
@@ -86,64 +81,60 @@ class Checkpoints:
             ) from error
         self.last_good = path
         for old in self.paths()[:-KEEP]:
-            _remove(old)
+            self._remove(old)
         return path
 
-    def _unused(self, path):
-        """A name for a checkpoint that does not take the last good one's place."""
-        again = re.fullmatch(rf"{re.escape(path)}(?:\.(\d+))?", self.last_good or "")
-        return f"{path}.{int(again[1] or 0) + 1}" if again else path
+    def _unused(self, name: str) -> pathlib.Path:
+        """A path that does not replace the last good checkpoint."""
+        last = self.last_good.name if self.last_good else ""
+        again = re.fullmatch(rf"{name}(?:\.(\d+))?", last)
+        return self.directory / (f"{name}.{int(again[1] or 0) + 1}" if again else name)
 
-    def restore(self):
-        """Restores the newest checkpoint that can be read.
+    def restore(self) -> pathlib.Path | None:
+        """Restores the newest readable checkpoint.
 
         Returns:
-            str, its path; None if there is none.
+            Its path; None if there are no checkpoints.
 
         Raises:
-            InputError: If there are checkpoints and none can be read.
+            InputError: If there are checkpoints but none is readable.
         """
-        self._sweep()
+        self._remove_rests()
         paths = self.paths()
         for path in reversed(paths):
             try:
-                status = self.checkpoint.read(path)
+                status = self.checkpoint.read(str(path))
                 status.assert_existing_objects_matched()
+            # Cut, flipped and missing bytes raise errors of many kinds.
+            except Exception as error:
+                logging.warning("Skip checkpoint %s: %s.", path, _reason(error))
+            else:
                 self.last_good = path
                 return path
-            except UNREADABLE as error:
-                logging.warning(
-                    "Checkpoint %s cannot be read (%s).", path, _reason(error)
-                )
         if paths:
             raise InputError(
-                f"No checkpoint in {self.directory} can be read; remove that folder "
-                f"to train anew, or give another --model_dir."
+                f"No checkpoint in {self.directory} can be read; remove that folder to "
+                f"train from the start, or give another --model_dir."
             )
         return None
 
-    def _sweep(self):
-        """Removes what a run left that died, or found the disk full, while writing."""
-        for path in self._glob("*_temp"):
-            shutil.rmtree(path, ignore_errors=True)
-        whole = set(self.paths())
-        for path in self._glob("*.data-*"):
-            if path.rsplit(".data-", 1)[0] not in whole:
-                os.remove(path)
+    def _remove(self, path: pathlib.Path) -> None:
+        # The index first: data without an index are removed as rests.
+        path.with_name(f"{path.name}.index").unlink(missing_ok=True)
+        for data in self.directory.glob(f"{path.name}.data-*"):
+            data.unlink()
 
-    def _glob(self, ending):
-        folder = glob.escape(self.directory)
-        return glob.glob(os.path.join(folder, f"{PREFIX}-{ending}"))
-
-
-def _remove(path):
-    # The index goes first: without it the rest is swept up.
-    for name in [f"{path}.index", *glob.glob(f"{glob.escape(path)}.data-*")]:
-        if os.path.exists(name):
-            os.remove(name)
+    def _remove_rests(self) -> None:
+        """Removes the files of a save that a full disk or a kill interrupted."""
+        for folder in self.directory.glob("ckpt-*_temp"):
+            shutil.rmtree(folder, ignore_errors=True)
+        whole = {path.name for path in self.paths()}
+        for data in self.directory.glob("ckpt-*.data-*"):
+            if data.name.rsplit(".data-", 1)[0] not in whole:
+                data.unlink()
 
 
-def _reason(error):
-    """What TensorFlow says, without the name of the operation that says it."""
+def _reason(error: Exception) -> str:
+    """TensorFlow's message without the name of the operation."""
     text = str(error).splitlines()[0]
     return re.sub(r"^\{\{.*?\}\} *", "", text).removesuffix(" [Op:SaveV2]")[-200:]

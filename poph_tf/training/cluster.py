@@ -1,20 +1,22 @@
-"""The processes of one training run: who is chief, and what all of them agree on.
+"""The processes of one training run: the chief, and decisions that all of them share.
 
 Every process runs the same loop. What may differ between them (a signal, a clock, a
-file that only one can see) goes through here before anything is decided by it, since
-processes that decide differently wait for each other forever. With one process
-everything is its own.
+file that only one can see) goes through here before anything depends on it, because
+processes that decide differently wait for each other forever. In a run of one process
+nothing is exchanged.
 """
 
 import hashlib
 import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from poph_tf.errors import InputError
 
-# What TensorFlow raises in the processes that are left when one is lost.
+# What TensorFlow raises in the remaining processes when one is lost.
 LOST_WORKER = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
@@ -32,64 +34,59 @@ class Cluster:
         strategy: tf.distribute.Strategy.
 
     Attributes:
-        num_workers: int. Processes of the run.
-        index: int. This one; 0 is the chief, who alone writes files.
+        num_workers: number of processes in the run.
+        index: number of this process; 0 is the chief, which alone writes files.
     """
 
-    def __init__(self, strategy):
+    def __init__(self, strategy: tf.distribute.Strategy) -> None:
         self.strategy = strategy
         self.num_workers, self.index = _place(strategy)
-        self._add_up = tf.function(self._add_up_tensors)
+        self._sum_over_workers = tf.function(self._all_reduce)
 
     @property
-    def chief(self):
+    def chief(self) -> bool:
+        """Whether this process is the chief."""
         return self.index == 0
 
-    def add(self, figures):
-        """Adds numbers up over the workers.
-
-        Args:
-            figures: dict of name to number, the same names on all workers.
-
-        Returns:
-            dict of name to float.
-        """
+    def add(self, figures: Mapping[str, float]) -> dict[str, float]:
+        """Adds numbers over the workers, by name; all workers have the same names."""
         if self.num_workers == 1:
-            return figures
+            return dict(figures)
         names = sorted(figures)
         vector = np.array([figures[name] for name in names], np.float64)
-        (total,) = self._add_up([tf.constant(vector)])
+        (total,) = self._sum_over_workers([tf.constant(vector)])
         return dict(zip(names, total.numpy().tolist(), strict=True))
 
-    def any(self, wishes):
-        """For each of a list of bools: whether it is true on at least one worker."""
-        if self.num_workers == 1:
-            return list(wishes)
-        totals = self.add({f"{k:03d}": float(w) for k, w in enumerate(wishes)})
+    def any(self, flags: Sequence[bool]) -> list[bool]:
+        """For each flag, whether it is true on at least one worker."""
+        totals = self.add({f"{k:03d}": float(flag) for k, flag in enumerate(flags)})
         return [totals[name] > 0 for name in sorted(totals)]
 
-    def share(self, variables):
-        """Gives all workers the chief's values of a list of tf.Variable."""
+    def share(self, variables: Iterable[tf.Variable]) -> None:
+        """Gives all workers the chief's values of some variables."""
         if self.num_workers == 1:
             return
-        kinds = {}
+        by_type: dict[tf.DType, list[tf.Variable]] = {}
         for variable in variables:
-            kinds.setdefault(variable.dtype, []).append(variable)
-        # One vector of each type: a message for each variable would take long.
-        vectors = [tf.concat([_flat(v) for v in kind], 0) for kind in kinds.values()]
+            by_type.setdefault(variable.dtype, []).append(variable)
+        # One vector of each type: one message for each variable would take long.
+        vectors = [
+            tf.concat([tf.reshape(tf.convert_to_tensor(v), [-1]) for v in group], 0)
+            for group in by_type.values()
+        ]
         if not self.chief:
             vectors = [tf.zeros_like(vector) for vector in vectors]
-        totals = self._add_up(vectors)
-        for kind, total in zip(kinds.values(), totals, strict=True):
-            parts = tf.split(total, [v.shape.num_elements() for v in kind])
-            for variable, part in zip(kind, parts, strict=True):
-                variable.assign(tf.reshape(part, variable.shape))
+        totals = self._sum_over_workers(vectors)
+        for group, total in zip(by_type.values(), totals, strict=True):
+            values = tf.split(total, [v.shape.num_elements() for v in group])
+            for variable, value in zip(group, values, strict=True):
+                variable.assign(tf.reshape(value, variable.shape))
 
-    def check_same(self, settings):
+    def check_same(self, settings: Mapping[str, Any]) -> None:
         """Raises InputError on all workers if one has other settings than the chief.
 
         Args:
-            settings: JSON-ready dict.
+            settings: a mapping that JSON can hold.
         """
         text = json.dumps(settings, sort_keys=True).encode()
         # 48 bits are exact in a float64.
@@ -103,30 +100,27 @@ class Cluster:
                 + ("are not the chief's." if number != chiefs else "are the chief's.")
             )
 
-    def _add_up_tensors(self, values):
+    def _all_reduce(self, values: list[tf.Tensor]) -> list[tf.Tensor]:
+        """Sums of tensors over the workers, from the first replica of each."""
         replicas = self.strategy.num_replicas_in_sync // self.num_workers
 
-        def replica_sum():
+        def replica_sum() -> list[tf.Tensor]:
             context = tf.distribute.get_replica_context()
             first = context.replica_id_in_sync_group % replicas == 0
             once = [tf.where(first, value, tf.zeros_like(value)) for value in values]
-            # One by one: a list would have to be of one type.
+            # One at a time: a list would have to be of one type.
             return [context.all_reduce("SUM", value) for value in once]
 
         sums = self.strategy.run(replica_sum)
         return [self.strategy.experimental_local_results(total)[0] for total in sums]
 
 
-def _flat(variable):
-    return tf.reshape(tf.convert_to_tensor(variable), [-1])
-
-
-def _place(strategy):
+def _place(strategy: tf.distribute.Strategy) -> tuple[int, int]:
     """(number of workers, index of this one) of a strategy."""
     resolver = getattr(strategy, "cluster_resolver", None)
     spec = resolver.cluster_spec().as_dict() if resolver else {}
     chiefs, workers = len(spec.get("chief", ())), len(spec.get("worker", ()))
-    if chiefs + workers < 2:
+    if resolver is None or chiefs + workers < 2:
         return 1, 0
     place = resolver.task_id + (chiefs if resolver.task_type == "worker" else 0)
     return chiefs + workers, place

@@ -1,21 +1,27 @@
-"""Starts a model from the weights of another one, also with more or other styles.
+"""Starts a model from the weights of another one, also with other styles.
 
-Everything but the styles must be the same; `config_of` says what that is. The style
-embedding has a row for each style: those that both models know are copied by name, new
-ones start from the mean of the old, which is what the old model takes for no style in
-particular.
+Everything but the styles and the losses must be the same; `config_of` takes it from the
+other model. The style embedding has a row for each style: rows of styles that both
+models know are copied by name, new ones start from the mean of the old, which the old
+model takes for no style in particular.
 """
 
 import dataclasses
-import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from poph_tf.config import SINGLE_STYLE, ModelConfig
+from poph_tf.data.examples import DatasetInfo
 from poph_tf.errors import InputError
 from poph_tf.models import polyphony_model
+from poph_tf.models.polyphony_model import PolyphonyModel
+from poph_tf.training import run_log
 
-# What may differ; the rest decides the shapes or the meaning of weights.
+# Settings that may differ; the others decide the shapes or the meaning of weights.
 FREE = (
     "preset",
     "styles",
@@ -28,44 +34,51 @@ FREE = (
 )
 
 
-def config_of(init_from, model_dir, info, overrides):
+def config_of(
+    init_from: str,
+    model_dir: str | pathlib.Path,
+    info: DatasetInfo,
+    overrides: Mapping[str, Any],
+) -> ModelConfig:
     """The config of a run that starts from another model's weights.
 
     Args:
-        init_from: str, as of `models.load`.
-        model_dir: str, the run's own. If it has begun, its own config is taken: the
-            other model may have gone, or have grown.
-        info: DatasetInfo. Its new styles are added to those that the model knows.
-        overrides: dict of field name to value.
-
-    Returns:
-        ModelConfig.
+        init_from: as for `models.load`.
+        model_dir: the run's own directory. If the run has begun, its own config counts:
+            the other model may be gone, or trained further.
+        info: the data set; its new styles follow those that the model knows.
+        overrides: settings that replace the other model's.
     """
-    if os.path.exists(os.path.join(model_dir, polyphony_model.SETTINGS_FILE)):
-        source = ModelConfig.from_dict(
-            polyphony_model.read_settings(model_dir)["model"]
-        )
+    settings = run_log.stored_settings(model_dir)
+    if settings:
+        source = ModelConfig.from_dict(settings["model"])
     else:
         source = polyphony_model.read_config(init_from)
     known = () if source.styles == SINGLE_STYLE else source.styles
     return dataclasses.replace(source, **overrides).with_styles(info, known)
 
 
-def begin(init_from, model_dir, begun, model, averages):
-    """Puts the weights to start from into a new run; one that has begun has its own.
+def begin(
+    init_from: str,
+    model_dir: pathlib.Path,
+    begun: bool,
+    model: PolyphonyModel,
+    averages: Sequence[tf.Variable],
+) -> str:
+    """Gives a new run the weights to start from; a run that has begun keeps its own.
 
     Args:
-        init_from: str, as asked for now; "" where it is left out.
-        model_dir: str, the run's own.
-        begun: bool. Whether the run has checkpoints.
-        model: PolyphonyModel.
-        averages: list of tf.Variable, of its trainable variables; may be empty.
+        init_from: as asked for now; "" if nothing is.
+        model_dir: the run's own directory.
+        begun: whether the run has checkpoints.
+        model: the model to train.
+        averages: moving averages of its trainable variables; may be empty.
 
     Returns:
-        str, what the run began from, as of `TrainingConfig.init_from`.
+        What the run began from, as for `TrainingConfig.init_from`.
 
     Raises:
-        InputError: If another start is asked for, which would come too late.
+        InputError: If the run has begun from something else.
     """
     if not begun:
         if init_from:
@@ -73,34 +86,33 @@ def begin(init_from, model_dir, begun, model, averages):
             for average, v in zip(averages, model.trainable_variables, strict=False):
                 average.assign(v.value)
         return init_from
-    if not os.path.exists(os.path.join(model_dir, polyphony_model.SETTINGS_FILE)):
+    settings = run_log.stored_settings(model_dir)
+    if not settings:
         return init_from
-    began = polyphony_model.read_settings(model_dir)["training"].get("init_from", "")
-    if init_from and init_from != began:
+    began_from = settings["training"].get("init_from", "")
+    if init_from and init_from != began_from:
         raise InputError(
-            f"{model_dir} holds a run that began from {began or 'new weights'}, not "
-            f"from {init_from}; leave --init_from out, or give another --model_dir."
+            f"{model_dir} holds a run that began from {began_from or 'new weights'}, "
+            f"not from {init_from}; leave --init_from out, or give another --model_dir."
         )
-    return began
+    return began_from
 
 
-def start_from(model, source):
+def start_from(model: PolyphonyModel, source: PolyphonyModel) -> tuple[str, ...]:
     """Copies the weights of `source` into `model`.
 
-    Args:
-        model: PolyphonyModel, whose weights are replaced.
-        source: PolyphonyModel.
-
     Returns:
-        tuple of str, the styles that `source` does not know.
+        The styles that `source` does not know.
 
     Raises:
         InputError: If the models differ in more than their styles and losses.
     """
-    _check_alike(model.config, source.config)
-    there = {variable.path: variable for variable in source.trainable_variables}
+    _check_same_sizes(model.config, source.config)
+    values = {
+        variable.path: variable.numpy() for variable in source.trainable_variables
+    }
     for variable in model.trainable_variables:
-        value = there[variable.path].numpy()
+        value = values[variable.path]
         if model.network.style and variable is model.network.style.kernel:
             value = style_rows(value, source.config.styles, model.config.styles)
         variable.assign(value)
@@ -109,30 +121,36 @@ def start_from(model, source):
     return tuple(s for s in model.config.styles if s not in source.config.styles)
 
 
-def style_rows(rows, known, wanted):
+def style_rows(
+    rows: np.ndarray, known: Sequence[str], wanted: Sequence[str]
+) -> np.ndarray:
     """Rows of a style embedding for another vocabulary.
 
     Args:
         rows: float [known styles, units].
-        known: sequence of str, the styles of `rows`.
-        wanted: sequence of str.
+        known: the styles of `rows`.
+        wanted: the styles of the result.
 
     Returns:
         float [wanted styles, units].
+
+    Example:
+        >>> rows = np.array([[1.0, 2.0], [3.0, 6.0]])
+        >>> style_rows(rows, ("bach", "mozart"), ("mozart", "new")).tolist()
+        [[3.0, 6.0], [2.0, 4.0]]
     """
-    by_name = dict(zip(known, rows, strict=True))
     mean = np.mean(rows, axis=0)
-    return np.stack([by_name.get(style, mean) for style in wanted])
+    by_name = dict.fromkeys(wanted, mean) | dict(zip(known, rows, strict=True))
+    return np.stack([by_name[style] for style in wanted])
 
 
-def _check_alike(config, source):
-    ours, theirs = config.to_dict(), source.to_dict()
-    other = [k for k in ours if k not in FREE and ours[k] != theirs[k]]
+def _check_same_sizes(config: ModelConfig, source: ModelConfig) -> None:
+    wanted, found = config.to_dict(), source.to_dict()
+    other = [k for k in wanted if k not in FREE and wanted[k] != found[k]]
     if other:
         raise InputError(
-            "init_from needs a model of the same sizes: it has "
-            + ", ".join(f"{k}={theirs[k]}" for k in other)
-            + "; asked for are "
-            + ", ".join(f"{k}={ours[k]}" for k in other)
-            + ". Give its sizes with --set, or another model."
+            f"init_from needs a model of the same sizes: it has "
+            f"{run_log.pairs(found, other)}; asked for are "
+            f"{run_log.pairs(wanted, other)}. Give its sizes with --set, or another "
+            f"model."
         )

@@ -2,19 +2,21 @@
 
 import keras
 
-# Where a cosine schedule ends, as a share of the rate it starts from.
+from poph_tf.config import TrainingConfig
+
+# The rate at which a cosine schedule ends, as a share of the rate at which it starts.
 FINAL_SHARE = 0.01
-# The rate times this is the share that Muon's matrices lose in a step. On JSB Chorales
-# (poph2, best validation, single runs that differed a little in rate and steps too)
-# 0.25 gave 4.45 nats, 0.05 gave 4.49; 1.0 held the LSTMs back.
+# Muon's matrices lose this times the rate in each step. On JSB Chorales (poph2, best
+# validation, single runs that differed a little in rate and steps too) 0.25 gave 4.45
+# nats, 0.05 gave 4.49; 1.0 held the LSTMs back.
 MUON_DECAY = 0.25
 
 
-def make(training):
+def make(training: TrainingConfig) -> keras.optimizers.Optimizer:
     """Makes the optimizer of a `TrainingConfig`.
 
-    Gradients are clipped by the training step, after they are added up over replicas;
-    Keras would clip them before.
+    The training step clips gradients, after it has added them over replicas; Keras
+    would clip them before.
     """
     rate = learning_rate(training)
     makers = {
@@ -28,17 +30,21 @@ def make(training):
     return makers[training.optimizer]()
 
 
-def _muon(rate):
-    """Muon for the matrices inside, Adam for all else.
+def _muon(
+    rate: float | keras.optimizers.schedules.LearningRateSchedule,
+) -> keras.optimizers.Muon:
+    """Muon for the inner matrices, Adam for the rest.
 
-    All else are biases and tables of biases, the heads, the style embedding, and the
+    The rest are biases and tables of biases, the heads, the style embedding, and the
     octave convolution.
 
-    Its updates turn a matrix by about the same angle in every direction, those of
-    little gradient included, so all of them grow: without decay, at a high rate kept
+    Muon's updates turn a matrix by about the same angle in every direction, including
+    those with a small gradient, so all of them grow: without decay, at a high rate kept
     for long (0.02 for 400 steps), LSTMs became unstable. Let the rate fall. Keras
     scales the updates by 0.2, so that they are about as large as Adam's are late in
-    training; what Adam is given here is scaled alike.
+    training; the rate of Adam here is scaled by the same factor.
+
+    Reference: Jordan et al. (2024), https://kellerjordan.github.io/posts/muon/
     """
     return keras.optimizers.Muon(
         rate,
@@ -49,19 +55,24 @@ def _muon(rate):
     )
 
 
-def learning_rate(training):
-    """The rate as a number, or a Keras schedule over optimizer steps."""
+def learning_rate(
+    training: TrainingConfig,
+) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    """The rate as a number, or a Keras schedule over optimizer steps.
+
+    Example:
+        >>> learning_rate(TrainingConfig(learning_rate=0.01))
+        0.01
+    """
     rate, warmup = training.learning_rate, training.warmup_steps
     schedules = keras.optimizers.schedules
     if training.schedule == "cosine":
-        decay_steps = max(training.max_steps - warmup, 1)
-        if not warmup:
-            return schedules.CosineDecay(rate, decay_steps, alpha=FINAL_SHARE)
+        steps = max(training.max_steps - warmup, 1)
         return schedules.CosineDecay(
-            0.0,
-            decay_steps,
+            0.0 if warmup else rate,
+            steps,
             alpha=FINAL_SHARE,
-            warmup_target=rate,
+            warmup_target=rate if warmup else None,
             warmup_steps=warmup,
         )
     if warmup:

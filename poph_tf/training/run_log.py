@@ -1,27 +1,32 @@
-"""What a training run leaves in its directory, apart from checkpoints.
+"""The files of a training run, apart from its checkpoints.
 
 `config.json` (all settings and provenance), `model.keras` (the best weights),
-`metrics.jsonl` (a line for each validation) and `tensorboard/` (the same figures, and
-a few composed bars as picture and sound). Of several workers only the chief records.
+`metrics.jsonl` (a line for each validation) and `tensorboard/` (the same figures, and a
+few composed bars as picture and sound). In a run of several workers only the chief
+writes them.
 """
 
+import contextlib
 import errno
-import json
-import os
+import pathlib
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
 
+import psutil
 import tensorflow as tf
 
-from poph_tf import provenance
+from poph_tf import files
 from poph_tf.cli.progress import duration
-from poph_tf.config import ModelConfig
+from poph_tf.config import ModelConfig, TrainingConfig
+from poph_tf.config.declaration import current_names
 from poph_tf.errors import InputError
 from poph_tf.models import polyphony_model
-from poph_tf.training import event_log, memory
+from poph_tf.training import metrics_file
+from poph_tf.training.events import EventWriter
 
-METRICS_FILE = "metrics.jsonl"
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-# Settings of training that decide what the numbers in a checkpoint mean: the place in
-# the data, the variables of the optimizer, the best validation.
+DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# The settings of training that give the numbers in a checkpoint their meaning: the
+# place in the data, the variables of the optimizer, the best validation.
 FIXED = (
     "optimizer",
     "schedule",
@@ -37,91 +42,69 @@ FIXED = (
 )
 
 
-class Recorder:
+class RunLog:
     """Writes the files of a run.
 
     Args:
-        model_dir: str.
-        chief: bool. Whether this process writes at all.
-        scored: PolyphonyModel whose weights are saved and heard.
-        preview_bars: int. Bars to compose at each validation; 0 for none.
+        model_dir: the model directory.
+        model: the model that is validated, saved and previewed.
+        preview_bars: bars to compose at each validation; 0 for none.
     """
 
-    def __init__(self, model_dir, chief, scored, preview_bars=0):
+    def __init__(
+        self,
+        model_dir: pathlib.Path,
+        model: polyphony_model.PolyphonyModel,
+        preview_bars: int = 0,
+    ) -> None:
         self.model_dir = model_dir
-        self.chief = chief
-        self.scored = scored
+        self.model = model
         self.preview_bars = preview_bars
-        self.events = self.previews = None
+        self.previews: Any = None
 
-    def begin(self, settings, step):
-        """Writes the settings; forgets validations after `step`, which come again."""
-        if not self.chief:
-            return
-        try:
-            os.makedirs(self.model_dir, exist_ok=True)
-            self._sweep()
-            path = os.path.join(self.model_dir, polyphony_model.SETTINGS_FILE)
-            provenance.write_json(path, settings)
-            self._forget_after(step)
-            folder = os.path.join(self.model_dir, "tensorboard")
-            event_log.forget_after(folder, step)
-            self.events = event_log.EventLog(folder, step + 1)
-        except (OSError, tf.errors.OpError) as error:
-            raise _cannot_write(self.model_dir, error) from error
-
-    def _forget_after(self, step):
-        path = os.path.join(self.model_dir, METRICS_FILE)
-        if not os.path.exists(path):
-            return
-        with open(path, encoding="utf-8", errors="replace") as file:
-            lines = [line.strip() for line in file if _step_of(line) <= step]
-        with open(f"{path}.writing", "w", encoding="utf-8") as file:
-            file.writelines(f"{line}\n" for line in lines)
-        os.replace(f"{path}.writing", path)
-
-    def validation(self, figures):
-        """Records a validation: figures, the weights if best, a preview.
-
-        Args:
-            figures: JSON-ready dict with `step`, `train`, `valid`, `best`,
-                `learning_rate`, `steps_per_second`, `input_wait_share`; `memory_mb`
-                (resident) is added.
+    def begin(self, settings: Mapping[str, Any], step: int) -> None:
+        """Writes the settings, and forgets validations after `step`.
 
         Raises:
-            InputError: If it cannot be written; a model saved before is still there.
+            InputError: If the files cannot be written.
         """
-        if not self.chief:
-            return
-        figures = figures | {"memory_mb": memory.resident_mb()}
-        try:
+        with self._writing():
+            self.model_dir.mkdir(parents=True, exist_ok=True)
+            # What a killed process left half-written.
+            for path in self.model_dir.glob(f".*{files.PARTIAL}*"):
+                path.unlink()
+            files.write_json(self.model_dir / polyphony_model.SETTINGS_FILE, settings)
+            metrics_file.forget_after(self.model_dir, step)
+            self.events = EventWriter(self.model_dir / "tensorboard", step + 1)
+
+    def validation(self, figures: Mapping[str, Any]) -> None:
+        """Writes the figures of a validation, the weights if they are best, a preview.
+
+        Args:
+            figures: `step`, `train`, `valid`, `best`, `learning_rate`,
+                `steps_per_second`, `input_wait_share` and others that JSON can hold;
+                `memory_mb` (resident, in 2**20 bytes) is added.
+
+        Raises:
+            InputError: If the files cannot be written; `model.keras` is still whole.
+        """
+        memory_mb = psutil.Process().memory_info().rss / 2**20
+        figures = {**figures, "memory_mb": memory_mb}
+        with self._writing():
             if figures["best"]:
-                polyphony_model.save(self.scored, self.model_dir)
-            path = os.path.join(self.model_dir, METRICS_FILE)
-            with open(path, "a", encoding="utf-8") as file:
-                file.write(json.dumps(figures, sort_keys=True) + "\n")
+                polyphony_model.save(self.model, str(self.model_dir))
+            metrics_file.append(self.model_dir, figures)
             self.events.scalars(_scalars(figures), figures["step"])
-            self._preview(figures["step"])
-        except (OSError, tf.errors.OpError) as error:
-            self._sweep()
-            raise _cannot_write(self.model_dir, error) from error
+            if self.preview_bars:
+                self._preview(figures["step"])
+            self.events.writer.flush()
 
-    def _sweep(self):
-        """Removes the half of a model that a full disk or a kill left."""
-        partial = os.path.join(
-            self.model_dir, f".writing-{polyphony_model.WEIGHTS_FILE}"
-        )
-        if os.path.exists(partial):
-            os.remove(partial)
-
-    def _preview(self, step):
-        if not self.preview_bars:
-            return
-        # Drawing and playing bring libraries that training can do without.
+    def _preview(self, step: int) -> None:
+        # Drawing and playing import libraries that training does not need.
         from poph_tf.training import previews
 
         if not self.previews:
-            self.previews = previews.Previews(self.scored, self.preview_bars)
+            self.previews = previews.Previews(self.model, self.preview_bars)
         piece = self.previews.compose()
         png, wav = previews.picture(piece, f"step {step}"), previews.sound(piece)
         if png:
@@ -129,82 +112,99 @@ class Recorder:
         if wav:
             self.events.sound("composed/sound", wav, step)
 
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Says what a user can do if a file cannot be written."""
+        try:
+            yield
+        except (OSError, tf.errors.OpError) as error:
+            reason = str(error).splitlines()[0][:200]
+            full = not isinstance(error, OSError) or error.errno in DISK_IS_FULL
+            remedy = (
+                "Make room"
+                if full
+                else "Make the folder writable, or give another --model_dir,"
+            )
+            raise InputError(
+                f"Cannot write in {self.model_dir} ({reason}). {remedy} and start the "
+                f"same command again: it continues from the last checkpoint."
+            ) from error
 
-def _scalars(figures):
-    scalars = {f"train/{k}": v for k, v in figures["train"].items()}
-    scalars |= {f"valid/{k}": v for k, v in figures["valid"].items()}
+
+def _scalars(figures: Mapping[str, Any]) -> dict[str, float | None]:
+    scalars = {f"train/{name}": value for name, value in figures["train"].items()}
+    scalars |= {f"valid/{name}": value for name, value in figures["valid"].items()}
     for name in ("learning_rate", "steps_per_second", "input_wait_share", "memory_mb"):
         scalars[name] = figures[name]
     return scalars
 
 
-def _step_of(line):
-    """The step of a line of metrics; beyond all steps for half a line."""
-    try:
-        return json.loads(line)["step"]
-    except (ValueError, KeyError, TypeError):
-        return float("inf")
-
-
-def _cannot_write(directory, error):
-    reason = str(error).splitlines()[0][:200]
-    full = not isinstance(error, OSError) or error.errno in NO_ROOM
-    remedy = "Make room" if full else "Mend that, or give another --model_dir,"
-    return InputError(
-        f"Cannot write in {directory} ({reason}). {remedy} and start the same command "
-        f"again: it goes on from the last checkpoint."
-    )
-
-
-def progress_line(figures, seconds_left):
+def progress_line(figures: Mapping[str, Any], seconds_left: float) -> str:
     """One line of text about a validation."""
     train, valid = figures["train"], figures["valid"]
-    parts = [f"epoch {figures['epoch']:3d}  step {figures['step']:6d}"]
-    if train:
-        parts.append(f"train {train['play_nats_per_step']:7.3f}")
-    parts.append(f"valid {valid['play_nats_per_step']:7.3f} nats/step")
-    parts.append(f"F1 {valid['play_f1']:.3f}")
-    parts.append(f"{figures['steps_per_second']:.2f} steps/s")
-    parts.append(f"{duration(seconds_left)} left at most")
-    return "  ".join(parts) + ("  best" if figures["best"] else "")
+    train_nats = f"train {train['play_nats_per_step']:7.3f}" if train else ""
+    parts = [
+        f"epoch {figures['epoch']:3d}  step {figures['step']:6d}",
+        train_nats,
+        f"valid {valid['play_nats_per_step']:7.3f} nats/step",
+        f"F1 {valid['play_f1']:.3f}",
+        f"{figures['steps_per_second']:.2f} steps/s",
+        f"{duration(seconds_left)} left at most",
+        "best" if figures["best"] else "",
+    ]
+    return "  ".join(part for part in parts if part)
 
 
-def slices_of(model_dir):
-    """The slices of the run that a directory holds, or None if there is no run."""
-    if not os.path.exists(os.path.join(model_dir, polyphony_model.SETTINGS_FILE)):
+def stored_settings(model_dir: str | pathlib.Path) -> dict[str, Any] | None:
+    """The settings of the run in a directory, of `config.json`; None without a run."""
+    if not (pathlib.Path(model_dir) / polyphony_model.SETTINGS_FILE).exists():
         return None
-    # A run of an earlier version was not cut.
-    return polyphony_model.read_settings(model_dir).get("slices", 1)
+    return polyphony_model.read_settings(str(model_dir))
 
 
-def check_same_run(model_dir, model_config, training=None, data_id=None, fixed=FIXED):
+def slices_of(model_dir: str | pathlib.Path) -> int | None:
+    """The slices of a batch in the run of a directory; None without a run."""
+    settings = stored_settings(model_dir)
+    # Earlier versions did not slice batches.
+    return settings.get("slices", 1) if settings else None
+
+
+def check_same_run(
+    model_dir: str | pathlib.Path,
+    model_config: ModelConfig,
+    training: TrainingConfig | None = None,
+    data_id: str | None = None,
+    fixed: Collection[str] = FIXED,
+) -> None:
     """Raises InputError if the directory holds another run than the one asked for.
 
     Args:
-        model_dir: str.
-        model_config: ModelConfig.
-        training: TrainingConfig, or None to leave it unchecked.
-        data_id: str, or None to leave it unchecked.
+        model_dir: the model directory.
+        model_config: the model asked for.
+        training: the settings of training asked for; None: not checked.
+        data_id: id of the data set; None: not checked.
         fixed: names of the settings of training that must be the same.
     """
-    if not os.path.exists(os.path.join(model_dir, polyphony_model.SETTINGS_FILE)):
+    settings = stored_settings(model_dir)
+    if not settings:
         return
-    settings = polyphony_model.read_settings(model_dir)
-    there = ModelConfig.from_dict(settings["model"]).to_dict()
+    stored = ModelConfig.from_dict(settings["model"]).to_dict()
     wanted = model_config.to_dict()
     if training:
-        there |= {k: settings["training"].get(k) for k in fixed}
-        wanted |= {k: getattr(training, k) for k in fixed}
+        begun = current_names(TrainingConfig, settings["training"], warn=False)
+        stored |= {name: begun.get(name) for name in fixed}
+        wanted |= {name: getattr(training, name) for name in fixed}
     if data_id:
-        there["data"], wanted["data"] = settings["data"]["id"][:12], data_id[:12]
-    other = [name for name in wanted if wanted[name] != there[name]]
+        stored["data"], wanted["data"] = settings["data"]["id"][:12], data_id[:12]
+    other = [name for name in wanted if wanted[name] != stored[name]]
     if other:
         raise InputError(
-            f"{model_dir} holds a run with {_pairs(there, other)}, asked for are "
-            f"{_pairs(wanted, other)}; give the same settings, or another --model_dir "
+            f"{model_dir} holds a run with {pairs(stored, other)}, asked for are "
+            f"{pairs(wanted, other)}; give the same settings, or another --model_dir "
             f"(with --init_from={model_dir} it starts from these weights)."
         )
 
 
-def _pairs(values, names):
+def pairs(values: Mapping[str, Any], names: Collection[str]) -> str:
+    """Settings as text: `name=value, ...`."""
     return ", ".join(f"{name}={values[name]}" for name in names)

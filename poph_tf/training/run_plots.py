@@ -1,144 +1,96 @@
-"""The curve of a training run as a picture, drawn from its `metrics.jsonl`.
+"""The curve of a training run as a figure, from its `metrics.jsonl`.
 
-Above, nats per step of play against optimizer steps, of the training windows (with
+Above: nats per step of play against optimizer steps, of the training windows (with
 dropout, since the validation before) and of the validation pieces; the scale on top
-tells the hours that the run had spent in optimizer steps by then. Below, the
-resident memory at each validation, where it was recorded: a run without a leak is flat
-there.
+shows the hours spent in optimizer steps. Below: the resident memory at each validation,
+where it was recorded; it is flat in a run without a leak.
 """
 
-import json
-import os
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from poph_tf.errors import InputError
-from poph_tf.rendering.figures import BLUE, INK, RED, new_figure, save, tidy
+import numpy as np
 
-METRICS_FILE = "metrics.jsonl"
+from poph_tf.rendering.figures import BLUE, INK, RED, new_figure, tidy
 
 
-def read(model_dir):
-    """Reads the validations of a run.
+def series(validations: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """The numbers to draw, one for each validation, None where unknown.
 
     Args:
-        model_dir: str.
+        validations: from `metrics_file.read`.
 
     Returns:
-        list of dict, in the order of their steps; half a line at the end is left out.
-
-    Raises:
-        InputError: If there are none.
-    """
-    path = os.path.join(str(model_dir), METRICS_FILE)
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            lines = file.readlines()
-    except OSError as error:
-        raise InputError(
-            f"{path}: {error.strerror}; give the --model_dir of a run of poph_tf.train."
-        ) from error
-    found = [figures for line in lines if (figures := _figures(line))]
-    if not found:
-        raise InputError(f"{path} holds no validation yet.")
-    return found
-
-
-def _figures(line):
-    try:
-        figures = json.loads(line)
-        return figures if "valid" in figures else None
-    except (ValueError, TypeError):
-        return None
-
-
-def series(validations):
-    """What is drawn, from the lines of `read`.
-
-    Returns:
-        dict of name to list with a number for each validation, or None where it is
-        not known: `steps`, `hours` (spent in optimizer steps since the run began),
-        `train`, `valid` (nats per step of play), `memory_mb`.
+        `steps`, `hours` (in optimizer steps since the run began), `train`, `valid`
+        (nats per step of play), `memory_mb`.
     """
     hours, seconds = [], 0.0
     for figures in validations:
-        # Older runs told only the seconds since the validation before.
+        # Older runs recorded only the seconds since the validation before.
         seconds = figures.get("training_seconds", seconds + figures["seconds"])
         hours.append(seconds / 3600)
-    name = "play_nats_per_step"
+    nats = "play_nats_per_step"
     return {
         "steps": [figures["step"] for figures in validations],
         "hours": hours,
-        "train": [figures["train"].get(name) for figures in validations],
-        "valid": [figures["valid"].get(name) for figures in validations],
+        "train": [figures["train"].get(nats) for figures in validations],
+        "valid": [figures["valid"].get(nats) for figures in validations],
         "memory_mb": [figures.get("memory_mb") for figures in validations],
     }
 
 
-def summary(validations):
+def summary(validations: Sequence[Mapping[str, Any]]) -> str:
     """One line of text: first and best validation, hours, memory."""
-    drawn = series(validations)
-    best = min(drawn["valid"])
-    place = drawn["valid"].index(best)
+    run = series(validations)
+    best, best_step = min(zip(run["valid"], run["steps"], strict=True))
     text = (
-        f"{drawn['steps'][-1]} steps in {drawn['hours'][-1]:.2f} h: valid "
-        f"{drawn['valid'][0]:.3f} nats/step at step {drawn['steps'][0]}, best "
-        f"{best:.3f} at step {drawn['steps'][place]}"
+        f"{run['steps'][-1]} steps in {run['hours'][-1]:.2f} h: valid "
+        f"{run['valid'][0]:.3f} nats/step at step {run['steps'][0]}, best "
+        f"{best:.3f} at step {best_step}"
     )
-    memory = [size for size in drawn["memory_mb"] if size is not None]
+    memory = [size for size in run["memory_mb"] if size is not None]
     if memory:
         text += f"; resident memory {memory[0]:.0f} MB first, {memory[-1]:.0f} MB last"
     return text
 
 
-def draw(validations, path, title=""):
-    """Draws the curve as a .png.
-
-    Args:
-        validations: list of `read`.
-        path: str.
-        title: str.
+def draw(validations: Sequence[Mapping[str, Any]], title: str = "") -> Any:
+    """Draws the curve as a matplotlib figure.
 
     Raises:
-        InputError: If matplotlib is missing, or it cannot be written.
+        InputError: If matplotlib is missing.
     """
-    drawn = series(validations)
-    has_memory = any(size is not None for size in drawn["memory_mb"])
-    heights = (3, 1) if has_memory else (1,)
+    run = {name: np.array(x, float) for name, x in series(validations).items()}
+    panels = [[("train", BLUE), ("valid", RED)], [("memory_mb", INK)]]
+    if np.isnan(run["memory_mb"]).all():
+        panels = panels[:1]
     figure = new_figure(8.0, 5.6)
-    panels = figure.subplots(
-        len(heights), 1, sharex=True, squeeze=False, height_ratios=heights
+    rows = figure.subplots(
+        len(panels), 1, sharex=True, squeeze=False, height_ratios=(3, 1)[: len(panels)]
     )[:, 0]
-    for name, color in (("train", BLUE), ("valid", RED)):
-        _line(panels[0], drawn["steps"], drawn[name], color, name)
-    panels[0].set_ylabel("nats per step, play", fontsize=9, color=INK)
-    panels[0].legend(fontsize=9, frameon=False, loc="upper right")
-    if has_memory:
-        _line(panels[1], drawn["steps"], drawn["memory_mb"], INK, "memory")
-        panels[1].set_ylim(bottom=0)
-        panels[1].set_ylabel("resident MB", fontsize=9, color=INK)
-    panels[-1].set_xlabel("optimizer steps", fontsize=9, color=INK)
-    for axes in panels:
+    for axes, lines in zip(rows, panels, strict=True):
+        for name, color in lines:
+            known = ~np.isnan(run[name])
+            x, y = run["steps"][known], run[name][known]
+            axes.plot(x, y, ".-", color=color, lw=1.4, label=name)
         tidy(axes)
-    _hours(panels[0], drawn)
-    if title:
-        figure.suptitle(title, fontsize=10, color=INK)
-    save(figure, path)
+    rows[0].set_ylabel("nats per step, play", fontsize=9, color=INK)
+    rows[0].legend(fontsize=9, frameon=False, loc="upper right")
+    _add_hours(rows[0], run)
+    if len(rows) > 1:
+        rows[1].set_ylim(bottom=0)
+        rows[1].set_ylabel("resident MB", fontsize=9, color=INK)
+    rows[-1].set_xlabel("optimizer steps", fontsize=9, color=INK)
+    figure.suptitle(title, fontsize=10, color=INK)
+    return figure
 
 
-def _line(axes, steps, values, color, label):
-    known = [(s, v) for s, v in zip(steps, values, strict=True) if v is not None]
-    if known:
-        axes.plot(*zip(*known, strict=True), ".-", color=color, lw=1.4, label=label)
-
-
-def _hours(axes, drawn):
-    """A second scale on top: hours worked at a few of the validations."""
+def _add_hours(axes: Any, run: Mapping[str, np.ndarray]) -> None:
+    """Adds a scale on top: hours at some of the validations."""
     top = axes.twiny()
     top.set_xlim(axes.get_xlim())
-    every = max(len(drawn["steps"]) // 6, 1)
-    places = range(every - 1, len(drawn["steps"]), every)
-    top.set_xticks(
-        [drawn["steps"][k] for k in places],
-        [f"{drawn['hours'][k]:.2f} h" for k in places],
-    )
+    every = max(len(run["steps"]) // 6, 1)
+    hours = [f"{value:.2f} h" for value in run["hours"][every - 1 :: every]]
+    top.set_xticks(run["steps"][every - 1 :: every], hours)
     tidy(top)
     top.grid(visible=False)

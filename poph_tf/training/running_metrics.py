@@ -1,47 +1,47 @@
-"""What the training steps between two validations add up to."""
+"""Metrics over the training steps between two validations."""
 
 import time
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
+from poph_tf.config import ModelConfig
 from poph_tf.models import metrics
 
 
-class Tally:
-    """Sums over the steps since the validation before, and how fast they came.
+class RunningMetrics:
+    """Sums over the steps since the last validation, and their speed.
 
-    The first step of each graph also compiles, which would make a short
-    stretch look slow for ever: it is counted, but not timed.
+    The first step of each graph also compiles, which would make a short stretch look
+    slow: such a step is counted but not timed.
     """
 
-    def __init__(self):
-        self.restart()
+    def __init__(self) -> None:
+        self.reset()
 
-    def restart(self):
-        self.sums, self.steps, self.untimed = {}, 0, 0
+    def reset(self) -> None:
+        """Starts the stretch after a validation."""
+        self.sums: dict[str, float] = {}
+        self.steps = self.untimed = 0
         self.working = self.waiting = 0.0
         self.since = time.monotonic()
 
-    def waits(self, batches):
-        """Hands batches on and adds up the seconds that each was waited for.
-
-        Args:
-            batches: iterable.
-
-        Yields:
-            Its elements.
-        """
+    def timed(self, batches: Iterable[Any]) -> Iterator[Any]:
+        """Passes batches on and adds up the seconds spent waiting for them."""
         start = time.monotonic()
         for batch in batches:
             self.waiting += time.monotonic() - start
             yield batch
             start = time.monotonic()
 
-    def add(self, sums, seconds, compiled=False):
+    def add(
+        self, sums: Mapping[str, float], seconds: float, compiled: bool = False
+    ) -> None:
         """Adds a step.
 
         Args:
-            sums: dict of name to float, of TrainStep.
-            seconds: float. What the step took.
-            compiled: bool. Whether it also compiled.
+            sums: the sums of `TrainStep.run`.
+            seconds: duration of the step.
+            compiled: whether the step also compiled.
         """
         for name, value in sums.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
@@ -52,19 +52,17 @@ class Tally:
         else:
             self.working += seconds
 
-    def figures(self, config):
-        """What is recorded of them, validation included in the time.
-
-        Args:
-            config: ModelConfig.
+    def figures(self, config: ModelConfig) -> dict[str, Any]:
+        """Figures of the stretch, ready for JSON.
 
         Returns:
-            dict: `train` (figures of metrics.summarize and `gradient_norm`; empty
-            without a step), `seconds`, `steps_per_second`, `input_wait_share` (of the
-            time of batches and steps, what was waited for batches).
+            `train` (of `metrics.summarize`, and `gradient_norm`; empty without a step),
+            `seconds` and `steps_per_second` (the last validation included), and
+            `input_wait_share`, the share of the time of batches and steps that was
+            spent waiting for batches.
         """
         seconds = max(time.monotonic() - self.since, 1e-9)
-        train = {}
+        train: dict[str, Any] = {}
         if self.steps and self.sums["steps"]:
             train = metrics.summarize(self.sums, config)
             train["gradient_norm"] = self.sums["gradient_norm"] / self.steps

@@ -1,65 +1,69 @@
 """One optimizer step on a global batch, on one replica or many.
 
-Losses are sums over valid steps divided by the valid steps of the *global* batch, so
-that a step has the same loss and gradient however the batch is split: gradients are
-added up over the slices of a replica and over replicas, then clipped, then applied.
+Losses are sums over valid steps divided by the number of valid steps of the *global*
+batch, so a step has the same loss and gradient however the batch is divided: gradients
+are added over the slices of a replica and over replicas, then clipped, then applied.
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
 import tensorflow as tf
 
 from poph_tf.models import losses, metrics
 from poph_tf.models import slices as slices_lib
+from poph_tf.models.polyphony_model import PolyphonyModel
 
-# Lengths of batches may have graphs of their own, on purpose; TensorFlow counts by the
-# code that is traced, and would warn of it.
+Batch = Mapping[str, tf.Tensor]
+
+# Each length of a batch may have its own graph, on purpose; TensorFlow would warn that
+# the same code is traced often.
 tf.get_logger().addFilter(lambda record: "TrainStep._run" not in record.getMessage())
 
 
 class TrainStep:
     """A compiled training step.
 
-    A graph for one length of batches is some percent faster than one for all of them,
-    and takes its seconds to compile.
+    A graph for one length of batches is some percent faster than a graph for all of
+    them, and takes seconds to compile.
 
     Args:
-        model: PolyphonyModel, made in the strategy's scope.
-        optimizer: keras optimizer, built in the strategy's scope.
+        model: the model, made in the strategy's scope.
+        optimizer: built in the strategy's scope.
         strategy: tf.distribute.Strategy.
-        clip_norm: float. Global norm to clip the gradient to; 0 for none.
-        ema: list of tf.Variable, the moving averages, or empty.
-        ema_decay: float.
-        slices: int. Into how many parts a replica's batch is cut, see `cores`.
-        any_length: bool. Whether one graph takes batches of all lengths, where there is
-            one replica; else each length gets its own.
+        clip_norm: global norm to which the gradient is clipped; 0 for no clipping.
+        slices: number of slices of a replica's batch, see `models/slices.py`.
+        any_length: whether one graph takes batches of all lengths if there is one
+            replica; otherwise each length has its own graph.
+        averages: moving averages of the trainable variables; may be empty.
+        ema_decay: decay of the moving averages.
 
     Attributes:
-        compiled: dict from the shape of a batch's mask, or without its length, to the
-            function that takes it.
+        compiled: the graphs, by the shape of a batch's mask, without the length if a
+            graph takes all lengths.
     """
 
     def __init__(
         self,
-        model,
-        optimizer,
-        strategy,
-        clip_norm=0.0,
-        ema=(),
-        ema_decay=0.0,
-        slices=1,
-        any_length=False,
-    ):
-        self.model = model
-        self.optimizer = optimizer
-        self.strategy = strategy
-        self.clip_norm = clip_norm
-        self.ema = list(ema)
-        self.ema_decay = ema_decay
-        self.slices = slices
+        model: PolyphonyModel,
+        optimizer: keras.optimizers.Optimizer,
+        strategy: tf.distribute.Strategy,
+        clip_norm: float = 0.0,
+        slices: int = 1,
+        any_length: bool = False,
+        averages: Sequence[tf.Variable] = (),
+        ema_decay: float = 0.0,
+    ) -> None:
+        self.model, self.optimizer, self.strategy = model, optimizer, strategy
+        self.clip_norm, self.slices = clip_norm, slices
+        self.averages, self.ema_decay = averages, ema_decay
         self.any_length = any_length and strategy.num_replicas_in_sync == 1
-        self.summed = _leave_sums_to_us(optimizer)
-        self.compiled = {}
+        # Keras would add gradients over replicas again, after they are clipped.
+        optimizer._all_reduce_sum_gradients = lambda pairs: pairs
+        self.compiled: dict[tf.TensorShape, Any] = {}
 
-    def run(self, batch):
+    def run(self, batch: Batch) -> dict[str, tf.Tensor]:
         """Takes a step on a distributed batch; returns sums over the global batch."""
         mask = self.strategy.experimental_local_results(batch["mask"])[0]
         shape = mask.shape[:1] if self.any_length else mask.shape
@@ -74,36 +78,41 @@ class TrainStep:
             )
         return self.compiled[shape](batch)
 
-    def _run(self, batch):
+    def _run(self, batch: Batch) -> dict[str, tf.Tensor]:
         sums = self.strategy.run(self._replica_step, args=(batch,))
-        # One vector, so that many hosts wait for each other once.
+        # One vector, so that workers wait for each other once.
         sums = self.strategy.reduce("SUM", sums, axis=None)
         for average, variable in zip(
-            self.ema, self.model.trainable_variables, strict=False
+            self.averages, self.model.trainable_variables, strict=False
         ):
             average.assign(
                 self.ema_decay * average + (1.0 - self.ema_decay) * variable.value
             )
         return dict(zip(self.names, tf.unstack(sums), strict=True))
 
-    def _replica_step(self, batch):
-        num_steps = self._add_up(tf.reduce_sum(batch["mask"]))
+    def _replica_step(self, batch: Batch) -> tf.Tensor:
+        num_steps = self._add_over_replicas(tf.reduce_sum(batch["mask"]))
         parts = [
             self._slice_step(part, num_steps)
             for part in slices_lib.cut(batch, self.slices)
         ]
         gradients = [
-            tf.add_n(of_one) for of_one in zip(*(g for g, _ in parts), strict=True)
+            tf.add_n(same) for same in zip(*(g for g, _ in parts), strict=True)
         ]
-        gradients, norm = self._clip(self._add_up(gradients))
+        gradients = self._add_over_replicas(gradients)
+        norm = tf.linalg.global_norm(gradients)
+        if self.clip_norm:
+            gradients, _ = tf.clip_by_global_norm(gradients, self.clip_norm, norm)
         self.optimizer.apply(gradients, self.model.trainable_variables)
         share = 1.0 / self.strategy.num_replicas_in_sync
         sums = slices_lib.join([s for _, s in parts]) | {"gradient_norm": norm * share}
         self.names = sorted(sums)
         return tf.stack([tf.cast(sums[name], tf.float32) for name in self.names])
 
-    def _slice_step(self, batch, num_steps):
-        """Gradients and sums of a slice; `num_steps` is of the global batch."""
+    def _slice_step(
+        self, batch: Batch, num_steps: tf.Tensor
+    ) -> tuple[list[tf.Tensor], dict[str, tf.Tensor]]:
+        """Gradients and sums of a slice; `num_steps` counts the global batch."""
         with tf.GradientTape() as tape:
             outputs = self.model(batch, training=True)
             loss = self.local_loss(outputs, batch) / tf.maximum(num_steps, 1.0)
@@ -115,50 +124,24 @@ class TrainStep:
         sums = metrics.step_sums(outputs, batch, self.model.config)
         return gradients, sums | {"loss": loss}
 
-    def local_loss(self, outputs, batch):
+    def local_loss(self, outputs: Mapping[str, tf.Tensor], batch: Batch) -> tf.Tensor:
         """Sum of the loss over the valid steps of a slice."""
         terms = losses.likelihood_terms(outputs, batch["current"])
         total = tf.add_n([tf.reduce_sum(t * batch["mask"]) for t in terms.values()])
-        # Layers add means over the valid steps that they saw.
+        # The losses of layers are means over the valid steps.
         return total + tf.add_n(
             [tf.zeros(())] + [tf.cast(x, tf.float32) for x in self.model.losses]
         ) * tf.reduce_sum(batch["mask"])
 
-    def _add_up(self, value):
+    def _add_over_replicas(self, value: Any) -> Any:
         if self.strategy.num_replicas_in_sync == 1:
             return value
         return tf.distribute.get_replica_context().all_reduce("SUM", value)
 
-    def _clip(self, gradients):
-        """Clips the global gradient; returns it as the optimizer expects it."""
-        norm = tf.linalg.global_norm(gradients)
-        if self.clip_norm:
-            gradients, _ = tf.clip_by_global_norm(gradients, self.clip_norm, norm)
-        if not self.summed:
-            replicas = self.strategy.num_replicas_in_sync
-            gradients = [gradient / replicas for gradient in gradients]
-        return gradients, norm
 
-
-def _of_any_length(batch):
-    """Specs of a batch's tensors, with the length of those that have one left open."""
+def _of_any_length(batch: Batch) -> dict[str, tf.TensorSpec]:
+    """Specs of a batch's tensors with an open time axis."""
     shapes = {name: x.shape.as_list() for name, x in batch.items()}
     for name in set(shapes) - {"style"}:
         shapes[name][1] = None
     return {name: tf.TensorSpec(shapes[name], batch[name].dtype) for name in batch}
-
-
-def _leave_sums_to_us(optimizer):
-    """Keeps Keras from adding gradients up over replicas once more.
-
-    They must be added up before they are clipped, so Keras' own sum would only send
-    everything over the wire a second time. Its hook is not public: where it has gone,
-    the gradients are divided by the replicas, and Keras' sum gives them back.
-
-    Returns:
-        bool. Whether Keras now leaves the gradients as they are.
-    """
-    if not hasattr(optimizer, "_all_reduce_sum_gradients"):
-        return False
-    optimizer._all_reduce_sum_gradients = lambda pairs: pairs
-    return True

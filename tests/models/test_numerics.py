@@ -200,7 +200,7 @@ def test_training_starts_from_another_model_and_goes_on_from_its_own(tmp_path):
 
     made = trainer(learning_rate=0.0, ema_decay=0.5)
     made.run(report=lambda line: None)
-    for variable, average in zip(made.model.trainable_variables, made.ema, strict=True):
+    for variable, average in zip(made.model.trainable_variables, made.state.averages, strict=True):
         np.testing.assert_allclose(average.numpy(), variable.numpy(), atol=1e-7)
     (heads,) = [v for v in made.model.trainable_variables if v.path == "heads/kernel"]
     there = small.model("poph").network.heads.kernel

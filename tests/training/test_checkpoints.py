@@ -1,4 +1,4 @@
-"""Checkpoints: damaged, half-written and refused ones, against real files."""
+"""Checkpoints: damaged, half-written and refused ones, with real files."""
 
 import pathlib
 import resource
@@ -15,14 +15,14 @@ SIZE = 30_000  # float32 numbers, so that a part of a file can be damaged
 
 
 class Kept:
-    """A weight, a plain variable and a counter that know in which step they are."""
+    """A weight, a plain variable and a counter that all hold the same step."""
 
     def __init__(self, folder):
         self.weight = keras.Variable(np.zeros(SIZE, np.float32))
         self.average = tf.Variable(tf.zeros(3))
         self.step = tf.Variable(0, dtype=tf.int64)
         self.files = Checkpoints(
-            str(folder), [self.weight, self.average], {"step": self.step}
+            folder, [self.weight, self.average], {"step": self.step}
         )
 
     def save(self, epoch, step):
@@ -32,7 +32,7 @@ class Kept:
         return self.files.save(epoch, step)
 
     def found(self):
-        """What all three hold; they must be of one step."""
+        """The step that all three hold."""
         values = {float(x) for x in self.weight.numpy()}
         values |= {float(x) for x in self.average.numpy()} | {float(self.step.numpy())}
         (step,) = values
@@ -59,40 +59,40 @@ def flip(path):
 
 @pytest.mark.parametrize("damage", [cut, flip, pathlib.Path.unlink])
 @pytest.mark.parametrize("ending", ["data-00000-of-00001", "index"])
-def test_a_damaged_newest_checkpoint_is_passed_over_for_the_one_before(
+def test_a_corrupt_latest_checkpoint_is_skipped_for_the_one_before(
     folder, damage, ending, caplog
 ):
     damage(folder / f"ckpt-1-10.{ending}")
     kept = Kept(folder)
-    assert kept.files.restore() == str(folder / "ckpt-0-9")
+    assert kept.files.restore() == folder / "ckpt-0-9"
     assert kept.found() == 9
     if not (damage is pathlib.Path.unlink and ending == "index"):
-        # Without its index it is no checkpoint, only the rest of one.
-        assert "ckpt-1-10 cannot be read" in caplog.text
-    # The step comes again, in place of the damaged one.
+        # Without its index it is only a part of a checkpoint.
+        assert "Skip checkpoint" in caplog.text and "ckpt-1-10:" in caplog.text
+    # The same step is saved again, in place of the corrupt one.
     kept.save(1, 10)
     again = Kept(folder)
-    assert again.files.restore() == str(folder / "ckpt-1-10") and again.found() == 10
+    assert again.files.restore() == folder / "ckpt-1-10" and again.found() == 10
 
 
-def test_if_none_can_be_read_training_does_not_start_anew(folder):
+def test_without_a_readable_checkpoint_training_does_not_start_again(folder):
     for path in folder.glob("*.data-*"):
         cut(path)
     with pytest.raises(InputError, match="No checkpoint .* can be read; remove"):
         Kept(folder).files.restore()
 
 
-def test_no_checkpoints_restore_nothing(tmp_path):
+def test_an_empty_folder_restores_nothing(tmp_path):
     assert Kept(tmp_path / "none").files.restore() is None
     assert not (tmp_path / "none").exists()
 
 
-def test_a_full_disk_leaves_the_checkpoints_before_and_no_rests(folder):
+def test_a_full_disk_leaves_earlier_checkpoints_and_no_partial_files(folder):
     before = sorted(path.name for path in folder.iterdir())
     kept = Kept(folder)
     kept.files.restore()
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    # Writing beyond this fails like a full disk, a part of the file being written.
+    # Writing past this limit fails like a full disk, after a part of the file.
     resource.setrlimit(resource.RLIMIT_FSIZE, (SIZE, limits[1]))
     try:
         with pytest.raises(InputError) as caught:
@@ -106,10 +106,10 @@ def test_a_full_disk_leaves_the_checkpoints_before_and_no_rests(folder):
     again.files.restore()
     assert again.found() == 10
     again.save(1, 11)
-    assert again.files.paths()[-1] == str(folder / "ckpt-1-11")
+    assert again.files.paths()[-1] == folder / "ckpt-1-11"
 
 
-def test_a_disk_that_fills_up_with_the_index_leaves_none_of_the_new_checkpoint(
+def test_a_disk_that_fills_up_with_the_index_leaves_no_part_of_the_checkpoint(
     folder, monkeypatch
 ):
     before = sorted(path.name for path in folder.iterdir())
@@ -127,7 +127,7 @@ def test_a_disk_that_fills_up_with_the_index_leaves_none_of_the_new_checkpoint(
     assert sorted(path.name for path in folder.iterdir()) == before
 
 
-def test_a_step_that_is_saved_again_is_there_at_every_moment(folder, monkeypatch):
+def test_a_step_that_is_saved_again_is_readable_at_every_moment(folder, monkeypatch):
     kept = Kept(folder)
     kept.files.restore()
     write, seen = kept.files.checkpoint.write, []
@@ -139,22 +139,22 @@ def test_a_step_that_is_saved_again_is_there_at_every_moment(folder, monkeypatch
     monkeypatch.setattr(kept.files.checkpoint, "write", watched)
     for _ in range(KEEP):
         kept.save(1, 10)
-    # Of each the one before, which is there while it is written.
+    # While each is written, the one before it exists.
     assert [paths[-1] for paths in seen] == [
-        str(folder / f"ckpt-1-10{again}") for again in ("", ".1", ".2")
+        folder / f"ckpt-1-10{again}" for again in ("", ".1", ".2")
     ]
     again = Kept(folder)
-    assert again.files.restore() == str(folder / f"ckpt-1-10.{KEEP}")
+    assert again.files.restore() == folder / f"ckpt-1-10.{KEEP}"
     assert again.found() == 10 and len(again.files.paths()) == KEEP
     kept.save(1, 11)
-    assert Kept(folder).files.restore() == str(folder / "ckpt-1-11")
+    assert Kept(folder).files.restore() == folder / "ckpt-1-11"
 
 
-def test_what_a_killed_writer_left_is_swept_up(folder):
+def test_files_of_a_killed_save_are_removed(folder):
     (folder / "ckpt-1-11_temp").mkdir()
     (folder / "ckpt-1-11_temp" / "part-0.data").write_bytes(b"half")
     (folder / "ckpt-1-12.data-00000-of-00001").write_bytes(b"no index yet")
-    assert Kept(folder).files.restore() == str(folder / "ckpt-1-10")
+    assert Kept(folder).files.restore() == folder / "ckpt-1-10"
     assert {path.name.split(".")[0] for path in folder.iterdir()} == {
         "ckpt-0-9",
         "ckpt-1-10",
@@ -165,6 +165,6 @@ def test_the_newest_are_kept_in_the_order_of_steps(folder):
     kept = Kept(folder)
     for step in (99, 100, 101):
         kept.save(2, step)
-    names = [pathlib.Path(path).name for path in kept.files.paths()]
+    names = [path.name for path in kept.files.paths()]
     assert names == ["ckpt-2-99", "ckpt-2-100", "ckpt-2-101"] and len(names) == KEEP
     assert len(list(folder.iterdir())) == 2 * KEEP

@@ -19,6 +19,7 @@ import small
 import tensorflow as tf
 
 from poph_tf import config
+from poph_tf.config import DistributionConfig
 from poph_tf.errors import InputError
 from poph_tf.training import distribution
 from poph_tf.training import trainer as trainer_lib
@@ -100,7 +101,7 @@ def run_alone(data_dir, model_dir):
         report=lambda line: None,
         on_step=lambda step, sums: losses.update({step: sums["loss"]}),
     )
-    averages = np.concatenate([v.numpy().ravel() for v in trainer.ema])
+    averages = np.concatenate([v.numpy().ravel() for v in trainer.state.averages])
     weights = np.concatenate([w.ravel() for w in trainer.model.get_weights()])
     return losses, figures_of(model_dir), np.concatenate([weights, averages])
 
@@ -128,17 +129,17 @@ def test_two_workers_train_as_one_process_through_a_kill_and_a_sigterm(
     assert second[0] == -signal.SIGKILL and max(losses_of(second[1])) == 3
     assert first[0] == 75 and "Lost another worker" in first[1][-1]["interrupted"]
     seen = losses_of(first[1])
-    # Of the step in which it lost the other it may or may not have the sum.
+    # It may have the sum of the step in which it lost the other one.
     assert {1, 2} <= set(seen) <= {1, 2, 3, 4}
 
-    # Both go on from step 2. SIGTERM to one stops both after the same step.
+    # Both continue from step 2. SIGTERM to one stops both after the same step.
     first, second = run_workers(signals=(5, signal.SIGTERM), **arguments)
     assert first[0] == second[0] == 75, (first, second)
     assert losses_of(first[1]) == pytest.approx(losses_of(second[1]), rel=1e-6)
     assert list(losses_of(first[1])) == [3, 4, 5]
     seen |= losses_of(first[1])
 
-    # One process alone goes on from what two have left.
+    # One process alone continues the run of two.
     rest, figures_of_two, weights_of_two = run_alone(data_dir, two)
     assert list(rest) == [6, 7, 8]
     for step, loss in (seen | rest).items():
@@ -172,18 +173,31 @@ def test_one_process_is_the_chief_and_agrees_with_itself():
         ({"worker_hosts": ["a", "b"]}, "needs --worker_hosts=a:2222,b:2222"),
         ({"worker_hosts": ["a:x", "b:1"]}, "needs --worker_hosts=a:2222,b:2222"),
         ({"worker_hosts": ["a:1", "a:1"]}, "each host:port once"),
-        ({"worker_index": 1}, "worker_index goes with worker_hosts, got 1"),
+        ({"worker_index": 1}, "worker_index needs worker_hosts, got 1"),
         ({}, "needs --worker_hosts"),
     ],
 )
-def test_workers_that_are_not_told_their_cluster_say_what_is_missing(
+def test_workers_without_a_whole_cluster_name_what_is_missing(
     settings, message, monkeypatch
 ):
     monkeypatch.setattr(os, "environ", {})
     with pytest.raises(InputError, match=message):
-        distribution.make("multi_worker_mirrored", **settings)
+        workers = DistributionConfig(strategy="multi_worker_mirrored", **settings)
+        distribution.make(workers)
 
 
-def test_worker_hosts_go_with_one_strategy_only():
-    with pytest.raises(InputError, match="worker_hosts goes with"):
-        distribution.make("mirrored", worker_hosts=["a:1"])
+def test_worker_hosts_need_the_strategy_of_several_workers():
+    with pytest.raises(InputError, match="worker_hosts needs strategy=multi_worker"):
+        DistributionConfig(strategy="mirrored", worker_hosts=["a:1"])
+
+
+def test_a_cluster_of_a_chief_and_workers_is_accepted():
+    text = json.dumps(
+        {
+            "cluster": {"chief": ["a:1"], "worker": ["b:1", "c:65535"]},
+            "task": {"type": "worker", "index": 1},
+        }
+    )
+    assert distribution._is_cluster(text)
+    assert not distribution._is_cluster(text.replace("65535", "65536"))
+    assert not distribution._is_cluster(text.replace('"index": 1', '"index": 2'))

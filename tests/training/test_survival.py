@@ -17,7 +17,7 @@ from poph_tf.data import dataset
 from poph_tf.errors import InputError, Interrupted
 from poph_tf.models import polyphony_model
 from poph_tf.training import trainer as trainer_lib
-from poph_tf.training.run_log import Recorder
+from poph_tf.training.run_log import RunLog
 
 SETTINGS = {
     "window_steps": 8,
@@ -64,7 +64,7 @@ def run(made, on_step=lambda step, sums: None):
 
 def everything_in(made):
     """Weights, dropout seeds, moments, averages and counters, one vector."""
-    seconds = made.counters["seconds"]
+    seconds = made.counters.seconds
     variables = made.checkpoints.variables
     kept = [v.numpy().ravel() for v in variables if v is not seconds]
     return np.concatenate([value.astype(np.float64) for value in kept])
@@ -76,14 +76,9 @@ def validations(model_dir):
 
 
 def events(model_dir, tag):
-    """Steps of a name in the event files, in their order."""
-    return [
-        event.step
-        for path in sorted((model_dir / "tensorboard").iterdir())
-        for event in tf.compat.v1.train.summary_iterator(str(path))
-        for value in event.summary.value
-        if value.tag == tag
-    ]
+    """Steps of a name in the event files, as TensorBoard shows them."""
+    found = small.events_in(model_dir / "tensorboard")
+    return [step for step, value in found if value.tag == tag]
 
 
 def send(number, at):
@@ -105,10 +100,10 @@ def whole(data_dir, tmp_path_factory):
 
 def test_no_epoch_and_no_validation_is_traced_again(whole):
     made = whole[2]  # three epochs, four validations
-    compiled = made.step.compiled.values()
+    compiled = made.train_step.compiled.values()
     assert 1 <= len(compiled) <= dataset.MOST_LENGTHS
     assert all(f.experimental_get_tracing_count() == 1 for f in compiled)
-    assert made.scorer._run_window.experimental_get_tracing_count() == 1
+    assert made.validator.scorer._run_window.experimental_get_tracing_count() == 1
 
 
 def cut_newest_checkpoint(model_dir):
@@ -174,7 +169,8 @@ def test_a_disk_that_fills_up_ends_the_run_and_room_lets_it_go_on(
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     # What was there is whole, and no half of anything is left.
     assert polyphony_model.load(full).config.preset == "biaxial"
-    assert not [p for p in full.rglob("*") if "writing" in p.name or "temp" in p.name]
+    halves = ("writing", "partial", "temp")
+    assert not [p for p in full.rglob("*") if any(half in p.name for half in halves)]
     last = trainer(data_dir, full)
     rest, _ = run(last)
     assert list(rest) == [5, 6, 7, 8]
@@ -189,11 +185,11 @@ def test_a_record_goes_on_after_lines_of_every_kind_of_damage(tmp_path):
     # Zeros are what some file systems leave after a power loss; the last line is whole
     # but for its end.
     path.write_bytes(b'{"step": 4}\n5\n\xff\n\0\0\n{"step": 6}\n{"st\n{"step": 2}')
-    recorder = Recorder(str(tmp_path), chief=True, scored=None)
-    recorder.begin({}, 4)
+    log = RunLog(tmp_path, model=None)
+    log.begin({}, 4)
     figures = {"step": 5, "best": False, "train": {}, "valid": {}}
     figures |= {"learning_rate": 1.0, "steps_per_second": 2.0, "input_wait_share": 0.0}
-    recorder.validation(figures)
+    log.validation(figures)
     assert [line["step"] for line in validations(tmp_path)] == [4, 2, 5]
 
 
@@ -210,7 +206,7 @@ def test_a_validation_that_is_no_number_ends_the_run_before_it_is_saved(
     with pytest.raises(InputError) as caught:
         run(made, spoil)
     message = str(caught.value)
-    assert "validation loss stopped being a number at step 4" in message
+    assert "validation loss is not a number at step 4" in message
     assert f"Last good checkpoint: {tmp_path}/checkpoints/ckpt-1-3." in message
     assert [line["step"] for line in validations(tmp_path)] == [2]
 
@@ -231,7 +227,7 @@ def test_memory_that_runs_out_is_one_line(data_dir, tmp_path):
     def too_large(batch):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM of [9,9]\nlong trace")
 
-    made.step.run = too_large
+    made.train_step.run = too_large
     with pytest.raises(InputError) as caught:
         run(made)
     assert "Out of memory at step 0; give a smaller batch_size" in str(caught.value)
@@ -277,9 +273,9 @@ def test_weights_to_start_from_are_refused_once_a_run_has_begun(data_dir, tmp_pa
 
 def test_time_is_counted_to_the_millisecond_after_weeks(data_dir, tmp_path):
     made = trainer(data_dir, tmp_path, max_steps=1)
-    made.counters["seconds"].assign(4e6)
-    made._add("seconds", 1e-3)
-    assert float(made.counters["seconds"]) == pytest.approx(4e6 + 1e-3, abs=1e-6)
+    made.counters.seconds.assign(4e6)
+    made.counters.seconds.assign_add(1e-3)
+    assert float(made.counters.seconds) == pytest.approx(4e6 + 1e-3, abs=1e-6)
 
 
 @pytest.mark.parametrize("split", ["train", "valid"])

@@ -135,11 +135,11 @@ def test_steps_and_scores_are_cut_and_only_long_runs_have_a_graph_for_each_lengt
             tf.distribute.get_strategy(),
             slices=2,
         )
-        assert made.step.slices == made.scorer.slices == 2
-        assert made.step.any_length == any_length
+        assert made.train_step.slices == made.validator.scorer.slices == 2
+        assert made.train_step.any_length == any_length
 
 
-def run(made, on_step=None):
+def run(made, on_step=lambda step, sums: None):
     lines = []
     outcome = made.run(report=lines.append, on_step=on_step)
     return outcome, lines
@@ -212,9 +212,9 @@ def test_a_damaged_record_ends_a_run_or_is_left_out_and_counted(tmp_path):
     lines = []
     # 7 windows are left: two batches.
     assert made.run(report=lines.append)["step"] == 2
-    assert lines[0].startswith("Leaves 1 damaged record(s) out: ")
+    assert lines[0].startswith("Skips 1 damaged record(s): ")
     assert "train-00000" in lines[0] and "at byte 0 of the file" in lines[0]
-    assert any("Left out of the validation: " in line for line in lines)
+    assert any("Skipped in the validation: " in line for line in lines)
 
 
 def test_a_batch_must_divide_among_replicas_and_a_run_keeps_its_model(tmp_path):
