@@ -35,14 +35,20 @@ WRONG = {
         "unknown_preset": (["--preset=lstm"], "preset must be one of"),
         "unknown_key": (["--set=num_time_unit=3"], "Did you mean 'num_time_units'"),
         "no_key": (["--set=num_time_units"], "key=value"),
-        "impossible_value": (["--set=num_heads=0"], "num_heads must be between"),
+        "impossible_value": (
+            ["--set=num_heads=0"],
+            "num_heads must be a whole number from 1 to 64, got 0",
+        ),
         "text_for_a_setting": (["--set=dropout=much"], "dropout must be a number"),
         "styles_no_list": (["--set=styles=3"], "styles must be a list of texts"),
         "odd_combination": (["--set=window_width=24"], "window_width must be odd"),
         "unknown_training_key": (["--train=lr=1"], "no setting 'lr'"),
-        "negative_rate": (["--learning_rate=-1"], "learning_rate must be between"),
-        "unknown_optimizer": (["--optimizer=lion"], "optimizer must be one of"),
-        "unknown_strategy": (["--strategy=many"], "strategy must be one of"),
+        "negative_rate": (
+            ["--learning_rate=-1"],
+            "learning_rate must be a number from 0.0 to 100.0",
+        ),
+        "unknown_optimizer": (["--optimizer=lion"], "should be one of <adam|"),
+        "unknown_strategy": (["--strategy=many"], "should be one of <default|"),
         "cosine_without_end": (["--schedule=cosine"], "needs max_steps"),
         "only_warm_up": (
             ["--schedule=cosine", "--max_steps=5", "--warmup_steps=5"],
@@ -50,16 +56,25 @@ WRONG = {
         ),
         "replicas_below_none": (
             ["--strategy=mirrored", "--cpu_replicas=-1"],
-            "cpu_replicas must be 0 to 64",
+            "cpu_replicas must be a whole number from 0 to 64",
         ),
         "cores_and_replicas": (
             ["--strategy=mirrored", "--cpu_replicas=2", "--cores=2"],
-            "--cores goes with one replica on one CPU, got 2",
+            "--cores needs one replica on one CPU, got 2",
         ),
-        "replicas_elsewhere": (["--cpu_replicas=2"], "goes with strategy=mirrored"),
-        "index_without_hosts": (["--worker_index=1"], "goes with worker_hosts"),
+        "replicas_elsewhere": (
+            ["--cpu_replicas=2"],
+            "cpu_replicas needs strategy=mirrored",
+        ),
+        "index_without_hosts": (
+            ["--worker_index=1"],
+            "worker_index needs worker_hosts",
+        ),
         "no_cluster": (["--strategy=multi_worker_mirrored"], "needs --worker_hosts"),
-        "negative_bars": (["--window_steps=-1"], "window_steps must be between"),
+        "negative_bars": (
+            ["--window_steps=-1"],
+            "window_steps must be a whole number from 2 to",
+        ),
         "another_model_there": (
             ["--preset=biaxial", "--model_dir={model}", "--set=num_time_units=7"],
             "holds a run with",

@@ -2,8 +2,8 @@
 
     python tools/plot_run.py --model_dir=runs/x --output=curve.png
 
-Reads metrics.jsonl of the folder, also while the run is still going on, and prints
-one line that says the same in figures.
+Reads metrics.jsonl of the folder, also while the run continues, and prints the main
+figures in one line.
 """
 
 import pathlib
@@ -15,19 +15,21 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from poph_tf.cli import commands
 from poph_tf.cli import flags as own_flags
-from poph_tf.training import run_plots
+from poph_tf.rendering import figures
+from poph_tf.training import metrics_file, run_plots
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("model_dir", None, "The run.")
-flags.DEFINE_string("output", None, "The .png to write.")
-flags.DEFINE_string("title", "", "Printed above.")
+flags.DEFINE_string("model_dir", None, "Folder of the run.")
+flags.DEFINE_string("output", None, "The .png file to write.")
+flags.DEFINE_string("title", "", "Printed above the curve.")
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
+    """Draws the run of the flags."""
     del argv
     own_flags.require("model_dir", "output")
-    validations = run_plots.read(FLAGS.model_dir)
-    run_plots.draw(validations, FLAGS.output, FLAGS.title)
+    validations = metrics_file.read(FLAGS.model_dir)
+    figures.save(run_plots.draw(validations, FLAGS.title), FLAGS.output)
     print(run_plots.summary(validations))
 
 

@@ -25,7 +25,8 @@ from poph_tf.errors import InputError
 from poph_tf.evaluation import likelihood
 from poph_tf.generation import engine
 from poph_tf.models import losses, polyphony_model
-from poph_tf.training.run_log import METRICS_FILE, slices_of
+from poph_tf.training import metrics_file
+from poph_tf.training.run_log import slices_of
 from poph_tf.training.trainer import Trainer
 
 # What each network is: a preset, and what differs from it.
@@ -148,8 +149,7 @@ def run(case, variant, planned, seed, paths, composing, slices=1, report=print):
     strategy = tf.distribute.get_strategy()
     trainer = Trainer(model_config, settings, case.data_dir, run_dir, strategy, slices)
     trainer.run(report=report)
-    with open(os.path.join(run_dir, METRICS_FILE), encoding="utf-8") as file:
-        validations = [json.loads(line) for line in file]
+    validations = metrics_file.read(run_dir)
     result = {
         "case": case.name,
         "variant": variant,

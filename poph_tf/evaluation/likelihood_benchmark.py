@@ -205,7 +205,7 @@ def _train(data_dir, run_dir, planned, slices, report):
     return {
         "seed": planned[1].seed,
         "step": outcome["step"],
-        "seconds": round(float(trainer.counters["seconds"])),
+        "seconds": round(float(trainer.counters.seconds)),
         "parameters": trainer.model.count_params(),
         "slices": slices,
         # Of this seed; they may be trained by different commits.

@@ -16,6 +16,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from poph_tf import files
 from poph_tf.config import ModelConfig
 from poph_tf.errors import InputError
 from poph_tf.models import layers, pretrained
@@ -110,10 +111,8 @@ def _symbolic_inputs(config):
 
 def save(model, model_dir):
     """Writes the model's weights, with its config in them, as `model.keras`."""
-    path = os.path.join(model_dir, WEIGHTS_FILE)
-    temporary = os.path.join(model_dir, f".writing-{WEIGHTS_FILE}")
-    model.save(temporary)
-    os.replace(temporary, path)
+    with files.replacing(os.path.join(model_dir, WEIGHTS_FILE)) as partial:
+        model.save(partial)
 
 
 def load(model_dir):

@@ -1,4 +1,4 @@
-"""The curve of a run: what is drawn, by hand, and that it is drawn."""
+"""The curve of a run: its numbers by hand, and the picture."""
 
 import json
 import subprocess
@@ -8,7 +8,8 @@ import pytest
 import small
 
 from poph_tf.errors import InputError
-from poph_tf.training import run_plots
+from poph_tf.rendering import figures
+from poph_tf.training import metrics_file, run_plots
 
 ROOT = small.ROOT
 
@@ -35,11 +36,11 @@ def run(tmp_path):
     return tmp_path
 
 
-def test_a_run_is_read_without_its_half_line(run):
-    found = run_plots.series(run_plots.read(run))
+def test_a_run_is_read_without_its_partial_line(run):
+    found = run_plots.series(metrics_file.read(run))
     assert found == {
         "steps": [100, 200, 300],
-        # The first line is of an older kind and knows its 900 s only.
+        # The first line is of an older run, which recorded its 900 s only.
         "hours": [0.25, 0.5, 1.0],
         "train": [6.0, None, 4.5],
         "valid": [5.5, 4.0, 4.25],
@@ -47,8 +48,8 @@ def test_a_run_is_read_without_its_half_line(run):
     }
 
 
-def test_a_run_is_told_in_one_line(run):
-    assert run_plots.summary(run_plots.read(run)) == (
+def test_a_run_is_summarized_in_one_line(run):
+    assert run_plots.summary(metrics_file.read(run)) == (
         "300 steps in 1.00 h: valid 5.500 nats/step at step 100, best 4.000 at step "
         "200; resident memory 800 MB first, 804 MB last"
     )
@@ -58,23 +59,25 @@ def test_the_command_draws_a_picture_with_and_without_memory(run, tmp_path):
     pytest.importorskip("matplotlib")
     output = tmp_path / "curve.png"
     command = [sys.executable, str(ROOT / "tools" / "plot_run.py")]
-    told = subprocess.run(
+    result = subprocess.run(
         [*command, f"--model_dir={run}", f"--output={output}", "--title=a"],
         capture_output=True,
         text=True,
         check=True,
     )
-    assert told.stdout.startswith("300 steps in 1.00 h")
+    assert result.stdout.startswith("300 steps in 1.00 h")
     with_memory = output.read_bytes()
     assert with_memory[:8] == b"\x89PNG\r\n\x1a\n"
-    run_plots.draw(run_plots.read(run)[:1], output)
+    without_memory = run_plots.draw(metrics_file.read(run)[:1])
+    assert len(without_memory.axes) == 2  # the curve, and its hours on top
+    figures.save(without_memory, output)
     assert output.read_bytes() != with_memory
     assert {path.name for path in tmp_path.iterdir()} == {"curve.png", "metrics.jsonl"}
 
 
 def test_a_folder_without_a_run_is_named(tmp_path):
     with pytest.raises(InputError, match="metrics.jsonl: No such file"):
-        run_plots.read(tmp_path)
+        metrics_file.read(tmp_path)
     (tmp_path / "metrics.jsonl").write_text("{}\n")
     with pytest.raises(InputError, match="no validation yet"):
-        run_plots.read(tmp_path)
+        metrics_file.read(tmp_path)
