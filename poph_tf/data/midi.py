@@ -14,6 +14,7 @@ import pathlib
 import warnings
 from fractions import Fraction
 
+from poph_tf import files
 from poph_tf.data import abc, bars, midi_bytes, musicxml
 from poph_tf.data import notes as notes_lib
 from poph_tf.errors import InputError, MusicFileError
@@ -109,22 +110,26 @@ def readable(name):
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def write(sequence, path):
-    """Writes a NoteSequence as a MIDI file, whole or not at all.
+def to_bytes(sequence) -> bytes:
+    """The content of a MIDI file with a NoteSequence.
 
-    Tempi and metres that MIDI cannot say become the nearest ones that it can.
-
-    Raises:
-        InputError: If the file cannot be written.
+    Tempi and metres that MIDI cannot express become the nearest that it can.
     """
     import note_seq
 
     stream = io.BytesIO()
     note_seq.note_sequence_to_pretty_midi(_sayable(sequence)).write(stream)
-    partial = f"{path}.partial"
+    return stream.getvalue()
+
+
+def write(sequence, path: str | os.PathLike[str]) -> None:
+    """Writes a NoteSequence as a MIDI file, whole or not at all (see `to_bytes`).
+
+    Raises:
+        InputError: If the file cannot be written.
+    """
     try:
-        pathlib.Path(partial).write_bytes(stream.getvalue())
-        os.replace(partial, path)
+        files.write(path, to_bytes(sequence))
     except OSError as error:
         raise InputError(f"Cannot write {path}: {error.strerror}.") from None
 
