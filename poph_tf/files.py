@@ -11,6 +11,8 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
+from poph_tf.errors import InputError
+
 PARTIAL = ".partial"
 
 
@@ -45,3 +47,15 @@ def write(path: str | os.PathLike[str], content: bytes | str) -> None:
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
     """Writes a value as JSON with sorted keys."""
     write(path, json.dumps(value, indent=2, sort_keys=True) + "\n")
+
+
+def write_output(path: str | os.PathLike[str], content: bytes | str) -> None:
+    """Writes a file that a user asked for.
+
+    Raises:
+        InputError: If it cannot be written.
+    """
+    try:
+        write(path, content)
+    except OSError as error:
+        raise InputError(f"Cannot write {path}: {error.strerror}.") from error

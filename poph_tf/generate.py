@@ -69,7 +69,7 @@ def _compose(model_dir, wishes):
         raise InputError(f"--output_dir must be a folder, got {FLAGS.output_dir!r}.")
     composer = engine.Composer(model, FLAGS.jit_compile)
     pieces = composer.compose(wishes, Bar(plan.num_steps, "steps").update)
-    return saving.write(
+    return saving.save_all(
         pieces,
         FLAGS.output_dir,
         model.config,

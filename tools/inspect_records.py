@@ -53,9 +53,9 @@ def main(argv):
     if FLAGS.midi:
         inspection.write_midi(piece, FLAGS.midi)
     if FLAGS.picture:
-        from poph_tf.rendering import piano_roll
+        from poph_tf.rendering import saving
 
-        piano_roll.plot(piece.matrices, FLAGS.picture, title=piece.source)
+        saving.save(piece.matrices, FLAGS.picture, title=piece.source)
     return 0
 
 

@@ -17,7 +17,7 @@ from fractions import Fraction
 from poph_tf import files
 from poph_tf.data import abc, bars, midi_bytes, musicxml
 from poph_tf.data import notes as notes_lib
-from poph_tf.errors import InputError, MusicFileError
+from poph_tf.errors import MusicFileError
 
 MIDI_SUFFIXES = (".mid", ".midi", ".kar", ".rmi")
 MUSICXML_SUFFIXES = (".xml", ".musicxml", ".mxl")
@@ -128,10 +128,7 @@ def write(sequence, path: str | os.PathLike[str]) -> None:
     Raises:
         InputError: If the file cannot be written.
     """
-    try:
-        files.write(path, to_bytes(sequence))
-    except OSError as error:
-        raise InputError(f"Cannot write {path}: {error.strerror}.") from None
+    files.write_output(path, to_bytes(sequence))
 
 
 def _sayable(sequence):

@@ -17,16 +17,15 @@ Everything here is a thin cover over `generation`, `publishing` and their like.
 import dataclasses
 import html
 import os
-import tempfile
 
 import numpy as np
 
 from poph_tf.config import GenerationConfig
-from poph_tf.data import matrices, midi
+from poph_tf.data import matrices
 from poph_tf.errors import InputError
 from poph_tf.generation import engine, tasks
 from poph_tf.models import polyphony_model, pretrained
-from poph_tf.rendering import audio, piano_roll
+from poph_tf.rendering import audio, figures, piano_roll, saving
 from poph_tf.rendering import html as html_lib
 
 # GenerationConfig that are music: a path, or Matrices.
@@ -136,54 +135,38 @@ class Composition:
 
     def save(self, path):
         """Writes .mid, .wav, .mp3, .png or .html, by the name's ending."""
-        kind = os.path.splitext(str(path))[1].lower()
-        writers = {
-            ".mid": lambda: midi.write(self.sequence, path),
-            ".wav": lambda: audio.synthesize(self.sequence, path),
-            ".mp3": lambda: audio.synthesize(self.sequence, path),
-            ".png": lambda: self.plot(path),
-            ".html": lambda: html_lib.write_page(
-                [html_lib.Piece("Composition", self.matrices)], path
-            ),
-        }
-        if kind not in writers:
-            raise InputError(f"{path}: must end in one of {', '.join(writers)}.")
-        writers[kind]()
+        saving.save(self.matrices, path, **self._pitches)
 
     @property
     def sequence(self):
         """The piece as a NoteSequence."""
         return matrices.to_sequence(self.matrices)
 
+    @property
+    def _pitches(self):
+        if self.config is None:
+            return {}
+        return {
+            "min_pitch": self.config.min_pitch,
+            "num_pitches": self.config.num_pitches,
+        }
+
     def plot(self, path=None):
         """Draws the piano roll into a .png; without a path for a notebook to show."""
-        if path is None:
-            from IPython.display import Image
+        if path is not None:
+            return saving.save(self.matrices, path, **self._pitches)
+        from IPython.display import Image
 
-            with tempfile.TemporaryDirectory() as folder:
-                path = os.path.join(folder, "piece.png")
-                self.plot(path)
-                return Image(filename=path)
-        piano_roll.plot(
-            self.matrices,
-            path,
-            min_pitch=self.config.min_pitch,
-            num_pitches=self.config.num_pitches,
-        )
+        picture = piano_roll.draw(self.matrices, **self._pitches)
+        return Image(data=figures.to_png(picture), format="png")
 
     def play(self):
         """A player for a notebook (IPython.display.Audio)."""
         from IPython.display import Audio
 
-        with tempfile.TemporaryDirectory() as folder:
-            path = os.path.join(folder, "piece.wav")
-            audio.synthesize(self.sequence, path)
-            return Audio(filename=path, embed=True)
+        return Audio(data=audio.to_wav(audio.synthesize(self.sequence)))
 
     def _repr_html_(self):
-        with tempfile.TemporaryDirectory() as folder:
-            path = os.path.join(folder, "piece.html")
-            self.save(path)
-            with open(path, encoding="utf-8") as file:
-                page = html.escape(file.read(), quote=True)
-        return f'<iframe srcdoc="{page}" width="100%" height="420"></iframe>'
+        page = html_lib.page([html_lib.Piece("Composition", self.matrices)])
+        text = html.escape(page, quote=True)
+        return f'<iframe srcdoc="{text}" width="100%" height="420"></iframe>'

@@ -1,200 +1,151 @@
-"""Plays MIDI into sound files with a software synthesizer.
+"""Plays pieces with a software synthesizer and encodes the sound as WAV or MP3.
 
-The synthesizer is tinysoundfont, the instruments are those of pretty_midi's General
-MIDI SoundFont (TimGM6mb.sf2, GPL-2), which note-seq installs and which is used where
-it lies. The same piece gives the same bytes. WAV needs nothing else; MP3 is written by
-soundfile, which note-seq installs too.
+The synthesizer is tinysoundfont. Its instruments are those of pretty_midi's General
+MIDI SoundFont (TimGM6mb.sf2, GPL-2), which note-seq installs. MP3 is encoded by
+soundfile, which note-seq installs too. The same piece gives the same bytes.
+
+Sound is float32 [frame, channel], -1..1; a frame lasts 1 / sample_rate seconds.
 """
 
 import importlib.util
+import io
 import os
 import pathlib
-import tempfile
 import wave
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from poph_tf.errors import InputError, MusicFileError
+from poph_tf.data import midi
+from poph_tf.errors import InputError
+
+if TYPE_CHECKING:
+    from note_seq import NoteSequence
 
 SAMPLE_RATE = 44100
 SOUNDFONT = "TimGM6mb.sf2"
 INSTALL = "pip install --no-deps tinysoundfont"
-# Loud enough for small speakers, with room for what encoders overshoot.
+# Loud enough for small speakers, with headroom for the overshoot of encoders.
 PEAK = 0.89
-_BLOCK_FRAMES = 2048
-_WRITTEN_FRAMES = 2**18
-_FRAME_BYTES = 8  # two float32
 MAX_SECONDS = 4 * 3600
+_BLOCK_FRAMES = 2048
+_ENCODED_FRAMES = 2**18
+_FRAME_BYTES = 8  # two float32
 
 
-def synthesize(source, path, *, sample_rate=SAMPLE_RATE, tail_seconds=2.0,
-               soundfont=None):  # fmt: skip
-    """Plays a piece into a stereo sound file.
-
-    Args:
-        source: NoteSequence, or str or path of a MIDI file.
-        path: str or path of the .wav or .mp3 to write.
-        sample_rate: int. Frames a second.
-        tail_seconds: float. How long the last notes ring on.
-        soundfont: str or path of another .sf2 or None.
-
-    Returns:
-        float. The length in seconds.
-
-    Raises:
-        InputError: If the synthesizer or its SoundFont is missing, or the file cannot
-            be written; MusicFileError, if the MIDI file cannot be played.
-    """
-    path = pathlib.Path(path)
-    if path.suffix not in (".wav", ".mp3"):
-        raise InputError(f"A sound file's name must end in .wav or .mp3, got {path}.")
-    if isinstance(source, (str, os.PathLike)):
-        sound = render(source, sample_rate, tail_seconds, soundfont)
-    else:
-        sound = _render_sequence(source, sample_rate, tail_seconds, soundfont)
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-    try:
-        if path.suffix == ".mp3":
-            _soundfile().write(partial, sound, sample_rate, format="MP3")
-        else:
-            write_wav(partial, sound, sample_rate)
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(f"Cannot write {path}: {error.strerror}.") from error
-    except RuntimeError as error:  # soundfile's own
-        raise InputError(f"Cannot write {path}: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
-    return len(sound) / sample_rate
-
-
-def _render_sequence(sequence, sample_rate, tail_seconds, soundfont):
-    from poph_tf.data import midi
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "piece.mid")
-        midi.write(sequence, path)
-        try:
-            return render(path, sample_rate, tail_seconds, soundfont)
-        except MusicFileError as error:
-            # Not by the name of a file that nobody has seen.
-            raise InputError(f"A piece {error.reason}.") from None
-
-
-def render(midi_path, sample_rate=SAMPLE_RATE, tail_seconds=2.0, soundfont=None):
-    """Plays a MIDI file.
+def synthesize(
+    source: "NoteSequence | bytes",
+    *,
+    sample_rate: int = SAMPLE_RATE,
+    tail_seconds: float = 2.0,
+    soundfont: str | os.PathLike[str] | None = None,
+) -> np.ndarray:
+    """Plays a piece.
 
     Args:
-        midi_path: str or path.
-        sample_rate, tail_seconds, soundfont: as in `synthesize`.
+        source: The piece, or the content of a MIDI file.
+        sample_rate: Frames per second.
+        tail_seconds: How long the last notes ring on.
+        soundfont: Path of another .sf2 file; None uses pretty_midi's.
 
     Returns:
-        float32 [frame, 2], between -`PEAK` and `PEAK`.
+        float32 [frame, 2]. The loudest sample is `PEAK`, unless all is silent.
 
     Raises:
-        InputError, MusicFileError: As in `synthesize`.
+        InputError: If the synthesizer or its SoundFont is missing, the content is not
+            MIDI, or the piece is longer than four hours.
     """
     synth, sequencer = _synthesizer(sample_rate, soundfont)
-    try:
-        with open(midi_path, "rb"):
-            sequencer.midi_load(str(midi_path))
-    except OSError as error:
-        raise MusicFileError(midi_path, f"cannot be read ({error.strerror})") from error
-    except Exception as error:  # the parser raises what it happens to meet
-        raise MusicFileError(midi_path, "not a MIDI file that can be played") from error
-    # In one place: copies of it would count, a minute has 21 MB.
-    sound = bytearray()
-    # The sequencer moves on by itself as the synthesizer generates.
+    sequencer.add(_events(source))
+    # One buffer for all blocks: a minute of sound takes 21 MB.
+    buffer = bytearray()
+    # The sequencer advances while the synthesizer generates.
     while not sequencer.is_empty():
-        sound += synth.generate(_BLOCK_FRAMES)
-        if len(sound) > MAX_SECONDS * sample_rate * _FRAME_BYTES:
-            raise MusicFileError(midi_path, "lasts longer than four hours")
+        buffer += synth.generate(_BLOCK_FRAMES)
+        if len(buffer) > MAX_SECONDS * sample_rate * _FRAME_BYTES:
+            raise InputError("A piece to play must last at most four hours.")
     for _ in range(int(tail_seconds * sample_rate / _BLOCK_FRAMES) + 1):
-        sound += synth.generate(_BLOCK_FRAMES)
-    sound = np.frombuffer(sound, np.float32).reshape(-1, 2)
+        buffer += synth.generate(_BLOCK_FRAMES)
+    sound = np.frombuffer(buffer, np.float32).reshape(-1, 2)
     loudest = max(sound.max(), -sound.min())
     if loudest > 0:
         sound *= np.float32(PEAK / loudest)
     return sound
 
 
-def _synthesizer(sample_rate, soundfont):
-    soundfont = soundfont or default_soundfont()
-    if not os.path.isfile(soundfont):
-        raise InputError(f"There is no SoundFont {soundfont}.")
+def _events(source: "NoteSequence | bytes") -> list[Any]:
+    import tinysoundfont
+
+    content = source if isinstance(source, bytes) else midi.to_bytes(source)
+    try:
+        # Persistent events would be searched again for every block.
+        return tinysoundfont.midi.load_memory(content, persistent=False)
+    except Exception as error:  # the parser raises many types
+        raise InputError(
+            "The content is not a MIDI file that can be played."
+        ) from error
+
+
+def _synthesizer(
+    sample_rate: int, soundfont: str | os.PathLike[str] | None
+) -> tuple[Any, Any]:
     try:
         import tinysoundfont
     except ImportError as error:
         raise InputError(
             f"Sound needs tinysoundfont, which is not installed: {INSTALL}"
         ) from error
+    path = pathlib.Path(soundfont or default_soundfont())
+    if not path.is_file():
+        raise InputError(f"There is no SoundFont {path}.")
     synth = tinysoundfont.Synth(samplerate=sample_rate)
     try:
-        synth.sfload(str(soundfont))
+        synth.sfload(str(path))
     except Exception as error:
-        raise InputError(f"{soundfont} is not a SoundFont (.sf2).") from error
+        raise InputError(f"{path} is not a SoundFont (.sf2).") from error
     return synth, tinysoundfont.Sequencer(synth)
 
 
-def default_soundfont():
-    """The path of the SoundFont that comes with pretty_midi.
+def default_soundfont() -> pathlib.Path:
+    """Returns the path of the SoundFont that comes with pretty_midi.
 
     Raises:
         InputError: If pretty_midi is not installed.
     """
     spec = importlib.util.find_spec("pretty_midi")
-    if spec is None:
+    if spec is None or not spec.submodule_search_locations:
         raise InputError(
             "The SoundFont comes with pretty_midi, which is not installed: "
             "pip install pretty_midi"
         )
-    return str(pathlib.Path(spec.submodule_search_locations[0]) / SOUNDFONT)
+    return pathlib.Path(spec.submodule_search_locations[0]) / SOUNDFONT
 
 
-def write_wav(path, sound, sample_rate=SAMPLE_RATE):
-    """Writes sound as 16-bit WAV.
+def to_wav(sound: np.ndarray, sample_rate: int = SAMPLE_RATE) -> bytes:
+    """Returns sound as the content of a WAV file with 16-bit samples.
 
-    Args:
-        path: str or path.
-        sound: float32 [frame, channel], -1..1.
-        sample_rate: int. Frames a second.
+    Example:
+        >>> len(to_wav(np.zeros([100, 2], np.float32))) - 44  # without the header
+        400
     """
-    with wave.open(str(path), "wb") as file:
+    stream = io.BytesIO()
+    with wave.open(stream, "wb") as file:
         file.setnchannels(sound.shape[1])
         file.setsampwidth(2)
         file.setframerate(sample_rate)
-        # The header is to have its length before: no data twice.
-        file.setnframes(len(sound))
-        for start in range(0, len(sound), _WRITTEN_FRAMES):
-            part = np.clip(sound[start : start + _WRITTEN_FRAMES], -1, 1)
+        # In parts, so that the samples are in memory only once as 16-bit numbers.
+        for start in range(0, len(sound), _ENCODED_FRAMES):
+            part = np.clip(sound[start : start + _ENCODED_FRAMES], -1, 1)
             file.writeframesraw(np.round(part * 32767).astype("<i2").tobytes())
+    return stream.getvalue()
 
 
-def compress(path):
-    """The sound file as MP3 in mono, a twentieth of a WAV, or None without soundfile.
+def to_mp3(sound: np.ndarray, sample_rate: int = SAMPLE_RATE) -> bytes:
+    """Returns sound as the content of an MP3 file.
 
-    Args:
-        path: str or path of a .wav or .mp3.
-
-    Returns:
-        bytes or None.
+    Raises:
+        InputError: If soundfile is not installed or too old.
     """
-    path = pathlib.Path(path)
-    if path.suffix == ".mp3":
-        return path.read_bytes()
-    try:
-        soundfile = _soundfile()
-    except InputError:
-        return None
-    sound, sample_rate = soundfile.read(path, dtype="float32", always_2d=True)
-    sound = sound.mean(axis=1)
-    with tempfile.TemporaryDirectory() as folder:
-        target = pathlib.Path(folder) / "piece.mp3"
-        soundfile.write(target, sound, sample_rate, format="MP3")
-        return target.read_bytes()
-
-
-def _soundfile():
     try:
         import soundfile
     except (ImportError, OSError) as error:  # OSError: its C library is missing
@@ -203,4 +154,14 @@ def _soundfile():
         ) from error
     if "MP3" not in soundfile.available_formats():
         raise InputError("MP3 needs a newer soundfile: pip install -U soundfile")
-    return soundfile
+    stream = io.BytesIO()
+    soundfile.write(stream, sound, sample_rate, format="MP3")
+    return stream.getvalue()
+
+
+def compact(sound: np.ndarray, sample_rate: int = SAMPLE_RATE) -> bytes:
+    """Returns sound as MP3 in mono, a twentieth of a WAV; as WAV without soundfile."""
+    try:
+        return to_mp3(sound.mean(axis=1, keepdims=True), sample_rate)
+    except InputError:
+        return to_wav(sound, sample_rate)

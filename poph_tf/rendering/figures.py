@@ -1,26 +1,31 @@
-"""What all charts share: one look, one way to be saved.
+"""The common look of all charts. matplotlib is imported when something is drawn."""
 
-matplotlib is asked for only when something is drawn.
-"""
-
+import io
 import os
-import pathlib
+from typing import TYPE_CHECKING, Any
 
+from poph_tf import files
 from poph_tf.errors import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 INK, GRID = "#45423c", "#e3e0da"
 RED, BLUE = "#d2553f", "#2f66ab"
 DOTS_PER_INCH = 110
 
 
-def new_figure(width, height):
-    """An empty matplotlib figure.
+def new_figure(width: float, height: float, **options: Any) -> "Figure":
+    """Makes an empty figure of `width` by `height` inches.
 
     Args:
-        width, height: float, inches.
+        width: In inches.
+        height: In inches.
+        **options: Further arguments of matplotlib's `Figure`.
 
     Raises:
-        InputError: If matplotlib is missing.
+        InputError: If matplotlib is not installed.
     """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -29,31 +34,32 @@ def new_figure(width, height):
         raise InputError(
             "Pictures need matplotlib, which is not installed: pip install matplotlib"
         ) from error
-    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    look = {"layout": "constrained", "facecolor": "white"} | options
+    figure = Figure(figsize=(width, height), **look)
     FigureCanvasAgg(figure)
     return figure
 
 
-def save(figure, path):
-    """Writes a figure as a .png, whole or not at all.
+def to_png(figure: "Figure") -> bytes:
+    """Returns the figure as the content of a PNG file."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=DOTS_PER_INCH)
+    return stream.getvalue()
+
+
+def save(figure: "Figure", path: str | os.PathLike[str]) -> None:
+    """Writes a figure as a .png file.
 
     Raises:
         InputError: If it cannot be written.
     """
-    path = pathlib.Path(path)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        figure.savefig(partial, format="png", dpi=DOTS_PER_INCH)
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(f"Cannot write {path}: {error.strerror}.") from error
+    files.write_output(path, to_png(figure))
 
 
-def tidy(axes, title=""):
-    """Takes away whatever is not data."""
+def tidy(axes: "Axes", title: str = "") -> None:
+    """Sets the title and removes frames and ticks."""
     axes.set_title(title, fontsize=9, color=INK, loc="left")
     axes.tick_params(labelsize=7, colors=INK, length=0)
     axes.grid(axis="y", color=GRID, lw=0.6)
     axes.set_axisbelow(True)
-    for side in axes.spines.values():
-        side.set_visible(False)
+    axes.spines[:].set_visible(False)

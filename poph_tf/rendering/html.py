@@ -1,9 +1,9 @@
-"""Writes one HTML file in which a batch of pieces can be heard and seen.
+"""Makes one HTML page that plays and draws a list of pieces.
 
-The file holds everything (notes, sound, MIDI files, program) and asks for nothing from
-the network, so it can be opened from a disk or sent by mail. Where a piece has no sound
-file, the page plays its notes itself with WebAudio. The program is plain JavaScript, in
-`pages/`; what it reads is the JSON made here:
+The page holds everything (notes, sound, MIDI files, program) and requests nothing from
+the network, so it can be opened from a disk or sent by mail. A piece without recorded
+sound is played by the page with WebAudio. The program is plain JavaScript in `web/`; it
+reads this JSON:
 
     pieces: [{title, details, secondsPerStep, steps, bars: [step], beats: [step],
               notes: [[start, end, pitch, velocity]], audio: URI|null, midi: URI|null}]
@@ -11,17 +11,18 @@ file, the page plays its notes itself with WebAudio. The program is plain JavaSc
 
 import base64
 import dataclasses
-import html
-import importlib.resources
-import json
-import os
-import pathlib
+import functools
+from collections.abc import Iterable
+from typing import Any
 
+import jinja2
 import numpy as np
 
 from poph_tf.data import matrices as matrices_lib
 from poph_tf.errors import InputError
-from poph_tf.rendering import audio
+
+SCRIPTS = ("sound.js", "roll.js", "page.js")
+TITLE = "Pieces composed by poph_tf"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -29,71 +30,47 @@ class Piece:
     """One piece of a page.
 
     Args:
-        title: str.
-        matrices: matrices.Matrices. What the roll shows.
-        audio: str or path of its .wav or .mp3, or None: the page plays the notes.
-        midi: str or path of its .mid, offered for saving, or None.
-        details: str. A line below the title.
+        title: Shown above the piano roll.
+        matrices: The notes to draw.
+        audio: Content of its .wav or .mp3 file; None lets the page play the notes.
+        midi: Content of its .mid file, offered for download; None offers none.
+        details: A line below the title.
     """
 
     title: str
     matrices: matrices_lib.Matrices
-    audio: str | os.PathLike | None = None
-    midi: str | os.PathLike | None = None
+    audio: bytes | None = None
+    midi: bytes | None = None
     details: str = ""
 
 
-def write_page(pieces, path, *, title="Pieces composed by poph_tf"):
-    """Writes the page.
-
-    Args:
-        pieces: list of Piece.
-        path: str or path of the .html to write.
-        title: str. The heading.
+def page(pieces: Iterable[Piece], title: str = TITLE) -> str:
+    """Returns the page as HTML text.
 
     Raises:
-        InputError: If there are no pieces, or a file cannot be read or written.
+        InputError: If there are no pieces.
     """
-    pieces = list(pieces)
-    if not pieces:
-        raise InputError("A page needs at least one piece.")
-    path = pathlib.Path(path)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        text = _fill(title, [_describe(piece) for piece in pieces])
-        partial.write_text(text, "utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(f"{error.filename or path}: {error.strerror}.") from error
+    described = [_describe(piece) for piece in pieces]
+    if not described:
+        raise InputError("A page needs at least one piece, got none.")
+    template = _environment().get_template("index.html")
+    return template.render(title=title, scripts=SCRIPTS, data={"pieces": described})
 
 
-def _fill(title, described):
-    pages = importlib.resources.files("poph_tf.rendering") / "web"
-    # "</script>" inside a string would end the script that holds the data.
-    data = json.dumps({"pieces": described}, separators=(",", ":"))
-    filled = (pages / "index.html").read_text("utf-8")
-    for mark, text in (
-        ("{{title}}", html.escape(title)),
-        ("{{style}}", (pages / "page.css").read_text("utf-8")),
-        ("{{program}}", _programs(pages)),
-        ("{{data}}", data.replace("<", "\\u003c")),
-    ):
-        filled = filled.replace(mark, text)
-    return filled
-
-
-def _programs(pages):
-    return "\n".join(
-        (pages / name).read_text("utf-8") for name in ("sound.js", "roll.js", "page.js")
+@functools.cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("poph_tf.rendering", "web"), autoescape=True
     )
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
+    return environment
 
 
-def _describe(piece):
-    """What the page's program reads of a piece."""
+def _describe(piece: Piece) -> dict[str, Any]:
+    """Returns the JSON object that the page's program reads."""
     matrices = matrices_lib.canonical(piece.matrices)
     position = matrices.bar_position.astype(int)
-    starts, ends, pitches, velocities = matrices_lib.spans(matrices.cells)
-    notes = np.stack([starts, ends, pitches, velocities], axis=1)
+    notes = np.stack(matrices_lib.spans(matrices.cells), axis=1)
     return {
         "title": piece.title,
         "details": piece.details,
@@ -102,21 +79,16 @@ def _describe(piece):
         "bars": np.flatnonzero(position == 0).tolist(),
         "beats": np.flatnonzero(position % matrices.steps_per_quarter == 0).tolist(),
         "notes": notes.tolist(),
-        "audio": _audio_uri(piece.audio) if piece.audio else None,
-        "midi": _uri(piece.midi, "audio/midi") if piece.midi else None,
+        "audio": _uri(piece.audio, _audio_type(piece.audio)),
+        "midi": _uri(piece.midi, "audio/midi"),
     }
 
 
-def _audio_uri(path):
-    compressed = audio.compress(path)
-    if compressed is None:
-        return _uri(path, "audio/wav")
-    return _encode(compressed, "audio/mpeg")
+def _audio_type(content: bytes | None) -> str:
+    return "audio/wav" if (content or b"").startswith(b"RIFF") else "audio/mpeg"
 
 
-def _uri(path, kind):
-    return _encode(pathlib.Path(path).read_bytes(), kind)
-
-
-def _encode(content, kind):
-    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
+def _uri(content: bytes | None, media_type: str) -> str | None:
+    if content is None:
+        return None
+    return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"

@@ -1,92 +1,80 @@
-"""How a piece is seen and heard: a piano roll, a sound file, a page for the browser.
+"""Draws a piece as a piano roll, in rows of about eight bars, like a score.
 
-    rendering.plot(matrices, "piece.png")
-    rendering.synthesize("piece.mid", "piece.wav")
-    rendering.write_page([Piece("first", matrices, "piece.wav")], "index.html")
-
-The picture is drawn here; `showing/` makes the sound and the page. All
-files appear whole or not at all.
+Darker notes are louder; a darker left edge marks each onset, so that a repeated note
+differs from a held one. Bars are numbered; the C of each octave is named (C4 is MIDI
+pitch 60).
 """
 
-import os
-import pathlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from poph_tf.data import matrices as matrices_lib
-from poph_tf.errors import InputError
-from poph_tf.rendering.audio import synthesize
-from poph_tf.rendering.html import Piece, write_page
+from poph_tf.data.matrices import Matrices
+from poph_tf.rendering import figures
 
-__all__ = ["Piece", "plot", "synthesize", "write_page"]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 PAPER, BLACK_KEY_ROW = "#fdfcfa", "#f2f0ec"
-BAR_LINE, BEAT_LINE, INK = "#a8a49c", "#e3e0da", "#45423c"
+BAR_LINE, BEAT_LINE = "#a8a49c", "#e3e0da"
+BLACK_KEYS = (1, 3, 6, 8, 10)  # pitch classes
 # From pianissimo to fortissimo.
 NOTE_SHADES = ("#bcd3ee", "#4f86c6", "#173a74")
-BLACK_KEYS = (1, 3, 6, 8, 10)
 ROW_STEPS = 128
 MAX_ROWS = 12
 MIN_PITCHES = 24
-WIDTH_INCHES, DOTS_PER_INCH = 15.0, 110
-_GAP_STEPS = 0.16  # what separates a note from its repetition
+WIDTH_INCHES = 15.0
+_GAP_STEPS = 0.16  # separates a note from its repetition
+_EDGE_STEPS = 0.22  # width of the edge that marks an onset
 
 
-def plot(matrices, path, *, title="", min_pitch=None, num_pitches=None):
-    """Draws a piece as a piano roll, in rows of about eight bars, like a score.
-
-    Darker notes are louder; a darker left edge marks each onset, so that a repeated
-    note differs from a held one. Bars are numbered; the C of each octave is named
-    (C4 is MIDI pitch 60).
+def draw(
+    matrices: Matrices,
+    *,
+    title: str = "",
+    min_pitch: int | None = None,
+    num_pitches: int | None = None,
+) -> "Figure":
+    """Draws a piece.
 
     Args:
-        matrices: matrices.Matrices.
-        path: str or path of the .png to write.
-        title: str. Printed above.
-        min_pitch: int or None. The lowest row; None fits what sounds.
-        num_pitches: int or None. Rows; None fits what sounds.
+        matrices: The piece.
+        title: Printed above.
+        min_pitch: The lowest row; None fits the notes.
+        num_pitches: Number of rows; None fits the notes.
 
     Raises:
-        InputError: If matplotlib is missing or the file cannot be written.
+        InputError: If matplotlib is not installed.
     """
-    figure_class, canvas_class = _matplotlib()
     low, high = _pitch_range(matrices, min_pitch, num_pitches)
     rows = split_rows(matrices)
-    height = 0.35 + len(rows) * (0.32 + 0.06 * (high - low))
-    figure = figure_class(figsize=(WIDTH_INCHES, height + 0.3), facecolor=PAPER)
-    canvas_class(figure)
+    height = 0.65 + len(rows) * (0.32 + 0.06 * (high - low))
+    figure = figures.new_figure(WIDTH_INCHES, height, layout=None, facecolor=PAPER)
     grid = figure.add_gridspec(
         len(rows), 1, left=0.035, right=0.99, hspace=0.22,
-        top=1 - 0.5 / (height + 0.3), bottom=0.15 / (height + 0.3),
+        top=1 - 0.5 / height, bottom=0.15 / height,
     )  # fmt: skip
     figure.suptitle(
-        title, x=0.035, y=1 - 0.08 / (height + 0.3), ha="left", va="top", color=INK
+        title, x=0.035, y=1 - 0.08 / height, ha="left", va="top", color=figures.INK
     )
     width = max(stop - start for start, stop in rows)
     notes = np.stack(matrices_lib.spans(matrices_lib.canonical(matrices).cells), 1)
     for index, (start, stop) in enumerate(rows):
         axes = figure.add_subplot(grid[index])
         axes.set(xlim=(start, start + width), ylim=(low, high))
-        _draw_paper(axes, matrices, start, stop, low, high)
+        _draw_paper(axes, matrices, start, stop)
         inside = (notes[:, 0] < stop) & (notes[:, 1] > start)
         _draw_notes(axes, notes[inside], start, stop)
-    _save(figure, path)
+    return figure
 
 
-def _matplotlib():
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise InputError(
-            "Pictures need matplotlib, which is not installed: pip install matplotlib"
-        ) from error
-    return Figure, FigureCanvasAgg
-
-
-def _pitch_range(matrices, min_pitch, num_pitches):
-    """The rows to draw, from and up to (exclusive): what sounds, with some air."""
-    sounding = np.flatnonzero((matrices.cells[..., 0] != 0).any(axis=0))
+def _pitch_range(
+    matrices: Matrices, min_pitch: int | None, num_pitches: int | None
+) -> tuple[int, int]:
+    """Returns the lowest row and the one above the highest, with a margin."""
+    sounding = np.flatnonzero((matrices.play != 0).any(axis=0))
     low = min(sounding, default=60) - 2
     high = max(sounding, default=60) + 3
     missing = max(MIN_PITCHES - (high - low), 0)
@@ -98,21 +86,19 @@ def _pitch_range(matrices, min_pitch, num_pitches):
     return max(int(low), 0), max(min(int(high), 128), int(low) + 1)
 
 
-def split_rows(matrices, row_steps=ROW_STEPS):
-    """Cuts a piece at bar lines into rows of at most `row_steps`, if bars allow it.
-
-    A piece that would need more than `MAX_ROWS` gets longer rows.
+def split_rows(matrices: Matrices, row_steps: int = ROW_STEPS) -> list[tuple[int, int]]:
+    """Cuts a piece into rows, at bar lines where bars are shorter than a row.
 
     Args:
-        matrices: matrices.Matrices.
-        row_steps: int.
+        matrices: The piece.
+        row_steps: Steps of a row at most, unless that gives more than `MAX_ROWS` rows.
 
     Returns:
-        list of (first step, step after the last), at least one.
+        First step and step after the last of each row, at least one row.
     """
-    length = len(matrices.cells)
+    length = len(matrices)
     row_steps = max(row_steps, -(-length // MAX_ROWS))
-    lines = np.flatnonzero(np.asarray(matrices.bar_position) == 0)
+    lines = np.flatnonzero(matrices.bar_position == 0)
     rows, start = [], 0
     while length - start > row_steps:
         fitting = lines[(lines > start) & (lines <= start + row_steps)]
@@ -122,83 +108,60 @@ def split_rows(matrices, row_steps=ROW_STEPS):
     return [*rows, (start, max(length, start + 1))]
 
 
-def _draw_paper(axes, matrices, start, stop, low, high):
-    """Rows of black keys, lines of bars and beats, names of the Cs."""
+def _draw_paper(axes: "Axes", matrices: Matrices, start: int, stop: int) -> None:
+    """Draws the rows of black keys, and lines of bars, beats and octaves."""
+    low, high = (int(limit) for limit in axes.get_ylim())
     for pitch in range(low, high):
         if pitch % 12 in BLACK_KEYS:
             axes.fill_between(
                 (start, stop), pitch, pitch + 1, color=BLACK_KEY_ROW, lw=0, zorder=0
             )
-    position = np.asarray(matrices.bar_position)
-    lines = np.flatnonzero(position == 0)
-    beats = np.flatnonzero(position % matrices.steps_per_quarter == 0)
-    for step in beats[(beats >= start) & (beats < stop)]:
-        axes.axvline(step, color=BEAT_LINE, lw=0.6, zorder=1)
-    for number, step in enumerate(lines, start=1):
+    position = matrices.bar_position
+    for step in np.flatnonzero(position % matrices.steps_per_quarter == 0).tolist():
+        if start <= step < stop:
+            axes.axvline(step, color=BEAT_LINE, lw=0.6, zorder=1)
+    for number, step in enumerate(np.flatnonzero(position == 0).tolist(), 1):
         if start <= step < stop:
             axes.axvline(step, color=BAR_LINE, lw=0.9, zorder=1)
             axes.annotate(
-                number, (step, high), xytext=(2, 2), textcoords="offset points",
+                str(number), (step, high), xytext=(2, 2), textcoords="offset points",
                 fontsize=7, color=BAR_LINE,
             )  # fmt: skip
     octaves = [pitch for pitch in range(low, high) if pitch % 12 == 0]
     for pitch in octaves:
         axes.plot((start, stop), (pitch, pitch), color=BAR_LINE, lw=0.6, zorder=1)
     axes.axvline(stop, color=BAR_LINE, lw=0.9, zorder=1, clip_on=False)
-    axes.set_xticks([])
-    axes.set_yticks(
-        [pitch + 0.5 for pitch in octaves],
-        [f"C{pitch // 12 - 1}" for pitch in octaves],
-        fontsize=7,
-        color=INK,
-    )
+    axes.set(facecolor=PAPER, xticks=[])
+    names = [f"C{pitch // 12 - 1}" for pitch in octaves]
+    axes.set_yticks(np.add(octaves, 0.5), names, fontsize=7, color=figures.INK)
     axes.tick_params(length=0, pad=2)
-    axes.set_facecolor(PAPER)
-    for side in axes.spines.values():
-        side.set_visible(False)
+    axes.spines[:].set_visible(False)
 
 
-def _draw_notes(axes, notes, start, stop):
-    """Draws notes [note, (start, end, pitch, velocity)] as far as the row goes."""
+def _draw_notes(axes: "Axes", notes: np.ndarray, start: int, stop: int) -> None:
+    """Draws notes [note, (start, end, pitch, velocity)], clipped to the row."""
     from matplotlib.collections import PolyCollection
     from matplotlib.colors import LinearSegmentedColormap
 
     if not len(notes):
         return
-    shades = LinearSegmentedColormap.from_list("velocity", NOTE_SHADES)
     left = np.maximum(notes[:, 0], start)
     right = np.minimum(notes[:, 1], stop) - _GAP_STEPS
+    boxes = _boxes(left, right, notes[:, 2])
+    edges = _boxes(left, np.minimum(left + _EDGE_STEPS, right), notes[:, 2])
+    shades = LinearSegmentedColormap.from_list("velocity", NOTE_SHADES)
     colors = shades(notes[:, 3] / 127)
+    begins = notes[:, 0] >= start
+    dark = colors[begins] * (0.55, 0.55, 0.55, 1)
+    axes.add_collection(PolyCollection(list(boxes), facecolors=colors, lw=0, zorder=2))
     axes.add_collection(
-        PolyCollection(
-            _boxes(left, right, notes[:, 2]), facecolors=colors, lw=0, zorder=2
-        )
-    )
-    struck = notes[:, 0] >= start
-    edge = np.minimum(left + 0.22, right)
-    axes.add_collection(
-        PolyCollection(
-            _boxes(left, edge, notes[:, 2])[struck],
-            facecolors=colors[struck] * (0.55, 0.55, 0.55, 1),
-            lw=0,
-            zorder=3,
-        )
+        PolyCollection(list(edges[begins]), facecolors=dark, lw=0, zorder=3)
     )
 
 
-def _boxes(left, right, pitch):
-    """Corners [note, 4, (x, y)] of the boxes of notes."""
+def _boxes(left: np.ndarray, right: np.ndarray, pitch: np.ndarray) -> np.ndarray:
+    """Returns the corners [note, 4, (x, y)] of the notes' boxes."""
     bottom, top = pitch + 0.08, pitch + 0.92
     x = np.stack([left, right, right, left], axis=1)
     y = np.stack([bottom, bottom, top, top], axis=1)
     return np.stack([x, y], axis=-1)
-
-
-def _save(figure, path):
-    path = pathlib.Path(path)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        figure.savefig(partial, format="png", dpi=DOTS_PER_INCH, facecolor=PAPER)
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(f"Cannot write {path}: {error.strerror}.") from error

@@ -1,87 +1,142 @@
-"""Pieces as files that a person opens: .mid, .png, .wav and one page for all of them.
+"""Writes pieces as files that a person opens: MIDI, pictures, sound and pages.
+
+`save` writes one piece; the suffix of the path decides the kind of file. `save_all`
+writes a batch:
 
     piece-1.mid  piece-1.png  piece-1.wav  ...  index.html
 
-Pictures need matplotlib and sound needs tinysoundfont (extra `media`). Asked for and
-missing, they are an error; left to themselves, they are made where they can be, and
-sound of pieces up to half an hour. The .mid files come first: what goes wrong with the
-others costs no piece.
+Pictures need matplotlib and sound needs tinysoundfont (extra `media`).
 """
 
+import dataclasses
 import importlib.util
-import math
 import os
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
 
+import numpy as np
+
+from poph_tf import files
+from poph_tf.config import ModelConfig
 from poph_tf.data import matrices, midi
-from poph_tf.rendering import audio, html, piano_roll
+from poph_tf.data.matrices import Matrices
+from poph_tf.errors import InputError
+from poph_tf.rendering import audio, figures, html, piano_roll
 
 # A minute of sound takes 21 MB of memory.
-LONGEST_SOUND_UNASKED_SECONDS = 30 * 60
-NEEDS = {"png": "matplotlib", "wav": "tinysoundfont"}
+LONGEST_DEFAULT_SOUND_SECONDS = 30 * 60
+
+# What a file of each suffix holds, from a piece and the arguments of `piano_roll.draw`.
+RENDERERS: dict[str, Callable[[Matrices, dict[str, Any]], bytes | str]] = {
+    ".mid": lambda piece, _: midi.to_bytes(matrices.to_sequence(piece)),
+    ".wav": lambda piece, _: audio.to_wav(_sound(piece)),
+    ".mp3": lambda piece, _: audio.to_mp3(_sound(piece)),
+    ".png": lambda piece, view: figures.to_png(piano_roll.draw(piece, **view)),
+    ".html": lambda piece, view: html.page(
+        [html.Piece(view.get("title") or "Composition", piece)]
+    ),
+}
 
 
-def write(pieces, output_dir, config, *, png=None, wav=None, page=True):
-    """Writes pieces and what shows them.
+def save(piece: Matrices, path: str | os.PathLike[str], **view: Any) -> None:
+    """Writes a piece as .mid, .wav, .mp3, .png or .html, whole or not at all.
 
     Args:
-        pieces: list of Matrices.
-        output_dir: str, made if it is missing.
-        config: ModelConfig, for the pitches to draw.
-        png, wav: bool; None: where what they need is installed.
-        page: bool. Whether index.html is written.
-
-    Returns:
-        list of the paths written.
+        piece: The piece.
+        path: The file; its suffix decides what is written.
+        **view: `title`, `min_pitch` and `num_pitches` of `piano_roll.draw`.
 
     Raises:
-        InputError: If something asked for cannot be made.
+        InputError: If the suffix is unknown, a package is missing, or the file cannot
+            be written.
     """
-    png = _installed("png") if png is None else png
-    longest_sound = math.inf if wav else LONGEST_SOUND_UNASKED_SECONDS
-    wav = _installed("wav") if wav is None else wav
-    os.makedirs(output_dir, exist_ok=True)
-    stems = [os.path.join(output_dir, f"piece-{k}") for k in range(1, len(pieces) + 1)]
-    sequences = [matrices.to_sequence(piece) for piece in pieces]
-    for sequence, stem in zip(sequences, stems, strict=True):
-        midi.write(sequence, f"{stem}.mid")
-    paths, shown = [], []
-    for k, (piece, sequence, stem) in enumerate(
-        zip(pieces, sequences, stems, strict=True), 1
-    ):
-        sounds = wav and sequence.total_time <= longest_sound
-        paths += _show(piece, sequence, stem, f"Piece {k}", config, png, sounds)
-        shown.append(
-            html.Piece(
-                title=f"Piece {k}",
-                matrices=piece,
-                audio=f"{stem}.wav" if sounds else None,
-                midi=f"{stem}.mid",
-                details=f"{config.preset}, {piece.tempo_qpm:g} quarters a minute",
-            )
-        )
+    suffix = pathlib.PurePath(path).suffix.lower()
+    if suffix not in RENDERERS:
+        raise InputError(f"{path}: must end in one of {', '.join(RENDERERS)}.")
+    files.write_output(path, RENDERERS[suffix](piece, view))
+
+
+def save_all(
+    pieces: Sequence[Matrices],
+    output_dir: str | os.PathLike[str],
+    config: ModelConfig,
+    *,
+    png: bool | None = None,
+    wav: bool | None = None,
+    page: bool = True,
+) -> list[pathlib.Path]:
+    """Writes a batch of pieces: MIDI first, so that an error elsewhere loses no piece.
+
+    Args:
+        pieces: The pieces.
+        output_dir: The folder, made if missing.
+        config: Configuration of the model, for the pitches to draw.
+        png: Whether to draw; None draws if matplotlib is installed.
+        wav: Whether to make sound; None makes it for pieces up to half an hour, if
+            tinysoundfont is installed.
+        page: Whether to write index.html, which plays and shows all pieces.
+
+    Returns:
+        The files written.
+
+    Raises:
+        InputError: If something that was asked for cannot be made.
+    """
+    folder = pathlib.Path(output_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    shown = [_described(f"Piece {k}", p, config) for k, p in enumerate(pieces, start=1)]
+    stems = [folder / f"piece-{k}" for k in range(1, len(pieces) + 1)]
+    for piece, stem in zip(shown, stems, strict=True):
+        files.write_output(f"{stem}.mid", piece.midi or b"")
+    paths = []
+    for k, stem in enumerate(stems):
+        shown[k], media = _save_media(shown[k], stem, config, png, wav)
+        paths += [stem.with_suffix(".mid"), *media]
     if page:
-        paths.append(os.path.join(output_dir, "index.html"))
-        html.write_page(shown, paths[-1])
+        paths.append(folder / "index.html")
+        files.write_output(paths[-1], html.page(shown))
     return paths
 
 
-def _show(piece, sequence, stem, title, config, png, wav):
-    """Draws and plays a piece; returns the paths of all its files."""
-    paths = [f"{stem}.mid"]
-    if png:
-        piano_roll.plot(
-            piece,
-            f"{stem}.png",
-            title=f"{title} ({config.preset})",
+def _described(title: str, piece: Matrices, config: ModelConfig) -> html.Piece:
+    details = f"{config.preset}, {piece.tempo_qpm:g} quarter notes per minute"
+    content = midi.to_bytes(matrices.to_sequence(piece))
+    return html.Piece(title, piece, midi=content, details=details)
+
+
+def _save_media(
+    piece: html.Piece,
+    stem: pathlib.Path,
+    config: ModelConfig,
+    png: bool | None,
+    wav: bool | None,
+) -> tuple[html.Piece, list[pathlib.Path]]:
+    """Writes picture and sound; returns the piece with its sound, and the paths."""
+    paths = []
+    if _installed("matplotlib") if png is None else png:
+        paths.append(stem.with_suffix(".png"))
+        save(
+            piece.matrices,
+            paths[-1],
+            title=f"{piece.title} ({config.preset})",
             min_pitch=config.min_pitch,
             num_pitches=config.num_pitches,
         )
-        paths.append(f"{stem}.png")
-    if wav:
-        audio.synthesize(sequence, f"{stem}.wav")
-        paths.append(f"{stem}.wav")
-    return paths
+    music = piece.matrices
+    seconds = len(music) * 60 / music.tempo_qpm / music.steps_per_quarter
+    short = _installed("tinysoundfont") and seconds <= LONGEST_DEFAULT_SOUND_SECONDS
+    if short if wav is None else wav:
+        paths.append(stem.with_suffix(".wav"))
+        sound = _sound(music)
+        files.write_output(paths[-1], audio.to_wav(sound))
+        piece = dataclasses.replace(piece, audio=audio.compact(sound))
+    return piece, paths
 
 
-def _installed(kind):
-    return importlib.util.find_spec(NEEDS[kind]) is not None
+def _sound(piece: Matrices) -> np.ndarray:
+    return audio.synthesize(matrices.to_sequence(piece))
+
+
+def _installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None

@@ -4,19 +4,12 @@ The seed stays the same throughout a run, so that the pieces can be compared. Wi
 matplotlib there is no picture, without tinysoundfont no sound.
 """
 
-import pathlib
-import tempfile
-import wave
-from collections.abc import Callable
-
-import numpy as np
-
 from poph_tf.config import GenerationConfig
 from poph_tf.data import matrices
 from poph_tf.errors import InputError
 from poph_tf.generation import engine
 from poph_tf.models.polyphony_model import PolyphonyModel
-from poph_tf.rendering import audio, piano_roll
+from poph_tf.rendering import audio, figures, piano_roll
 
 SAMPLE_RATE = 16000
 TEMPO_QPM = 100.0
@@ -46,29 +39,18 @@ class Previews:
 
 def picture(piece: matrices.Matrices, title: str = "") -> bytes | None:
     """The piano roll as the bytes of a PNG file; None without matplotlib."""
-    return _bytes_of(".png", lambda path: piano_roll.plot(piece, path, title=title))
+    try:
+        return figures.to_png(piano_roll.draw(piece, title=title))
+    except InputError:
+        return None
 
 
 def sound(piece: matrices.Matrices) -> bytes | None:
     """The piece as the bytes of a mono WAV file; None without tinysoundfont."""
     sequence = matrices.to_sequence(piece)
-
-    def write(path: pathlib.Path) -> None:
-        audio.synthesize(sequence, path, sample_rate=SAMPLE_RATE, tail_seconds=0.5)
-        with wave.open(str(path)) as file:
-            frames = np.frombuffer(file.readframes(file.getnframes()), "<i2")
-        # One channel halves the size of the event file.
-        stereo = frames.reshape(-1, 2).astype(np.float32) / 32768
-        audio.write_wav(path, stereo.mean(axis=1, keepdims=True), SAMPLE_RATE)
-
-    return _bytes_of(".wav", write)
-
-
-def _bytes_of(suffix: str, write: Callable[[pathlib.Path], object]) -> bytes | None:
-    with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder) / f"piece{suffix}"
-        try:
-            write(path)
-        except InputError:  # a library is not installed
-            return None
-        return path.read_bytes()
+    try:
+        stereo = audio.synthesize(sequence, sample_rate=SAMPLE_RATE, tail_seconds=0.5)
+    except InputError:
+        return None
+    # One channel halves the size of the event file.
+    return audio.to_wav(stereo.mean(axis=1, keepdims=True), SAMPLE_RATE)
