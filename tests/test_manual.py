@@ -18,13 +18,9 @@ PAGES = [
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 SETTINGS = [
-    config.DataConfig,
-    config.ExecutionOptions,
-    config.GenerationConfig,
-    config.Limits,
-    config.ModelConfig,
-    config.ServerConfig,
-    config.TrainingConfig,
+    cls
+    for name in config.__all__
+    if hasattr(cls := getattr(config, name), "__pydantic_fields__")
 ]
 PROGRAMS = [
     *(f"poph_tf/{name}.py" for name in ("train", "evaluate", "generate", "export")),
