@@ -34,14 +34,14 @@ def main(argv):
     del argv
     own_flags.require("model_dir", "data_dir")
     import_tensorflow()
+    from poph_tf import models
     from poph_tf.cli.progress import Bar
     from poph_tf.data import dataset
     from poph_tf.evaluation import likelihood
-    from poph_tf.models import polyphony_model
     from poph_tf.models import slices as slices_lib
 
     slices = slices_lib.prepare(FLAGS.batch_size, FLAGS.cores)
-    model = polyphony_model.load(FLAGS.model_dir)
+    model = models.load(FLAGS.model_dir)
     info, _ = dataset.open_split(FLAGS.data_dir, FLAGS.split)
     dataset.check_styles(info, model.config)
 

@@ -30,12 +30,11 @@ def main(argv):
     del argv
     own_flags.require("model_dir", "export_dir")
     import_tensorflow()
-    from poph_tf import serving
-    from poph_tf.models import polyphony_model
+    from poph_tf import models, serving
 
     limits = serving.Limits(FLAGS.max_steps, FLAGS.max_batch)
-    model = polyphony_model.load(FLAGS.model_dir)
-    settings = polyphony_model.read_settings(FLAGS.model_dir)
+    model = models.load(FLAGS.model_dir)
+    settings = models.read_settings(FLAGS.model_dir)
     dataset_info = _dataset_info(settings) if FLAGS.data_dir else None
     path = serving.export(
         model,

@@ -56,13 +56,13 @@ def main(argv):
 
 
 def _compose(model_dir, wishes):
+    from poph_tf import models
     from poph_tf.cli.progress import Bar
     from poph_tf.generation import engine, tasks
     from poph_tf.generation import request as wishes_lib
-    from poph_tf.models import polyphony_model
     from poph_tf.rendering import saving
 
-    model = polyphony_model.load(model_dir)
+    model = models.load(model_dir)
     wishes_lib.style_schedule(wishes.style, model.config)  # a wrong one fails early
     plan = tasks.make(wishes, model.config)
     if os.path.exists(FLAGS.output_dir) and not os.path.isdir(FLAGS.output_dir):

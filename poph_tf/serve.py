@@ -83,11 +83,10 @@ def _exported():
     if FLAGS.export_dir:
         yield FLAGS.export_dir
         return
-    from poph_tf import serving
-    from poph_tf.models import polyphony_model
+    from poph_tf import models, serving
 
-    model = polyphony_model.load(FLAGS.model_dir)
-    settings = polyphony_model.read_settings(FLAGS.model_dir)
+    model = models.load(FLAGS.model_dir)
+    settings = models.read_settings(FLAGS.model_dir)
     name = os.path.basename(os.path.abspath(FLAGS.model_dir))
     print(f"Exporting {FLAGS.model_dir}...", flush=True)
     # Until the server has its own handler a signal must not leave the folder behind.

@@ -18,11 +18,11 @@ MODEL_NAME = "tiny"
 @functools.cache
 def model():
     """A shaken model of two styles that recalls frames: its state has a cache."""
-    from poph_tf.models import polyphony_model
+    from poph_tf import models
 
     keras.utils.set_random_seed(3)
     config = small.model_config("attention_by_frames", **small.STYLES)
-    return small.shaken(polyphony_model.build(config), seed=3)
+    return small.shaken(models.build(config), seed=3)
 
 
 @functools.cache

@@ -211,10 +211,10 @@ def shaken(model, seed=0, by=0.3):
 @functools.cache
 def model(name):
     """The shaken model of a variant; shared, so leave its weights alone."""
-    from poph_tf.models import polyphony_model
+    from poph_tf import models
 
     keras.utils.set_random_seed(1)
-    made = shaken(polyphony_model.build(model_config(name)))
+    made = shaken(models.build(model_config(name)))
     # Fresh heads expect silence; tests want about half of all cells to sound.
     heads = made.get_layer("heads")
     heads.bias.assign(0.1 * heads.bias)
@@ -224,11 +224,11 @@ def model(name):
 @functools.cache
 def coupled_model(pitch_order="ascending", strength=1.0):
     """A `biaxial` of two pitches whose cells depend strongly on each other."""
-    from poph_tf.models import polyphony_model
+    from poph_tf import models
 
     keras.utils.set_random_seed(2)
     config = model_config("biaxial", num_pitches=2, pitch_order=pitch_order)
-    made = shaken(polyphony_model.build(config), seed=3, by=1.0)
+    made = shaken(models.build(config), seed=3, by=1.0)
     heads = made.get_layer("heads")
     heads.kernel.assign(strength * heads.kernel.numpy())
     heads.bias.assign([0.0, 0.0])

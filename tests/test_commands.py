@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 import small
 
-from poph_tf import config, provenance
-from poph_tf.models import polyphony_model
+from poph_tf import config, models, provenance
 
 HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parent
@@ -185,14 +184,14 @@ def place(tmp_path_factory):
     for name in ("empty", "model", "damaged"):
         (folder / name).mkdir()
     model = small.model("poph")
-    polyphony_model.save(model, str(folder / "model"))
+    models.save(model, str(folder / "model"))
     settings = {
         "model": model.config.to_dict(),
         "training": config.TrainingConfig().to_dict(),
         "data": {"id": info["id"]},
     }
-    provenance.write_json(folder / "model" / polyphony_model.SETTINGS_FILE, settings)
-    (folder / "damaged" / polyphony_model.WEIGHTS_FILE).write_text("not weights")
+    provenance.write_json(folder / "model" / models.SETTINGS_FILE, settings)
+    (folder / "damaged" / models.WEIGHTS_FILE).write_text("not weights")
     write_benchmarks(folder)
     (folder / "file").write_text("a file")
     (folder / "text.mid").write_text("a text")

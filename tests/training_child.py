@@ -22,9 +22,8 @@ import numpy as np  # noqa: E402
 import small  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from poph_tf import config
+from poph_tf import config, models
 from poph_tf.data import dataset
-from poph_tf.models import polyphony_model
 from poph_tf.training import distribution, optimizers, train_step  # noqa: E402
 from poph_tf.training import trainer as trainer_lib  # noqa: E402
 
@@ -76,7 +75,7 @@ def replicas(data_dir, training_settings, name):
     for name, (strategy, slices) in ways.items():
         keras.utils.set_random_seed(1)
         with strategy.scope():
-            model = polyphony_model.build(model_config)
+            model = models.build(model_config)
             optimizer = optimizers.make(settings)
             optimizer.build(model.trainable_variables)
         step = train_step.TrainStep(

@@ -36,12 +36,11 @@ def main(argv):
     del argv
     own_flags.require("model_dir")
     import_tensorflow()
-    from poph_tf import provenance
+    from poph_tf import models, provenance
     from poph_tf.evaluation import control_trials
     from poph_tf.generation import engine
-    from poph_tf.models import polyphony_model
 
-    composer = engine.Composer(polyphony_model.load(FLAGS.model_dir))
+    composer = engine.Composer(models.load(FLAGS.model_dir))
     styles = composer.config.styles
     # Before minutes of composing: what can be wrong with the data.
     real = _real(styles) if len(styles) > 1 else None

@@ -18,13 +18,13 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from poph_tf import config, provenance
+from poph_tf import config, models, provenance
 from poph_tf.config import GenerationConfig
 from poph_tf.data import dataset, examples, matrices, writing
 from poph_tf.errors import InputError
 from poph_tf.evaluation import likelihood
 from poph_tf.generation import engine
-from poph_tf.models import losses, polyphony_model
+from poph_tf.models import losses
 from poph_tf.training import metrics_file
 from poph_tf.training.run_log import slices_of
 from poph_tf.training.trainer import Trainer
@@ -208,7 +208,7 @@ def likelihood_part(figures, harmony_weight):
 
 def composed_figures(model_dir, seed, composing):
     """What a trained network's own pieces are like."""
-    model = polyphony_model.load(model_dir)
+    model = models.load(model_dir)
     wishes = GenerationConfig(
         num_pieces=composing.num_pieces, num_bars=composing.num_bars, seed=seed
     )

@@ -15,10 +15,9 @@ import statistics
 
 import tensorflow as tf
 
-from poph_tf import config, provenance
+from poph_tf import config, models, provenance
 from poph_tf.data import dataset, examples, piano_rolls
 from poph_tf.evaluation import likelihood
-from poph_tf.models import polyphony_model
 from poph_tf.training.run_log import check_same_run, slices_of
 from poph_tf.training.trainer import Trainer
 
@@ -215,7 +214,7 @@ def _train(data_dir, run_dir, planned, slices, report):
 
 def score(data_dir, model_dir, slices=1, splits=SCORED):
     """Log-likelihood of splits by their names, nats per step."""
-    model = polyphony_model.load(model_dir)
+    model = models.load(model_dir)
     scorer = likelihood.Scorer(model, SCORED_AT_ONCE, window_steps=64, slices=slices)
     figures = {}
     for split in splits:

@@ -20,11 +20,12 @@ import os
 
 import numpy as np
 
+from poph_tf import models
 from poph_tf.config import GenerationConfig
 from poph_tf.data import matrices
 from poph_tf.errors import InputError
 from poph_tf.generation import engine, tasks
-from poph_tf.models import polyphony_model, pretrained
+from poph_tf.models import pretrained
 from poph_tf.rendering import audio, figures, piano_roll, saving
 from poph_tf.rendering import html as html_lib
 
@@ -44,7 +45,7 @@ def load(model=None):
         Composer.
     """
     path, style = pretrained.resolve_style(model or pretrained.chosen())
-    return Composer(polyphony_model.load(path), style)
+    return Composer(models.load(path), style)
 
 
 class Composer:

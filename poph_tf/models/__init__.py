@@ -1,1 +1,40 @@
-"""Networks: presets, layers, losses; built, saved and loaded as Keras models."""
+"""Networks: presets, layers and losses; models are built, saved and loaded here.
+
+    from poph_tf import models
+
+    model = models.build(config.preset("poph2"))
+    models.save(model, "runs/x")
+    model = models.load("runs/x")
+
+`build`, `load`, `save`, `read_config` and `read_settings` are those of
+`polyphony_model`, which is imported at their first use: `presets` and `pretrained` work
+without TensorFlow.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from poph_tf.models.polyphony_model import (
+        PolyphonyModel,
+        build,
+        load,
+        read_config,
+        read_settings,
+        save,
+    )
+
+__all__ = ["PolyphonyModel", "build", "load", "read_config", "read_settings", "save"]
+
+# Files of a model directory: weights with the model's config in them, and the settings
+# and provenance of its training.
+WEIGHTS_FILE = "model.keras"
+SETTINGS_FILE = "config.json"
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name at its first use (PEP 562)."""
+    if name in __all__:
+        module = importlib.import_module("poph_tf.models.polyphony_model")
+        return getattr(module, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

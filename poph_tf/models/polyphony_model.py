@@ -19,11 +19,8 @@ from keras import ops
 from poph_tf import files
 from poph_tf.config import ModelConfig
 from poph_tf.errors import InputError
-from poph_tf.models import layers, pretrained
+from poph_tf.models import SETTINGS_FILE, WEIGHTS_FILE, layers, pretrained
 from poph_tf.models.network import Network
-
-WEIGHTS_FILE = "model.keras"
-SETTINGS_FILE = "config.json"
 
 
 @keras.saving.register_keras_serializable(package="poph_tf")

@@ -11,13 +11,13 @@ import json
 import os
 
 from poph_tf.errors import InputError
+from poph_tf.models import WEIGHTS_FILE
 
 ROOT = os.path.join(
     os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "pretrained"
 )
 # The one that composes where no model is named, if it is there.
 DEFAULT = "scores"
-WEIGHTS_FILE = "model.keras"
 MEGABYTE = 1e6
 
 

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from poph_tf import models
 from poph_tf.config import SINGLE_STYLE, ModelConfig
 from poph_tf.data.examples import DatasetInfo
 from poph_tf.errors import InputError
-from poph_tf.models import polyphony_model
 from poph_tf.models.polyphony_model import PolyphonyModel
 from poph_tf.training import run_log
 
@@ -53,7 +53,7 @@ def config_of(
     if settings:
         source = ModelConfig.from_dict(settings["model"])
     else:
-        source = polyphony_model.read_config(init_from)
+        source = models.read_config(init_from)
     known = () if source.styles == SINGLE_STYLE else source.styles
     return dataclasses.replace(source, **overrides).with_styles(info, known)
 
@@ -82,7 +82,7 @@ def begin(
     """
     if not begun:
         if init_from:
-            start_from(model, polyphony_model.load(init_from))
+            start_from(model, models.load(init_from))
             for average, v in zip(averages, model.trainable_variables, strict=False):
                 average.assign(v.value)
         return init_from

@@ -15,12 +15,11 @@ from typing import Any
 import psutil
 import tensorflow as tf
 
-from poph_tf import files
+from poph_tf import files, models
 from poph_tf.cli.progress import duration
 from poph_tf.config import ModelConfig, TrainingConfig
 from poph_tf.config.declaration import current_names
 from poph_tf.errors import InputError
-from poph_tf.models import polyphony_model
 from poph_tf.training import metrics_file
 from poph_tf.training.events import EventWriter
 
@@ -54,7 +53,7 @@ class RunLog:
     def __init__(
         self,
         model_dir: pathlib.Path,
-        model: polyphony_model.PolyphonyModel,
+        model: models.PolyphonyModel,
         preview_bars: int = 0,
     ) -> None:
         self.model_dir = model_dir
@@ -73,7 +72,7 @@ class RunLog:
             # What a killed process left half-written.
             for path in self.model_dir.glob(f".*{files.PARTIAL}*"):
                 path.unlink()
-            files.write_json(self.model_dir / polyphony_model.SETTINGS_FILE, settings)
+            files.write_json(self.model_dir / models.SETTINGS_FILE, settings)
             metrics_file.forget_after(self.model_dir, step)
             self.events = EventWriter(self.model_dir / "tensorboard", step + 1)
 
@@ -92,7 +91,7 @@ class RunLog:
         figures = {**figures, "memory_mb": memory_mb}
         with self._writing():
             if figures["best"]:
-                polyphony_model.save(self.model, str(self.model_dir))
+                models.save(self.model, str(self.model_dir))
             metrics_file.append(self.model_dir, figures)
             self.events.scalars(_scalars(figures), figures["step"])
             if self.preview_bars:
@@ -157,9 +156,9 @@ def progress_line(figures: Mapping[str, Any], seconds_left: float) -> str:
 
 def stored_settings(model_dir: str | pathlib.Path) -> dict[str, Any] | None:
     """The settings of the run in a directory, of `config.json`; None without a run."""
-    if not (pathlib.Path(model_dir) / polyphony_model.SETTINGS_FILE).exists():
+    if not (pathlib.Path(model_dir) / models.SETTINGS_FILE).exists():
         return None
-    return polyphony_model.read_settings(str(model_dir))
+    return models.read_settings(str(model_dir))
 
 
 def slices_of(model_dir: str | pathlib.Path) -> int | None:

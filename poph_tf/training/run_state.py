@@ -6,8 +6,8 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
+from poph_tf import models
 from poph_tf.config import ModelConfig, TrainingConfig
-from poph_tf.models import polyphony_model
 from poph_tf.training import optimizers
 
 
@@ -55,7 +55,7 @@ class RunState:
             tf.config.experimental.enable_op_determinism()
         keras.mixed_precision.set_dtype_policy(training.precision)
         with strategy.scope():
-            self.model = polyphony_model.build(model_config)
+            self.model = models.build(model_config)
             self.optimizer = optimizers.make(training)
             weights = self.model.trainable_variables
             self.optimizer.build(weights)

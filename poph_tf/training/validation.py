@@ -6,11 +6,12 @@ from typing import Any
 
 import tensorflow as tf
 
+from poph_tf import models
 from poph_tf.config import ModelConfig, TrainingConfig
 from poph_tf.data import dataset
 from poph_tf.errors import InputError
 from poph_tf.evaluation import likelihood
-from poph_tf.models import metrics, polyphony_model
+from poph_tf.models import metrics
 from poph_tf.training.cluster import Cluster
 
 
@@ -41,7 +42,7 @@ class Validator:
         self.paths, self.cluster = paths, cluster
         self.limit = training.max_valid_pieces
         self.skip_corrupt = training.skip_corrupt
-        self.model = polyphony_model.build(model_config)
+        self.model = models.build(model_config)
         # Windows are short because each batch is padded to whole ones.
         self.scorer = likelihood.Scorer(
             self.model, max(training.batch_size, 8), window_steps=32, slices=slices

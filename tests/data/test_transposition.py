@@ -10,8 +10,8 @@ import small
 import tensorflow as tf
 from small import shaken_layer as shaken
 
-from poph_tf import config
-from poph_tf.models import layers, polyphony_model
+from poph_tf import config, models
+from poph_tf.models import layers
 from poph_tf.models.layers import features
 
 NUM_PITCHES = 30
@@ -145,7 +145,7 @@ def test_the_time_axis_of_poph2_moves_with_a_transposition_but_for_the_position(
     # Attention along pitch sees the edges, and the position.
     settings = small.SIZES | {"num_pitches": 36, "min_pitch": 36}
     settings |= {"pitch_attention": "none"}
-    network = polyphony_model.build(config.preset("poph2", **settings)).network
+    network = models.build(config.preset("poph2", **settings)).network
     cells = np.pad(centred(3), [(0, 0), (0, 0), (3, 3), (0, 0)])
     others = {"bar_position": np.arange(6).reshape(2, 3), "style": np.ones((2, 1))}
     rng = np.random.default_rng(0)

@@ -9,21 +9,20 @@ import numpy as np
 import pytest
 
 import poph_tf
-from poph_tf import config
+from poph_tf import config, models
 from poph_tf.data import matrices, midi
 from poph_tf.errors import InputError
 from poph_tf.generation import composer
-from poph_tf.models import polyphony_model
 
 
 @pytest.fixture(scope="module")
 def musician(tmp_path_factory):
     keras.utils.set_random_seed(3)
-    model = polyphony_model.build(
+    model = models.build(
         config.preset("deepj", num_pitches=24, num_time_units=8, num_pitch_units=8)
     )
     folder = tmp_path_factory.mktemp("model")
-    polyphony_model.save(model, str(folder))
+    models.save(model, str(folder))
     return poph_tf.load(str(folder))
 
 

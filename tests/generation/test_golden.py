@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import small
 
+from poph_tf import models
 from poph_tf.config import GenerationConfig
 from poph_tf.data import matrices
 from poph_tf.generation import engine
-from poph_tf.models import polyphony_model
 
 GOLDEN = np.load(small.TESTS / "golden" / "pieces.npz")
 PRESETS = (
@@ -60,7 +60,7 @@ TASKS = {
 
 @functools.cache
 def composer_of(name):
-    return engine.Composer(polyphony_model.load(name))
+    return engine.Composer(models.load(name))
 
 
 def assert_equal(name, pieces):

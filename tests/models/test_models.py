@@ -9,9 +9,9 @@ import pytest
 import small
 import tensorflow as tf
 
-from poph_tf import config
+from poph_tf import config, models
 from poph_tf.errors import InputError
-from poph_tf.models import losses, polyphony_model
+from poph_tf.models import losses
 
 NUM_STEPS = 3
 STYLE_NAMES = tuple(f"style {k}" for k in range(23))
@@ -112,8 +112,8 @@ def test_pieces_of_a_batch_do_not_touch_each_other(name):
 @pytest.mark.parametrize("name", small.VARIANTS)
 def test_a_saved_model_comes_back_with_the_same_outputs(name, tmp_path):
     model, inputs = small.model(name), batch_of(name)
-    polyphony_model.save(model, str(tmp_path))
-    again = polyphony_model.load(tmp_path)
+    models.save(model, str(tmp_path))
+    again = models.load(tmp_path)
     assert again.config == model.config
     expected, outputs = model(inputs), again(inputs)
     assert set(outputs) == set(expected)
@@ -210,7 +210,7 @@ def test_style_moves_the_outputs_and_mixes():
 
 def test_deepj_with_23_styles_has_as_many_parameters_as_its_authors_report():
     full = config.preset("deepj", styles=STYLE_NAMES, style_shares=(1 / 23,) * 23)
-    assert polyphony_model.build(full).count_params() == 1_269_476
+    assert models.build(full).count_params() == 1_269_476
 
 
 @pytest.mark.parametrize("name", ["attention_by_frames", "poph2"])
@@ -218,7 +218,7 @@ def test_a_preset_in_bfloat16_gives_about_the_same(name):
     reference, inputs = small.model(name), batch_of(name)
     keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
     try:
-        mixed = polyphony_model.build(small.model_config(name))
+        mixed = models.build(small.model_config(name))
     finally:
         keras.mixed_precision.set_dtype_policy("float32")
     mixed.set_weights(reference.get_weights())
@@ -278,22 +278,22 @@ def test_attention_in_place_of_pitch_and_a_nade_exclude_each_other():
 
 def test_loading_what_is_no_model_is_an_input_error(tmp_path):
     with pytest.raises(InputError, match="no model directory"):
-        polyphony_model.load(tmp_path / "none")
+        models.load(tmp_path / "none")
     with pytest.raises(InputError, match="holds no model.keras"):
-        polyphony_model.load(tmp_path)
-    path = tmp_path / polyphony_model.WEIGHTS_FILE
+        models.load(tmp_path)
+    path = tmp_path / models.WEIGHTS_FILE
     path.write_text("no archive")
     with pytest.raises(InputError, match="is no model"):
-        polyphony_model.load(tmp_path)
+        models.load(tmp_path)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("other.txt", "nothing")
     with pytest.raises(InputError, match="is no model"):
-        polyphony_model.load(tmp_path)
+        models.load(tmp_path)
 
 
 def test_a_model_file_cut_short_is_an_input_error(tmp_path):
-    polyphony_model.save(small.model("biaxial"), str(tmp_path))
-    path = tmp_path / polyphony_model.WEIGHTS_FILE
+    models.save(small.model("biaxial"), str(tmp_path))
+    path = tmp_path / models.WEIGHTS_FILE
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(InputError, match="is no model"):
-        polyphony_model.load(tmp_path)
+        models.load(tmp_path)

@@ -9,10 +9,9 @@ import pytest
 import small
 import tensorflow as tf
 
-from poph_tf import config
+from poph_tf import config, models
 from poph_tf.data import examples
 from poph_tf.errors import InputError
-from poph_tf.models import polyphony_model
 from poph_tf.training import finetuning, optimizers, train_step
 from poph_tf.training import trainer as trainer_lib
 
@@ -23,7 +22,7 @@ def rate(step, **settings):
 
 
 def test_muon_takes_the_matrices_inside():
-    model = polyphony_model.build(small.model_config("poph2", **small.STYLES))
+    model = models.build(small.model_config("poph2", **small.STYLES))
     made = optimizers.make(config.TrainingConfig(optimizer="muon"))
     made.build(model.trainable_variables)
     by_adam = {
@@ -87,7 +86,7 @@ def losses_in(policy, num_steps=6):
             num_time_layers=1,
             num_pitch_layers=1,
         )
-        model = polyphony_model.build(small.without_dropout(settings))
+        model = models.build(small.without_dropout(settings))
     finally:
         keras.mixed_precision.set_dtype_policy("float32")
     optimizer = keras.optimizers.Adam(0.02)
@@ -126,7 +125,7 @@ def grown(name="poph", **changes):
 def test_a_model_with_more_styles_plays_old_styles_as_its_source_does():
     source = small.model("poph")
     keras.utils.set_random_seed(5)
-    model = polyphony_model.build(grown(dropout=0.1))
+    model = models.build(grown(dropout=0.1))
     assert finetuning.start_from(model, source) == ("mozart",)
     frames = small.frames_of([small.random_piece(k, 6) for k in range(2)])
     # bach is the first of two styles there, the last of three here.
@@ -138,8 +137,8 @@ def test_a_model_with_more_styles_plays_old_styles_as_its_source_does():
 
 def test_a_run_from_another_model_has_its_sizes_and_the_styles_of_both(tmp_path):
     source = small.model("poph")  # knows bach and palestrina
-    polyphony_model.save(source, str(tmp_path))
-    assert polyphony_model.read_config(tmp_path) == source.config
+    models.save(source, str(tmp_path))
+    assert models.read_config(tmp_path) == source.config
     pieces = [small.random_piece(k, 8) for k in range(4)]
     data_dir = small.write_data_set(
         tmp_path / "data", {"train": [*pieces, pieces[0]]}, ("mozart", "bach")
@@ -156,18 +155,18 @@ def test_a_run_from_another_model_has_its_sizes_and_the_styles_of_both(tmp_path)
     # Once it has begun, its own config counts: the other model may have gone.
     (tmp_path / "new").mkdir()
     settings = json.dumps({"model": expected.to_dict()})
-    (tmp_path / "new" / polyphony_model.SETTINGS_FILE).write_text(settings)
+    (tmp_path / "new" / models.SETTINGS_FILE).write_text(settings)
     assert finetuning.config_of("gone", new, info, {}) == expected
 
 
 def test_a_file_that_is_no_model_has_no_config(tmp_path):
-    (tmp_path / polyphony_model.WEIGHTS_FILE).write_bytes(b"PK no zip")
+    (tmp_path / models.WEIGHTS_FILE).write_bytes(b"PK no zip")
     with pytest.raises(InputError, match="is no model of poph_tf"):
-        polyphony_model.read_config(tmp_path)
+        models.read_config(tmp_path)
 
 
 def test_weights_of_other_sizes_are_refused_with_both_sizes():
-    model = polyphony_model.build(grown(num_time_units=7))
+    model = models.build(grown(num_time_units=7))
     with pytest.raises(InputError, match="num_time_units=6; .* num_time_units=7"):
         finetuning.start_from(model, small.model("poph"))
 
@@ -181,7 +180,7 @@ def test_training_starts_from_another_model_and_goes_on_from_its_own(tmp_path):
     )
     source = tmp_path / "source"
     source.mkdir()
-    polyphony_model.save(small.model("poph"), str(source))
+    models.save(small.model("poph"), str(source))
     settings = {"window_steps": 8, "batch_size": 4, "max_steps": 1, "optimizer": "sgd"}
 
     def trainer(**changes):
@@ -200,13 +199,15 @@ def test_training_starts_from_another_model_and_goes_on_from_its_own(tmp_path):
 
     made = trainer(learning_rate=0.0, ema_decay=0.5)
     made.run(report=lambda line: None)
-    for variable, average in zip(made.model.trainable_variables, made.state.averages, strict=True):
+    for variable, average in zip(
+        made.model.trainable_variables, made.state.averages, strict=True
+    ):
         np.testing.assert_allclose(average.numpy(), variable.numpy(), atol=1e-7)
     (heads,) = [v for v in made.model.trainable_variables if v.path == "heads/kernel"]
     there = small.model("poph").network.heads.kernel
     np.testing.assert_array_equal(heads.numpy(), there.numpy())
     # Started again it no longer needs, nor reads, the other model.
-    (source / polyphony_model.WEIGHTS_FILE).unlink()
+    (source / models.WEIGHTS_FILE).unlink()
     trainer(ema_decay=0.5)
 
 
@@ -215,7 +216,7 @@ def test_a_graph_for_all_lengths_takes_the_steps_of_one_for_each(name):
     found = []
     for any_length in (False, True):
         keras.utils.set_random_seed(1)
-        model = polyphony_model.build(small.without_dropout(small.model_config(name)))
+        model = models.build(small.without_dropout(small.model_config(name)))
         optimizer = keras.optimizers.SGD(0.1)
         optimizer.build(model.trainable_variables)
         strategy = tf.distribute.get_strategy()

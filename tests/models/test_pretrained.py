@@ -9,11 +9,11 @@ import pytest
 import small
 
 import poph_tf
-from poph_tf import config
+from poph_tf import config, models
 from poph_tf.errors import InputError
 from poph_tf.evaluation import model_cards
 from poph_tf.generation import composer as composer_lib
-from poph_tf.models import polyphony_model, pretrained
+from poph_tf.models import pretrained
 
 
 @pytest.fixture(scope="module")
@@ -21,13 +21,13 @@ def shelf(tmp_path_factory):
     """A folder of two pretrained models, as the package has them."""
     root = tmp_path_factory.mktemp("pretrained")
     keras.utils.set_random_seed(3)
-    made = polyphony_model.build(
+    made = models.build(
         config.preset("biaxial", **small.SIZES, style_units=2, **small.STYLES)
     )
     for name in ("aria", "scores"):
         folder = root / name
         folder.mkdir()
-        polyphony_model.save(made, str(folder))
+        models.save(made, str(folder))
         settings = {"model": made.config.to_dict()}
         (folder / "config.json").write_text(json.dumps(settings))
         card = {"description": f"The {name}.", "licence": "CC0", "data": "none"}
@@ -55,8 +55,8 @@ def test_a_name_is_a_directory_first_then_a_pretrained_model(
     on_the_shelf, tmp_path, monkeypatch
 ):
     assert pretrained.resolve("aria") == str(on_the_shelf / "aria")
-    assert polyphony_model.load("aria").config.preset == "biaxial"
-    assert polyphony_model.read_settings("aria")["model"]["styles"] == [
+    assert models.load("aria").config.preset == "biaxial"
+    assert models.read_settings("aria")["model"]["styles"] == [
         "bach",
         "palestrina",
     ]
@@ -73,7 +73,7 @@ def test_a_name_is_a_directory_first_then_a_pretrained_model(
 
 def test_what_is_neither_is_refused_with_what_there_is(on_the_shelf):
     words = "no model directory 'sonata'.*pretrained models: scores, aria"
-    for load in (polyphony_model.load, poph_tf.load):
+    for load in (models.load, poph_tf.load):
         with pytest.raises(InputError, match=words):
             load("sonata")
     with pytest.raises(InputError, match="no pretrained model 'sonata'"):
@@ -107,7 +107,7 @@ def test_each_model_of_the_package_composes_and_says_what_it_is(name):
     model_cards.check(card)
     assert card["figures"]["test"]["play_nats_per_step"] > 0
     text = pathlib.Path(pretrained.path_of(name), "card.md").read_text("utf-8")
-    assert text == model_cards.render(name, card, polyphony_model.read_settings(name))
+    assert text == model_cards.render(name, card, models.read_settings(name))
     musician = composer_lib.load(name)
     musician.composer.jit_compile = False
     assert set(pretrained.styles_of(name)) == set(musician.styles)

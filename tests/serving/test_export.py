@@ -13,9 +13,8 @@ import tensorflow as tf
 from exported import call, states, wishes
 from tensorflow.core.framework import tensor_pb2
 
-from poph_tf import serving
+from poph_tf import models, serving
 from poph_tf.errors import InputError
-from poph_tf.models import polyphony_model
 from poph_tf.serving import signatures as signatures_lib
 from poph_tf.serving import warmup
 from poph_tf.serving.versions import numbers
@@ -122,15 +121,15 @@ def run_export(tmp_path, *flags):
 
 
 def test_export_command_keeps_the_data_sets_description(tmp_path):
+    from poph_tf import models
     from poph_tf.data import examples
-    from poph_tf.models import polyphony_model
 
     piece = small.random_piece(0, 32)
     data = small.write_data_set(
         tmp_path / "data", {"train": [piece], "valid": [piece], "test": [piece]}
     )
     (tmp_path / "model").mkdir()
-    polyphony_model.save(exported.model(), str(tmp_path / "model"))
+    models.save(exported.model(), str(tmp_path / "model"))
     data_id = examples.read_info(data).id
     settings = tmp_path / "model" / "config.json"
     settings.write_text(json.dumps({"data": {"id": data_id}}))
@@ -149,8 +148,8 @@ def test_export_command_keeps_the_data_sets_description(tmp_path):
 
 
 def test_a_state_is_good_for_every_copy_of_a_model(tmp_path):
-    polyphony_model.save(small.model("poph2"), str(tmp_path))
-    first, second = (polyphony_model.load(str(tmp_path)) for _ in range(2))
+    models.save(small.model("poph2"), str(tmp_path))
+    first, second = (models.load(str(tmp_path)) for _ in range(2))
     assert signatures_lib.mark(first) == signatures_lib.mark(second)
     changed = second.trainable_variables[0]
     changed.assign(changed + 1e-3)

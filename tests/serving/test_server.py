@@ -18,7 +18,7 @@ import small
 from exported import call, roll_inputs, roll_of, states, wishes
 from servers import columns, rows, shared
 
-from poph_tf.models import polyphony_model
+from poph_tf import models
 
 NAME = exported.MODEL_NAME
 TOOLS = small.ROOT / "tools" / "deployment"
@@ -234,7 +234,7 @@ def test_newer_version_takes_over_and_sigterm_lets_a_request_end(tmp_path):
 def test_a_model_directory_is_exported_for_as_long_as_it_is_served(tmp_path):
     directory = tmp_path / "runs" / NAME
     directory.mkdir(parents=True)
-    polyphony_model.save(exported.model(), str(directory))
+    models.save(exported.model(), str(directory))
     (directory / "config.json").write_text("{}")
     (tmp_path / "temporary").mkdir()
     # Where the export goes, to see that it is gone afterwards.
@@ -253,7 +253,7 @@ def test_a_model_directory_is_exported_for_as_long_as_it_is_served(tmp_path):
 def test_a_signal_during_the_export_leaves_nothing_behind(tmp_path):
     directory = tmp_path / NAME
     directory.mkdir()
-    polyphony_model.save(exported.model(), str(directory))
+    models.save(exported.model(), str(directory))
     (directory / "config.json").write_text("{}")
     temporary = tmp_path / "temporary"
     temporary.mkdir()

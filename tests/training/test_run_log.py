@@ -10,10 +10,9 @@ import pytest
 import small
 import tensorflow as tf
 
-from poph_tf import config
+from poph_tf import config, models
 from poph_tf.cli import progress
 from poph_tf.errors import InputError
-from poph_tf.models import polyphony_model
 from poph_tf.training import dry_run, metrics_file, previews, run_log, running_metrics
 from poph_tf.training import trainer as trainer_lib
 from poph_tf.training.events import EventWriter
@@ -179,7 +178,7 @@ def test_a_run_of_an_earlier_version_is_the_same_run(tmp_path):
     # Its name before, and no setting that came later.
     settings["model"]["chosen_notes"] = settings["model"].pop("pitch_context")
     del settings["training"]["max_minutes"]
-    (tmp_path / polyphony_model.SETTINGS_FILE).write_text(json.dumps(settings))
+    (tmp_path / models.SETTINGS_FILE).write_text(json.dumps(settings))
     run_log.check_same_run(tmp_path, model_config, training, "0123456789abcdef")
     assert run_log.slices_of(tmp_path) == 1
     for other, text in (
@@ -204,7 +203,7 @@ def test_former_names_of_training_settings_are_the_same_run(tmp_path, monkeypatc
     settings["training"]["windows_shuffled"] = settings["training"].pop(
         "shuffle_windows"
     )
-    (tmp_path / polyphony_model.SETTINGS_FILE).write_text(json.dumps(settings))
+    (tmp_path / models.SETTINGS_FILE).write_text(json.dumps(settings))
     with pytest.raises(InputError, match="shuffle_windows=None"):
         run_log.check_same_run(tmp_path, model_config, training)
     former = {"windows_shuffled": "shuffle_windows"}

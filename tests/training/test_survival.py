@@ -12,10 +12,9 @@ import pytest
 import small
 import tensorflow as tf
 
-from poph_tf import config
+from poph_tf import config, models
 from poph_tf.data import dataset
 from poph_tf.errors import InputError, Interrupted
-from poph_tf.models import polyphony_model
 from poph_tf.training import trainer as trainer_lib
 from poph_tf.training.run_log import RunLog
 
@@ -168,7 +167,7 @@ def test_a_disk_that_fills_up_ends_the_run_and_room_lets_it_go_on(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     # What was there is whole, and no half of anything is left.
-    assert polyphony_model.load(full).config.preset == "biaxial"
+    assert models.load(full).config.preset == "biaxial"
     halves = ("writing", "partial", "temp")
     assert not [p for p in full.rglob("*") if any(half in p.name for half in halves)]
     last = trainer(data_dir, full)
@@ -259,7 +258,7 @@ def test_weights_to_start_from_are_refused_once_a_run_has_begun(data_dir, tmp_pa
     run(trainer(data_dir, begun, max_steps=2, init_from=str(source)))
 
     def init_from(model_dir):
-        return polyphony_model.read_settings(str(model_dir))["training"]["init_from"]
+        return models.read_settings(str(model_dir))["training"]["init_from"]
 
     # It need not be said again, and is not forgotten.
     run(trainer(data_dir, begun, max_steps=3))

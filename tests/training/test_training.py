@@ -13,11 +13,11 @@ import pytest
 import small
 import tensorflow as tf
 
-from poph_tf import config
+from poph_tf import config, models
 from poph_tf.data import dataset, examples, shards
 from poph_tf.errors import InputError
 from poph_tf.evaluation import likelihood
-from poph_tf.models import metrics, polyphony_model
+from poph_tf.models import metrics
 from poph_tf.training import distribution
 from poph_tf.training import trainer as trainer_lib
 
@@ -156,12 +156,12 @@ def test_the_best_weights_are_those_that_scored_best(data_dir, tmp_path):
     outcome, lines = run(made, lambda step, sums: losses.append(sums["loss"]))
     assert len(lines) == 3 and len(losses) == 6
     assert sum(losses[3:]) < sum(losses[:3])  # epochs of three steps
-    model = polyphony_model.load(tmp_path)
+    model = models.load(tmp_path)
     _, paths = dataset.open_split(data_dir, "valid")
     sums = likelihood.Scorer(model, 4).sums(dataset.read_pieces(paths))
     figures = metrics.summarize(sums, model.config)
     assert figures["loss"] == pytest.approx(outcome["best_loss"], rel=1e-4)
-    settings = polyphony_model.read_settings(tmp_path)
+    settings = models.read_settings(tmp_path)
     assert config.ModelConfig.from_dict(settings["model"]) == model.config
     assert settings["data"]["id"] == examples.read_info(data_dir).id
     assert settings["num_parameters"] == model.count_params()
@@ -171,7 +171,7 @@ def test_a_run_shorter_than_its_first_validation_keeps_its_weights(data_dir, tmp
     outcome, _ = run(trainer(data_dir, tmp_path, epochs=1, validate_every=100))
     assert outcome["step"] == 3 and "epochs=1" in outcome["reason"]
     assert steps_of(tmp_path) == [3]
-    assert polyphony_model.load(tmp_path).config.preset == "biaxial"
+    assert models.load(tmp_path).config.preset == "biaxial"
 
 
 def test_a_loss_that_is_no_number_names_the_pieces(data_dir, tmp_path):
@@ -222,7 +222,7 @@ def test_a_batch_must_divide_among_replicas_and_a_run_keeps_its_model(tmp_path):
         distribution.check_batch(3, 2)
     model_config = small.model_config("biaxial")
     settings = {"model": model_config.to_dict()}
-    (tmp_path / polyphony_model.SETTINGS_FILE).write_text(json.dumps(settings))
+    (tmp_path / models.SETTINGS_FILE).write_text(json.dumps(settings))
     trainer_lib.check_same_run(str(tmp_path), model_config)
     with pytest.raises(InputError, match="num_time_units=6, asked .*num_time_units=7"):
         other = small.model_config("biaxial", num_time_units=7)

@@ -15,11 +15,10 @@ def run(quick=False):
     import tensorflow as tf
 
     from benchmarks.train import peak_memory_mb
-    from poph_tf import config
+    from poph_tf import config, models
     from poph_tf.generation import engine
-    from poph_tf.models import polyphony_model
 
-    model = polyphony_model.build(config.preset("deepj"))
+    model = models.build(config.preset("deepj"))
     first_bar = seconds_to_compose_one_bar(engine.Composer(model))
     plain = engine.Composer(model, jit_compile=False)
     plain_first = seconds_to_compose_one_bar(plain)

@@ -244,10 +244,10 @@ def _train_steps_per_second(model_config, batches):
     import keras
     import tensorflow as tf
 
-    from poph_tf.models import polyphony_model
+    from poph_tf import models
     from poph_tf.training.train_step import TrainStep
 
-    model = polyphony_model.build(model_config)
+    model = models.build(model_config)
     optimizer = keras.optimizers.Nadam(1e-3)
     optimizer.build(model.trainable_variables)
     step = TrainStep(model, optimizer, tf.distribute.get_strategy())

@@ -81,13 +81,12 @@ def measure(role, repetitions):
     import keras
     import tensorflow as tf
 
-    from poph_tf import config
-    from poph_tf.models import polyphony_model
+    from poph_tf import config, models
     from poph_tf.training import train_step
 
     strategy = _strategy(role)
     with strategy.scope():
-        model = polyphony_model.build(config.preset(PRESET))
+        model = models.build(config.preset(PRESET))
         optimizer = keras.optimizers.Nadam(1e-3)
         optimizer.build(model.trainable_variables)
     step = train_step.TrainStep(model, optimizer, strategy)

@@ -23,17 +23,14 @@ STOP_SECONDS = 300
 
 
 def run(quick=False):
-    from poph_tf import config, serving
-    from poph_tf.models import polyphony_model
+    from poph_tf import config, models, serving
 
     rounds = 2 if quick else 8
     minutes = QUICK_SOAK_MINUTES if quick else SOAK_MINUTES
     with tempfile.TemporaryDirectory() as folder:
         export_dir = str(pathlib.Path(folder) / "poph")
         limits = serving.Limits(max_steps=512, max_batch=16)
-        serving.export(
-            polyphony_model.build(config.preset("deepj")), export_dir, limits=limits
-        )
+        serving.export(models.build(config.preset("deepj")), export_dir, limits=limits)
         with Server(export_dir) as server:
             alone = {str(n): latencies(server, n, rounds) for n in CLIENTS}
         with Server(export_dir, "--batching", "--batch_timeout_ms=20") as server:

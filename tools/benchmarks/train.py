@@ -81,12 +81,12 @@ def measure(
     import keras
     import tensorflow as tf
 
-    from poph_tf.models import polyphony_model
+    from poph_tf import models
     from poph_tf.models import slices as slices_lib
     from poph_tf.training.train_step import TrainStep
 
     slices = slices or slices_lib.prepare(batch_size)
-    model = polyphony_model.build(model_config(name))
+    model = models.build(model_config(name))
     optimizer = keras.optimizers.Nadam(1e-3)
     optimizer.build(model.trainable_variables)
     strategy = tf.distribute.get_strategy()
