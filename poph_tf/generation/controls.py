@@ -1,92 +1,151 @@
-"""Steering: what a musician asks of the sampler beyond the model's own taste.
+"""Controls: how a musician steers what the sampler draws from the model.
 
-Every control is a tensor with the batch first and enters as a change of the play
-logits or probabilities; a control that is not given costs nothing and changes nothing.
+Every control is a tensor with the batch first and changes the play logits or the
+probabilities. A control that is None is not in the graph.
 
-    bias                float [batch, pitch], added to the play logits: pitch range, key
-    density             float [batch], wanted mean of sounding notes; 0: as it comes
-    cut                 float [batch]: notes less probable than this are not drawn, and
-                        notes more probable than 1 - cut always are
-    conservativity      float [batch], exponent of the probability (Johnson's)
-    replay_temperature  float [batch], where replay is to differ from play
-    silent_warmth       float [batch], added to the temperature of each step once a
-                        silence lasts (DeepJ's rule: 0.1); 0: silence may last
-    key_strength        float [batch], logits taken from pitches outside the key that
-                        what has sounded is in; with `scales` float [24, pitch], 1
-                        where a pitch is outside one, and `sounded` in the state
-
-A key that is named is a part of the bias. Where none is, the harmony loss' own way is
-gone: of the 24 keys those count that leave the least outside.
+A named key is a part of `pitch_bias`. Without a named key, `key_strength` scores all 24
+keys as the harmony loss does: the keys that leave the least outside count most.
 """
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from poph_tf import theory
+from poph_tf.config import ModelConfig
 from poph_tf.config.generation import AUTO_KEY
 from poph_tf.errors import InputError
 
 # A pitch out of range: its probability underflows to 0 at any temperature in use.
 NEVER = -1e4
-# The density controller adds up what is missing, a step at a time, and forgets none.
+# The density controller adds up what is missing, step by step, without forgetting.
 DENSITY_GAIN = 0.02  # logits for each missing note and step
 DENSITY_REACH = 8.0  # logits, at most
-# What sounded counts for a key by this much less with each step: 4 bars to a third.
-FADING = 1.0 - 1.0 / 64.0
+# With each step, what sounded counts less for the key: after 4 bars about a third.
+KEY_DECAY = 1.0 - 1.0 / 64.0
+# DeepJ's rule: temperature added per step once a silence lasts a bar.
+SILENCE_TEMPERATURE = 0.1
 
 
-def pitch_bias(config, key="", key_strength=2.0, low=0, high=127):
+class Controls(NamedTuple):
+    """What the graph reads when it draws steps of a batch of pieces.
+
+    Attributes:
+        seed: int32 [batch, 2].
+        temperature: float32 [batch]. Divides the logits.
+        style: float32 [batch, styles], or [batch, step, styles] if it changes.
+        bar_position: int32 [batch, step]. None: the state counts on.
+        constraints: float32 [batch, step, pitch, 4], clamped cells as in
+            `constraints.py`. None: all cells are sampled.
+        scored: float32 [batch, step], 0 for steps that the log-likelihood of a piece
+            leaves out. None: it has all steps.
+        replay_temperature: float32 [batch]. None: `temperature`.
+        silence_temperature: float32 [batch] or one number. Added to the temperature of
+            each step once a silence lasts a bar.
+        pitch_bias: float32 [batch, pitch]. Added to the play logits: range and key.
+        density: float32 [batch]. Wanted mean number of sounding notes; 0: any.
+        min_probability: float32 [batch]. Notes less probable than this are never drawn,
+            those more probable than 1 minus this always.
+        probability_exponent: float32 [batch] (Johnson's conservativity).
+        key_strength: float32 [batch]. Logits subtracted from pitches outside the key
+            that the piece is in; needs `key_scales`, and `sounded` in the state.
+        key_scales: float32 [24, pitch], see `key_scales`.
+    """
+
+    seed: tf.Tensor
+    temperature: tf.Tensor
+    style: tf.Tensor
+    bar_position: tf.Tensor | None = None
+    constraints: tf.Tensor | None = None
+    scored: tf.Tensor | None = None
+    replay_temperature: tf.Tensor | None = None
+    silence_temperature: tf.Tensor | float = SILENCE_TEMPERATURE
+    pitch_bias: tf.Tensor | None = None
+    density: tf.Tensor | None = None
+    min_probability: tf.Tensor | None = None
+    probability_exponent: tf.Tensor | None = None
+    key_strength: tf.Tensor | None = None
+    key_scales: tf.Tensor | None = None
+
+    def at(self, step: tf.Tensor) -> "Controls":
+        """The controls of one step, without a step axis."""
+        names = ["bar_position", "constraints", "scored"]
+        names += ["style"] * (len(self.style.shape) == 3)
+        given = {name: getattr(self, name) for name in names}
+        return self._replace(
+            **{k: value[:, step] for k, value in given.items() if value is not None}
+        )
+
+
+def pitch_bias(
+    config: ModelConfig,
+    key: str = "",
+    key_strength: float = 2.0,
+    low: int = 0,
+    high: int = 127,
+) -> np.ndarray | None:
     """Bias of the play logits for a key and a range of pitches.
 
     Args:
-        config: ModelConfig.
-        key: str, see `key_outside`; "" for none.
-        key_strength: float. Logits taken from every pitch outside the key: the marks
-            of the harmony loss (see models/layers/harmony.py), used on what is drawn.
-        low, high: int. MIDI numbers of the lowest and highest pitch wanted.
+        config: of the model.
+        key: as for `theory.key_outside`; "" or "auto" for no named key.
+        key_strength: logits subtracted from every pitch outside the key.
+        low: lowest MIDI pitch allowed.
+        high: highest MIDI pitch allowed.
 
     Returns:
-        float32 [pitch], or None where there is nothing to change.
+        float32 [pitch], or None if it would be 0 everywhere.
+
+    Raises:
+        InputError: If the model has no pitch in the range.
+
+    Example:
+        >>> model = ModelConfig(min_pitch=60, num_pitches=3)
+        >>> pitch_bias(model, "C major").tolist()  # C, C#, D
+        [0.0, -2.0, 0.0]
     """
     pitches = np.arange(config.min_pitch, config.max_pitch + 1)
-    bias = np.zeros(config.num_pitches, np.float32)
-    if key and key != AUTO_KEY:
-        bias -= (
-            key_strength * theory.key_outside(key)[pitches % theory.NUM_PITCH_CLASSES]
-        )
     inside = (pitches >= low) & (pitches <= high)
     if not inside.any():
         raise InputError(
-            f"The pitches {low} to {high} lie outside the model's, "
-            f"{config.min_pitch} to {config.max_pitch}."
+            f"min_pitch and max_pitch must include a pitch of the model, "
+            f"{config.min_pitch} to {config.max_pitch}, got {low} to {high}."
         )
+    bias = np.zeros(config.num_pitches, np.float32)
+    if key and key != AUTO_KEY:
+        outside = theory.key_outside(key)[pitches % theory.NUM_PITCH_CLASSES]
+        bias -= key_strength * outside
     bias = np.where(inside, bias, NEVER).astype(np.float32)
     return bias if bias.any() else None
 
 
-def key_scales(config):
-    """The pitches outside each of the 24 keys of the harmony loss, float32 [24, pitch].
+def key_scales(config: ModelConfig) -> np.ndarray:
+    """Marks the pitches outside each of the 24 keys of the harmony loss.
 
-    Args:
-        config: ModelConfig.
+    Returns:
+        float32 [24, pitch], 1 outside the key.
     """
     pitches = np.arange(config.min_pitch, config.max_pitch + 1)
     return theory.scale_rows(config.minor_scale)[:, pitches % theory.NUM_PITCH_CLASSES]
 
 
-def auto_key_bias(sounded, scales, strength):
-    """Takes logits from pitches outside the keys that fit what has sounded.
+def auto_key_bias(
+    sounded: tf.Tensor, scales: tf.Tensor, strength: tf.Tensor
+) -> tf.Tensor:
+    """Bias against pitches outside the keys that fit what has sounded.
 
-    Keys count by exp(-what lies outside them): all that fit equally well have the same
-    say, and before a note has sounded none has any.
+    A key's weight is exp(-what lies outside it), normalized. All keys that fit equally
+    well weigh the same, so before the first note the bias is 0.
 
     Args:
-        sounded: float [batch, pitch], steps that each pitch sounded, fading.
-        scales: float [24, pitch], as from `key_scales`.
+        sounded: float [batch, pitch]. Steps that each pitch sounded, decayed.
+        scales: float [24, pitch], from `key_scales`.
         strength: float [batch].
 
     Returns:
-        float [batch, pitch].
+        float [batch, pitch], at most 0.
     """
     weight = tf.nn.softmax(-tf.matmul(sounded, scales, transpose_b=True))
     outside = tf.matmul(weight, scales)
@@ -94,68 +153,65 @@ def auto_key_bias(sounded, scales, strength):
     return -strength[:, None] * outside
 
 
-def step_bias(controls, state):
-    """The bias of one step, float [batch, pitch or 1]; None where there is none."""
+def step_bias(controls: Controls, state: Mapping[str, Any]) -> tf.Tensor | None:
+    """The bias of one step, float [batch, pitch or 1]; None if no control adds one."""
     parts = []
-    if "bias" in controls:
-        parts.append(controls["bias"])
-    if "density" in controls:
+    if controls.pitch_bias is not None:
+        parts.append(controls.pitch_bias)
+    if controls.density is not None:
         parts.append(state["density_bias"][:, None])
-    if "key_strength" in controls:
-        parts.append(
-            auto_key_bias(
-                state["sounded"], controls["scales"], controls["key_strength"]
-            )
-        )
+    if controls.key_strength is not None:
+        sounded, strength = state["sounded"], controls.key_strength
+        parts.append(auto_key_bias(sounded, controls.key_scales, strength))
     return sum(parts[1:], parts[0]) if parts else None
 
 
-def next_state(controls, state, frame):
-    """What the controls carry on to the next step, a dict of parts of the state.
+def next_state(
+    controls: Controls, state: Mapping[str, Any], frame: tf.Tensor
+) -> dict[str, tf.Tensor]:
+    """The parts of the state that belong to controls, after a step.
 
     Args:
-        controls: dict, as in the module's docstring.
-        state: dict, the sampler's, before the step.
-        frame: float [batch, pitch, 3], the frame just drawn.
+        controls: of the step.
+        state: the sampler's, before the step.
+        frame: float [batch, pitch, channel], just drawn.
     """
-    after = {"density_bias": next_density_bias(controls, state["density_bias"], frame)}
+    after = {"density_bias": _next_density_bias(controls, state["density_bias"], frame)}
     if "sounded" in state:
-        after["sounded"] = FADING * state["sounded"] + frame[..., 0]
+        after["sounded"] = KEY_DECAY * state["sounded"] + frame[..., 0]
     return after
 
 
-def next_density_bias(controls, density_bias, frame):
-    """What the density controller adds from now on, float [batch].
-
-    Args:
-        controls: dict, as in the module's docstring.
-        density_bias: float [batch], so far.
-        frame: float [batch, pitch, 3], the frame just drawn.
-    """
-    if "density" not in controls:
-        return density_bias
-    missing = controls["density"] - tf.reduce_sum(frame[..., 0], axis=-1)
-    moved = density_bias + DENSITY_GAIN * missing
+def _next_density_bias(
+    controls: Controls, bias: tf.Tensor, frame: tf.Tensor
+) -> tf.Tensor:
+    """Integrates the missing density, float [batch]."""
+    if controls.density is None:
+        return bias
+    missing = controls.density - tf.reduce_sum(frame[..., 0], axis=-1)
+    moved = bias + DENSITY_GAIN * missing
     moved = tf.clip_by_value(moved, -DENSITY_REACH, DENSITY_REACH)
-    return tf.where(controls["density"] > 0, moved, density_bias)
+    return tf.where(controls.density > 0, moved, bias)
 
 
-def play_probability(logits, temperature, controls):
-    """The probability that a pitch is drawn with.
+def play_probability(
+    logits: tf.Tensor, temperature: tf.Tensor, controls: Controls
+) -> tf.Tensor:
+    """The probability with which the notes of one pitch are drawn.
 
     Args:
-        logits: float [batch], of play, biased already.
+        logits: float [batch], of play, with its bias.
         temperature: float [batch].
-        controls: dict, as in the module's docstring.
+        controls: of the step.
 
     Returns:
         float [batch].
     """
     probability = tf.sigmoid(logits / temperature)
-    if "probability_exponent" in controls:
-        probability = tf.pow(probability, controls["probability_exponent"])
-    if "min_probability" in controls:
-        cut = controls["min_probability"]
-        probability = tf.where(probability < cut, 0.0, probability)
-        probability = tf.where(probability > 1.0 - cut, 1.0, probability)
+    if controls.probability_exponent is not None:
+        probability = tf.pow(probability, controls.probability_exponent)
+    if controls.min_probability is not None:
+        least = controls.min_probability
+        probability = tf.where(probability < least, 0.0, probability)
+        probability = tf.where(probability > 1.0 - least, 1.0, probability)
     return probability

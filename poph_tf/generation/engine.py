@@ -15,7 +15,7 @@ from poph_tf.errors import InputError
 from poph_tf.generation import candidates, particles, tasks
 from poph_tf.generation import controls as controls_lib
 from poph_tf.generation.request import style_schedule
-from poph_tf.generation.sampler import SILENT_WARMTH, Sampler
+from poph_tf.generation.sampler import Sampler
 
 __all__ = ["Composer", "GenerationConfig"]
 
@@ -42,7 +42,7 @@ class Composer:
         self.config = model.config
         self.jit_compile = jit_compile
         self.sampler = Sampler(model)
-        self._prime = tf.function(self.sampler.prime, reduce_retracing=True)
+        self._prefill = tf.function(self.sampler.prefill, reduce_retracing=True)
         self._functions = {}
 
     def chunks(self, wishes):
@@ -112,7 +112,7 @@ class Composer:
             bar = bars + np.cumsum(lines) - (plan.bar_position[0] == 0)
             bars += int(lines.sum())
             here = self._by_step(plan, wishes, schedule, steps, bar)
-            cells, came_from, state = draw(state, controls | here)
+            cells, came_from, state = draw(state, controls._replace(**here))
             yield cells.numpy()[:, : len(lines)], came_from.numpy(), state
 
     def _function(self, num_particles, jit_compile):
@@ -141,22 +141,24 @@ class Composer:
         return np.stack([np.full_like(second, wishes.seed), second], 1).astype(np.int32)
 
     def _controls(self, wishes):
-        """What the sampler is told of the wishes; those left at rest stay out."""
+        """The controls that hold for a whole piece, of all rows."""
         rows = wishes.num_pieces * wishes.rows_per_piece
-        controls = {
-            "seed": tf.constant(self._seeds(wishes)),
-            "temperature": tf.fill([rows], float(wishes.temperature)),
-        }
+
+        def filled(value):
+            return tf.fill([rows], float(value))
+
         at_rest = {
             "replay_temperature": 0.0,
             "density": 0.0,
             "min_probability": 0.0,
             "probability_exponent": 1.0,
-            "silence_temperature": SILENT_WARMTH,
+            "silence_temperature": controls_lib.SILENCE_TEMPERATURE,
         }
-        for name, rest in at_rest.items():
-            if getattr(wishes, name) != rest:
-                controls[name] = tf.fill([rows], float(getattr(wishes, name)))
+        changed = {
+            name: filled(getattr(wishes, name))
+            for name, rest in at_rest.items()
+            if getattr(wishes, name) != rest
+        }
         bias = controls_lib.pitch_bias(
             self.config,
             wishes.key,
@@ -165,11 +167,16 @@ class Composer:
             wishes.max_pitch,
         )
         if bias is not None:
-            controls["bias"] = tf.constant(np.tile(bias, (rows, 1)))
+            changed["pitch_bias"] = tf.constant(np.tile(bias, (rows, 1)))
         if wishes.key == controls_lib.AUTO_KEY:
-            controls["key_strength"] = tf.fill([rows], float(wishes.key_strength))
-            controls["scales"] = tf.constant(controls_lib.key_scales(self.config))
-        return controls
+            changed["key_strength"] = filled(wishes.key_strength)
+            changed["key_scales"] = tf.constant(controls_lib.key_scales(self.config))
+        return controls_lib.Controls(
+            seed=tf.constant(self._seeds(wishes)),
+            temperature=filled(wishes.temperature),
+            style=None,
+            **changed,
+        )
 
     def _by_step(self, plan, wishes, schedule, steps, bar):
         """Controls of a chunk that change along the piece; the last one is filled up.
@@ -192,9 +199,9 @@ class Composer:
             "bar_position": _filled(plan.bar_position[steps]).astype(np.int32),
         }
         if wishes.rows_per_piece > 1:
-            here["counted"] = _filled(np.ones(len(bar), np.float32))
+            here["scored"] = _filled(np.ones(len(bar), np.float32))
         if plan.cells is not None:
-            here["given"] = _filled(plan.cells[steps])
+            here["constraints"] = _filled(plan.cells[steps])
         return {name: _tiled(value, rows) for name, value in here.items()}
 
     def _start(self, plan, wishes, style):
@@ -215,7 +222,7 @@ class Composer:
     def _sounded(self, cells):
         """How much each pitch has sounded in the steps heard, float32 [pitch]."""
         seen = slice(self.config.min_pitch, self.config.max_pitch + 1)
-        faded = controls_lib.FADING ** np.arange(len(cells))[::-1]
+        faded = controls_lib.KEY_DECAY ** np.arange(len(cells))[::-1]
         return (faded @ cells[:, seen, 0]).astype(np.float32)
 
     def _hear(self, state, plan, style):
@@ -225,7 +232,7 @@ class Composer:
         for first in range(0, len(cells), HEARD_STEPS):
             steps = slice(first, first + HEARD_STEPS)
             positions = bars[first : first + len(cells[steps]) + 1]
-            state = self._prime(
+            state = self._prefill(
                 state,
                 dataset.to_frames(cells[None, steps, seen]),
                 tf.constant(positions[None]),

@@ -37,7 +37,7 @@ from poph_tf.generation.sampler import Sampler
 # What the state of particles has beside the sampler's, float32 [row]; zeros at first.
 SUMS = ("log_weight", "log_likelihood", "log_evidence")
 # Resampled where fewer than this share of the particles still count.
-ENOUGH = 0.5
+ESS_THRESHOLD = 0.5
 
 
 class Particles(Sampler):
@@ -85,7 +85,7 @@ class Particles(Sampler):
             "lineage": tf.where(here, rows[:, None], lineage),
             "place": state["place"] + 1,
         }
-        number = self._numbers(state, controls["seed"])[:, 0]
+        number = self._numbers(state, controls.seed)[:, 0]
         return frame, self._regroup(state, number)
 
     def _numbers(self, state, seed):
@@ -105,7 +105,7 @@ class Particles(Sampler):
         log_weight = self._by_piece(state["log_weight"])
         weight = tf.nn.softmax(log_weight)
         effective = 1.0 / tf.reduce_sum(tf.square(weight), axis=1)
-        poor = effective < ENOUGH * self.num_particles
+        poor = effective < ESS_THRESHOLD * self.num_particles
         chosen = systematic(weight, number)
         stay = tf.broadcast_to(tf.range(self.num_particles), tf.shape(chosen))
         ancestors = tf.where(poor[:, None], chosen, stay)

@@ -8,6 +8,9 @@ Source: Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3 (2011),
 doi:10.1145/2063384.2063405, section 4.3 and its constants.
 """
 
+import functools
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 ROUNDS = 10
@@ -16,68 +19,60 @@ WEYL = (0x9E3779B9, 0xBB67AE85)
 DRAWS = 2  # numbers for each pitch: one for play, one for replay
 
 
-def philox(counter, key):
+def philox(
+    counter: Sequence[tf.Tensor], key: Sequence[tf.Tensor]
+) -> tuple[tf.Tensor, ...]:
     """The Philox4x32-10 block function.
 
     Args:
-        counter: four uint32 tensors of shapes that broadcast.
-        key: two uint32 tensors of shapes that broadcast with them.
+        counter: four uint32 tensors whose shapes broadcast.
+        key: two uint32 tensors whose shapes broadcast with them.
 
     Returns:
-        four uint32 tensors.
+        Four uint32 tensors of the common shape.
     """
-    c0, c1, c2, c3 = counter
-    k0, k1 = key
+    words = (*counter, *key)
+    shape = functools.reduce(tf.broadcast_dynamic_shape, map(tf.shape, words))
+    c0, c1, c2, c3, k0, k1 = (tf.broadcast_to(word, shape) for word in words)
+    xor = tf.bitwise.bitwise_xor
     for _ in range(ROUNDS):
         high0, low0 = _multiply(c0, MULTIPLIERS[0])
         high1, low1 = _multiply(c2, MULTIPLIERS[1])
-        c0, c1, c2, c3 = _xor(high1, c1, k0), low1, _xor(high0, c3, k1), low0
+        c0, c1, c2, c3 = xor(xor(high1, c1), k0), low1, xor(xor(high0, c3), k1), low0
         k0, k1 = (
-            k0 + tf.constant(WEYL[0], tf.uint32),
-            k1 + tf.constant(WEYL[1], tf.uint32),
+            k + tf.constant(w, tf.uint32) for k, w in zip((k0, k1), WEYL, strict=True)
         )
     return c0, c1, c2, c3
 
 
-def uniforms(seed, step, num_pitches):
+def uniforms(seed: tf.Tensor, step: tf.Tensor, num_pitches: int) -> tf.Tensor:
     """Numbers for one step of each piece.
 
     Args:
-        seed: int32 [batch, 2], the seed of each piece.
-        step: int32 [batch], its absolute step.
-        num_pitches: int.
+        seed: int32 [batch, 2]. The seed of each piece.
+        step: int32 [batch]. The step of each piece, counted from its start.
+        num_pitches: how many pitches need numbers.
 
     Returns:
         float32 [batch, pitch, 2] in [0, 1), multiples of 2**-24.
     """
     key = tf.unstack(tf.bitcast(seed, tf.uint32)[:, None, :], axis=-1)
     steps = tf.bitcast(step, tf.uint32)[:, None]
-    pitches = tf.range(num_pitches)
-    pitches = tf.cast(pitches, tf.uint32)[None, :]
+    pitches = tf.cast(tf.range(num_pitches), tf.uint32)[None, :]
     zero = tf.zeros_like(steps)
     bits = philox((steps, pitches, zero, zero), key)[:DRAWS]
-    shape = tf.stack([tf.shape(seed)[0], num_pitches])
-    draws = [tf.broadcast_to(_to_unit(draw), shape) for draw in bits]
-    return tf.stack(draws, axis=-1)
+    return tf.stack([_to_unit(draw) for draw in bits], axis=-1)
 
 
-def _multiply(a, constant):
+def _multiply(a: tf.Tensor, constant: int) -> tuple[tf.Tensor, tf.Tensor]:
     """High and low halves of the 64-bit product of uint32 `a` and a constant."""
     product = tf.cast(a, tf.uint64) * tf.constant(constant, tf.uint64)
     high = tf.bitwise.right_shift(product, tf.constant(32, tf.uint64))
-    return tf.cast(high, tf.uint32), tf.cast(
-        tf.bitwise.bitwise_and(product, tf.constant(0xFFFFFFFF, tf.uint64)), tf.uint32
-    )
+    low = tf.bitwise.bitwise_and(product, tf.constant(0xFFFFFFFF, tf.uint64))
+    return tf.cast(high, tf.uint32), tf.cast(low, tf.uint32)
 
 
-def _xor(a, b, c):
-    shape = tf.broadcast_dynamic_shape(tf.shape(a), tf.shape(b))
-    shape = tf.broadcast_dynamic_shape(shape, tf.shape(c))
-    a, b, c = (tf.broadcast_to(x, shape) for x in (a, b, c))
-    return tf.bitwise.bitwise_xor(tf.bitwise.bitwise_xor(a, b), c)
-
-
-def _to_unit(bits):
+def _to_unit(bits: tf.Tensor) -> tf.Tensor:
     """The top 24 bits as a float32 in [0, 1): exact, whatever compiles it."""
     top = tf.bitwise.right_shift(bits, tf.constant(8, tf.uint32))
     return tf.cast(tf.cast(top, tf.int32), tf.float32) * 2.0**-24

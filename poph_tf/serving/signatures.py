@@ -33,6 +33,7 @@ import json
 import tensorflow as tf
 
 from poph_tf.data import dataset
+from poph_tf.generation.controls import Controls
 from poph_tf.generation.sampler import Sampler
 from poph_tf.models import losses
 from poph_tf.serving import limits as limits_lib
@@ -115,7 +116,7 @@ class ServingModule(tf.Module):
         inputs = _after(checks + self._check_wishes(inputs), inputs)
         num_steps = inputs["num_steps"]
         state = self.sampler.zero_state(tf.shape(num_steps)[0], BAR_STEPS)
-        controls = {name: inputs[name] for name in CONTROLS}
+        controls = Controls(**{name: inputs[name] for name in CONTROLS})
         cells, _ = self.sampler.draw_steps(state, tf.reduce_max(num_steps), controls)
         return _silent_after(cells, num_steps), num_steps
 
@@ -132,7 +133,7 @@ class ServingModule(tf.Module):
         inputs = _after(self._check_wishes(inputs), inputs)
         num_steps = inputs["num_steps"]
         state = self.state_bytes.unpack(inputs["state_bytes"])
-        controls = {name: inputs[name] for name in CONTROLS}
+        controls = Controls(**{name: inputs[name] for name in CONTROLS})
         cells, state = self._draw_each(state, num_steps, controls)
         outputs = _as_outputs(_silent_after(cells, num_steps), num_steps)
         return outputs | {"state_bytes": self.state_bytes.pack(state)}
@@ -182,7 +183,7 @@ class ServingModule(tf.Module):
         def read(steps, state):
             frames = dataset.to_frames(cells[:, steps[0] : steps[1]])
             here = positions[:, steps[0] : steps[1] + 1]
-            state = self.sampler.prime(state, frames, here, inputs["style"])
+            state = self.sampler.prefill(state, frames, here, inputs["style"])
             return state, {}
 
         state, _ = _over_windows(tf.shape(cells), state, read)

@@ -13,6 +13,7 @@ import small
 import tensorflow as tf
 
 from poph_tf.generation import particles
+from poph_tf.generation.controls import Controls
 from poph_tf.generation.particles import Particles
 from poph_tf.generation.sampler import Sampler
 
@@ -127,16 +128,16 @@ def by_particles(order, num_particles, num_pieces):
     model = small.coupled_model(order)
     chooser, rows = Particles(model, num_particles), num_particles * num_pieces
     seeds = np.stack([np.full(rows, 7), np.arange(rows)], axis=1).astype(np.int32)
-    controls = {
-        "seed": tf.constant(seeds),
-        "temperature": tf.ones([rows]),
-        "style": tf.ones([rows, 1]),
-        "given": tf.constant(np.tile(GIVEN, (rows, 1, 1, 1))),
-    }
+    controls = Controls(
+        seed=tf.constant(seeds),
+        temperature=tf.ones([rows]),
+        style=tf.ones([rows, 1]),
+        constraints=tf.constant(np.tile(GIVEN, (rows, 1, 1, 1))),
+    )
     state = chooser.zero_state(rows)
     state |= dict.fromkeys(particles.SUMS, tf.zeros([rows]))
     cells, came_from, state = tf.function(chooser.draw_chunk)(state, 2, controls)
-    chosen = chooser.choose(state, controls["seed"]).numpy()
+    chosen = chooser.choose(state, controls.seed).numpy()
     chunk = cells.numpy(), came_from.numpy()
     return particles.trace([chunk], chosen), chooser.log_evidence(state).numpy()
 
@@ -173,19 +174,19 @@ def test_particles_draw_from_the_exact_conditional_distribution(order):
 
 
 def one_row_controls(config, rows=3):
-    return {
-        "seed": tf.constant([[9, k] for k in range(rows)]),
-        "temperature": tf.fill([rows], 1.5),
-        "style": tf.ones([rows, 1]),
-        "bias": tf.fill([rows, config.num_pitches], -0.3),
-    }
+    return Controls(
+        seed=tf.constant([[9, k] for k in range(rows)]),
+        temperature=tf.fill([rows], 1.5),
+        style=tf.ones([rows, 1]),
+        pitch_bias=tf.fill([rows, config.num_pitches], -0.3),
+    )
 
 
 def test_the_likelihood_kept_is_the_models_own_whatever_was_wished():
     model = small.model("biaxial")
     sampler, controls = Sampler(model), one_row_controls(model.config)
     counted = np.array([1, 1, 1, 0, 1, 0], np.float32)
-    controls["counted"] = tf.constant(np.tile(counted, (3, 1)))
+    controls = controls._replace(scored=tf.constant(np.tile(counted, (3, 1))))
     state = sampler.zero_state(3) | {"log_likelihood": tf.zeros([3])}
     cells, state = tf.function(sampler.draw_steps)(state, 6, controls)
     frames = cells.numpy() / np.array([1, 1, 127], np.float32)
@@ -199,12 +200,10 @@ def test_where_nothing_is_given_each_particle_is_an_ordinary_piece():
     plain = tf.function(Sampler(model).draw_steps)(
         Sampler(model).zero_state(3), 6, controls
     )[0]
-    given = {"given": tf.zeros([3, 6, model.config.num_pitches, 4])}
+    given = controls._replace(constraints=tf.zeros([3, 6, model.config.num_pitches, 4]))
     chooser = Particles(model, 3)
     state = chooser.zero_state(3) | dict.fromkeys(particles.SUMS, tf.zeros([3]))
-    cells, came_from, state = tf.function(chooser.draw_chunk)(
-        state, 6, controls | given
-    )
+    cells, came_from, state = tf.function(chooser.draw_chunk)(state, 6, given)
     np.testing.assert_array_equal(cells, plain)
     np.testing.assert_array_equal(came_from, [0, 1, 2])
     np.testing.assert_array_equal(state["log_weight"], [0, 0, 0])
@@ -217,7 +216,7 @@ def test_a_given_note_is_struck_again_where_its_pitch_sounded_and_held_where_hel
     before = tf.constant([[1.0, 0, 0.2], [0, 0, 0], [1, 0, 0.2]])
     given = tf.constant([[1.0, 1, 1, 0.9], [1, 1, 1, 0.9], [1, 1, 0, 0.9]])
     cell = sampler_lib.draw_cell(
-        heads, before, tf.fill([3, 2], 0.99), {"temperature": tf.ones(3)}, given
+        heads, before, tf.fill([3, 2], 0.99), Controls(None, tf.ones(3), None), given
     )
     expected = [[1, 1, 0.9], [1, 0, 0.9], [1, 0, 0.2]]
     np.testing.assert_allclose(cell, expected)
@@ -228,12 +227,12 @@ def test_xla_regroups_and_draws_the_same_particles():
     chooser, rows = Particles(model, 4), 8
     given = np.zeros((rows, 6, 2, 4), np.float32)
     given[:, ::2, 1] = [1, 1, 0, 0.5]
-    controls = {
-        "seed": tf.constant([[3, k] for k in range(rows)]),
-        "temperature": tf.ones([rows]),
-        "style": tf.ones([rows, 1]),
-        "given": tf.constant(given),
-    }
+    controls = Controls(
+        seed=tf.constant([[3, k] for k in range(rows)]),
+        temperature=tf.ones([rows]),
+        style=tf.ones([rows, 1]),
+        constraints=tf.constant(given),
+    )
     start = chooser.zero_state(rows) | dict.fromkeys(particles.SUMS, tf.zeros([rows]))
     (cells, came_from, state), (xla_cells, xla_came_from, xla_state) = (
         tf.function(chooser.draw_chunk, jit_compile=jit)(start, 6, controls)

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from poph_tf.generation import randomness
 from poph_tf.generation import sampler as sampler_lib
+from poph_tf.generation.controls import Controls
 from poph_tf.generation.sampler import Sampler
 
 BAR_STEPS = 5  # of a bar in these tests, so that bars end within a few steps
@@ -18,11 +19,11 @@ SEEDS = [[1, 2], [3, 4], [1, 5]]
 
 def controls(config, seeds=SEEDS, temperature=1.0):
     shares = np.tile(np.array(config.style_shares, np.float32), (len(seeds), 1))
-    return {
-        "seed": tf.constant(seeds, tf.int32),
-        "temperature": tf.fill([len(seeds)], float(temperature)),
-        "style": tf.constant(shares),
-    }
+    return Controls(
+        seed=tf.constant(seeds, tf.int32),
+        temperature=tf.fill([len(seeds)], float(temperature)),
+        style=tf.constant(shares),
+    )
 
 
 @functools.cache
@@ -36,7 +37,7 @@ def draw(name, num_steps, state=None, **options):
     sampler = Sampler(small.model(name))
     asked = controls(sampler.config, **options)
     if state is None:
-        state = sampler.zero_state(len(asked["seed"]), BAR_STEPS)
+        state = sampler.zero_state(len(asked.seed), BAR_STEPS)
     cells, state = compiled(name)(state, tf.constant(num_steps), asked)
     return cells.numpy(), state
 
@@ -51,9 +52,9 @@ def drawn_in_python(name):
     """
     heads, draw_cell = [], sampler_lib.draw_cell
 
-    def record(given, *args):
+    def record(given, **known):
         heads.append({name: value.numpy() for name, value in given.items()})
-        return draw_cell(given, *args)
+        return draw_cell(given, **known)
 
     sampler = Sampler(small.model(name))
     state = sampler.zero_state(len(SEEDS), BAR_STEPS)
@@ -167,11 +168,11 @@ def test_drawing_after_a_primer_goes_on_as_if_it_had_been_drawn(name, num_primed
     whole, after = draw(name, 9)
     sampler = Sampler(small.model(name))
     bars = np.tile(np.arange(num_primed + 1) % BAR_STEPS, (3, 1)).astype(np.int32)
-    state = sampler.prime(
+    state = sampler.prefill(
         sampler.zero_state(3, BAR_STEPS),
         tf.constant(to_frames(whole[:, :num_primed])),
         tf.constant(bars),
-        controls(sampler.config)["style"],
+        controls(sampler.config).style,
     )
     rest, state = draw(name, 9 - num_primed, state)
     np.testing.assert_array_equal(rest, whole[:, num_primed:])
@@ -189,7 +190,7 @@ def test_a_primer_counts_its_silent_steps(already, sounding, silent):
     frames = np.zeros((1, 4, small.NUM_PITCHES, 3), np.float32)
     frames[:, sounding, 2, 0] = 1.0
     state = sampler.zero_state(1) | {"silent_steps": tf.constant([already])}
-    state = sampler.prime(
+    state = sampler.prefill(
         state, tf.constant(frames), tf.zeros((1, 5), tf.int32), tf.ones((1, 1))
     )
     np.testing.assert_array_equal(state["silent_steps"], [silent])
@@ -208,7 +209,7 @@ def cell(given, before=(0, 0, 0), numbers=(0.5, 0.5), temperature=1.0):
         given,
         tf.constant([before], tf.float32),
         tf.constant([numbers], tf.float32),
-        {"temperature": tf.constant([float(temperature)])},
+        Controls(None, tf.constant([float(temperature)]), None),
     )
     return drawn.numpy()[0]
 
@@ -266,8 +267,8 @@ def temperatures(monkeypatch):
     """The temperature of each step drawn, for a piece that stays silent."""
     seen = []
 
-    def silence(self, walk, before, numbers, controls, *args, **options):
-        seen.append(float(controls["temperature"][0]))
+    def silence(self, decoder, before, numbers, controls, *args, **options):
+        seen.append(float(controls.temperature[0]))
         return tf.zeros_like(before), None
 
     monkeypatch.setattr(Sampler, "draw_frame", silence)
@@ -286,7 +287,7 @@ def test_after_sixteen_silent_steps_each_step_is_a_tenth_warmer(temperatures):
 def test_how_much_warmer_can_be_asked(temperatures, warmth):
     sampler = Sampler(small.model("biaxial"))
     asked = controls(sampler.config, SEEDS[:1])
-    asked["silence_temperature"] = tf.constant([warmth])
+    asked = asked._replace(silence_temperature=tf.constant([warmth]))
     sampler.draw_steps(sampler.zero_state(1), 18, asked)
     warm = [1.0 + warmth, 1.0 + 2 * warmth]
     np.testing.assert_allclose(temperatures, [1.0] * 16 + warm, rtol=1e-6)
