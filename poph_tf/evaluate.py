@@ -1,41 +1,64 @@
-"""Scores a model on a split: python -m poph_tf.evaluate --model_dir=runs/x --data_dir=d
+"""Scores a model on a split.
 
-Whole pieces, the state carried from window to window. Prints one JSON object; the nats
-are per step (a sixteenth note), summed over pitches, lower is better, and stand beside
+  python -m poph_tf.evaluate --model_dir=runs/x --data_dir=data/x --split=test
+
+Scores whole pieces and carries the state from window to window. Prints one JSON object;
+the nats are per step (a sixteenth note), summed over pitches, lower is better, beside
 those of the per-pitch marginal of the training split.
+
+With --compare it needs no model, and compares composed pieces with real ones:
+
+  python -m poph_tf.evaluate --compare=out --reference=data/bach --report_dir=report
+
+Both are folders of MIDI files or of records. Of records, the pieces of --split are
+compared, and those of --train_split are searched for copied passages. Prints one JSON
+object with a key for each musical measure; --report_dir gets tables and pictures.
 """
 
 import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
 from poph_tf.cli import commands
 from poph_tf.cli import flags as own_flags
+from poph_tf.cli.progress import Progress
 from poph_tf.cli.quiet import import_tensorflow
 
+if TYPE_CHECKING:
+    from poph_tf.data.examples import Piece
+
 FLAGS = flags.FLAGS
+SPLITS = ["train", "valid", "test"]
 
 flags.DEFINE_string("data_dir", None, "Folder of records with dataset_info.json.")
 flags.DEFINE_string(
-    "model_dir", None, "Directory that poph_tf.train wrote, or a pretrained model."
+    "model_dir", None, "Directory of poph_tf.train, or a pretrained model."
 )
-flags.DEFINE_enum("split", "test", ["train", "valid", "test"], "What to score.")
+flags.DEFINE_enum("split", "test", SPLITS, "The split to score, or to compare with.")
 flags.DEFINE_integer("batch_size", 8, "Pieces at once.", lower_bound=1)
 own_flags.define_cores()
 flags.DEFINE_integer("window_steps", 128, "Steps at once.", lower_bound=1)
-flags.DEFINE_bool(
-    "skip_corrupt",
-    False,
-    "Leave damaged records out, and count them, instead of ending.",
-)
+flags.DEFINE_bool("skip_corrupt", False, "Skip and count damaged records.")
+flags.DEFINE_string("compare", None, "Folder of composed pieces.")
+flags.DEFINE_string("reference", None, "Folder of real pieces, for --compare.")
+flags.DEFINE_enum("train_split", "train", SPLITS, "Split to search for copies.")
+flags.DEFINE_string("style", None, "Compare with real pieces of this style only.")
+flags.DEFINE_integer("max_reference", 500, "Real pieces, at most.", lower_bound=3)
+flags.DEFINE_string("report_dir", None, "Folder for the report of --compare.")
 
 
-def main(argv):
-    del argv
+def main(_: Sequence[str]) -> None:
+    """Prints the figures of a model, or of composed pieces, as JSON."""
+    print(json.dumps(_compare() if FLAGS.compare else _score(), indent=2))
+
+
+def _score() -> dict[str, Any]:
     own_flags.require("model_dir", "data_dir")
     import_tensorflow()
     from poph_tf import models
-    from poph_tf.cli.progress import Bar
     from poph_tf.data import dataset
     from poph_tf.evaluation import likelihood
     from poph_tf.models import slices as slices_lib
@@ -44,33 +67,51 @@ def main(argv):
     model = models.load(FLAGS.model_dir)
     info, _ = dataset.open_split(FLAGS.data_dir, FLAGS.split)
     dataset.check_styles(info, model.config)
+    damaged: dict[str, list[str]] = {}
 
-    damaged = {}
+    def read_split(split: str) -> Iterable["Piece"]:
+        if FLAGS.skip_corrupt:
+            damaged[split] = []  # a split may be read more than once
+        return dataset.read_split(FLAGS.data_dir, split, damaged.get(split))
 
-    def read_split(split):
-        _, paths = dataset.open_split(FLAGS.data_dir, split)
-        if not FLAGS.skip_corrupt:
-            return dataset.read_pieces(paths)
-        damaged[split] = []  # a split may be read more than once
-        return dataset.read_pieces(paths, damaged=damaged[split])
-
-    bar = Bar(info.splits[FLAGS.split].num_pieces, "pieces")
-    figures = likelihood.evaluate(
-        model,
-        read_split,
-        FLAGS.split,
-        progress=bar.update,
-        batch_size=FLAGS.batch_size,
-        window_steps=FLAGS.window_steps,
-        slices=slices,
-    )
+    with Progress(info.splits[FLAGS.split].num_pieces, "pieces") as progress:
+        figures = likelihood.evaluate(
+            model,
+            read_split,
+            FLAGS.split,
+            progress=progress.update,
+            batch_size=FLAGS.batch_size,
+            window_steps=FLAGS.window_steps,
+            slices=slices,
+        )
     if FLAGS.skip_corrupt:
         figures["damaged_records_left_out"] = {k: len(v) for k, v in damaged.items()}
-    print(json.dumps({"split": FLAGS.split, "data_id": info.id, **figures}, indent=2))
-    return 0
+    return {"split": FLAGS.split, "data_id": info.id, **figures}
 
 
-def run():
+def _compare() -> dict[str, Any]:
+    own_flags.require("reference")
+    from poph_tf.evaluation import comparison, comparison_plots
+    from poph_tf.rendering import figures
+
+    folder, split, style = Path(FLAGS.reference), FLAGS.split, FLAGS.style
+    composed = comparison.load(Path(FLAGS.compare), split)
+    reference = comparison.load(folder, split, FLAGS.max_reference, style)
+    training = None
+    if comparison.is_records(folder) and FLAGS.train_split != split:
+        training = comparison.load(folder, FLAGS.train_split, style=style)
+    result = comparison.compare(composed, reference, training)
+    if FLAGS.report_dir:
+        report = Path(FLAGS.report_dir)
+        comparison.write(result, report)
+        figures.save(comparison_plots.measures(result), report / "measures.png")
+        histograms = comparison_plots.histograms(result, composed, reference)
+        figures.save(histograms, report / "histograms.png")
+    return comparison.figures(result)
+
+
+def run() -> None:
+    """Runs the command."""
     commands.run(main)
 
 

@@ -1,119 +1,111 @@
-"""Trains the networks of an ablation and writes a table and a picture.
+r"""Trains the networks of an ablation and writes a table and a picture.
 
-  python tools/ablate.py --data=bach=data/bach --data=palestrina=data/palestrina \\
+  python tools/ablate.py --data=bach=data/bach --data=palestrina=data/palestrina \
       --overfit=data/midi/beethoven/movement.mid --seeds=3 --train=max_steps=600
 
-Each --data is a folder of records; --overfit is one music file, to be learned by heart.
-All networks get the same data, steps, seeds and settings; --set and --train replace
-settings for all of them, e.g. --set=num_time_units=64 on two cores. Each run leaves one
-JSON file in --output_dir; those that are there are not run again, and one that was
-stopped goes on. --report makes the table and the picture from what is there.
+Each --data is a folder of records; --overfit is one music file to learn by heart. All
+networks get the same data, steps, seeds and settings; --set and --train replace
+settings of all of them, e.g. --set=num_time_units=64 on two cores. Each run leaves one
+JSON file in --output_dir and is not run again; a stopped run continues. --report makes
+the table and the picture from the results that exist.
 """
 
 import functools
-import os
-import pathlib
+import itertools
 import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from poph_tf.cli import commands
+from poph_tf import config  # noqa: E402
+from poph_tf.cli import commands  # noqa: E402
 from poph_tf.cli import flags as own_flags  # noqa: E402
 from poph_tf.cli.quiet import import_tensorflow  # noqa: E402
 from poph_tf.errors import InputError  # noqa: E402
 
+if TYPE_CHECKING:
+    from poph_tf.evaluation import ablation
+
 FLAGS = flags.FLAGS
 flags.DEFINE_multi_string("data", [], "name=folder of records; repeatable.")
-flags.DEFINE_string("overfit", None, "A music file, all that there is to learn.")
-flags.DEFINE_list("variants", [], "Which networks; all of them if not given.")
-flags.DEFINE_integer("seeds", 1, "How many seeds: 0, 1, ...", lower_bound=1)
+flags.DEFINE_string("overfit", None, "A music file to learn by heart.")
+flags.DEFINE_list("variants", [], "Networks; all of them if not given.")
+flags.DEFINE_integer("seeds", 1, "Number of seeds: 0, 1, ...", lower_bound=1)
 flags.DEFINE_multi_string("set", [], "key=value of all networks; repeatable.")
 flags.DEFINE_multi_string("train", [], "key=value of all trainings; repeatable.")
 flags.DEFINE_integer("num_pieces", 8, "Pieces that each composes.", lower_bound=1)
 flags.DEFINE_integer("num_bars", 16, "Bars of each of them.", lower_bound=1)
-flags.DEFINE_string("work_dir", "runs/ablation", "Where runs are kept.")
-flags.DEFINE_string("output_dir", str(ROOT / "results" / "ablation"), "For results.")
-flags.DEFINE_string(
-    "page", str(ROOT / "docs" / "results" / "ablations.md"), "Gets the table."
-)
-flags.DEFINE_string(
-    "picture", str(ROOT / "docs" / "images" / "ablation.png"), "Gets the curves."
-)
+flags.DEFINE_string("work_dir", "runs/ablation", "Folder of the runs.")
+flags.DEFINE_string("output_dir", str(ROOT / "results/ablation"), "For results.")
+flags.DEFINE_string("page", str(ROOT / "docs/results/ablations.md"), "Gets the table.")
+flags.DEFINE_string("picture", str(ROOT / "docs/images/ablation.png"), "Gets curves.")
 own_flags.define_cores()
-flags.DEFINE_bool("report", False, "Train nothing; write table and picture and end.")
+flags.DEFINE_bool("report", False, "Train nothing; write the table and the picture.")
 
 
-def main(argv):
-    del argv
+def main(_: Sequence[str]) -> None:
+    r"""Trains what is missing, then reports."""
     import_tensorflow()
     from poph_tf.evaluation import ablation, ablation_report
+    from poph_tf.rendering import figures
 
-    cases = _cases(ablation)
+    output_dir, picture = Path(FLAGS.output_dir), Path(FLAGS.picture)
+    cases = [ablation.Case(*_name_and_folder(text)) for text in FLAGS.data]
+    if FLAGS.overfit:
+        work_dir = Path(FLAGS.work_dir)
+        cases.append(ablation.one_piece(Path(FLAGS.overfit), work_dir))
     if not cases and not FLAGS.report:
         raise InputError("Give --data=name=folder or --overfit=file; see --help.")
+    overrides = config.parse_overrides(config.ModelConfig, FLAGS.set)
     if not FLAGS.report:
-        _run_all(ablation, cases)
-    results = ablation_report.read(FLAGS.output_dir)
-    found = {case.name: _real(ablation, case) for case in cases}
-    real = ablation_report.keep_real(FLAGS.output_dir, found)
-    text = ablation_report.table(results, real)
-    ablation_report.write(FLAGS.page, text)
-    ablation_report.plot(results, FLAGS.picture)
+        _run_all(cases, overrides, output_dir)
+    found = ablation_report.read(output_dir)
+    plans = {case.name: ablation.plan(case, "poph", overrides) for case in cases}
+    real = {name: ablation.real_figures(plan) for name, plan in plans.items()}
+    text = ablation_report.table(found, ablation_report.keep_real(output_dir, real))
+    ablation_report.write(Path(FLAGS.page), text)
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    figures.save(ablation_report.figure(found), picture)
     print(text)
-    return 0
 
 
-def _cases(ablation):
-    cases = []
-    for assignment in FLAGS.data:
-        name, equals, folder = assignment.partition("=")
-        if not (name and equals and folder):
-            raise InputError(f"--data must be name=folder, got {assignment!r}.")
-        cases.append(ablation.Case(name, folder))
-    if FLAGS.overfit:
-        cases.append(ablation.one_piece(FLAGS.overfit, FLAGS.work_dir))
-    return cases
+def _name_and_folder(text: str) -> tuple[str, Path]:
+    name, _, folder = text.partition("=")
+    if not (name and folder):
+        raise InputError(f"--data must be name=folder, got {text!r}.")
+    return name, Path(folder)
 
 
-def _run_all(ablation, cases):
-    from poph_tf import config
+def _run_all(
+    cases: Sequence["ablation.Case"],
+    overrides: Mapping[str, Any],
+    output_dir: Path,
+) -> None:
+    from poph_tf.evaluation import ablation
     from poph_tf.models import slices as slices_lib
 
     variants = FLAGS.variants or list(ablation.VARIANTS)
-    unknown = sorted(set(variants) - set(ablation.VARIANTS))
-    if unknown:
+    if unknown := sorted(set(variants) - set(ablation.VARIANTS)):
         known = ", ".join(ablation.VARIANTS)
         raise InputError(f"--variants must be of {known}; got {', '.join(unknown)}.")
-    overrides = config.parse_overrides(config.ModelConfig, FLAGS.set)
     training = config.parse_overrides(config.TrainingConfig, FLAGS.train)
     batch_size = training.get("batch_size", ablation.TRAINING.batch_size)
     slices = slices_lib.prepare(batch_size, FLAGS.cores)
-    composing = ablation.Composing(FLAGS.num_pieces, FLAGS.num_bars)
+    composed = config.GenerationConfig(
+        num_pieces=FLAGS.num_pieces, num_bars=FLAGS.num_bars
+    )
     report = functools.partial(print, file=sys.stderr, flush=True)
+    folders = Path(FLAGS.work_dir), output_dir
     # Seed by seed, so that there is something to compare early.
-    for seed in range(FLAGS.seeds):
-        for case in cases:
-            for variant in variants:
-                planned = ablation.plan(case, variant, overrides, training)
-                report(f"{case.name}, {variant}, seed {seed}")
-                what = (case, variant, planned, seed, _paths(case, variant, seed))
-                ablation.run(*what, composing, slices, report)
-
-
-def _paths(case, variant, seed):
-    run_dir = os.path.join(FLAGS.work_dir, case.name, variant, f"seed-{seed}")
-    name = f"{case.name}-{variant}-seed-{seed}.json"
-    return run_dir, os.path.join(FLAGS.output_dir, name)
-
-
-def _real(ablation, case):
-    from poph_tf import config
-
-    overrides = config.parse_overrides(config.ModelConfig, FLAGS.set)
-    return ablation.real_figures(case, ablation.plan(case, "poph", overrides)[0])
+    for seed, case, variant in itertools.product(range(FLAGS.seeds), cases, variants):
+        report(f"{case.name}, {variant}, seed {seed}")
+        plan = ablation.plan(case, variant, overrides, training)
+        ablation.run(plan.with_seed(seed), composed, *folders, slices, report)
 
 
 if __name__ == "__main__":

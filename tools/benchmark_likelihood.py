@@ -1,132 +1,130 @@
-"""Log-likelihood on a piano-roll benchmark, by one command:
+r"""Measures log-likelihood on a piano-roll benchmark.
 
-  python tools/benchmark_likelihood.py --dataset=jsb_chorales --data=jsb.npz \\
+  python tools/benchmark_likelihood.py --dataset=jsb_chorales --data=jsb.npz \
       --preset=biaxial --seeds=5
 
-Trains --seeds networks on the training split (best weights by the validation split
-alone), scores whole pieces of valid and test, prints one JSON object (log-likelihood
-in nats per step over 88 pitches, higher is better) and keeps it in --output_dir. Goes
-on where it was when started again. Reads .npz, .pickle and .mat.
+Trains --seeds networks on the training split (the best weights by the validation split
+alone), scores whole pieces of valid and test, prints one JSON object (log-likelihood in
+nats per step over 88 pitches, higher is better) and keeps it in --output_dir. Started
+again, it continues. Reads .npz, .pickle and .mat.
 """
 
 import functools
 import json
-import os
-import pathlib
 import shutil
 import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from poph_tf.models import presets
-
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from poph_tf.cli import commands
+from poph_tf import config  # noqa: E402
+from poph_tf.cli import commands  # noqa: E402
 from poph_tf.cli import flags as own_flags  # noqa: E402
 from poph_tf.cli.quiet import import_tensorflow  # noqa: E402
 from poph_tf.errors import InputError  # noqa: E402
+from poph_tf.models import presets  # noqa: E402
+
+if TYPE_CHECKING:
+    from poph_tf.evaluation.runs import Run
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("dataset", None, "Name of the benchmark, e.g. jsb_chorales.")
 flags.DEFINE_string("data", None, "Its file: .npz, .pickle or .mat.")
-flags.DEFINE_string("preset", "biaxial", "Which model.")
+flags.DEFINE_string("preset", "biaxial", "The model.")
 flags.DEFINE_string("label", None, "Name of the result; the preset's if not given.")
-flags.DEFINE_integer("seeds", 1, "How many seeds: 0, 1, ...", lower_bound=1)
-flags.DEFINE_integer("first_seed", 0, "Number of the first seed.", lower_bound=0)
-flags.DEFINE_multi_string("set", [], "key=value of the model, beyond its recipe.")
-flags.DEFINE_multi_string("train", [], "key=value of training, beyond its recipe.")
-flags.DEFINE_string("work_dir", "runs/likelihood", "Where runs are kept.")
-flags.DEFINE_string("output_dir", str(ROOT / "results" / "likelihood"), "For results.")
+flags.DEFINE_integer("seeds", 1, "Number of seeds: 0, 1, ...", lower_bound=1)
+flags.DEFINE_integer("first_seed", 0, "The first seed.", lower_bound=0)
+flags.DEFINE_multi_string("set", [], "key=value of the model, over its recipe.")
+flags.DEFINE_multi_string("train", [], "key=value of training, over its recipe.")
+flags.DEFINE_string("work_dir", "runs/likelihood", "Folder of the runs.")
+flags.DEFINE_string("output_dir", str(ROOT / "results/likelihood"), "For results.")
 own_flags.define_cores()
 flags.DEFINE_bool("keep_weights", False, "Keep the best weights beside the result.")
 flags.DEFINE_bool("evaluate_only", False, "Score the weights beside the result again.")
 flags.DEFINE_bool(
-    "valid_only", False, "Leave the test split alone, to choose between settings."
+    "valid_only", False, "Do not score the test split, to choose between settings."
 )
-flags.DEFINE_bool("summarize", False, "Print the table of all results and end.")
+flags.DEFINE_bool("summarize", False, "Print a table of all results and end.")
 
 
-def main(argv):
-    del argv
+def main(_: Sequence[str]) -> None:
+    """Runs, scores again or summarizes a benchmark."""
     import_tensorflow()
     from poph_tf.data import piano_rolls
     from poph_tf.evaluation import likelihood_benchmark as benchmark
-    from poph_tf.models import slices as slices_lib
 
     if FLAGS.summarize:
-        print(benchmark.summarize(FLAGS.output_dir))
-        return 0
+        print(benchmark.summarize(Path(FLAGS.output_dir)), end="")
+        return
+    _check_flags()
+    name = (FLAGS.dataset, FLAGS.label or FLAGS.preset)
+    data_dir = Path(FLAGS.work_dir, FLAGS.dataset, "records")
+    piano_rolls.write_records(piano_rolls.read(FLAGS.data), FLAGS.dataset, data_dir)
+    result = Path(FLAGS.output_dir, f"{'-'.join(name)}.json")
+    weights = result.with_suffix(".keras")
+    splits = ("valid",) if FLAGS.valid_only else benchmark.SCORED
+    if FLAGS.evaluate_only:
+        print(json.dumps(_score_again(name, data_dir, weights, splits)))
+        return
+    model = config.parse_overrides(config.ModelConfig, FLAGS.set)
+    training = config.parse_overrides(config.TrainingConfig, FLAGS.train)
+    planned = benchmark.plan(name, FLAGS.preset, data_dir, model, training)
+    figures = _run(planned, splits, result)
+    if FLAGS.keep_weights:
+        best = planned.with_seed(figures["best_by_valid"]["seed"])
+        run_dir = best.directory(Path(FLAGS.work_dir))
+        shutil.copyfile(run_dir / "model.keras", weights)
+    print(json.dumps(figures, indent=2))
+
+
+def _check_flags() -> None:
     own_flags.require("dataset", "data")
     if FLAGS.preset not in presets.PRESETS:
         known = ", ".join(presets.PRESETS)
         raise InputError(f"--preset must be one of {known}, got {FLAGS.preset!r}.")
     if FLAGS.valid_only and (FLAGS.label or FLAGS.preset) in presets.PRESETS:
         raise InputError(
-            "--valid_only needs a --label that is no preset's name, so that its result "
-            f"does not take the place of the preset's own; got {FLAGS.label!r}."
+            "--valid_only needs a --label that is not the name of a preset, so that "
+            f"its result does not replace that of the preset; got {FLAGS.label!r}."
         )
-    data_dir = os.path.join(FLAGS.work_dir, FLAGS.dataset, "records")
-    piano_rolls.write_records(piano_rolls.read(FLAGS.data), FLAGS.dataset, data_dir)
-    label = FLAGS.label or FLAGS.preset
-    stem = os.path.join(FLAGS.output_dir, f"{FLAGS.dataset}-{label}")
-    if FLAGS.evaluate_only:
-        if not os.path.exists(f"{stem}.keras"):
-            raise InputError(
-                f"There are no weights {stem}.keras; a run with --keep_weights "
-                f"leaves them."
-            )
-        # The weights kept are those of the best seed by validation.
-        slices = slices_lib.prepare(benchmark.SCORED_AT_ONCE, FLAGS.cores)
-        figures = benchmark.score(data_dir, f"{stem}.keras", slices, _splits(benchmark))
-        print(json.dumps({"dataset": FLAGS.dataset, "preset": label} | figures))
-        return 0
-    figures = _run(benchmark, data_dir, label)
-    _keep(benchmark, figures, stem, label)
-    print(json.dumps(figures, indent=2))
-    return 0
 
 
-def _run(benchmark, data_dir, label):
-    from poph_tf import config
-    from poph_tf.data import examples
+def _score_again(
+    name: tuple[str, str],
+    data_dir: Path,
+    weights: Path,
+    splits: Sequence[str],
+) -> dict[str, Any]:
+    from poph_tf.evaluation import likelihood_benchmark as benchmark
     from poph_tf.models import slices as slices_lib
 
-    planned = benchmark.plan(
-        FLAGS.preset,
-        examples.read_info(data_dir).splits["train"],
-        config.parse_overrides(config.ModelConfig, FLAGS.set),
-        config.parse_overrides(config.TrainingConfig, FLAGS.train),
-    )
-    slices = slices_lib.prepare(planned[1].batch_size, FLAGS.cores)
-    splits = _splits(benchmark)
-    results = []
-    for seed in range(FLAGS.first_seed, FLAGS.first_seed + FLAGS.seeds):
-        run_dir = os.path.join(FLAGS.work_dir, FLAGS.dataset, label, f"seed-{seed}")
-        report = functools.partial(print, file=sys.stderr, flush=True)
-        results.append(
-            benchmark.run_seed(data_dir, run_dir, planned, seed, slices, splits, report)
+    if not weights.exists():
+        raise InputError(
+            f"There are no weights {weights}; a run with --keep_weights leaves them."
         )
-    used = {"model": planned[0].to_dict(), "training": planned[1].to_dict()}
-    figures = benchmark.combine(FLAGS.dataset, label, results, used)
-    extra = {"data": benchmark.sizes(data_dir)}
-    if "test" in splits:
-        extra["marginal_test"] = benchmark.marginal(data_dir)
-    return figures | extra
+    slices = slices_lib.prepare(benchmark.SCORED_AT_ONCE, FLAGS.cores)
+    figures = benchmark.score(data_dir, weights, slices, splits)
+    return {"dataset": name[0], "preset": name[1], **figures}
 
 
-def _splits(benchmark):
-    return ("valid",) if FLAGS.valid_only else benchmark.SCORED
+def _run(planned: "Run", splits: Sequence[str], result: Path) -> dict[str, Any]:
+    from poph_tf.evaluation import likelihood_benchmark as benchmark
+    from poph_tf.evaluation import results
+    from poph_tf.models import slices as slices_lib
 
-
-def _keep(benchmark, figures, stem, label):
-    os.makedirs(FLAGS.output_dir, exist_ok=True)
-    benchmark.provenance.write_json(f"{stem}.json", figures)
-    if FLAGS.keep_weights:
-        seed = figures["best_by_valid"]["seed"]
-        run_dir = os.path.join(FLAGS.work_dir, FLAGS.dataset, label, f"seed-{seed}")
-        shutil.copyfile(os.path.join(run_dir, "model.keras"), f"{stem}.keras")
+    slices = slices_lib.prepare(planned.training.batch_size, FLAGS.cores)
+    report = functools.partial(print, file=sys.stderr, flush=True)
+    work_dir = Path(FLAGS.work_dir)
+    seeds = [
+        benchmark.run_seed(planned.with_seed(seed), work_dir, slices, splits, report)
+        for seed in range(FLAGS.first_seed, FLAGS.first_seed + FLAGS.seeds)
+    ]
+    return results.write(result, benchmark.combine(planned, seeds))
 
 
 if __name__ == "__main__":

@@ -371,6 +371,12 @@ def read_pieces(paths, limit=0, damaged=None):
     yield from itertools.islice(pieces, limit or None)
 
 
+def read_split(data_dir, split, damaged=None):
+    """Reads the whole pieces of a split; raises and yields as the two above."""
+    _, paths = open_split(data_dir, split)
+    return read_pieces(paths, damaged=damaged)
+
+
 def _read_strictly(path, _):
     for offset, record in shards.read(path):
         try:

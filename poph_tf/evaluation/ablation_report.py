@@ -1,45 +1,54 @@
-"""The table and the picture of ablations, from the JSON files of their runs.
+"""The table and the figure of an ablation, from the results of its runs.
 
 A figure of a variant is the median over its seeds. "To DeepJ's end" counts until a run
 first validates as well as the DeepJ of the same seed did when its training ended, with
-a straight line drawn between validations; where only some seeds get there it is the
-median of those, with their number.
+straight lines between validations; where only some seeds get there, it is the median of
+those, with their number.
 """
 
-import glob
-import json
-import os
-import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
 
 import numpy as np
 
-from poph_tf import provenance
+from poph_tf import files
 from poph_tf.errors import InputError
-from poph_tf.rendering import figures as figures_lib
+from poph_tf.evaluation import results
+from poph_tf.rendering import figures
 
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 BASELINE = "deepj"
 REAL_NAME = "real-pieces.json"
 COLORS = {
-    "deepj": figures_lib.INK,
-    "poph_no_harmony": figures_lib.BLUE,
+    "deepj": figures.INK,
+    "poph_no_harmony": figures.BLUE,
     "poph_no_attention": "#c79a2b",
-    "poph": figures_lib.RED,
+    "poph": figures.RED,
     "poph2": "#3d8f5a",
 }
 HEADER = (
-    "| network | parameters | seeds | best nats | nats at the end | epochs to DeepJ's "
-    "end | seconds to it | out of key | harmony term | notes a step |"
-)
-COLUMNS = HEADER.count("|") - 1
+    "network", "parameters", "seeds", "best nats", "nats at the end",
+    "epochs to DeepJ's end", "seconds to it", "out of key", "harmony term",
+    "notes a step",
+)  # fmt: skip
+COMPOSED = {"out_of_key_share": ".3f", "harmony": ".3f", "notes_per_step": ".2f"}
+
+Result = Mapping[str, Any]
+# Results by variant, and these by case.
+Variants = Mapping[str, Sequence[Result]]
+Cases = Mapping[str, Variants]
 
 
-def read(folder):
-    """All results of a folder: dict from case to dict from variant to list of runs."""
-    cases = {}
-    for path in sorted(glob.glob(os.path.join(folder, "*-seed-*.json"))):
-        with open(path, encoding="utf-8") as file:
-            result = json.load(file)
+def read(folder: Path) -> Cases:
+    """Reads all results of a folder.
+
+    Raises:
+        InputError: If there are none.
+    """
+    cases: dict[str, dict[str, list[Result]]] = {}
+    for result in results.read_all(folder, "*-seed-*.json"):
         variants = cases.setdefault(result["case"], {})
         variants.setdefault(result["variant"], []).append(result)
     if not cases:
@@ -47,155 +56,136 @@ def read(folder):
     return cases
 
 
-def keep_real(folder, found):
-    """Adds figures of real pieces to those that a folder of results holds.
-
-    Args:
-        folder: str.
-        found: dict from case to the figures of its real pieces.
+def keep_real(folder: Path, found: Mapping[str, Result]) -> dict[str, Result]:
+    """Adds figures of real pieces, by case, to those that a folder keeps.
 
     Returns:
-        dict of all that are known, for `table`.
+        The figures of all cases, for `table`.
     """
-    path = os.path.join(folder, REAL_NAME)
-    known = {}
-    if os.path.exists(path):
-        with open(path, encoding="utf-8") as file:
-            known = json.load(file)
-    provenance.write_json(path, known | found)
-    return known | found
+    path = folder / REAL_NAME
+    known = {**(results.read(path) if path.exists() else {}), **found}
+    files.write_json(path, known)
+    return known
 
 
-def reached(curve, target, by):
-    """Where a curve of validations first comes down to a target.
+def reached(
+    curve: Mapping[str, Sequence[float]], target: float, by: str
+) -> float | None:
+    """Where a curve of validations first falls to a target.
 
     Args:
-        curve: dict of lists, as `ablation.curve` makes it.
-        target: float, nats.
-        by: str. "epoch" or "seconds".
+        curve: lists, as `ablation.curve` makes them.
+        target: nats.
+        by: "epoch" or "seconds".
 
     Returns:
-        float, or None where it never does.
+        None if the curve never falls so far.
     """
     nats, places = curve["nats"], curve[by]
-    for k, value in enumerate(nats):
-        if value <= target:
-            if k == 0:
-                return places[0]
-            share = (nats[k - 1] - target) / (nats[k - 1] - value)
-            return places[k - 1] + share * (places[k] - places[k - 1])
-    return None
+    k = next((k for k, value in enumerate(nats) if value <= target), None)
+    if k is None:
+        return None
+    if k == 0:
+        return places[0]
+    share = (nats[k - 1] - target) / (nats[k - 1] - nats[k])
+    return places[k - 1] + share * (places[k] - places[k - 1])
 
 
-def table(cases, real=None):
+def table(cases: Cases, real: Mapping[str, Result] | None = None) -> str:
     """Markdown tables, one for each case.
 
     Args:
-        cases: as `read` gives them.
-        real: dict from case to figures of its validation pieces, or None.
+        cases: results, of `read`.
+        real: figures of the validation pieces of cases.
     """
     parts = []
     for name, variants in cases.items():
-        lines = [f"### {name}", "", HEADER, "|" + "---|" * COLUMNS]
         targets = {
-            run["seed"]: run["curve"]["nats"][-1] for run in variants.get(BASELINE, [])
+            r["seed"]: r["curve"]["nats"][-1] for r in variants.get(BASELINE, [])
         }
-        order = [v for v in COLORS if v in variants]
-        lines += [_row(variant, variants[variant], targets) for variant in order]
+        rows = [_row(v, variants[v], targets) for v in COLORS if v in variants]
         if real and name in real:
-            lines.append(_row_of_real(real[name]))
-        parts.append("\n".join(lines))
-    return "\n\n".join(parts) + "\n"
+            empty = [""] * (len(HEADER) - len(COMPOSED) - 1)
+            rows.append(["real pieces", *empty, *_composed([real[name]])])
+        parts.append(f"### {name}\n\n{results.table(HEADER, rows)}")
+    return "\n".join(parts)
 
 
-def _row(variant, runs, targets):
-    def median(values):
-        return statistics.median(values)
-
-    best = median([min(run["curve"]["nats"]) for run in runs])
-    last = [run["curve"]["nats"][-1] for run in runs]
-    epochs, seconds = (_to_target(runs, targets, by) for by in ("epoch", "seconds"))
-    composed = [run["composed"] for run in runs]
-    cells = [
+def _row(
+    variant: str, found: Sequence[Result], targets: Mapping[int, float]
+) -> list[str]:
+    last = [result["curve"]["nats"][-1] for result in found]
+    spread = f" ({min(last):.3f} to {max(last):.3f})" if len(last) > 1 else ""
+    return [
         variant,
-        f"{runs[0]['parameters']:,}",
-        str(len(runs)),
-        f"{best:.3f}",
-        _spread(last),
-        epochs,
-        seconds,
-        f"{median([c['out_of_key_share'] for c in composed]):.3f}",
-        f"{median([c['harmony'] for c in composed]):.3f}",
-        f"{median([c['notes_per_step'] for c in composed]):.2f}",
+        f"{found[0]['parameters']:,}",
+        str(len(found)),
+        f"{median(min(result['curve']['nats']) for result in found):.3f}",
+        f"{median(last):.3f}{spread}",
+        _to_target(found, targets, "epoch"),
+        _to_target(found, targets, "seconds"),
+        *_composed([result["composed"] for result in found]),
     ]
-    return "| " + " | ".join(cells) + " |"
 
 
-def _spread(values):
-    """The median, and how far the seeds lie apart."""
-    middle = f"{statistics.median(values):.3f}"
-    if len(values) == 1:
-        return middle
-    return f"{middle} ({min(values):.3f} to {max(values):.3f})"
-
-
-def _to_target(runs, targets, by):
-    known = [run for run in runs if run["seed"] in targets]
-    places = [reached(run["curve"], targets[run["seed"]], by) for run in known]
+def _to_target(found: Sequence[Result], targets: Mapping[int, float], by: str) -> str:
+    places = [
+        reached(result["curve"], targets[result["seed"]], by)
+        for result in found
+        if result["seed"] in targets
+    ]
     there = [place for place in places if place is not None]
     if not there:
         return "never" if places else "–"
-    middle = f"{statistics.median(there):.3g}"
-    if len(there) == len(places):
-        return middle
-    return f"{middle} ({len(there)} of {len(places)})"
+    some = f" ({len(there)} of {len(places)})" if len(there) < len(places) else ""
+    return f"{median(there):.3g}{some}"
 
 
-def _row_of_real(figures):
-    cells = ["real pieces", *[""] * (COLUMNS - 4)]
-    cells += [f"{figures['out_of_key_share']:.3f}", f"{figures['harmony']:.3f}"]
-    return "| " + " | ".join([*cells, f"{figures['notes_per_step']:.2f}"]) + " |"
+def _composed(pieces: Sequence[Result]) -> list[str]:
+    return [format(median(p[k] for p in pieces), form) for k, form in COMPOSED.items()]
 
 
-def write(path, text):
-    """Puts tables into a Markdown file, between its marks; the rest is left alone."""
-    before, after = "# Ablations\n\n", "\n"
-    if os.path.exists(path):
-        with open(path, encoding="utf-8") as file:
-            whole = file.read()
-        if BEGIN not in whole or END not in whole:
-            raise InputError(f"{path} must have the lines {BEGIN} and {END}.")
-        before, after = whole.split(BEGIN)[0], whole.split(END)[1]
-    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    with open(f"{path}.writing", "w", encoding="utf-8") as file:
-        file.write(f"{before}{BEGIN}\n{text}{END}{after}")
-    os.replace(f"{path}.writing", path)
-
-
-def plot(cases, path):
-    """Writes the curves as a picture: a row for each case, epochs and seconds.
+def write(path: Path, text: str) -> None:
+    """Writes tables into a Markdown page, between its marks.
 
     Raises:
-        InputError: If matplotlib is missing or the file cannot be written.
+        InputError: If the page lacks the marks.
     """
-    figure = figures_lib.new_figure(10, 3.2 * len(cases))
-    panels = figure.subplots(len(cases), 2, squeeze=False)
+    page = (
+        path.read_text("utf-8") if path.exists() else f"# Ablations\n\n{BEGIN}{END}\n"
+    )
+    if BEGIN not in page or END not in page:
+        raise InputError(f"{path} must have the lines {BEGIN} and {END}.")
+    before, after = page.split(BEGIN)[0], page.split(END)[1]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.write(path, f"{before}{BEGIN}\n{text}{END}{after}")
+
+
+def figure(cases: Cases) -> Any:
+    """The curves as a figure: a row for each case, against epochs and seconds.
+
+    Raises:
+        InputError: If matplotlib is missing.
+    """
+    drawn = figures.new_figure(10, 3.2 * len(cases))
+    panels = drawn.subplots(len(cases), 2, squeeze=False)
     for row, (name, variants) in zip(panels, cases.items(), strict=True):
-        for axes, by in zip(row, ("epoch", "seconds"), strict=True):
+        for axes, by, label in zip(
+            row, ("epoch", "seconds"), ("epochs", "seconds of training"), strict=True
+        ):
             _draw(axes, variants, by)
-            figures_lib.tidy(axes, f"{name}: validation")
-            axes.set_xlabel("epochs" if by == "epoch" else "seconds of training")
+            figures.tidy(axes, f"{name}: validation")
+            axes.set_xlabel(label)
             axes.set_ylabel("nats a step, no harmony term")
             axes.set_ylim(*_late_range(variants))
     panels[0][0].legend(fontsize=8, frameon=False)
-    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    figures_lib.save(figure, path)
+    return drawn
 
 
-def _late_range(variants):
-    """(lowest, highest) nats of the last two thirds of the runs, with a margin.
+def _late_range(variants: Variants) -> tuple[float, float]:
+    """The range of nats in the last two thirds of the runs, with a margin.
 
-    All fall from the same height at first; what tells them apart comes later.
+    All curves fall from the same height first; they differ later.
     """
     curves = [run["curve"]["nats"] for runs in variants.values() for run in runs]
     late = [value for nats in curves for value in nats[len(nats) // 3 :]]
@@ -203,14 +193,14 @@ def _late_range(variants):
     return min(late) - margin, max(late) + margin
 
 
-def _draw(axes, variants, by):
-    for variant, color in COLORS.items():
-        curves = [run["curve"] for run in variants.get(variant, [])]
-        if not curves:
-            continue
+def _draw(axes: Any, variants: Variants, by: str) -> None:
+    for variant in (name for name in COLORS if name in variants):
+        curves = [result["curve"] for result in variants[variant]]
         for curve in curves:
-            axes.plot(curve[by], curve["nats"], color=color, lw=0.6, alpha=0.5)
-        # Seeds validate at the same steps; runs of other lengths are cut.
+            axes.plot(
+                curve[by], curve["nats"], color=COLORS[variant], lw=0.6, alpha=0.5
+            )
+        # Seeds validate at the same steps; longer runs are cut.
         length = min(len(curve["nats"]) for curve in curves)
         middle = [np.median([c[k][:length] for c in curves], 0) for k in (by, "nats")]
-        axes.plot(*middle, color=color, lw=1.8, label=variant)
+        axes.plot(*middle, color=COLORS[variant], lw=1.8, label=variant)

@@ -1,275 +1,256 @@
-"""Compares composed pieces with real ones: figures, a table, pictures.
+"""Compares composed pieces with real ones: figures and a table.
 
-Three kinds of figures, each defined where it is computed:
+Three kinds of figures, each defined in a module of its own:
     - measures of single pieces (`measures.py`), as mean and deviation over each set;
     - distances between histograms of the two sets (`distances.py`);
     - the longest passage that a piece copies from the training pieces (`copying.py`),
       beside the same figure for real pieces, which share passages too.
 
-A set is a folder of MIDI files or a split of a folder of records.
+A set is a folder of MIDI files, or a split of a folder of records.
 """
 
 import collections
 import dataclasses
 import json
-import os
-import pathlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from poph_tf import files
 from poph_tf.data import examples, matrices, midi, shards
+from poph_tf.data.matrices import Matrices
 from poph_tf.errors import InputError, MusicFileError
-from poph_tf.evaluation import copying, distances, measures
+from poph_tf.evaluation import copying, distances, measures, results
+from poph_tf.evaluation.results import number
 
 COPY_MEASURES = ("copied_attacks", "copied_bars")
-# Searching real pieces for copies is only there to compare with: a sample will do.
+# Copies in real pieces are searched for comparison only: a sample is enough.
 MAX_REAL_COPIES = 50
+DISTANCES = ("overlap_area", "overlap_area_of_halves", "kl_divergence")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PieceSet:
     """Pieces to compare.
 
-    Args:
-        names: list of str, one a piece.
-        pieces: list of matrices.Matrices.
-        rejected: dict, reason -> count of files that could not be read.
+    Attributes:
+        names: one name for each piece.
+        pieces: the pieces.
+        rejected: number of unreadable files by reason.
     """
 
-    names: list
-    pieces: list
-    rejected: dict = dataclasses.field(default_factory=dict)
+    names: Sequence[str]
+    pieces: Sequence[Matrices]
+    rejected: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.pieces)
 
-    def histograms(self, name):
+    def histograms(self, name: str) -> np.ndarray:
         """Counts [piece, bin] of one of `distances.HISTOGRAMS`."""
         function = distances.HISTOGRAMS[name]
         return np.array([function(piece.cells) for piece in self.pieces])
 
 
-def is_records(folder):
-    """Whether a folder is a data set of ours."""
-    return (pathlib.Path(folder) / examples.INFO_NAME).is_file()
+def is_records(folder: Path) -> bool:
+    """Whether a folder is a data set of poph_tf."""
+    return (folder / examples.INFO_NAME).is_file()
 
 
-def load(folder, split=None, max_pieces=None, style=None):
+def load(
+    folder: Path,
+    split: str = "test",
+    max_pieces: int | None = None,
+    style: str | None = None,
+) -> PieceSet:
     """Loads a set of pieces.
 
     Args:
-        folder: str or path. MIDI files, at any depth, or records.
-        split: str. Which pieces of records to take.
-        max_pieces: int or None. Take every k-th only, so that there are no more.
-        style: str or None. Of records, take the pieces of this style only.
-
-    Returns:
-        PieceSet.
+        folder: MIDI files, at any depth, or records.
+        split: the split of records to load.
+        max_pieces: load only every k-th piece, so that there are no more than this.
+        style: load only pieces of this style; of records only.
 
     Raises:
         InputError: If there is nothing to read.
     """
-    if not pathlib.Path(folder).is_dir():
+    if not folder.is_dir():
         raise InputError(f"There is no folder {folder}.")
-    if is_records(folder):
-        found = _records(folder, split, style)
-    else:
-        found = _midi_files(folder)
-    if not len(found):
+    found = _records(folder, split, style) if is_records(folder) else _midi(folder)
+    if not found.pieces:
+        reasons = ", ".join(f"{why} ({count})" for why, count in found.rejected.items())
         raise InputError(
             f"{folder} must hold MIDI files or records; "
-            f"nothing there could be read{_reasons(found.rejected)}."
+            f"nothing there could be read{reasons and f': {reasons}'}."
         )
     stride = -(-len(found) // max_pieces) if max_pieces else 1
     return PieceSet(found.names[::stride], found.pieces[::stride], found.rejected)
 
 
-def _reasons(rejected):
-    listed = ", ".join(f"{reason} ({count})" for reason, count in rejected.items())
-    return f": {listed}" if listed else ""
-
-
-def _records(folder, split, style):
-    info = examples.read_info(folder)
-    if style and style not in info.styles:
+def _records(folder: Path, split: str, style: str | None) -> PieceSet:
+    styles = examples.read_info(folder).styles
+    if style and style not in styles:
         raise InputError(
-            f"{folder} has no style {style!r}; it has {', '.join(info.styles)}."
+            f"{folder} has no style {style!r}; it has {', '.join(styles)}."
         )
-    names, pieces = [], []
-    for path in examples.shard_paths(folder, split):
-        for _, data in shards.read(path):
-            piece = examples.deserialize(data)
-            if style in (None, piece.style):
-                names.append(piece.source)
-                pieces.append(piece.matrices)
-    return PieceSet(names, pieces)
+    records = [
+        examples.deserialize(record)
+        for path in examples.shard_paths(folder, split)
+        for _, record in shards.read(path)
+    ]
+    kept = [piece for piece in records if style in (None, "", piece.style)]
+    return PieceSet([p.source for p in kept], [p.matrices for p in kept])
 
 
-def _midi_files(folder):
-    names, pieces, rejected = [], [], collections.Counter()
-    for path in sorted(pathlib.Path(folder).rglob("*")):
-        if path.suffix.lower() not in midi.MIDI_SUFFIXES or path.name.startswith("."):
-            continue
-        try:
-            piece = matrices.from_file(path)
-        except MusicFileError as error:
-            rejected[error.reason] += 1
-        else:
-            names.append(path.relative_to(folder).as_posix())
-            pieces.append(piece)
-    return PieceSet(names, pieces, dict(rejected))
+def _midi(folder: Path) -> PieceSet:
+    pieces: dict[str, Matrices] = {}
+    rejected: collections.Counter[str] = collections.Counter()
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in midi.MIDI_SUFFIXES and path.name[0] != ".":
+            try:
+                name = path.relative_to(folder).as_posix()
+                pieces[name] = matrices.from_file(path)
+            except MusicFileError as error:
+                rejected[error.reason] += 1
+    return PieceSet(list(pieces), list(pieces.values()), dict(rejected))
 
 
-def compare(composed, reference, training=None):
+def compare(
+    composed: PieceSet, reference: PieceSet, training: PieceSet | None = None
+) -> dict[str, Any]:
     """Compares composed pieces with real ones.
 
     Args:
-        composed: PieceSet.
-        reference: PieceSet. Real pieces, best such as the model has not seen.
-        training: PieceSet or None. What may have been copied; None: the reference,
-            of which each piece is then compared with the others.
+        composed: composed pieces.
+        reference: real pieces, best such that the model has not seen.
+        training: pieces that may have been copied; None: the reference, where each real
+            piece is compared with the others.
 
     Returns:
-        dict, ready for JSON: `measures` (name -> set -> mean, deviation, count and, of
-        the composed, `shift`: difference of means in deviations of the reference),
-        `distances` (histogram -> figures of `distances.compare`), `copies` (of each
-        composed piece), `pieces` (name -> its measures).
+        Figures, ready for JSON: `measures` (name -> set -> mean, deviation, count; of
+        the composed also `shift`, the difference of means in deviations of the
+        reference), `distances` (histogram -> figures of `distances.compare`), `copies`
+        (of each composed piece), `pieces` (name -> its measures).
     """
-    values = {
+    rows = {
         "composed": [measures.measure(piece) for piece in composed.pieces],
         "reference": [measures.measure(piece) for piece in reference.pieces],
     }
-    copies = _copies(composed, reference, training, values)
+    copies = _copies(composed, reference, training, rows)
+    known = {key: [_without_nan(row) for row in group] for key, group in rows.items()}
     return {
         "num_composed": len(composed),
         "num_reference": len(reference),
         "num_training": len(training or reference),
         "rejected": composed.rejected,
         "measures": {
-            name: _summary(values, name)
-            for name in (*measures.MEASURES, *COPY_MEASURES)
+            name: _summary(known, name) for name in (*measures.MEASURES, *COPY_MEASURES)
         },
         "distances": {
-            name: distances.compare(
-                composed.histograms(name), reference.histograms(name)
-            )
-            for name in distances.HISTOGRAMS
+            h: distances.compare(composed.histograms(h), reference.histograms(h))
+            for h in distances.HISTOGRAMS
         },
         "copies": copies,
-        "pieces": {
-            name: _jsonable(row)
-            for name, row in zip(composed.names, values["composed"], strict=True)
-        },
-        "reference_pieces": [_jsonable(row) for row in values["reference"]],
+        "pieces": dict(zip(composed.names, known["composed"], strict=True)),
+        "reference_pieces": known["reference"],
     }
 
 
-def _copies(composed, reference, training, values):
-    """Adds `COPY_MEASURES` to the values; returns those of the composed, described."""
+def _without_nan(row: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: value if np.isfinite(value) else None for name, value in row.items()}
+
+
+def _copies(
+    composed: PieceSet,
+    reference: PieceSet,
+    training: PieceSet | None,
+    rows: Mapping[str, Sequence[dict[str, float]]],
+) -> dict[str, dict[str, Any]]:
+    """Adds `COPY_MEASURES` to rows; returns the copies in composed pieces by name."""
     source = training or reference
     index = copying.Index([piece.cells for piece in source.pieces])
     described = {}
-    for name, piece, row in zip(
-        composed.names, composed.pieces, values["composed"], strict=True
+    for k, (name, piece) in enumerate(
+        zip(composed.names, composed.pieces, strict=True)
     ):
         copy = index.longest_copy(piece.cells)
-        row.update(_copy_values(copy))
-        described[name] = {
-            **dataclasses.asdict(copy),
-            "reference": source.names[copy.reference] if copy.attacks else None,
-        }
-    stride = -(-len(reference) // MAX_REAL_COPIES)
-    for number in range(0, len(reference), stride):
-        own = number if training is None else None
-        copy = index.longest_copy(reference.pieces[number].cells, exclude=own)
-        values["reference"][number].update(_copy_values(copy))
+        rows["composed"][k].update(_copy_values(copy))
+        origin = source.names[copy.reference] if copy.attacks else None
+        described[name] = {**dataclasses.asdict(copy), "reference": origin}
+    for k in range(0, len(reference), -(-len(reference) // MAX_REAL_COPIES)):
+        own = k if training is None else None
+        copy = index.longest_copy(reference.pieces[k].cells, exclude=own)
+        rows["reference"][k].update(_copy_values(copy))
     return described
 
 
-def _copy_values(copy):
+def _copy_values(copy: copying.Copy) -> dict[str, float]:
     return {"copied_attacks": float(copy.attacks), "copied_bars": copy.steps / 16}
 
 
-def _summary(values, name):
-    """Mean, deviation and count of a measure in each set; nan does not count."""
-    summary = {}
-    for key, rows in values.items():
-        numbers = np.array([row.get(name, np.nan) for row in rows], np.float64)
-        numbers = numbers[np.isfinite(numbers)]
+def _summary(
+    rows: Mapping[str, Sequence[Mapping[str, float | None]]], name: str
+) -> dict[str, dict[str, float | None]]:
+    """Mean, deviation and count of a measure in each set; None does not count."""
+    summary: dict[str, dict[str, Any]] = {}
+    for key, group in rows.items():
+        values = [v for row in group if (v := row.get(name)) is not None]
         summary[key] = {
-            "mean": float(numbers.mean()) if len(numbers) else None,
-            "deviation": float(numbers.std(ddof=1)) if len(numbers) > 1 else None,
-            "count": len(numbers),
+            "mean": float(np.mean(values)) if values else None,
+            "deviation": float(np.std(values, ddof=1)) if len(values) > 1 else None,
+            "count": len(values),
         }
     composed, reference = summary["composed"], summary["reference"]
-    known = composed["mean"] is not None and reference["deviation"]
-    summary["composed"]["shift"] = (
-        (composed["mean"] - reference["mean"]) / reference["deviation"]
-        if known
-        else None
-    )
+    composed["shift"] = None
+    if composed["mean"] is not None and reference["deviation"]:
+        shift = composed["mean"] - reference["mean"]
+        composed["shift"] = shift / reference["deviation"]
     return summary
 
 
-def _jsonable(row):
-    return {name: v if np.isfinite(v) else None for name, v in row.items()}
-
-
-def table(result):
-    """The report as a table in Markdown.
+def figures(result: Mapping[str, Any]) -> dict[str, Any]:
+    """What `poph_tf.evaluate --compare` prints: one key for each measure.
 
     Args:
-        result: dict of `compare`.
-
-    Returns:
-        str.
+        result: of `compare`.
     """
-    lines = [
-        f"{result['num_composed']} composed pieces, {result['num_reference']} real "
-        f"ones, copies searched in {result['num_training']}.",
-        "",
-        "| measure | composed | real | shift in deviations |",
-        "|---|---|---|---|",
-    ]
-    for name, summary in result["measures"].items():
-        sets = [
-            f"{_number(summary[key]['mean'])} ± {_number(summary[key]['deviation'])}"
-            for key in ("composed", "reference")
+    pieces = ("measures", "copies", "pieces", "reference_pieces")
+    others = {name: value for name, value in result.items() if name not in pieces}
+    return others | result["measures"]
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """The figures of `compare` as Markdown tables."""
+    rows = [
+        [
+            name,
+            *(
+                f"{number(sets[key]['mean'])} ± {number(sets[key]['deviation'])}"
+                for key in ("composed", "reference")
+            ),
+            number(sets["composed"]["shift"], "+.2f"),
         ]
-        shift = _number(summary["composed"]["shift"], "+.2f")
-        lines.append(f"| {name} | {sets[0]} | {sets[1]} | {shift} |")
-    lines += [
-        "",
-        "| histogram | overlap area | of halves of the real | KL divergence |",
-        "|---|---|---|---|",
+        for name, sets in result["measures"].items()
     ]
-    for name, figures in result["distances"].items():
-        keys = ("overlap_area", "overlap_area_of_halves", "kl_divergence")
-        cells = " | ".join(_number(figures[key]) for key in keys)
-        lines.append(f"| {name} | {cells} |")
-    return "\n".join(lines) + "\n"
+    histograms = [
+        [name, *(number(found[key]) for key in DISTANCES)]
+        for name, found in result["distances"].items()
+    ]
+    header = ["histogram", "overlap area", "of halves of the real", "KL divergence"]
+    return (
+        f"{result['num_composed']} composed pieces, {result['num_reference']} real "
+        f"ones, copies searched in {result['num_training']}.\n\n"
+        + results.table(["measure", "composed", "real", "shift in deviations"], rows)
+        + "\n"
+        + results.table(header, histograms)
+    )
 
 
-def _number(value, form=".3g"):
-    return "–" if value is None else format(value, form)
-
-
-def write(result, output_dir):
-    """Writes `comparison.json` and `comparison.md`.
-
-    Raises:
-        InputError: If they cannot be written.
-    """
-    folder = pathlib.Path(output_dir)
-    texts = {
-        "comparison.json": json.dumps(result, indent=1, ensure_ascii=False) + "\n",
-        "comparison.md": table(result),
-    }
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in texts.items():
-            partial = folder / f".{name}.partial"
-            partial.write_text(text, "utf-8")
-            os.replace(partial, folder / name)
-    except OSError as error:
-        raise InputError(f"Cannot write into {folder}: {error.strerror}.") from error
+def write(result: Mapping[str, Any], folder: Path) -> None:
+    """Writes `comparison.json` and `comparison.md`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(result, indent=1, ensure_ascii=False) + "\n"
+    files.write(folder / "comparison.json", text)
+    files.write(folder / "comparison.md", table(result))

@@ -1,111 +1,118 @@
-"""Likelihood of whole pieces: every step counts, the state carried over windows.
+"""Likelihood of whole pieces: every step counts, and state carries over windows.
 
-A piece of any length runs through windows of fixed shape, so that memory does not
-grow with it and nothing is traced twice. The first step of each piece counts; its
-previous frame is silence.
+A piece of any length runs through windows of fixed shape, so memory does not grow with
+its length and each graph is traced once. The first step of each piece counts; the frame
+before it is silence. The unit of the nats is nats per step: summed over pitches,
+averaged over steps.
 """
 
+import dataclasses
+import functools
 import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from poph_tf import theory
+from poph_tf.config import ModelConfig
 from poph_tf.data import dataset
+from poph_tf.data.examples import Piece
+from poph_tf.data.matrices import Matrices
 from poph_tf.errors import InputError
 from poph_tf.models import metrics
 from poph_tf.models import slices as slices_lib
+from poph_tf.models.polyphony_model import PolyphonyModel
 
-# Pieces that are sorted by length together, so that those in a batch are alike.
+Batch = dict[str, tf.Tensor]
+Progress = Callable[[int], object]
+ReadSplit = Callable[[], Iterable[Piece]]
+Sums = dict[str, float]
+
+# Pieces sorted by length together, so that those in a batch have similar lengths.
 POOL = 256
+# The figures that `evaluate` gives for each style.
+STYLE_FIGURES = ("play_nats_per_step", "replay_nats_per_step", "num_steps")
 
 
+@dataclasses.dataclass(eq=False)
 class Scorer:
     """Runs a model over whole pieces, batch by batch.
 
-    Args:
-        model: PolyphonyModel.
-        batch_size: int. Pieces at once.
-        window_steps: int. Steps at once.
-        slices: int. Into how many parts a batch is cut, see `cores`.
+    Attributes:
+        model: the model.
+        batch_size: pieces at once.
+        window_steps: steps at once.
+        slices: parts of a batch that run side by side (see `models/slices.py`).
     """
 
-    def __init__(self, model, batch_size=8, window_steps=128, slices=1):
-        self.model = model
-        self.config = model.config
-        self.batch_size = batch_size
-        self.window_steps = window_steps
-        self.slices = slices
+    model: PolyphonyModel
+    batch_size: int = 8
+    window_steps: int = 128
+    slices: int = 1
+
+    def __post_init__(self) -> None:
+        self.config = self.model.config
         self._run_window = tf.function(self._window, autograph=False)
 
-    def _window(self, inputs, states):
-        """Sums of a window and the states after it, a state for each slice."""
-        parts = [
-            self._slice(part, state)
-            for part, state in zip(
-                slices_lib.cut(inputs, self.slices), states, strict=True
-            )
-        ]
-        return slices_lib.join([sums for sums, _ in parts]), [
-            state for _, state in parts
-        ]
+    def _window(self, inputs: Batch, states: Sequence[Any]) -> tuple[Batch, list[Any]]:
+        """Sums over a window, and the state of each slice after it."""
+        parts = slices_lib.cut(inputs, self.slices)
+        scored = [self._slice(*part) for part in zip(parts, states, strict=True)]
+        sums, after = zip(*scored, strict=True)
+        return slices_lib.join(list(sums)), list(after)
 
-    def _slice(self, inputs, state):
+    def _slice(self, inputs: Batch, state: Any) -> tuple[Batch, Any]:
         network = self.model.network
         hidden, state = network.time_axis(inputs, state)
         outputs = network.pitch_axis(hidden, inputs)
         return metrics.step_sums(outputs, inputs, self.config), state
 
-    def sums(self, pieces, progress=None):
-        """Adds the figures' sums up over pieces.
+    def sums(self, pieces: Iterable[Piece], progress: Progress | None = None) -> Sums:
+        """Adds up figures over pieces.
 
         Args:
-            pieces: iterable of examples.Piece.
-            progress: called with the number of pieces done, or None.
+            pieces: the pieces to score.
+            progress: called with the number of pieces done.
 
         Returns:
-            dict of name to float, for `metrics.summarize`, and `pieces`; empty where
-            there are none.
+            Sums by name for `metrics.summarize`, and the number of `pieces`; empty
+            without pieces.
         """
-        total, done = {}, 0
+        total: Sums = {}
         for batch in self._batches(pieces):
-            for name, value in self._score_batch(batch).items():
-                total[name] = total.get(name, 0.0) + value
-            done += len(batch)
+            figures = {**self._score_batch(batch), "pieces": len(batch)}
+            total = {k: total.get(k, 0) + value for k, value in figures.items()}
             if progress:
-                progress(done)
-        return total | {"pieces": done} if done else {}
-
-    def _batches(self, pieces):
-        for pool in _batched(pieces, POOL):
-            pool = sorted(pool, key=lambda piece: len(piece.matrices.cells))
-            yield from _batched(pool, self.batch_size)
-
-    def _score_batch(self, pieces):
-        longest = max(len(piece.matrices.cells) for piece in pieces)
-        states = [
-            self.model.network.zero_state(rows)
-            for rows in slices_lib.rows_of(self.batch_size, self.slices)
-        ]
-        total = {}
-        for start in range(0, longest, self.window_steps):
-            inputs = self._inputs(pieces, start)
-            sums, states = self._run_window(inputs, states)
-            for name, value in sums.items():
-                total[name] = total.get(name, 0.0) + float(value)
+                progress(int(total["pieces"]))
         return total
 
-    def _inputs(self, pieces, start):
+    def _batches(self, pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
+        for pool in _batched(pieces, POOL):
+            pool.sort(key=lambda piece: len(piece.matrices))
+            yield from _batched(pool, self.batch_size)
+
+    def _score_batch(self, pieces: Sequence[Piece]) -> Sums:
+        rows = slices_lib.rows_of(self.batch_size, self.slices)
+        states = [self.model.network.zero_state(count) for count in rows]
+        total: Sums = {}
+        longest = max(len(piece.matrices) for piece in pieces)
+        for start in range(0, longest, self.window_steps):
+            sums, states = self._run_window(self._inputs(pieces, start), states)
+            total = {k: total.get(k, 0.0) + float(value) for k, value in sums.items()}
+        return total
+
+    def _inputs(self, pieces: Sequence[Piece], start: int) -> Batch:
         """The window from step `start`, of fixed shape, masked where pieces end."""
-        steps, config = self.window_steps, self.config
-        low, high = config.min_pitch, config.min_pitch + config.num_pitches
-        frames = np.zeros((self.batch_size, steps + 1, config.num_pitches, 3), np.uint8)
-        bars = np.zeros((self.batch_size, steps), np.int32)
-        mask = np.zeros((self.batch_size, steps), np.float32)
+        batch, steps, low = self.batch_size, self.window_steps, self.config.min_pitch
+        frames = np.zeros((batch, steps + 1, self.config.num_pitches, 3), np.uint8)
+        bars = np.zeros((batch, steps), np.int32)
+        mask = np.zeros((batch, steps), np.float32)
         for row, piece in enumerate(pieces):
-            cells = piece.matrices.cells[:, low:high]
-            before = max(start - 1, 0)
-            seen = cells[before : start + steps]
+            cells = piece.matrices.cells[:, low : low + self.config.num_pitches]
+            seen = cells[max(start - 1, 0) : start + steps]
+            # Before the first step is silence.
             lead = 1 if start == 0 else 0
             frames[row, lead : lead + len(seen)] = seen
             here = piece.matrices.bar_position[start : start + steps]
@@ -120,124 +127,124 @@ class Scorer:
             "mask": tf.constant(mask),
         }
 
-    def _styles(self, pieces):
-        names = list(self.config.styles)
+    def _styles(self, pieces: Sequence[Piece]) -> np.ndarray:
+        names = self.config.styles
         styles = np.zeros((self.batch_size, len(names)), np.float32)
         for row, piece in enumerate(pieces):
-            place = names.index(piece.style) if len(names) > 1 else 0
-            styles[row, place] = 1.0
+            styles[row, names.index(piece.style) if len(names) > 1 else 0] = 1.0
         return styles
 
 
-def _batched(iterable, size):
-    iterator = iter(iterable)
+def _batched(pieces: Iterable[Piece], size: int) -> Iterator[list[Piece]]:
+    iterator = iter(pieces)
     while batch := list(itertools.islice(iterator, size)):
         yield batch
 
 
 class Marginal:
-    """Per-pitch Bernoulli of a split, add-one smoothed: what any model must beat.
+    """Per-pitch Bernoulli of a split, add-one smoothed: the least a model must beat.
 
     Args:
-        pieces: iterable of examples.Piece, of the training split.
-        config: ModelConfig, for the pitches.
+        pieces: pieces of the training split.
+        config: gives the pitches.
     """
 
-    def __init__(self, pieces, config):
+    def __init__(self, pieces: Iterable[Piece], config: ModelConfig) -> None:
         self.pitches = slice(config.min_pitch, config.min_pitch + config.num_pitches)
         counts, steps = np.zeros(config.num_pitches), 0
         for piece in pieces:
-            play = piece.matrices.cells[:, self.pitches, 0]
-            counts += play.sum(axis=0)
-            steps += len(play)
+            counts += piece.matrices.play[:, self.pitches].sum(axis=0)
+            steps += len(piece.matrices)
         self.probability = (counts + 1.0) / (steps + 2.0)
 
-    def nats_per_step(self, pieces):
+    def nats_per_step(self, pieces: Iterable[Piece]) -> float:
         """Its negative log-likelihood of other pieces, nats per step."""
         nats, steps = 0.0, 0
-        odds = np.log(self.probability), np.log1p(-self.probability)
+        sounding, silent = np.log(self.probability), np.log1p(-self.probability)
         for piece in pieces:
-            play = piece.matrices.cells[:, self.pitches, 0].astype(np.float64)
-            nats -= (play @ odds[0]).sum() + ((1.0 - play) @ odds[1]).sum()
+            play = piece.matrices.play[:, self.pitches].astype(np.float64)
+            nats -= (play @ sounding).sum() + ((1.0 - play) @ silent).sum()
             steps += len(play)
         return float(nats / max(steps, 1))
 
 
-def out_of_key_share(pieces, config):
+def out_of_key_share(pieces: Iterable[Matrices], config: ModelConfig) -> float:
     """Share of sounding cells outside the best-fitting major scale of each piece."""
+    low = config.min_pitch
     outside = sounding = 0.0
     for piece in pieces:
-        low = config.min_pitch
-        play = piece.matrices.cells[:, low : low + config.num_pitches, 0]
+        play = piece.play[:, low : low + config.num_pitches]
         counts = theory.class_counts(play.sum(axis=0), low)
         outside += theory.out_of_key_share(counts) * counts.sum()
         sounding += counts.sum()
     return float(outside / sounding) if sounding else 0.0
 
 
-def evaluate(model, read_split, split, progress=None, **settings):
+def evaluate(
+    model: PolyphonyModel,
+    read_split: Callable[[str], Iterable[Piece]],
+    split: str,
+    progress: Progress | None = None,
+    **settings: int,
+) -> dict[str, Any]:
     """All figures of a split, as `poph_tf.evaluate` prints them.
 
     Args:
-        model: PolyphonyModel.
-        read_split: function of a split's name that yields its pieces; called anew for
-            each pass, so that no split has to fit in memory.
-        split: str.
-        progress: called with the number of pieces done, or None.
+        model: the model.
+        read_split: gives the pieces of a split by its name; called for each pass, so
+            that no split must fit in memory.
+        split: name of the split.
+        progress: called with the number of pieces done.
         **settings: of `Scorer`.
 
     Returns:
-        dict, JSON-ready; `styles` holds the nats of each style by itself, None for a
-        model that knows one style.
+        Figures, ready for JSON; `styles` holds those of each style, or None for a model
+        that knows one style.
+
+    Raises:
+        InputError: If the split has no piece that can be read.
     """
-    scorer = Scorer(model, **settings)
-    by_style = _sums_by_style(scorer, lambda: read_split(split), progress)
+    config, read = model.config, functools.partial(read_split, split)
+    by_style = _sums_by_style(Scorer(model, **settings), read, progress)
     if not by_style:
         raise InputError(f"The {split} split has no piece that can be read.")
-    sums = {
-        name: sum(part[name] for part in by_style.values())
-        for name in next(iter(by_style.values()))
-    }
-    marginal = Marginal(read_split("train"), model.config)
-    figures = metrics.summarize(sums, model.config)
+    parts = list(by_style.values())
+    sums = {name: sum(part[name] for part in parts) for name in parts[0]}
+    marginal = Marginal(read_split("train"), config)
     return {
-        **figures,
-        "out_of_key_share": out_of_key_share(read_split(split), model.config),
-        "marginal_play_nats_per_step": marginal.nats_per_step(read_split(split)),
+        **metrics.summarize(sums, config),
+        "out_of_key_share": out_of_key_share((p.matrices for p in read()), config),
+        "marginal_play_nats_per_step": marginal.nats_per_step(read()),
         "num_pieces": sums["pieces"],
-        "styles": _of_styles(by_style, model.config),
+        "styles": _of_styles(by_style, config) if len(config.styles) > 1 else None,
     }
 
 
-# What `evaluate` tells of each style.
-STYLE_FIGURES = ("play_nats_per_step", "replay_nats_per_step", "num_steps")
-
-
-def _sums_by_style(scorer, read, progress):
+def _sums_by_style(
+    scorer: Scorer, read: ReadSplit, progress: Progress | None
+) -> dict[str, Sums]:
     """Sums of each style that has pieces; one pass over the split for each style."""
     styles = scorer.config.styles
-    parts, done = {}, 0
+    parts: dict[str, Sums] = {}
+    done = 0
+
+    def report(count: int) -> None:
+        if progress:
+            progress(done + count)
+
     for style in styles:
+        # A model of one style scores pieces of all styles.
         pieces = read() if len(styles) == 1 else _of_style(read(), style)
-        report = progress and (lambda count, before=done: progress(before + count))
-        sums = scorer.sums(pieces, report)
-        if sums:
+        if sums := scorer.sums(pieces, report):
             parts[style] = sums
-            done += sums["pieces"]
+            done += int(sums["pieces"])
     return parts
 
 
-def _of_style(pieces, style):
+def _of_style(pieces: Iterable[Piece], style: str) -> Iterator[Piece]:
     return (piece for piece in pieces if piece.style == style)
 
 
-def _of_styles(by_style, config):
-    if len(config.styles) == 1:
-        return None
-    summaries = {
-        style: metrics.summarize(sums, config) for style, sums in by_style.items()
-    }
-    return {
-        style: {name: figures[name] for name in STYLE_FIGURES}
-        for style, figures in summaries.items()
-    }
+def _of_styles(by_style: dict[str, Sums], config: ModelConfig) -> dict[str, Any]:
+    figures = {s: metrics.summarize(sums, config) for s, sums in by_style.items()}
+    return {s: {name: f[name] for name in STYLE_FIGURES} for s, f in figures.items()}

@@ -9,11 +9,14 @@ import pytest
 import small
 
 from poph_tf import config
+from poph_tf.config import GenerationConfig
 from poph_tf.data import matrices, midi
 from poph_tf.errors import InputError
-from poph_tf.evaluation import ablation, ablation_report
+from poph_tf.evaluation import ablation, ablation_report, results
 from poph_tf.generation import engine
+from poph_tf.rendering import figures
 
+KEPT = small.ROOT / "results" / "ablation"
 TINY = small.SIZES | {"style_units": 3, "num_time_layers": 1, "num_pitch_layers": 1}
 
 
@@ -75,9 +78,9 @@ def test_the_table_has_medians_over_seeds_and_compares_seed_by_seed():
 
 
 def test_the_harmony_term_is_not_counted():
-    figures = {"loss": 5.0, "harmony": 0.25}
-    assert ablation.likelihood_part(figures, 2.0) == 4.5
-    assert ablation.likelihood_part(figures, 0.0) == 5.0
+    found = {"loss": 5.0, "harmony": 0.25}
+    assert ablation.likelihood_part(found, 2.0) == 4.5
+    assert ablation.likelihood_part(found, 0.0) == 5.0
 
 
 def test_figures_of_pieces_by_hand():
@@ -85,22 +88,22 @@ def test_figures_of_pieces_by_hand():
     cells[0, [60, 64, 67]] = 1, 0, 64  # a C major triad, then silence
     bars = np.zeros(2, np.uint8)
     piece = matrices.Matrices(cells=cells, bar_position=bars)
-    figures = ablation.figures_of([piece], config.preset("poph"))
-    assert figures["harmony"] == pytest.approx((0.2915 + 5 / 12) / 2, abs=1e-4)
-    assert figures["out_of_key_share"] == 0.0 and figures["notes_per_step"] == 1.5
+    found = ablation.figures_of([piece], config.preset("poph"))
+    assert found["harmony"] == pytest.approx((0.2915 + 5 / 12) / 2, abs=1e-4)
+    assert found["out_of_key_share"] == 0.0 and found["notes_per_step"] == 1.5
 
 
-def test_the_table_goes_between_its_marks_and_leaves_the_rest(tmp_path):
+def test_the_table_replaces_only_the_text_between_its_marks(tmp_path):
     page = tmp_path / "ABLATION.md"
-    ablation_report.write(str(page), "| one |\n")
+    ablation_report.write(page, "| one |\n")
     page.write_text(page.read_text("utf-8") + "\nA verdict.\n", "utf-8")
-    ablation_report.write(str(page), "| two |\n")
+    ablation_report.write(page, "| two |\n")
     text = page.read_text("utf-8")
     assert "| two |" in text and "| one |" not in text
     assert text.startswith("# Ablations") and text.endswith("\nA verdict.\n")
     page.write_text("no marks", "utf-8")
     with pytest.raises(InputError, match="must have the lines"):
-        ablation_report.write(str(page), "")
+        ablation_report.write(page, "")
 
 
 def test_results_are_read_and_drawn(tmp_path):
@@ -108,25 +111,25 @@ def test_results_are_read_and_drawn(tmp_path):
         for run in runs:
             path = tmp_path / f"bach-{run['variant']}-seed-{run['seed']}.json"
             path.write_text(json.dumps(run), "utf-8")
-    cases = ablation_report.read(str(tmp_path))
+    cases = ablation_report.read(tmp_path)
     assert cases == {"bach": RESULTS}
-    ablation_report.plot(cases, str(tmp_path / "images" / "curves.png"))
-    assert (tmp_path / "images" / "curves.png").read_bytes()[:4] == b"\x89PNG"
+    picture = figures.to_png(ablation_report.figure(cases))
+    assert picture[:4] == b"\x89PNG"
     with pytest.raises(InputError, match="holds no results"):
-        ablation_report.read(str(tmp_path / "images"))
+        ablation_report.read(tmp_path / "images")
 
 
-def test_real_pieces_that_are_not_looked_at_again_keep_their_figures(tmp_path):
+def test_figures_of_real_pieces_are_kept_and_replaced_case_by_case(tmp_path):
     first, second = {"out_of_key_share": 0.25}, {"out_of_key_share": 0.5}
-    ablation_report.keep_real(str(tmp_path), {"bach": first})
-    assert ablation_report.keep_real(str(tmp_path), {}) == {"bach": first}
-    found = ablation_report.keep_real(str(tmp_path), {"jazz": second})
+    ablation_report.keep_real(tmp_path, {"bach": first})
+    assert ablation_report.keep_real(tmp_path, {}) == {"bach": first}
+    found = ablation_report.keep_real(tmp_path, {"jazz": second})
     assert found == {"bach": first, "jazz": second}
-    found = ablation_report.keep_real(str(tmp_path), {"bach": second})
+    found = ablation_report.keep_real(tmp_path, {"bach": second})
     assert found == {"bach": second, "jazz": second}
 
 
-def test_variants_differ_in_what_they_are_named_for():
+def test_each_variant_lacks_the_part_that_its_name_gives():
     configs = {
         name: config.preset(preset, **own)
         for name, (preset, own) in ablation.VARIANTS.items()
@@ -141,14 +144,14 @@ def test_variants_differ_in_what_they_are_named_for():
     assert configs["poph_no_attention"].harmony_weight == 1.0
 
 
-def test_one_piece_is_learned_and_a_run_that_is_done_is_not_run_again(
+def test_one_piece_is_learned_and_a_finished_run_is_not_run_again(
     tmp_path, monkeypatch
 ):
     # XLA would compile for longer than there is to compose.
     composer = functools.partial(engine.Composer, jit_compile=False)
     monkeypatch.setattr(engine, "Composer", composer)
-    path, work_dir = str(tmp_path / "tune.mid"), str(tmp_path / "runs")
-    midi.write(matrices.to_sequence(small.random_piece(0, 40)), path)
+    path, work_dir = tmp_path / "tune.mid", tmp_path / "runs"
+    midi.write(matrices.to_sequence(small.random_piece(0, 40)), str(path))
     case = ablation.one_piece(path, work_dir)
     planned = ablation.plan(
         case,
@@ -156,26 +159,41 @@ def test_one_piece_is_learned_and_a_run_that_is_done_is_not_run_again(
         TINY,
         {"max_steps": 2, "validate_every": 1, "window_steps": 16, "batch_size": 2},
     )
-    assert planned[1].min_transpose == planned[1].max_transpose == 0
-    paths = (str(tmp_path / "run"), str(tmp_path / "results" / "a-seed-0.json"))
-    composing = ablation.Composing(num_pieces=1, num_bars=1)
-    asked = (case, "poph_no_attention", planned, 0, paths, composing)
+    training = planned.training
+    assert training.min_transpose == training.max_transpose == 0
+    composed = GenerationConfig(num_pieces=1, num_bars=1)
+    folders = (work_dir, tmp_path / "results")
     lines = []
-    done = ablation.run(*asked, report=lines.append)
+    done = ablation.run(planned, composed, *folders, report=lines.append)
     assert done["curve"]["step"] == [1, 2] and len(lines) == 2
     assert done["curve"]["nats"][1] < done["curve"]["nats"][0]
     assert 0 < done["curve"]["seconds"][0] < done["curve"]["seconds"][1]
     assert done["composed"]["num_bars"] == 1
     assert done["settings"]["training"]["seed"] == 0
-    again = ablation.run(*asked, report=lines.append)
+    again = ablation.run(planned, composed, *folders, report=lines.append)
     assert again == json.loads(json.dumps(done)) and len(lines) == 2
-    for other in (
-        (*asked[:2], (planned[0], dataclasses.replace(planned[1], max_steps=3))),
-        (*asked[:2], (dataclasses.replace(planned[0], dropout=0.1), planned[1])),
+    name = "one-tune-poph_no_attention-seed-0.json"
+    assert again == results.read(folders[1] / name)
+    for changed in (
+        {"training": dataclasses.replace(training, max_steps=3)},
+        {"model": dataclasses.replace(planned.model, dropout=0.1)},
     ):
-        with pytest.raises(InputError, match="a-seed-0.json is a result of other"):
-            ablation.run(*other, *asked[3:])
-    with pytest.raises(InputError, match="is a result of other settings or data"):
-        ablation.run(*asked[:5], ablation.Composing(num_pieces=2, num_bars=1))
-    real = ablation.real_figures(case, planned[0])
-    assert real["notes_per_step"] > 1
+        other = dataclasses.replace(planned, **changed)
+        with pytest.raises(InputError, match=f"{name} is a result of other"):
+            ablation.run(other, composed, *folders)
+    other = GenerationConfig(num_pieces=2, num_bars=1)
+    with pytest.raises(InputError, match="settings or data .num_pieces is 1, wanted"):
+        ablation.run(planned, other, *folders)
+    assert ablation.real_figures(planned)["notes_per_step"] > 1
+
+
+@pytest.mark.parametrize("path", sorted(KEPT.glob("*-seed-*.json")), ids=str)
+def test_results_of_earlier_versions_are_found_again(path):
+    stored = results.read(path)
+    model = config.ModelConfig.from_dict(stored["settings"]["model"])
+    training = config.TrainingConfig.from_dict(stored["settings"]["training"])
+    settings = {"model": model.to_dict(), "training": training.to_dict()}
+    results.check_same(path, stored, {"settings": settings})
+    settings["model"]["pitch_context"] = "neither"
+    with pytest.raises(InputError, match="pitch_context"):
+        results.check_same(path, stored, {"settings": settings})

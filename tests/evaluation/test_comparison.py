@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import subprocess
 import sys
 
@@ -15,7 +14,7 @@ from poph_tf.data import examples, matrices, midi, shards
 from poph_tf.errors import InputError
 from poph_tf.evaluation import comparison
 
-TOOL = small.ROOT / "tools" / "compare_pieces.py"
+FORMER_TOOL = small.ROOT / "tools" / "compare_pieces.py"
 
 
 def pieces_at_random(count, seed):
@@ -81,24 +80,24 @@ def write_records(folder, styles=("x",), **splits):
     examples.write_info(info, folder)
 
 
-def tool(*arguments):
+def evaluate(*arguments, command=("-m", "poph_tf.evaluate")):
     return subprocess.run(
-        [sys.executable, str(TOOL), *map(str, arguments)],
+        [sys.executable, *command, *map(str, arguments)],
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(TOOL.parent.parent)},
+        cwd=small.ROOT,
     )
 
 
-def test_the_command_writes_json_table_and_pictures(tmp_path):
+def test_the_command_prints_measures_and_writes_tables_and_pictures(tmp_path):
     write_midi(tmp_path / "out", pieces_at_random(3, seed=2))
     write_midi(tmp_path / "real", pieces_at_random(5, seed=3))
     (tmp_path / "out" / "broken.mid").write_text("not MIDI")
     report = tmp_path / "report"
-    result = tool(
-        f"--pieces={tmp_path / 'out'}",
+    result = evaluate(
+        f"--compare={tmp_path / 'out'}",
         f"--reference={tmp_path / 'real'}",
-        f"--output_dir={report}",
+        f"--report_dir={report}",
     )
     assert result.returncode == 0, result.stderr
     assert sorted(path.name for path in report.iterdir()) == [
@@ -112,7 +111,26 @@ def test_the_command_writes_json_table_and_pictures(tmp_path):
     assert sum(data["rejected"].values()) == 1
     assert set(data["pieces"]) == {"0.mid", "1.mid", "2.mid"}
     assert data["measures"]["polyphony"]["composed"]["mean"] == 1
-    assert "| polyphony | 1 ± 0 | 1 ± 0 | – |" in result.stdout
+    assert "| polyphony | 1 ± 0 | 1 ± 0 | – |" in (report / "comparison.md").read_text(
+        "utf-8"
+    )
+    printed = json.loads(result.stdout)
+    assert {name: printed[name] for name in data["measures"]} == data["measures"]
+    assert printed["distances"] == data["distances"] and printed["num_composed"] == 3
+
+
+def test_the_former_tool_names_the_new_command_and_does_its_work(tmp_path):
+    for folder in ("out", "real"):
+        write_midi(tmp_path / folder, pieces_at_random(3, seed=2))
+    result = evaluate(
+        f"--pieces={tmp_path / 'out'}",
+        f"--reference={tmp_path / 'real'}",
+        f"--output_dir={tmp_path / 'report'}",
+        command=[str(FORMER_TOOL)],
+    )
+    assert result.returncode == 0, result.stderr
+    assert "is now python -m poph_tf.evaluate --compare" in result.stderr
+    assert (tmp_path / "report" / "comparison.json").exists()
 
 
 def test_records_are_read_split_by_split(tmp_path):
@@ -139,11 +157,11 @@ def test_copies_are_searched_in_the_training_split(tmp_path):
     write_records(tmp_path / "data", train=train, test=test)
     write_midi(tmp_path / "out", [train[2], *pieces_at_random(1, 9)])
     arguments = {
-        "pieces": tmp_path / "out",
+        "compare": tmp_path / "out",
         "reference": tmp_path / "data",
-        "output_dir": tmp_path / "report",
+        "report_dir": tmp_path / "report",
     }
-    result = tool(*(f"--{name}={value}" for name, value in arguments.items()))
+    result = evaluate(*(f"--{name}={value}" for name, value in arguments.items()))
     assert result.returncode == 0, result.stderr
     data = json.loads((tmp_path / "report" / "comparison.json").read_text("utf-8"))
     assert (data["num_reference"], data["num_training"]) == (3, 4)
@@ -155,19 +173,19 @@ def test_copies_are_searched_in_the_training_split(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "--pieces must be given"),
+        (["--compare=x"], "--reference must be given"),
         (
-            ["--pieces=none", "--reference=x", "--output_dir=y"],
+            ["--compare=none", "--reference=x"],
             "There is no folder none",
         ),
         (
-            ["--pieces=x", "--reference=x", "--output_dir=y", "--max_reference=2"],
+            ["--compare=x", "--reference=x", "--max_reference=2"],
             ">= 3",
         ),
     ],
 )
 def test_wrong_input_ends_in_one_line(arguments, message):
-    result = tool(*arguments)
+    result = evaluate(*arguments)
     assert result.returncode != 0
     assert message in result.stderr
     assert len(result.stderr.splitlines()) == 1

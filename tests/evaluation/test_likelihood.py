@@ -110,11 +110,11 @@ def test_notes_out_of_key_are_counted_piece_by_piece_in_the_model_s_range():
     in_c = music_of([60, 62, 64], [65, 67, 69])
     in_f_sharp = music_of([66, 68, 70], [71, 73, 75])
     cluster = music_of([60, 61, 62], [100])  # one of three is outside any key
-    share = likelihood.out_of_key_share(map(piece_of, (in_c, in_f_sharp)), whole)
+    share = likelihood.out_of_key_share([in_c, in_f_sharp], whole)
     assert share == 0.0
-    share = likelihood.out_of_key_share(map(piece_of, (in_c, cluster)), whole)
+    share = likelihood.out_of_key_share([in_c, cluster], whole)
     assert share == pytest.approx(1 / 9)
-    assert likelihood.out_of_key_share([piece_of(music_of([], []))], whole) == 0.0
+    assert likelihood.out_of_key_share([music_of([], [])], whole) == 0.0
 
 
 def test_an_evaluation_has_all_figures_in_their_units():
@@ -140,7 +140,7 @@ def test_an_evaluation_has_all_figures_in_their_units():
     found = (sums[name] for name in ("true_positives", "predicted", "sounding"))
     assert figures["play_f1"] == pytest.approx(metrics.f1(*found), abs=1e-6)
     assert figures["out_of_key_share"] == likelihood.out_of_key_share(
-        pieces[1:], model.config
+        [piece.matrices for piece in pieces[1:]], model.config
     )
 
 
@@ -150,7 +150,7 @@ def test_an_evaluation_of_nothing_is_refused():
         likelihood.evaluate(small.model("deepj"), lambda s: iter(splits[s]), "test")
 
 
-def test_an_evaluation_tells_the_styles_apart():
+def test_an_evaluation_has_figures_of_each_style():
     model = small.model("poph")  # knows bach and palestrina
     pieces = [piece_of(piece.matrices, "bach") for piece in random_pieces()]
     pieces[1] = dataclasses.replace(pieces[1], style="palestrina")

@@ -14,7 +14,9 @@ from poph_tf import config
 from poph_tf.data import dataset, examples, piano_rolls
 from poph_tf.errors import InputError
 from poph_tf.evaluation import likelihood_benchmark as benchmark
+from poph_tf.evaluation.runs import Run
 
+TRAINING = config.TrainingConfig()
 # Some shorter than any window, one longer than all.
 LENGTHS = {"train": (9, 30, 200, 5), "valid": (9, 40), "test": (1, 9, 210)}
 
@@ -138,7 +140,7 @@ def split_of(pieces, steps):
     ],
 )
 def test_training_follows_from_the_size_of_the_data(
-    pieces, steps, batch, valid, dropout, max_steps
+    pieces, steps, batch, valid, dropout, max_steps, monkeypatch
 ):
     split = split_of(pieces, steps)
     training = benchmark.training_for(split)
@@ -146,17 +148,23 @@ def test_training_follows_from_the_size_of_the_data(
     assert (training.max_valid_pieces, training.max_steps) == (valid, max_steps)
     assert training.validate_every * benchmark.VALIDATIONS == training.max_steps
     assert benchmark.dropout_for(split) == dropout
-    model, planned = benchmark.plan("biaxial", split)
-    assert model.dropout == dropout and planned == training
-    # Of small sets the state, too, would learn by heart.
-    assert model.recurrent_dropout == (0.25 if steps < 50_000 else 0.0)
+    monkeypatch.setattr(examples, "read_info", lambda _: info_of(split))
+    planned = benchmark.plan(("jsb", "biaxial"), "biaxial", "data", {}, {})
+    assert planned.model.dropout == dropout and planned.training == training
+    # Small sets would be learned by heart through the state too.
+    assert planned.model.recurrent_dropout == (0.25 if steps < 50_000 else 0.0)
 
 
-def test_a_plan_is_the_recipe_with_what_was_asked_for():
+def info_of(split):
+    return examples.DatasetInfo(1, "id", 4, ("any",), {"train": split})
+
+
+def test_a_plan_is_the_recipe_with_the_settings_given(monkeypatch):
     split = split_of(200, 8_000)
-    model, training = benchmark.plan(
-        "poph2", split, {"num_time_units": 7}, {"max_steps": 45}
-    )
+    monkeypatch.setattr(examples, "read_info", lambda _: info_of(split))
+    changed = ({"num_time_units": 7}, {"max_steps": 45})
+    planned = benchmark.plan(("jsb", "poph2"), "poph2", "data", *changed)
+    model, training = planned.model, planned.training
     assert (model.num_time_units, model.num_pitch_units) == (7, 64)
     assert (model.min_pitch, model.num_pitches) == (21, 88)
     assert not (model.replay or model.volume or model.bar_positions)
@@ -169,7 +177,7 @@ def test_a_plan_is_the_recipe_with_what_was_asked_for():
 
 @pytest.fixture(scope="module")
 def data_dir(rolls, tmp_path_factory):
-    folder = str(tmp_path_factory.mktemp("rolls") / "records")
+    folder = tmp_path_factory.mktemp("rolls") / "records"
     piano_rolls.write_records(rolls, "rolls", folder)
     return folder
 
@@ -208,58 +216,64 @@ def test_the_marginal_is_that_of_the_rolls(rolls, data_dir):
 
 
 def test_a_seed_is_trained_scored_and_not_trained_again(data_dir, tmp_path):
-    split = examples.read_info(data_dir).splits["train"]
     tiny = {"num_time_layers": 1, "num_pitch_layers": 1}
     tiny |= {k: small.SIZES[k] for k in ("num_time_units", "num_pitch_units")}
     steps = {"max_steps": 2, "validate_every": 1, "warmup_steps": 0}
-    planned = benchmark.plan("poph2", split, tiny, steps)
+    name = ("rolls", "poph2")
+    planned = benchmark.plan(name, "poph2", data_dir, tiny, steps).with_seed(3)
     lines = []
-    run = (data_dir, str(tmp_path / "run"), planned, 3, 2)
+    run = (planned, tmp_path, 2)
     asked = (*run, benchmark.SCORED, lines.append)
     chosen = benchmark.run_seed(*run, ("valid",), lines.append)
     assert "test" not in chosen
-    # The test split is scored once it is asked for, without another training, and not
-    # told of where it is not.
+    # The test split is scored when it is asked for, without another training, and kept
+    # back where it is not.
     done = benchmark.run_seed(*asked)
     assert done == chosen | {"test": done["test"]}
     assert benchmark.run_seed(*run, ("valid",), lines.append) == chosen
     assert (done["seed"], done["step"], done["slices"]) == (3, 2, 2)
     assert done["parameters"] > 1000
-    best = max(-json.loads(line)["valid"]["loss"] for line in metrics_of(tmp_path))
+    best = max(
+        -json.loads(line)["valid"]["loss"]
+        for line in metrics_of(planned.directory(tmp_path))
+    )
     assert done["valid"] == pytest.approx(best, rel=1e-4)
     assert -30 < done["test"] < -10
     assert benchmark.run_seed(*asked) == done and len(lines) == 2
-    other = (planned[0], dataclasses.replace(planned[1], learning_rate=0.5))
+    training = dataclasses.replace(planned.training, learning_rate=0.5)
+    other = dataclasses.replace(planned, training=training)
     with pytest.raises(
         InputError, match="learning_rate=0.025, asked for are learning_"
     ):
-        benchmark.run_seed(*run[:2], other, 3, 2)
-    again = benchmark.score(data_dir, str(tmp_path / "run" / "model.keras"))
+        benchmark.run_seed(other, *run[1:])
+    again = benchmark.score(data_dir, planned.directory(tmp_path) / "model.keras")
     assert again["test"] == pytest.approx(done["test"], rel=1e-6)
 
 
 def metrics_of(folder):
-    return (folder / "run" / "metrics.jsonl").read_text("utf-8").splitlines()
+    return (folder / "metrics.jsonl").read_text("utf-8").splitlines()
 
 
-def test_results_are_summed_up_with_the_best_chosen_on_valid(tmp_path):
+def test_results_are_combined_and_the_best_chosen_on_valid(tmp_path, data_dir):
     seeds = [
         {"seed": 0, "valid": -5.0, "test": -4.0, "parameters": 1000, "step": 600},
         {"seed": 1, "valid": -4.0, "test": -6.0, "parameters": 1000, "step": 600},
         {"seed": 2, "valid": -6.0, "test": -5.5, "parameters": 1000, "step": 600},
     ]
-    settings = {"training": dataclasses.asdict(config.TrainingConfig())}
-    figures = benchmark.combine("jsb", "biaxial", seeds, settings)
+    run = Run(("jsb", "biaxial"), data_dir, config.ModelConfig(), TRAINING)
+    figures = benchmark.combine(run, seeds)
+    assert figures["marginal_test"] == benchmark.marginal(data_dir)
+    assert figures["data"] == benchmark.sizes(data_dir)
     assert figures["best_by_valid"]["test"] == -6.0
     assert (figures["median_valid"], figures["median_test"]) == (-5.0, -5.5)
     path = tmp_path / "jsb-biaxial.json"
     path.write_text(json.dumps(figures | {"marginal_test": -11.0}), "utf-8")
-    row = benchmark.summarize(str(tmp_path)).splitlines()[-1]
+    row = benchmark.summarize(tmp_path).splitlines()[-1]
     cells = ["jsb", "biaxial", "1,000", "600", "3", "-5.000", "-5.500", "-6.000"]
     assert row == f"| {' | '.join(cells)} | -11.00 |"
     for seed in seeds:
         del seed["test"]
-    figures = benchmark.combine("jsb", "biaxial", seeds, settings)
-    path.write_text(json.dumps(figures | {"marginal_test": -11.0}), "utf-8")
-    row = benchmark.summarize(str(tmp_path)).splitlines()[-1]
-    assert row == f"| {' | '.join(cells[:6])} | – | – | -11.00 |"
+    figures = benchmark.combine(run, seeds)
+    path.write_text(json.dumps(figures), "utf-8")
+    row = benchmark.summarize(tmp_path).splitlines()[-1]
+    assert row == f"| {' | '.join(cells[:6])} | – | – | – |"

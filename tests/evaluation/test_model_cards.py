@@ -1,4 +1,4 @@
-"""Tests of model cards: what they must have, and that they say what was measured."""
+"""Tests of model cards: what they must have, and that they give what was measured."""
 
 import json
 import subprocess
@@ -49,7 +49,7 @@ def write_model(folder):
     return settings
 
 
-def test_a_card_says_what_was_measured_style_by_style(tmp_path):
+def test_a_card_has_the_figures_of_each_style(tmp_path):
     settings = write_model(tmp_path / "run")
     text = model_cards.render("x", ABOUT | {"figures": {"test": TEST}}, settings)
     assert "| bach | 2.125 | – | 234 |" in text
@@ -63,22 +63,22 @@ def test_a_card_without_its_texts_is_refused(tmp_path, missing):
     write_model(tmp_path / "run")
     card = {name: text for name, text in ABOUT.items() if name != missing}
     with pytest.raises(InputError, match=missing):
-        model_cards.publish(str(tmp_path / "run"), str(tmp_path / "out"), card)
+        model_cards.publish(tmp_path / "run", tmp_path / "out", card)
     assert not (tmp_path / "out").exists()
 
 
-def test_nothing_is_replaced_where_something_is_wrong(tmp_path):
+def test_wrong_input_replaces_nothing(tmp_path):
     run, out = tmp_path / "run", tmp_path / "out"
     write_model(run)
-    model_cards.publish(str(run), str(out), ABOUT | {"figures": {"test": TEST}})
+    model_cards.publish(run, out, ABOUT | {"figures": {"test": TEST}})
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     (run / "model.keras").write_bytes(b"others")
     swapped = ABOUT | {"figures": {"test": {"density": []}}}
     with pytest.raises(InputError, match="figures of out must be what .* 'num_pieces'"):
-        model_cards.publish(str(run), str(out), swapped)
+        model_cards.publish(run, out, swapped)
     (run / "model.keras").unlink()
-    with pytest.raises(InputError, match="model.keras is not there"):
-        model_cards.publish(str(run), str(out), ABOUT)
+    with pytest.raises(InputError, match="model.keras does not exist"):
+        model_cards.publish(run, out, ABOUT)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
