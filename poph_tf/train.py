@@ -21,20 +21,15 @@ from that model, and the styles of the data are added to those that the model kn
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from absl import flags
 
+from poph_tf import config
 from poph_tf.cli import commands
 from poph_tf.cli import flags as own_flags
 from poph_tf.cli.quiet import import_tensorflow
-from poph_tf.config import (
-    DistributionConfig,
-    ModelConfig,
-    TrainingConfig,
-    parse_overrides,
-    preset,
-)
+from poph_tf.config import DistributionConfig, ModelConfig, TrainingConfig
 from poph_tf.errors import InputError
 from poph_tf.models import presets
 
@@ -63,30 +58,30 @@ own_flags.define(DistributionConfig)
 own_flags.define(TrainingConfig, unset=True)
 
 
-def main(argv: list[str]) -> int:
+def main(argv: Sequence[str]) -> int:
     """Trains the model of the flags."""
     del argv
     own_flags.require("data_dir", *(() if FLAGS.dry_run else ("model_dir",)))
     training = TrainingConfig(
         **{"preview_bars": PREVIEW_BARS}
-        | parse_overrides(TrainingConfig, FLAGS.train)
+        | config.parse_overrides(TrainingConfig, FLAGS.train)
         | own_flags.values(TrainingConfig, given_only=True)
     )
-    distribution = DistributionConfig(**own_flags.values(DistributionConfig))
-    _train(_model_config(training), training, distribution)
+    distribution_config = DistributionConfig(**own_flags.values(DistributionConfig))
+    _train(_model_config(training), training, distribution_config)
     return 0
 
 
 def _model_config(training: TrainingConfig) -> ModelConfig:
     from poph_tf.data import examples
 
-    overrides = parse_overrides(ModelConfig, FLAGS.set)
+    overrides = config.parse_overrides(ModelConfig, FLAGS.set)
     # Settings are checked before any file is read.
-    config = preset(FLAGS.preset, **overrides)
+    model_config = config.preset(FLAGS.preset, **overrides)
     info = examples.read_info(FLAGS.data_dir)
     import_tensorflow()
     if not training.init_from or FLAGS["preset"].present:
-        return config.with_styles(info)
+        return model_config.with_styles(info)
     from poph_tf.training import finetuning
 
     model_dir = FLAGS.model_dir or NO_FOLDER
@@ -94,38 +89,40 @@ def _model_config(training: TrainingConfig) -> ModelConfig:
 
 
 def _train(
-    config: ModelConfig, training: TrainingConfig, distribution: DistributionConfig
+    model_config: ModelConfig,
+    training: TrainingConfig,
+    distribution_config: DistributionConfig,
 ) -> None:
     from poph_tf.cli.progress import Progress
-    from poph_tf.training import distribution as distribution_lib
-    from poph_tf.training import dry_run
+    from poph_tf.training import distribution, dry_run
     from poph_tf.training.trainer import Trainer
 
-    slices = _slices(training.batch_size, distribution)
-    strategy = distribution_lib.make(distribution)
-    model_dir = FLAGS.model_dir or NO_FOLDER
-    trainer = Trainer(config, training, FLAGS.data_dir, model_dir, strategy, slices)
+    slices = _slices(training.batch_size, distribution_config)
+    strategy = distribution.make(distribution_config)
+    folders = FLAGS.data_dir, FLAGS.model_dir or NO_FOLDER
+    trainer = Trainer(model_config, training, *folders, strategy, slices)
     if FLAGS.dry_run:
         print("\n".join(dry_run.lines(trainer)))
         return
     cluster, epoch = trainer.cluster, trainer.steps_per_epoch
-    print(
-        f"{config.preset}: {trainer.model.count_params():,} parameters, about "
+    text = (
+        f"{model_config.preset}: {trainer.model.count_params():,} parameters, about "
         f"{epoch} steps an epoch, {strategy.num_replicas_in_sync} replica(s), {slices} "
         f"slice(s) of the batch on each, worker {cluster.index + 1} of "
-        f"{cluster.num_workers}.",
-        flush=True,
+        f"{cluster.num_workers}."
     )
-    if not cluster.chief:  # The chief reports for all.
-        trainer.run(report=lambda text: None)
-        return
-    with Progress(trainer.total_steps, "steps", sys.stdout) as progress:
+    print(text, flush=True)
+    # The chief reports for all workers.
+    stream = sys.stdout if cluster.chief else None
+    with Progress(trainer.total_steps, "steps", stream) as progress:
 
         def show(step: int, sums: Mapping[str, float]) -> None:
             nats = sums["play_nats"] / max(sums["steps"], 1)
             progress.update(step, f"epoch {step / epoch:.1f}  {nats:.3f} nats/step")
 
         result = trainer.run(progress.print, show)
+    if not cluster.chief:
+        return
     print(
         f"Done at step {result['step']}: {result['reason']}. Best validation loss "
         f"{result['best_loss']:.4f}; the model is {FLAGS.model_dir}/model.keras."

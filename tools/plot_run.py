@@ -8,6 +8,7 @@ figures in one line.
 
 import pathlib
 import sys
+from collections.abc import Sequence
 
 from absl import flags
 
@@ -24,7 +25,7 @@ flags.DEFINE_string("output", None, "The .png file to write.")
 flags.DEFINE_string("title", "", "Printed above the curve.")
 
 
-def main(argv: list[str]) -> None:
+def main(argv: Sequence[str]) -> None:
     """Draws the run of the flags."""
     del argv
     own_flags.require("model_dir", "output")

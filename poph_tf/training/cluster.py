@@ -8,7 +8,7 @@ nothing is exchanged.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,13 +18,10 @@ from poph_tf.errors import InputError
 
 # What TensorFlow raises in the remaining processes when one is lost.
 LOST_WORKER = (
-    tf.errors.UnavailableError,
-    tf.errors.AbortedError,
-    tf.errors.CancelledError,
-    tf.errors.DeadlineExceededError,
-    tf.errors.FailedPreconditionError,
+    tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError, tf.errors.FailedPreconditionError,
     tf.errors.InternalError,
-)
+)  # fmt: skip
 
 
 class Cluster:
@@ -54,33 +51,28 @@ class Cluster:
             return dict(figures)
         names = sorted(figures)
         vector = np.array([figures[name] for name in names], np.float64)
-        (total,) = self._sum_over_workers([tf.constant(vector)])
-        return dict(zip(names, total.numpy().tolist(), strict=True))
+        total = self._sum_over_workers(tf.constant(vector)).numpy()
+        return dict(zip(names, total.tolist(), strict=True))
 
     def any(self, flags: Sequence[bool]) -> list[bool]:
         """For each flag, whether it is true on at least one worker."""
         totals = self.add({f"{k:03d}": float(flag) for k, flag in enumerate(flags)})
         return [totals[name] > 0 for name in sorted(totals)]
 
-    def share(self, variables: Iterable[tf.Variable]) -> None:
+    def share(self, variables: Sequence[tf.Variable]) -> None:
         """Gives all workers the chief's values of some variables."""
         if self.num_workers == 1:
             return
-        by_type: dict[tf.DType, list[tf.Variable]] = {}
-        for variable in variables:
-            by_type.setdefault(variable.dtype, []).append(variable)
-        # One vector of each type: one message for each variable would take long.
-        vectors = [
-            tf.concat([tf.reshape(tf.convert_to_tensor(v), [-1]) for v in group], 0)
-            for group in by_type.values()
+        # One vector: a message for each variable would take long. float64 holds the
+        # values of all types exactly.
+        flat = [
+            tf.reshape(tf.cast(v.read_value(), tf.float64), [-1]) for v in variables
         ]
-        if not self.chief:
-            vectors = [tf.zeros_like(vector) for vector in vectors]
-        totals = self._sum_over_workers(vectors)
-        for group, total in zip(by_type.values(), totals, strict=True):
-            values = tf.split(total, [v.shape.num_elements() for v in group])
-            for variable, value in zip(group, values, strict=True):
-                variable.assign(tf.reshape(value, variable.shape))
+        vector = tf.concat(flat, 0)
+        total = self._sum_over_workers(vector if self.chief else tf.zeros_like(vector))
+        parts = tf.split(total, [v.shape.num_elements() for v in variables])
+        for variable, part in zip(variables, parts, strict=True):
+            variable.assign(tf.cast(tf.reshape(part, variable.shape), variable.dtype))
 
     def check_same(self, settings: Mapping[str, Any]) -> None:
         """Raises InputError on all workers if one has other settings than the chief.
@@ -100,27 +92,28 @@ class Cluster:
                 + ("are not the chief's." if number != chiefs else "are the chief's.")
             )
 
-    def _all_reduce(self, values: list[tf.Tensor]) -> list[tf.Tensor]:
-        """Sums of tensors over the workers, from the first replica of each."""
+    def _all_reduce(self, value: tf.Tensor) -> tf.Tensor:
+        """The sum of a tensor over the workers, from the first replica of each."""
         replicas = self.strategy.num_replicas_in_sync // self.num_workers
 
-        def replica_sum() -> list[tf.Tensor]:
+        def replica_sum() -> tf.Tensor:
             context = tf.distribute.get_replica_context()
             first = context.replica_id_in_sync_group % replicas == 0
-            once = [tf.where(first, value, tf.zeros_like(value)) for value in values]
-            # One at a time: a list would have to be of one type.
-            return [context.all_reduce("SUM", value) for value in once]
+            return context.all_reduce("SUM", tf.where(first, value, 0.0))
 
-        sums = self.strategy.run(replica_sum)
-        return [self.strategy.experimental_local_results(total)[0] for total in sums]
+        total = self.strategy.run(replica_sum)
+        return self.strategy.experimental_local_results(total)[0]
 
 
 def _place(strategy: tf.distribute.Strategy) -> tuple[int, int]:
     """(number of workers, index of this one) of a strategy."""
     resolver = getattr(strategy, "cluster_resolver", None)
     spec = resolver.cluster_spec().as_dict() if resolver else {}
-    chiefs, workers = len(spec.get("chief", ())), len(spec.get("worker", ()))
-    if resolver is None or chiefs + workers < 2:
+    tasks = [
+        (kind, k)
+        for kind in ("chief", "worker")
+        for k in range(len(spec.get(kind, ())))
+    ]
+    if resolver is None or not tasks:
         return 1, 0
-    place = resolver.task_id + (chiefs if resolver.task_type == "worker" else 0)
-    return chiefs + workers, place
+    return len(tasks), tasks.index((resolver.task_type, resolver.task_id))

@@ -74,14 +74,14 @@ def _is_cluster(text: str) -> bool:
         settings = json.loads(text)
         cluster, task = settings["cluster"], settings["task"]
         hosts = [*cluster.get("chief", ()), *cluster.get("worker", ())]
-        is_place = task["type"] in ("chief", "worker") and (
-            0 <= int(task["index"]) < len(cluster[task["type"]])
-        )
+        index = int(task["index"])
+        own_host = cluster[task["type"]][index]
         ports = [re.fullmatch(r".+:(\d{1,5})", host) for host in hosts]
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError):
         return False
     are_hosts = all(match and 0 < int(match[1]) < 2**16 for match in ports)
-    return is_place and are_hosts and len(set(hosts)) == len(hosts)
+    are_distinct = len(set(hosts)) == len(hosts)
+    return index >= 0 and own_host in hosts and are_hosts and are_distinct
 
 
 def check_batch(batch_size: int, num_replicas: int) -> None:

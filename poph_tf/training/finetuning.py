@@ -23,15 +23,9 @@ from poph_tf.training import run_log
 
 # Settings that may differ; the others decide the shapes or the meaning of weights.
 FREE = (
-    "preset",
-    "styles",
-    "style_shares",
-    "harmony_weight",
-    "minor_scale",
-    "input_dropout",
-    "dropout",
-    "recurrent_dropout",
-)
+    "preset", "styles", "style_shares", "harmony_weight", "minor_scale",
+    "input_dropout", "dropout", "recurrent_dropout",
+)  # fmt: skip
 
 
 def config_of(
@@ -50,10 +44,8 @@ def config_of(
         overrides: settings that replace the other model's.
     """
     settings = run_log.stored_settings(model_dir)
-    if settings:
-        source = ModelConfig.from_dict(settings["model"])
-    else:
-        source = models.read_config(init_from)
+    own = ModelConfig.from_dict(settings["model"]) if settings else None
+    source = own or models.read_config(init_from)
     known = () if source.styles == SINGLE_STYLE else source.styles
     return dataclasses.replace(source, **overrides).with_styles(info, known)
 
@@ -86,9 +78,8 @@ def begin(
             for average, v in zip(averages, model.trainable_variables, strict=False):
                 average.assign(v.value)
         return init_from
-    settings = run_log.stored_settings(model_dir)
-    if not settings:
-        return init_from
+    same = {"training": {"init_from": init_from}}
+    settings = run_log.stored_settings(model_dir) or same
     began_from = settings["training"].get("init_from", "")
     if init_from and init_from != began_from:
         raise InputError(
@@ -98,27 +89,19 @@ def begin(
     return began_from
 
 
-def start_from(model: PolyphonyModel, source: PolyphonyModel) -> tuple[str, ...]:
+def start_from(model: PolyphonyModel, source: PolyphonyModel) -> None:
     """Copies the weights of `source` into `model`.
-
-    Returns:
-        The styles that `source` does not know.
 
     Raises:
         InputError: If the models differ in more than their styles and losses.
     """
     _check_same_sizes(model.config, source.config)
-    values = {
-        variable.path: variable.numpy() for variable in source.trainable_variables
-    }
+    values = {v.path: v.numpy() for v in source.trainable_variables}
     for variable in model.trainable_variables:
         value = values[variable.path]
         if model.network.style and variable is model.network.style.kernel:
             value = style_rows(value, source.config.styles, model.config.styles)
         variable.assign(value)
-    if not model.config.style_units:
-        return ()
-    return tuple(s for s in model.config.styles if s not in source.config.styles)
 
 
 def style_rows(
@@ -140,8 +123,8 @@ def style_rows(
         [[3.0, 6.0], [2.0, 4.0]]
     """
     mean = np.mean(rows, axis=0)
-    by_name = dict.fromkeys(wanted, mean) | dict(zip(known, rows, strict=True))
-    return np.stack([by_name[style] for style in wanted])
+    by_name = dict(zip(known, rows, strict=True))
+    return np.array([by_name.get(style, mean) for style in wanted])
 
 
 def _check_same_sizes(config: ModelConfig, source: ModelConfig) -> None:

@@ -1,4 +1,16 @@
-"""Optimizers and learning-rate schedules by name, from Keras."""
+"""Optimizers and learning-rate schedules by name, from Keras.
+
+Muon optimizes the inner matrices, Adam the rest: biases and tables of biases, the
+heads, the style embedding, and the octave convolution. Muon's updates turn a matrix by
+about the same angle in every direction, including those with a small gradient, so all
+of them grow: without decay, at a high rate kept for long (0.02 for 400 steps), LSTMs
+became unstable. Let the rate fall. Keras scales Muon's updates by 0.2, so that they are
+about as large as Adam's are late in training; Adam's rate is scaled by the same factor.
+
+Reference: Jordan et al. (2024), https://kellerjordan.github.io/posts/muon/
+"""
+
+from typing import Any
 
 import keras
 
@@ -22,7 +34,13 @@ def make(training: TrainingConfig) -> keras.optimizers.Optimizer:
     makers = {
         "adam": lambda: keras.optimizers.Adam(rate),
         "adamw": lambda: keras.optimizers.AdamW(rate, weight_decay=0.01),
-        "muon": lambda: _muon(rate),
+        "muon": lambda: keras.optimizers.Muon(
+            rate,
+            weight_decay=MUON_DECAY,
+            adam_weight_decay=None,
+            exclude_layers=["heads", "distance_bias"],
+            adam_lr_ratio=0.2,
+        ),
         "nadam": lambda: keras.optimizers.Nadam(rate),
         "rmsprop": lambda: keras.optimizers.RMSprop(rate, momentum=0.9),
         "sgd": lambda: keras.optimizers.SGD(rate),
@@ -30,35 +48,8 @@ def make(training: TrainingConfig) -> keras.optimizers.Optimizer:
     return makers[training.optimizer]()
 
 
-def _muon(
-    rate: float | keras.optimizers.schedules.LearningRateSchedule,
-) -> keras.optimizers.Muon:
-    """Muon for the inner matrices, Adam for the rest.
-
-    The rest are biases and tables of biases, the heads, the style embedding, and the
-    octave convolution.
-
-    Muon's updates turn a matrix by about the same angle in every direction, including
-    those with a small gradient, so all of them grow: without decay, at a high rate kept
-    for long (0.02 for 400 steps), LSTMs became unstable. Let the rate fall. Keras
-    scales the updates by 0.2, so that they are about as large as Adam's are late in
-    training; the rate of Adam here is scaled by the same factor.
-
-    Reference: Jordan et al. (2024), https://kellerjordan.github.io/posts/muon/
-    """
-    return keras.optimizers.Muon(
-        rate,
-        weight_decay=MUON_DECAY,
-        adam_weight_decay=None,
-        exclude_layers=["heads", "distance_bias"],
-        adam_lr_ratio=0.2,
-    )
-
-
-def learning_rate(
-    training: TrainingConfig,
-) -> float | keras.optimizers.schedules.LearningRateSchedule:
-    """The rate as a number, or a Keras schedule over optimizer steps.
+def learning_rate(training: TrainingConfig) -> Any:
+    """The rate as a float, or a Keras schedule over optimizer steps.
 
     Example:
         >>> learning_rate(TrainingConfig(learning_rate=0.01))

@@ -7,6 +7,7 @@ writes them.
 """
 
 import contextlib
+import dataclasses
 import errno
 import pathlib
 from collections.abc import Collection, Iterator, Mapping
@@ -27,20 +28,12 @@ DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # The settings of training that give the numbers in a checkpoint their meaning: the
 # place in the data, the variables of the optimizer, the best validation.
 FIXED = (
-    "optimizer",
-    "schedule",
-    "warmup_steps",
-    "ema_decay",
-    "batch_size",
-    "window_steps",
-    "min_transpose",
-    "max_transpose",
-    "shuffle_windows",
-    "max_valid_pieces",
-    "seed",
-)
+    "optimizer", "schedule", "warmup_steps", "ema_decay", "batch_size", "window_steps",
+    "min_transpose", "max_transpose", "shuffle_windows", "max_valid_pieces", "seed",
+)  # fmt: skip
 
 
+@dataclasses.dataclass(eq=False)
 class RunLog:
     """Writes the files of a run.
 
@@ -50,16 +43,10 @@ class RunLog:
         preview_bars: bars to compose at each validation; 0 for none.
     """
 
-    def __init__(
-        self,
-        model_dir: pathlib.Path,
-        model: models.PolyphonyModel,
-        preview_bars: int = 0,
-    ) -> None:
-        self.model_dir = model_dir
-        self.model = model
-        self.preview_bars = preview_bars
-        self.previews: Any = None
+    model_dir: pathlib.Path
+    model: models.PolyphonyModel
+    preview_bars: int = 0
+    previews: Any = dataclasses.field(default=None, init=False)
 
     def begin(self, settings: Mapping[str, Any], step: int) -> None:
         """Writes the settings, and forgets validations after `step`.
@@ -118,12 +105,9 @@ class RunLog:
             yield
         except (OSError, tf.errors.OpError) as error:
             reason = str(error).splitlines()[0][:200]
-            full = not isinstance(error, OSError) or error.errno in DISK_IS_FULL
-            remedy = (
-                "Make room"
-                if full
-                else "Make the folder writable, or give another --model_dir,"
-            )
+            remedy = "Make room"
+            if isinstance(error, OSError) and error.errno not in DISK_IS_FULL:
+                remedy = "Make the folder writable, or give another --model_dir,"
             raise InputError(
                 f"Cannot write in {self.model_dir} ({reason}). {remedy} and start the "
                 f"same command again: it continues from the last checkpoint."
@@ -131,27 +115,23 @@ class RunLog:
 
 
 def _scalars(figures: Mapping[str, Any]) -> dict[str, float | None]:
-    scalars = {f"train/{name}": value for name, value in figures["train"].items()}
-    scalars |= {f"valid/{name}": value for name, value in figures["valid"].items()}
-    for name in ("learning_rate", "steps_per_second", "input_wait_share", "memory_mb"):
-        scalars[name] = figures[name]
+    names = ("learning_rate", "steps_per_second", "input_wait_share", "memory_mb")
+    scalars = {name: figures[name] for name in names}
+    for part in ("train", "valid"):
+        scalars |= {f"{part}/{name}": x for name, x in figures[part].items()}
     return scalars
 
 
 def progress_line(figures: Mapping[str, Any], seconds_left: float) -> str:
     """One line of text about a validation."""
     train, valid = figures["train"], figures["valid"]
-    train_nats = f"train {train['play_nats_per_step']:7.3f}" if train else ""
-    parts = [
-        f"epoch {figures['epoch']:3d}  step {figures['step']:6d}",
-        train_nats,
-        f"valid {valid['play_nats_per_step']:7.3f} nats/step",
-        f"F1 {valid['play_f1']:.3f}",
-        f"{figures['steps_per_second']:.2f} steps/s",
-        f"{duration(seconds_left)} left at most",
-        "best" if figures["best"] else "",
-    ]
-    return "  ".join(part for part in parts if part)
+    train_nats = f"train {train['play_nats_per_step']:7.3f}  " if train else ""
+    return (
+        f"epoch {figures['epoch']:3d}  step {figures['step']:6d}  {train_nats}"
+        f"valid {valid['play_nats_per_step']:7.3f} nats/step  F1 {valid['play_f1']:.3f}"
+        f"  {figures['steps_per_second']:.2f} steps/s  {duration(seconds_left)} left "
+        f"at most{'  best' if figures['best'] else ''}"
+    )
 
 
 def stored_settings(model_dir: str | pathlib.Path) -> dict[str, Any] | None:

@@ -1,7 +1,6 @@
 """The state of a training run: all variables that its checkpoints hold."""
 
 import math
-from typing import NamedTuple
 
 import keras
 import tensorflow as tf
@@ -11,7 +10,7 @@ from poph_tf.config import ModelConfig, TrainingConfig
 from poph_tf.training import optimizers
 
 
-class Counters(NamedTuple):
+class Counters:
     """How far a run is; plain variables, which each worker has.
 
     Attributes:
@@ -24,13 +23,16 @@ class Counters(NamedTuple):
         seconds: time spent in optimizer steps.
     """
 
-    step: tf.Variable
-    epoch: tf.Variable
-    batch: tf.Variable
-    bad_validations: tf.Variable
-    validated: tf.Variable
-    best_loss: tf.Variable
-    seconds: tf.Variable
+    def __init__(self) -> None:
+        self.step, self.epoch, self.batch = _count(), _count(), _count()
+        self.bad_validations, self.validated = _count(), _count()
+        self.best_loss = tf.Variable(math.inf, trainable=False)
+        # A float32 would lose short steps after some hours.
+        self.seconds = tf.Variable(0.0, dtype=tf.float64, trainable=False)
+
+
+def _count() -> tf.Variable:
+    return tf.Variable(0, dtype=tf.int64, trainable=False)
 
 
 class RunState:
@@ -65,11 +67,7 @@ class RunState:
         self.variables = [
             *self.model.variables, *self.optimizer.variables, *self.averages
         ]  # fmt: skip
-        counts = [tf.Variable(0, dtype=tf.int64, trainable=False) for _ in range(5)]
-        best_loss = tf.Variable(math.inf, trainable=False)
-        # A float32 would lose short steps after some hours.
-        seconds = tf.Variable(0.0, dtype=tf.float64, trainable=False)
-        self.counters = Counters(*counts, best_loss=best_loss, seconds=seconds)
+        self.counters = Counters()
 
     def weights(self) -> list[tf.Tensor]:
         """The weights to score and save: the moving averages, if there are any.

@@ -5,6 +5,7 @@ batch, so a step has the same loss and gradient however the batch is divided: gr
 are added over the slices of a replica and over replicas, then clipped, then applied.
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ Batch = Mapping[str, tf.Tensor]
 tf.get_logger().addFilter(lambda record: "TrainStep._run" not in record.getMessage())
 
 
+@dataclasses.dataclass(eq=False)
 class TrainStep:
     """A compiled training step.
 
@@ -44,23 +46,19 @@ class TrainStep:
             graph takes all lengths.
     """
 
-    def __init__(
-        self,
-        model: PolyphonyModel,
-        optimizer: keras.optimizers.Optimizer,
-        strategy: tf.distribute.Strategy,
-        clip_norm: float = 0.0,
-        slices: int = 1,
-        any_length: bool = False,
-        averages: Sequence[tf.Variable] = (),
-        ema_decay: float = 0.0,
-    ) -> None:
-        self.model, self.optimizer, self.strategy = model, optimizer, strategy
-        self.clip_norm, self.slices = clip_norm, slices
-        self.averages, self.ema_decay = averages, ema_decay
-        self.any_length = any_length and strategy.num_replicas_in_sync == 1
+    model: PolyphonyModel
+    optimizer: keras.optimizers.Optimizer
+    strategy: tf.distribute.Strategy
+    clip_norm: float = 0.0
+    slices: int = 1
+    any_length: bool = False
+    averages: Sequence[tf.Variable] = ()
+    ema_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.any_length &= self.strategy.num_replicas_in_sync == 1
         # Keras would add gradients over replicas again, after they are clipped.
-        optimizer._all_reduce_sum_gradients = lambda pairs: pairs
+        self.optimizer._all_reduce_sum_gradients = lambda pairs: pairs
         self.compiled: dict[tf.TensorShape, Any] = {}
 
     def run(self, batch: Batch) -> dict[str, tf.Tensor]:
@@ -70,11 +68,9 @@ class TrainStep:
         if shape not in self.compiled:
             # XLA stays off: on CPU it makes the LSTMs of Keras several times slower,
             # and on GPU it would keep them from cuDNN.
+            signature = [_of_any_length(batch)] if self.any_length else None
             self.compiled[shape] = tf.function(
-                self._run,
-                [_of_any_length(batch)] if self.any_length else None,
-                jit_compile=False,
-                autograph=False,
+                self._run, signature, jit_compile=False, autograph=False
             )
         return self.compiled[shape](batch)
 
@@ -82,23 +78,17 @@ class TrainStep:
         sums = self.strategy.run(self._replica_step, args=(batch,))
         # One vector, so that workers wait for each other once.
         sums = self.strategy.reduce("SUM", sums, axis=None)
-        for average, variable in zip(
-            self.averages, self.model.trainable_variables, strict=False
-        ):
-            average.assign(
-                self.ema_decay * average + (1.0 - self.ema_decay) * variable.value
-            )
+        variables, decay = self.model.trainable_variables, self.ema_decay
+        for average, variable in zip(self.averages, variables, strict=False):
+            average.assign(decay * average + (1.0 - decay) * variable.value)
         return dict(zip(self.names, tf.unstack(sums), strict=True))
 
     def _replica_step(self, batch: Batch) -> tf.Tensor:
         num_steps = self._add_over_replicas(tf.reduce_sum(batch["mask"]))
-        parts = [
-            self._slice_step(part, num_steps)
-            for part in slices_lib.cut(batch, self.slices)
-        ]
-        gradients = [
-            tf.add_n(same) for same in zip(*(g for g, _ in parts), strict=True)
-        ]
+        slices = slices_lib.cut(batch, self.slices)
+        parts = [self._slice_step(part, num_steps) for part in slices]
+        by_variable = zip(*(gradients for gradients, _ in parts), strict=True)
+        gradients = [tf.add_n(gradients) for gradients in by_variable]
         gradients = self._add_over_replicas(gradients)
         norm = tf.linalg.global_norm(gradients)
         if self.clip_norm:
@@ -113,25 +103,19 @@ class TrainStep:
         self, batch: Batch, num_steps: tf.Tensor
     ) -> tuple[list[tf.Tensor], dict[str, tf.Tensor]]:
         """Gradients and sums of a slice; `num_steps` counts the global batch."""
+        mask, variables = batch["mask"], self.model.trainable_variables
         with tf.GradientTape() as tape:
             outputs = self.model(batch, training=True)
-            loss = self.local_loss(outputs, batch) / tf.maximum(num_steps, 1.0)
-        gradients = tape.gradient(
-            loss,
-            self.model.trainable_variables,
-            unconnected_gradients=tf.UnconnectedGradients.ZERO,
-        )
+            terms = losses.likelihood_terms(outputs, batch["current"])
+            loss = tf.add_n([tf.reduce_sum(term * mask) for term in terms.values()])
+            # The losses of layers are means over the valid steps.
+            means = [tf.cast(mean, tf.float32) for mean in self.model.losses]
+            loss += tf.add_n([tf.zeros(()), *means]) * tf.reduce_sum(mask)
+            loss /= tf.maximum(num_steps, 1.0)
+        zero = tf.UnconnectedGradients.ZERO
+        gradients = tape.gradient(loss, variables, unconnected_gradients=zero)
         sums = metrics.step_sums(outputs, batch, self.model.config)
         return gradients, sums | {"loss": loss}
-
-    def local_loss(self, outputs: Mapping[str, tf.Tensor], batch: Batch) -> tf.Tensor:
-        """Sum of the loss over the valid steps of a slice."""
-        terms = losses.likelihood_terms(outputs, batch["current"])
-        total = tf.add_n([tf.reduce_sum(t * batch["mask"]) for t in terms.values()])
-        # The losses of layers are means over the valid steps.
-        return total + tf.add_n(
-            [tf.zeros(())] + [tf.cast(x, tf.float32) for x in self.model.losses]
-        ) * tf.reduce_sum(batch["mask"])
 
     def _add_over_replicas(self, value: Any) -> Any:
         if self.strategy.num_replicas_in_sync == 1:

@@ -10,6 +10,7 @@ a run of several workers only the first, the chief, reads and writes it.
 """
 
 import contextlib
+import dataclasses
 import gc
 import math
 import pathlib
@@ -37,8 +38,11 @@ from poph_tf.training.validation import Validator
 # In runs of so many steps, compiling a graph for each length of batches pays off.
 STEPS_WORTH_GRAPHS = 500
 SECONDS_BETWEEN_COLLECTIONS = 10.0  # a collection may take longer than a tiny epoch
+Report = Callable[[str], object]
+OnStep = Callable[[int, Mapping[str, float]], object]
 
 
+@dataclasses.dataclass(eq=False)
 class Trainer:
     """One training run; nothing is written before `run`.
 
@@ -58,57 +62,43 @@ class Trainer:
         InputError: If the data cannot be used, or `model_dir` holds another run.
     """
 
-    def __init__(
-        self,
-        model_config: ModelConfig,
-        training: TrainingConfig,
-        data_dir: str | pathlib.Path,
-        model_dir: str | pathlib.Path,
-        strategy: tf.distribute.Strategy,
-        slices: int = 1,
-    ) -> None:
-        model_dir = pathlib.Path(model_dir)
-        self.training, self.strategy, self.slices = training, strategy, slices
-        self.cluster = Cluster(strategy)
-        distribution.check_batch(training.batch_size, strategy.num_replicas_in_sync)
-        info, paths = dataset.open_split(data_dir, "train")
-        _, valid_paths = dataset.open_split(data_dir, "valid")
+    model_config: ModelConfig
+    training: TrainingConfig
+    data_dir: str | pathlib.Path
+    model_dir: str | pathlib.Path
+    strategy: tf.distribute.Strategy
+    slices: int = 1
+
+    def __post_init__(self) -> None:
+        training, replicas = self.training, self.strategy.num_replicas_in_sync
+        model_dir = pathlib.Path(self.model_dir)
+        self.cluster = Cluster(self.strategy)
+        distribution.check_batch(training.batch_size, replicas)
+        self.info, paths = dataset.open_split(self.data_dir, "train")
+        _, valid_paths = dataset.open_split(self.data_dir, "valid")
         if self.cluster.chief:
-            check_same_run(model_dir, model_config, training, info.id)
+            check_same_run(model_dir, self.model_config, training, self.info.id)
         self.damaged = recovery.find(paths) if training.skip_corrupt else []
-        self.stream = dataset.Stream(paths, model_config, training, bool(self.damaged))
-        self.steps_per_epoch = dataset.estimate_steps(info.splits["train"], training)
+        self.stream = dataset.Stream(
+            paths, self.model_config, training, bool(self.damaged)
+        )
+        split = self.info.splits["train"]
+        self.steps_per_epoch = dataset.estimate_steps(split, training)
         steps = training.epochs * self.steps_per_epoch
         self.total_steps = min(steps, training.max_steps or steps)
-        self._build(model_config, model_dir, valid_paths)
-        self.settings = {
-            "model": model_config.to_dict(),
-            "training": training.to_dict() | {"init_from": self.init_from},
-            "data": {"id": info.id, "directory": pathlib.Path(data_dir).name},
-            "provenance": provenance.describe(),
-            "num_parameters": self.model.count_params(),
-            "slices": slices,
-        }
-
-    def _build(
-        self, config: ModelConfig, model_dir: pathlib.Path, valid_paths: tuple[str, ...]
-    ) -> None:
-        training, strategy = self.training, self.strategy
-        self.state = state = RunState(config, training, strategy)
+        self.state = state = RunState(self.model_config, training, self.strategy)
         self.model, self.counters = state.model, state.counters
         any_length = self.total_steps < STEPS_WORTH_GRAPHS
         self.train_step = TrainStep(
-            self.model, state.optimizer, strategy, training.clip_norm, self.slices,
+            self.model, state.optimizer, self.strategy, training.clip_norm, self.slices,
             any_length, state.averages, training.ema_decay,
         )  # fmt: skip
         self.validator = Validator(
-            config, training, valid_paths, self.cluster, self.slices
+            self.model_config, training, valid_paths, self.cluster, self.slices
         )
-        self.checkpoints = Checkpoints(
-            model_dir / "checkpoints", state.variables, self.counters._asdict()
-        )
+        folder = model_dir / "checkpoints"
+        self.checkpoints = Checkpoints(folder, state.variables, vars(self.counters))
         self.log = RunLog(model_dir, self.validator.model, training.preview_bars)
-        self.init_from = training.init_from
         if self.cluster.chief:
             begun = bool(self.checkpoints.paths())
             self.init_from = finetuning.begin(
@@ -118,9 +108,7 @@ class Trainer:
     # The run, from top to bottom.
 
     def run(
-        self,
-        report: Callable[[str], object] = print,
-        on_step: Callable[[int, Mapping[str, float]], object] = lambda step, sums: None,
+        self, report: Report = print, on_step: OnStep = lambda step, sums: None
     ) -> dict[str, Any]:
         """Trains to the end of the run, from the newest checkpoint on.
 
@@ -146,8 +134,12 @@ class Trainer:
 
     def _begin(self) -> None:
         """Gives all workers the newest checkpoint, or the first weights."""
-        same = {name: self.settings[name] for name in ("model", "data")}
-        self.cluster.check_same(same | {"training": self.training.to_dict()})
+        settings: dict[str, Any] = {
+            "model": self.model_config.to_dict(),
+            "training": self.training.to_dict(),
+            "data": {"id": self.info.id, "directory": pathlib.Path(self.data_dir).name},
+        }
+        self.cluster.check_same(settings)
         restored = self.checkpoints.restore() if self.cluster.chief else None
         self.cluster.share(self.checkpoints.variables)
         step = int(self.counters.step)
@@ -155,7 +147,11 @@ class Trainer:
             # Otherwise the checkpoint's rate would replace a new one.
             self.state.optimizer.learning_rate = self.training.learning_rate
         if self.cluster.chief:
-            self.log.begin(self.settings, step)
+            settings["training"]["init_from"] = self.init_from
+            settings["provenance"] = provenance.describe()
+            settings["num_parameters"] = self.model.count_params()
+            settings["slices"] = self.slices
+            self.log.begin(settings, step)
         if self.damaged:
             records = "; ".join(self.damaged[:5])
             self.report(f"Skips {len(self.damaged)} damaged record(s): {records}.")
@@ -196,19 +192,18 @@ class Trainer:
         self.counters.step.assign_add(1)
         self.counters.batch.assign_add(1)
         if not math.isfinite(sums["loss"] + sums["gradient_norm"]):
-            raise self._no_number("loss", self._pieces_of_batch())
+            index = int(self.counters.batch) - 1
+            ids = dataset.batch_ids(self.stream, int(self.counters.epoch), index)
+            pieces = ", ".join(f"{piece[:12]} from step {step}" for piece, step in ids)
+            raise self._no_number("loss", f"the pieces {pieces}")
         self.metrics.add(sums, seconds, len(self.train_step.compiled) > graphs)
         self.on_step(int(self.counters.step), sums)
 
     def _validate_and_save_if_due(self) -> None:
-        waited = time.monotonic() - self.saved_at
-        stop, save, self.time_is_up = self.cluster.any(
-            [
-                bool(self.signals.received),
-                waited > 60 * self.training.checkpoint_minutes,
-                self._is_out_of_time(),
-            ]
-        )
+        unsaved_minutes = (time.monotonic() - self.saved_at) / 60
+        overdue = unsaved_minutes > self.training.checkpoint_minutes
+        flags = [bool(self.signals.received), overdue, self._is_out_of_time()]
+        stop, save, self.time_is_up = self.cluster.any(flags)
         every = self.training.validate_every
         if every and int(self.counters.step) % every == 0:
             self._validate()
@@ -307,9 +302,3 @@ class Trainer:
             f"{self.checkpoints.last_good or 'none yet'}. Try a lower learning_rate or "
             f"clip_norm=1."
         )
-
-    def _pieces_of_batch(self) -> str:
-        """The pieces of the last batch, and where its windows begin in them."""
-        epoch, index = int(self.counters.epoch), int(self.counters.batch) - 1
-        windows = dataset.batch_ids(self.stream, epoch, index)
-        return "the pieces " + ", ".join(f"{i[:12]} from step {s}" for i, s in windows)

@@ -1,5 +1,6 @@
 """Validation: scores pieces with a copy of the weights that are being trained."""
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ from poph_tf.models import metrics
 from poph_tf.training.cluster import Cluster
 
 
+@dataclasses.dataclass(eq=False)
 class Validator:
     """Scores the validation split.
 
@@ -31,22 +33,17 @@ class Validator:
         model: the copy; it holds the weights scored last.
     """
 
-    def __init__(
-        self,
-        model_config: ModelConfig,
-        training: TrainingConfig,
-        paths: Sequence[str],
-        cluster: Cluster,
-        slices: int,
-    ) -> None:
-        self.paths, self.cluster = paths, cluster
-        self.limit = training.max_valid_pieces
-        self.skip_corrupt = training.skip_corrupt
-        self.model = models.build(model_config)
+    model_config: ModelConfig
+    training: TrainingConfig
+    paths: Sequence[str]
+    cluster: Cluster
+    slices: int
+
+    def __post_init__(self) -> None:
+        self.model = models.build(self.model_config)
+        rows = max(self.training.batch_size, 8)
         # Windows are short because each batch is padded to whole ones.
-        self.scorer = likelihood.Scorer(
-            self.model, max(training.batch_size, 8), window_steps=32, slices=slices
-        )
+        self.scorer = likelihood.Scorer(self.model, rows, 32, self.slices)
 
     def figures(
         self, weights: Iterable[tf.Tensor], report: Callable[[str], object]
@@ -60,16 +57,13 @@ class Validator:
         Raises:
             InputError: If no piece can be read, or a record is damaged and not skipped.
         """
-        for variable, weight in zip(
-            self.model.trainable_variables, weights, strict=True
-        ):
+        variables = self.model.trainable_variables
+        for variable, weight in zip(variables, weights, strict=True):
             variable.assign(weight)
-        return metrics.summarize(self._sums(report), self.model.config)
-
-    def _sums(self, report: Callable[[str], object]) -> dict[str, float]:
-        """Sums over the pieces, each scored by one of the workers."""
-        damaged: list[str] | None = [] if self.skip_corrupt else None
-        pieces = dataset.read_pieces(self.paths, self.limit, damaged)
+        damaged: list[str] | None = [] if self.training.skip_corrupt else None
+        pieces = dataset.read_pieces(
+            self.paths, self.training.max_valid_pieces, damaged
+        )
         place, stride = self.cluster.index, self.cluster.num_workers
         sums = self.scorer.sums(itertools.islice(pieces, place, None, stride))
         if not sums:
@@ -80,4 +74,4 @@ class Validator:
             raise InputError("The validation split has no piece that can be read.")
         for line in damaged or ():
             report(f"Skipped in the validation: {line}.")
-        return self.cluster.add(sums)
+        return metrics.summarize(self.cluster.add(sums), self.model.config)

@@ -126,7 +126,7 @@ def test_a_model_with_more_styles_plays_old_styles_as_its_source_does():
     source = small.model("poph")
     keras.utils.set_random_seed(5)
     model = models.build(grown(dropout=0.1))
-    assert finetuning.start_from(model, source) == ("mozart",)
+    finetuning.start_from(model, source)
     frames = small.frames_of([small.random_piece(k, 6) for k in range(2)])
     # bach is the first of two styles there, the last of three here.
     before = source(small.inputs_of(frames, style=(1.0, 0.0)))
