@@ -10,12 +10,10 @@ JSON file in --output_dir and is not run again; a stopped run continues. --repor
 the table and the picture from the results that exist.
 """
 
-import functools
 import itertools
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
@@ -27,9 +25,6 @@ from poph_tf.cli import commands  # noqa: E402
 from poph_tf.cli import flags as own_flags  # noqa: E402
 from poph_tf.cli.quiet import import_tensorflow  # noqa: E402
 from poph_tf.errors import InputError  # noqa: E402
-
-if TYPE_CHECKING:
-    from poph_tf.evaluation import ablation
 
 FLAGS = flags.FLAGS
 flags.DEFINE_multi_string("data", [], "name=folder of records; repeatable.")
@@ -49,28 +44,38 @@ flags.DEFINE_bool("report", False, "Train nothing; write the table and the pictu
 
 
 def main(_: Sequence[str]) -> None:
-    r"""Trains what is missing, then reports."""
+    """Trains what is missing, then reports."""
     import_tensorflow()
     from poph_tf.evaluation import ablation, ablation_report
+    from poph_tf.evaluation.runs import Runner
     from poph_tf.rendering import figures
 
-    output_dir, picture = Path(FLAGS.output_dir), Path(FLAGS.picture)
+    work_dir, output_dir = Path(FLAGS.work_dir), Path(FLAGS.output_dir)
     cases = [ablation.Case(*_name_and_folder(text)) for text in FLAGS.data]
     if FLAGS.overfit:
-        work_dir = Path(FLAGS.work_dir)
         cases.append(ablation.one_piece(Path(FLAGS.overfit), work_dir))
     if not cases and not FLAGS.report:
         raise InputError("Give --data=name=folder or --overfit=file; see --help.")
-    overrides = config.parse_overrides(config.ModelConfig, FLAGS.set)
+    model = config.parse_overrides(config.ModelConfig, FLAGS.set)
     if not FLAGS.report:
-        _run_all(cases, overrides, output_dir)
+        training = config.parse_overrides(config.TrainingConfig, FLAGS.train)
+        variants = FLAGS.variants or ablation.VARIANTS
+        plans = [ablation.plan(c, v, model, training) for c in cases for v in variants]
+        size = {name: FLAGS[name].value for name in ("num_pieces", "num_bars")}
+        composed = config.GenerationConfig(**size)
+        batch_size = plans[0].training.batch_size
+        runner = Runner.prepare(work_dir, batch_size, FLAGS.cores)
+        # Seed by seed, so that there is something to compare early.
+        for seed, plan in itertools.product(range(FLAGS.seeds), plans):
+            ablation.run(plan.with_seed(seed), composed, runner, output_dir)
     found = ablation_report.read(output_dir)
-    plans = {case.name: ablation.plan(case, "poph", overrides) for case in cases}
-    real = {name: ablation.real_figures(plan) for name, plan in plans.items()}
+    real = {
+        c.name: ablation.real_figures(ablation.plan(c, "poph", model)) for c in cases
+    }
     text = ablation_report.table(found, ablation_report.keep_real(output_dir, real))
     ablation_report.write(Path(FLAGS.page), text)
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    figures.save(ablation_report.figure(found), picture)
+    Path(FLAGS.picture).parent.mkdir(parents=True, exist_ok=True)
+    figures.save(ablation_report.figure(found), FLAGS.picture)
     print(text)
 
 
@@ -79,33 +84,6 @@ def _name_and_folder(text: str) -> tuple[str, Path]:
     if not (name and folder):
         raise InputError(f"--data must be name=folder, got {text!r}.")
     return name, Path(folder)
-
-
-def _run_all(
-    cases: Sequence["ablation.Case"],
-    overrides: Mapping[str, Any],
-    output_dir: Path,
-) -> None:
-    from poph_tf.evaluation import ablation
-    from poph_tf.models import slices as slices_lib
-
-    variants = FLAGS.variants or list(ablation.VARIANTS)
-    if unknown := sorted(set(variants) - set(ablation.VARIANTS)):
-        known = ", ".join(ablation.VARIANTS)
-        raise InputError(f"--variants must be of {known}; got {', '.join(unknown)}.")
-    training = config.parse_overrides(config.TrainingConfig, FLAGS.train)
-    batch_size = training.get("batch_size", ablation.TRAINING.batch_size)
-    slices = slices_lib.prepare(batch_size, FLAGS.cores)
-    composed = config.GenerationConfig(
-        num_pieces=FLAGS.num_pieces, num_bars=FLAGS.num_bars
-    )
-    report = functools.partial(print, file=sys.stderr, flush=True)
-    folders = Path(FLAGS.work_dir), output_dir
-    # Seed by seed, so that there is something to compare early.
-    for seed, case, variant in itertools.product(range(FLAGS.seeds), cases, variants):
-        report(f"{case.name}, {variant}, seed {seed}")
-        plan = ablation.plan(case, variant, overrides, training)
-        ablation.run(plan.with_seed(seed), composed, *folders, slices, report)
 
 
 if __name__ == "__main__":

@@ -9,13 +9,11 @@ nats per step over 88 pitches, higher is better) and keeps it in --output_dir. S
 again, it continues. Reads .npz, .pickle and .mat.
 """
 
-import functools
 import json
 import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
@@ -28,9 +26,6 @@ from poph_tf.cli import flags as own_flags  # noqa: E402
 from poph_tf.cli.quiet import import_tensorflow  # noqa: E402
 from poph_tf.errors import InputError  # noqa: E402
 from poph_tf.models import presets  # noqa: E402
-
-if TYPE_CHECKING:
-    from poph_tf.evaluation.runs import Run
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("dataset", None, "Name of the benchmark, e.g. jsb_chorales.")
@@ -57,29 +52,35 @@ def main(_: Sequence[str]) -> None:
     import_tensorflow()
     from poph_tf.data import piano_rolls
     from poph_tf.evaluation import likelihood_benchmark as benchmark
+    from poph_tf.evaluation import results
+    from poph_tf.evaluation.runs import Runner
 
+    work_dir, output_dir = Path(FLAGS.work_dir), Path(FLAGS.output_dir)
     if FLAGS.summarize:
-        print(benchmark.summarize(Path(FLAGS.output_dir)), end="")
+        print(benchmark.summarize(output_dir), end="")
         return
     _check_flags()
     name = (FLAGS.dataset, FLAGS.label or FLAGS.preset)
-    data_dir = Path(FLAGS.work_dir, FLAGS.dataset, "records")
+    data_dir = work_dir / FLAGS.dataset / "records"
     piano_rolls.write_records(piano_rolls.read(FLAGS.data), FLAGS.dataset, data_dir)
-    result = Path(FLAGS.output_dir, f"{'-'.join(name)}.json")
-    weights = result.with_suffix(".keras")
+    path = output_dir / f"{'-'.join(name)}.json"
+    weights = path.with_suffix(".keras")
     splits = ("valid",) if FLAGS.valid_only else benchmark.SCORED
     if FLAGS.evaluate_only:
-        print(json.dumps(_score_again(name, data_dir, weights, splits)))
+        runner = Runner.prepare(work_dir, benchmark.SCORED_AT_ONCE, FLAGS.cores)
+        figures = benchmark.score(data_dir, weights, runner.slices, splits)
+        print(json.dumps({"dataset": name[0], "preset": name[1], **figures}))
         return
     model = config.parse_overrides(config.ModelConfig, FLAGS.set)
     training = config.parse_overrides(config.TrainingConfig, FLAGS.train)
     planned = benchmark.plan(name, FLAGS.preset, data_dir, model, training)
-    figures = _run(planned, splits, result)
+    runner = Runner.prepare(work_dir, planned.training.batch_size, FLAGS.cores)
+    seeds = range(FLAGS.first_seed, FLAGS.first_seed + FLAGS.seeds)
+    result = results.write(path, benchmark.run(planned, seeds, runner, splits))
     if FLAGS.keep_weights:
-        best = planned.with_seed(figures["best_by_valid"]["seed"])
-        run_dir = best.directory(Path(FLAGS.work_dir))
-        shutil.copyfile(run_dir / "model.keras", weights)
-    print(json.dumps(figures, indent=2))
+        best = planned.with_seed(result["best_by_valid"]["seed"])
+        shutil.copyfile(runner.directory(best) / "model.keras", weights)
+    print(json.dumps(result, indent=2))
 
 
 def _check_flags() -> None:
@@ -87,44 +88,17 @@ def _check_flags() -> None:
     if FLAGS.preset not in presets.PRESETS:
         known = ", ".join(presets.PRESETS)
         raise InputError(f"--preset must be one of {known}, got {FLAGS.preset!r}.")
-    if FLAGS.valid_only and (FLAGS.label or FLAGS.preset) in presets.PRESETS:
+    label = FLAGS.label or FLAGS.preset
+    if FLAGS.valid_only and label in presets.PRESETS:
         raise InputError(
             "--valid_only needs a --label that is not the name of a preset, so that "
-            f"its result does not replace that of the preset; got {FLAGS.label!r}."
+            f"its result does not replace that of the preset; got {label!r}."
         )
-
-
-def _score_again(
-    name: tuple[str, str],
-    data_dir: Path,
-    weights: Path,
-    splits: Sequence[str],
-) -> dict[str, Any]:
-    from poph_tf.evaluation import likelihood_benchmark as benchmark
-    from poph_tf.models import slices as slices_lib
-
-    if not weights.exists():
+    weights = Path(FLAGS.output_dir, f"{FLAGS.dataset}-{label}.keras")
+    if FLAGS.evaluate_only and not weights.exists():
         raise InputError(
             f"There are no weights {weights}; a run with --keep_weights leaves them."
         )
-    slices = slices_lib.prepare(benchmark.SCORED_AT_ONCE, FLAGS.cores)
-    figures = benchmark.score(data_dir, weights, slices, splits)
-    return {"dataset": name[0], "preset": name[1], **figures}
-
-
-def _run(planned: "Run", splits: Sequence[str], result: Path) -> dict[str, Any]:
-    from poph_tf.evaluation import likelihood_benchmark as benchmark
-    from poph_tf.evaluation import results
-    from poph_tf.models import slices as slices_lib
-
-    slices = slices_lib.prepare(planned.training.batch_size, FLAGS.cores)
-    report = functools.partial(print, file=sys.stderr, flush=True)
-    work_dir = Path(FLAGS.work_dir)
-    seeds = [
-        benchmark.run_seed(planned.with_seed(seed), work_dir, slices, splits, report)
-        for seed in range(FLAGS.first_seed, FLAGS.first_seed + FLAGS.seeds)
-    ]
-    return results.write(result, benchmark.combine(planned, seeds))
 
 
 if __name__ == "__main__":

@@ -11,8 +11,7 @@ Source: Anokhin and Nuzhin, PopH (2018), report that attention reaches DeepJ's l
 """
 
 import dataclasses
-import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +22,13 @@ from poph_tf import config, models
 from poph_tf.config import GenerationConfig, ModelConfig, TrainingConfig
 from poph_tf.data import dataset, examples, matrices, writing
 from poph_tf.data.matrices import Matrices
+from poph_tf.errors import InputError
 from poph_tf.evaluation import likelihood, results
-from poph_tf.evaluation.runs import Report, Run
+from poph_tf.evaluation.runs import Run, Runner
 from poph_tf.generation import engine
 from poph_tf.models import losses
 from poph_tf.training import metrics_file
+from poph_tf.training.trainer import Trainer
 
 # The preset of each network, and the settings in which it differs.
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -90,7 +91,13 @@ def plan(
         variant: name of the network.
         model: settings that replace those of all networks.
         training: settings that replace those of all trainings.
+
+    Raises:
+        InputError: If there is no such network.
     """
+    if variant not in VARIANTS:
+        known = ", ".join(VARIANTS)
+        raise InputError(f"variants must be of {known}; got {variant!r}.")
     preset, own = VARIANTS[variant]
     # The settings that make the variant come last.
     model_config = config.preset(preset, **{**(model or {}), **own})
@@ -101,22 +108,15 @@ def plan(
 
 
 def run(
-    planned: Run,
-    composed: GenerationConfig,
-    work_dir: Path,
-    output_dir: Path,
-    slices: int = 1,
-    report: Report = print,
+    planned: Run, composed: GenerationConfig, runner: Runner, output_dir: Path
 ) -> dict[str, Any]:
     """Trains one network, or continues its training, and has it compose.
 
     Args:
         planned: the run, with its seed.
         composed: what the network composes, from the seed of the run.
-        work_dir: where runs are kept.
+        runner: executes the run.
         output_dir: where results are kept. A result that exists is returned.
-        slices: slices of a batch, see `Run.train`.
-        report: called with lines of progress.
 
     Returns:
         The result, ready for JSON: settings, the `curve` of validations, figures of
@@ -125,38 +125,41 @@ def run(
     Raises:
         InputError: If the existing result is one of other settings or data.
     """
-    case, variant = planned.name
     seed = planned.training.seed
-    wanted = planned.identity()
-    path = output_dir / f"{case}-{variant}-seed-{seed}.json"
+    path = output_dir / f"{'-'.join(planned.name)}-seed-{seed}.json"
+    runner.report(path.stem)
+    wanted, size = planned.identity(), _size(composed)
     if path.exists():
         result = results.read(path)
-        stored = {**result, **result["composed"]}
-        results.check_same(path, stored, {**wanted, **_size(composed)})
+        results.check_same(path, result | result["composed"], wanted | size)
         return result
-    run_dir = planned.directory(work_dir)
-    trainer, _ = planned.train(run_dir, slices, report)
-    validations = metrics_file.read(run_dir)
-    weight = planned.model.harmony_weight
-    result = {
-        "case": case,
-        "variant": variant,
-        "seed": seed,
-        "parameters": trainer.model.count_params(),
-        "steps_per_epoch": trainer.steps_per_epoch,
-        "slices": trainer.slices,
-        "curve": curve(validations, weight, trainer.steps_per_epoch),
-        "composed": compose(run_dir, dataclasses.replace(composed, seed=seed)),
-    }
-    return results.write(path, result | wanted)
+    trainer = runner.train(planned)
+    result = wanted | _figures(planned, runner, trainer)
+    settings = dataclasses.replace(composed, seed=seed)
+    music = compose(runner.directory(planned), settings)
+    return results.write(path, result | {"composed": music})
 
 
 def _size(composed: GenerationConfig) -> dict[str, int]:
     return {"num_pieces": composed.num_pieces, "num_bars": composed.num_bars}
 
 
+def _figures(planned: Run, runner: Runner, trainer: Trainer) -> dict[str, Any]:
+    validations = metrics_file.read(runner.directory(planned))
+    weight, epoch_steps = planned.model.harmony_weight, trainer.steps_per_epoch
+    return {
+        "case": planned.name[0],
+        "variant": planned.name[1],
+        "seed": planned.training.seed,
+        "parameters": trainer.model.count_params(),
+        "steps_per_epoch": epoch_steps,
+        "slices": trainer.slices,
+        "curve": curve(validations, weight, epoch_steps),
+    }
+
+
 def curve(
-    validations: Iterable[Mapping[str, Any]], harmony_weight: float, epoch_steps: int
+    validations: Sequence[Mapping[str, Any]], harmony_weight: float, epoch_steps: int
 ) -> dict[str, list[float]]:
     """The validations of a run as lists by name.
 
@@ -165,20 +168,18 @@ def curve(
         harmony_weight: weight of the harmony loss.
         epoch_steps: optimizer steps of an epoch.
     """
-    nats = functools.partial(likelihood_part, harmony_weight=harmony_weight)
-    rows = [
-        {
-            "step": v["step"],
-            "epoch": v["step"] / epoch_steps,
-            "seconds": v["training_seconds"],
-            "nats": nats(v["valid"]),
-            "train_nats": nats(v["train"]),
-            "play_nats": v["valid"]["play_nats_per_step"],
-            "harmony": v["valid"]["harmony"],
-        }
-        for v in validations
-    ]
-    return {name: [row[name] for row in rows] for name in rows[0]}
+    valid = [v["valid"] for v in validations]
+    return {
+        "step": [v["step"] for v in validations],
+        "epoch": [v["step"] / epoch_steps for v in validations],
+        "seconds": [v["training_seconds"] for v in validations],
+        "nats": [likelihood_part(figures, harmony_weight) for figures in valid],
+        "train_nats": [
+            likelihood_part(v["train"], harmony_weight) for v in validations
+        ],
+        "play_nats": [figures["play_nats_per_step"] for figures in valid],
+        "harmony": [figures["harmony"] for figures in valid],
+    }
 
 
 def likelihood_part(figures: Mapping[str, float], harmony_weight: float) -> float:

@@ -50,8 +50,7 @@ class PieceSet:
 
     def histograms(self, name: str) -> np.ndarray:
         """Counts [piece, bin] of one of `distances.HISTOGRAMS`."""
-        function = distances.HISTOGRAMS[name]
-        return np.array([function(piece.cells) for piece in self.pieces])
+        return np.array([distances.HISTOGRAMS[name](p.cells) for p in self.pieces])
 
 
 def is_records(folder: Path) -> bool:
@@ -223,17 +222,13 @@ def figures(result: Mapping[str, Any]) -> dict[str, Any]:
 
 def table(result: Mapping[str, Any]) -> str:
     """The figures of `compare` as Markdown tables."""
-    rows = [
-        [
-            name,
-            *(
-                f"{number(sets[key]['mean'])} ± {number(sets[key]['deviation'])}"
-                for key in ("composed", "reference")
-            ),
-            number(sets["composed"]["shift"], "+.2f"),
+    rows = []
+    for name, sets in result["measures"].items():
+        # Of the composed pieces and of the reference.
+        figures = [
+            f"{number(s['mean'])} ± {number(s['deviation'])}" for s in sets.values()
         ]
-        for name, sets in result["measures"].items()
-    ]
+        rows.append([name, *figures, number(sets["composed"]["shift"], "+.2f")])
     histograms = [
         [name, *(number(found[key]) for key in DISTANCES)]
         for name, found in result["distances"].items()

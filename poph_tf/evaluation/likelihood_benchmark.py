@@ -9,7 +9,7 @@ made on the validation split; the test split is scored once, with the chosen wei
 import dataclasses
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from poph_tf.data import dataset, examples, piano_rolls
 from poph_tf.data.examples import SplitInfo
 from poph_tf.evaluation import likelihood, results
 from poph_tf.evaluation.results import number
-from poph_tf.evaluation.runs import Report, Run
+from poph_tf.evaluation.runs import Run, Runner
 from poph_tf.training.run_log import check_same_run
 
 # A benchmark roll has 88 pitches, play only, no bars and no styles. No harmony loss
@@ -145,22 +145,23 @@ def plan(
     return Run(name, data_dir, config.preset(preset, **{**recipe, **model}), settings)
 
 
+def run(
+    planned: Run, seeds: Iterable[int], runner: Runner, splits: Sequence[str] = SCORED
+) -> dict[str, Any]:
+    """Trains and scores all seeds of a run; returns the result of `combine`."""
+    found = [run_seed(planned.with_seed(seed), runner, splits) for seed in seeds]
+    return combine(planned, found)
+
+
 def run_seed(
-    planned: Run,
-    work_dir: Path,
-    slices: int = 1,
-    splits: Sequence[str] = SCORED,
-    report: Report = print,
+    planned: Run, runner: Runner, splits: Sequence[str] = SCORED
 ) -> dict[str, Any]:
     """Trains one seed to its end, or continues its training, and scores it.
 
     Args:
         planned: the run, with its seed.
-        work_dir: where runs are kept.
-        slices: see `Run.train`. Each slice has its own dropout, so the same seed gives
-            the same figures only with as many slices.
+        runner: executes the run.
         splits: the splits to score.
-        report: called with lines of progress.
 
     Returns:
         `seed`, the log-likelihood of each split by its name, `step`, `seconds` of
@@ -169,28 +170,25 @@ def run_seed(
     Raises:
         InputError: If the run's directory holds a run with other settings.
     """
-    run_dir = planned.directory(work_dir)
+    run_dir = runner.directory(planned)
     # An existing result must be of these settings too.
     every = [field.name for field in dataclasses.fields(planned.training)]
     check_same_run(run_dir, planned.model, planned.training, fixed=every)
     path = run_dir / "result.json"
-    if path.exists():
-        result = results.read(path)
-    else:
-        result = _train(planned, run_dir, slices, report)
+    result = results.read(path) if path.exists() else _train(planned, runner)
     if missing := [split for split in splits if split not in result]:
-        result |= score(planned.data_dir, run_dir, slices, missing)
+        result |= score(planned.data_dir, run_dir, runner.slices, missing)
         files.write_json(path, result)
     # Keep back the test split where it was not asked for, even if it is known.
     hidden = set(SCORED) - set(splits)
     return {name: value for name, value in result.items() if name not in hidden}
 
 
-def _train(planned: Run, run_dir: Path, slices: int, report: Report) -> dict[str, Any]:
-    trainer, outcome = planned.train(run_dir, slices, report)
+def _train(planned: Run, runner: Runner) -> dict[str, Any]:
+    trainer = runner.train(planned)
     return {
         "seed": planned.training.seed,
-        "step": outcome["step"],
+        "step": int(trainer.counters.step),
         "seconds": round(float(trainer.counters.seconds)),
         "parameters": trainer.model.count_params(),
         "slices": trainer.slices,
@@ -200,10 +198,7 @@ def _train(planned: Run, run_dir: Path, slices: int, report: Report) -> dict[str
 
 
 def score(
-    data_dir: Path,
-    model_dir: Path,
-    slices: int = 1,
-    splits: Sequence[str] = SCORED,
+    data_dir: Path, model_dir: Path, slices: int = 1, splits: Sequence[str] = SCORED
 ) -> dict[str, float]:
     """Log-likelihood of splits by their names, nats per step."""
     model = models.load(str(model_dir))

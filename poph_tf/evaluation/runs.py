@@ -1,6 +1,8 @@
-"""The training runs of experiments."""
+"""The training runs of experiments: what decides them, and their execution."""
 
 import dataclasses
+import functools
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,10 +11,9 @@ import tensorflow as tf
 
 from poph_tf.config import ModelConfig, TrainingConfig
 from poph_tf.data import examples
+from poph_tf.models import slices as slices_lib
 from poph_tf.training.run_log import slices_of
 from poph_tf.training.trainer import Trainer
-
-Report = Callable[[str], object]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,10 +37,6 @@ class Run:
         training = dataclasses.replace(self.training, seed=seed)
         return dataclasses.replace(self, training=training)
 
-    def directory(self, work_dir: Path) -> Path:
-        """The run's own directory."""
-        return work_dir.joinpath(*self.name, f"seed-{self.training.seed}")
-
     def settings(self) -> dict[str, Any]:
         """The settings, ready for JSON."""
         return {"model": self.model.to_dict(), "training": self.training.to_dict()}
@@ -49,26 +46,41 @@ class Run:
         data_id = examples.read_info(self.data_dir).id
         return {"settings": self.settings(), "data_id": data_id}
 
-    def train(
-        self, run_dir: Path, slices: int = 1, report: Report = print
-    ) -> tuple[Trainer, dict[str, Any]]:
-        """Trains the network, or continues a run that was stopped.
 
-        Args:
-            run_dir: the run's own directory.
-            slices: slices of a batch, from `models.slices.prepare`; a run that
-                continues keeps its own.
-            report: called with a line for each validation.
+@dataclasses.dataclass(frozen=True)
+class Runner:
+    """Executes runs, each in a directory of its own.
 
-        Returns:
-            The trainer, and what it says of the end of the run.
-        """
+    Attributes:
+        work_dir: folder of all directories.
+        slices: slices of a batch, see `models/slices.py`; a run that continues keeps
+            its own. Each slice has its own dropout, so the same seed gives the same
+            figures only with as many slices.
+        report: called with lines of progress.
+    """
+
+    work_dir: Path
+    slices: int = 1
+    report: Callable[[str], object] = functools.partial(
+        print, file=sys.stderr, flush=True
+    )
+
+    @classmethod
+    def prepare(cls, work_dir: Path, batch_size: int, cores: int) -> "Runner":
+        """Sets TensorFlow's threads so that `cores` share a batch."""
+        return cls(work_dir, slices_lib.prepare(batch_size, cores))
+
+    def directory(self, run: Run) -> Path:
+        """The run's own directory."""
+        return self.work_dir.joinpath(*run.name, f"seed-{run.training.seed}")
+
+    def train(self, run: Run) -> Trainer:
+        """Trains the network to the end, or continues a run that was stopped."""
+        run_dir = self.directory(run)
+        strategy = tf.distribute.get_strategy()
+        slices = slices_of(run_dir) or self.slices
         trainer = Trainer(
-            self.model,
-            self.training,
-            self.data_dir,
-            run_dir,
-            tf.distribute.get_strategy(),
-            slices_of(run_dir) or slices,
+            run.model, run.training, run.data_dir, run_dir, strategy, slices
         )
-        return trainer, trainer.run(report=report)
+        trainer.run(report=self.report)
+        return trainer

@@ -13,6 +13,7 @@ from poph_tf.config import GenerationConfig
 from poph_tf.data import matrices, midi
 from poph_tf.errors import InputError
 from poph_tf.evaluation import ablation, ablation_report, results
+from poph_tf.evaluation.runs import Runner
 from poph_tf.generation import engine
 from poph_tf.rendering import figures
 
@@ -162,28 +163,28 @@ def test_one_piece_is_learned_and_a_finished_run_is_not_run_again(
     training = planned.training
     assert training.min_transpose == training.max_transpose == 0
     composed = GenerationConfig(num_pieces=1, num_bars=1)
-    folders = (work_dir, tmp_path / "results")
-    lines = []
-    done = ablation.run(planned, composed, *folders, report=lines.append)
-    assert done["curve"]["step"] == [1, 2] and len(lines) == 2
+    lines, output_dir = [], tmp_path / "results"
+    where = (Runner(work_dir, report=lines.append), output_dir)
+    done = ablation.run(planned, composed, *where)
+    assert done["curve"]["step"] == [1, 2] and len(lines) == 3
     assert done["curve"]["nats"][1] < done["curve"]["nats"][0]
     assert 0 < done["curve"]["seconds"][0] < done["curve"]["seconds"][1]
     assert done["composed"]["num_bars"] == 1
     assert done["settings"]["training"]["seed"] == 0
-    again = ablation.run(planned, composed, *folders, report=lines.append)
-    assert again == json.loads(json.dumps(done)) and len(lines) == 2
+    again = ablation.run(planned, composed, *where)
+    assert again == json.loads(json.dumps(done)) and len(lines) == 4
     name = "one-tune-poph_no_attention-seed-0.json"
-    assert again == results.read(folders[1] / name)
+    assert again == results.read(output_dir / name)
     for changed in (
         {"training": dataclasses.replace(training, max_steps=3)},
         {"model": dataclasses.replace(planned.model, dropout=0.1)},
     ):
         other = dataclasses.replace(planned, **changed)
         with pytest.raises(InputError, match=f"{name} is a result of other"):
-            ablation.run(other, composed, *folders)
+            ablation.run(other, composed, *where)
     other = GenerationConfig(num_pieces=2, num_bars=1)
     with pytest.raises(InputError, match="settings or data .num_pieces is 1, wanted"):
-        ablation.run(planned, other, *folders)
+        ablation.run(planned, other, *where)
     assert ablation.real_figures(planned)["notes_per_step"] > 1
 
 

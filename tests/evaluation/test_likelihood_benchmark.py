@@ -14,7 +14,7 @@ from poph_tf import config
 from poph_tf.data import dataset, examples, piano_rolls
 from poph_tf.errors import InputError
 from poph_tf.evaluation import likelihood_benchmark as benchmark
-from poph_tf.evaluation.runs import Run
+from poph_tf.evaluation.runs import Run, Runner
 
 TRAINING = config.TrainingConfig()
 # Some shorter than any window, one longer than all.
@@ -222,31 +222,30 @@ def test_a_seed_is_trained_scored_and_not_trained_again(data_dir, tmp_path):
     name = ("rolls", "poph2")
     planned = benchmark.plan(name, "poph2", data_dir, tiny, steps).with_seed(3)
     lines = []
-    run = (planned, tmp_path, 2)
-    asked = (*run, benchmark.SCORED, lines.append)
-    chosen = benchmark.run_seed(*run, ("valid",), lines.append)
+    runner = Runner(tmp_path, 2, lines.append)
+    chosen = benchmark.run_seed(planned, runner, ("valid",))
     assert "test" not in chosen
     # The test split is scored when it is asked for, without another training, and kept
     # back where it is not.
-    done = benchmark.run_seed(*asked)
+    done = benchmark.run_seed(planned, runner)
     assert done == chosen | {"test": done["test"]}
-    assert benchmark.run_seed(*run, ("valid",), lines.append) == chosen
+    assert benchmark.run_seed(planned, runner, ("valid",)) == chosen
     assert (done["seed"], done["step"], done["slices"]) == (3, 2, 2)
     assert done["parameters"] > 1000
     best = max(
         -json.loads(line)["valid"]["loss"]
-        for line in metrics_of(planned.directory(tmp_path))
+        for line in metrics_of(runner.directory(planned))
     )
     assert done["valid"] == pytest.approx(best, rel=1e-4)
     assert -30 < done["test"] < -10
-    assert benchmark.run_seed(*asked) == done and len(lines) == 2
+    assert benchmark.run_seed(planned, runner) == done and len(lines) == 2
     training = dataclasses.replace(planned.training, learning_rate=0.5)
     other = dataclasses.replace(planned, training=training)
     with pytest.raises(
         InputError, match="learning_rate=0.025, asked for are learning_"
     ):
-        benchmark.run_seed(other, *run[1:])
-    again = benchmark.score(data_dir, planned.directory(tmp_path) / "model.keras")
+        benchmark.run_seed(other, runner)
+    again = benchmark.score(data_dir, runner.directory(planned) / "model.keras")
     assert again["test"] == pytest.approx(done["test"], rel=1e-6)
 
 
