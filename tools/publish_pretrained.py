@@ -38,6 +38,8 @@ flags.DEFINE_string(
 def main(_: Sequence[str]) -> None:
     """Publishes a model."""
     own_flags.require("model_dir", "name")
+    if any(word.startswith("--steering") for word in sys.argv):
+        print("warning: --steering is now called --controls.", file=sys.stderr)
     folder = Path(FLAGS.output_dir, FLAGS.name)
     card = results.read(Path(FLAGS.about or folder / "card.json"))
     measured = {

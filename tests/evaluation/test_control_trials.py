@@ -76,7 +76,7 @@ def test_a_classifier_names_the_styles_that_it_was_fitted_to():
     assert figures["chance"] == 0.5
     assert figures["held_out"]["all"] == 1.0
     assert figures["composed"] == {"scale": 1.0, "thirds": 1.0, "all": 1.0}
-    # Names that belong to the other style are told apart from the right ones.
+    # Names that belong to the other style count as wrong.
     swapped = dict(zip(STYLES, (real[1]["thirds"], real[1]["scale"]), strict=True))
     figures = trials().style(real[0], swapped)
     assert figures["held_out"]["all"] == 0.0

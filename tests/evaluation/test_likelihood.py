@@ -25,7 +25,7 @@ def random_pieces():
 
 
 def whole_piece_sums(model, pieces, style=(1.0,)):
-    """Each piece by itself, in one pass of the functional model."""
+    """Each piece alone, in one pass of the functional model."""
     total = {}
     for piece in pieces:
         inputs = small.inputs_of(small.frames_of([piece.matrices]), style=style)

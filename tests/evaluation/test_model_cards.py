@@ -96,9 +96,15 @@ def test_the_command_publishes_and_keeps_the_card_for_new_figures(tmp_path):
 
     assert run(f"--about={tmp_path / 'about.json'}").returncode == 0
     assert run(f"--test={tmp_path / 'test.json'}").returncode == 0
+    controls = {"num_pieces": 2, "num_bars": 1, "density": [], "key": []}
+    (tmp_path / "controls.json").write_text(json.dumps(controls))
+    former = run(f"--steering={tmp_path / 'controls.json'}")
+    assert former.stderr == "warning: --steering is now called --controls.\n"
     card = json.loads((tmp_path / "x" / "card.json").read_text())
+    assert card["figures"]["controls"] == controls
     assert card["description"] == "Chorales." and card["figures"]["test"] == TEST
-    assert "2.125" in (tmp_path / "x" / "card.md").read_text()
+    text = (tmp_path / "x" / "card.md").read_text()
+    assert "2.125" in text and "2 pieces of 1 bars for each value." in text
     assert (tmp_path / "x" / "model.keras").read_bytes() == b"weights"
     failed = run(f"--about={tmp_path / 'none.json'}")
     assert failed.returncode == 2 and failed.stderr.count("\n") == 1
