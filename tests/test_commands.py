@@ -139,11 +139,11 @@ WRONG = {
         "valid_only_as_the_result": (["--valid_only"], "--valid_only needs a --label"),
         "valid_only_as_another_result": (
             ["--valid_only", "--label=poph2"],
-            "that is no preset's name",
+            "that is not the name of a preset",
         ),
         "valid_only_without_a_name": (
             ["--valid_only", "--label="],
-            "that is no preset's name",
+            "that is not the name of a preset",
         ),
     },
 }

@@ -5,10 +5,9 @@ needs none, such as a single movement. Music files go through `preparation`.
 """
 
 import hashlib
-import os
-import pathlib
 import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import tensorflow as tf
 
@@ -17,11 +16,10 @@ from poph_tf.data.matrices import Matrices
 from poph_tf.errors import InputError
 
 
-def write(
-    splits: Mapping[str, Sequence[Matrices]],
-    style: str,
-    data_dir: str | os.PathLike[str],
-) -> examples.DatasetInfo:
+Splits = Mapping[str, Sequence[Matrices]]
+
+
+def write(splits: Splits, style: str, data_dir: str | Path) -> examples.DatasetInfo:
     """Writes a data set that training and evaluation read.
 
     Args:
@@ -35,13 +33,12 @@ def write(
     """
     ids = "".join(examples.content_id(p) for ps in splits.values() for p in ps)
     data_id = hashlib.sha256(ids.encode()).hexdigest()
-    data_dir = pathlib.Path(data_dir)
+    data_dir = Path(data_dir)
     if not _holds(data_dir, data_id):
         data_dir.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(
-            dir=data_dir.parent, prefix=".writing-"
-        ) as folder:
-            whole = pathlib.Path(folder, "records")
+        folder = tempfile.TemporaryDirectory(dir=data_dir.parent, prefix=".writing-")
+        with folder as name:
+            whole = Path(name, "records")
             _write_all(splits, style, data_id, whole)
             try:
                 whole.rename(data_dir)
@@ -55,7 +52,7 @@ def write(
     return examples.read_info(data_dir)
 
 
-def _holds(data_dir: pathlib.Path, data_id: str) -> bool:
+def _holds(data_dir: Path, data_id: str) -> bool:
     if not (data_dir / examples.INFO_NAME).exists():
         return False
     there = examples.read_info(data_dir).id
@@ -67,28 +64,19 @@ def _holds(data_dir: pathlib.Path, data_id: str) -> bool:
     return True
 
 
-def _write_all(
-    splits: Mapping[str, Sequence[Matrices]],
-    style: str,
-    data_id: str,
-    data_dir: pathlib.Path,
-) -> None:
+def _write_all(splits: Splits, style: str, data_id: str, data_dir: Path) -> None:
     data_dir.mkdir()
-    info = examples.DatasetInfo(
-        format_version=examples.FORMAT_VERSION,
-        id=data_id,
-        steps_per_quarter=4,
-        styles=(style,),
-        splits={
-            split: _write_split(split, pieces, style, data_dir)
-            for split, pieces in splits.items()
-        },
-    )
+    infos = {
+        split: _write_split(split, pieces, style, data_dir)
+        for split, pieces in splits.items()
+    }
+    version = examples.FORMAT_VERSION
+    info = examples.DatasetInfo(version, data_id, 4, (style,), infos)
     examples.write_info(info, data_dir)
 
 
 def _write_split(
-    split: str, pieces: Sequence[Matrices], style: str, data_dir: pathlib.Path
+    split: str, pieces: Sequence[Matrices], style: str, data_dir: Path
 ) -> examples.SplitInfo:
     shard = examples.shard_name(split, 0, 1)
     with tf.io.TFRecordWriter(str(data_dir / shard), "GZIP") as writer:
