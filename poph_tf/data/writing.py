@@ -15,7 +15,6 @@ from poph_tf.data import examples
 from poph_tf.data.matrices import Matrices
 from poph_tf.errors import InputError
 
-
 Splits = Mapping[str, Sequence[Matrices]]
 
 
