@@ -1,34 +1,37 @@
 """Reads records as batches of windows for training, or as whole pieces.
 
-    shards -> pieces -> windows -> transposed, cropped -> batches of like length
+    shards -> pieces -> windows -> transposed, cropped -> batches of similar length
 
 The stream of an epoch is a pure function of (data, settings, seed, epoch): the order
 of shards, the phase at which a piece is cut, the transposition of each window and the
 shuffle all come from them. So a run that is started again skips to where it was, and
-an epoch sees every step of every piece exactly once.
+an epoch has every step of every piece exactly once.
 
 A piece of up to `window_steps` steps is one window; a longer one is cut at a random
-phase into windows of at least half of that. The first frame that a window looks back at
-is the true one; it is silence only at the start of a piece. Windows that are batched
-together are about as long, and a batch is only as long as its longest: pieces differ in
-length, and what fills them up costs as much as they do. The last windows of an epoch
-are filled up to a whole batch with windows whose mask is 0.
+phase into windows of at least half of that. The first `previous` frame of a window is
+the true one; it is silence only at the start of a piece. The windows of a batch have
+similar lengths, and a batch is only as long as its longest: pieces differ in length,
+and padding costs as much as music. The last windows of an epoch are filled up to a whole
+batch with windows whose mask is 0.
 """
 
 import dataclasses
 import itertools
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from poph_tf.config import ModelConfig, TrainingConfig
 from poph_tf.data import examples, recovery, shards
 from poph_tf.errors import InputError
 
-# Nothing here branches on a tensor, so what AutoGraph would rewrite stays as it is: an
+# Nothing here branches on a tensor, so AutoGraph has nothing to rewrite: without it an
 # epoch starts sooner, and does not read this file's source again.
 _as_written = tf.autograph.experimental.do_not_convert
 
-# As far as a transposition can shift what is cropped to the model's pitches.
+# As far as a transposition can shift before the crop to the model's pitches.
 MARGIN = 48
 # So many batches' windows are sorted by length together.
 POOL_BATCHES = 8
@@ -39,30 +42,33 @@ MOST_LENGTHS = 12
 READERS = 4
 # The grid of the models: bar positions, composing and the MIDI of pieces count on it.
 STEPS_PER_QUARTER = 4
+Tensors = dict[str, tf.Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
 class Stream:
     """What fixes the windows of a training stream.
 
-    Args:
-        paths: tuple of str, the shards.
-        model: ModelConfig.
-        training: TrainingConfig.
-        damaged: bool. Read around damaged records (slower; see `data/recovery.py`).
+    Attributes:
+        paths: the shards.
+        model: the model's settings.
+        training: the settings of the training.
+        damaged: skip damaged records (slower; see `data/recovery.py`).
     """
 
-    paths: tuple
-    model: object
-    training: object
+    paths: tuple[str, ...]
+    model: ModelConfig
+    training: TrainingConfig
     damaged: bool = False
 
 
-def open_split(data_dir, split):
+def open_split(
+    data_dir: str, split: str
+) -> tuple[examples.DatasetInfo, tuple[str, ...]]:
     """Finds the shards of a split.
 
     Returns:
-        (DatasetInfo, tuple of shard paths).
+        The data set's info and the paths of the shards.
 
     Raises:
         InputError: If the folder is no data set, or the split is empty.
@@ -83,8 +89,8 @@ def open_split(data_dir, split):
     return info, paths
 
 
-def estimate_steps(split, training):
-    """Steps of an epoch, about.
+def estimate_steps(split: examples.SplitInfo, training: TrainingConfig) -> int:
+    """Estimates the number of batches in an epoch.
 
     A piece of L steps that is cut gives L / window_steps + 3/4 windows on average: its
     phase adds a quarter, and the rest fills half of the last one.
@@ -94,37 +100,35 @@ def estimate_steps(split, training):
     return max(round(windows / training.batch_size), 1)
 
 
-def check_styles(info, config):
+def check_styles(info: examples.DatasetInfo, config: ModelConfig) -> None:
     """Raises InputError if a data set has a style that the model does not know."""
-    if len(config.styles) == 1:
-        return
     unknown = sorted(set(info.styles) - set(config.styles))
-    if unknown:
+    if unknown and len(config.styles) > 1:
         raise InputError(
             f"The data has styles that the model does not know: {', '.join(unknown)}; "
             f"it knows {', '.join(config.styles)}."
         )
 
 
-def style_index(style, config):
-    """Place of a style's name (a string tensor) in the vocabulary; 0 where single."""
+def style_index(style: tf.Tensor, config: ModelConfig) -> tf.Tensor:
+    """Place of a style's name in the model's vocabulary; 0 in a vocabulary of one."""
     if len(config.styles) == 1:
         return tf.zeros((), tf.int32)
     return tf.argmax(tf.equal(tf.constant(config.styles), style), output_type=tf.int32)
 
 
-def training_batches(stream, epoch, skip=0):
+def training_batches(stream: Stream, epoch: int, skip: int = 0) -> tf.data.Dataset:
     """Batches of one epoch.
 
     Args:
-        stream: Stream.
-        epoch: int, from 0.
-        skip: int. Batches to leave out at the start, for a run that goes on.
+        stream: what fixes the windows.
+        epoch: counts from 0.
+        skip: batches to leave out at the start, for a run that is resumed.
 
     Returns:
-        tf.data.Dataset of dicts: `previous`, `current` float32 [batch, time, pitch,
-        3], `bar_position` int32 [batch, time], `style` float32 [batch, styles], `mask`
-        float32 [batch, time]; `time` is that of the longest window, see `MOST_LENGTHS`.
+        Dicts of `previous`, `current` float32 [batch, time, pitch, 3], `bar_position`
+        int32 [batch, time], `style` float32 [batch, styles], `mask` float32 [batch,
+        time]; `time` is that of the longest window, see `MOST_LENGTHS`.
     """
     batches = _window_batches(stream, epoch).skip(skip)
     return batches.map(
@@ -133,7 +137,7 @@ def training_batches(stream, epoch, skip=0):
     ).prefetch(2)
 
 
-def batch_ids(stream, epoch, index):
+def batch_ids(stream: Stream, epoch: int, index: int) -> list[tuple[str, int]]:
     """Ids and first steps of the windows in one batch, to name it in an error."""
     for batch in _window_batches(stream, epoch).skip(index).take(1):
         valid = batch["length"].numpy() > 0
@@ -142,52 +146,50 @@ def batch_ids(stream, epoch, index):
     return []
 
 
-def _window_batches(stream, epoch):
-    training = stream.training
-    seed = _epoch_seed(training, epoch) + 1
-    windows = _windows(stream, epoch).shuffle(training.shuffle_windows, seed=seed)
-    empty = {
-        name: tf.zeros([training.batch_size - 1, *spec.shape], spec.dtype)
-        if spec.dtype != tf.string
-        else tf.fill([training.batch_size - 1], "")
+def _window_batches(stream: Stream, epoch: int) -> tf.data.Dataset:
+    batch_size = stream.training.batch_size
+    seed = _epoch_seed(stream.training, epoch) + 1
+    windows = _windows(stream, epoch)
+    padding = {
+        # Empty texts, zeros elsewhere.
+        name: tf.zeros([batch_size - 1, *spec.shape], spec.dtype)
         for name, spec in windows.element_spec.items()
     }
-    filling = tf.data.Dataset.from_tensor_slices(empty)
-    batches = windows.concatenate(filling).batch(
-        training.batch_size, drop_remainder=True
-    )
-    pools = batches.batch(POOL_BATCHES).enumerate()
-    batches = pools.flat_map(
-        _as_written(
-            lambda index, pool: tf.data.Dataset.from_tensor_slices(
-                _sort_by_length(pool, (seed, index))
-            )
-        )
-    )
+    windows = windows.shuffle(stream.training.shuffle_windows, seed=seed)
+    windows = windows.concatenate(tf.data.Dataset.from_tensor_slices(padding))
+    pools = windows.batch(batch_size, drop_remainder=True).batch(POOL_BATCHES)
+
+    def deal_out(index: tf.Tensor, pool: Tensors) -> tf.data.Dataset:
+        return tf.data.Dataset.from_tensor_slices(_sort_by_length(pool, (seed, index)))
+
+    return pools.enumerate().flat_map(_as_written(deal_out)).with_options(_options())
+
+
+def _options() -> tf.data.Options:
     options = tf.data.Options()
     options.deterministic = True
     # Where TensorFlow has one thread, as on one core, the stages of a pipeline wait for
     # each other: an epoch of 39 batches took 7 s, and takes 1.5 s with these.
     options.threading.private_threadpool_size = READERS
-    # Its numbers are fixed here; and at the end of an epoch the thread that would tune
-    # them was seen to sleep on for up to half a minute while all waited for it.
+    # The numbers are fixed here; and at the end of an epoch the thread that would tune
+    # them was seen to sleep for up to half a minute while all waited for it.
     options.autotune.enabled = False
-    # Several workers cut the same batches into parts; whole files would go to one.
+    # Several workers split the same batches; by files, each would get whole ones.
     options.experimental_distribute.auto_shard_policy = (
         tf.data.experimental.AutoShardPolicy.DATA
     )
-    return batches.with_options(options)
+    return options
 
 
-def _sort_by_length(pool, seed):
-    """Deals the windows of some batches out anew, like to like; batches at random.
+def _sort_by_length(pool: Tensors, seed: tuple[int, tf.Tensor]) -> Tensors:
+    """Groups the windows of some batches by length; the batches come in random order.
 
     Args:
-        pool: dict of tensors [batches, windows, ...], `length` among them.
-        seed: pair of int.
+        pool: tensors [batches, windows, ...], `length` among them.
+        seed: of the order.
 
     Returns:
-        dict of the same shapes.
+        Tensors of the same shapes.
     """
     num_batches, batch_size = tf.unstack(tf.shape(pool["length"]))
     order = tf.argsort(tf.reshape(pool["length"], [-1]), stable=True)
@@ -199,16 +201,16 @@ def _sort_by_length(pool, seed):
     }
 
 
-def _epoch_seed(training, epoch):
+def _epoch_seed(training: TrainingConfig, epoch: int) -> int:
     return int(np.random.SeedSequence([training.seed, epoch]).generate_state(1)[0] >> 2)
 
 
-def _windows(stream, epoch):
+def _windows(stream: Stream, epoch: int) -> tf.data.Dataset:
     """All windows of an epoch, cropped and transposed, in the order of the shards."""
     seed = _epoch_seed(stream.training, epoch)
     paths = np.random.default_rng(seed).permutation(np.array(stream.paths))
     records = tf.data.Dataset.from_tensor_slices(paths).interleave(
-        _as_written(_sound_records if stream.damaged else _records),
+        _as_written(_valid_records if stream.damaged else _records),
         cycle_length=min(READERS, len(paths)),
         num_parallel_calls=min(READERS, len(paths)),
         deterministic=True,
@@ -220,24 +222,24 @@ def _windows(stream, epoch):
     )
 
 
-def _records(path):
+def _records(path: tf.Tensor) -> tf.data.Dataset:
     return tf.data.TFRecordDataset(path, compression_type="GZIP")
 
 
-def _sound_records(path):
+def _valid_records(path: tf.Tensor) -> tf.data.Dataset:
     return tf.data.Dataset.from_generator(
-        lambda path: recovery.records(path.decode(), None),
+        lambda path: recovery.records(path.decode()),
         args=(path,),
         output_signature=tf.TensorSpec([], tf.string),
     )
 
 
-def naming_damage(batches, paths):
-    """Iterates over batches; of damage it says in which shard it lies, and where.
+def naming_damage(batches: Iterable[Any], paths: Iterable[str]) -> Iterator[Any]:
+    """Iterates over batches; an error about damage names the shard and the place.
 
     Args:
-        batches: iterable whose data come from tf.data.
-        paths: shards that are read.
+        batches: batches of tf.data.
+        paths: the shards that are read.
 
     Raises:
         InputError: If a record is damaged.
@@ -246,11 +248,13 @@ def naming_damage(batches, paths):
         yield from batches
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
         for _ in read_pieces(paths):
-            pass  # Raises where the damage is.
+            pass  # Raises at the damage.
         raise error
 
 
-def _cut(piece, index, seed, stream):
+def _cut(
+    piece: Tensors, index: tf.Tensor, seed: int, stream: Stream
+) -> tf.data.Dataset:
     """Cuts one piece into windows at a random phase."""
     steps = stream.training.window_steps
     piece_seed = tf.stack([tf.cast(seed, tf.int64), index])
@@ -259,14 +263,14 @@ def _cut(piece, index, seed, stream):
     frames = tf.concat([silence, piece["cells"]], axis=0)
     style = style_index(piece["style"], stream.model)
 
-    def window(k):
+    def window(k: tf.Tensor) -> Tensors:
+        k = tf.cast(k, tf.int32)
         start, end = edges[k], edges[k + 1]
         shift_seed = tf.random.experimental.stateless_fold_in(piece_seed, k)
         shift = _draw_shift(shift_seed, stream.training)
+        cropped = _crop(frames[start : end + 1], shift, stream.model)
         return {
-            "frames": _fit(
-                _crop(frames[start : end + 1], shift, stream.model), steps + 1
-            ),
+            "frames": _fit(cropped, steps + 1),
             "bar_position": _fit(piece["bar_position"][start:end], steps),
             "length": end - start,
             "style": style,
@@ -275,19 +279,19 @@ def _cut(piece, index, seed, stream):
         }
 
     places = tf.data.Dataset.range(tf.cast(tf.size(edges) - 1, tf.int64))
-    return places.map(_as_written(lambda k: window(tf.cast(k, tf.int32))))
+    return places.map(_as_written(window))
 
 
-def _edges(length, steps, seed):
+def _edges(length: tf.Tensor, steps: int, seed: tf.Tensor) -> tf.Tensor:
     """Where windows of a piece begin and end.
 
-    Every window of a piece that is cut has between half of `steps` and all of them: of
-    shorter ones little is learned, and the steps of a batch of them would count more
-    than others do.
+    Every window of a piece that is cut has between half of `steps` and all of them: a
+    shorter one teaches little, and the steps of a batch of short ones would count more
+    than others.
 
     Args:
         length: int32 scalar, steps of the piece.
-        steps: int, the most that a window has.
+        steps: the most that a window has.
         seed: int64 [2].
 
     Returns:
@@ -298,7 +302,7 @@ def _edges(length, steps, seed):
     num_windows = tf.maximum(-(-(length + phase) // steps), 1)
     inner = tf.range(1, num_windows) * steps - phase
     before = tf.concat([[0], inner], axis=0)
-    # What the last window lacks it takes from the one before.
+    # A last window that is too short shares evenly with the one before.
     last = tf.where(
         length - before[-1] < (steps + 1) // 2,
         (before[tf.maximum(num_windows - 2, 0)] + length) // 2,
@@ -308,31 +312,29 @@ def _edges(length, steps, seed):
     return tf.concat([before[:-1], [last, length]], axis=0)
 
 
-def _draw_shift(seed, training):
-    if training.min_transpose == training.max_transpose:
-        return training.min_transpose
-    return tf.random.stateless_uniform(
-        [], seed, training.min_transpose, training.max_transpose + 1, tf.int32
-    )
+def _draw_shift(seed: tf.Tensor, training: TrainingConfig) -> tf.Tensor | int:
+    low, high = training.min_transpose, training.max_transpose
+    if low == high:
+        return low
+    return tf.random.stateless_uniform([], seed, low, high + 1, tf.int32)
 
 
-def _crop(cells, shift, config):
+def _crop(cells: tf.Tensor, shift: tf.Tensor | int, config: ModelConfig) -> tf.Tensor:
     """Transposes [time, 128, 3] by `shift` semitones and keeps the model's pitches."""
     padded = tf.pad(cells, [[0, 0], [MARGIN, MARGIN], [0, 0]])
     start = config.min_pitch - shift + MARGIN
-    return tf.ensure_shape(
-        padded[:, start : start + config.num_pitches], (None, config.num_pitches, 3)
-    )
+    cropped = padded[:, start : start + config.num_pitches]
+    return tf.ensure_shape(cropped, (None, config.num_pitches, 3))
 
 
-def _fit(x, steps):
+def _fit(x: tf.Tensor, steps: int) -> tf.Tensor:
     """Fills the time axis up with zeros to `steps`."""
     missing = steps - tf.shape(x)[0]
     filled = tf.pad(x, [[0, missing]] + [[0, 0]] * (len(x.shape) - 1))
     return tf.ensure_shape(filled, (steps, *x.shape[1:]))
 
 
-def _to_inputs(batch, stream):
+def _to_inputs(batch: Tensors, stream: Stream) -> Tensors:
     part = -(-stream.training.window_steps // MOST_LENGTHS)
     steps = tf.reduce_max(batch["length"])
     steps = tf.minimum(-(-steps // part) * part, stream.training.window_steps)
@@ -346,44 +348,42 @@ def _to_inputs(batch, stream):
     }
 
 
-def to_frames(cells):
+def to_frames(cells: tf.Tensor) -> tf.Tensor:
     """uint8 cells [..., 3] with volume 0..127 -> float32 frames, volume 0..1."""
     return tf.cast(cells, tf.float32) / tf.constant([1.0, 1.0, 127.0])
 
 
-def read_pieces(paths, limit=0, damaged=None):
+def read_pieces(
+    paths: Iterable[str], limit: int = 0, damaged: list[str] | None = None
+) -> Iterator[examples.Piece]:
     """Reads whole pieces.
 
     Args:
-        paths: shards, in order.
-        limit: int. At most so many pieces; 0 for all.
-        damaged: list or None. Where it is given damaged records are left out, and it
-            gets a line for each.
-
-    Yields:
-        examples.Piece.
+        paths: the shards, in order.
+        limit: the most pieces to read; 0 for all.
+        damaged: if given, damaged records are left out, and it gets a line for each.
 
     Raises:
-        InputError: If a record is damaged; names the shard and the offset.
+        InputError: If a record is damaged; names the shard and the place.
     """
-    read = _read_strictly if damaged is None else _read_around
-    pieces = itertools.chain.from_iterable(read(path, damaged) for path in paths)
+    pieces = itertools.chain.from_iterable(_pieces(path, damaged) for path in paths)
     yield from itertools.islice(pieces, limit or None)
 
 
-def read_split(data_dir, split, damaged=None):
-    """Reads the whole pieces of a split; raises and yields as the two above."""
+def read_split(
+    data_dir: str, split: str, damaged: list[str] | None = None
+) -> Iterator[examples.Piece]:
+    """Reads the whole pieces of a split; see `open_split` and `read_pieces`."""
     _, paths = open_split(data_dir, split)
     return read_pieces(paths, damaged=damaged)
 
 
-def _read_strictly(path, _):
+def _pieces(path: str, damaged: list[str] | None) -> Iterator[examples.Piece]:
+    if damaged is not None:
+        yield from map(examples.deserialize, recovery.records(path, damaged))
+        return
     for offset, record in shards.read(path):
         try:
             yield examples.deserialize(record)
         except InputError as error:
             raise InputError(f"{path}: record at byte {offset}: {error}") from None
-
-
-def _read_around(path, damaged):
-    return map(examples.deserialize, recovery.records(path, damaged))

@@ -11,9 +11,8 @@ A record holds a whole piece with all 128 pitches. Its features:
     time_signatures     int64: step, numerator, denominator of each, in one row
     style, source, id   bytes: UTF-8 text; id is the SHA-256 of the musical content
 
-Records are written and read here without TensorFlow, which only `parse` needs: the
-workers that prepare data start in a moment and stay small. The same piece always gives
-the same bytes.
+Only `parse` needs TensorFlow, so that the workers that prepare data start at once and
+stay small. The same piece always gives the same bytes.
 
 A data set is a folder of shards `train-00000-of-00004.tfrecord.gz` and, beside them,
 `dataset_info.json`.
@@ -25,27 +24,39 @@ import json
 import os
 import pathlib
 import struct
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from google.protobuf.message import DecodeError
 
-from poph_tf.data import example_wire, quantization
-from poph_tf.data.matrices import NUM_PITCHES, PLAY, REPLAY, VOLUME, Matrices
+from poph_tf import files
+from poph_tf.data import example_message, quantization
+from poph_tf.data.matrices import NUM_PITCHES, PLAY, VOLUME, Matrices
+from poph_tf.data.quantization import QuantizedNotes
 from poph_tf.errors import InputError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 FORMAT_VERSION = 1
 INFO_NAME = "dataset_info.json"
 SPLITS = ("train", "valid", "test")
+_MAKE = "make one with tools/make_tfrecords.py"
+_MAKE_AGAIN = "make the data set again with tools/make_tfrecords.py"
+# Names that older versions wrote into dataset_info.json.
+_RENAMED = {"num_twins": "num_near_duplicates"}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Piece:
     """A record, decoded.
 
-    Args:
-        matrices: Matrices.
-        style: str.
-        source: str. Where it came from, relative to the input.
-        id: str. SHA-256 of the musical content, 64 hexadecimal digits.
+    Attributes:
+        matrices: the piece on the grid.
+        style: its style, a name of the data set's vocabulary.
+        source: where it came from, relative to the input.
+        id: SHA-256 of the musical content, 64 hexadecimal digits.
     """
 
     matrices: Matrices
@@ -54,159 +65,154 @@ class Piece:
     id: str
 
 
-def content_id(matrices):
+def content_id(matrices: Matrices) -> str:
     """SHA-256 of cells, bar positions, tempo and grid, as 64 hexadecimal digits."""
-    return _content_id(matrices, *_packed(matrices.cells))
+    return _content_id(matrices, quantization.pack_cells(matrices.cells))
 
 
-def _content_id(piece, play, replay, volume):
+def _content_id(piece: Matrices | QuantizedNotes, packed: tuple[bytes, ...]) -> str:
     digest = hashlib.sha256(b"poph_tf piece 1")
     head = (len(piece), piece.steps_per_quarter, piece.tempo_qpm)
     digest.update(struct.pack("<qqd", *head))
-    for part in (play, replay, volume, piece.bar_position.tobytes()):
+    for part in (*packed, piece.bar_position.tobytes()):
         digest.update(part)
     return digest.hexdigest()
 
 
-def _packed(cells):
-    """play, replay, volume as the bytes of a record."""
-    return quantization.packed_planes(*(cells[..., k] for k in (PLAY, REPLAY, VOLUME)))
+def serialize(matrices: Matrices, *, style: str, source: str) -> bytes:
+    """Writes canonical matrices as a tf.train.Example.
 
-
-def serialize(matrices, *, style, source):
-    """Writes a piece as a tf.train.Example.
-
-    Args:
-        matrices: Matrices, canonical.
-        style, source: str.
+    Example:
+        >>> made = Matrices(np.zeros((4, 128, 3), np.uint8), np.arange(4, dtype=np.uint8))
+        >>> record = serialize(made, style="bach", source="a.mid")
+        >>> deserialize(record).matrices == made
+        True
 
     Returns:
         bytes, always the same for the same piece.
     """
-    return _encode(matrices, _packed(matrices.cells), style, source)[0]
+    packed = quantization.pack_cells(matrices.cells)
+    return _encode(matrices, packed, style, source)[0]
 
 
-def encode(placed, *, style, source, compiled=False):
-    """Writes a piece whose notes lie on the grid, without making matrices of it.
+def encode(
+    piece: QuantizedNotes, *, style: str, source: str, compiled: bool = False
+) -> tuple[bytes, str]:
+    """Writes a quantized piece without making matrices of it.
 
     Args:
-        placed: placing.Placed.
-        style, source: str.
-        compiled: bool. Use machine code: worth its start for many files.
+        piece: the notes on the grid.
+        style: its style.
+        source: where it came from.
+        compiled: use machine code, which is worth its start for many files.
 
     Returns:
-        (bytes as of `serialize`, id).
+        The bytes that `serialize` gives for the same piece, and its id.
     """
-    packed = quantization.pack(placed, compiled=compiled)
-    return _encode(placed, packed, style, source)
+    packed = quantization.pack(piece, compiled=compiled)
+    return _encode(piece, packed, style, source)
 
 
-def _encode(piece, packed, style, source):
-    play, replay, volume = packed
-    piece_id = _content_id(piece, *packed)
-    record = example_wire.encode(
-        {
-            "bar_position": piece.bar_position.tobytes(),
-            "id": piece_id.encode(),
-            "length": [len(piece)],
-            "play": play,
-            "replay": replay,
-            "source": source.encode("utf-8", "surrogateescape"),
-            "steps_per_quarter": [piece.steps_per_quarter],
-            "style": style.encode("utf-8", "surrogateescape"),
-            "tempo_qpm": piece.tempo_qpm,
-            "time_signatures": [n for row in piece.time_signatures for n in row],
-            "volume": volume,
-        }
-    )
-    return record, piece_id
+def _encode(
+    piece: Matrices | QuantizedNotes, packed: tuple[bytes, ...], style: str, source: str
+) -> tuple[bytes, str]:
+    piece_id = _content_id(piece, packed)
+    message = example_message.Example()
+    features = message.features.feature
+    octets = dict(zip(("play", "replay", "volume"), packed, strict=True))
+    octets["bar_position"] = piece.bar_position.tobytes()
+    for name, text in (("id", piece_id), ("source", source), ("style", style)):
+        octets[name] = text.encode("utf-8", "surrogateescape")
+    for name, data in octets.items():
+        features[name].bytes_list.value.append(data)
+    features["tempo_qpm"].float_list.value.append(piece.tempo_qpm)
+    features["length"].int64_list.value.append(len(piece))
+    features["steps_per_quarter"].int64_list.value.append(piece.steps_per_quarter)
+    # An empty list counts as well.
+    signatures = features["time_signatures"].int64_list
+    signatures.value.extend(n for row in piece.time_signatures for n in row)
+    signatures.SetInParent()
+    return message.SerializeToString(deterministic=True), piece_id
 
 
-def deserialize(serialized):
+def deserialize(serialized: bytes) -> Piece:
     """Reads what `serialize` wrote.
 
-    Args:
-        serialized: bytes.
-
-    Returns:
-        Piece.
-
     Raises:
-        InputError: If they are not such a record.
+        InputError: If the bytes are not such a record.
     """
     try:
-        features = example_wire.decode(serialized)
-        (length,) = features["length"]
-        if len(features["play"]) != length * NUM_PITCHES // 8:
-            raise ValueError("play does not have length steps")
-        cells = np.zeros((length, NUM_PITCHES, 3), np.uint8)
-        cells[..., PLAY] = _unpacked(features["play"], length)
-        cells[..., REPLAY] = _unpacked(features["replay"], length)
-        sounding = cells[..., PLAY] != 0
-        cells[..., VOLUME][sounding] = np.frombuffer(features["volume"], np.uint8)
-        bar_position = np.frombuffer(features["bar_position"], np.uint8)
-        rows = np.array(features["time_signatures"], np.int64).reshape(-1, 3)
-        matrices = Matrices(
-            cells=cells,
-            bar_position=bar_position,
-            # Stored as float32; a tempo has three decimals.
-            tempo_qpm=round(features["tempo_qpm"], 3),
-            steps_per_quarter=features["steps_per_quarter"][0],
-            time_signatures=tuple(tuple(row) for row in rows.tolist()),
+        message = example_message.Example.FromString(serialized)
+        features = message.features.feature
+        octets, texts = (
+            {name: features[name].bytes_list.value[0] for name in names}
+            for names in (_OCTETS, _TEXTS)
         )
-        texts = [_text(features[name]) for name in ("style", "source", "id")]
-    except (LookupError, ValueError, TypeError, struct.error) as error:
+        numbers = {name: features[name].int64_list.value for name in _NUMBERS}
+        signatures = np.array(numbers["time_signatures"], np.int64).reshape(-1, 3)
+        matrices = Matrices(
+            cells=_cells(octets, numbers["length"][0]),
+            bar_position=np.frombuffer(octets["bar_position"], np.uint8),
+            # Stored as float32; a tempo has three decimals.
+            tempo_qpm=round(features["tempo_qpm"].float_list.value[0], 3),
+            steps_per_quarter=numbers["steps_per_quarter"][0],
+            time_signatures=tuple(map(tuple, signatures.tolist())),
+        )
+        decoded = [data.decode("utf-8", "surrogateescape") for data in texts.values()]
+    except (DecodeError, LookupError, ValueError, TypeError) as error:
         raise InputError(f"Not a record of poph_tf: {error!r}.") from None
-    return Piece(matrices, *texts)
+    return Piece(matrices, *decoded)
 
 
-def _text(data):
-    return data.decode("utf-8", "surrogateescape")
+_OCTETS = ("play", "replay", "volume", "bar_position")
+_TEXTS = ("style", "source", "id")
+_NUMBERS = ("length", "steps_per_quarter", "time_signatures")
 
 
-def _unpacked(data, length):
-    packed = np.frombuffer(data, np.uint8).reshape(length, NUM_PITCHES // 8)
-    return np.unpackbits(packed, axis=-1)
+def _cells(octets: Mapping[str, bytes], length: int) -> np.ndarray:
+    """uint8 [time, 128, 3]."""
+    cells = np.zeros((length, NUM_PITCHES, 3), np.uint8)
+    for channel, name in enumerate(("play", "replay")):
+        bits = np.frombuffer(octets[name], np.uint8).reshape(length, NUM_PITCHES // 8)
+        cells[..., channel] = np.unpackbits(bits, axis=-1)
+    volume = np.frombuffer(octets["volume"], np.uint8)
+    cells[..., VOLUME][cells[..., PLAY] != 0] = volume
+    return cells
 
 
-def parse(serialized):
+def parse(serialized: "tf.Tensor") -> "dict[str, tf.Tensor]":
     """Decodes a record in a TensorFlow graph.
 
     Args:
         serialized: tf.string scalar.
 
     Returns:
-        dict: `cells` uint8 [time, 128, 3], `bar_position` uint8 [time], `length`
-        int32, `tempo_qpm` float32, `style`, `id`, `source` string scalars.
+        `cells` uint8 [time, 128, 3], `bar_position` uint8 [time], `length` int32,
+        `tempo_qpm` float32, `style`, `id`, `source` string scalars.
     """
     import tensorflow as tf
 
-    texts = ("play", "replay", "volume", "bar_position", "style", "id", "source")
-    features = {name: tf.io.FixedLenFeature([], tf.string) for name in texts}
+    features = {
+        name: tf.io.FixedLenFeature([], tf.string) for name in (*_OCTETS, *_TEXTS)
+    }
     features["length"] = tf.io.FixedLenFeature([], tf.int64)
     features["tempo_qpm"] = tf.io.FixedLenFeature([], tf.float32)
     parsed = tf.io.parse_single_example(serialized, features)
+    octets = {name: tf.io.decode_raw(parsed.pop(name), tf.uint8) for name in _OCTETS}
     # A table of 256 rows of eight bits is quicker than shifting each bit down.
     bits = tf.constant(np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1))
-
-    def unpacked(name):
-        octets = tf.cast(tf.io.decode_raw(parsed[name], tf.uint8), tf.int32)
-        return tf.reshape(tf.gather(bits, octets), [-1, NUM_PITCHES])
-
-    play = unpacked("play")
-    volumes = tf.io.decode_raw(parsed["volume"], tf.uint8)
+    play, replay = (
+        tf.reshape(tf.gather(bits, tf.cast(octets[name], tf.int32)), [-1, NUM_PITCHES])
+        for name in ("play", "replay")
+    )
     places = tf.where(tf.reshape(play, [-1]) > 0)
     size = tf.size(play, out_type=tf.int64)
-    volume = tf.scatter_nd(places, volumes, size[None])
+    volume = tf.scatter_nd(places, octets["volume"], size[None])
     volume = tf.reshape(volume, [-1, NUM_PITCHES])
-    return {
-        "cells": tf.stack([play, unpacked("replay"), volume], axis=-1),
-        "bar_position": tf.io.decode_raw(parsed["bar_position"], tf.uint8),
+    return parsed | {
+        "cells": tf.stack([play, replay, volume], axis=-1),
+        "bar_position": octets["bar_position"],
         "length": tf.cast(parsed["length"], tf.int32),
-        "tempo_qpm": parsed["tempo_qpm"],
-        "style": parsed["style"],
-        "id": parsed["id"],
-        "source": parsed["source"],
     }
 
 
@@ -214,114 +220,106 @@ def parse(serialized):
 class SplitInfo:
     """One split of a data set.
 
-    Args:
-        shards: tuple of str. File names.
-        num_pieces, num_steps: int.
-        steps_by_style: dict from style to steps.
-        pieces_by_style: dict from style to pieces.
+    Attributes:
+        shards: file names.
+        num_pieces: number of pieces.
+        num_steps: number of steps of all pieces.
+        steps_by_style: steps of each style.
+        pieces_by_style: pieces of each style.
     """
 
-    shards: tuple
+    shards: tuple[str, ...]
     num_pieces: int
     num_steps: int
-    steps_by_style: dict
-    pieces_by_style: dict
+    steps_by_style: dict[str, int]
+    pieces_by_style: dict[str, int]
 
 
 @dataclasses.dataclass(frozen=True)
 class DatasetInfo:
-    """What `dataset_info.json` says.
+    """The content of `dataset_info.json`.
 
-    Args:
-        format_version: int.
-        id: str. Hash of the records; the same for the same data set.
-        steps_per_quarter: int.
-        styles: tuple of str, sorted.
-        splits: dict from "train", "valid", "test" to SplitInfo.
-        rejects: dict from reason to number of files.
-        num_duplicates: int. Pieces left out because another has the same content.
-        num_twins: int. Pieces that share their fingerprint with an earlier one.
-        grid_error: float. Mean distance of onsets to the grid as the pieces were put
-            on it, steps; onsets anywhere give 0.25.
-        settings: dict. How it was made.
-        provenance: dict. Versions and the like.
+    Attributes:
+        format_version: version of the records' format.
+        id: hash of the records; the same for the same data set.
+        steps_per_quarter: steps in a quarter note.
+        styles: the style vocabulary, sorted.
+        splits: "train", "valid" and "test".
+        rejects: number of files rejected for each reason.
+        num_duplicates: pieces left out because another has the same content.
+        num_near_duplicates: pieces that share their fingerprint with an earlier one.
+        grid_error: mean distance of onsets from the grid before they were quantized,
+            in steps; onsets anywhere give 0.25.
+        settings: how the data set was made.
+        provenance: versions of the programs.
     """
 
     format_version: int
     id: str
     steps_per_quarter: int
-    styles: tuple
-    splits: dict
-    rejects: dict = dataclasses.field(default_factory=dict)
+    styles: tuple[str, ...]
+    splits: dict[str, SplitInfo]
+    rejects: dict[str, int] = dataclasses.field(default_factory=dict)
     num_duplicates: int = 0
-    num_twins: int = 0
+    num_near_duplicates: int = 0
     grid_error: float = 0.0
-    settings: dict = dataclasses.field(default_factory=dict)
-    provenance: dict = dataclasses.field(default_factory=dict)
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+    provenance: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "DatasetInfo":
+        """Builds the info from what `dataclasses.asdict` gives, old names included."""
+        values = {_RENAMED.get(name, name): value for name, value in values.items()}
+        splits = {
+            name: SplitInfo(**{**split, "shards": tuple(split["shards"])})
+            for name, split in values["splits"].items()
+        }
+        return cls(**{**values, "styles": tuple(values["styles"]), "splits": splits})
 
 
-def shard_name(split, index, count):
-    """The file name of a shard."""
+def shard_name(split: str, index: int, count: int) -> str:
+    """The file name of a shard.
+
+    Example:
+        >>> shard_name("train", 0, 4)
+        'train-00000-of-00004.tfrecord.gz'
+    """
     return f"{split}-{index:05d}-of-{count:05d}.tfrecord.gz"
 
 
-def write_info(info, data_dir):
+def write_info(info: DatasetInfo, data_dir: str | os.PathLike[str]) -> None:
     """Writes `dataset_info.json`, whole or not at all."""
-    path = pathlib.Path(data_dir) / INFO_NAME
-    partial = path.with_suffix(".partial")
     text = json.dumps(dataclasses.asdict(info), indent=2, ensure_ascii=False)
-    partial.write_text(text + "\n", "utf-8")
-    os.replace(partial, path)
+    files.write(pathlib.Path(data_dir) / INFO_NAME, text + "\n")
 
 
-def read_info(data_dir):
+def read_info(data_dir: str | os.PathLike[str]) -> DatasetInfo:
     """Reads `dataset_info.json`.
 
-    Args:
-        data_dir: str or path.
-
-    Returns:
-        DatasetInfo.
-
     Raises:
-        InputError: If there is no data set of this version of the format there.
+        InputError: If the folder holds no data set of this version of the format.
     """
-    folder = pathlib.Path(data_dir)
-    if not folder.is_dir():
-        raise InputError(
-            f"No folder {data_dir}; make one with tools/make_tfrecords.py."
-        )
-    path = folder / INFO_NAME
+    path = pathlib.Path(data_dir) / INFO_NAME
+    if not path.parent.is_dir():
+        raise InputError(f"No folder {data_dir}; {_MAKE}.")
     if not path.is_file():
         raise InputError(
-            f"{data_dir} holds no data set ({INFO_NAME} is missing); make one with "
-            "tools/make_tfrecords.py."
+            f"{data_dir} holds no data set ({INFO_NAME} is missing); {_MAKE}."
         )
     try:
         table = json.loads(path.read_text("utf-8"))
         version = table["format_version"]
-    except (ValueError, KeyError, TypeError, OSError):
-        raise InputError(f"{path} is damaged; make the data set again.") from None
-    if version != FORMAT_VERSION:
-        raise InputError(
-            f"{path} has format version {version}, this program reads "
-            f"{FORMAT_VERSION}; make the data set again with tools/make_tfrecords.py."
-        )
-    try:
-        return _info(table)
-    except (KeyError, TypeError, AttributeError):
-        raise InputError(f"{path} is damaged; make the data set again.") from None
+        if version == FORMAT_VERSION:
+            return DatasetInfo.from_dict(table)
+    except (ValueError, KeyError, TypeError, AttributeError, OSError):
+        raise InputError(f"{path} is damaged; {_MAKE_AGAIN}.") from None
+    raise InputError(
+        f"{path} has format version {version}, this program reads {FORMAT_VERSION}; "
+        f"{_MAKE_AGAIN}."
+    )
 
 
-def _info(table):
-    splits = {
-        name: SplitInfo(**{**split, "shards": tuple(split["shards"])})
-        for name, split in table["splits"].items()
-    }
-    return DatasetInfo(**{**table, "styles": tuple(table["styles"]), "splits": splits})
-
-
-def shard_paths(data_dir, split):
+def shard_paths(data_dir: str | os.PathLike[str], split: str) -> list[str]:
     """Paths of a split's shards, in order.
 
     Raises:
@@ -334,5 +332,5 @@ def shard_paths(data_dir, split):
     paths = [pathlib.Path(data_dir) / name for name in info.splits[split].shards]
     for path in paths:
         if not path.is_file():
-            raise InputError(f"{path} is missing; make the data set again.")
+            raise InputError(f"{path} is missing; {_MAKE_AGAIN}.")
     return [str(path) for path in paths]

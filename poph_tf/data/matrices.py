@@ -12,14 +12,21 @@ Source: the note representation of DeepJ (Mao et al., 2018, arXiv:1801.00887, 3.
 """
 
 import dataclasses
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from poph_tf.data import bars, midi, quantization
+from poph_tf.data import bars, quantization, reading
 from poph_tf.data import notes as notes_lib
 from poph_tf.errors import InputError, MusicFileError
 
+if TYPE_CHECKING:
+    from note_seq import NoteSequence
+
 NUM_PITCHES = quantization.NUM_PITCHES
+CHANNELS = ("play", "replay", "volume")
 PLAY, REPLAY, VOLUME = range(3)
 STEPS_PER_QUARTER = bars.STEPS_PER_QUARTER
 # to_sequence writes this many ticks a quarter unless the grid needs more.
@@ -30,44 +37,51 @@ TICKS_PER_QUARTER = 480
 class Matrices:
     """A piece on the grid.
 
-    Args:
+    Attributes:
         cells: uint8 [time, pitch, 3], 128 pitches; channels play (0/1), replay (0/1),
             volume (0..127).
         bar_position: uint8 [time]. Steps since the last bar line, at most 255.
-        tempo_qpm: float. Mean tempo, quarter notes a minute.
-        steps_per_quarter: int.
-        time_signatures: tuple of (step, numerator, denominator); what MIDI files made
-            from the piece say. Empty: guessed from the bar positions when needed.
-        title: str.
+        tempo_qpm: mean tempo, quarter notes a minute.
+        steps_per_quarter: steps in a quarter note.
+        time_signatures: (step, numerator, denominator) of each change, for files made
+            from the piece. If empty, they are guessed from the bar positions.
+        title: the title of the piece.
+
+    Example:
+        >>> cells = np.zeros((4, 128, 3), np.uint8)
+        >>> cells[:, 60] = (1, 0, 80)  # middle C, a quarter note long
+        >>> piece = Matrices(cells, bar_position=np.arange(4, dtype=np.uint8))
+        >>> len(piece), int(piece.play.sum())
+        (4, 4)
     """
 
     cells: np.ndarray
     bar_position: np.ndarray
     tempo_qpm: float = notes_lib.DEFAULT_QPM
     steps_per_quarter: int = STEPS_PER_QUARTER
-    time_signatures: tuple = ()
+    time_signatures: tuple[tuple[int, int, int], ...] = ()
     title: str = ""
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.cells)
 
     @property
-    def play(self):
-        """uint8 [time, pitch]."""
+    def play(self) -> np.ndarray:
+        """uint8 [time, pitch], 0 or 1."""
         return self.cells[..., PLAY]
 
     @property
-    def replay(self):
-        """uint8 [time, pitch]."""
+    def replay(self) -> np.ndarray:
+        """uint8 [time, pitch], 0 or 1."""
         return self.cells[..., REPLAY]
 
     @property
-    def volume(self):
+    def volume(self) -> np.ndarray:
         """uint8 [time, pitch], 0..127."""
         return self.cells[..., VOLUME]
 
-    def __eq__(self, other):
-        """The same music: cells, bar positions, tempo and grid (not metres, title)."""
+    def __eq__(self, other: object) -> bool:
+        """Compares cells, bar positions, tempo and grid; not time signatures, title."""
         return (
             isinstance(other, Matrices)
             and self.steps_per_quarter == other.steps_per_quarter
@@ -77,8 +91,8 @@ class Matrices:
         )
 
 
-def onsets(cells):
-    """Where a note begins: play[t]=1 and (play[t-1]=0 or replay[t]=1).
+def onsets(cells: np.ndarray) -> np.ndarray:
+    """The cells where a note begins: play[t]=1 and (play[t-1]=0 or replay[t]=1).
 
     Args:
         cells: [time, pitch, channel].
@@ -87,28 +101,26 @@ def onsets(cells):
         bool [time, pitch].
     """
     play = cells[..., PLAY] != 0
-    return play & (~_before(play) | (cells[..., REPLAY] != 0))
+    return play & (~_step_before(play) | (cells[..., REPLAY] != 0))
 
 
-def _before(play):
-    """The frame of the step before; silence before the first. [time, pitch]."""
+def _step_before(play: np.ndarray) -> np.ndarray:
+    """[time, pitch], one step later; silence in the first."""
     return np.concatenate([np.zeros_like(play[:1]), play[:-1]])
 
 
-def canonical(matrices):
-    """The nearest canonical matrices: the ones that mean the same notes.
+def canonical(matrices: Matrices) -> Matrices:
+    """The canonical matrices of the same notes.
 
-    Replays of what did not sound are dropped, a held note takes its onset's volume,
-    an onset without volume gets 1, silent cells get 0, bar positions count on.
+    A replay of a pitch that did not sound is dropped, a held note takes its onset's
+    volume, an onset without volume gets 1, silent cells get 0, bar positions count on.
     """
     play = matrices.play != 0
-    replay = play & _before(play) & (matrices.replay != 0)
     cells = np.zeros(matrices.cells.shape, np.uint8)
     cells[..., PLAY] = play
-    cells[..., REPLAY] = replay
+    cells[..., REPLAY] = play & _step_before(play) & (matrices.replay != 0)
     times = np.arange(len(play))[:, None]
-    onset_at = np.where(onsets(cells), times, 0)
-    onset_at = np.maximum.accumulate(onset_at, axis=0)
+    onset_at = np.maximum.accumulate(np.where(onsets(cells), times, 0), axis=0)
     volume = np.take_along_axis(matrices.volume, onset_at, axis=0)
     cells[..., VOLUME] = np.where(play, np.clip(volume, 1, 127), 0)
     return dataclasses.replace(
@@ -119,20 +131,18 @@ def canonical(matrices):
     )
 
 
-def _counting(bar_position):
-    """Bar positions of which each is 0 or one more than the one before."""
-    given = np.asarray(bar_position, np.int64)
-    lines = given == 0
+def _counting(bar_position: np.ndarray) -> np.ndarray:
+    """Bar positions that are each 0 or one more than the one before."""
+    lines = bar_position == 0
     lines[:1] = True
-    times = np.arange(len(given))
+    times = np.arange(len(lines))
     since = times - np.maximum.accumulate(np.where(lines, times, 0))
-    first = int(given[0]) if len(given) else 0
-    upbeat = np.cumsum(lines) == 1
-    counted = np.where(upbeat, since + first, since)
+    first = int(bar_position[0]) if len(bar_position) else 0
+    counted = np.where(np.cumsum(lines) == 1, since + first, since)
     return np.minimum(counted, bars.MAX_BAR_POSITION).astype(np.uint8)
 
 
-def validate(matrices):
+def validate(matrices: Matrices) -> None:
     """Raises InputError with the first thing in which matrices are not canonical."""
     cells, bar_position = matrices.cells, matrices.bar_position
     if cells.ndim != 3 or cells.shape[1:] != (NUM_PITCHES, 3):
@@ -143,131 +153,136 @@ def validate(matrices):
         raise InputError(
             f"bar_position must be [{len(cells)}], got shape {bar_position.shape}."
         )
-    if not bars.LEAST_QPM <= matrices.tempo_qpm < np.inf:
+    if not bars.MIN_QPM <= matrices.tempo_qpm < np.inf:
         raise InputError(
-            f"tempo_qpm must be at least {bars.LEAST_QPM}, got {matrices.tempo_qpm}."
+            f"tempo_qpm must be at least {bars.MIN_QPM}, got {matrices.tempo_qpm}."
         )
     right = canonical(matrices)
-    for channel, name in enumerate(("play", "replay", "volume")):
+    for channel, name in enumerate(CHANNELS):
         wrong = np.argwhere(cells[..., channel] != right.cells[..., channel])
-        if len(wrong):
-            time, pitch = wrong[0]
+        for time, pitch in wrong[:1]:
             raise InputError(
                 f"{name} at step {time}, pitch {pitch} must be "
-                f"{right.cells[time, pitch, channel]}, got "
-                f"{cells[time, pitch, channel]}."
+                f"{right.cells[time, pitch, channel]}, got {cells[time, pitch, channel]}."
             )
-    wrong = np.flatnonzero(bar_position != right.bar_position)
-    if len(wrong):
+    for time in np.flatnonzero(bar_position != right.bar_position)[:1]:
         raise InputError(
-            f"bar_position at step {wrong[0]} must be 0 or "
-            f"{right.bar_position[wrong[0]]}, got {bar_position[wrong[0]]}."
+            f"bar_position at step {time} must be 0 or {right.bar_position[time]}, got "
+            f"{bar_position[time]}."
         )
 
 
-def from_file(path, steps_per_quarter=STEPS_PER_QUARTER, **options):
+def from_file(
+    path: str | os.PathLike[str],
+    steps_per_quarter: int = STEPS_PER_QUARTER,
+    **options: Any,
+) -> Matrices:
     """Reads a music file that holds one piece and puts it on the grid.
 
     Args:
-        path: str or path.
-        steps_per_quarter, **options: as for `from_sequence`.
+        path: a file of a format in `reading.SUFFIXES`.
+        steps_per_quarter: steps in a quarter note.
+        **options: `drums`, `sustain`, `max_steps` of `quantization.quantize`.
 
     Returns:
-        Matrices, canonical.
+        Canonical matrices.
 
     Raises:
-        MusicFileError: If it cannot be read, or is too long.
+        MusicFileError: If the file cannot be read, or is too long.
     """
-    sequence = midi.read(path)
+    notes = reading.read_notes(path)
     try:
-        return from_sequence(sequence, steps_per_quarter, **options)
+        return from_notes(notes, steps_per_quarter, **options)
     except InputError as error:
         raise MusicFileError(path, str(error)) from None
 
 
-def from_sequence(sequence, steps_per_quarter=STEPS_PER_QUARTER, **options):
+def from_sequence(
+    sequence: "NoteSequence",
+    steps_per_quarter: int = STEPS_PER_QUARTER,
+    **options: Any,
+) -> Matrices:
     """Puts a NoteSequence on the grid.
 
     Args:
-        sequence: note_seq.NoteSequence.
-        steps_per_quarter: int.
-        **options: `drums`, `sustain`, `max_steps` of `from_notes`.
+        sequence: not quantized.
+        steps_per_quarter: steps in a quarter note.
+        **options: `drums`, `sustain`, `max_steps` of `quantization.quantize`.
 
     Returns:
-        Matrices, canonical. A piece without notes has no steps, unless its total_time
-        says how long it is silent.
+        Canonical matrices. A piece without notes has no steps, unless its total_time
+        gives the length of its silence.
 
     Raises:
         InputError: If the sequence holds impossible numbers or is too long.
     """
-    notes = notes_lib.from_sequence(sequence)
-    return from_notes(notes, steps_per_quarter, **options)
+    return from_notes(notes_lib.from_sequence(sequence), steps_per_quarter, **options)
 
 
-def from_notes(notes, steps_per_quarter=STEPS_PER_QUARTER, **options):
-    """Puts notes in ticks on the grid.
-
-    Args:
-        notes: notes.Notes.
-        steps_per_quarter: int.
-        **options: as for `placing.place`.
-
-    Returns:
-        Matrices, canonical.
-
-    Raises:
-        InputError: If the piece is longer than `max_steps`.
-    """
-    return from_placed(quantization.place(notes, steps_per_quarter, **options))
+def from_notes(
+    notes: notes_lib.Notes, steps_per_quarter: int = STEPS_PER_QUARTER, **options: Any
+) -> Matrices:
+    """Puts notes in ticks on the grid; arguments and result as in `from_sequence`."""
+    return from_quantized(quantization.quantize(notes, steps_per_quarter, **options))
 
 
-def from_placed(placed):
-    """The matrices of a piece whose notes lie on the grid (placing.Placed)."""
+def from_quantized(piece: quantization.QuantizedNotes) -> Matrices:
+    """The matrices of notes on the grid."""
     return Matrices(
-        # A plane for each channel: most that is done with cells is done with one.
-        cells=quantization.planes(placed).transpose(1, 2, 0),
-        bar_position=placed.bar_position,
-        tempo_qpm=placed.tempo_qpm,
-        steps_per_quarter=placed.steps_per_quarter,
-        time_signatures=placed.time_signatures,
-        title=placed.title,
+        # A plane for each channel: most operations read one channel.
+        cells=quantization.planes(piece).transpose(1, 2, 0),
+        bar_position=piece.bar_position,
+        tempo_qpm=piece.tempo_qpm,
+        steps_per_quarter=piece.steps_per_quarter,
+        time_signatures=piece.time_signatures,
+        title=piece.title,
     )
 
 
-def to_sequence(matrices):
+def to_sequence(matrices: Matrices) -> "NoteSequence":
     """Writes matrices as a NoteSequence: the inverse of `from_sequence`.
 
     Args:
-        matrices: Matrices. Not canonical ones are taken for what they mean.
+        matrices: made canonical first.
 
     Returns:
-        note_seq.NoteSequence with one tempo, one instrument (piano), the piece's
-        length as total_time and its bar positions.
+        A sequence with one tempo, one instrument (piano), the piece's length as
+        total_time and its bar positions.
     """
     from note_seq.protobuf import music_pb2
 
     matrices = canonical(matrices)
     per_quarter = matrices.steps_per_quarter
-    sequence = music_pb2.NoteSequence()
-    sequence.ticks_per_quarter = TICKS_PER_QUARTER
+    ticks_per_quarter = TICKS_PER_QUARTER
     if TICKS_PER_QUARTER % per_quarter:
-        sequence.ticks_per_quarter = per_quarter * (
-            TICKS_PER_QUARTER // per_quarter + 1
-        )
+        ticks_per_quarter = per_quarter * (TICKS_PER_QUARTER // per_quarter + 1)
+    sequence = music_pb2.NoteSequence(ticks_per_quarter=ticks_per_quarter)
     sequence.sequence_metadata.title = matrices.title
     sequence.tempos.add(time=0.0, qpm=matrices.tempo_qpm)
     seconds_per_step = 60.0 / matrices.tempo_qpm / per_quarter
-    for step, numerator, denominator in _signatures(matrices):
+    signatures = matrices.time_signatures or bars.guessed(
+        matrices.bar_position, per_quarter
+    )
+    for step, numerator, denominator in signatures:
         sequence.time_signatures.add(
             time=step * seconds_per_step, numerator=numerator, denominator=denominator
         )
-    _add_notes(sequence, matrices.cells, seconds_per_step)
+    for start, end, pitch, velocity in zip(*spans(matrices.cells), strict=True):
+        sequence.notes.add(
+            pitch=int(pitch),
+            velocity=int(velocity),
+            start_time=start * seconds_per_step,
+            end_time=end * seconds_per_step,
+        )
     sequence.total_time = len(matrices) * seconds_per_step
-    _add_bar_marks(sequence, matrices, seconds_per_step)
+    for step, position in _bar_marks(matrices, np.array(signatures, np.int64)):
+        sequence.text_annotations.add(
+            time=step * seconds_per_step, text=f"{notes_lib.BAR_ANNOTATION}{position}"
+        )
     return sequence
 
 
-def spans(cells):
+def spans(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The notes of canonical cells.
 
     Args:
@@ -289,35 +304,13 @@ def spans(cells):
     return start[order], end[order], pitch[order], velocity[order]
 
 
-def _add_notes(sequence, cells, seconds_per_step):
-    for start, end, pitch, velocity in zip(*spans(cells), strict=True):
-        sequence.notes.add(
-            pitch=int(pitch),
-            velocity=int(velocity),
-            start_time=start * seconds_per_step,
-            end_time=end * seconds_per_step,
-        )
-
-
-def _add_bar_marks(sequence, matrices, seconds_per_step):
-    """Says what the time signatures cannot about the bar positions."""
+def _bar_marks(matrices: Matrices, signatures: np.ndarray) -> Iterator[tuple[int, int]]:
+    """(step, bar position) for bar positions that time signatures cannot express."""
     wanted = matrices.bar_position
-    notes = notes_lib.from_sequence(sequence)
-    if np.array_equal(
-        wanted, bars.bar_positions(notes, len(wanted), matrices.steps_per_quarter)
-    ):
+    # Ticks of the length of a step.
+    grid = (matrices.steps_per_quarter, matrices.steps_per_quarter)
+    if np.array_equal(wanted, bars.positions_of(signatures, len(wanted), *grid)):
         return
-    counts_on = np.append(
-        -1, np.minimum(wanted[:-1].astype(int) + 1, bars.MAX_BAR_POSITION)
-    )
-    for step in np.flatnonzero(wanted != counts_on):
-        sequence.text_annotations.add(
-            time=step * seconds_per_step,
-            text=f"{notes_lib.BAR_ANNOTATION}{wanted[step]}",
-        )
-
-
-def _signatures(matrices):
-    return matrices.time_signatures or bars.guessed(
-        matrices.bar_position, matrices.steps_per_quarter
-    )
+    following = np.minimum(wanted[:-1].astype(int) + 1, bars.MAX_BAR_POSITION)
+    for step in np.flatnonzero(wanted != np.append(-1, following)):
+        yield int(step), int(wanted[step])

@@ -3,13 +3,12 @@
 Conventions, which are those of pretty_midi (note-seq's parser): a note-off ends every
 open note of its track, channel and pitch that did not begin on the same tick; a note
 without a note-off is left out, and so is one of zero length; a note's program is its
-channel's in its track when it ends; channel 10 is drums. Unlike there, tempi and time
-signatures count in whatever track they stand (`data/midi.py` moves them to the first track
-before note-seq sees them), meta events with impossible contents are passed over, and
-chunks of other kinds are skipped.
+channel's in its track when it ends; channel 10 is drums. Differently from there, tempi
+and time signatures count in every track, meta events with impossible contents are
+skipped, and so are chunks of other kinds.
 
-Where the bytes contradict the standard the file is rejected, with one of a few reasons.
-Memory is bounded by the size of the file.
+A file whose bytes contradict the standard is rejected, with one of a few reasons. Memory
+is bounded by the size of the file.
 """
 
 import struct
@@ -17,7 +16,7 @@ import struct
 import numpy as np
 
 from poph_tf.data import midi_scan
-from poph_tf.data import notes as notes_lib
+from poph_tf.data.notes import SUSTAIN_CONTROL, Notes
 from poph_tf.errors import MusicFileError
 
 DRUM_CHANNEL = 9
@@ -34,33 +33,47 @@ _REASONS = {
 }
 
 
-class _Broken(Exception):
-    """The file is wrong; the argument says how."""
-
-
-def parse(data, name="MIDI data", *, max_events=MAX_EVENTS, compiled=False):
+def parse(
+    data: bytes,
+    name: str = "MIDI data",
+    *,
+    max_events: int = MAX_EVENTS,
+    compiled: bool = False,
+) -> Notes:
     """Reads the notes of a MIDI file.
 
     Args:
-        data: bytes.
-        name: str. How errors call the file.
-        max_events: int. More are rejected.
-        compiled: bool. Use machine code: worth its start for many files.
+        data: the file's content; a RIFF file around it is taken off.
+        name: what errors call the file.
+        max_events: files with more events are rejected.
+        compiled: use machine code, which is worth its start for many files.
 
     Returns:
-        notes.Notes; `instrument` is 16 * track + channel.
+        Notes, whose `instrument` is 16 * track + channel.
 
     Raises:
-        MusicFileError: If the file is not one that can be read.
+        MusicFileError: If the file cannot be read.
     """
-    try:
-        ticks_per_quarter, places = tracks(data)
-        return _notes(data, places, ticks_per_quarter, max_events, compiled)
-    except _Broken as broken:
-        raise MusicFileError(name, broken) from None
+    data = unwrapped(data)
+    ticks_per_quarter, places = tracks(data, name)
+    bounds = np.array(places, np.int64).reshape(-1, 2)
+    room = int((bounds[:, 1] - bounds[:, 0]).sum()) // _LEAST_EVENT_BYTES
+    room = min(room, max_events) + 1
+    events, others, notes = (np.empty((k, room), np.int64) for k in (5, 4, 6))
+    loops = midi_scan.compiled() if compiled else (midi_scan.scan, midi_scan.pair_notes)
+    scan, pair_notes = loops
+    buffer = np.frombuffer(data, np.uint8) if compiled else data
+    fault, num_events, num_others = scan(buffer, bounds, max_events, events, others)
+    if fault == midi_scan.TOO_MANY:
+        raise MusicFileError(name, f"more than {max_events:,} events")
+    if fault != midi_scan.FINE:
+        raise MusicFileError(name, _REASONS[fault])
+    events = events[:, :num_events]
+    notes = notes[:, : pair_notes(events, notes)]
+    return _notes(data, ticks_per_quarter, notes, events, others[:, :num_others])
 
 
-def unwrapped(data):
+def unwrapped(data: bytes) -> bytes:
     """The MIDI file inside a RIFF file (.rmi), else `data` as it is."""
     if data[:4] == b"RIFF" and data[8:12] == b"RMID":
         at = data.find(b"MThd", 12, 64)
@@ -69,83 +82,76 @@ def unwrapped(data):
     return data
 
 
-def tracks(data):
+def tracks(data: bytes, name: str) -> tuple[int, list[tuple[int, int]]]:
     """Finds the tracks of a MIDI file.
 
-    Args:
-        data: bytes.
-
     Returns:
-        ticks_per_quarter: int; list of (first byte, end) of each track's events.
+        Ticks in a quarter note; first byte and end of each track's events.
+
+    Raises:
+        MusicFileError: If there is no MIDI file, or not all of it.
     """
     if data[:4] != b"MThd":
-        raise _Broken("not a MIDI file (it does not begin with MThd)")
+        raise MusicFileError(name, "not a MIDI file (it does not begin with MThd)")
     if len(data) < 14:
-        raise _Broken("truncated: the header is cut off")
+        raise MusicFileError(name, "truncated: the header is cut off")
     size, kind, declared, division = struct.unpack(">IHHH", data[4:14])
     if size < 6:
-        raise _Broken("the header is shorter than 6 bytes")
-    if kind > 1:
-        raise _Broken(
-            "MIDI format 2: its tracks are not one piece"
-            if kind == 2
-            else "unknown MIDI format"
-        )
+        raise MusicFileError(name, "the header is shorter than 6 bytes")
+    if kind == 2:
+        raise MusicFileError(name, "MIDI format 2: its tracks are not one piece")
+    if kind > 2:
+        raise MusicFileError(name, "unknown MIDI format")
     if not 0 < division < 0x8000:
-        raise _Broken("no ticks per quarter note (SMPTE time or 0)")
+        raise MusicFileError(name, "no ticks per quarter note (SMPTE time or 0)")
     places, at = [], 8 + size
     while len(places) < declared:
         if at + 8 > len(data):
-            raise _Broken("truncated: fewer tracks than the header says")
+            raise MusicFileError(name, "truncated: fewer tracks than the header says")
         length = struct.unpack(">I", data[at + 4 : at + 8])[0]
         if at + 8 + length > len(data):
-            raise _Broken("truncated: a track is cut off")
+            raise MusicFileError(name, "truncated: a track is cut off")
         if data[at : at + 4] == b"MTrk":
             places.append((at + 8, at + 8 + length))
         at += 8 + length
     return division, places
 
 
-def _notes(data, places, ticks_per_quarter, max_events, compiled):
-    bounds = np.array(places, np.int64).reshape(-1, 2)
-    room = min(
-        int((bounds[:, 1] - bounds[:, 0]).sum()) // _LEAST_EVENT_BYTES, max_events
-    )
-    notes, others, pending = (np.empty((room + 1, k), np.int64) for k in (6, 4, 3))
-    scan = midi_scan.compiled() if compiled else midi_scan.scan
-    buffer = np.frombuffer(data, np.uint8) if compiled else data
-    fault, num_notes, num_others = scan(
-        buffer, bounds, max_events, notes, others, pending
-    )
-    if fault == midi_scan.TOO_MANY:
-        raise _Broken(f"more than {max_events:,} events")
-    if fault != midi_scan.FINE:
-        raise _Broken(_REASONS[fault])
-    columns = np.ascontiguousarray(notes[:num_notes].T)
-    tempos, signatures, pedals, title = _others(data, others[:num_others])
-    return notes_lib.Notes(
-        start_tick=columns[0],
-        end_tick=columns[1],
-        pitch=columns[2].astype(np.uint8),
-        velocity=columns[3].astype(np.uint8),
-        program=columns[4].astype(np.uint8),
-        instrument=columns[5],
-        is_drum=columns[5] & 0x0F == DRUM_CHANNEL,
+def _notes(
+    data: bytes,
+    ticks_per_quarter: int,
+    notes: np.ndarray,
+    events: np.ndarray,
+    others: np.ndarray,
+) -> Notes:
+    """Notes of the tables that `midi_scan` fills."""
+    pitch, velocity, program = notes[2:5].astype(np.uint8)
+    start_tick, end_tick, instrument = (notes[k].copy() for k in (0, 1, 5))
+    is_pedal = (events[2] == midi_scan.CONTROL) & (events[3] == SUSTAIN_CONTROL)
+    pedals = events[:, is_pedal][[0, 1, 4]].T
+    tempos, signatures, title = _meta_events(data, others)
+    return Notes(
+        start_tick=start_tick,
+        end_tick=end_tick,
+        pitch=pitch,
+        velocity=velocity,
+        program=program,
+        instrument=instrument,
+        is_drum=instrument & 0x0F == DRUM_CHANNEL,
         ticks_per_quarter=ticks_per_quarter,
         tempo_ticks=tempos[:, 0],
         tempo_qpms=6e7 / tempos[:, 1],
         time_signatures=signatures,
-        pedals=pedals,
+        pedals=_by_tick(pedals),
         bar_marks=np.zeros((0, 2), np.int64),
         title=title,
     )
 
 
-def _others(data, others):
-    """Tempi [n, 2] (tick, microseconds), metres [n, 3], pedals [n, 3], the title."""
-    is_pedal = others[:, 0] == midi_scan.PEDAL
+def _meta_events(data: bytes, others: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
+    """Tempi [n, 2] (tick, microseconds), time signatures [n, 3], the title."""
     tempos, signatures, title = [], [], ""
-    for kind, tick, at, size in others[~is_pedal].tolist():
+    for kind, tick, at, size in others.T.tolist():
         body = data[at : at + size]
         if kind == midi_scan.TEMPO and size == 3 and any(body):
             tempos.append((tick, int.from_bytes(body, "big")))
@@ -154,12 +160,12 @@ def _others(data, others):
                 signatures.append((tick, body[0], 2 ** body[1]))
         elif kind == midi_scan.TRACK_NAME and not title and size < 0x80:
             title = body.decode("utf-8", "replace").strip("\0 ")
-    tempos = np.array(tempos, np.int64).reshape(-1, 2)
-    signatures = np.array(signatures, np.int64).reshape(-1, 3)
-    return _by_tick(tempos), _by_tick(signatures), _by_tick(others[is_pedal, 1:]), title
+    tempo_rows = np.array(tempos, np.int64).reshape(-1, 2)
+    signature_rows = np.array(signatures, np.int64).reshape(-1, 3)
+    return _by_tick(tempo_rows), _by_tick(signature_rows), title
 
 
-def _by_tick(rows):
+def _by_tick(rows: np.ndarray) -> np.ndarray:
     # Tracks come one after another: their events are put in order of time.
     if len(rows) < 2:
         return rows

@@ -1,182 +1,202 @@
-"""The loop over the events of a MIDI file, as code that numba can compile.
+"""The loops over the events of a MIDI file, as code that numba can compile.
 
-`scan` is plain Python over bytes and arrays; `compiled()` is the same function as
-machine code, some hundred times as fast, which takes a second to load (and some more
-on the first use on a machine). Every access is checked against the end of its track, so
-that no input can reach beyond its own bytes.
+`scan` finds the events of all tracks, `pair_notes` makes notes of them: plain Python over
+bytes and arrays. `compiled()` gives the same functions as machine code, some hundred
+times as fast, which takes a second to load (and some more on the first use on a
+machine). Every access is checked against the end of its track, so that no input can
+reach beyond its own bytes.
+
+What runs for each event gets no arrays from a caller but the bytes: numba counts the
+references to an array at each call, which made the loops four times slower.
 
 Source: The Complete MIDI 1.0 Detailed Specification, Standard MIDI Files 1.0.
 """
 
 import functools
+from typing import Any
 
 import numpy as np
 
 from poph_tf.data import numba_utils
 
 MAX_TICK = 2**31
-TRACK_NAME, TEMPO, TIME_SIGNATURE, PEDAL = 0x03, 0x51, 0x58, 0x100
-NOTE_COLUMNS = ("start", "end", "pitch", "velocity", "program", "instrument")
-OTHER_COLUMNS = ("kind", "tick", "a", "b")
-_SUSTAIN = 64
-(
-    FINE,
-    TOO_MANY,
-    RUNS_PAST,
-    LONG_DELTA,
-    TOO_LONG,
-    NO_STATUS,
-    UNDEFINED,
-    HIGH_DATA,
-) = range(8)
+TRACK_NAME, TEMPO, TIME_SIGNATURE = 0x03, 0x51, 0x58
+NOTE_OFF, NOTE_ON, CONTROL, PROGRAM = 0x8, 0x9, 0xB, 0xC
+FAULTS = range(8)
+FINE, TOO_MANY, RUNS_PAST, LONG_DELTA, TOO_LONG, NO_STATUS, UNDEFINED, HIGH_DATA = (
+    FAULTS
+)
 
 
-def scan(buffer, bounds, limit, notes, others, pending):
-    """Walks through all tracks.
+def scan(
+    buffer: Any, bounds: np.ndarray, limit: int, events: np.ndarray, others: np.ndarray
+) -> tuple[int, int, int]:
+    """Finds the events of all tracks.
 
     Args:
         buffer: bytes, or uint8 [byte].
         bounds: int64 [track, 2]: first byte and end of each track.
-        limit: int. Events that are allowed.
-        notes: int64 [>= events, 6]. Is filled with NOTE_COLUMNS.
-        others: int64 [>= events, 4]. Is filled with OTHER_COLUMNS: kind, tick and
-            either position and size (meta events) or instrument and value (pedal).
-        pending: int64 [>= events, 3]. For notes that have not ended yet.
+        limit: events that are allowed.
+        events: int64 [5, >= events]. Is filled with events of channels: tick,
+            instrument (16 * track + channel), kind and two data bytes.
+        others: int64 [4, >= events]. Is filled with meta events: kind, tick, place and
+            size of the content.
 
     Returns:
-        what was wrong (FINE: nothing), the number of notes, the number of others.
+        One of `FAULTS`, the number of columns filled in `events` and in `others`.
     """
-    num_events, num_notes, num_others = 0, 0, 0
-    heads = np.empty(2048, np.int64)
-    programs = np.empty(16, np.int64)
+    counts = np.zeros(3, np.int64)
+    fault = FINE
     for track in range(len(bounds)):
-        at, end = bounds[track, 0], bounds[track, 1]
-        heads[:] = -1
-        programs[:] = 0
-        num_pending, tick, running = 0, 0, 0
-        while at < end:
-            num_events += 1
-            if num_events > limit:
-                return TOO_MANY, num_notes, num_others
-            # The time since the last event.
-            delta, size, byte = 0, 0, 0x80
-            while byte >= 0x80:
-                if at >= end:
-                    return RUNS_PAST, num_notes, num_others
-                if size == 4:
-                    return LONG_DELTA, num_notes, num_others
-                byte = int(buffer[at])
-                delta = delta << 7 | byte & 0x7F
-                at += 1
-                size += 1
-            tick += delta
-            if tick > MAX_TICK:
-                return TOO_LONG, num_notes, num_others
-            if at >= end:
-                return RUNS_PAST, num_notes, num_others
-            status = int(buffer[at])
+        fault = scan_track(buffer, bounds, track, limit, events, others, counts)
+        if fault != FINE:
+            break
+    return fault, counts[1], counts[2]
 
-            if status in (0xFF, 0xF0, 0xF7):
-                # Meta and system exclusive events say how long they are. Many files
-                # go on in running status after a meta event, as players do.
-                kind = -1
-                at += 1
-                if status == 0xFF:
-                    if at >= end:
-                        return RUNS_PAST, num_notes, num_others
-                    kind = int(buffer[at])
-                    at += 1
-                else:
-                    running = 0
-                length, size, byte = 0, 0, 0x80
-                while byte >= 0x80:
-                    if at >= end or size == 4:
-                        return RUNS_PAST, num_notes, num_others
-                    byte = int(buffer[at])
-                    length = length << 7 | byte & 0x7F
-                    at += 1
-                    size += 1
-                if at + length > end:
-                    return RUNS_PAST, num_notes, num_others
-                if kind in (TRACK_NAME, TEMPO, TIME_SIGNATURE):
-                    others[num_others, 0] = kind
-                    others[num_others, 1] = tick
-                    others[num_others, 2] = at
-                    others[num_others, 3] = length
-                    num_others += 1
-                at += length
-                continue
 
-            if status < 0x80:
-                if running == 0:
-                    return NO_STATUS, num_notes, num_others
-                status = running
-            else:
-                running = status
-                at += 1
-            size = 2
-            if 0xC0 <= status < 0xE0 or status in (0xF1, 0xF3):
-                size = 1
-            elif status in (0xF6, 0xF8, 0xFA, 0xFB, 0xFC, 0xFE):
-                size = 0
-            elif status > 0xF3:
-                return UNDEFINED, num_notes, num_others
-            if at + size > end:
-                return RUNS_PAST, num_notes, num_others
-            first, second = 0, 0
-            if size > 0:
-                first = int(buffer[at])
-            if size > 1:
-                second = int(buffer[at + 1])
-            at += size
-            if status >= 0xF0:
-                continue
+def scan_track(
+    buffer: Any, bounds: np.ndarray, track: int, limit: int, events: np.ndarray,
+    others: np.ndarray, counts: np.ndarray,
+) -> int:  # fmt: skip
+    """Finds the events of a track; `counts` int64 [3]: events, columns of each table."""
+    at, end, tick, running = int(bounds[track, 0]), int(bounds[track, 1]), 0, 0
+    while at < end:
+        counts[0] += 1
+        if counts[0] > limit:
+            return TOO_MANY
+        delta, at = read_number(buffer, at, end)
+        tick += delta
+        if at < 0:
+            return -at
+        if tick > MAX_TICK:
+            return TOO_LONG
+        if at >= end:
+            return RUNS_PAST
+        status = int(buffer[at])
+        if status in (0xFF, 0xF0, 0xF7):
+            # Many files continue in running status after a meta event, as players do.
+            running = running if status == 0xFF else 0
+            at = pass_long_event(buffer, at, end, tick, others, counts)
+            if at < 0:
+                return RUNS_PAST
+            continue
+        at, status = (at, running) if status < 0x80 else (at + 1, status)
+        running, size = status, data_size(status)
+        if size < 0:
+            return -size
+        if at + size > end:
+            return RUNS_PAST
+        if status < 0xF0:
+            first, second = int(buffer[at]), int(buffer[at + size - 1])
             if first > 127 or second > 127:
-                return HIGH_DATA, num_notes, num_others
+                return HIGH_DATA
+            k = counts[1]
+            events[0, k], events[1, k] = tick, track << 4 | status & 0x0F
+            events[2, k], events[3, k], events[4, k] = status >> 4, first, second
+            counts[1] += 1
+        at += size
+    return FINE
 
-            kind = status >> 4
-            channel = status & 0x0F
-            if kind == 0x9 and second > 0:
-                key = channel << 7 | first
-                pending[num_pending, 0] = tick
-                pending[num_pending, 1] = second
-                pending[num_pending, 2] = heads[key]
-                heads[key] = num_pending
-                num_pending += 1
-            elif kind == 0x8 or kind == 0x9:
-                # Ends every open note of its pitch that did not begin on its tick.
-                # What did stays open if there was another; else it has no length
-                # and is left out.
-                key = channel << 7 | first
-                place, kept, closed = heads[key], -1, 0
-                while place >= 0:
-                    following = pending[place, 2]
-                    if pending[place, 0] == tick:
-                        pending[place, 2] = kept
-                        kept = place
-                    else:
-                        notes[num_notes, 0] = pending[place, 0]
-                        notes[num_notes, 1] = tick
-                        notes[num_notes, 2] = first
-                        notes[num_notes, 3] = pending[place, 1]
-                        notes[num_notes, 4] = programs[channel]
-                        notes[num_notes, 5] = track << 4 | channel
-                        num_notes += 1
-                        closed += 1
-                    place = following
-                heads[key] = kept if closed > 0 else -1
-            elif kind == 0xC:
-                programs[channel] = first
-            elif kind == 0xB and first == _SUSTAIN:
-                others[num_others, 0] = PEDAL
-                others[num_others, 1] = tick
-                others[num_others, 2] = track << 4 | channel
-                others[num_others, 3] = second
-                num_others += 1
-    return FINE, num_notes, num_others
+
+def read_number(buffer: Any, at: int, end: int) -> tuple[int, int]:
+    """A number of variable length and the place after it; a negative one is a fault."""
+    number = 0
+    for _ in range(4):
+        if at >= end:
+            return 0, -RUNS_PAST
+        byte = int(buffer[at])
+        number = number << 7 | byte & 0x7F
+        at += 1
+        if byte < 0x80:
+            return number, at
+    return 0, -LONG_DELTA if at < end else -RUNS_PAST
+
+
+def pass_long_event(
+    buffer: Any, at: int, end: int, tick: int, others: np.ndarray, counts: np.ndarray
+) -> int:
+    """Meta and system exclusive events, which give their own length.
+
+    Returns:
+        The place after the event, or -1 if it runs past the end of the track.
+    """
+    kind = -1
+    if buffer[at] == 0xFF and at + 1 < end:
+        at += 1
+        kind = int(buffer[at])
+    length, at = read_number(buffer, at + 1, end)
+    if at < 0 or at + length > end:
+        return -1
+    if kind in (TRACK_NAME, TEMPO, TIME_SIGNATURE):
+        k = counts[2]
+        others[0, k], others[1, k] = kind, tick
+        others[2, k], others[3, k] = at, length
+        counts[2] += 1
+    return at + length
+
+
+def data_size(status: int) -> int:
+    """The number of data bytes after a status byte; a negative one is a fault."""
+    if status == 0:
+        return -NO_STATUS
+    if 0xC0 <= status < 0xE0 or status in (0xF1, 0xF3):
+        return 1
+    if status < 0xF3:
+        return 2
+    if status in (0xF6, 0xF8, 0xFA, 0xFB, 0xFC, 0xFE):
+        return 0
+    return -UNDEFINED
+
+
+def pair_notes(events: np.ndarray, notes: np.ndarray) -> int:
+    """Makes notes of the events of channels.
+
+    A note-off ends every open note of its channel and pitch that did not begin on its
+    tick. A note that did stays open if there was another; else it has no length and is
+    left out.
+
+    Args:
+        events: int64 [5, event], of `scan`.
+        notes: int64 [6, >= notes]. Is filled with start, end (ticks), pitch, velocity,
+            program and instrument.
+
+    Returns:
+        The number of notes.
+    """
+    # By instrument and pitch the newest open note, by open note the one before; -1: none.
+    heads, before = np.full(16 * 128, -1), np.empty(events.shape[1], np.int64)
+    programs = np.zeros(16, np.int64)
+    count, track = 0, -1
+    for k in range(events.shape[1]):
+        tick, instrument, kind = events[0, k], events[1, k], events[2, k]
+        channel, pitch, value = instrument & 0x0F, events[3, k], events[4, k]
+        if instrument >> 4 != track:
+            track = instrument >> 4
+            heads[:], programs[:] = -1, 0
+        key = channel << 7 | pitch
+        if kind == PROGRAM:
+            programs[channel] = pitch
+        elif kind == NOTE_ON and value > 0:
+            before[k], heads[key] = heads[key], k
+        elif kind == NOTE_ON or kind == NOTE_OFF:
+            open_, kept, closed = heads[key], -1, False
+            while open_ >= 0:
+                following = before[open_]
+                if events[0, open_] == tick:
+                    before[open_], kept = kept, open_
+                else:
+                    notes[0, count], notes[1, count] = events[0, open_], tick
+                    notes[2, count], notes[3, count] = pitch, events[4, open_]
+                    notes[4, count], notes[5, count] = programs[channel], instrument
+                    count, closed = count + 1, True
+                open_ = following
+            heads[key] = kept if closed else -1
+    return count
 
 
 @functools.cache
-def compiled():
-    """`scan` as machine code; itself where numba is not to be had."""
-    return numba_utils.compiled(scan) or scan
+def compiled() -> tuple[Any, Any]:
+    """`scan` and `pair_notes` as machine code; falls back to Python without numba."""
+    helpers = (read_number, pass_long_event, data_size, scan_track)
+    loops = numba_utils.compiled(scan, *helpers), numba_utils.compiled(pair_notes)
+    return loops if all(loops) else (scan, pair_notes)

@@ -1,14 +1,19 @@
-"""Reads MusicXML scores with note-seq, and joins what is tied.
+"""Reads MusicXML scores with note-seq, and joins tied notes.
 
-note-seq passes ties over, so that a held note would be struck again at each bar line.
+note-seq ignores ties, so that a held note would be struck again at each bar line.
 
 Source: https://www.w3.org/2021/06/musicxml40/musicxml-reference/elements/tie/
 """
 
 import io
 import zipfile
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from poph_tf.errors import MusicFileError, kind_of
+
+if TYPE_CHECKING:
+    from note_seq import NoteSequence
 
 # Symphonies stay below a tenth of it.
 _MAX_SCORE_BYTES = 100_000_000
@@ -19,23 +24,20 @@ _SAME_TIME = 1e-4
 class _NamedBytes(io.BytesIO):
     """Bytes that note-seq takes for a path: it asks for the suffix, then reads."""
 
-    def __init__(self, data, name):
+    def __init__(self, data: bytes, name: str) -> None:
         super().__init__(data)
         self._name = name
 
-    def endswith(self, suffix):
+    def endswith(self, suffix: str) -> bool:
         return self._name.lower().endswith(suffix)
 
 
-def parse(data, name):
-    """Reads the bytes of a score.
+def parse(data: bytes, name: str) -> "NoteSequence":
+    """Reads the content of a score.
 
     Args:
-        data: bytes, plain or compressed (.mxl).
-        name: str. How errors call the file; its suffix says whether it is compressed.
-
-    Returns:
-        note_seq.NoteSequence.
+        data: plain or compressed (.mxl).
+        name: what errors call the file; its suffix tells whether it is compressed.
 
     Raises:
         MusicFileError: If it cannot be read.
@@ -49,15 +51,15 @@ def parse(data, name):
             _join_ties(part.measures)
         return musicxml_reader.musicxml_to_sequence_proto(document)
     except Exception as error:
-        # note-seq's parser meets broken XML with whatever its code trips over.
+        # note-seq's parser raises whatever broken XML makes its code do.
         cause = error.__cause__ or (error.args[0] if error.args else error)
         kind = kind_of(cause if isinstance(cause, Exception) else error)
         raise MusicFileError(name, f"not MusicXML that can be read ({kind})") from None
 
 
-def _join_ties(measures):
-    """Lengthens the first of tied notes of a part, and takes the others out."""
-    held = {}  # MIDI number: notes whose tie has not ended
+def _join_ties(measures: Iterable[Any]) -> None:
+    """Lengthens the first of tied notes of a part, and removes the others."""
+    held: dict[int, list[Any]] = {}  # by MIDI number: notes of ties that have not ended
     for measure in measures:
         kept = []
         for note in measure.notes:
@@ -74,10 +76,10 @@ def _join_ties(measures):
         measure.notes[:] = kept
 
 
-def _tied_to(note, held):
-    """The note that is tied to this one, which is held no longer; None for none.
+def _tied_to(note: Any, held: dict[int, list[Any]]) -> Any:
+    """Takes the note that is tied to this one out of those held; None if there is none.
 
-    Voices may be left on the way, so pitch and time decide.
+    A tie may change the voice, so pitch and time decide.
     """
     start = note.note_duration.time_position
     notes = held.get(note.pitch[1], [])
@@ -88,7 +90,7 @@ def _tied_to(note, held):
     return None
 
 
-def _check_unpacked_size(data, name):
+def _check_unpacked_size(data: bytes, name: str) -> None:
     """Refuses a compressed score that unpacks to more than a score can be."""
     if not data.startswith(b"PK"):
         return
@@ -96,6 +98,6 @@ def _check_unpacked_size(data, name):
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             sizes = [member.file_size for member in archive.infolist()]
     except Exception:
-        return  # note-seq will say what is wrong.
+        return  # note-seq says what is wrong.
     if max(sizes, default=0) > _MAX_SCORE_BYTES:
         raise MusicFileError(name, f"unpacks to more than {_MAX_SCORE_BYTES:,} bytes")

@@ -1,51 +1,60 @@
 """A piece as plain arrays of notes, measured in the ticks of its file.
 
-This is what lies between a music file and the grid: `midi_bytes.parse` fills it from
-the bytes of a MIDI file without a loop over notes, `from_sequence` from a NoteSequence.
-A tick is the file's own unit, `ticks_per_quarter` of them make a quarter note; a
-NoteSequence keeps seconds instead, which are turned back into the integer ticks they
-came from along the tempo map, so that rounding to the grid does not depend on the
-parser.
+Notes lie between a music file and the grid: `midi_bytes.parse` makes them from the bytes
+of a MIDI file without a Python loop over notes, `from_sequence` from a NoteSequence. A
+tick is the file's own unit; a quarter note has `ticks_per_quarter` of them. A
+NoteSequence keeps seconds, which are turned back along the tempo map into the whole
+ticks that they came from, so that rounding to the grid does not depend on the reader.
 """
 
 import dataclasses
+import operator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from poph_tf.errors import InputError
+from poph_tf.errors import InputError, MusicFileError
+
+if TYPE_CHECKING:
+    from note_seq import NoteSequence
 
 DEFAULT_QPM = 120.0
 DEFAULT_VELOCITY = 64
-# note-seq's value for a NoteSequence that names none.
+# note-seq's value for a NoteSequence without its own.
 DEFAULT_TICKS_PER_QUARTER = 220
-# Scores carry fractions of a quarter, not ticks: fine enough for 32nds and tuplets.
+# Scores have fractions of a quarter, not ticks: fine enough for 32nds and tuplets.
 SCORE_TICKS_PER_QUARTER = 10080
 SUSTAIN_CONTROL = 64
-# A NoteSequence carries bar positions that its time signatures cannot say as
-# annotations with this text and the bar position of the step they stand on.
+# An annotation of a NoteSequence with this text gives the bar position of its step,
+# for bar positions that time signatures cannot express.
 BAR_ANNOTATION = "bar_position="
 _MAX_TICK = 2**40
+_NOTE_FIELDS = "start_tick end_tick pitch velocity program instrument is_drum".split()
+_NOTE_VALUES = operator.attrgetter(
+    *"start_time end_time pitch velocity program instrument is_drum".split()
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Notes:
     """The notes of a piece in ticks.
 
-    Args:
+    Attributes:
         start_tick, end_tick: int64 [note].
         pitch, velocity: uint8 [note], MIDI numbers.
         program: uint8 [note], General MIDI program, 0..127.
         instrument: int64 [note]; notes and pedals of one number belong together.
         is_drum: bool [note].
-        ticks_per_quarter: int.
-        tempo_ticks: int64 [tempo], ascending. Before the first: 120.
+        ticks_per_quarter: ticks in a quarter note.
+        tempo_ticks: int64 [tempo], ascending. The tempo is 120 before the first.
         tempo_qpms: float64 [tempo], quarter notes a minute.
         time_signatures: int64 [change, 3]: tick, numerator, denominator; ascending.
         pedals: int64 [event, 3]: tick, instrument, value 0..127; ascending.
-        bar_marks: int64 [mark, 2]: tick, bar position there. Where there are any,
-            they count instead of the time signatures.
-        length_tick: int. The piece lasts at least so long.
-        title: str.
+        bar_marks: int64 [mark, 2]: tick, bar position there. If there are any, they
+            take the place of the time signatures.
+        length_tick: the piece lasts at least so long.
+        title: the title of the piece.
     """
 
     start_tick: np.ndarray
@@ -64,52 +73,38 @@ class Notes:
     length_tick: int = 0
     title: str = ""
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.start_tick)
 
 
-NOTE_FIELDS = (
-    "start_tick",
-    "end_tick",
-    "pitch",
-    "velocity",
-    "program",
-    "instrument",
-    "is_drum",
-)
-
-
-def select(notes, keep):
+def select(notes: Notes, keep: np.ndarray) -> Notes:
     """The same piece with only the notes where `keep` (bool [note]) is true."""
     if keep.all():
         return notes
-    kept = {name: getattr(notes, name)[keep] for name in NOTE_FIELDS}
+    kept = {name: getattr(notes, name)[keep] for name in _NOTE_FIELDS}
     return dataclasses.replace(notes, **kept)
 
 
-def shifted(notes, ticks):
-    """The same piece `ticks` (int) later; what would lie before 0 starts at 0.
+def shifted(notes: Notes, ticks: int) -> Notes:
+    """The same piece `ticks` later; what would lie before 0 starts at 0.
 
-    Notes, tempi and pedals move; the time signatures stay, since who shifts a piece
-    wants its notes to meet the bar lines.
+    Notes, tempi and pedals move. The time signatures stay, since a piece is shifted to
+    make its notes meet the bar lines.
     """
 
-    def move(values):
+    def move(values: np.ndarray) -> np.ndarray:
         return np.maximum(values + ticks, 0)
 
     pedals = notes.pedals.copy()
     pedals[:, 0] = move(pedals[:, 0])
-    return dataclasses.replace(
-        notes,
-        start_tick=move(notes.start_tick),
-        end_tick=move(notes.end_tick),
-        tempo_ticks=move(notes.tempo_ticks),
-        pedals=pedals,
-        length_tick=max(notes.length_tick + ticks, 0) if notes.length_tick else 0,
-    )
+    moved = {
+        n: move(getattr(notes, n)) for n in ("start_tick", "end_tick", "tempo_ticks")
+    }
+    length_tick = max(notes.length_tick + ticks, 0) if notes.length_tick else 0
+    return dataclasses.replace(notes, **moved, pedals=pedals, length_tick=length_tick)
 
 
-def sustained(notes):
+def sustained(notes: Notes) -> Notes:
     """Lengthens notes as the sustain pedal does: up to its release.
 
     A note that ends while its instrument's pedal (value >= 64) is down lasts until the
@@ -126,7 +121,7 @@ def sustained(notes):
         down = events[:, 2] >= 64
         at = np.searchsorted(events[:, 0], end_tick[own], side="right") - 1
         held = (at >= 0) & down[at]
-        # The first release after each event; where none comes, the piece's end.
+        # The first release after each event; without one, the end of the piece.
         index = np.where(down, len(events), np.arange(len(events)))
         release = np.minimum.accumulate(index[::-1])[::-1]
         ticks = np.append(events[:, 0], max(last_tick, int(events[-1, 0])))
@@ -135,7 +130,7 @@ def sustained(notes):
     return dataclasses.replace(notes, end_tick=_end_at_next_strike(notes, end_tick))
 
 
-def _end_at_next_strike(notes, end_tick):
+def _end_at_next_strike(notes: Notes, end_tick: np.ndarray) -> np.ndarray:
     """Cuts lengthened notes where their instrument strikes the same pitch again."""
     order = np.lexsort((notes.start_tick, notes.pitch, notes.instrument))
     start, pitch = notes.start_tick[order], notes.pitch[order]
@@ -145,61 +140,74 @@ def _end_at_next_strike(notes, end_tick):
     limit = np.full(len(start), np.iinfo(np.int64).max)
     limit[:-1][again] = start[1:][again]
     cut = end_tick.copy()
-    cut[order] = np.maximum(
-        np.minimum(end_tick[order], limit), notes.end_tick[order].clip(max=limit)
-    )
+    own_end = notes.end_tick[order].clip(max=limit)
+    cut[order] = np.maximum(np.minimum(end_tick[order], limit), own_end)
     return cut
 
 
-def from_sequence(sequence):
+def parse_sequence(data: bytes, name: str) -> "NoteSequence":
+    """Reads a serialized NoteSequence.
+
+    Raises:
+        MusicFileError: If the bytes are none, or one that is quantized.
+    """
+    from google.protobuf.message import DecodeError
+    from note_seq.protobuf import music_pb2
+
+    try:
+        sequence = music_pb2.NoteSequence.FromString(data)
+    except DecodeError:
+        raise MusicFileError(name, "not a NoteSequence") from None
+    if sequence.HasField("quantization_info"):
+        raise MusicFileError(name, "a quantized NoteSequence")
+    return sequence
+
+
+def from_sequence(sequence: "NoteSequence") -> Notes:
     """Takes the notes out of a NoteSequence.
 
     Args:
-        sequence: note_seq.NoteSequence, not quantized. Where its encoding is MIDI or
-            unsaid, times are turned back into its ticks.
-
-    Returns:
-        Notes.
+        sequence: not quantized. Unless it comes from a score, times are turned back into
+            its ticks.
 
     Raises:
         InputError: If a time is negative or not finite, or a pitch or velocity lies
             outside 0..127.
     """
-    source = sequence.source_info.encoding_type
-    is_score = source in (
-        sequence.source_info.MUSIC_XML,
-        sequence.source_info.ABC,
-    )
+    info = sequence.source_info
     ticks_per_quarter = sequence.ticks_per_quarter or DEFAULT_TICKS_PER_QUARTER
-    if is_score:
+    if info.encoding_type in (info.MUSIC_XML, info.ABC):
         ticks_per_quarter = SCORE_TICKS_PER_QUARTER
     clock = _Clock(sequence, ticks_per_quarter)
-    table = _note_table(sequence)
-    last_end = table[:, 1].max(initial=0.0)
-    # Parsers set total_time to the last note's end; only more than that means silence.
-    longer = sequence.total_time > last_end + 1e-9
-    controls = [
+    table = np.array([_NOTE_VALUES(note) for note in sequence.notes], np.float64)
+    start, end, *numbers, instrument, is_drum = table.reshape(-1, 7).T
+    if ((np.array(numbers) < 0) | (np.array(numbers) > 127)).any():
+        raise InputError("Pitches, velocities and programs must lie in 0..127.")
+    pitch, velocity, program = (column.astype(np.uint8) for column in numbers)
+    # Readers set total_time to the last note's end; only more than that means silence.
+    longer = sequence.total_time > end.max(initial=0.0) + 1e-9
+    signatures = (
+        (t.time, t.numerator, t.denominator) for t in sequence.time_signatures
+    )
+    controls = (
         (c.time, c.instrument, c.control_value)
         for c in sequence.control_changes
         if c.control_number == SUSTAIN_CONTROL
-    ]
-    velocity = np.where(table[:, 3] == 0, DEFAULT_VELOCITY, table[:, 3])
+    )
     return Notes(
-        start_tick=clock.ticks(table[:, 0]),
-        end_tick=clock.ticks(table[:, 1]),
-        pitch=table[:, 2].astype(np.uint8),
-        velocity=velocity.astype(np.uint8),
-        program=table[:, 4].astype(np.uint8),
-        instrument=table[:, 5].astype(np.int64),
-        is_drum=table[:, 6].astype(bool),
+        start_tick=clock.ticks(start),
+        end_tick=clock.ticks(end),
+        pitch=pitch,
+        velocity=np.where(velocity == 0, np.uint8(DEFAULT_VELOCITY), velocity),
+        program=program,
+        instrument=instrument.astype(np.int64),
+        is_drum=is_drum.astype(bool),
         ticks_per_quarter=ticks_per_quarter,
         tempo_ticks=clock.tempo_ticks,
         tempo_qpms=clock.tempo_qpms,
-        time_signatures=clock.rows(
-            (t.time, t.numerator, t.denominator) for t in sequence.time_signatures
-        ),
-        pedals=clock.rows(controls),
-        bar_marks=clock.rows(_bar_marks(sequence), columns=2),
+        time_signatures=clock.rows(signatures, 3),
+        pedals=clock.rows(controls, 3),
+        bar_marks=clock.rows(_bar_marks(sequence), 2),
         length_tick=int(clock.ticks([sequence.total_time])[0]) if longer else 0,
         title=sequence.sequence_metadata.title,
     )
@@ -208,21 +216,21 @@ def from_sequence(sequence):
 class _Clock:
     """Turns seconds into ticks along a NoteSequence's tempo map."""
 
-    def __init__(self, sequence, ticks_per_quarter):
+    def __init__(self, sequence: "NoteSequence", ticks_per_quarter: int) -> None:
         changes = sorted(
             (t.time, i, t.qpm) for i, t in enumerate(sequence.tempos) if t.qpm > 0
         )
         if not changes or changes[0][0] > 0:
             changes.insert(0, (0.0, -1, DEFAULT_QPM))
-        self._seconds = np.array([c[0] for c in changes])
-        self.tempo_qpms = np.array([c[2] for c in changes])
+        self._seconds, _, self.tempo_qpms = np.array(changes, np.float64).T
         self._ticks_per_second = self.tempo_qpms / 60 * ticks_per_quarter
         spans = np.diff(self._seconds) * self._ticks_per_second[:-1]
         # Tempo changes lie on ticks too: rounding each keeps errors from adding up.
         ticks = np.concatenate([[0.0], np.cumsum(np.round(spans))])
         self.tempo_ticks = _whole(ticks)
 
-    def ticks(self, seconds):
+    def ticks(self, seconds: Any) -> np.ndarray:
+        """int64, of the shape of `seconds`."""
         seconds = np.asarray(seconds, np.float64)
         if not np.isfinite(seconds).all() or (seconds < 0).any():
             raise InputError("Times must be finite and not negative.")
@@ -231,7 +239,7 @@ class _Clock:
         since = (seconds - self._seconds[k]) * self._ticks_per_second[k]
         return _whole(self.tempo_ticks[k] + np.round(since))
 
-    def rows(self, events, columns=3):
+    def rows(self, events: Iterable[tuple[float, ...]], columns: int) -> np.ndarray:
         """int64 [event, columns]: events (seconds, values...) in order of time."""
         table = np.array(list(events), np.float64).reshape(-1, columns)
         rows = table.astype(np.int64)
@@ -239,36 +247,13 @@ class _Clock:
         return rows[np.argsort(rows[:, 0], kind="stable")]
 
 
-def _whole(ticks):
+def _whole(ticks: np.ndarray) -> np.ndarray:
     if np.any(ticks > _MAX_TICK):
         raise InputError("Times must stay below 2^40 ticks.")
     return np.asarray(ticks).astype(np.int64)
 
 
-def _note_table(sequence):
-    """float64 [note, 7]: start, end, pitch, velocity, program, instrument, drum."""
-    table = np.array(
-        [
-            (
-                n.start_time,
-                n.end_time,
-                n.pitch,
-                n.velocity,
-                n.program,
-                n.instrument,
-                n.is_drum,
-            )
-            for n in sequence.notes
-        ],
-        np.float64,
-    ).reshape(-1, 7)
-    numbers = table[:, 2:5]
-    if ((numbers < 0) | (numbers > 127)).any():
-        raise InputError("Pitches, velocities and programs must lie in 0..127.")
-    return table
-
-
-def _bar_marks(sequence):
+def _bar_marks(sequence: "NoteSequence") -> Iterator[tuple[float, int]]:
     for annotation in sequence.text_annotations:
         if annotation.text.startswith(BAR_ANNOTATION):
             number = annotation.text.removeprefix(BAR_ANNOTATION)
@@ -276,16 +261,11 @@ def _bar_marks(sequence):
                 yield annotation.time, int(number)
 
 
-def to_sequence(notes):
-    """Writes notes as a NoteSequence, on the ticks they have.
-
-    Returns:
-        note_seq.NoteSequence, encoding MIDI.
-    """
+def to_sequence(notes: Notes) -> "NoteSequence":
+    """Writes notes as a NoteSequence with the encoding of MIDI files."""
     from note_seq.protobuf import music_pb2
 
-    sequence = music_pb2.NoteSequence()
-    sequence.ticks_per_quarter = notes.ticks_per_quarter
+    sequence = music_pb2.NoteSequence(ticks_per_quarter=notes.ticks_per_quarter)
     sequence.source_info.encoding_type = sequence.source_info.MIDI
     sequence.sequence_metadata.title = notes.title
     seconds = _seconds_of(notes)
@@ -295,16 +275,20 @@ def to_sequence(notes):
         sequence.time_signatures.add(
             time=seconds(tick), numerator=numerator, denominator=denominator
         )
-    starts, ends = seconds(notes.start_tick), seconds(notes.end_tick)
-    for k in range(len(notes)):
+    ends = seconds(notes.end_tick)
+    columns = [getattr(notes, name).tolist() for name in _NOTE_FIELDS[2:]]
+    times = (seconds(notes.start_tick).tolist(), ends.tolist())
+    for start, end, pitch, velocity, program, instrument, is_drum in zip(
+        *times, *columns, strict=True
+    ):
         sequence.notes.add(
-            start_time=starts[k],
-            end_time=ends[k],
-            pitch=int(notes.pitch[k]),
-            velocity=int(notes.velocity[k]),
-            program=int(notes.program[k]),
-            instrument=int(notes.instrument[k]),
-            is_drum=bool(notes.is_drum[k]),
+            start_time=start,
+            end_time=end,
+            pitch=pitch,
+            velocity=velocity,
+            program=program,
+            instrument=instrument,
+            is_drum=is_drum,
         )
     for tick, instrument, value in notes.pedals.tolist():
         sequence.control_changes.add(
@@ -317,14 +301,14 @@ def to_sequence(notes):
     return sequence
 
 
-def _seconds_of(notes):
+def _seconds_of(notes: Notes) -> Callable[[Any], Any]:
     """A function from ticks to seconds along the tempo map."""
     ticks = np.concatenate([[0], notes.tempo_ticks])
     qpms = np.concatenate([[DEFAULT_QPM], notes.tempo_qpms])
     seconds_per_tick = 60 / qpms / notes.ticks_per_quarter
     at = np.concatenate([[0.0], np.cumsum(np.diff(ticks) * seconds_per_tick[:-1])])
 
-    def seconds(tick):
+    def seconds(tick: Any) -> Any:
         k = np.searchsorted(ticks, tick, side="right") - 1
         return at[k] + (tick - ticks[k]) * seconds_per_tick[k]
 

@@ -1,14 +1,32 @@
-"""Machine code out of plain Python loops, by numba (extra `fast`)."""
+"""Compiles plain Python loops to machine code with numba (extra `fast`)."""
+
+import types
+from collections.abc import Callable
+from typing import Any
 
 
-def compiled(function):
-    """`function` as machine code; None where numba is not to be had."""
+def compiled(function: Callable[..., Any], *helpers: Callable[..., Any]) -> Any:
+    """Compiles a function, together with the functions of its module that it calls.
+
+    Args:
+        function: reads arrays and numbers only.
+        *helpers: what it calls, each after those that it calls itself.
+
+    Returns:
+        The function as machine code, or None when numba is unavailable.
+    """
     try:
         import numba
     except ImportError:
         return None
-    try:
-        return numba.njit(cache=True, nogil=True)(function)
-    except RuntimeError:
-        # Nowhere to keep the code: compile it anew in each process.
-        return numba.njit(nogil=True)(function)
+    names = dict(function.__globals__)
+    for part in (*helpers, function):
+        # A copy that sees the compiled helpers in the place of the Python ones.
+        copy = types.FunctionType(part.__code__, names, part.__name__)
+        try:
+            code = numba.njit(cache=True, nogil=True)(copy)
+        except RuntimeError:
+            # Without a place for the cache, each process compiles anew.
+            code = numba.njit(nogil=True)(copy)
+        names[part.__name__] = code
+    return code

@@ -9,21 +9,24 @@ Source: Boulanger-Lewandowski et al. (2012), ICML; splits as distributed there.
 """
 
 import os
+import pathlib
 import pickle
 import zipfile
 import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
 
 import numpy as np
 
-from poph_tf.data import matrices, writing
+from poph_tf.data import examples, writing
+from poph_tf.data.matrices import PLAY, VOLUME, Matrices
 from poph_tf.errors import InputError
 
 MIN_PITCH, NUM_PITCHES = 21, 88
-SPLITS = ("train", "valid", "test")
 # The rolls have no velocities; canonical matrices need one where a note sounds.
-VOLUME = 64
+VELOCITY = 64
 # What numpy, pickle and scipy were seen to raise over files that are something else.
-UNREADABLE = (
+_UNREADABLE = (
     AttributeError,
     EOFError,
     LookupError,
@@ -34,36 +37,31 @@ UNREADABLE = (
     zipfile.BadZipFile,
     zlib.error,
 )
+Rolls = dict[str, list[np.ndarray]]
 
 
-def read(path):
+def read(path: str | os.PathLike[str]) -> Rolls:
     """Reads a benchmark file.
 
     Args:
-        path: str, `.npz`, `.pickle`/`.pkl` or `.mat`.
+        path: `.npz`, `.pickle`/`.pkl` or `.mat`.
 
     Returns:
-        dict from "train", "valid", "test" to a list of uint8 [steps, 88].
+        For "train", "valid" and "test" a list of rolls, uint8 [steps, 88].
 
     Raises:
         InputError: If there is no such file or it is none of these.
     """
-    readers = {
-        ".npz": _read_npz,
-        ".pickle": _read_pickle,
-        ".pkl": _read_pickle,
-        ".mat": _read_mat,
-    }
-    extension = os.path.splitext(path)[1].lower()
-    if extension not in readers:
-        raise InputError(f"{path}: must be one of {', '.join(readers)}.")
-    if not os.path.exists(path):
-        raise InputError(f"There is no file {path!r}.")
+    path = pathlib.Path(path)
+    if path.suffix.lower() not in _READERS:
+        raise InputError(f"{path}: must be one of {', '.join(_READERS)}.")
+    if not path.exists():
+        raise InputError(f"There is no file '{path}'.")
     try:
-        splits = readers[extension](path)
+        splits = _READERS[path.suffix.lower()](path)
     except InputError:
         raise
-    except UNREADABLE as error:
+    except _UNREADABLE as error:
         raise InputError(f"{path} is no piano-roll benchmark: {error!r}.") from error
     for name, rolls in splits.items():
         if not rolls or any(roll.shape[1:] != (NUM_PITCHES,) for roll in rolls):
@@ -73,10 +71,10 @@ def read(path):
     return splits
 
 
-def _read_npz(path):
+def _read_npz(path: pathlib.Path) -> Rolls:
     splits = {}
     with np.load(path, allow_pickle=False) as file:
-        for name in SPLITS:
+        for name in examples.SPLITS:
             bits, lengths = file[name], file[f"{name}_lengths"]
             if bits.shape[1:] != (NUM_PITCHES // 8,):
                 raise InputError(
@@ -96,23 +94,23 @@ def _read_npz(path):
 class _PlainUnpickler(pickle.Unpickler):
     """Refuses everything but lists, tuples, dicts and numbers."""
 
-    def find_class(self, module, name):
+    def find_class(self, module: str, name: str) -> NoReturn:
         raise pickle.UnpicklingError(f"refuses {module}.{name}")
 
 
-def _read_pickle(path):
-    with open(path, "rb") as file:
+def _read_pickle(path: pathlib.Path) -> Rolls:
+    with path.open("rb") as file:
         table = _PlainUnpickler(file, encoding="latin1").load()
     return {
         name: [
             _roll(piece, f"{path}, {name}, piece {k}")
             for k, piece in enumerate(table[name])
         ]
-        for name in SPLITS
+        for name in examples.SPLITS
     }
 
 
-def _roll(piece, source):
+def _roll(piece: Sequence[Sequence[Any]], source: str) -> np.ndarray:
     roll = np.zeros((len(piece), NUM_PITCHES), np.uint8)
     for step, pitches in enumerate(piece):
         for pitch in pitches:
@@ -125,47 +123,57 @@ def _roll(piece, source):
     return roll
 
 
-def _read_mat(path):
+def _read_mat(path: pathlib.Path) -> Rolls:
     from scipy import io
 
     try:
         table = io.loadmat(path)
     except NotImplementedError:
-        raise InputError(f"{path} is of MATLAB 7.3: save it with -v7.") from None
+        raise InputError(f"{path} is a file of MATLAB 7.3: save it with -v7.") from None
     except Exception as error:
-        # A file that is something else meets scipy's reader with whatever comes.
+        # scipy's reader raises whatever a file that is something else makes it do.
         raise ValueError(str(error)) from error
     return {
         name: [np.asarray(roll).astype(np.uint8) for roll in table[f"{name}data"].flat]
-        for name in SPLITS
+        for name in examples.SPLITS
     }
 
 
-def to_matrices(roll):
-    """uint8 [steps, 88] -> Matrices; every run of play is one held note."""
+_READERS = {
+    ".npz": _read_npz,
+    ".pickle": _read_pickle,
+    ".pkl": _read_pickle,
+    ".mat": _read_mat,
+}
+
+
+def to_matrices(roll: np.ndarray) -> Matrices:
+    """Makes canonical matrices of a roll; every run of play is one held note.
+
+    Args:
+        roll: uint8 [steps, 88], 0 or 1.
+    """
     cells = np.zeros((len(roll), 128, 3), np.uint8)
     here = cells[:, MIN_PITCH : MIN_PITCH + NUM_PITCHES]
-    here[..., 0] = roll
-    here[..., 2] = roll * VOLUME
-    bars = (np.arange(len(roll)) % 16).astype(np.uint8)
-    return matrices.Matrices(cells=cells, bar_position=bars)
+    here[..., PLAY] = roll
+    here[..., VOLUME] = roll * VELOCITY
+    return Matrices(cells, bar_position=(np.arange(len(roll)) % 16).astype(np.uint8))
 
 
-def write_records(splits, name, data_dir):
+def write_records(
+    splits: Mapping[str, Sequence[np.ndarray]],
+    name: str,
+    data_dir: str | os.PathLike[str],
+) -> examples.DatasetInfo:
     """Writes a benchmark as a data set that training and evaluation read.
 
     Args:
-        splits: dict as `read` returns it.
-        name: str, the benchmark's; it becomes the style.
-        data_dir: str. Nothing is done where it already holds the data set.
-
-    Returns:
-        DatasetInfo.
+        splits: rolls by split, as `read` returns them.
+        name: the benchmark's name, which becomes the style.
+        data_dir: left alone if it already holds the data set.
 
     Raises:
         InputError: If it holds another one.
     """
-    pieces = {
-        split: [to_matrices(roll) for roll in rolls] for split, rolls in splits.items()
-    }
+    pieces = {split: list(map(to_matrices, rolls)) for split, rolls in splits.items()}
     return writing.write(pieces, name, data_dir)

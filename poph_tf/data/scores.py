@@ -1,42 +1,72 @@
-"""Turns scores that music21 has parsed into NoteSequences.
+"""Scores: reads score files, and turns scores that music21 has parsed into NoteSequences.
 
-Conventions:
-    - What is written is what the score shows, each bar once: repeats are not played
-      again, ties are merged, grace notes and chord symbols are left out.
+Conventions of `to_sequence`:
+    - The music is what the score shows, each bar once: repeats are not played again,
+      ties are merged, grace notes and chord symbols are left out.
     - Bar lines are where the score has them. After a pickup the time signature is
-      said again, which tells readers of the file (ours among them) that a bar begins;
-      a bar split by a repeat sign counts as one bar; any other bar of unusual length
-      has its own time signature.
+      repeated, which tells readers of the file (ours among them) that a bar begins; a
+      bar split by a repeat sign counts as one bar; any other bar of unusual length has
+      its own time signature.
     - Scores have no dynamics worth the name, so every note has the same velocity.
     - Positions are exact fractions of quarter notes until they become seconds.
 
-music21 is not imported here: what comes in is its objects.
+music21 is not imported here; `to_sequence` reads its objects.
 """
 
-import fractions
+import itertools
+import os
 import warnings
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
 
+from poph_tf.data import reading
 from poph_tf.errors import MusicFileError
+
+if TYPE_CHECKING:
+    from note_seq import NoteSequence
 
 VELOCITY = 80
 _MIDI_BEATS = (1, 2, 4, 8, 16, 32, 64)
 VOICES = ("Soprano", "Alto", "Tenor", "Bass")
+# Length in quarter notes (or place of the first), numerator, denominator.
+Bar = tuple[Fraction, int, int]
+# Pitch, start and end in quarter notes.
+_Note = list[Any]
 
 
-def to_sequence(score, *, tempo_qpm=120.0, four_voices=False, path="score"):
+def read(path: str | os.PathLike[str]) -> "NoteSequence":
+    """Reads a score file that holds one piece; see `reading.read`."""
+    return reading.read(path)
+
+
+def read_all(
+    path: str | os.PathLike[str], failures: list[str] | None = None
+) -> "Iterator[NoteSequence]":
+    """Iterates over the tunes of a score file; see `reading.read_all`."""
+    return reading.read_all(path, failures)
+
+
+def to_sequence(
+    score: Any,
+    *,
+    tempo_qpm: float = 120.0,
+    four_voices: bool = False,
+    path: str | os.PathLike[str] = "score",
+) -> "NoteSequence":
     """Turns a music21 score into a NoteSequence.
 
     Args:
         score: music21.stream.Score.
-        tempo_qpm: float. Quarter notes per minute until the score gives a tempo.
-        four_voices: bool. Keep soprano, alto, tenor and bass only.
-        path: str or path. For messages.
+        tempo_qpm: quarter notes a minute until the score gives a tempo.
+        four_voices: keep soprano, alto, tenor and bass only.
+        path: the file's name, for messages.
 
     Returns:
-        NoteSequence with an instrument for each part, time signatures and tempi.
+        A sequence with an instrument for each part, time signatures and tempi.
 
     Raises:
-        MusicFileError: If the score has not the parts asked for, or no notes.
+        MusicFileError: If the score lacks the voices, or has no notes.
     """
     parts = list(score.parts) or [score]
     if four_voices:
@@ -46,30 +76,32 @@ def to_sequence(score, *, tempo_qpm=120.0, four_voices=False, path="score"):
     notes = [_notes(part) for part in parts]
     if not any(notes):
         raise MusicFileError(path, "has no notes")
-    metres = bar_lines(_measures(parts[0]))
-    return _sequence(parts, notes, metres, _tempi(score, tempo_qpm))
+    signatures = bar_lines(_measures(parts[0]))
+    return _sequence(parts, notes, signatures, _tempi(score, tempo_qpm))
 
 
-def _first_word(text):
-    return (text or "").split()[0] if (text or "").split() else ""
+def _first_word(text: str | None) -> str:
+    return next(iter((text or "").split()), "")
 
 
-def _notes(part):
-    """Lists `[pitch, start, end]` in quarter notes, ties merged."""
-    tuning = part.toSoundingPitch() if _transposes(part) else part
-    notes, tied = [], {}  # tied: pitch -> the note that a tie will lengthen
-    for element in tuning.flatten().notes:
+def _notes(part: Any) -> list[_Note]:
+    """The notes of a part, ties merged."""
+    transposes = any(i.transposition for i in part.getElementsByClass("Instrument"))
+    sounding = part.toSoundingPitch() if transposes else part
+    notes: list[_Note] = []
+    tied: dict[int, _Note] = {}  # by pitch: the note that a tie will lengthen
+    for element in sounding.flatten().notes:
         if "ChordSymbol" in element.classes or "Unpitched" in element.classes:
             continue
         if element.quarterLength <= 0:  # a grace note
             continue
-        start = fractions.Fraction(element.offset)
-        end = start + fractions.Fraction(element.quarterLength)
+        start = Fraction(element.offset)
+        end = start + Fraction(element.quarterLength)
         for tone in element.notes if element.isChord else [element]:
             kind = tone.tie.type if tone.tie else None
-            before = tied.pop(tone.pitch.midi, None)
-            if kind in ("continue", "stop") and before and before[2] == start:
-                before[2], note = end, before
+            note = tied.pop(tone.pitch.midi, None)
+            if kind in ("continue", "stop") and note and note[2] == start:
+                note[2] = end
             else:
                 note = [tone.pitch.midi, start, end]
                 notes.append(note)
@@ -78,72 +110,71 @@ def _notes(part):
     return notes
 
 
-def _transposes(part):
-    return any(i.transposition for i in part.getElementsByClass("Instrument"))
-
-
-def _measures(part):
-    """Lists `(length, numerator, denominator)` of each measure, as written."""
+def _measures(part: Any) -> list[Bar]:
+    """The measures of a part, as written."""
     measures = list(part.getElementsByClass("Measure"))
-    metre, found = (4, 4), []
-    for index, measure in enumerate(measures):
+    signature, found = (4, 4), []
+    for measure, following in itertools.zip_longest(measures, measures[1:]):
         if measure.timeSignature:
-            metre = measure.timeSignature.numerator, measure.timeSignature.denominator
-        # By the next bar line, not by what is in this part, which may be nothing.
-        if index + 1 < len(measures):
-            length = measures[index + 1].offset - measure.offset
-        else:
-            length = measure.highestTime
+            written = measure.timeSignature
+            signature = written.numerator, written.denominator
+        # The next bar line decides, not the content of this part, which may be nothing.
+        length = measure.highestTime
+        if following is not None:
+            length = following.offset - measure.offset
         if length > 0:
-            found.append((fractions.Fraction(length), *metre))
+            found.append((Fraction(length), *signature))
     return found
 
 
-def bar_lines(measures):
+def bar_lines(measures: Sequence[Bar]) -> list[Bar]:
     """Finds the time signatures that put bar lines where the score has them.
 
     Args:
-        measures: list of (length, numerator, denominator), lengths as Fractions of
-            quarter notes. The first may be a pickup, others halves of a bar.
+        measures: length in quarter notes, numerator and denominator of each. The first
+            may be a pickup, others halves of a bar.
 
     Returns:
-        list of (start, numerator, denominator), starts in quarter notes, first 0.
+        Start in quarter notes, numerator and denominator of each; the first at 0.
     """
-    bars = _join_halves(measures or [(fractions.Fraction(4), 4, 4)])
-    # A last bar cut short (the pickup makes it up) needs no metre of its own.
-    bars[-1][0] = max(bars[-1][0], _full(*bars[-1][1:]))
-    metres, start, expected = [], fractions.Fraction(0), None
+    bars = _join_halves(measures or [(Fraction(4), 4, 4)])
+    # A last bar cut short (the pickup completes it) needs no time signature of its own.
+    length, *signature = bars[-1]
+    bars[-1] = (max(length, _full(*signature)), *signature)
+    found: list[Bar] = []
+    start, expected = Fraction(0), None
     for index, (length, numerator, denominator) in enumerate(bars):
         full = _full(numerator, denominator)
-        pickup = index == 0 and length < full
-        metre = _metre_of(full if pickup else length, denominator)
-        # Said again where the bars of the one before would not lead here.
-        if start != expected or metres[-1][1:] != metre:
-            metres.append((start, *metre))
-        expected = start + _full(*metre)
+        is_pickup = index == 0 and length < full
+        signature = _signature_of(full if is_pickup else length, denominator)
+        # Repeated where the bars of the one before would not lead here.
+        if start != expected or found[-1][1:] != signature:
+            found.append((start, *signature))
+        expected = start + _full(*signature)
         start += length
-    return metres
+    return found
 
 
-def _full(numerator, denominator):
-    return fractions.Fraction(4 * numerator, denominator)
+def _full(numerator: int, denominator: int) -> Fraction:
+    return Fraction(4 * numerator, denominator)
 
 
-def _join_halves(measures):
+def _join_halves(measures: Sequence[Bar]) -> list[Bar]:
     """Makes one bar of two measures that a repeat sign has split."""
-    bars = []
-    for length, *metre in measures:
-        if bars and bars[-1][1:] == metre and bars[-1][0] + length == _full(*metre):
-            bars[-1][0] += length
+    bars: list[Bar] = []
+    for length, *signature in measures:
+        before, *same = bars[-1] if bars else (Fraction(0), 0, 1)
+        if same == signature and before + length == _full(*signature):
+            bars[-1] = (before + length, *signature)
         else:
-            bars.append([length, *metre])
+            bars.append((length, *signature))
     return bars
 
 
-def _metre_of(length, denominator):
-    """The time signature of a bar of so many quarter notes, as far as MIDI can say it.
+def _signature_of(length: Fraction, denominator: int) -> tuple[int, int]:
+    """The time signature of a bar of so many quarter notes, as far as MIDI has one.
 
-    MIDI knows powers of two only; parsers guess others where a score names no metre.
+    MIDI has powers of two only; parsers guess others where a score has no time signature.
     """
     for beat in (denominator, 4, 8, 16, 32, 64):
         count = length * beat / 4
@@ -152,25 +183,34 @@ def _metre_of(length, denominator):
     return max(1, round(length * 4)), 16
 
 
-def _tempi(score, usual_qpm):
-    """Lists `(start, qpm)`, starts in quarter notes, the first at 0."""
+def _tempi(score: Any, usual_qpm: float) -> list[tuple[Fraction, float]]:
+    """(start in quarter notes, qpm) of each tempo, the first at 0."""
     marks = {}
     for mark in score.flatten().getElementsByClass("MetronomeMark"):
         quarters = mark.getQuarterBPM()
         if quarters and 10 <= quarters <= 400:
-            marks[fractions.Fraction(mark.offset)] = float(quarters)
-    marks.setdefault(fractions.Fraction(0), usual_qpm)
+            marks[Fraction(mark.offset)] = float(quarters)
+    marks.setdefault(Fraction(0), usual_qpm)
     return sorted(marks.items())
 
 
-def _sequence(parts, notes, metres, tempi):
-    music_pb2 = _note_seq_protobuf()
+def _sequence(
+    parts: Sequence[Any],
+    notes: Sequence[list[_Note]],
+    signatures: Sequence[Bar],
+    tempi: Sequence[tuple[Fraction, float]],
+) -> "NoteSequence":
+    # note-seq takes 1.6 s to import, and warns of players that are not needed.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from note_seq.protobuf import music_pb2
+
     seconds = _clock(tempi)
     end = max(note[2] for part in notes for note in part)
     sequence = music_pb2.NoteSequence(ticks_per_quarter=480)
     for start, qpm in tempi:
         sequence.tempos.add(time=seconds(start), qpm=qpm)
-    for start, numerator, denominator in metres:
+    for start, numerator, denominator in signatures:
         if start < end:
             sequence.time_signatures.add(
                 time=seconds(start), numerator=numerator, denominator=denominator
@@ -178,31 +218,18 @@ def _sequence(parts, notes, metres, tempi):
     for index, (part, tones) in enumerate(zip(parts, notes, strict=True)):
         sequence.instrument_infos.add(instrument=index, name=part.partName or "")
         for pitch, start, stop in tones:
-            sequence.notes.add(
-                pitch=pitch,
-                velocity=VELOCITY,
-                start_time=seconds(start),
-                end_time=seconds(stop),
-                instrument=index,
-            )
+            note = sequence.notes.add(pitch=pitch, velocity=VELOCITY, instrument=index)
+            note.start_time, note.end_time = seconds(start), seconds(stop)
     sequence.total_time = seconds(end)
     return sequence
 
 
-def _note_seq_protobuf():
-    """note-seq takes 1.6 s to import, so late; and warns of players we do not need."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from note_seq.protobuf import music_pb2
-    return music_pb2
+def _clock(tempi: Sequence[tuple[Fraction, float]]) -> Callable[[Fraction], float]:
+    """Makes the function from quarter notes to seconds along the tempi."""
 
-
-def _clock(tempi):
-    """Makes the function from quarter notes to seconds along `(start, qpm)`."""
-
-    def seconds(quarters):
+    def seconds(quarters: Fraction) -> float:
         total = 0.0
-        for (start, qpm), after in zip(tempi, tempi[1:] + [None], strict=True):
+        for (start, qpm), after in itertools.zip_longest(tempi, tempi[1:]):
             stop = min(quarters, after[0]) if after else quarters
             if stop > start:
                 total += float(stop - start) * 60.0 / qpm

@@ -8,8 +8,12 @@ Source: https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format
 """
 
 import gzip
+import os
+import pathlib
 import struct
 import zlib
+from collections.abc import Iterator
+from typing import IO
 
 import numpy as np
 
@@ -19,10 +23,12 @@ HEADER_BYTES = 12
 FOOTER_BYTES = 4
 _POLYNOMIAL = 0x82F63B78
 _BLOCK = 1024
+# These bytes take the state of the checksum from 0 to all ones, where it begins.
+_START = bytes.fromhex("54641f64")
 _MASK_DELTA = 0xA282EAD8
 
 
-def _tables():
+def _tables() -> np.ndarray:
     """uint32 [_BLOCK, 256]: the checksum of a byte with k zero bytes after it."""
     table = np.arange(256, dtype=np.uint32)
     for _ in range(8):
@@ -35,101 +41,91 @@ def _tables():
 
 
 _TABLES = _tables()
-# The checksum is linear: that of a block is the sum (xor) of those of its bytes, and
-# the state before it counts like a change of its first four bytes.
 _PLACES = np.arange(_BLOCK - 1, -1, -1) * 256
 
 
-def crc32c(data):
-    """CRC-32C (Castagnoli) of bytes."""
-    values = np.frombuffer(data, np.uint8)
-    whole = len(values) - len(values) % _BLOCK
-    blocks = values[:whole].reshape(-1, _BLOCK)
-    flat = _TABLES.reshape(-1)
-    sums = np.bitwise_xor.reduce(flat[_PLACES + blocks], axis=1).tolist()
-    state = 0xFFFFFFFF
-    for block_sum in sums:
-        state = block_sum ^ _carried(state, _BLOCK)
-    tail = values[whole:]
-    if len(tail) >= 4:
-        tail_sum = int(np.bitwise_xor.reduce(flat[_PLACES[-len(tail) :] + tail]))
-        return tail_sum ^ _carried(state, len(tail)) ^ 0xFFFFFFFF
-    for value in tail.tolist():
-        state = int(_TABLES[0, state & 0xFF ^ value]) ^ state >> 8
+def crc32c(data: bytes) -> int:
+    """CRC-32C (Castagnoli) of bytes.
+
+    The checksum is linear and ignores zeros at the start: that of a block is the xor of
+    those of its bytes, and the state before it counts like a change of its first four.
+    """
+    size = min(len(data) + len(_START), _BLOCK)
+    padding = bytes(-(len(data) + len(_START)) % size)
+    blocks = np.frombuffer(padding + _START + data, np.uint8).reshape(-1, size)
+    sums = np.bitwise_xor.reduce(_TABLES.reshape(-1)[_PLACES[-size:] + blocks], axis=1)
+    state = 0
+    for block_sum in sums.tolist():
+        for k in range(4):
+            block_sum ^= int(_TABLES[size - 1 - k, state >> 8 * k & 0xFF])
+        state = block_sum
     return state ^ 0xFFFFFFFF
 
 
-def _carried(state, size):
-    """What a state becomes over a block of `size` >= 4 zero bytes."""
-    return int(
-        _TABLES[size - 1, state & 0xFF]
-        ^ _TABLES[size - 2, state >> 8 & 0xFF]
-        ^ _TABLES[size - 3, state >> 16 & 0xFF]
-        ^ _TABLES[size - 4, state >> 24]
-    )
-
-
-def _masked(data):
+def _masked(data: bytes) -> bytes:
     crc = crc32c(data)
     return struct.pack("<I", ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF)
 
 
-def framed(data):
+def framed(data: bytes) -> bytes:
     """The bytes of one record."""
     length = struct.pack("<Q", len(data))
     return length + _masked(length) + data + _masked(data)
 
 
-def is_header(header):
-    """Whether the bytes before a record's data are whole and unharmed."""
-    return len(header) == HEADER_BYTES and _masked(header[:8]) == header[8:]
+def data_length(header: bytes) -> int | None:
+    """The length that a record's header gives; None if the header is damaged."""
+    if len(header) < HEADER_BYTES or _masked(header[:8]) != header[8:]:
+        return None
+    return struct.unpack("<Q", header[:8])[0]
 
 
-def is_sound(data, footer):
-    """Whether a record's data is what its checksum, the bytes after it, says."""
+def is_valid(data: bytes, footer: bytes) -> bool:
+    """Whether a record's data has the checksum that follows it."""
     return _masked(data) == footer
 
 
-def read(path, max_bytes=2**28):
+def read(
+    path: str | os.PathLike[str], max_bytes: int = 2**28
+) -> Iterator[tuple[int, bytes]]:
     """Reads the records of a TFRecord file, compressed (gzip) or not.
 
     Args:
-        path: str or path.
-        max_bytes: int. A longer record counts as damage.
+        path: the file.
+        max_bytes: a longer record counts as damage.
 
     Yields:
-        (offset, data): where the record begins in the uncompressed file; bytes.
+        The place where a record begins in the uncompressed file, and its data.
 
     Raises:
-        InputError: If a record is damaged; the message names the file and offset.
+        InputError: If a record is damaged; the message names the file and the place.
     """
-    with open(path, "rb") as raw:
+    with pathlib.Path(path).open("rb") as raw:
         compressed = raw.read(3) == b"\x1f\x8b\x08"
         raw.seek(0)
         file = gzip.GzipFile(fileobj=raw) if compressed else raw
         offset = 0
-        while True:
-            data = _read_one(file, path, offset, max_bytes)
-            if data is None:
-                return
-            yield offset, data
-            offset += HEADER_BYTES + len(data) + FOOTER_BYTES
+        while data := _read_one(file, path, offset, max_bytes):
+            yield offset, data[0]
+            offset += HEADER_BYTES + len(data[0]) + FOOTER_BYTES
 
 
-def _read_one(file, path, offset, max_bytes):
+def _read_one(
+    file: IO[bytes], path: str | os.PathLike[str], offset: int, max_bytes: int
+) -> tuple[bytes] | None:
+    """The data of a record; None at the end of the file."""
     try:
         header = file.read(HEADER_BYTES)
         if not header:
             return None
-        if not is_header(header):
+        length = data_length(header)
+        if length is None:
             raise InputError(f"{path}: damaged record at byte {offset} (length).")
-        (length,) = struct.unpack("<Q", header[:8])
         if length > max_bytes:
             raise InputError(f"{path}: record at byte {offset} has {length} bytes.")
-        data = file.read(length)
-        footer = file.read(FOOTER_BYTES)
+        data, footer = file.read(length), file.read(FOOTER_BYTES)
     except (EOFError, OSError, zlib.error):
         raise InputError(f"{path}: damaged compression near byte {offset}.") from None
-    if len(data) < length or not is_sound(data, footer):
+    if len(data) < length or not is_valid(data, footer):
         raise InputError(f"{path}: damaged record at byte {offset} (data).")
-    return data
+    return (data,)

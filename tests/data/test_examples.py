@@ -10,7 +10,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poph_tf.data import example_wire, examples, matrices, shards
+from poph_tf.data import example_message, examples, matrices, shards
 from poph_tf.data.matrices import Matrices
 from poph_tf.errors import InputError
 
@@ -92,8 +92,21 @@ def test_foreign_records_and_other_wire_forms_are_decoded():
         "none": tf.train.Feature(),
     }
     example = tf.train.Example(features=tf.train.Features(feature=features))
-    decoded = example_wire.decode(example.SerializeToString())
-    assert decoded == {"length": [-5, 2**40], "x": 1.5, "b": b"\0\xff", "none": []}
+    decoded = example_message.Example.FromString(example.SerializeToString())
+    found = decoded.features.feature
+    assert list(found["length"].int64_list.value) == [-5, 2**40]
+    assert list(found["x"].float_list.value) == [1.5]
+    assert list(found["b"].bytes_list.value) == [b"\0\xff"]
+    assert found["none"].WhichOneof("kind") is None
+    assert decoded.SerializeToString(deterministic=True) == example.SerializeToString(
+        deterministic=True
+    )
+    # Numbers that are not packed, as other writers may give them.
+    length = b"\x12\x06\x1a\x04\x08\x07\x08\x09"
+    entry = b"\x0a\x01n" + length
+    data = b"\x0a" + bytes([len(entry) + 2]) + b"\x0a" + bytes([len(entry)]) + entry
+    unpacked = example_message.Example.FromString(data).features.feature["n"]
+    assert list(unpacked.int64_list.value) == [7, 9]
 
 
 @settings(max_examples=150, deadline=None)

@@ -10,7 +10,7 @@ import smf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poph_tf.data import matrices, midi, midi_bytes
+from poph_tf.data import matrices, midi, midi_bytes, midi_note_seq
 from poph_tf.errors import InputError, MusicFileError
 
 METRES = [(4, 2), (3, 2), (6, 3), (7, 3), (2, 1), (5, 4)]
@@ -137,7 +137,7 @@ def test_the_quick_reader_equals_note_seq_cell_by_cell(data):
 @settings(max_examples=40, deadline=None)
 @given(files())
 def test_midi_read_equals_note_seq_note_by_note(data):
-    ours = midi.parse_midi(data, "a.mid")
+    ours = midi_note_seq.parse(data, "a.mid")
     theirs = note_seq.midi_to_note_sequence(data)
     assert list(ours.notes) == list(theirs.notes)
     assert list(ours.tempos) == list(theirs.tempos)
@@ -155,7 +155,7 @@ def test_running_status_changes_nothing(data):
 
 def with_running_status(data):
     """The same file with status bytes left out wherever they may be."""
-    ticks_per_quarter, tracks = midi_bytes.tracks(data)
+    ticks_per_quarter, tracks = midi_bytes.tracks(data, "a.mid")
     made = []
     for begin, end in tracks:
         at, body, running = begin, b"", None
@@ -218,7 +218,7 @@ def test_tempi_and_metres_count_in_any_track_with_both_readers():
     data = smf.file(notes, [smf.tempo(0, 250_000), smf.metre(0, 3, 2)])
     assert quick(data).tempo_qpm == 240.0
     assert quick(data).time_signatures == ((0, 3, 4),)
-    assert_same(quick(data), matrices.from_sequence(midi.parse_midi(data, "a.mid")))
+    assert_same(quick(data), matrices.from_sequence(midi_note_seq.parse(data, "a.mid")))
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,9 @@ def test_tempi_and_metres_count_in_any_track_with_both_readers():
 )
 def test_meta_events_that_cannot_be_do_not_cost_the_notes(event):
     data = smf.file([event, smf.on(0, 60), smf.off(480, 60)])
-    assert rows(quick(data)) == rows(matrices.from_sequence(midi.parse_midi(data, "a")))
+    assert rows(quick(data)) == rows(
+        matrices.from_sequence(midi_note_seq.parse(data, "a"))
+    )
     assert quick(data).play[:, 60].sum() == 4
 
 
@@ -245,9 +247,9 @@ def test_a_riff_file_and_unknown_chunks_are_read():
     data = hand_made()
     alien = data[:14] + b"XFIHabc!"[:4] + (3).to_bytes(4, "big") + b"abc" + data[14:]
     assert_same(quick(alien), quick(data))
-    assert len(midi.parse_midi(alien, "a.mid").notes) == 4
+    assert len(midi_note_seq.parse(alien, "a.mid").notes) == 4
     riff = b"RIFF" + bytes(4) + b"RMIDdata" + bytes(4) + data
-    assert len(midi.parse_midi(riff, "a.rmi").notes) == 4
+    assert len(midi_note_seq.parse(riff, "a.rmi").notes) == 4
 
 
 BROKEN = {
@@ -297,9 +299,9 @@ def test_a_tick_as_far_as_ticks_go_costs_no_memory():
     data = smf.file(
         [smf.on(0, 60), smf.off(480, 60), smf.on(far, 62), smf.off(far, 62)]
     )
-    assert len(midi.parse_midi(data, "a.mid").notes) == 1
+    assert len(midi_note_seq.parse(data, "a.mid").notes) == 1
     data = smf.file([smf.on(0, 60), smf.off(far, 60)])
-    notes = midi.parse_midi(data, "a.mid").notes
+    notes = midi_note_seq.parse(data, "a.mid").notes
     assert [(n.pitch, round(n.end_time)) for n in notes] == [(60, round(far / 960))]
     many = smf.file([smf.on(0, 60)], *[[smf.off(far, 60)]] * 3)
     assert len(midi_bytes.parse(many)) == 0

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poph_tf.config import DataConfig
-from poph_tf.data import midi
+from poph_tf.data import midi_note_seq, reading
 from poph_tf.errors import MusicFileError
 
 LIMITS = DataConfig(input=("x",))
@@ -32,7 +32,7 @@ def test_any_bytes_become_a_record_or_a_reason(data, with_head):
     data = head + data if with_head else data
     midi_fuzz.judge(data, LIMITS)
     try:
-        assert midi.parse_midi(data, "a.mid").ticks_per_quarter > 0
+        assert midi_note_seq.parse(data, "a.mid").ticks_per_quarter > 0
     except MusicFileError as error:
         assert error.reason
 
@@ -41,7 +41,7 @@ def test_any_bytes_become_a_record_or_a_reason(data, with_head):
 @given(st.binary(max_size=200), st.sampled_from(["a.abc", "a.xml", "a.mxl"]))
 def test_any_bytes_under_any_name_are_read_or_refused(data, name):
     try:
-        midi.parse(data, name)
+        reading.parse(data, name)
     except MusicFileError as error:
         assert error.reason
 

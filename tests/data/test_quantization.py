@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poph_tf.data import examples, matrices, numba_utils, quantization
+from poph_tf.data import examples, matrices, quantization, quantization_loops
 from poph_tf.data import notes as notes_lib
 from poph_tf.errors import InputError
 
@@ -41,9 +41,9 @@ def notes_of(rows, ticks_per_quarter=480):
     )
 
 
-def test_machine_code_is_to_be_had_here():
+def test_machine_code_is_available_here():
     # Otherwise the tests below compare a thing with itself.
-    assert numba_utils.compiled(quantization.lay) is not None
+    assert quantization_loops.compiled() is not None
 
 
 @settings(max_examples=150, deadline=None)
@@ -56,17 +56,17 @@ def test_machine_code_is_to_be_had_here():
 def test_loops_and_arrays_make_the_same_record(rows, ticks, per_quarter, drums):
     notes = notes_of(rows, ticks)
     slow, fast = (
-        quantization.place(notes, per_quarter, drums=drums, compiled=compiled)
+        quantization.quantize(notes, per_quarter, drums=drums, compiled=compiled)
         for compiled in (False, True)
     )
-    for field in dataclasses.fields(quantization.Placed):
+    for field in dataclasses.fields(quantization.QuantizedNotes):
         a, b = getattr(slow, field.name), getattr(fast, field.name)
         assert np.array_equal(a, b), field.name
         assert getattr(a, "dtype", None) == getattr(b, "dtype", None), field.name
     record, piece_id = examples.encode(fast, style="a", source="b", compiled=True)
     assert (record, piece_id) == examples.encode(slow, style="a", source="b")
     # And it is the record of the matrices, which go through every cell.
-    piece = matrices.from_placed(slow)
+    piece = matrices.from_quantized(slow)
     matrices.validate(piece)
     assert record == examples.serialize(piece, style="a", source="b")
     assert piece_id == examples.content_id(piece)
@@ -74,17 +74,17 @@ def test_loops_and_arrays_make_the_same_record(rows, ticks, per_quarter, drums):
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(NOTE, min_size=1, max_size=12))
-def test_machine_code_does_what_its_python_says(rows):
+def test_machine_code_does_the_same_as_its_python(rows):
     notes = notes_of(rows)
     columns = (notes.start_tick, notes.end_tick, notes.pitch, notes.velocity)
     made = []
-    for lay in (quantization.lay, quantization.machine_code().lay):
+    for loop in (quantization_loops.quantize, quantization_loops.compiled().quantize):
         out = np.zeros((4, len(notes)), np.int64)
-        made.append((lay(*columns, 4, 480, out), out.tolist()))
+        made.append((loop(*columns, 4, 480, out), out.tolist()))
     assert made[0] == made[1]
 
 
-def test_a_note_far_out_is_placed_without_a_count_of_steps():
+def test_a_note_far_out_is_quantized_without_counting_steps():
     notes = notes_of([(2**40, 480, 60, 64, 0), (0, 480, 60, 50, 0)])
     slow, fast = (
         quantization._on_grid(notes, 4, compiled) for compiled in (False, True)
@@ -92,4 +92,4 @@ def test_a_note_far_out_is_placed_without_a_count_of_steps():
     np.testing.assert_array_equal(slow, fast)
     assert fast[0].tolist() == [0, 2**40 // 120]
     with pytest.raises(InputError, match="longer than 1000 steps"):
-        quantization.place(notes, max_steps=1000, compiled=True)
+        quantization.quantize(notes, max_steps=1000, compiled=True)

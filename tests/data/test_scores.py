@@ -67,8 +67,10 @@ SCALE = [60, 62, 64, 65, 67, 69, 71, 72]
 def read_book(text):
     """What becomes of a book: the label of each tune with its pitches or its reason."""
     return {
-        tune.label: tune.reason or [note.pitch for note in tune.sequence.notes]
-        for tune in abc.tunes(text.encode(), "book.abc")
+        label: tune.reason
+        if isinstance(tune, MusicFileError)
+        else [note.pitch for note in tune.notes]
+        for label, tune in abc.read_tunes(text.encode(), "book.abc").items()
     }
 
 
@@ -98,11 +100,10 @@ def test_tied_notes_of_abc_are_one_note():
         'X:1\nM:4/4\nL:1/8\nK:G\n^C4-|C4 z2 F2-F2|"C-a"G2 - {ab}G2-|z4-\n'
         "d4-|d4-d4 [K:D] c'-^c'|A-B G2->G2|\n"
     )
-    (found,) = abc.tunes(tune.encode(), "x.abc")
+    (found,) = abc.read_tunes(tune.encode(), "x.abc").values()
     # Eighths last a quarter of a second; the sharp of the first bar holds in the tie.
     notes = [
-        (note.pitch, note.start_time * 4, note.end_time * 4)
-        for note in found.sequence.notes
+        (note.pitch, note.start_time * 4, note.end_time * 4) for note in found.notes
     ]
     assert notes == [
         (61, 0, 8),

@@ -183,7 +183,7 @@ def _assemble(settings, store, pieces, output, state):
         splits=splits,
         rejects=report.by_reason(pieces.rejects),
         num_duplicates=len(duplicates),
-        num_twins=sum(len(group) - 1 for group in twins),
+        num_near_duplicates=sum(len(group) - 1 for group in twins),
         grid_error=report.grid_error(facts),
         settings={"key": settings.key(), **_public(settings), STATE: state},
         provenance=provenance.describe(),

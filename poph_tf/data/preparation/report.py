@@ -95,7 +95,7 @@ def table(info):
     lines += ["", f"styles: {styles}"]
     lines.append(
         f"left out: {info.num_duplicates:,} duplicates; in one split with their like: "
-        f"{info.num_twins:,} twins"
+        f"{info.num_near_duplicates:,} twins"
     )
     if info.rejects:
         rows = [("rejected", "reason")]

@@ -105,7 +105,7 @@ def test_twins_go_to_one_split(tmp_path):
         (root / f"{k} up.mid").write_bytes(song(k, shift=5))
         (root / f"{k} fast.mid").write_bytes(song(k, microseconds=400_000))
     info = prepared(tmp_path / "songs", tmp_path / "out", fractions=(0.4, 0.3, 0.3))
-    assert info.num_twins == 40
+    assert info.num_near_duplicates == 40
     where = {}
     for name in examples.SPLITS:
         for source in pieces(tmp_path / "out", name):

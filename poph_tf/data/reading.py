@@ -1,0 +1,188 @@
+"""Reads music files: one table of which reader reads which files.
+
+    suffix -> reader(data, name, options) -> pieces: Notes or NoteSequences
+
+A reader gets the whole content of a file, so that files, members of archives and records
+are read alike; each is opened and parsed once. To add a format, write such a reader and
+add it to `READERS`.
+
+Whatever is wrong with a file raises `MusicFileError` with a reason in words that are the
+same for every file with that fault.
+"""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from poph_tf.data import abc, midi_bytes, midi_note_seq, musicxml
+from poph_tf.data import notes as notes_lib
+from poph_tf.errors import MusicFileError
+
+if TYPE_CHECKING:
+    from note_seq import NoteSequence
+
+MIDI_SUFFIXES = (".mid", ".midi", ".kar", ".rmi")
+# How the records of a TFRecord file of NoteSequences are named.
+SEQUENCE_SUFFIX = ".notesequence"
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How MIDI files are read.
+
+    Attributes:
+        reader: "fast" gives Notes; "note_seq" gives NoteSequences by note-seq's parser.
+        max_events: the fast reader rejects files with more events.
+        compiled: the fast reader uses machine code, which is worth its start for many
+            files.
+    """
+
+    reader: Literal["fast", "note_seq"] = "fast"
+    max_events: int = midi_bytes.MAX_EVENTS
+    compiled: bool = False
+
+
+# The pieces of a file by their names within it ("" for the only one); a piece that
+# cannot be read has its error.
+Pieces = Mapping[str, Any]
+Reader = Callable[[bytes, str, Options], Pieces]
+
+
+def _read_midi(data: bytes, name: str, options: Options) -> Pieces:
+    if options.reader == "note_seq":
+        return {"": midi_note_seq.parse(data, name)}
+    limits = {"max_events": options.max_events, "compiled": options.compiled}
+    return {"": midi_bytes.parse(data, name, **limits)}
+
+
+def _read_musicxml(data: bytes, name: str, _: Options) -> Pieces:
+    return {"": musicxml.parse(data, name)}
+
+
+def _read_abc(data: bytes, name: str, _: Options) -> Pieces:
+    return abc.read_tunes(data, name)
+
+
+def _read_sequence(data: bytes, name: str, _: Options) -> Pieces:
+    return {"": notes_lib.parse_sequence(data, name)}
+
+
+READERS: dict[str, Reader] = {
+    **dict.fromkeys(MIDI_SUFFIXES, _read_midi),
+    **dict.fromkeys((".xml", ".musicxml", ".mxl"), _read_musicxml),
+    ".abc": _read_abc,
+    SEQUENCE_SUFFIX: _read_sequence,
+}
+SUFFIXES = tuple(suffix for suffix in READERS if suffix != SEQUENCE_SUFFIX)
+
+
+def parse(data: bytes, name: str, options: Options | None = None) -> Pieces:
+    """Reads the content of a file.
+
+    Args:
+        data: the content.
+        name: the file's name, whose suffix tells the format.
+        options: how MIDI files are read.
+
+    Returns:
+        The pieces by their names within the file, at least one: Notes, or a
+        NoteSequence, or the MusicFileError that says why the piece cannot be read.
+
+    Raises:
+        MusicFileError: If the file cannot be read.
+    """
+    for suffix, reader in READERS.items():
+        if name.lower().endswith(suffix):
+            return reader(data, name, options or Options())
+    raise MusicFileError(name, f"its suffix must be one of {' '.join(SUFFIXES)}")
+
+
+def to_notes(piece: Any) -> notes_lib.Notes:
+    """The notes of one of the pieces that `parse` gives.
+
+    Raises:
+        MusicFileError: If the piece could not be read.
+        InputError: If it holds impossible numbers.
+    """
+    if isinstance(piece, MusicFileError):
+        raise piece
+    if isinstance(piece, notes_lib.Notes):
+        return piece
+    return notes_lib.from_sequence(piece)
+
+
+def read(path: str | os.PathLike[str]) -> "NoteSequence":
+    """Reads a file that holds one piece.
+
+    Args:
+        path: a file with one of `SUFFIXES`.
+
+    Raises:
+        MusicFileError: If there is no such file, it cannot be read, or it holds
+            several tunes (see `read_all`), or a tune that cannot be read.
+    """
+    return _with_name(_only_piece(path, Options(reader="note_seq")), path)
+
+
+def read_all(
+    path: str | os.PathLike[str], failures: list[str] | None = None
+) -> "Iterator[NoteSequence]":
+    """Iterates over the pieces of a file; only ABC files hold more than one.
+
+    Args:
+        path: a file with one of `SUFFIXES`.
+        failures: gets a reason for each tune that cannot be read, if other tunes can.
+
+    Raises:
+        MusicFileError: If there is no such file, or nothing in it can be read.
+    """
+    pieces, reasons = _open(path, Options(reader="note_seq"))
+    if failures is not None:
+        failures.extend(reasons)
+    yield from (_with_name(piece, path) for piece in pieces)
+
+
+def read_notes(path: str | os.PathLike[str]) -> notes_lib.Notes:
+    """Reads the notes of a file that holds one piece; errors are those of `read`."""
+    return to_notes(_only_piece(path, Options()))
+
+
+def _open(
+    path: str | os.PathLike[str], options: Options
+) -> tuple[list[Any], list[str]]:
+    """The pieces of a file, and why others cannot be read."""
+    try:
+        data = pathlib.Path(path).read_bytes()
+    except OSError as error:
+        raise MusicFileError(path, error.strerror or "cannot be opened") from None
+    pieces = parse(data, str(path), options).values()
+    errors = [piece for piece in pieces if isinstance(piece, MusicFileError)]
+    if len(errors) == len(pieces):
+        raise errors[0]
+    good = [piece for piece in pieces if not isinstance(piece, MusicFileError)]
+    return good, [error.reason for error in errors]
+
+
+def _only_piece(path: str | os.PathLike[str], options: Options) -> Any:
+    pieces, reasons = _open(path, options)
+    if reasons:
+        raise MusicFileError(path, f"holds a tune that cannot be read ({reasons[0]})")
+    if len(pieces) != 1:
+        raise MusicFileError(
+            path, f"must hold one tune, holds {len(pieces)}; use midi.read_all"
+        )
+    return pieces[0]
+
+
+def _with_name(
+    sequence: "NoteSequence", path: str | os.PathLike[str]
+) -> "NoteSequence":
+    sequence.filename = readable_name(pathlib.PurePath(path).name)
+    return sequence
+
+
+def readable_name(name: str) -> str:
+    """A file name as text; bytes that are not UTF-8 become replacement characters."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
