@@ -1,4 +1,4 @@
-"""The commands: whatever is wrong with what they are given, one clear line says so."""
+"""Wrong input to a command ends with one clear line and changes nothing."""
 
 import json
 import pathlib
@@ -17,8 +17,8 @@ HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parent
 BENCHMARK = str(ROOT / "tools" / "benchmark_likelihood.py")
 
-# command -> {what is wrong: (arguments, what the line must say)}; {words} are places
-# in the folder that `place` fills.
+# command -> {what is wrong: (arguments, part of the line)}; {words} are paths in the
+# folder that `place` fills.
 WRONG = {
     "poph_tf.train": {
         "no_flags": ([], "--data_dir must be given"),
@@ -111,9 +111,9 @@ WRONG = {
         "text_as_melody": (["--fix={text}"], "text.mid"),
         "no_piece_to_redraw": (["--redraw=2-3"], "redraw needs a primer"),
         "no_bars": (["--redraw=few"], "redraw must be bars"),
-        "unknown_voice": (["--fix_as=tenor"], "fix_as must be one of"),
+        "unknown_voice": (["--fix_as=tenor"], "should be one of <melody|"),
         "no_metre": (["--metre=waltz"], "metre must be"),
-        "no_drafts": (["--best_of=0"], "best_of must be 1 to"),
+        "no_candidates": (["--best_of=0"], "best_of must be a whole number from 1"),
         "output_is_a_file": (["--output_dir={file}"], "must be a folder"),
         "output_below_a_file": (["--output_dir={file}/out"], "Not a directory"),
     },
@@ -121,7 +121,7 @@ WRONG = {
         "no_flags": ([], "--model_dir must be given"),
         "no_model_dir": (["--model_dir={none}"], "no model directory"),
         "no_weights": (["--model_dir={empty}"], "holds no model.keras"),
-        "no_steps": (["--max_steps=0"], "max_steps"),
+        "no_steps": (["--max_steps=0"], "max_steps must be a whole number from 1 to"),
         "export_dir_is_a_file": (["--export_dir={file}"], "export_dir"),
     },
     BENCHMARK: {
@@ -147,7 +147,7 @@ WRONG = {
         ),
     },
 }
-# What a command is given where a case does not say otherwise.
+# Arguments of a command unless a case replaces them.
 USUAL = {
     "poph_tf.train": {"data_dir": "{data}", "model_dir": "{new}"},
     "poph_tf.evaluate": {"data_dir": "{data}", "model_dir": "{model}"},
@@ -165,7 +165,7 @@ CASES = [(command, case) for command, cases in WRONG.items() for case in cases]
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """Fills a folder with what is right and what is wrong: name -> path."""
+    """Fills a folder with good and bad input: name -> path."""
     folder = tmp_path_factory.mktemp("commands")
     pieces = [small.random_piece(k, 20) for k in range(2)]
     splits = dict.fromkeys(("train", "valid", "test"), pieces)
@@ -230,7 +230,7 @@ def listing(folder):
 
 @pytest.fixture(scope="module")
 def outcomes(place, tmp_path_factory):
-    """(command, case) -> (exit code, stdout, stderr); and what they left behind."""
+    """(command, case) -> (exit code, stdout, stderr), and the files left behind."""
     folder = place["data"].parent
     before, found = listing(folder), {}
     children = {}
@@ -276,7 +276,7 @@ def test_wrong_input_leaves_nothing_behind(outcomes):
     assert not left
 
 
-def test_a_command_by_itself_ends_with_its_line_and_code(tmp_path):
+def test_a_command_in_a_process_of_its_own_ends_with_its_line_and_code(tmp_path):
     result = subprocess.run(
         [sys.executable, "-m", "poph_tf.generate", f"--model_dir={tmp_path}/none"],
         cwd=ROOT,
@@ -287,7 +287,7 @@ def test_a_command_by_itself_ends_with_its_line_and_code(tmp_path):
     assert result.stderr == "error: --output_dir must be given; see --help.\n"
 
 
-def test_a_command_tells_its_version():
+def test_a_command_prints_its_version():
     import poph_tf
 
     result = subprocess.run(

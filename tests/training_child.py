@@ -1,6 +1,6 @@
 """A process of its own for tests of training: python training_child.py JOB ARGUMENTS
 
-What comes back is one line of JSON on stdout, the last. Jobs:
+The result is one line of JSON, the last on stdout. Jobs:
     runs      trains in each of some folders, and dies of SIGKILL after the step
               `kill_at` if there is one
     replicas  the same steps on one replica, on two logical CPUs, and on one replica
@@ -22,8 +22,8 @@ import numpy as np  # noqa: E402
 import small  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from poph_tf import config, models
-from poph_tf.data import dataset
+from poph_tf import config, models  # noqa: E402
+from poph_tf.data import dataset  # noqa: E402
 from poph_tf.training import distribution, optimizers, train_step  # noqa: E402
 from poph_tf.training import trainer as trainer_lib  # noqa: E402
 
@@ -33,7 +33,7 @@ def runs(model_dirs, **settings):
 
 
 def run(data_dir, model_dir, training_settings, kill_at=0):
-    """Trains a small biaxial network with dropout; tells its steps and weights."""
+    """Trains a small biaxial network with dropout; returns its steps and weights."""
     steps = []
 
     def on_step(step, _):

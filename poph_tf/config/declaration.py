@@ -222,7 +222,8 @@ def _sentence(cls: type, error: pydantic.ValidationError) -> str:
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, InputError):
         return str(cause)
-    name = str(first["loc"][0]) if first["loc"] else ""
+    place = first["loc"][0] if first["loc"] else ""
+    name = describe(cls)[place].name if isinstance(place, int) else str(place)
     if first["type"].startswith("missing"):
         return f"{name} must be given."
     known = {setting.name: setting for setting in describe(cls)}

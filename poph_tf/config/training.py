@@ -109,7 +109,7 @@ class DistributionConfig:
             )
         if self.worker_index and not self.worker_hosts:
             raise InputError(
-                f"worker_index needs worker_hosts, got {self.worker_index} without them."
+                f"worker_index needs worker_hosts, got {self.worker_index} alone."
             )
         if self.worker_hosts and self.worker_index >= len(self.worker_hosts):
             raise InputError(

@@ -1,4 +1,4 @@
-"""What a run on one process leaves, and how it goes on, when something goes wrong."""
+"""What a run of one process leaves after a failure, and how it continues."""
 
 import json
 import os
@@ -33,7 +33,7 @@ SETTINGS = {
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
-    # Two windows each wherever they are cut, and one: batches of 4, 4 and 1.
+    # Two windows each, wherever they are cut, and one window: batches of 4, 4 and 1.
     pieces = [small.random_piece(k, n) for k, n in enumerate((13, 12, 9, 13, 5))]
     splits = {"train": pieces, "valid": [small.random_piece(9, 20)]}
     return small.write_data_set(tmp_path_factory.mktemp("data") / "set", splits)
@@ -90,7 +90,7 @@ def send(number, at):
 
 @pytest.fixture(scope="module")
 def whole(data_dir, tmp_path_factory):
-    """A run that nothing stops: (losses by step, outcome, trainer, folder)."""
+    """An uninterrupted run: (losses by step, outcome, trainer, folder)."""
     folder = tmp_path_factory.mktemp("whole")
     made = trainer(data_dir, folder)
     losses, outcome = run(made)
@@ -117,12 +117,12 @@ def test_two_interruptions_and_a_damaged_checkpoint_leave_no_trace_in_the_end(
     data_dir, tmp_path, whole
 ):
     losses, outcome, unbroken, there = whole
-    # In the middle of the second epoch, then at the last batch of it.
+    # In the middle of the second epoch, then at its last batch.
     with pytest.raises(Interrupted, match="SIGTERM at step 5"):
         run(trainer(data_dir, tmp_path), send(signal.SIGTERM, 5))
     with pytest.raises(Interrupted, match="SIGINT at step 6"):
         run(trainer(data_dir, tmp_path), send(signal.SIGINT, 6))
-    # As if the machine had died while it saved step 6 and wrote a line after it.
+    # As if the machine had died while it saved step 6 and wrote a later line.
     assert cut_newest_checkpoint(tmp_path).startswith("ckpt-1-6.")
     with open(tmp_path / "metrics.jsonl", "a", encoding="utf-8") as file:
         file.write('{"step": 7, "tra')
@@ -151,14 +151,12 @@ def test_patience_survives_an_interruption(data_dir, tmp_path):
     assert list(losses) == [3] and "no better validation in 2" in outcome["reason"]
 
 
-def test_a_disk_that_fills_up_ends_the_run_and_room_lets_it_go_on(
-    data_dir, tmp_path, whole
-):
+def test_a_full_disk_ends_the_run_and_room_lets_it_continue(data_dir, tmp_path, whole):
     full = tmp_path / "full"
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def fill(step, _):
-        if step == 5:  # after the checkpoint of step 4: neither model nor other fits
+        if step == 5:  # after the checkpoint of step 4: no file of the next fits
             resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
 
     try:
@@ -166,7 +164,7 @@ def test_a_disk_that_fills_up_ends_the_run_and_room_lets_it_go_on(
             run(trainer(data_dir, full), fill)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    # What was there is whole, and no half of anything is left.
+    # Earlier files are whole, and no partial file is left.
     assert models.load(full).config.preset == "biaxial"
     halves = ("writing", "partial", "temp")
     assert not [p for p in full.rglob("*") if any(half in p.name for half in halves)]
@@ -179,10 +177,10 @@ def test_a_disk_that_fills_up_ends_the_run_and_room_lets_it_go_on(
     assert [line["step"] for line in validations(full)] == [2, 4, 6, 8]
 
 
-def test_a_record_goes_on_after_lines_of_every_kind_of_damage(tmp_path):
+def test_metrics_continue_after_lines_of_every_kind_of_damage(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    # Zeros are what some file systems leave after a power loss; the last line is whole
-    # but for its end.
+    # Some file systems leave zeros after a power loss; the last line lacks only its
+    # end.
     path.write_bytes(b'{"step": 4}\n5\n\xff\n\0\0\n{"step": 6}\n{"st\n{"step": 2}')
     log = RunLog(tmp_path, model=None)
     log.begin({}, 4)
@@ -192,7 +190,7 @@ def test_a_record_goes_on_after_lines_of_every_kind_of_damage(tmp_path):
     assert [line["step"] for line in validations(tmp_path)] == [4, 2, 5]
 
 
-def test_a_validation_that_is_no_number_ends_the_run_before_it_is_saved(
+def test_a_validation_that_is_not_a_number_ends_the_run_before_it_is_saved(
     data_dir, tmp_path
 ):
     made = trainer(data_dir, tmp_path, ema_decay=0.0, max_steps=4)
@@ -220,7 +218,7 @@ def test_a_damaged_record_is_named(data_dir, tmp_path):
         run(trainer(str(damaged), tmp_path / "model"))
 
 
-def test_memory_that_runs_out_is_one_line(data_dir, tmp_path):
+def test_running_out_of_memory_is_reported_in_one_line(data_dir, tmp_path):
     made = trainer(data_dir, tmp_path)
 
     def too_large(batch):
@@ -233,7 +231,7 @@ def test_memory_that_runs_out_is_one_line(data_dir, tmp_path):
     assert "OOM of [9,9]" in str(caught.value) and "trace" not in str(caught.value)
 
 
-def test_a_new_learning_rate_is_obeyed_and_other_batches_are_refused(
+def test_a_new_learning_rate_is_used_and_another_batch_size_is_refused(
     data_dir, tmp_path
 ):
     first = trainer(data_dir, tmp_path, max_steps=2)
@@ -247,7 +245,7 @@ def test_a_new_learning_rate_is_obeyed_and_other_batches_are_refused(
         np.testing.assert_array_equal(before.numpy(), after.numpy())
     with pytest.raises(InputError, match="batch_size=4, asked for are batch_size=2"):
         trainer(data_dir, tmp_path, batch_size=2)
-    # The best of one set of pieces says nothing of another's.
+    # The best loss on one set of pieces says nothing about another set.
     with pytest.raises(InputError, match="asked for are max_valid_pieces=1"):
         trainer(data_dir, tmp_path, max_valid_pieces=1)
 
@@ -260,7 +258,7 @@ def test_weights_to_start_from_are_refused_once_a_run_has_begun(data_dir, tmp_pa
     def init_from(model_dir):
         return models.read_settings(str(model_dir))["training"]["init_from"]
 
-    # It need not be said again, and is not forgotten.
+    # It need not be given again, and is not forgotten.
     run(trainer(data_dir, begun, max_steps=3))
     run(trainer(data_dir, begun, max_steps=4, init_from=str(source)))
     assert init_from(begun) == str(source) and validations(begun)[-1]["step"] == 4
@@ -278,7 +276,7 @@ def test_time_is_counted_to_the_millisecond_after_weeks(data_dir, tmp_path):
 
 
 @pytest.mark.parametrize("split", ["train", "valid"])
-def test_a_split_of_nothing_but_damage_is_named(data_dir, tmp_path, split):
+def test_a_split_with_only_damaged_records_is_named(data_dir, tmp_path, split):
     folder = shutil.copytree(data_dir, tmp_path / "set")
     for path in dataset.open_split(str(folder), split)[1]:
         pathlib.Path(path).write_bytes(bytes(200))

@@ -30,7 +30,7 @@ SETTINGS = {
     "shuffle_windows": 16,
     "patience": 0,
 }
-# Two windows each wherever they are cut, and one: batches of 4, 4 and 1.
+# Two windows each, wherever they are cut, and one window: batches of 4, 4 and 1.
 LENGTHS = (13, 12, 9, 13, 5)
 
 
@@ -62,7 +62,7 @@ def finish(process):
 
 @pytest.mark.parametrize(
     ("name", "optimizer", "learning_rate", "tolerance"),
-    # Muon makes the small directions of a gradient large, and its rounding with them.
+    # Muon enlarges the small directions of a gradient, and their rounding errors.
     [("poph", "sgd", 0.5, 1e-5), ("poph2", "muon", 0.01, 1e-3)],
 )
 def test_replicas_and_slices_take_the_steps_of_one(
@@ -91,14 +91,16 @@ def test_replicas_and_slices_take_the_steps_of_one(
         np.testing.assert_allclose(other["weights"], one["weights"], atol=tolerance)
 
 
-def test_a_run_killed_in_an_epoch_ends_as_if_it_had_not_been(data_dir, tmp_path):
+def test_a_run_killed_within_an_epoch_ends_like_an_uninterrupted_one(
+    data_dir, tmp_path
+):
     # Three steps an epoch, a checkpoint every other step: the kill after step 5 falls
     # within the second epoch and loses one step.
     settings = SETTINGS | {"max_steps": 8, "validate_every": 2, "deterministic": True}
     common = {"data_dir": data_dir, "training_settings": settings}
     killed, other = str(tmp_path / "killed"), str(tmp_path / "whole")
     assert finish(start("runs", model_dirs=[killed], kill_at=5, **common)) is None
-    # Started again in a new process, which also runs the one that it is held against.
+    # Started again in a new process, which also runs the uninterrupted one.
     resumed, whole = finish(start("runs", model_dirs=[killed, other], **common))
     assert whole["steps"] == [1, 2, 3, 4, 5, 6, 7, 8]
     assert resumed["steps"] == [5, 6, 7, 8]
@@ -107,7 +109,7 @@ def test_a_run_killed_in_an_epoch_ends_as_if_it_had_not_been(data_dir, tmp_path)
     np.testing.assert_array_equal(resumed["weights"], whole["weights"])
 
 
-# In this one.
+# In this process.
 
 
 def trainer(data_dir, model_dir, **settings):
@@ -174,7 +176,7 @@ def test_a_run_shorter_than_its_first_validation_keeps_its_weights(data_dir, tmp
     assert models.load(tmp_path).config.preset == "biaxial"
 
 
-def test_a_loss_that_is_no_number_names_the_pieces(data_dir, tmp_path):
+def test_a_loss_that_is_not_a_number_names_the_pieces(data_dir, tmp_path):
     made = trainer(data_dir, tmp_path, max_steps=9)
 
     def spoil(step, _):
@@ -193,7 +195,7 @@ def test_a_loss_that_is_no_number_names_the_pieces(data_dir, tmp_path):
         assert f"{piece_id[:12]} from step {first_step}" in message
 
 
-def test_a_damaged_record_ends_a_run_or_is_left_out_and_counted(tmp_path):
+def test_a_damaged_record_ends_a_run_or_is_skipped_and_counted(tmp_path):
     pieces = [small.random_piece(k, n) for k, n in enumerate(LENGTHS)]
     splits = {"train": pieces, "valid": [small.random_piece(9, 20)] * 2}
     folder = small.write_data_set(tmp_path / "set", splits)
@@ -217,7 +219,7 @@ def test_a_damaged_record_ends_a_run_or_is_left_out_and_counted(tmp_path):
     assert any("Skipped in the validation: " in line for line in lines)
 
 
-def test_a_batch_must_divide_among_replicas_and_a_run_keeps_its_model(tmp_path):
+def test_a_batch_must_be_divisible_by_replicas_and_a_run_keeps_its_model(tmp_path):
     with pytest.raises(InputError, match="batch_size .* 3 for 2"):
         distribution.check_batch(3, 2)
     model_config = small.model_config("biaxial")
