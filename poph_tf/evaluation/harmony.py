@@ -1,0 +1,123 @@
+"""What the chords of a piece are: triads, clashes, key, cadence.
+
+Conventions:
+    - A piece is `data.matrices.Matrices`; pitch classes are numbered from C = 0.
+    - A chord is a set of sounding pitches; silence is no chord.
+    - A key is a number 0..23: the major keys on C, C#, ..., then the minor ones.
+
+Sources:
+    Krumhansl and Kessler's profiles and the correlation with them: Krumhansl,
+        *Cognitive Foundations of Musical Pitch* (1990), chapters 2 and 4.
+    Keys lie on the circle of fifths, a minor key at the place of its relative major.
+"""
+
+import itertools
+
+import numpy as np
+
+from poph_tf.data.matrices import Matrices
+from poph_tf.evaluation.measures import beats
+from poph_tf.evaluation.voice_leading import chords
+from poph_tf.theory import NUM_PITCH_CLASSES, class_counts
+
+_MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
+_MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
+_PROFILES = np.array([np.roll(p, k) for p in (_MAJOR, _MINOR) for k in range(12)])
+_TRIADS = {"major": (0, 4, 7), "minor": (0, 3, 7), "diminished": (0, 3, 6)}
+_ALL_TRIADS = {
+    frozenset((root + i) % NUM_PITCH_CLASSES for i in intervals)
+    for intervals in _TRIADS.values()
+    for root in range(NUM_PITCH_CLASSES)
+}
+WINDOW_BARS = 8
+BAR_STEPS = 16
+_NAN = float("nan")
+
+
+def find_key(play: np.ndarray) -> int | None:
+    """The key whose profile correlates best with the time that each class sounds.
+
+    Args:
+        play: [time, 128].
+
+    Returns:
+        0..11 major, 12..23 minor; None where nothing, or everything alike, sounds.
+    """
+    counts = class_counts(play.sum(axis=0, dtype=np.int64))
+    if not counts.std():
+        return None
+    return int(np.argmax([np.corrcoef(p, counts)[0, 1] for p in _PROFILES]))
+
+
+def fifths_between(one: int, other: int) -> int:
+    """Steps on the circle of fifths between two keys, 0..6.
+
+    Example:
+        >>> fifths_between(0, 7), fifths_between(0, 12 + 9), fifths_between(0, 6)
+        (1, 0, 6)
+    """
+    places = [7 * (key if key < 12 else key + 3) % 12 for key in (one, other)]
+    apart = (places[0] - places[1]) % 12
+    return min(apart, 12 - apart)
+
+
+def key_drift(piece: Matrices) -> float:
+    """Mean distance of the keys of successive windows of 8 bars, in fifths."""
+    window = WINDOW_BARS * BAR_STEPS
+    starts = range(0, len(piece.play) - window // 2, window)
+    keys = [find_key(piece.play[start : start + window]) for start in starts]
+    known = [key for key in keys if key is not None]
+    moves = [fifths_between(a, b) for a, b in itertools.pairwise(known)]
+    return float(np.mean(moves)) if moves else _NAN
+
+
+def complete_triads(piece: Matrices) -> float:
+    """Share of the beats that sound on which exactly a triad sounds.
+
+    A triad is major, minor or diminished, in any position, with any doubling.
+    """
+    sounding = [piece.play[start] for start, _ in beats(piece)]
+    classes = [frozenset(np.flatnonzero(s) % 12) for s in sounding if s.any()]
+    return float(np.mean([c in _ALL_TRIADS for c in classes])) if classes else _NAN
+
+
+def semitone_clashes(piece: Matrices) -> float:
+    """Share of the chords in which pitches a semitone apart sound, as C4 and C#4."""
+    clashes = [any(np.diff(chord) == 1) for chord in chords(piece)]
+    return float(np.mean(clashes)) if clashes else _NAN
+
+
+def _classes(chord: tuple[int, ...]) -> frozenset[int]:
+    return frozenset(pitch % NUM_PITCH_CLASSES for pitch in chord)
+
+
+def ends_on_tonic_triad(piece: Matrices) -> float:
+    """1 if the last chord belongs to the tonic triad, major or minor, else 0.
+
+    The tonic has to sound, with the third or the fifth at least.
+    """
+    key, found = find_key(piece.play), chords(piece)
+    if key is None or not found:
+        return _NAN
+    last, tonic = _classes(found[-1]), key % 12
+    triads = [{tonic, (tonic + third) % 12, (tonic + 7) % 12} for third in (3, 4)]
+    complete = tonic in last and len(last) >= 2
+    return float(complete and any(last <= triad for triad in triads))
+
+
+def ends_with_cadence(piece: Matrices) -> float:
+    """1 if the last two harmonies are V-I or viio-I, else 0.
+
+    The harmony before the tonic is the last chord that is not part of the tonic chord:
+    it has the leading note, with the dominant or the second degree, and at most one
+    note that is foreign to the dominant seventh chord.
+    """
+    if ends_on_tonic_triad(piece) != 1.0:
+        return 0.0
+    key, found = find_key(piece.play), [_classes(c) for c in chords(piece)]
+    tonic = (key or 0) % 12
+    before = next((c for c in reversed(found) if not c <= found[-1]), frozenset())
+    leading, second, fourth, dominant = ((tonic + k) % 12 for k in (11, 2, 5, 7))
+    foreign = before - {leading, second, fourth, dominant}
+    dominant_sounds = leading in before and bool(before & {second, dominant})
+    return float(dominant_sounds and len(foreign) <= 1)

@@ -1,0 +1,155 @@
+"""Measures of voice leading, harmony and form on pieces with known answers."""
+
+import itertools
+
+import numpy as np
+import pytest
+from tunes import piece, tune
+
+from poph_tf.evaluation import form, harmony, voice_leading
+
+TONIC, SUBDOMINANT, DOMINANT = (
+    (48, 55, 64, 72),
+    (53, 57, 65, 72),
+    (55, 59, 65, 74),
+)  # C, F, G7 in C major
+
+
+def chorale(*chords, length=4):
+    """Chords of `length` steps each."""
+    notes = [
+        (k * length, (k + 1) * length, pitch)
+        for k, chord in enumerate(chords)
+        for pitch in chord
+    ]
+    return piece(*notes, steps=len(chords) * length)
+
+
+def test_a_held_chord_is_one_chord_and_silence_is_none():
+    assert voice_leading.chords(chorale(TONIC, TONIC, (), TONIC, DOMINANT)) == [
+        TONIC,
+        TONIC,
+        DOMINANT,
+    ]
+
+
+def test_parallel_fifths_and_octaves_are_counted_for_each_pair_of_voices():
+    # Bass and tenor in fifths, bass and soprano in octaves, all up by a tone.
+    up = tuple(pitch + 2 for pitch in (48, 55, 63, 72))
+    counts = voice_leading.count_parallels((48, 55, 63, 72), up)
+    assert counts == (2, 1)
+
+
+def test_held_voices_and_contrary_motion_make_no_parallels():
+    assert voice_leading.count_parallels((48, 55, 64, 72), (48, 55, 65, 74)) == (0, 0)
+    # A fifth becomes a twelfth: the lower voice falls, the upper one rises.
+    assert not voice_leading.is_parallel((53, 60), (48, 67))
+
+
+def test_parallels_are_pooled_over_pieces_per_100_changes():
+    bad = chorale((48, 55, 63, 72), (50, 57, 65, 74))
+    good = chorale(TONIC, (48, 57, 65, 72), TONIC, (48, 57, 65, 72))
+    rates = voice_leading.parallels_per_100_changes([bad, good])
+    # Three pairs of the bad change: bass-tenor, bass-soprano; one change of four.
+    assert rates == (100 * 2 / 4, 100 * 1 / 4)
+    assert np.isnan(voice_leading.parallels_per_100_changes([chorale((48,))])[0])
+
+
+def test_four_pitches_are_a_share_of_the_steps_that_sound():
+    assert (
+        voice_leading.four_pitches_share(chorale(TONIC, (), DOMINANT, (48, 52, 55)))
+        == 2 / 3
+    )
+    assert voice_leading.final_voices(chorale(TONIC, (48, 52, 55))) == 3.0
+
+
+@pytest.mark.parametrize("shift", range(12))
+def test_the_key_of_a_cadence_follows_its_transposition(shift):
+    moved = chorale(
+        *[tuple(p + shift for p in c) for c in (TONIC, SUBDOMINANT, DOMINANT, TONIC)]
+    )
+    assert harmony.find_key(moved.play) == shift
+
+
+def test_relative_keys_are_no_fifths_apart_and_the_tritone_six():
+    assert harmony.fifths_between(0, 12 + 9) == 0  # C major and A minor
+    assert harmony.fifths_between(3, 12 + 0) == 0  # E flat major and C minor
+    assert harmony.fifths_between(0, 6) == 6
+    for one, other in itertools.product(range(24), repeat=2):
+        assert harmony.fifths_between(one, other) == harmony.fifths_between(other, one)
+
+
+def test_drift_is_the_mean_move_of_the_key_from_window_to_window():
+    def eight_bars(shift):
+        return [
+            tuple(p + shift for p in c) for c in (TONIC, SUBDOMINANT, DOMINANT, TONIC)
+        ] * 8
+
+    stays = chorale(*eight_bars(0), *eight_bars(0))
+    # C major, then D major: two fifths.
+    moves = chorale(*eight_bars(0), *eight_bars(2))
+    assert harmony.key_drift(stays) == 0.0
+    assert harmony.key_drift(moves) == 2.0
+
+
+def test_triads_are_complete_whatever_is_doubled_and_sevenths_are_none():
+    assert (
+        harmony.complete_triads(chorale(TONIC, SUBDOMINANT, DOMINANT, (48, 60, 64, 72)))
+        == 2 / 4
+    )
+
+
+def test_clashes_are_pitches_a_semitone_apart():
+    assert harmony.semitone_clashes(chorale(TONIC, (48, 59, 60, 64))) == 1 / 2
+    # A major seventh is no clash.
+    assert harmony.semitone_clashes(chorale((48, 55, 59, 64))) == 0.0
+
+
+def test_endings():
+    perfect, plagal = (
+        chorale(TONIC, SUBDOMINANT, DOMINANT, TONIC),
+        chorale(TONIC, DOMINANT, SUBDOMINANT, TONIC),
+    )
+    open_end = chorale(TONIC, SUBDOMINANT, TONIC, DOMINANT)
+    pieces = (perfect, plagal, open_end)
+    assert [harmony.ends_on_tonic_triad(p) for p in pieces] == [1.0, 1.0, 0.0]
+    assert [harmony.ends_with_cadence(p) for p in pieces] == [1.0, 0.0, 0.0]
+    # The leading-note triad B D F does as well.
+    assert (
+        harmony.ends_with_cadence(chorale(TONIC, SUBDOMINANT, (50, 53, 59, 65), TONIC))
+        == 1.0
+    )
+
+
+def test_the_melody_is_the_highest_note_of_each_onset():
+    played = piece((0, 8, 60), (0, 8, 67), (4, 8, 62), steps=8)
+    assert form.melody(played) == [(0, 67), (4, 62)]
+
+
+def test_a_transposed_figure_returns_and_a_repeated_note_is_none():
+    theme = [60, 62, 64, 65]
+    moved = [pitch + 7 for pitch in theme]
+    played = piece(*tune([*theme, 59, *moved]), steps=36)
+    # Six figures of nine notes; the theme's own occurs twice.
+    assert form.returning_figures(played) == pytest.approx(2 / 6)
+    assert np.isnan(form.returning_figures(piece(*tune([60] * 6), steps=24)))
+
+
+def test_bars_resemble_by_pitch_class_and_onset():
+    bar, other = [60, 62, 64, 65], [67, 69, 71, 72]
+    octave_higher = [pitch + 12 for pitch in bar]
+    played = piece(*tune([*bar, *other, *octave_higher]), steps=48)
+    assert form.resembling_bars(played) == 1 / 2
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_shuffled_chords_end_worse_and_return_less(seed):
+    chords = [TONIC, SUBDOMINANT, DOMINANT, TONIC] * 4
+    real = chorale(*chords)
+    order = np.random.default_rng(seed).permutation(len(chords))
+    voices = np.random.default_rng(seed).integers(-1, 2, (len(chords), 4))
+    shuffled = chorale(
+        *[tuple(np.add(chords[k], voices[n]).tolist()) for n, k in enumerate(order)]
+    )
+    assert harmony.complete_triads(real) > harmony.complete_triads(shuffled)
+    assert form.returning_figures(real) > form.returning_figures(shuffled)
