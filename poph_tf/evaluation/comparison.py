@@ -1,7 +1,8 @@
 """Compares composed pieces with real ones: figures and a table.
 
 Three kinds of figures, each defined in a module of its own:
-    - measures of single pieces (`measures.py`), as mean and deviation over each set;
+    - measures of single pieces (`measures.py`, `voice_leading.py`, `harmony.py`,
+      `form.py`), as mean and deviation over each set;
     - distances between histograms of the two sets (`distances.py`);
     - the longest passage that a piece copies from the training pieces (`copying.py`),
       beside the same figure for real pieces, which share passages too.
@@ -22,9 +23,22 @@ from poph_tf import files
 from poph_tf.data import examples, matrices, midi, shards
 from poph_tf.data.matrices import Matrices
 from poph_tf.errors import InputError, MusicFileError
-from poph_tf.evaluation import copying, distances, measures, results
+from poph_tf.evaluation import (
+    copying,
+    distances,
+    form,
+    harmony,
+    measures,
+    results,
+    voice_leading,
+)
 from poph_tf.evaluation.results import number
 
+MEASURES = measures.MEASURES | {
+    function.__name__: function
+    for chapter in (voice_leading, harmony, form)
+    for function in chapter.MEASURES
+}
 COPY_MEASURES = ("copied_attacks", "copied_bars")
 # Copies in real pieces are searched for comparison only: a sample is enough.
 MAX_REAL_COPIES = 50
@@ -134,8 +148,8 @@ def compare(
         (of each composed piece), `pieces` (name -> its measures).
     """
     rows = {
-        "composed": [measures.measure(piece) for piece in composed.pieces],
-        "reference": [measures.measure(piece) for piece in reference.pieces],
+        "composed": [_measure(piece) for piece in composed.pieces],
+        "reference": [_measure(piece) for piece in reference.pieces],
     }
     copies = _copies(composed, reference, training, rows)
     known = {key: [_without_nan(row) for row in group] for key, group in rows.items()}
@@ -145,7 +159,7 @@ def compare(
         "num_training": len(training or reference),
         "rejected": composed.rejected,
         "measures": {
-            name: _summary(known, name) for name in (*measures.MEASURES, *COPY_MEASURES)
+            name: _summary(known, name) for name in (*MEASURES, *COPY_MEASURES)
         },
         "distances": {
             h: distances.compare(composed.histograms(h), reference.histograms(h))
@@ -155,6 +169,10 @@ def compare(
         "pieces": dict(zip(composed.names, known["composed"], strict=True)),
         "reference_pieces": known["reference"],
     }
+
+
+def _measure(piece: Matrices) -> dict[str, float]:
+    return {name: function(piece) for name, function in MEASURES.items()}
 
 
 def _without_nan(row: Mapping[str, float]) -> dict[str, float | None]:

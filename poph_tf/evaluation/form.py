@@ -65,3 +65,6 @@ def resembling_bars(piece: Matrices) -> float:
         if k and bar
     ]
     return float(np.mean(resembles)) if resembles else _NAN
+
+
+MEASURES = (returning_figures, resembling_bars)

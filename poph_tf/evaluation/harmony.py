@@ -121,3 +121,12 @@ def ends_with_cadence(piece: Matrices) -> float:
     foreign = before - {leading, second, fourth, dominant}
     dominant_sounds = leading in before and bool(before & {second, dominant})
     return float(dominant_sounds and len(foreign) <= 1)
+
+
+MEASURES = (
+    complete_triads,
+    semitone_clashes,
+    key_drift,
+    ends_on_tonic_triad,
+    ends_with_cadence,
+)

@@ -5,14 +5,12 @@ Conventions:
       change is the step from one chord to a different one.
     - The voices are the sounding pitches from low to high; only changes from four
       sounding pitches to four count.
-    - Rates of a set of pieces are pooled: events of all pieces by changes of all pieces.
 
 Source: the rule against parallel perfect intervals as in Fux, *Gradus ad Parnassum*
 (1725), and Huron, "Tone and Voice", Music Perception 19 (2001), which explains it.
 """
 
 import itertools
-from collections.abc import Iterable
 
 import numpy as np
 
@@ -68,17 +66,19 @@ def count_parallels(before: Chord, after: Chord) -> tuple[int, int]:
     return any_two, int(is_parallel((low[0], high[0]), (low[1], high[1])))
 
 
-def parallels_per_100_changes(pieces: Iterable[Matrices]) -> tuple[float, float]:
-    """Parallel fifths and octaves per 100 changes of four voices, pooled over pieces.
+def _rate(piece: Matrices, which: int) -> float:
+    counts = [count_parallels(*change)[which] for change in changes(piece)]
+    return 100 * float(np.mean(counts)) if counts else float("nan")
 
-    Returns:
-        (of any two voices, of the outer voices); nan without a change.
-    """
-    counts = [count_parallels(*change) for piece in pieces for change in changes(piece)]
-    if not counts:
-        return float("nan"), float("nan")
-    any_two, outer = 100 * np.mean(counts, axis=0)
-    return float(any_two), float(outer)
+
+def parallels(piece: Matrices) -> float:
+    """Parallel fifths and octaves of any two voices, per 100 changes of four voices."""
+    return _rate(piece, 0)
+
+
+def outer_parallels(piece: Matrices) -> float:
+    """Parallel fifths and octaves of the outer voices, per 100 changes."""
+    return _rate(piece, 1)
 
 
 def four_pitches_share(piece: Matrices) -> float:
@@ -91,3 +91,6 @@ def four_pitches_share(piece: Matrices) -> float:
 def final_voices(piece: Matrices) -> float:
     """Pitches that sound in the last step of a piece."""
     return float(piece.play[-1].sum()) if len(piece.play) else float("nan")
+
+
+MEASURES = (parallels, outer_parallels, four_pitches_share, final_voices)

@@ -46,13 +46,13 @@ def test_held_voices_and_contrary_motion_make_no_parallels():
     assert not voice_leading.is_parallel((53, 60), (48, 67))
 
 
-def test_parallels_are_pooled_over_pieces_per_100_changes():
-    bad = chorale((48, 55, 63, 72), (50, 57, 65, 74))
-    good = chorale(TONIC, (48, 57, 65, 72), TONIC, (48, 57, 65, 72))
-    rates = voice_leading.parallels_per_100_changes([bad, good])
-    # Three pairs of the bad change: bass-tenor, bass-soprano; one change of four.
-    assert rates == (100 * 2 / 4, 100 * 1 / 4)
-    assert np.isnan(voice_leading.parallels_per_100_changes([chorale((48,))])[0])
+def test_parallels_are_a_rate_per_100_changes():
+    bad = (48, 55, 63, 72), (50, 57, 65, 74)
+    played = chorale(*bad, (50, 59, 65, 74), (50, 57, 65, 74))
+    # Bass and tenor, bass and soprano in the first of three changes.
+    assert voice_leading.parallels(played) == pytest.approx(100 * 2 / 3)
+    assert voice_leading.outer_parallels(played) == pytest.approx(100 / 3)
+    assert np.isnan(voice_leading.parallels(chorale((48,))))
 
 
 def test_four_pitches_are_a_share_of_the_steps_that_sound():
