@@ -74,8 +74,8 @@ class Trainer:
         model_dir = pathlib.Path(self.model_dir)
         self.cluster = Cluster(self.strategy)
         distribution.check_batch(training.batch_size, replicas)
-        self.info, paths = dataset.open_split(self.data_dir, "train")
-        _, valid_paths = dataset.open_split(self.data_dir, "valid")
+        self.info, paths = dataset.open_split(str(self.data_dir), "train")
+        _, valid_paths = dataset.open_split(str(self.data_dir), "valid")
         if self.cluster.chief:
             check_same_run(model_dir, self.model_config, training, self.info.id)
         self.damaged = recovery.find(paths) if training.skip_corrupt else []
