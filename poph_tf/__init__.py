@@ -1,23 +1,59 @@
-"""poph_tf composes polyphonic music with PopH, its ancestors and what lies beyond.
+"""poph_tf composes polyphonic music with neural networks.
 
-`poph_tf.load("bach")` gives a model that composes (see `generation/composer.py`); the commands are
-`python -m poph_tf.train`, `evaluate`, `generate`, `export` and `serve`.
+    import poph_tf
+
+    piece = poph_tf.load("bach").compose(num_bars=8, seed=1)
+    piece.save("piece.mid")
+
+The commands are `python -m poph_tf.train`, `evaluate`, `generate`, `export`, `serve`.
+Importing the package is quick: its names are imported when they are first used.
 """
 
+import importlib
 import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from poph_tf.config import GenerationConfig, ModelConfig
+    from poph_tf.data.matrices import Matrices
+    from poph_tf.generation.composer import Composer
 
 __version__ = "0.1.0"
+__all__ = [
+    "Composer",
+    "GenerationConfig",
+    "Matrices",
+    "ModelConfig",
+    "__version__",
+    "load",
+]
+
+_MODULES = {
+    "Composer": "poph_tf.generation.composer",
+    "GenerationConfig": "poph_tf.config",
+    "Matrices": "poph_tf.data.matrices",
+    "ModelConfig": "poph_tf.config",
+}
 
 
-def load(model=None):
+def load(model: str | os.PathLike[str] | None = None) -> "Composer":
     """Loads a model for composing; see `poph_tf.generation.composer.load`."""
-    # TensorFlow takes seconds to import: not before it is needed.
-    from poph_tf.cli import quiet
+    return _import("poph_tf.generation.composer").load(model)
 
-    # Who has chosen what TensorFlow logs is to see it.
-    if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
-        quiet.import_tensorflow()
-    quiet.ignore_missing_ffmpeg()
-    from poph_tf.generation import composer
 
-    return composer.load(model)
+def __getattr__(name: str) -> Any:
+    """Imports a public name at its first use (PEP 562)."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(_import(_MODULES[name]), name)
+
+
+def _import(module: str) -> Any:
+    """Imports a module; TensorFlow keeps quiet unless its log level is set."""
+    if module == "poph_tf.generation.composer":
+        from poph_tf.cli import quiet
+
+        if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
+            quiet.import_tensorflow()
+        quiet.ignore_missing_ffmpeg()
+    return importlib.import_module(module)

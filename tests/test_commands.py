@@ -32,7 +32,7 @@ WRONG = {
         "lost_shard": (["--data_dir={lost_shard}"], "is missing"),
         "no_valid_split": (["--data_dir={train_only}"], "no split 'valid'"),
         "unknown_preset": (["--preset=lstm"], "preset must be one of"),
-        "unknown_key": (["--set=num_time_unit=3"], "Did you mean 'num_time_units'"),
+        "unknown_key": (["--set=num_time_unit=3"], "did you mean 'num_time_units'"),
         "no_key": (["--set=num_time_units"], "key=value"),
         "impossible_value": (
             ["--set=num_heads=0"],
@@ -100,7 +100,7 @@ WRONG = {
         "two_models": (["--pretrained=scores"], "not both"),
         "no_model_dir": (["--model_dir={none}"], "no model directory"),
         "no_weights": (["--model_dir={empty}"], "holds no model.keras"),
-        "unknown_style": (["--style=monk"], "knows no style 'monk'"),
+        "unknown_style": (["--style=monk"], "has no style 'monk'"),
         "no_weight": (["--style=bach:much"], "weight must be a number"),
         "negative_bars": (["--num_bars=-1"], "num_bars must be"),
         "no_pieces": (["--num_pieces=0"], "num_pieces must be"),

@@ -40,7 +40,7 @@ def main(_: Sequence[str]) -> None:
     from poph_tf.evaluation import control_trials
     from poph_tf.generation import engine
 
-    composer = engine.Composer(models.load(FLAGS.model_dir))
+    composer = engine.Engine(models.load(FLAGS.model_dir))
     styles, real = composer.config.styles, []
     if len(styles) > 1:
         own_flags.require("data_dir")

@@ -206,14 +206,21 @@ def current_names(
     return {renamed.get(name, name): value for name, value in values.items()}
 
 
-def check_names(cls: type, names: Iterable[str]) -> None:
-    """Raises InputError for the first name that is no setting of the class."""
+def check_names(cls: type, names: Iterable[str], caller: str = "") -> None:
+    """Raises InputError for the first name that is not a setting of the class.
+
+    Args:
+        cls: a class of settings.
+        names: the names to check.
+        caller: what was called with them, such as "compose()".
+    """
     known = [field.name for field in dataclasses.fields(typing.cast(Any, cls))]
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise InputError(f"{cls.__name__} has no setting {name!r}.{hint}")
+            hint = f"; did you mean {near[0]!r}?" if near else "."
+            got = "got an unknown option" if caller else "has no setting"
+            raise InputError(f"{caller or cls.__name__} {got} {name!r}{hint}")
 
 
 def _sentence(cls: type, error: pydantic.ValidationError) -> str:

@@ -190,7 +190,7 @@ def likelihood_part(figures: Mapping[str, float], harmony_weight: float) -> floa
 def compose(model_dir: Path, composed: GenerationConfig) -> dict[str, Any]:
     """Figures of what a trained network composes."""
     model = models.load(str(model_dir))
-    pieces = engine.Composer(model).compose(composed)
+    pieces = engine.Engine(model).compose(composed)
     return _size(composed) | figures_of(pieces, model.config)
 
 

@@ -1,51 +1,59 @@
-"""Drafts: which of several pieces drawn alike is kept.
+"""Candidates: which of several pieces that were drawn alike is kept.
 
-By likelihood the one whose steps the model itself finds likeliest (temperature 1,
-unsteered; play and replay). Beware: what is likeliest is not what is best. Held
-chords, repetition and silence are always likely, so of many drafts the likeliest is a
-tame one. By key the one with the smallest share of notes outside a key.
+`likelihood` keeps the one whose steps are likeliest by the model itself (temperature 1,
+no controls; play and replay). Beware: the likeliest is not the best. Held chords,
+repetition and silence are always likely, so the likeliest of many candidates is a tame
+one. `key` keeps the one with the smallest share of notes outside a key.
 """
 
 import numpy as np
 
 from poph_tf import theory
-from poph_tf.generation import controls
+from poph_tf.generation.request import Request
 
 
-def best(cells, log_likelihood, wishes, config):
-    """Chooses one draft of each piece.
+def best(
+    cells: np.ndarray, log_likelihood: np.ndarray, request: Request, min_pitch: int
+) -> np.ndarray:
+    """Chooses one candidate of each piece.
 
     Args:
-        cells: uint8 [piece * draft, time, pitch, 3], drafts of a piece together.
-        log_likelihood: float [piece * draft], nats of the whole piece.
-        wishes: GenerationConfig, of which `best_of`, `best_by` and `key` count.
-        config: ModelConfig.
+        cells: uint8 [candidate, step, pitch, channel], piece-major.
+        log_likelihood: float [candidate], nats of the whole piece.
+        request: says how to choose.
+        min_pitch: MIDI pitch of the first of `cells`.
 
     Returns:
-        int [piece], rows of `cells`; of equals the first.
+        int [piece], places in `cells`; of equals the first.
     """
     score = log_likelihood
-    if wishes.best_by == "key":
-        score = -out_of_key(cells[..., 0], config.min_pitch, wishes.key)
-    chosen = np.argmax(np.reshape(score, (-1, wishes.best_of)), axis=1)
-    return np.arange(len(chosen)) * wishes.best_of + chosen
+    if request.best_by == "key":
+        score = -out_of_key(cells[..., 0], min_pitch, request.key_outside)
+    chosen = np.argmax(np.reshape(score, (-1, request.num_candidates)), axis=1)
+    return np.arange(len(chosen)) * request.num_candidates + chosen
 
 
-def out_of_key(play, min_pitch, key=""):
+def out_of_key(
+    play: np.ndarray, min_pitch: int, outside: np.ndarray | None = None
+) -> np.ndarray:
     """Share of sounding cells outside a key.
 
     Args:
-        play: [piece, time, pitch], pitches from `min_pitch` on.
-        min_pitch: int.
-        key: str, as `steering.key_outside` reads it; "" or "auto": the best-fitting
-            major scale of each piece.
+        play: [piece, step, pitch], 0 or 1.
+        min_pitch: MIDI pitch of the first.
+        outside: float [12], 1 outside the key (see `theory.key_outside`); None: the
+            best-fitting major scale of each piece.
 
     Returns:
         float [piece], 0 for a piece without notes.
+
+    Example:
+        >>> play = np.ones((1, 1, 4), np.uint8)  # C, C#, D, Eb
+        >>> out_of_key(play, 60, theory.key_outside("C major")).tolist()
+        [0.5]
     """
     sounding = play.sum(axis=1, dtype=np.int64)
     counts = np.array([theory.class_counts(row, min_pitch) for row in sounding])
-    if not key or key == controls.AUTO_KEY:
+    if outside is None:
         return np.array([theory.out_of_key_share(row) for row in counts])
-    outside = counts @ theory.key_outside(key)
-    return outside / np.maximum(counts.sum(axis=1), 1.0)
+    return counts @ outside / np.maximum(counts.sum(axis=1), 1.0)

@@ -1,48 +1,48 @@
-"""poph_tf from a notebook: load a model, compose, listen, look, save.
+"""Composing from Python or a notebook: load a model, compose, listen, look, save.
 
-    import poph_tf
+import poph_tf
 
-    bach = poph_tf.load("bach")  # a style or name of a pretrained model, or a directory
-    piece = bach.compose(bars=8, seed=1)
-    piece                        # a page with player and piano roll, in a notebook
-    piece.save("piece.mid")
-    four = bach.compose(bars=8, pieces=4)
-    harmonized = bach.compose(fix="melody.mid")
-    for bar in bach.stream(bars=64):
-        ...                      # uint8 [steps, pitch, 3], as it is drawn
-
-Everything here is a thin cover over `generation`, `publishing` and their like.
+bach = poph_tf.load("bach")  # a style or name of a pretrained model, or a directory
+piece = bach.compose(num_bars=8, seed=1)
+piece                        # a page with player and piano roll, in a notebook
+piece.save("piece.mid")
+four = bach.compose(num_bars=8, num_pieces=4)
+harmonized = bach.harmonize("melody.mid")
+for bar in bach.stream(num_bars=64):
+    ...                      # uint8 [step, pitch, channel], as it is drawn
 """
 
-import dataclasses
-import html
 import os
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from poph_tf import models
 from poph_tf.config import GenerationConfig
-from poph_tf.data import matrices
+from poph_tf.config.declaration import check_names, current_names
+from poph_tf.data.matrices import Matrices
 from poph_tf.errors import InputError
-from poph_tf.generation import engine, tasks
+from poph_tf.generation.engine import Engine
+from poph_tf.generation.piece import Piece
+from poph_tf.generation.request import Request
 from poph_tf.models import pretrained
-from poph_tf.rendering import audio, figures, piano_roll, saving
-from poph_tf.rendering import html as html_lib
+from poph_tf.models.polyphony_model import PolyphonyModel
 
-# GenerationConfig that are music: a path, or Matrices.
-MUSIC = ("primer", "fix")
+Music = str | os.PathLike[str] | Matrices
+DEFAULT_BARS = 8
 
 
-def load(model=None):
+def load(model: str | os.PathLike[str] | None = None) -> "Composer":
     """Loads a model for composing.
 
     Args:
-        model: str. A directory that poph_tf.train wrote, a `.keras` file, the name of
-            a pretrained model, or a style that one of them knows, in which it then
-            composes; None: the default of the pretrained models.
+        model: a directory that poph_tf.train wrote, a `.keras` file, the name of a
+            pretrained model, or a style that one of them knows, in which it then
+            composes. None: the default of the pretrained models.
 
-    Returns:
-        Composer.
+    Raises:
+        InputError: If there is no such model.
     """
     path, style = pretrained.resolve_style(model or pretrained.chosen())
     return Composer(models.load(path), style)
@@ -51,123 +51,94 @@ def load(model=None):
 class Composer:
     """A model that composes.
 
+    The options of all methods are the settings of `GenerationConfig`; music is the path
+    of a file, or `Matrices`.
+
     Args:
-        model: PolyphonyModel.
-        style: str. What it composes in where no style is wished for.
+        model: what draws the notes.
+        style: composes in this style unless another is given.
+        jit_compile: whether to compile with XLA; None decides by the length.
     """
 
-    def __init__(self, model, style=""):
+    def __init__(
+        self, model: PolyphonyModel, style: str = "", jit_compile: bool | None = None
+    ) -> None:
         self.model = model
         self.style = style
-        self.composer = engine.Composer(model)
+        self.engine = Engine(model, jit_compile)
 
-    def __repr__(self):
-        style = self.style or " or ".join(self.styles)
-        return f"<Composer who composes in {style}>"
+    def __repr__(self) -> str:
+        return f"<Composer in {self.style or ' or '.join(self.styles)}>"
 
     @property
-    def styles(self):
-        """The styles that `compose(style=...)` knows."""
+    def styles(self) -> tuple[str, ...]:
+        """The styles that the option `style` may name."""
         return self.model.config.styles
 
-    def compose(self, bars=8, pieces=None, **wishes):
+    def compose(
+        self,
+        num_bars: int = DEFAULT_BARS,
+        num_pieces: int | None = None,
+        **options: Any,
+    ) -> Piece | list[Piece]:
         """Composes.
 
         Args:
-            bars: int. With `fix` and `redraw` the given music says how many.
-            pieces: int, or None for one piece by itself.
-            **wishes: of wishes.GenerationConfig: seed, temperature, style, key, density, ...;
-                `primer` and `fix` are paths of music files, or Matrices.
+            num_bars: new bars; with `fix` and `redraw` the given music decides.
+            num_pieces: how many; None for one.
+            **options: further settings of `GenerationConfig`.
 
         Returns:
-            Composition; where `pieces` is given, a list of so many.
+            One piece, or a list if `num_pieces` is given.
+
+        Raises:
+            InputError: If an option is unknown, or does not fit the model.
         """
-        wanted = self._wishes(bars, pieces or 1, wishes)
-        composed = [
-            Composition(piece, self.model.config)
-            for piece in self.composer.compose(wanted)
-        ]
-        return composed[0] if pieces is None else composed
+        options = {"num_bars": num_bars, "num_pieces": num_pieces, **options}
+        options = current_names(GenerationConfig, options)
+        drawn = self.engine.generate(self.resolve("compose", options))
+        pieces = [Piece(matrices, self.model.config) for matrices in drawn]
+        return pieces[0] if options["num_pieces"] is None else pieces
 
-    def stream(self, bars=8, **wishes):
-        """Yields one piece bar by bar as it is drawn, uint8 [steps, pitch, 3]."""
-        wanted = self._wishes(bars, 1, wishes)
-        bar_steps = tasks.make(wanted, self.model.config).bar_steps
-        left = np.zeros((0, self.model.config.num_pitches, 3), np.uint8)
-        for chunk in self.composer.chunks(wanted):
-            left = np.concatenate([left, chunk[0]])
-            while len(left) >= bar_steps:
-                yield left[:bar_steps]
-                left = left[bar_steps:]
+    def continue_(self, primer: Music, **options: Any) -> Piece | list[Piece]:
+        """Composes bars that follow a primer; see `compose`."""
+        return self.compose(primer=primer, **options)
 
-    def _wishes(self, bars, pieces, wishes):
-        known = {field.name for field in dataclasses.fields(GenerationConfig)}
-        known -= {"num_bars", "num_pieces"}  # here they are called bars and pieces
-        for name, wish in wishes.items():
-            if name not in known:
-                raise InputError(
-                    f"There is no wish {name!r}; there are {sorted(known)}."
-                )
-            if name in MUSIC and isinstance(wish, (str, os.PathLike)):
-                wishes[name] = matrices.from_file(wish)
-        return GenerationConfig(
-            num_bars=bars, num_pieces=pieces, **{"style": self.style, **wishes}
-        )
+    def harmonize(self, melody: Music, **options: Any) -> Piece | list[Piece]:
+        """Composes around a melody, or a bass with `fix_as="bass"`; see `compose`."""
+        return self.compose(fix=melody, **options)
 
+    def infill(self, music: Music, bars: str, **options: Any) -> Piece | list[Piece]:
+        """Composes some bars of a piece anew, such as "9-12"; see `compose`."""
+        return self.compose(primer=music, redraw=bars, **options)
 
-class Composition:
-    """A composed piece.
+    def stream(
+        self, num_bars: int = DEFAULT_BARS, **options: Any
+    ) -> Iterator[np.ndarray]:
+        """Yields one piece bar by bar as it is drawn, uint8 [step, pitch, channel].
 
-    Args:
-        piece: Matrices.
-        config: ModelConfig, for the pitches to show.
+        Raises:
+            InputError: Like `compose`, and if the piece is chosen from candidates.
+        """
+        options = current_names(GenerationConfig, {"num_bars": num_bars, **options})
+        if options.get("num_pieces") not in (None, 1):
+            raise InputError(
+                f"stream() composes one piece, got num_pieces={options['num_pieces']}."
+            )
+        request = self.resolve("stream", options)
+        bar_steps = request.task.bar_steps
+        drawn = np.zeros((0, self.model.config.num_pitches, 3), np.uint8)
+        for (chunk,) in self.engine.stream(request):
+            drawn = np.concatenate([drawn, chunk])
+            while len(drawn) >= bar_steps:
+                yield drawn[:bar_steps]
+                drawn = drawn[bar_steps:]
 
-    Attributes:
-        matrices: Matrices.
-    """
-
-    def __init__(self, piece, config):
-        self.matrices = piece
-        self.config = config
-
-    def __repr__(self):
-        notes = np.count_nonzero(matrices.onsets(self.matrices.cells))
-        return f"<Composition of {len(self.matrices)} steps, {notes} notes>"
-
-    def save(self, path):
-        """Writes .mid, .wav, .mp3, .png or .html, by the name's ending."""
-        saving.save(self.matrices, path, **self._pitches)
-
-    @property
-    def sequence(self):
-        """The piece as a NoteSequence."""
-        return matrices.to_sequence(self.matrices)
-
-    @property
-    def _pitches(self):
-        if self.config is None:
-            return {}
-        return {
-            "min_pitch": self.config.min_pitch,
-            "num_pitches": self.config.num_pitches,
+    def resolve(self, method: str, options: dict[str, Any]) -> Request:
+        """The request of a method that was called with options."""
+        check_names(GenerationConfig, options, caller=f"{method}()")
+        settings: dict[str, Any] = {"num_pieces": 1, "style": self.style}
+        settings |= {
+            name: value for name, value in options.items() if value is not None
         }
-
-    def plot(self, path=None):
-        """Draws the piano roll into a .png; without a path for a notebook to show."""
-        if path is not None:
-            return saving.save(self.matrices, path, **self._pitches)
-        from IPython.display import Image
-
-        picture = piano_roll.draw(self.matrices, **self._pitches)
-        return Image(data=figures.to_png(picture), format="png")
-
-    def play(self):
-        """A player for a notebook (IPython.display.Audio)."""
-        from IPython.display import Audio
-
-        return Audio(data=audio.to_wav(audio.synthesize(self.sequence)))
-
-    def _repr_html_(self):
-        page = html_lib.page([html_lib.Piece("Composition", self.matrices)])
-        text = html.escape(page, quote=True)
-        return f'<iframe srcdoc="{text}" width="100%" height="420"></iframe>'
+        return GenerationConfig(**settings).resolve(self.model)

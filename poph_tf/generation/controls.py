@@ -71,12 +71,11 @@ class Controls(NamedTuple):
 
     def at(self, step: tf.Tensor) -> "Controls":
         """The controls of one step, without a step axis."""
-        names = ["bar_position", "constraints", "scored"]
-        names += ["style"] * (len(self.style.shape) == 3)
-        given = {name: getattr(self, name) for name in names}
-        return self._replace(
-            **{k: value[:, step] for k, value in given.items() if value is not None}
-        )
+        by_step = {"bar_position", "constraints", "scored"}
+        if len(self.style.shape) == 3:
+            by_step.add("style")
+        given = {k: v for k in by_step if (v := getattr(self, k)) is not None}
+        return self._replace(**{k: value[:, step] for k, value in given.items()})
 
 
 def pitch_bias(
@@ -176,22 +175,23 @@ def next_state(
         state: the sampler's, before the step.
         frame: float [batch, pitch, channel], just drawn.
     """
-    after = {"density_bias": _next_density_bias(controls, state["density_bias"], frame)}
+    after = {}
+    if controls.density is not None:
+        bias = _next_density_bias(controls.density, state["density_bias"], frame)
+        after["density_bias"] = bias
     if "sounded" in state:
         after["sounded"] = KEY_DECAY * state["sounded"] + frame[..., 0]
     return after
 
 
 def _next_density_bias(
-    controls: Controls, bias: tf.Tensor, frame: tf.Tensor
+    density: tf.Tensor, bias: tf.Tensor, frame: tf.Tensor
 ) -> tf.Tensor:
     """Integrates the missing density, float [batch]."""
-    if controls.density is None:
-        return bias
-    missing = controls.density - tf.reduce_sum(frame[..., 0], axis=-1)
+    missing = density - tf.reduce_sum(frame[..., 0], axis=-1)
     moved = bias + DENSITY_GAIN * missing
     moved = tf.clip_by_value(moved, -DENSITY_REACH, DENSITY_REACH)
-    return tf.where(controls.density > 0, moved, bias)
+    return tf.where(density > 0, moved, bias)
 
 
 def play_probability(

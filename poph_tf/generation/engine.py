@@ -1,251 +1,169 @@
-"""Composing: from a model and a few wishes to pieces.
+"""The drawing loop: from a request to pieces.
 
 Each piece has the seed (seed, its number), so piece 3 of ten is piece 3 of a hundred;
-its drafts and particles have seeds of their own beside it. Steps are drawn a chunk at
-a time by one compiled graph that carries the state on: memory does not grow with the
-length, and there is something to show meanwhile.
+its candidates and particles have seeds of their own beside it. Steps are drawn in
+chunks by one compiled graph that carries the state on, so memory does not grow with the
+length and the first bars are ready early.
 """
+
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from poph_tf.config.generation import MAX_PIECES, GenerationConfig
+from poph_tf.config import GenerationConfig
 from poph_tf.data import dataset
+from poph_tf.data.matrices import Matrices
 from poph_tf.errors import InputError
-from poph_tf.generation import candidates, particles, tasks
+from poph_tf.generation import candidates, particles
 from poph_tf.generation import controls as controls_lib
-from poph_tf.generation.request import style_schedule
-from poph_tf.generation.sampler import Sampler
-
-__all__ = ["Composer", "GenerationConfig"]
+from poph_tf.generation.request import Request
+from poph_tf.generation.sampler import Sampler, State
+from poph_tf.models.polyphony_model import PolyphonyModel
 
 CHUNK_STEPS = 64
-# Steps that the network hears at once.
-HEARD_STEPS = 256
+# Steps that the network reads at once.
+PREFILL_STEPS = 256
 # Compiling with XLA costs about as much as drawing this many steps without it, and
-# gains nothing any more where the products are large: see docs/results/speed.md.
+# gains nothing once the products are large: see the manual on speed.
 COMPILE_FROM_STEPS = 512
 COMPILE_UP_TO_ROWS = 8
 
+Progress = Callable[[int], object]
+# Of a chunk: cells [row, step, pitch, channel], the row that each row came from, state.
+Chunk = tuple[np.ndarray, np.ndarray, State]
 
-class Composer:
-    """Composes with one model; compiles its graphs once for each number of rows.
+
+class Engine:
+    """Draws requests with one model; compiles one graph for each number of rows.
 
     Args:
-        model: PolyphonyModel.
-        jit_compile: bool. Compile the loop with XLA; None: where it saves time, which
-            is in long pieces, a few at a time.
+        model: the model to draw from.
+        jit_compile: whether to compile the loop with XLA; None compiles if that saves
+            time, for long pieces, a few at a time.
     """
 
-    def __init__(self, model, jit_compile=None):
+    def __init__(self, model: PolyphonyModel, jit_compile: bool | None = None) -> None:
         self.model = model
         self.config = model.config
         self.jit_compile = jit_compile
         self.sampler = Sampler(model)
         self._prefill = tf.function(self.sampler.prefill, reduce_retracing=True)
-        self._functions = {}
+        self._graphs: dict[tuple[int, bool], Any] = {}
 
-    def chunks(self, wishes):
-        """Yields the new steps as they are drawn, uint8 [batch, steps, pitch, 3].
+    def stream(self, request: Request) -> Iterator[np.ndarray]:
+        """Yields the new steps as they are drawn, uint8 [piece, step, pitch, channel].
 
         Raises:
-            InputError: If what is drawn is known in the end only, since it is chosen
-                from several drafts.
+            InputError: If pieces are chosen from several rows at the end.
         """
-        if wishes.rows_per_piece > 1:
-            raise InputError(
-                "Bars can be had as they are drawn where each piece is drawn once: "
-                "without best_of, and without particles for fix or redraw."
-            )
-        plan = tasks.make(wishes, self.config)
-        # Who waits for the first bar would wait for XLA.
-        jit_compile, left = bool(self.jit_compile), plan.kept
-        for cells, _, _ in self._draw(plan, wishes, jit_compile):
+        if request.rows_per_piece > 1:
+            raise InputError("Streaming requires best_of=1 and no particles.")
+        # Compiling with XLA would delay the first bar.
+        left = request.task.num_kept
+        for cells, _, _ in self._draw(request, jit_compile=bool(self.jit_compile)):
             yield cells[:, :left]
             left = max(left - cells.shape[1], 0)
 
-    def compose(self, wishes, progress=None):
-        """Composes pieces.
+    def compose(
+        self, config: GenerationConfig, progress: Progress | None = None
+    ) -> list[Matrices]:
+        """Resolves settings and draws the pieces; see `generate`."""
+        return self.generate(config.resolve(self.model), progress)
+
+    def generate(
+        self, request: Request, progress: Progress | None = None
+    ) -> list[Matrices]:
+        """Draws whole pieces.
 
         Args:
-            wishes: GenerationConfig.
-            progress: called with the number of steps drawn so far, or None.
+            request: what to draw.
+            progress: called with the number of steps drawn so far.
 
         Returns:
-            list of Matrices, one for each piece.
+            The pieces, canonical.
         """
-        plan = tasks.make(wishes, self.config)
-        drawn, chunks, state = 0, [], None
-        jit_compile = self._jit(plan, wishes)
-        for cells, came_from, after in self._draw(plan, wishes, jit_compile):
-            chunks.append((cells, came_from))
-            drawn, state = drawn + cells.shape[1], after
+        chunks, drawn = [], 0
+        for chunk in self._draw(request, self._jit_compile(request)):
+            cells, origins, state = chunk
+            chunks.append((cells, origins))
+            drawn += cells.shape[1]
             if progress:
                 progress(drawn)
-        rows = np.arange(wishes.num_pieces * wishes.best_of)
-        if wishes.num_particles:
-            chooser = particles.Particles(self.model, wishes.num_particles)
-            rows = chooser.choose(state, self._seeds(wishes)).numpy()
-        cells = particles.trace(chunks, rows)
-        if wishes.best_of > 1:
+        rows = np.arange(request.num_rows)
+        if request.num_particles:
+            chooser = particles.Particles(self.model, request.num_particles)
+            rows = chooser.choose(state, request.controls.seed).numpy()
+        cells, task = particles.trace(chunks, rows), request.task
+        if request.num_candidates > 1:
             likelihood = state["log_likelihood"].numpy()[rows]
-            kept = cells[:, : plan.kept]
-            cells = cells[candidates.best(kept, likelihood, wishes, self.config)]
-        return [plan.piece(steps, self.config.min_pitch) for steps in cells]
+            kept, low = cells[:, : task.num_kept], self.config.min_pitch
+            cells = cells[candidates.best(kept, likelihood, request, low)]
+        return [task.assemble(steps, self.config.min_pitch) for steps in cells]
 
-    def _jit(self, plan, wishes):
+    def _jit_compile(self, request: Request) -> bool:
         if self.jit_compile is not None:
             return self.jit_compile
-        few = wishes.num_pieces * wishes.rows_per_piece <= COMPILE_UP_TO_ROWS
-        return few and plan.num_steps >= COMPILE_FROM_STEPS
+        few = request.num_rows <= COMPILE_UP_TO_ROWS
+        return few and request.num_steps >= COMPILE_FROM_STEPS
 
-    def _draw(self, plan, wishes, jit_compile):
-        """Yields (cells, the rows that they came from, state), chunk by chunk."""
-        schedule = style_schedule(wishes.style, self.config)
-        controls = self._controls(wishes)
-        state = self._start(plan, wishes, schedule[0][1])
-        draw = self._function(wishes.num_particles, jit_compile)
-        bars = 0
-        for first in range(0, plan.num_steps, CHUNK_STEPS):
-            steps = slice(first, first + CHUNK_STEPS)
-            lines = plan.bar_position[steps] == 0
-            bar = bars + np.cumsum(lines) - (plan.bar_position[0] == 0)
-            bars += int(lines.sum())
-            here = self._by_step(plan, wishes, schedule, steps, bar)
-            cells, came_from, state = draw(state, controls._replace(**here))
-            yield cells.numpy()[:, : len(lines)], came_from.numpy(), state
+    def _draw(self, request: Request, jit_compile: bool) -> Iterator[Chunk]:
+        state = self._start(request)
+        draw = self._graph(request.num_particles, jit_compile)
+        for first in range(0, request.num_steps, CHUNK_STEPS):
+            controls = request.chunk(first, CHUNK_STEPS)
+            cells, origins, state = draw(state, controls)
+            yield cells.numpy()[:, : request.num_steps - first], origins.numpy(), state
 
-    def _function(self, num_particles, jit_compile):
-        """The graph that draws a chunk: (state, controls) -> as `_draw` yields."""
+    def _graph(self, num_particles: int, jit_compile: bool) -> Any:
+        """The graph that draws a chunk from (state, controls)."""
         key = num_particles, jit_compile
-        if key not in self._functions:
-            chooser = particles.Particles(self.model, num_particles)
-            draw = chooser.draw_chunk if num_particles else self._draw_chunk
-            self._functions[key] = tf.function(
-                lambda state, controls: draw(state, CHUNK_STEPS, controls),
+        if key not in self._graphs:
+            sampler = self.sampler
+            if num_particles:
+                sampler = particles.Particles(self.model, num_particles)
+            self._graphs[key] = tf.function(
+                lambda state, controls: sampler.draw_chunk(
+                    state, CHUNK_STEPS, controls
+                ),
                 jit_compile=jit_compile,
             )
-        return self._functions[key]
+        return self._graphs[key]
 
-    def _draw_chunk(self, state, num_steps, controls):
-        cells, state = self.sampler.draw_steps(state, num_steps, controls)
-        return cells, tf.range(tf.shape(cells)[0]), state
-
-    @staticmethod
-    def _seeds(wishes):
-        """int32 [row, 2]: drafts of a piece together, particles of a draft together."""
-        pieces, number = np.divmod(
-            np.arange(wishes.num_pieces * wishes.rows_per_piece), wishes.rows_per_piece
-        )
-        second = pieces + MAX_PIECES * number
-        return np.stack([np.full_like(second, wishes.seed), second], 1).astype(np.int32)
-
-    def _controls(self, wishes):
-        """The controls that hold for a whole piece, of all rows."""
-        rows = wishes.num_pieces * wishes.rows_per_piece
-
-        def filled(value):
-            return tf.fill([rows], float(value))
-
-        at_rest = {
-            "replay_temperature": 0.0,
-            "density": 0.0,
-            "min_probability": 0.0,
-            "probability_exponent": 1.0,
-            "silence_temperature": controls_lib.SILENCE_TEMPERATURE,
-        }
-        changed = {
-            name: filled(getattr(wishes, name))
-            for name, rest in at_rest.items()
-            if getattr(wishes, name) != rest
-        }
-        bias = controls_lib.pitch_bias(
-            self.config,
-            wishes.key,
-            wishes.key_strength,
-            wishes.min_pitch,
-            wishes.max_pitch,
-        )
-        if bias is not None:
-            changed["pitch_bias"] = tf.constant(np.tile(bias, (rows, 1)))
-        if wishes.key == controls_lib.AUTO_KEY:
-            changed["key_strength"] = filled(wishes.key_strength)
-            changed["key_scales"] = tf.constant(controls_lib.key_scales(self.config))
-        return controls_lib.Controls(
-            seed=tf.constant(self._seeds(wishes)),
-            temperature=filled(wishes.temperature),
-            style=None,
-            **changed,
-        )
-
-    def _by_step(self, plan, wishes, schedule, steps, bar):
-        """Controls of a chunk that change along the piece; the last one is filled up.
-
-        Args:
-            plan: Plan.
-            wishes: GenerationConfig.
-            schedule: as from `style_schedule`.
-            steps: slice.
-            bar: int [steps], the number of bar lines before each step.
-        """
-        rows = wishes.num_pieces * wishes.rows_per_piece
-        style = schedule[0][1]
-        if len(schedule) > 1:
-            starts = np.array([bar for bar, _ in schedule])
-            vectors = np.stack([vector for _, vector in schedule])
-            style = _filled(vectors[np.searchsorted(starts, bar, side="right") - 1])
-        here = {
-            "style": style,
-            "bar_position": _filled(plan.bar_position[steps]).astype(np.int32),
-        }
-        if wishes.rows_per_piece > 1:
-            here["scored"] = _filled(np.ones(len(bar), np.float32))
-        if plan.cells is not None:
-            here["constraints"] = _filled(plan.cells[steps])
-        return {name: _tiled(value, rows) for name, value in here.items()}
-
-    def _start(self, plan, wishes, style):
-        """The state before the first step drawn, of all rows."""
-        state = self.sampler.zero_state(1, plan.bar_steps)
-        state = self._hear(state, plan, style)
-        rows = wishes.num_pieces * wishes.rows_per_piece
+    def _start(self, request: Request) -> State:
+        """The state of all rows before the first drawn step."""
+        state = self.sampler.zero_state(1, request.task.bar_steps)
+        state = self._prefilled(state, request)
+        rows = request.num_rows
         state = particles.take_rows(state, tf.zeros([rows], tf.int32))
-        if wishes.key == controls_lib.AUTO_KEY:
-            state["sounded"] = _tiled(self._sounded(plan.heard[0]), rows)
-        zeros = tf.zeros([rows])
-        if wishes.num_particles:
-            return state | dict.fromkeys(particles.SUMS, zeros)
-        if wishes.best_of > 1:
-            return state | {"log_likelihood": zeros}
+        if request.controls.key_strength is not None:
+            sounded = self._sounded(request.task.prefill.play)
+            state["sounded"] = tf.constant(np.tile(sounded, (rows, 1)))
+        if request.num_particles:
+            state |= dict.fromkeys(particles.SUMS, tf.zeros([rows]))
+        elif request.num_candidates > 1:
+            state["log_likelihood"] = tf.zeros([rows])
         return state
 
-    def _sounded(self, cells):
-        """How much each pitch has sounded in the steps heard, float32 [pitch]."""
+    def _sounded(self, play: np.ndarray) -> np.ndarray:
+        """How many steps each pitch has sounded, decayed: float32 [pitch]."""
         seen = slice(self.config.min_pitch, self.config.max_pitch + 1)
-        faded = controls_lib.KEY_DECAY ** np.arange(len(cells))[::-1]
-        return (faded @ cells[:, seen, 0]).astype(np.float32)
+        weight = controls_lib.KEY_DECAY ** np.arange(len(play))[::-1]
+        return (weight @ play[:, seen]).astype(np.float32)
 
-    def _hear(self, state, plan, style):
-        cells, bars = plan.heard
+    def _prefilled(self, state: State, request: Request) -> State:
+        music = request.task.prefill
         seen = slice(self.config.min_pitch, self.config.max_pitch + 1)
-        bars = np.append(bars, plan.bar_position[:1]).astype(np.int32)
-        for first in range(0, len(cells), HEARD_STEPS):
-            steps = slice(first, first + HEARD_STEPS)
-            positions = bars[first : first + len(cells[steps]) + 1]
+        bars = np.append(music.bar_position, request.task.bar_position[:1])
+        for first in range(0, len(music), PREFILL_STEPS):
+            steps = slice(first, first + PREFILL_STEPS)
+            cells = music.cells[None, steps, seen]
+            positions = bars[None, first : first + cells.shape[1] + 1]
             state = self._prefill(
                 state,
-                dataset.to_frames(cells[None, steps, seen]),
-                tf.constant(positions[None]),
-                tf.constant(style[None]),
+                dataset.to_frames(cells),
+                tf.constant(positions.astype(np.int32)),
+                tf.constant(request.styles[:1]),
             )
         return state
-
-
-def _filled(values):
-    """Fills the steps of the last chunk up with zeros: what they draw is not kept."""
-    missing = CHUNK_STEPS - len(values)
-    return np.pad(values, [(0, missing)] + [(0, 0)] * (values.ndim - 1))
-
-
-def _tiled(values, rows):
-    return tf.constant(np.broadcast_to(values, (rows, *values.shape)))

@@ -1,23 +1,24 @@
-"""Particles: drafts of one piece, weighed by what is given and regrouped by weight.
+"""Particles: candidates of one piece, weighted and resampled by its clamped cells.
 
-A draw from pitch to pitch and step to step cannot see what is given further on: a
-melody above it in the same step, or the bars that follow. So each piece is drawn K
-times side by side. A particle draws its free cells from the sampler, steered as wished,
-and takes the given cells as they are. Its weight is multiplied in every step by
+A draw from pitch to pitch and step to step cannot see the clamped cells that come
+later: a melody above it in the same step, or the bars that follow. So each piece is
+drawn K times side by side. A particle samples its free cells, with all controls, and
+takes the clamped cells as they are. In every step its weight is multiplied by
 
-    product over the given cells j of the step of p(x_j | all cells before it)
+    product over the clamped cells j of the step of p(x_j | all cells before it)
 
-where p is the model's own probability, at temperature 1 and unsteered. Where the
-effective number of particles, (sum w)^2 / sum w^2, falls below K / 2, they are
-resampled (systematic resampling): heavy ones go on several times, light ones end, and
-all weigh the mean of the weights from then on. In the end one of the K is drawn by
-weight. Its distribution tends, with K, to that proportional to
+with the model's own probability p, at temperature 1 and without controls. When the
+effective sample size (sum w)^2 / sum w^2 falls below K / 2, the particles are resampled
+(systematic resampling): heavy ones continue several times, light ones end, and all get
+the mean weight. At the end one of the K is drawn by weight. For large K its
+distribution tends to one proportional to
 
-    product over free i of q(x_i | before) * product over given j of p(x_j | before)
+    product over free i of q(x_i | before) * product over clamped j of p(x_j | before)
 
-with q what the sampler draws from: unsteered at temperature 1, q = p and this is the
-model's distribution of pieces with these cells. The mean weight, times those of all
-resamplings, estimates the probability of the given cells without bias.
+with the distribution q that the sampler draws from. Without controls at temperature 1,
+q = p, and this is the model's distribution of pieces with these cells. The mean weight,
+times those of all resamplings, is an unbiased estimate of the probability of the
+clamped cells.
 
 Rows are piece-major: particle k of piece b is row b * K + k.
 
@@ -27,16 +28,19 @@ importance resampling).
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from poph_tf.generation import randomness
-from poph_tf.generation.sampler import Sampler
+from poph_tf.generation.controls import Controls
+from poph_tf.generation.sampler import Sampler, State
+from poph_tf.models.polyphony_model import PolyphonyModel
 
-# What the state of particles has beside the sampler's, float32 [row]; zeros at first.
+# Sums in the state of particles, float32 [row], 0 at first.
 SUMS = ("log_weight", "log_likelihood", "log_evidence")
-# Resampled where fewer than this share of the particles still count.
+# Resample below this share of effective particles.
 ESS_THRESHOLD = 0.5
 
 
@@ -44,173 +48,169 @@ class Particles(Sampler):
     """Draws each piece as several particles.
 
     Args:
-        model: PolyphonyModel.
-        num_particles: int, K.
+        model: the model to draw from.
+        num_particles: K, the particles of each piece.
+
+    Reference:
+        Doucet and Johansen (2009), sections 3.4 and 4.1.
     """
 
-    def __init__(self, model, num_particles):
+    def __init__(self, model: PolyphonyModel, num_particles: int) -> None:
         super().__init__(model)
         self.num_particles = num_particles
 
-    def draw_chunk(self, state, num_steps, controls):
-        """Draws steps and regroups the particles after each.
+    def draw_chunk(
+        self, state: State, num_steps: int, controls: Controls
+    ) -> tuple[tf.Tensor, tf.Tensor, State]:
+        """Draws steps and resamples the particles after each.
 
         Args:
-            state: dict, the sampler's with `SUMS`, or from an earlier call.
-            num_steps: int.
-            controls: dict, as for `Sampler.draw_steps`; of the particles of a piece
-                each has a seed of its own, and all else the same.
+            state: the sampler's with `SUMS`, or from an earlier call.
+            num_steps: how many.
+            controls: equal for all particles of a piece, except the seed.
 
         Returns:
-            (uint8 [row, time, pitch, 3], what led to each row that there is now;
-            int32 [row], the row at the start of the chunk that it came from; state).
+            Cells uint8 [row, step, pitch, channel] that led to each row as it is now,
+            the row int32 [row] at the start that each came from, and the state.
         """
         rows = tf.range(tf.shape(state["step"])[0])
         # Place 0 is the row at the start, place t + 1 the row that drew step t.
         lineage = tf.tile(rows[:, None], (1, num_steps + 1))
         tracked = {"lineage": lineage, "place": tf.ones_like(rows)}
-        cells, state = super().draw_steps(state | tracked, num_steps, controls)
+        cells, state = self.draw_steps(state | tracked, num_steps, controls)
         lineage = state["lineage"]
         times = tf.broadcast_to(tf.range(num_steps), tf.shape(lineage[:, 1:]))
         cells = tf.gather_nd(cells, tf.stack([lineage[:, 1:], times], axis=-1))
         kept = {name: state[name] for name in state if name not in tracked}
         return cells, lineage[:, 0], kept
 
-    def _draw_step(self, state, controls):
+    def _draw_step(self, state: State, controls: Controls) -> tuple[tf.Tensor, State]:
         frame, state = super()._draw_step(state, controls)
         lineage = state["lineage"]
         rows = tf.range(tf.shape(lineage)[0])
         here = tf.range(tf.shape(lineage)[1]) == state["place"][:, None]
-        state |= {
-            "lineage": tf.where(here, rows[:, None], lineage),
-            "place": state["place"] + 1,
-        }
-        number = self._numbers(state, controls.seed)[:, 0]
-        return frame, self._regroup(state, number)
+        state["lineage"] = tf.where(here, rows[:, None], lineage)
+        state["place"] += 1
+        return frame, self._resample(state, self._numbers(state, controls.seed)[:, 0])
 
-    def _numbers(self, state, seed):
-        """Two numbers for each piece, which no pitch is drawn with: [piece, 2]."""
+    def _numbers(self, state: State, seed: tf.Tensor) -> tf.Tensor:
+        """Two numbers for each piece that no pitch is drawn with, [piece, 2]."""
         first = slice(None, None, self.num_particles)
-        numbers = randomness.uniforms(
-            seed[first], state["step"][first], self.config.num_pitches + 1
-        )
+        num_numbers = self.config.num_pitches + 1
+        numbers = randomness.uniforms(seed[first], state["step"][first], num_numbers)
         return numbers[:, -1]
 
-    def _by_piece(self, value):
+    def _by_piece(self, value: tf.Tensor) -> tf.Tensor:
         """[row] -> [piece, particle]."""
         return tf.reshape(value, (-1, self.num_particles))
 
-    def _regroup(self, state, number):
-        """Resamples the pieces that have too few particles left that count."""
+    def _resample(self, state: State, number: tf.Tensor) -> State:
+        """Resamples the pieces with a small effective sample size."""
         log_weight = self._by_piece(state["log_weight"])
         weight = tf.nn.softmax(log_weight)
         effective = 1.0 / tf.reduce_sum(tf.square(weight), axis=1)
         poor = effective < ESS_THRESHOLD * self.num_particles
-        chosen = systematic(weight, number)
-        stay = tf.broadcast_to(tf.range(self.num_particles), tf.shape(chosen))
-        ancestors = tf.where(poor[:, None], chosen, stay)
+        stay = tf.broadcast_to(tf.range(self.num_particles), tf.shape(weight))
+        ancestors = tf.where(poor[:, None], systematic(weight, number), stay)
         first = tf.range(tf.shape(ancestors)[0]) * self.num_particles
         rows = tf.reshape(ancestors + first[:, None], [-1])
         mean = tf.reduce_logsumexp(log_weight, axis=1) - math.log(self.num_particles)
         gained = tf.repeat(tf.where(poor, mean, 0.0), self.num_particles)
         left = tf.where(tf.repeat(poor, self.num_particles), 0.0, state["log_weight"])
-        # Most steps give no reason to move anything.
+        # Most steps move nothing.
         moved = tf.cond(
-            tf.reduce_any(poor),
-            lambda: _shaped(take_rows(state, rows), state),
-            lambda: state,
+            tf.reduce_any(poor), lambda: take_rows(state, rows), lambda: state
+        )
+        # The loop over steps needs the shapes it began with.
+        moved = tf.nest.map_structure(
+            lambda new, old: tf.ensure_shape(new, old.shape), moved, state
         )
         evidence = state["log_evidence"] + gained
         return moved | {"log_weight": left, "log_evidence": evidence}
 
-    def choose(self, state, seed):
+    def choose(self, state: State, seed: tf.Tensor) -> tf.Tensor:
         """Draws one particle of each piece by its weight.
 
         Args:
-            state: dict, after the last step.
+            state: after the last step.
             seed: int32 [row, 2].
 
         Returns:
             int32 [piece], rows.
         """
         weight = tf.nn.softmax(self._by_piece(state["log_weight"]))
-        number = self._numbers(state, seed)[:, 1:]
-        below = tf.cast(tf.cumsum(weight, axis=1) <= number, tf.int32)
-        chosen = tf.minimum(tf.reduce_sum(below, axis=1), self.num_particles - 1)
-        return chosen + tf.range(tf.shape(chosen)[0]) * self.num_particles
+        chosen = _places(tf.cumsum(weight, axis=1), self._numbers(state, seed)[:, 1:])
+        return chosen[:, 0] + tf.range(tf.shape(chosen)[0]) * self.num_particles
 
-    def log_evidence(self, state):
-        """Estimate of the log-probability of the given cells so far, [piece].
-
-        What tests hold against exact numbers, and a way to compare models.
-        """
+    def log_evidence(self, state: State) -> tf.Tensor:
+        """Estimate of the log-probability of the clamped cells so far, [piece]."""
         mean = tf.reduce_logsumexp(self._by_piece(state["log_weight"]), axis=1)
         before = self._by_piece(state["log_evidence"])[:, 0]
         return before + mean - math.log(self.num_particles)
 
 
-def systematic(weight, number):
+def systematic(weight: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
     """Systematic resampling: K equally spaced points on the stacked weights.
 
     Args:
         weight: float32 [piece, particle], adding up to 1.
-        number: float32 [piece] in [0, 1), where the first point lies in its K-th part.
+        number: float32 [piece] in [0, 1), the place of the first point in its K-th.
 
     Returns:
         int32 [piece, particle]: particle i occurs floor(K w_i) or ceil(K w_i) times.
+
+    Reference:
+        Doucet and Johansen (2009), section 3.4.
     """
     num_particles = weight.shape[1]
-    points = (tf.range(num_particles, dtype=tf.float32) + number[:, None]) / (
-        num_particles
-    )
-    edges = tf.cumsum(weight, axis=1)
+    points = tf.range(num_particles, dtype=tf.float32) + number[:, None]
+    return _places(tf.cumsum(weight, axis=1), points / num_particles)
+
+
+def _places(edges: tf.Tensor, points: tf.Tensor) -> tf.Tensor:
+    """The interval of edges [piece, particle] around points: int32 [piece, point]."""
     passed = tf.cast(edges[:, None, :] <= points[:, :, None], tf.int32)
     # Rounding can leave the last edge a little below 1.
-    return tf.minimum(tf.reduce_sum(passed, axis=2), num_particles - 1)
+    return tf.minimum(tf.reduce_sum(passed, axis=2), edges.shape[1] - 1)
 
 
-def take_rows(state, rows):
+def take_rows(state: State, rows: tf.Tensor) -> State:
     """Picks rows of a state, with the pitches that belong to them.
 
     Args:
-        state: dict, nested, as the sampler's: batch (or batch * pitch) first.
-        rows: int32 [rows wanted].
-
-    Returns:
-        dict, nested, of as many rows.
+        state: nested; every tensor has the batch (or batch * pitch) first.
+        rows: int32 [row], the rows wanted.
     """
     batch = tf.shape(state["step"])[0]
 
-    def take(leaf):
-        shape = tf.shape(leaf)
-        blocks = tf.reshape(leaf, (batch, tf.size(leaf) // batch))
-        taken = tf.gather(blocks, rows)
-        first = shape[:1] // batch * tf.size(rows)
-        return tf.reshape(taken, tf.concat([first, shape[1:]], axis=0))
+    def take(leaf: tf.Tensor) -> tf.Tensor:
+        blocks = tf.reshape(leaf, (batch, -1, *leaf.shape[1:]))
+        return tf.reshape(tf.gather(blocks, rows), (-1, *leaf.shape[1:]))
 
     return tf.nest.map_structure(take, state)
 
 
-def _shaped(state, like):
-    """The same state with the shapes that a loop around it knows."""
-    return tf.nest.map_structure(
-        lambda new, old: tf.ensure_shape(new, old.shape), state, like
-    )
-
-
-def trace(chunks, rows):
+def trace(
+    chunks: Sequence[tuple[np.ndarray, np.ndarray]], rows: np.ndarray
+) -> np.ndarray:
     """Follows rows back through chunks that were drawn one after another.
 
     Args:
-        chunks: list of (cells uint8 [row, time, pitch, 3], int [row]), as
-            `draw_chunk` gives them.
-        rows: int [piece], of the rows after the last chunk.
+        chunks: cells uint8 [row, step, pitch, channel] and origins int [row] of each,
+            as from `draw_chunk`.
+        rows: int [piece], rows after the last chunk.
 
     Returns:
-        uint8 [piece, time, pitch, 3].
+        uint8 [piece, step, pitch, channel].
+
+    Example:
+        >>> first, second = np.array([[[[0]]], [[[1]]]]), np.array([[[[2]]], [[[3]]]])
+        >>> chunks = (first, [0, 1]), (second, np.array([1, 0]))
+        >>> trace(chunks, np.array([0])).ravel().tolist()  # its row 0 came from row 1
+        [1, 2]
     """
     parts = []
-    for cells, came_from in reversed(chunks):
+    for cells, origins in reversed(chunks):
         parts.append(cells[rows])
-        rows = came_from[rows]
+        rows = origins[rows]
     return np.concatenate(parts[::-1], axis=1)

@@ -1,32 +1,203 @@
-"""What a musician wishes for: the settings of a composition, checked.
+"""Requests: `GenerationConfig` resolved for one model, complete and checked.
 
-Everything that can be wrong with a wish is found here, before a network is asked.
+The drawing loop reads requests only. Texts are parsed, files are read, and what a
+musician says in bars, keys and styles is in steps, biases and vectors.
 """
+
+import contextlib
+import dataclasses
+import math
+from typing import Any, Literal
 
 import numpy as np
 
+from poph_tf import theory
+from poph_tf.config import GenerationConfig, ModelConfig, describe
+from poph_tf.config.generation import AUTO_KEY, MAX_PIECES
 from poph_tf.errors import InputError
+from poph_tf.generation import controls as controls_lib
+from poph_tf.generation import tasks
+from poph_tf.generation.controls import Controls
+
+# Settings that are a control of the same name; at their defaults the control is off.
+OPTIONAL_CONTROLS = (
+    "replay_temperature",
+    "silence_temperature",
+    "density",
+    "min_probability",
+    "probability_exponent",
+)
 
 
-def style_schedule(text, config):
+@dataclasses.dataclass(frozen=True, eq=False)
+class Request:
+    """What to draw: pieces, each with candidates, each with particles.
+
+    A row is one particle, or one candidate without particles. Rows are piece-major:
+    the candidates of a piece stand together, and so do the particles of a candidate.
+
+    Attributes:
+        task: steps to prefill, to draw and to keep.
+        controls: of all rows, as NumPy arrays, without those that change by step.
+        styles: float32 [part, styles].
+        style_starts: int [part]. The drawn step from which each style holds.
+        num_pieces: how many.
+        num_candidates: candidates of each piece, one of which is kept.
+        num_particles: particles of each candidate; 0 draws without weights.
+        best_by: how the candidate is chosen.
+        key_outside: float32 [12], 1 outside the key that candidates are compared by;
+            None: the key that fits each best.
+    """
+
+    task: tasks.Task
+    controls: Controls
+    styles: np.ndarray
+    style_starts: np.ndarray
+    num_pieces: int
+    num_candidates: int
+    num_particles: int
+    best_by: Literal["key", "likelihood"]
+    key_outside: np.ndarray | None
+
+    @property
+    def num_steps(self) -> int:
+        """Steps to draw of each row."""
+        return self.task.num_steps
+
+    @property
+    def rows_per_piece(self) -> int:
+        """Candidates times particles."""
+        return self.num_candidates * max(self.num_particles, 1)
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of all pieces."""
+        return self.num_pieces * self.rows_per_piece
+
+    def chunk(self, first: int, num_steps: int) -> Controls:
+        """The controls of some steps of all rows, zeros after the last step.
+
+        Args:
+            first: the first step.
+            num_steps: how many.
+        """
+        steps = np.arange(first, min(first + num_steps, self.num_steps))
+        by_step = {"bar_position": self.task.bar_position[steps].astype(np.int32)}
+        if self.rows_per_piece > 1:
+            by_step["scored"] = np.ones(len(steps), np.float32)
+        if self.task.clamped is not None:
+            by_step["constraints"] = self.task.clamped[steps]
+        if len(self.styles) > 1:
+            part = np.searchsorted(self.style_starts, steps, side="right") - 1
+            by_step["style"] = self.styles[part]
+
+        def filled(values: np.ndarray) -> np.ndarray:
+            missing = [(0, num_steps - len(steps))] + [(0, 0)] * (values.ndim - 1)
+            return _tiled(np.pad(values, missing), self.num_rows)
+
+        return self.controls._replace(**{k: filled(v) for k, v in by_step.items()})
+
+
+def resolve(config: GenerationConfig, model: Any) -> Request:
+    """Turns settings into a request.
+
+    Args:
+        config: what to compose.
+        model: PolyphonyModel, or its ModelConfig.
+
+    Raises:
+        InputError: If the settings do not fit the model or the given music.
+    """
+    model_config = getattr(model, "config", model)
+    schedule = style_schedule(config.style, model_config)
+    task = tasks.from_config(config, model_config)
+    bars, styles = zip(*schedule, strict=True)
+    named_key = config.key if config.key != AUTO_KEY else ""
+    return Request(
+        task=task,
+        controls=_controls(config, model_config, styles[0]),
+        styles=np.stack(styles),
+        style_starts=_steps_of_bars(task.bar_position, bars),
+        num_pieces=config.num_pieces,
+        num_candidates=config.best_of,
+        num_particles=config.num_particles,
+        best_by=config.best_by,
+        key_outside=theory.key_outside(named_key) if named_key else None,
+    )
+
+
+def _controls(
+    config: GenerationConfig, model_config: ModelConfig, style: np.ndarray
+) -> Controls:
+    num_rows = config.num_pieces * config.rows_per_piece
+    defaults = {setting.name: setting.default for setting in describe(GenerationConfig)}
+    by_row: dict[str, Any] = {
+        name: np.float32(getattr(config, name))
+        for name in OPTIONAL_CONTROLS
+        if getattr(config, name) != defaults[name]
+    }
+    by_row |= {"temperature": np.float32(config.temperature), "style": style}
+    bias = controls_lib.pitch_bias(
+        model_config,
+        config.key,
+        config.key_strength,
+        config.min_pitch,
+        config.max_pitch,
+    )
+    if bias is not None:
+        by_row["pitch_bias"] = bias
+    scales = None
+    if config.key == AUTO_KEY:
+        by_row["key_strength"] = np.float32(config.key_strength)
+        scales = controls_lib.key_scales(model_config)
+    rows = {name: _tiled(value, num_rows) for name, value in by_row.items()}
+    return Controls(seed=_seeds(config, num_rows), key_scales=scales, **rows)
+
+
+def _seeds(config: GenerationConfig, num_rows: int) -> np.ndarray:
+    """int32 [row, 2]: the seed, and a number of the piece and the row of it."""
+    piece, row = np.divmod(np.arange(num_rows), config.rows_per_piece)
+    second = piece + MAX_PIECES * row
+    return np.stack([np.full_like(second, config.seed), second], 1).astype(np.int32)
+
+
+def _tiled(values: Any, num_rows: int) -> np.ndarray:
+    return np.broadcast_to(values, (num_rows, *np.shape(values)))
+
+
+def _steps_of_bars(bar_position: np.ndarray, bars: tuple[int, ...]) -> np.ndarray:
+    """The step at which each bar starts; bar 0 is that of the first step."""
+    if bars == (0,):
+        return np.zeros(1, int)
+    starts = np.flatnonzero(bar_position[1:] == 0) + 1
+    starts = np.concatenate([[0], starts, [len(bar_position)]])
+    return starts[np.minimum(bars, len(starts) - 1)]
+
+
+def style_schedule(text: str, config: ModelConfig) -> list[tuple[int, np.ndarray]]:
     """Reads a style that may change along the piece.
 
     Args:
-        text: str: one style or mixture, or several, each from a bar on, separated by
-            semicolons: `0: bach; 16: monteverdi`. (Commas separate as well where every
-            part begins with a bar.)
-        config: ModelConfig.
+        text: one style or mixture, or several, each from a bar on, separated by
+            semicolons: `0: bach; 16: monteverdi`. Commas separate too if every part
+            begins with a bar.
+        config: of the model.
 
     Returns:
-        list of (bar, float32 [styles]), by bar, the first at bar 0.
+        (bar, float32 [styles]) of each part, by bar, the first at bar 0.
 
     Raises:
-        InputError: See `style_vector`.
+        InputError: If the first bar is not 0; also see `style_vector`.
+
+    Example:
+        >>> model = ModelConfig(styles=("bach", "monk"), style_shares=(0.5, 0.5))
+        >>> [(bar, v.tolist()) for bar, v in style_schedule("0:bach, 8:monk", model)]
+        [(0, [1.0, 0.0]), (8, [0.0, 1.0])]
     """
     separator = ";" if ";" in text else ","
     parts = [part.partition(":") for part in text.split(separator)]
     by_bars = all(bar.strip().isdecimal() and style for bar, _, style in parts)
-    # A style may be called 2004: without a semicolon its share is no style.
+    # A style may be called 2004: without a semicolon "2004:1" is its weight.
     mixture = separator == "," and all(b.strip() in config.styles for b, _, _ in parts)
     if mixture or not by_bars:
         return [(0, style_vector(text, config))]
@@ -35,22 +206,22 @@ def style_schedule(text, config):
     ]
     schedule.sort(key=lambda part: part[0])
     if schedule[0][0] != 0:
-        raise InputError(f"The styles must begin at bar 0, got {text!r}.")
+        raise InputError(f"style must begin at bar 0, got {text!r}.")
     return schedule
 
 
-def style_vector(text, config):
+def style_vector(text: str, config: ModelConfig) -> np.ndarray:
     """Reads a style or a mixture.
 
     Args:
-        text: str, as in `GenerationConfig.style`.
-        config: ModelConfig.
+        text: such as `bach` or `bach:3, monteverdi:1`; empty: the training's shares.
+        config: of the model.
 
     Returns:
         float32 [styles], adding up to 1.
 
     Raises:
-        InputError: If a style is not in the vocabulary or a weight is no share.
+        InputError: If the model does not have a style, or a weight is not a number.
     """
     if not text.strip():
         shares = np.array(config.style_shares, np.float32)
@@ -60,20 +231,16 @@ def style_vector(text, config):
         name, colon, weight = part.strip().partition(":")
         if name not in config.styles:
             raise InputError(
-                f"The model knows no style {name!r}; it knows "
-                f"{', '.join(config.styles)}."
+                f"The model has no style {name!r}; it has {', '.join(config.styles)}."
             )
         vector[config.styles.index(name)] += _weight(weight, part) if colon else 1.0
     if vector.sum() <= 0:
-        raise InputError(f"The weights of style={text!r} must add up to more than 0.")
+        raise InputError(f"The weights of style must add up to more than 0: {text!r}.")
     return vector / vector.sum()
 
 
-def _weight(text, part):
-    try:
-        weight = float(text)
-    except ValueError:
-        weight = -1.0
-    if not 0 <= weight < float("inf"):
-        raise InputError(f"A style's weight must be a number from 0 up, got {part!r}.")
-    return weight
+def _weight(text: str, part: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 <= (weight := float(text)) < math.inf:
+            return weight
+    raise InputError(f"A style's weight must be a number from 0 up, got {part!r}.")

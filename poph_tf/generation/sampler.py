@@ -72,11 +72,7 @@ class Sampler:
         }
 
     def prefill(
-        self,
-        state: State,
-        frames: tf.Tensor,
-        bar_position: tf.Tensor,
-        style: tf.Tensor,
+        self, state: State, frames: tf.Tensor, bar_position: tf.Tensor, style: tf.Tensor
     ) -> State:
         """Advances the state over known frames, as if they had been drawn.
 
@@ -134,6 +130,13 @@ class Sampler:
             maximum_iterations=num_steps,
         )
         return tf.transpose(frames.stack(), (1, 0, 2, 3)), state
+
+    def draw_chunk(
+        self, state: State, num_steps: int, controls: Controls
+    ) -> tuple[tf.Tensor, tf.Tensor, State]:
+        """Like `draw_steps`; also gives the row that each row came from, itself."""
+        cells, state = self.draw_steps(state, num_steps, controls)
+        return cells, tf.range(tf.shape(cells)[0]), state
 
     def _draw_step(self, state: State, controls: Controls) -> tuple[tf.Tensor, State]:
         bar_position = controls.bar_position

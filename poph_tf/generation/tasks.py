@@ -1,230 +1,226 @@
-"""Plans: what is heard, drawn, and kept, of pieces to be composed.
+"""Tasks: which steps are prefilled, which are drawn, and where they go in the piece.
 
-A plan puts four wishes into one form: a piece from silence, one that goes on from a
-primer, one around given notes, and one of which some bars are drawn anew.
-
-    heard        steps that the network hears first
-    drawn        the steps drawn, with bar positions and given cells
-    kept         how many of them the piece has
-    before, after    steps of the given music that stand around them in the piece
+continue_    new bars after a primer, or from silence
+harmonize    all steps around clamped notes
+infill       some bars of a piece, between the bars that are kept
 """
 
 import dataclasses
+from typing import Any, Literal
 
 import numpy as np
 
 from poph_tf import theory
+from poph_tf.config import GenerationConfig, ModelConfig
 from poph_tf.config.generation import is_path
 from poph_tf.data import matrices
+from poph_tf.data.matrices import Matrices
 from poph_tf.generation import constraints
 
 DEFAULT_TEMPO_QPM = 120.0
-DEFAULT_METRE = (4, 4)
+DEFAULT_SIGNATURE = (4, 4)
+NOTHING = Matrices(np.zeros((0, 128, 3), np.uint8), np.zeros(0, np.uint8))
 
 
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What one call draws; the same for all pieces but their seeds.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Task:
+    """The steps of a request; the same for all of its pieces.
 
-    Args:
-        heard: (uint8 [time, 128, 3], uint8 [time]), cells and bar positions.
-        bar_position: uint8 [steps], of the steps to draw.
-        bar_steps: int. Steps of a bar where they begin.
-        cells: float32 [steps, pitch, 4], what is given (see given.py); None: nothing.
-        kept: int. Steps drawn that the piece keeps.
-        before, after: like `heard`.
-        time_signatures: tuple of (step, numerator, denominator), of the whole piece.
-        tempo_qpm: float.
+    Attributes:
+        bar_position: uint8 [step], of the steps to draw.
+        bar_steps: steps of a bar where they begin.
+        num_kept: how many of the drawn steps the piece keeps, from the first on.
+        time_signatures: (step, numerator, denominator) of the whole piece.
+        tempo_qpm: quarter notes per minute.
+        clamped: float32 [step, pitch, 4], see `constraints.py`; None clamps no cell.
+        prefill: music before the first drawn step, which the network reads.
+        keep_prefill: whether the piece begins with it.
+        after: music that follows the drawn steps in the piece.
     """
 
-    heard: tuple
     bar_position: np.ndarray
     bar_steps: int
-    cells: np.ndarray | None
-    kept: int
-    before: tuple
-    after: tuple
-    time_signatures: tuple
+    num_kept: int
+    time_signatures: tuple[tuple[int, int, int], ...]
     tempo_qpm: float
+    clamped: np.ndarray | None = None
+    prefill: Matrices = dataclasses.field(default_factory=lambda: NOTHING)
+    keep_prefill: bool = True
+    after: Matrices = dataclasses.field(default_factory=lambda: NOTHING)
 
     @property
-    def num_steps(self):
+    def num_steps(self) -> int:
         """Steps to draw."""
         return len(self.bar_position)
 
-    def piece(self, drawn, min_pitch):
+    def assemble(self, drawn: np.ndarray, min_pitch: int) -> Matrices:
         """Puts drawn steps where they belong.
 
         Args:
-            drawn: uint8 [steps, pitch, 3], pitches from `min_pitch` on.
-            min_pitch: int.
+            drawn: uint8 [step, pitch, channel], pitches from `min_pitch` on.
+            min_pitch: MIDI pitch of the first.
 
         Returns:
-            Matrices, canonical.
+            The whole piece, canonical.
         """
-        cells = np.zeros((self.kept, 128, 3), np.uint8)
-        cells[:, min_pitch : min_pitch + drawn.shape[1]] = drawn[: self.kept]
-        bars = self.bar_position[: self.kept]
-        whole = np.concatenate([self.before[0], cells, self.after[0]])
-        # Without its primer a piece can begin in the middle of a held note.
-        return matrices.canonical(
-            matrices.Matrices(
-                cells=whole,
-                bar_position=np.concatenate([self.before[1], bars, self.after[1]]),
-                tempo_qpm=float(self.tempo_qpm),
-                time_signatures=self.time_signatures,
-            )
+        cells = np.zeros((self.num_kept, 128, 3), np.uint8)
+        cells[:, min_pitch : min_pitch + drawn.shape[1]] = drawn[: self.num_kept]
+        new = Matrices(cells, self.bar_position[: self.num_kept])
+        parts = [self.prefill] * self.keep_prefill + [new, self.after]
+        whole = Matrices(
+            cells=np.concatenate([part.cells for part in parts]),
+            bar_position=np.concatenate([part.bar_position for part in parts]),
+            tempo_qpm=float(self.tempo_qpm),
+            time_signatures=self.time_signatures,
         )
+        # Without its primer a piece can begin in the middle of a held note.
+        return matrices.canonical(whole)
 
 
-def make(wishes, config):
-    """Plans what to draw.
-
-    Args:
-        wishes: GenerationConfig.
-        config: ModelConfig.
-
-    Returns:
-        Plan.
+def from_config(config: GenerationConfig, model: ModelConfig) -> Task:
+    """The task that the settings describe; reads the given music.
 
     Raises:
-        InputError: If the wishes do not fit the given music, or it not the model.
+        InputError: If the settings, the given music and the model do not fit together.
     """
-    wishes = dataclasses.replace(
-        wishes, primer=_read(wishes.primer), fix=_read(wishes.fix)
-    )
-    if wishes.redraw:
-        return _redraw(wishes, config)
-    if wishes.fix is not None:
-        return _around(wishes, config)
-    return _onward(wishes)
+    primer, fixed = _read(config.primer), _read(config.fix)
+    if config.redraw:
+        task = infill(primer, config.redraw, config.redraw_lookahead, model)
+    elif config.fix is not None:
+        task = harmonize(fixed, config.fix_as, model)
+    else:
+        task = continue_(
+            primer,
+            config.num_bars,
+            from_bar=config.from_bar,
+            keep_primer=config.keep_primer,
+            metre=config.metre,
+        )
+    tempo_qpm = config.tempo_qpm or task.tempo_qpm
+    return dataclasses.replace(task, tempo_qpm=tempo_qpm)
 
 
-def _read(music):
+def _read(music: Any) -> Matrices:
+    if music is None:
+        return NOTHING
     return matrices.from_file(music) if is_path(music) else music
 
 
-def _onward(wishes):
-    """From silence, or on from a primer."""
-    primer = wishes.primer
-    if primer is not None and wishes.from_bar:
-        primer = first_steps(
-            primer, constraints.steps_before_bar(primer, wishes.from_bar)
-        )
-    heard, first, signatures = _nothing(), 0, ()
-    metre = theory.read_metre(wishes.metre) if wishes.metre else DEFAULT_METRE
-    if primer is not None:
-        heard = (primer.cells, primer.bar_position)
-        signatures = primer.time_signatures
-        if not wishes.metre:
-            metre = signatures[-1][1:] if signatures else DEFAULT_METRE
-    bar_steps = _bar_steps(metre)
-    if len(heard[1]) and not wishes.metre:
-        first = (int(heard[1][-1]) + 1) % bar_steps
-    before = heard if wishes.keep_primer else _nothing()
-    if not len(before[0]) or not signatures:
-        signatures = ((0, *metre),)
-    elif wishes.metre:
-        signatures = (*signatures, (len(before[0]), *metre))
-    num_steps = wishes.num_bars * bar_steps
-    return Plan(
-        heard=heard,
-        bar_position=_counted(first, num_steps, bar_steps),
+def continue_(
+    primer: Matrices,
+    num_bars: int,
+    *,
+    from_bar: int = 0,
+    keep_primer: bool = True,
+    metre: str = "",
+) -> Task:
+    """New bars after a primer.
+
+    Args:
+        primer: the music to continue; `NOTHING` starts from silence.
+        num_bars: how many.
+        from_bar: the first new bar, counted from 1, which cuts the primer; 0: after its
+            last step.
+        keep_primer: whether the piece begins with the primer.
+        metre: time signature of the new bars, which then begin with a whole bar; empty:
+            that of the primer, or 4/4.
+    """
+    tempo_qpm = primer.tempo_qpm if len(primer) else DEFAULT_TEMPO_QPM
+    if from_bar:
+        stop = constraints.steps_before_bar(primer, from_bar)
+        early = tuple(s for s in primer.time_signatures if s[0] < max(stop, 1))
+        primer = _steps(primer, slice(stop), time_signatures=early)
+    signatures = primer.time_signatures
+    signature = theory.read_metre(metre) if metre else _last_signature(primer)
+    bar_steps, first = _bar_steps(signature), 0
+    if len(primer) and not metre:
+        first = (int(primer.bar_position[-1]) + 1) % bar_steps
+    num_before = len(primer) if keep_primer else 0
+    if not num_before or not signatures:
+        signatures = ((0, *signature),)
+    elif metre:
+        signatures = (*signatures, (num_before, *signature))
+    num_steps = num_bars * bar_steps
+    bar = np.roll(np.arange(bar_steps).astype(np.uint8), -first)
+    return Task(
+        bar_position=np.resize(bar, num_steps),
         bar_steps=bar_steps,
-        cells=None,
-        kept=num_steps,
-        before=before,
-        after=_nothing(),
+        num_kept=num_steps,
         time_signatures=signatures,
-        tempo_qpm=_tempo(wishes, wishes.primer),
+        tempo_qpm=tempo_qpm,
+        prefill=primer,
+        keep_prefill=keep_primer,
     )
 
 
-def _around(wishes, config):
-    """Around given notes, to the end of their last bar."""
-    piece = _filled(wishes.fix)
-    return Plan(
-        heard=_nothing(),
+def harmonize(
+    fixed: Matrices, voice: Literal["melody", "bass", "any"], model: ModelConfig
+) -> Task:
+    """Draws around the notes of `fixed`, to the end of their last bar."""
+    piece = _whole_bars(fixed)
+    return Task(
         bar_position=piece.bar_position,
-        bar_steps=_bar_steps(_last_metre(piece)),
-        cells=constraints.held_notes(piece.cells, config, wishes.fix_as),
-        kept=len(piece),
-        before=_nothing(),
-        after=_nothing(),
+        bar_steps=_bar_steps(_last_signature(piece)),
+        num_kept=len(piece),
         time_signatures=piece.time_signatures,
-        tempo_qpm=_tempo(wishes, piece),
+        tempo_qpm=piece.tempo_qpm,
+        clamped=constraints.clamp_notes(piece.cells, model, voice),
     )
 
 
-def _redraw(wishes, config):
-    """Bars of a piece anew; those that follow are looked at, and all else kept."""
-    piece = wishes.primer
-    start, stop = constraints.steps_of_bars(piece, wishes.redraw)
-    starts = np.append(constraints.bar_starts(piece.bar_position), len(piece))
-    after = starts[starts >= stop]
-    seen = int(after[min(wishes.redraw_lookahead, len(after) - 1)])
-    cells = constraints.all_cells(piece.cells, config)[start:seen]
-    cells[: stop - start] = 0.0
-    tail = piece.cells[stop:].copy()
-    # Where the new bars sound on, a note that begins here becomes a replay; elsewhere
-    # a replay in the first step falls away again when the piece is made canonical.
-    tail[:1, :, 1] = matrices.onsets(piece.cells)[stop : stop + 1]
-    return Plan(
-        heard=(piece.cells[:start], piece.bar_position[:start]),
+def infill(piece: Matrices, bars: str, lookahead: int, model: ModelConfig) -> Task:
+    """Draws some bars of a piece anew and keeps the rest.
+
+    Args:
+        piece: the whole piece.
+        bars: such as "9-12", counted from 1.
+        lookahead: clamped bars after them that weight what is drawn.
+        model: configuration of the model.
+    """
+    start, stop = constraints.steps_of_bars(piece, bars)
+    starts = constraints.bar_starts(piece)
+    seen = starts[starts >= stop][: lookahead + 1][-1]
+    clamped = constraints.clamp_all(piece.cells, model)[start:seen]
+    clamped[: stop - start] = 0.0
+    after = _steps(piece, slice(stop, None), cells=piece.cells[stop:].copy())
+    # A note that begins here becomes a replay if the new bars sound on. In the first
+    # step a replay of what did not sound is dropped when the piece is made canonical.
+    after.cells[:1, :, 1] = matrices.onsets(piece.cells)[stop : stop + 1]
+    return Task(
         bar_position=piece.bar_position[start:seen],
-        bar_steps=_bar_steps(_last_metre(piece)),
-        cells=cells,
-        kept=stop - start,
-        before=(piece.cells[:start], piece.bar_position[:start]),
-        after=(tail, piece.bar_position[stop:]),
+        bar_steps=_bar_steps(_last_signature(piece)),
+        num_kept=stop - start,
         time_signatures=piece.time_signatures,
-        tempo_qpm=_tempo(wishes, piece),
+        tempo_qpm=piece.tempo_qpm,
+        clamped=clamped,
+        prefill=_steps(piece, slice(start)),
+        after=after,
     )
 
 
-def first_steps(piece, num_steps):
-    """The first steps of a piece, Matrices."""
-    kept = tuple(s for s in piece.time_signatures if s[0] < max(num_steps, 1))
-    return dataclasses.replace(
-        piece,
-        cells=piece.cells[:num_steps],
-        bar_position=piece.bar_position[:num_steps],
-        time_signatures=kept,
-    )
+def _steps(piece: Matrices, steps: slice, **changed: Any) -> Matrices:
+    cut = {"cells": piece.cells[steps], "bar_position": piece.bar_position[steps]}
+    return dataclasses.replace(piece, **(cut | changed))
 
 
-def _filled(piece):
+def _whole_bars(piece: Matrices) -> Matrices:
     """The piece with silence up to the end of its last bar."""
-    bar_steps = _bar_steps(_last_metre(piece))
+    bar_steps = _bar_steps(_last_signature(piece))
     position = int(piece.bar_position[-1]) if len(piece) else bar_steps - 1
-    missing = max(bar_steps - 1 - position, 0)
-    bars = np.arange(position + 1, position + 1 + missing).astype(np.uint8)
+    missing = np.arange(position + 1, max(bar_steps, position + 1)).astype(np.uint8)
     return dataclasses.replace(
         piece,
-        cells=np.pad(piece.cells, ((0, missing), (0, 0), (0, 0))),
-        bar_position=np.append(piece.bar_position, bars),
+        cells=np.pad(piece.cells, ((0, len(missing)), (0, 0), (0, 0))),
+        bar_position=np.append(piece.bar_position, missing),
     )
 
 
-def _counted(first, num_steps, bar_steps):
-    """Bar positions from `first` on, uint8 [steps]: a byte each, for long pieces."""
-    bar = np.arange(bar_steps).astype(np.uint8)
-    return np.resize(np.roll(bar, -first), num_steps)
+def _last_signature(piece: Matrices) -> tuple[int, int]:
+    signatures = piece.time_signatures
+    return signatures[-1][1:] if signatures else DEFAULT_SIGNATURE
 
 
-def _last_metre(piece):
-    return piece.time_signatures[-1][1:] if piece.time_signatures else DEFAULT_METRE
-
-
-def _bar_steps(metre):
-    numerator, denominator = metre
+def _bar_steps(signature: tuple[int, int]) -> int:
+    numerator, denominator = signature
     steps = numerator * 4 * matrices.STEPS_PER_QUARTER
     return max(round(steps / denominator), 1)
-
-
-def _tempo(wishes, piece):
-    return wishes.tempo_qpm or (piece.tempo_qpm if piece else DEFAULT_TEMPO_QPM)
-
-
-def _nothing():
-    return np.zeros((0, 128, 3), np.uint8), np.zeros(0, np.uint8)

@@ -26,7 +26,7 @@ class Previews:
 
     def __init__(self, model: PolyphonyModel, num_bars: int, seed: int = 0) -> None:
         # Compiling with XLA would take longer than all previews of a run.
-        self.composer = engine.Composer(model, jit_compile=False)
+        self.composer = engine.Engine(model, jit_compile=False)
         self.config = GenerationConfig(
             num_pieces=1, num_bars=num_bars, seed=seed, tempo_qpm=TEMPO_QPM
         )

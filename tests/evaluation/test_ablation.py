@@ -149,8 +149,8 @@ def test_one_piece_is_learned_and_a_finished_run_is_not_run_again(
     tmp_path, monkeypatch
 ):
     # XLA would compile for longer than there is to compose.
-    composer = functools.partial(engine.Composer, jit_compile=False)
-    monkeypatch.setattr(engine, "Composer", composer)
+    composer = functools.partial(engine.Engine, jit_compile=False)
+    monkeypatch.setattr(engine, "Engine", composer)
     path, work_dir = tmp_path / "tune.mid", tmp_path / "runs"
     midi.write(matrices.to_sequence(small.random_piece(0, 40)), str(path))
     case = ablation.one_piece(path, work_dir)

@@ -1,4 +1,4 @@
-"""GenerationConfig are checked and read; each control of the sampler does what it says."""
+"""Settings are checked and resolved; each control does what it says."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from poph_tf.errors import InputError
 from poph_tf.generation import candidates, sampler
 from poph_tf.generation import controls as controls_lib
 from poph_tf.generation.controls import Controls
-from poph_tf.generation.engine import Composer
+from poph_tf.generation.engine import Engine
 from poph_tf.generation.request import style_schedule, style_vector
 
 TWO_STYLES = config.preset("poph", **small.SIZES, **small.STYLES)
@@ -48,7 +48,7 @@ def test_an_unknown_key_is_refused(key):
         theory.key_outside(key)
 
 
-def test_a_mixture_is_scaled_to_shares_and_nothing_means_the_training_shares():
+def test_a_mixture_is_scaled_to_shares_and_no_style_means_the_training_shares():
     np.testing.assert_allclose(
         style_vector("bach:3, palestrina:1", TWO_STYLES), [0.75, 0.25]
     )
@@ -72,7 +72,7 @@ def test_styles_change_at_the_bars_they_are_given():
 
 
 @pytest.mark.parametrize(
-    "wish",
+    "setting",
     [
         {"num_bars": 0},
         {"temperature": float("nan")},
@@ -82,57 +82,59 @@ def test_styles_change_at_the_bars_they_are_given():
         {"key": "Z major"},
     ],
 )
-def test_a_wish_out_of_range_is_refused(wish):
+def test_a_setting_out_of_range_is_refused(setting):
     with pytest.raises(InputError):
-        GenerationConfig(**wish)
+        GenerationConfig(**setting)
 
 
-def test_probabilities_below_the_cut_are_never_drawn_and_sure_ones_always():
+def test_improbable_notes_are_never_drawn_and_nearly_certain_ones_always():
     logits = tf.constant([-3.0, 0.0, 3.0])  # 0.047, 0.5, 0.953
     controls = Controls(None, None, None, min_probability=tf.fill([3], 0.1))
     drawn = controls_lib.play_probability(logits, tf.ones(3), controls)
     np.testing.assert_allclose(drawn, [0.0, 0.5, 1.0])
 
 
-def test_conservativity_is_an_exponent_of_the_probability():
+def test_probability_exponent_is_an_exponent_of_the_probability():
     controls = Controls(None, None, None, probability_exponent=tf.constant([2.0]))
     drawn = controls_lib.play_probability(tf.constant([0.0]), tf.ones(1), controls)
     np.testing.assert_allclose(drawn, [0.25])
 
 
 @pytest.fixture(scope="module")
-def composer():
-    return Composer(small.model("poph"), jit_compile=False)
+def engine():
+    return Engine(small.model("poph"), jit_compile=False)
 
 
-def play(composer, **wishes):
-    pieces = composer.compose(
-        GenerationConfig(num_pieces=4, num_bars=12, seed=1, **wishes)
-    )
+def compose(engine, **settings):
+    return engine.compose(GenerationConfig(**settings))
+
+
+def play(engine, **settings):
+    pieces = compose(engine, num_pieces=4, num_bars=12, seed=1, **settings)
     return np.stack([piece.play for piece in pieces])
 
 
-def test_mean_density_follows_its_target(composer):
+def test_mean_density_follows_its_target(engine):
     means = [
-        play(composer, density=wanted)[:, 48:].sum(axis=2).mean()
+        play(engine, density=wanted)[:, 48:].sum(axis=2).mean()
         for wanted in (1.0, 3.0, 6.0)
     ]
     np.testing.assert_allclose(means, [1.0, 3.0, 6.0], atol=0.6)
 
 
-def test_a_key_with_strength_draws_fewer_notes_outside_it(composer):
+def test_a_key_with_strength_draws_fewer_notes_outside_it(engine):
     outside = np.array(theory.key_outside("C major"))[np.arange(128) % 12] > 0
 
     def share(notes):
         return notes[..., outside].sum() / notes.sum()
 
     shares = [
-        share(play(composer, key="C major", key_strength=s)) for s in (0.0, 2.0, 6.0)
+        share(play(engine, key="C major", key_strength=s)) for s in (0.0, 2.0, 6.0)
     ]
     assert shares[0] > shares[1] > shares[2]
 
 
-def test_the_keys_that_fit_what_sounded_take_from_what_is_outside_all_of_them():
+def test_key_auto_lowers_pitches_outside_the_keys_that_fit_what_sounded():
     scales = controls_lib.key_scales(TWO_STYLES)  # pitches 36 (C) to 49
     nothing, chord = np.zeros((2, 1, 14), np.float32)
     strength = tf.constant([2.0])
@@ -153,43 +155,54 @@ def test_the_keys_that_fit_what_sounded_take_from_what_is_outside_all_of_them():
     )
 
 
-def test_an_own_key_leaves_fewer_notes_outside_of_it(composer):
+def test_key_auto_draws_fewer_notes_outside_the_piece_s_own_key(engine):
     shares = [
-        candidates.out_of_key(
-            play(composer, key="auto", key_strength=strength), 0
-        ).mean()
+        candidates.out_of_key(play(engine, key="auto", key_strength=strength), 0).mean()
         for strength in (0.0, 6.0)
     ]
     assert shares[1] < 0.8 * shares[0]
 
 
-def test_pitches_outside_the_range_are_never_drawn(composer):
-    notes = play(composer, min_pitch=40, max_pitch=44, density=2.0)
+def test_pitches_outside_the_range_are_never_drawn(engine):
+    notes = play(engine, min_pitch=40, max_pitch=44, density=2.0)
     assert notes[..., 40:45].any()
     assert not np.delete(notes, np.arange(40, 45), axis=2).any()
 
 
-def test_a_wish_at_rest_changes_no_note(composer):
+def test_a_control_without_effect_changes_no_note(engine):
     np.testing.assert_array_equal(
-        play(composer),
-        play(composer, key="C major", key_strength=0.0, min_probability=0.0),
+        play(engine),
+        play(engine, key="C major", key_strength=0.0, min_probability=0.0),
     )
 
 
-def test_the_rule_for_silence_is_a_wish_like_others(composer):
-    wishes = {"density": 0.1, "num_bars": 4}
-    told = [
-        composer._controls(GenerationConfig(silence_temperature=warmth, **wishes))
+def test_a_control_at_its_default_is_not_in_the_graph():
+    settings = {"num_pieces": 4, "density": 0.1, "min_probability": 0.0}
+    default, changed = (
+        GenerationConfig(silence_temperature=warmth, **settings).resolve(TWO_STYLES)
         for warmth in (0.1, 0.0)
-    ]
-    assert told[0].silence_temperature == 0.1
-    np.testing.assert_array_equal(told[1].silence_temperature, [0.0] * 4)
+    )
+    assert default.controls.min_probability is None
+    np.testing.assert_array_equal(default.controls.density, [np.float32(0.1)] * 4)
+    assert default.controls.silence_temperature == 0.1
+    np.testing.assert_array_equal(changed.controls.silence_temperature, [0.0] * 4)
 
 
-def test_a_style_from_bar_0_on_is_that_style_and_a_later_one_leaves_the_start(composer):
-    bach = play(composer, style="bach")
-    np.testing.assert_array_equal(bach, play(composer, style="0: bach; 99: palestrina"))
-    changed = play(composer, style="0: bach; 6: palestrina")
+def test_other_values_of_a_control_are_drawn_by_the_same_graph(engine):
+    play(engine)
+    graph = engine._graph(0, False)
+    count = graph.experimental_get_tracing_count()
+    play(engine, temperature=0.8, density=0.0)
+    assert graph.experimental_get_tracing_count() == count
+    play(engine, probability_exponent=2.0)
+    play(engine, probability_exponent=1.5, temperature=0.7)
+    assert graph.experimental_get_tracing_count() == count + 1
+
+
+def test_a_style_from_bar_0_is_that_style_and_a_later_one_keeps_the_start(engine):
+    bach = play(engine, style="bach")
+    np.testing.assert_array_equal(bach, play(engine, style="0: bach; 99: palestrina"))
+    changed = play(engine, style="0: bach; 6: palestrina")
     np.testing.assert_array_equal(bach[:, : 6 * 16], changed[:, : 6 * 16])
     assert (bach[:, 6 * 16 :] != changed[:, 6 * 16 :]).any()
 
@@ -204,11 +217,11 @@ def waltz():
     )
 
 
-def test_a_primer_is_kept_or_left_out_and_its_metre_goes_on(composer):
+def test_a_primer_is_kept_or_left_out_and_its_time_signature_continues(engine):
     primer = waltz()
-    wishes = {"num_pieces": 2, "num_bars": 3, "seed": 3, "primer": primer}
-    kept = composer.compose(GenerationConfig(**wishes))[1]
-    alone = composer.compose(GenerationConfig(**wishes, keep_primer=False))[1]
+    settings = {"num_pieces": 2, "num_bars": 3, "seed": 3, "primer": primer}
+    kept = compose(engine, **settings)[1]
+    alone = compose(engine, **settings, keep_primer=False)[1]
     assert len(kept) == 30 + 36
     np.testing.assert_array_equal(kept.cells[:30], primer.cells)
     np.testing.assert_array_equal(kept.bar_position, np.arange(66) % 12)
@@ -216,17 +229,17 @@ def test_a_primer_is_kept_or_left_out_and_its_metre_goes_on(composer):
     np.testing.assert_array_equal(alone.bar_position, (np.arange(36) + 6) % 12)
 
 
-def test_a_primer_is_heard(composer):
+def test_the_primer_changes_what_follows(engine):
     primer = waltz()
-    wishes = {"num_pieces": 2, "num_bars": 3, "seed": 3, "keep_primer": False}
-    wishes |= {"temperature": 0.2, "density": 4.0}  # where small differences decide
-    after = composer.compose(GenerationConfig(**wishes, primer=primer))
+    settings = {"num_pieces": 2, "num_bars": 3, "seed": 3, "keep_primer": False}
+    settings |= {"temperature": 0.2, "density": 4.0}  # where small differences decide
+    after = compose(engine, **settings, primer=primer)
     silent = matrices.Matrices(
         cells=np.zeros_like(primer.cells),
         bar_position=primer.bar_position,
         time_signatures=primer.time_signatures,
     )
-    after_silence = composer.compose(GenerationConfig(**wishes, primer=silent))
+    after_silence = compose(engine, **settings, primer=silent)
     assert any(a != b for a, b in zip(after, after_silence, strict=True))
 
 

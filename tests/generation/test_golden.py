@@ -1,7 +1,7 @@
 """The same seed gives the same piece: held against pieces kept in golden/pieces.npz.
 
-They were composed by the code of commit d7e4c22, before packages were moved and renamed:
-every preset at a small size, both pretrained models, every task and control.
+They were composed by the code of commit d7e4c22: every preset at a small size, both
+pretrained models, every task and control.
 """
 
 import functools
@@ -13,7 +13,7 @@ import small
 from poph_tf import models
 from poph_tf.config import GenerationConfig
 from poph_tf.data import matrices
-from poph_tf.generation import engine
+from poph_tf.generation.engine import Engine
 
 GOLDEN = np.load(small.TESTS / "golden" / "pieces.npz")
 PRESETS = (
@@ -59,8 +59,12 @@ TASKS = {
 
 
 @functools.cache
-def composer_of(name):
-    return engine.Composer(models.load(name))
+def engine_of(name):
+    return Engine(models.load(name))
+
+
+def compose(engine, **settings):
+    return engine.compose(GenerationConfig(**settings))
 
 
 def assert_equal(name, pieces):
@@ -74,20 +78,19 @@ def assert_equal(name, pieces):
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_draws_the_same_pieces_as_before(name):
-    composer = engine.Composer(small.model(name))
-    settings = GenerationConfig(num_pieces=2, num_bars=2, seed=3)
-    assert_equal(f"preset/{name}", composer.compose(settings))
+    pieces = compose(Engine(small.model(name)), num_pieces=2, num_bars=2, seed=3)
+    assert_equal(f"preset/{name}", pieces)
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_scores_composes_the_same_pieces_as_before(task):
     settings = {"num_pieces": 2, "num_bars": 3, "seed": 11} | TASKS[task]
-    pieces = composer_of("scores").compose(GenerationConfig(**settings))
+    pieces = compose(engine_of("scores"), **settings)
     assert_equal(f"scores/{task}", pieces)
 
 
 @pytest.mark.parametrize("task", ["compose", "continue", "fix_melody", "density"])
 def test_pop909_composes_the_same_pieces_as_before(task):
     settings = {"num_pieces": 2, "num_bars": 3, "seed": 11} | TASKS[task]
-    pieces = composer_of("pop909").compose(GenerationConfig(**settings))
+    pieces = compose(engine_of("pop909"), **settings)
     assert_equal(f"pop909/{task}", pieces)

@@ -61,14 +61,14 @@ def test_two_steps_of_weights_worked_by_hand():
     # After a first step the weights are 4, 3, 2, 1 tenths: 1 / 0.3 = 3.3 particles
     # count, more than two of four: all stay.
     first = np.log([0.4, 0.3, 0.2, 0.1]).astype(np.float32)
-    state = of_four()._regroup(tracked(first), tf.constant([0.5]))
+    state = of_four()._resample(tracked(first), tf.constant([0.5]))
     np.testing.assert_array_equal(state["mark"], [0, 1, 2, 3])
     np.testing.assert_allclose(state["log_weight"], first)
     np.testing.assert_array_equal(state["log_evidence"], [0] * 4)
     # The given notes of the next have probabilities 0.7 / 0.4, ...: by now 0.7, 0.1,
     # 0.1, 0.1. 1 / 0.52 = 1.9 count: the first goes on three times, the third once.
     second = np.log([0.7, 0.1, 0.1, 0.1]).astype(np.float32)
-    state = of_four()._regroup(tracked(second), tf.constant([0.5]))
+    state = of_four()._resample(tracked(second), tf.constant([0.5]))
     np.testing.assert_array_equal(state["mark"], [0, 0, 0, 2])
     np.testing.assert_array_equal(
         state["pitches"][:, 1], [0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 2.5, 2.5]
@@ -80,7 +80,7 @@ def test_two_steps_of_weights_worked_by_hand():
 def test_each_piece_is_regrouped_by_itself():
     poor = np.log([0.01, 0.01, 0.97, 0.01]).astype(np.float32)
     state = tracked(np.concatenate([np.zeros(4, np.float32), poor]))
-    after = of_four()._regroup(state, tf.constant([0.5, 0.5]))
+    after = of_four()._resample(state, tf.constant([0.5, 0.5]))
     np.testing.assert_array_equal(after["mark"], [0, 1, 2, 3, 6, 6, 6, 6])
 
 

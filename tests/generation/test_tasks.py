@@ -1,4 +1,4 @@
-"""Given music: what of it is held, heard, kept and drawn anew."""
+"""Given music: which notes are clamped, prefilled, kept and drawn anew."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from poph_tf.config import GenerationConfig
 from poph_tf.data import matrices
 from poph_tf.errors import InputError
 from poph_tf.generation import candidates, constraints, tasks
-from poph_tf.generation.engine import Composer
+from poph_tf.generation.engine import Engine
 
 MODEL = config.preset("biaxial", **small.SIZES)  # pitches 36 to 49
 
@@ -29,40 +29,40 @@ def melody(notes, num_steps=16, metre=(4, 4), first=0):
 
 TUNE = melody([(0, 4, 45), (4, 6, 45), (8, 9, 43)])
 
-# What is held.
+# Constraints.
 
 
-def test_the_notes_of_a_voice_are_given_and_end_where_they_end():
-    cells = constraints.held_notes(TUNE.cells, MODEL, "any")
+def test_the_notes_of_a_voice_are_clamped_and_end_where_they_end():
+    cells = constraints.clamp_notes(TUNE.cells, MODEL, "any")
     at = 45 - 36
     np.testing.assert_array_equal(cells[:9, at, 0], [1] * 7 + [0, 0])
     np.testing.assert_array_equal(cells[:7, at, 1], [1] * 6 + [0])
     np.testing.assert_array_equal(cells[:6, at, 2], [1, 0, 0, 0, 1, 0])
     np.testing.assert_allclose(cells[:6, at, 3], 90 / 127)
-    # Given are 6 + 1 steps, the step after each of the two that end, no more.
+    # Clamped are 6 + 1 steps and the step after each of the two ends.
     assert cells[..., 0].sum() == 9
 
 
 @pytest.mark.parametrize(
     ("voice", "silent"), [("melody", slice(10, 14)), ("bass", slice(0, 9))]
 )
-def test_nothing_lies_beyond_a_melody_or_a_bass_while_it_sounds(voice, silent):
-    cells = constraints.held_notes(TUNE.cells, MODEL, voice)
+def test_nothing_is_drawn_above_a_melody_or_below_a_bass_while_it_sounds(voice, silent):
+    cells = constraints.clamp_notes(TUNE.cells, MODEL, voice)
     assert (cells[:6, silent, 0] == 1).all() and (cells[:6, silent, 1] == 0).all()
     others = np.delete(np.arange(14), np.r_[silent, 9])
     assert not cells[:6, others, 0].any()
-    # The melody rests: all is free but the note that has just ended.
+    # The melody rests: only the pitch of the note that has just ended is clamped.
     assert cells[6:8, :, 0].sum() == 1
 
 
-def test_notes_that_the_model_lacks_cannot_be_held():
+def test_notes_outside_the_model_s_pitches_cannot_be_kept():
     with pytest.raises(InputError, match="36 to 49, got 43 to 50: transpose"):
-        constraints.held_notes(melody([(0, 1, 43), (1, 2, 50)]).cells, MODEL)
-    with pytest.raises(InputError, match="must be some notes"):
-        constraints.held_notes(melody([]).cells, MODEL)
+        constraints.clamp_notes(melody([(0, 1, 43), (1, 2, 50)]).cells, MODEL)
+    with pytest.raises(InputError, match="must be music with notes"):
+        constraints.clamp_notes(melody([]).cells, MODEL)
 
 
-def test_bars_count_from_the_first_whole_one():
+def test_bars_count_from_the_first_whole_bar():
     piece = melody([(0, 1, 40)], num_steps=4 + 12 + 12, metre=(3, 4), first=8)
     assert constraints.steps_before_bar(piece, 1) == 4
     assert constraints.steps_before_bar(piece, 3) == 28
@@ -75,7 +75,7 @@ def test_bars_count_from_the_first_whole_one():
         constraints.steps_before_bar(piece, 4)
 
 
-def test_a_metre_is_whole_sixteenths():
+def test_a_time_signature_has_whole_sixteenths():
     assert theory.read_metre("3/4") == (3, 4)
     assert theory.read_metre(" 6/8 ") == (6, 8)
     for wrong in ("3", "3/5", "3/32", "0/4", "999/4", "x/4", "4/0"):
@@ -84,60 +84,60 @@ def test_a_metre_is_whole_sixteenths():
 
 
 @pytest.mark.parametrize(
-    ("wishes", "words"),
+    ("settings", "words"),
     [
         ({"redraw": "2"}, "redraw needs a primer"),
         ({"from_bar": 2}, "from_bar needs a primer"),
-        ({"primer": TUNE, "fix": TUNE}, "do not go together"),
-        ({"fix": TUNE, "metre": "3/4"}, "metre must be left out"),
+        ({"primer": TUNE, "fix": TUNE}, "fix and primer cannot be combined"),
+        ({"fix": TUNE, "metre": "3/4"}, "metre cannot be combined with fix or redraw"),
         ({"fix_as": "tenor"}, "fix_as must be one of melody, bass, any"),
         ({"tempo_qpm": 3.5}, "tempo_qpm must be 0 .* or at least 4, .* got 3.5"),
         ({"best_by": "ear"}, "best_by must be one of"),
-        ({"fix": TUNE, "particles": 100, "best_of": 100}, "4096 at most, got 10000"),
+        ({"fix": TUNE, "particles": 100, "best_of": 100}, "at most 4096, got 10000"),
     ],
 )
-def test_wishes_that_do_not_go_together_are_refused(wishes, words):
+def test_settings_that_cannot_be_combined_are_refused(settings, words):
     with pytest.raises(InputError, match=words):
-        GenerationConfig(**wishes)
+        GenerationConfig(**settings)
 
 
-# Plans.
+# Tasks.
 
 
-def plan(**wishes):
-    return tasks.make(GenerationConfig(**wishes), MODEL)
+def task(**settings):
+    return tasks.from_config(GenerationConfig(**settings), MODEL)
 
 
-def test_a_metre_without_a_primer_is_that_of_the_piece():
-    made = plan(num_bars=2, metre="6/8")
+def test_without_a_primer_metre_is_the_time_signature_of_the_piece():
+    made = task(num_bars=2, metre="6/8")
     np.testing.assert_array_equal(made.bar_position, np.arange(24) % 12)
     assert made.time_signatures == ((0, 6, 8),)
 
 
-def test_a_metre_changes_where_the_new_bars_begin():
-    made = plan(num_bars=1, metre="3/4", primer=melody([(0, 1, 40)], 10))
+def test_the_time_signature_changes_where_the_new_bars_begin():
+    made = task(num_bars=1, metre="3/4", primer=melody([(0, 1, 40)], 10))
     np.testing.assert_array_equal(made.bar_position, np.arange(12))
     assert made.time_signatures == ((0, 4, 4), (10, 3, 4))
-    alone = plan(
+    alone = task(
         num_bars=1, metre="3/4", primer=melody([(0, 1, 40)], 10), keep_primer=False
     )
     assert alone.time_signatures == ((0, 3, 4),)
 
 
-def test_from_a_bar_on_what_the_primer_has_there_is_left_out():
+def test_from_bar_cuts_the_primer():
     primer = melody([(0, 40, 40)], num_steps=40)
-    made = plan(num_bars=1, primer=primer, from_bar=2)
-    assert len(made.heard[0]) == len(made.before[0]) == 16
+    made = task(num_bars=1, primer=primer, from_bar=2)
+    assert len(made.prefill) == 16 and made.keep_prefill
     np.testing.assert_array_equal(made.bar_position, np.arange(16))
-    whole = plan(num_bars=1, primer=primer)
-    assert len(whole.heard[0]) == 40
+    whole = task(num_bars=1, primer=primer)
+    assert len(whole.prefill) == 40
     np.testing.assert_array_equal(whole.bar_position, (np.arange(16) + 8) % 16)
 
 
-def test_a_melody_is_filled_up_to_its_bar_and_brings_its_metre():
+def test_a_melody_is_padded_to_whole_bars_and_gives_the_time_signature():
     tune = melody([(0, 4, 40), (4, 20, 45)], 20, metre=(3, 4), first=8)
-    made = plan(fix=tune, num_bars=99)
-    assert made.kept == made.num_steps == 4 + 24
+    made = task(fix=tune, num_bars=99)
+    assert made.num_kept == made.num_steps == 4 + 24
     np.testing.assert_array_equal(made.bar_position[:5], [8, 9, 10, 11, 0])
     assert made.time_signatures == ((0, 3, 4),)
 
@@ -148,46 +148,52 @@ SONG = matrices.canonical(
 )
 
 
-def test_redrawn_bars_are_heard_up_to_looked_beyond_and_put_back():
-    made = plan(primer=SONG, redraw="2-3", redraw_lookahead=1)
-    assert len(made.heard[0]) == 16 and made.kept == 32 and made.num_steps == 48
-    assert not made.cells[:32].any() and (made.cells[32:, :, 0] == 1).all()
-    assert len(plan(primer=SONG, redraw="5").bar_position) == 8
-    assert len(plan(primer=SONG, redraw="4", redraw_lookahead=9).bar_position) == 24
-    silence = made.piece(np.zeros((48, 14, 3), np.uint8), 36)
+def test_infill_prefills_looks_ahead_and_puts_the_bars_back():
+    made = task(primer=SONG, redraw="2-3", redraw_lookahead=1)
+    assert len(made.prefill) == 16 and made.num_kept == 32 and made.num_steps == 48
+    assert not made.clamped[:32].any() and (made.clamped[32:, :, 0] == 1).all()
+    assert len(task(primer=SONG, redraw="5").bar_position) == 8
+    assert len(task(primer=SONG, redraw="4", redraw_lookahead=9).bar_position) == 24
+    silence = made.assemble(np.zeros((48, 14, 3), np.uint8), 36)
     expected = SONG.cells.copy()
     expected[16:48] = 0
     np.testing.assert_array_equal(silence.cells[:, :, :2], expected[:, :, :2])
     assert silence.time_signatures == SONG.time_signatures
 
 
-def test_a_note_that_began_after_redrawn_bars_still_begins_where_they_sound_on():
+def test_a_note_that_begins_after_redrawn_bars_still_begins_if_they_sound_on():
     song = melody([(16, 20, 40)], 32)
     drawn = np.zeros((32, 14, 3), np.uint8)
     drawn[:, 4] = (1, 0, 50)
-    piece = plan(primer=song, redraw="1").piece(drawn, 36)
+    piece = task(primer=song, redraw="1").assemble(drawn, 36)
     assert matrices.onsets(piece.cells)[16, 40]
-    # And one that was held into the bar after goes on from the new bars.
-    piece = plan(primer=melody([(8, 20, 40)], 32), redraw="1").piece(drawn, 36)
+    # A note that was held into the next bar is now held from the new bars.
+    piece = task(primer=melody([(8, 20, 40)], 32), redraw="1").assemble(drawn, 36)
     np.testing.assert_array_equal(piece.play[:20, 40], 1)
     assert not matrices.onsets(piece.cells)[16, 40]
 
 
-# Composed.
+# Composed pieces.
+
+C_MAJOR = theory.key_outside("C major")
 
 
 @pytest.fixture(scope="module")
-def composer():
-    return Composer(small.model("biaxial"), jit_compile=False)
+def engine():
+    return Engine(small.model("biaxial"), jit_compile=False)
 
 
 @pytest.fixture(scope="module")
 def descending():
-    return Composer(small.model("attention_everywhere_descending"), False)
+    return Engine(small.model("attention_everywhere_descending"), False)
 
 
-def assert_held(tune, piece):
-    """All notes of the tune sound in the piece, from and to where they do there."""
+def compose(engine, **settings):
+    return engine.compose(GenerationConfig(**settings))
+
+
+def assert_kept(tune, piece):
+    """All notes of the tune sound in the piece, with the same starts and ends."""
     notes = set(zip(*(x.tolist() for x in matrices.spans(tune.cells)), strict=True))
     found = zip(*(x.tolist() for x in matrices.spans(piece.cells)), strict=True)
     assert notes <= set(found)
@@ -196,35 +202,32 @@ def assert_held(tune, piece):
 LONG_TUNE = melody([(6 * k, 6 * k + 3 + k % 4, 42 + k % 5) for k in range(12)], 76)
 
 
-@pytest.mark.parametrize("which", ["composer", "descending"])
+@pytest.mark.parametrize("which", ["engine", "descending"])
 def test_a_melody_sounds_in_every_piece_with_nothing_above_it(which, request):
-    composer = request.getfixturevalue(which)
-    wishes = GenerationConfig(
-        num_pieces=3, fix=LONG_TUNE, particles=4, seed=1, temperature=0.9
-    )
-    pieces = composer.compose(wishes)
+    engine = request.getfixturevalue(which)
+    settings = {"num_pieces": 3, "fix": LONG_TUNE, "particles": 4}
+    settings |= {"seed": 1, "temperature": 0.9}
+    pieces = compose(engine, **settings)
     assert len({piece.cells.tobytes() for piece in pieces}) == 3
     for piece in pieces:
         assert len(piece) == 80
-        assert_held(LONG_TUNE, piece)
+        assert_kept(LONG_TUNE, piece)
         sounding = LONG_TUNE.play.any(axis=1)
         highest = 127 - LONG_TUNE.play[:, ::-1].argmax(axis=1)
         top = 127 - piece.play[:76, ::-1].argmax(axis=1)
         np.testing.assert_array_equal(top[sounding], highest[sounding])
         assert piece.play[:76].sum() > LONG_TUNE.play.sum()
-    again = composer.compose(wishes)
+    again = compose(engine, **settings)
     assert all(a == b for a, b in zip(pieces, again, strict=True))
 
 
-def test_redrawn_bars_leave_the_rest_and_particles_let_them_fit_it():
-    composer = Composer(small.coupled_model(strength=4.0), jit_compile=False)
+def test_infill_keeps_the_rest_and_particles_make_the_new_bars_fit_it():
+    engine = Engine(small.coupled_model(strength=4.0), jit_compile=False)
     song = small.random_piece(3, 64, high=38)
     fits = []
     for num_particles in (1, 8):
-        wishes = GenerationConfig(
-            num_pieces=100, particles=num_particles, primer=song, redraw="2", seed=2
-        )
-        pieces = composer.compose(wishes)
+        settings = {"num_pieces": 100, "particles": num_particles, "seed": 2}
+        pieces = compose(engine, primer=song, redraw="2", **settings)
         for piece in pieces:
             np.testing.assert_array_equal(piece.cells[:16], song.cells[:16])
             np.testing.assert_array_equal(piece.play[32:], song.play[32:])
@@ -233,22 +236,22 @@ def test_redrawn_bars_leave_the_rest_and_particles_let_them_fit_it():
             assert (matrices.onsets(piece.cells)[32:] >= onsets).all()
         assert len({piece.cells.tobytes() for piece in pieces}) > 10
         frames = small.frames_of(pieces, num_pitches=2)
-        fits.append(small.log_probability(composer.model, frames)[:, 32:].sum(axis=1))
+        fits.append(small.log_probability(engine.model, frames)[:, 32:].sum(axis=1))
     error = np.sqrt(sum(fit.var() / len(fit) for fit in fits))
     assert fits[1].mean() - fits[0].mean() > 3 * error
 
 
-def test_of_several_drafts_the_one_in_key_or_the_likeliest_is_kept(composer):
-    wishes = {"num_pieces": 3, "num_bars": 2, "seed": 5, "best_of": 4}
-    wishes |= {"key": "C major"}
-    by_key = composer.compose(GenerationConfig(**wishes, best_by="key"))
-    likeliest = composer.compose(GenerationConfig(**wishes, best_by="likelihood"))
+def test_the_candidate_in_key_or_the_likeliest_is_kept(engine):
+    settings = {"num_pieces": 3, "num_bars": 2, "seed": 5, "best_of": 4}
+    settings |= {"key": "C major"}
+    by_key = compose(engine, **settings, best_by="key")
+    likeliest = compose(engine, **settings, best_by="likelihood")
     shares = [
-        candidates.out_of_key(np.stack([p.play for p in pieces]), 0, "C major")
+        candidates.out_of_key(np.stack([p.play for p in pieces]), 0, C_MAJOR)
         for pieces in (by_key, likeliest)
     ]
     fits = [
-        small.log_probability(composer.model, small.frames_of(pieces)).sum(axis=1)
+        small.log_probability(engine.model, small.frames_of(pieces)).sum(axis=1)
         for pieces in (by_key, likeliest)
     ]
     assert (shares[0] <= shares[1]).all() and shares[0].sum() < shares[1].sum()
@@ -259,12 +262,13 @@ def test_the_share_outside_a_key_is_counted_by_hand():
     play = np.zeros((2, 3, 4), np.uint8)  # pitches 60 to 63: C, C#, D, Eb
     play[0, :, 0] = 1
     play[0, 0, 1] = 1
-    np.testing.assert_allclose(candidates.out_of_key(play, 60, "C major"), [0.25, 0])
+    np.testing.assert_allclose(candidates.out_of_key(play, 60, C_MAJOR), [0.25, 0])
     # C and C# both lie in Db major and Ab major.
     np.testing.assert_allclose(candidates.out_of_key(play, 60), [0, 0])
 
 
-def test_what_is_chosen_in_the_end_cannot_be_had_bar_by_bar(composer):
-    for wishes in ({"best_of": 2}, {"fix": TUNE}):
-        with pytest.raises(InputError, match="as they are drawn"):
-            next(composer.chunks(GenerationConfig(**wishes)))
+def test_a_piece_that_is_chosen_at_the_end_cannot_be_streamed(engine):
+    for settings in ({"best_of": 2}, {"fix": TUNE}):
+        request = GenerationConfig(**settings).resolve(engine.model)
+        with pytest.raises(InputError, match="Streaming requires best_of=1"):
+            next(engine.stream(request))

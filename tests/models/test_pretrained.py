@@ -5,6 +5,7 @@ import json
 import pathlib
 
 import keras
+import numpy as np
 import pytest
 import small
 
@@ -94,10 +95,11 @@ def test_without_a_name_the_default_is_taken_if_there_is_one(
 
 
 def test_a_style_loads_the_model_that_knows_it_and_composes_in_it(on_the_shelf):
-    musician = poph_tf.load("palestrina")
-    assert musician.style == "palestrina"
-    assert musician._wishes(1, 1, {}).style == "palestrina"
-    assert musician._wishes(1, 1, {"style": "bach"}).style == "bach"
+    composer = poph_tf.load("palestrina")
+    assert composer.style == "palestrina"
+    for options, expected in [({}, [0.0, 1.0]), ({"style": "bach"}, [1.0, 0.0])]:
+        (style,) = composer.resolve("compose", options).styles
+        np.testing.assert_array_equal(style, expected)
     assert poph_tf.load().style == ""
 
 
@@ -108,7 +110,7 @@ def test_each_model_of_the_package_composes_and_says_what_it_is(name):
     assert card["figures"]["test"]["play_nats_per_step"] > 0
     text = pathlib.Path(pretrained.path_of(name), "card.md").read_text("utf-8")
     assert text == model_cards.render(name, card, models.read_settings(name))
-    musician = composer_lib.load(name)
-    musician.composer.jit_compile = False
-    assert set(pretrained.styles_of(name)) == set(musician.styles)
-    assert len(musician.compose(bars=1, seed=1).matrices) == 16
+    composer = composer_lib.load(name)
+    composer.engine.jit_compile = False
+    assert set(pretrained.styles_of(name)) == set(composer.styles)
+    assert len(composer.compose(num_bars=1, seed=1).matrices) == 16

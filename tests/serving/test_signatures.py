@@ -41,7 +41,7 @@ assert not {"poph_tf", "note_seq"} & set(sys.modules)
 
 def composed_by_generation(num_pieces, num_bars, seed):
     """uint8 [piece, time, pitch, 3] from the path of `poph_tf.generate`."""
-    composer = engine.Composer(exported.model(), jit_compile=False)
+    composer = engine.Engine(exported.model(), jit_compile=False)
     wanted = GenerationConfig(
         num_pieces=num_pieces,
         num_bars=num_bars,

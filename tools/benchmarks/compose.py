@@ -19,18 +19,18 @@ def run(quick=False):
     from poph_tf.generation import engine
 
     model = models.build(config.preset("deepj"))
-    first_bar = seconds_to_compose_one_bar(engine.Composer(model))
-    plain = engine.Composer(model, jit_compile=False)
+    first_bar = seconds_to_compose_one_bar(engine.Engine(model))
+    plain = engine.Engine(model, jit_compile=False)
     plain_first = seconds_to_compose_one_bar(plain)
     plain_rate = steps_per_second(plain, 1, 8 if quick else 32)
     rates, compiled_first = {}, None
     for pieces in (1, 4) if quick else (1, 4, 16, 64):
-        composer = engine.Composer(model, jit_compile=True)
+        composer = engine.Engine(model, jit_compile=True)
         seconds = seconds_to_compose_one_bar(composer, pieces)
         compiled_first = compiled_first or seconds
         rates[str(pieces)] = steps_per_second(composer, pieces, 8 if quick else 32)
     baseline = recompute_steps_per_second(tf, model, 4 if quick else 16)
-    composer = engine.Composer(model, jit_compile=True)
+    composer = engine.Engine(model, jit_compile=True)
     early, late = cost_by_bar(composer, 100 if quick else 1000)
     music = rates["1"] * 60.0 / TEMPO_QPM / STEPS_PER_QUARTER
     return {
@@ -51,21 +51,21 @@ def run(quick=False):
 
 def seconds_to_compose_one_bar(composer, pieces=1):
     """The first call: tracing and compiling, and a bar."""
-    from poph_tf.generation import engine
+    from poph_tf.config import GenerationConfig
 
     start = time.perf_counter()
-    composer.compose(engine.GenerationConfig(num_pieces=pieces, num_bars=1))
+    composer.compose(GenerationConfig(num_pieces=pieces, num_bars=1))
     return time.perf_counter() - start
 
 
 def steps_per_second(composer, pieces, bars, repetitions=3):
     """Steps of each piece per second, compiled already; the best of a few."""
-    from poph_tf.generation import engine
+    from poph_tf.config import GenerationConfig
 
     best = 0.0
     for _ in range(repetitions):
         start = time.perf_counter()
-        composer.compose(engine.GenerationConfig(num_pieces=pieces, num_bars=bars))
+        composer.compose(GenerationConfig(num_pieces=pieces, num_bars=bars))
         best = max(best, bars * 16 / (time.perf_counter() - start))
     return best
 
@@ -106,11 +106,11 @@ def recompute_steps_per_second(tf, model, steps):
 
 def cost_by_bar(composer, bars):
     """Seconds of a chunk at the start and after `bars` bars: medians of nine."""
-    from poph_tf.generation import engine
+    from poph_tf.config import GenerationConfig
 
-    wishes = engine.GenerationConfig(num_pieces=1, num_bars=bars + 64)
+    wishes = GenerationConfig(num_pieces=1, num_bars=bars + 64)
     times, last = [], time.perf_counter()
-    for _ in composer.chunks(wishes):
+    for _ in composer.stream(wishes.resolve(composer.model)):
         now = time.perf_counter()
         times.append(now - last)
         last = now
