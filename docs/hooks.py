@@ -7,6 +7,8 @@ A page holds markers, each alone on a line:
     <!-- network: poph2 -->               a drawing of a preset's network
     <!-- modules: poph_tf.data -->        the public modules of a package
     <!-- card: scores -->                 the card of a pretrained model
+    <!-- inputs -->                       the inputs of the exported signatures
+    <!-- signatures -->                   the exported signatures
 """
 
 import dataclasses
@@ -32,6 +34,8 @@ def on_page_markdown(markdown, **_):
             "network": lambda name: network_drawing(presets.preset(name)),
             "modules": modules,
             "card": card,
+            "inputs": lambda _: inputs_table(),
+            "signatures": lambda _: signatures_table(),
         }
         return fillers[match[1]](match[2]) if match[1] in fillers else match[0]
 
@@ -95,6 +99,32 @@ def modules(package):
     names = [package]
     names += [f"{package}.{path.stem}" for path in sorted(folder.glob("[a-z]*.py"))]
     return "\n\n".join(f"::: {name}" for name in names)
+
+
+def inputs_table():
+    """A Markdown table of the inputs of the exported signatures."""
+    from poph_tf.serving.inputs import INPUTS
+
+    rows = ["| input | type and shape | range | meaning |", "|---|---|---|---|"]
+    for name, declared in INPUTS.items():
+        cells = declared.describe(None)
+        rows.append(
+            f"| `{name}` | {cells['type']} | {cells['range']} | {cells['meaning']} |"
+        )
+    return "\n".join(rows)
+
+
+def signatures_table():
+    """A Markdown table of the exported signatures."""
+    from poph_tf.serving import inputs
+
+    rows = ["| signature | meaning | inputs | outputs |", "|---|---|---|---|"]
+    for name, (meaning, takes, gives) in inputs.SIGNATURES.items():
+        rows.append(f"| `{name}` | {meaning} | {', '.join(takes)} | {gives} |")
+    for alias, name in inputs.ALIASES.items():
+        text = "The former name of" if alias in inputs.DEPRECATED else "The same as"
+        rows.append(f"| `{alias}` | {text} `{name}`. | | |")
+    return "\n".join(rows)
 
 
 def card(name):

@@ -37,7 +37,7 @@ def export_dir():
 
     directory = pathlib.Path(_kept().name) / MODEL_NAME
     limits = serving.Limits(MAX_STEPS, MAX_BATCH)
-    serving.export(model(), str(directory), limits=limits, settings={"note": "test"})
+    serving.export(model(), directory, limits=limits, settings={"note": "test"})
     return directory
 
 
@@ -85,7 +85,7 @@ def roll_of(outputs):
 
 
 def roll_inputs(outputs):
-    """The inputs of hear and score for what compose gave, from bar position 0."""
+    """The inputs of prefill and score for the output of compose."""
     batch, num_steps = outputs["play"].shape[:2]
     bars = np.tile(np.arange(num_steps, dtype=np.int32) % BAR_STEPS, (batch, 1))
     inputs = {name: outputs[name] for name in ("play", "replay", "volume")}

@@ -1,8 +1,9 @@
 """MIDI files written by graph ops: what a plain HTTP client can save and play.
 
 A file has one track of format 0: tempo, 4/4, piano, then the notes. Bytes are looked
-up in a table of the 256 one-byte strings and joined, which keeps NULs; an entry more,
-the empty string, stands for the bytes that a variable-length quantity does not need.
+up in a table of the 256 one-byte strings and joined, which keeps NULs. The last entry
+of the table, an empty string, stands for the bytes that a variable-length quantity does
+not need.
 
 Source: Standard MIDI Files 1.0 (MIDI Manufacturers Association, 1996).
 """
@@ -23,28 +24,33 @@ _TEMPO = b"\x00\xff\x51\x03"
 _FOUR_FOUR_AND_PIANO = b"\x00\xff\x58\x04\x04\x02\x18\x08" + b"\x00\xc0\x00"
 
 
-def write(cells, length, tempo_qpm, min_pitch):
+def write(
+    cells: tf.Tensor, length: tf.Tensor, tempo_qpm: tf.Tensor, min_pitch: int
+) -> tf.Tensor:
     """Writes each piece of a batch as a MIDI file.
 
     Args:
-        cells: uint8 [batch, time, pitch, 3], canonical, zeros after a piece's end.
+        cells: uint8 [batch, time, pitch, channel], canonical, zeros after a piece's
+            end.
         length: int32 [batch]. Steps of each piece.
         tempo_qpm: float32 [batch].
-        min_pitch: int. MIDI number of the first pitch.
+        min_pitch: MIDI number of the first pitch.
 
     Returns:
         string [batch].
     """
-    # Piece by piece: the strings of a whole batch at once would need gigabytes.
+    # Piece by piece: the strings of a whole batch would need gigabytes.
     return tf.map_fn(
-        lambda piece: _write_piece(*piece, min_pitch),
+        lambda piece: _write_piece(piece[0], piece[1], piece[2], min_pitch),
         (cells, length, tempo_qpm),
         parallel_iterations=1,
         fn_output_signature=tf.TensorSpec([], tf.string),
     )
 
 
-def _write_piece(cells, length, tempo_qpm, min_pitch):
+def _write_piece(
+    cells: tf.Tensor, length: tf.Tensor, tempo_qpm: tf.Tensor, min_pitch: int
+) -> tf.Tensor:
     times, events = _events(cells, length, min_pitch)
     deltas = (times - tf.concat([[0], times[:-1]], axis=0)) * TICKS_PER_STEP
     numbers = tf.concat([variable_length(deltas), events], axis=1)
@@ -56,11 +62,13 @@ def _write_piece(cells, length, tempo_qpm, min_pitch):
     return tf.strings.join([_HEADER + b"MTrk", size, track])
 
 
-def _events(cells, length, min_pitch):
+def _events(
+    cells: tf.Tensor, length: tf.Tensor, min_pitch: int
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Note ends, note starts and the end of the track, in order of time.
 
     Returns:
-        (int32 [event], its step; int32 [event, 3], its bytes).
+        Steps int32 [event], and bytes int32 [event, 3].
     """
     num_pitches = cells.shape[1]
     cells = tf.concat([cells, tf.zeros_like(cells[:1])], axis=0)
@@ -68,7 +76,7 @@ def _events(cells, length, min_pitch):
     before = tf.concat([tf.zeros_like(play[:1]), play[:-1]], axis=0)
     ends, starts = before & (~play | replay), play & (~before | replay)
     last = tf.range(tf.shape(play)[0])[:, None] == length
-    # In a step notes end before others start: a pitch that is struck again does both.
+    # In a step, notes end before others start: a pitch that is struck again does both.
     found = tf.where(tf.concat([ends, starts, last], axis=1))
     times, columns = tf.unstack(tf.cast(found, tf.int32), axis=1)
     kinds, pitches = _event_kinds(num_pitches, min_pitch)
@@ -82,7 +90,7 @@ def _events(cells, length, min_pitch):
     return times, tf.stack(bytes_, axis=1)
 
 
-def _event_kinds(num_pitches, min_pitch):
+def _event_kinds(num_pitches: int, min_pitch: int) -> tuple[np.ndarray, np.ndarray]:
     """First and second byte of each column of events, int32 [2 * pitch + 1]."""
     pitches = np.arange(min_pitch, min_pitch + num_pitches)
     kinds = [NOTE_OFF] * num_pitches + [NOTE_ON] * num_pitches + [END_OF_TRACK[0]]
@@ -90,20 +98,19 @@ def _event_kinds(num_pitches, min_pitch):
     return np.array(kinds, np.int32), seconds.astype(np.int32)
 
 
-def _third_bytes(kinds):
-    """The third byte where it is no volume."""
+def _third_bytes(kinds: np.ndarray) -> np.ndarray:
+    """The third byte of events without a volume."""
     return np.where(kinds == NOTE_OFF, OFF_VELOCITY, END_OF_TRACK[2]).astype(np.int32)
 
 
-def variable_length(values):
+def variable_length(values: tf.Tensor) -> tf.Tensor:
     """Variable-length quantities: seven bits a byte, the high bit on all but the last.
 
     Args:
         values: int32 [event], 0 to 2**28 - 1.
 
     Returns:
-        int32 [event, 4] of byte values, `_ABSENT` in place of leading bytes that a
-        value does not need.
+        int32 [event, 4] of byte values; `_ABSENT` for leading bytes not needed.
     """
     shifted = tf.bitwise.right_shift(values[:, None], tf.constant([[21, 14, 7, 0]]))
     digits = shifted % 128 + tf.constant([[128, 128, 128, 0]])
@@ -111,7 +118,7 @@ def variable_length(values):
     return tf.where(needed, digits, _ABSENT)
 
 
-def big_endian(value, num_bytes):
+def big_endian(value: tf.Tensor, num_bytes: int) -> tf.Tensor:
     """An int32 scalar as a string of `num_bytes` bytes."""
     shifts = tf.range(8 * (num_bytes - 1), -1, -8)
     digits = tf.bitwise.right_shift(value, shifts) % 256

@@ -1,49 +1,65 @@
 """The sampler's state as bytes: what a client keeps between one bar and the next.
 
-The server remembers nothing. A piece's state is one string of little-endian 32-bit
-words: a mark of the model that it belongs to, then the tensors of `Sampler`'s state
-one after the other. The empty string is the state before the first step of a piece in
-4/4. A state that was cut short, made up, or written by another model is refused.
+The server stores nothing. A piece's state is one string of little-endian 32-bit words:
+a magic number, a fingerprint of the model, then the tensors of the sampler's state in
+order. The empty string is the state before the first step of a piece in 4/4. A state
+that was cut, invented or written by another model is refused.
 """
 
+import hashlib
+import json
 import math
 
 import numpy as np
 import tensorflow as tf
 
-from poph_tf.serving import limits
+from poph_tf.config import Limits
+from poph_tf.generation.sampler import Sampler, State
+from poph_tf.models.polyphony_model import PolyphonyModel
+from poph_tf.serving.inputs import check_range, require
 
 MAGIC = b"PHS1"
-MARK_BYTES = 8
-_HEADER_WORDS = (len(MAGIC) + MARK_BYTES) // 4
-_WORD_BYTES = 4
+FINGERPRINT_BYTES = 8
 BAR_STEPS = 16
+_WORD_BYTES = 4
+_HEADER_WORDS = (len(MAGIC) + FINGERPRINT_BYTES) // _WORD_BYTES
 _COUNTERS = ("step", "bar_position", "silent_steps")
 _MAX_COUNT = 2**30
+
+
+def fingerprint(model: PolyphonyModel) -> bytes:
+    """Eight bytes that differ between models of other weights or settings.
+
+    Dropout's seeds are left out: they are drawn anew whenever a model is loaded.
+    """
+    digest = hashlib.sha256(json.dumps(model.config.to_dict()).encode())
+    for variable in model.trainable_variables:
+        digest.update(variable.numpy().tobytes())
+    return digest.digest()[:FINGERPRINT_BYTES]
 
 
 class StateBytes:
     """Turns states into strings and back, in the graph.
 
     Args:
-        sampler: Sampler.
-        mark: bytes, 8 of them, of the model's weights.
+        sampler: the sampler of the states.
+        fingerprint: of the sampler's model.
     """
 
-    def __init__(self, sampler, mark):
+    def __init__(self, sampler: Sampler, fingerprint: bytes) -> None:
         self.sampler = sampler
-        zero = sampler.zero_state(1, BAR_STEPS)
-        self.structure = zero
-        # With one piece, the first axis is the rows that each piece has.
-        self.shapes = [tuple(leaf.shape) for leaf in tf.nest.flatten(zero)]
-        self.dtypes = [leaf.dtype for leaf in tf.nest.flatten(zero)]
+        self.structure = sampler.zero_state(1, BAR_STEPS)
+        leaves = tf.nest.flatten(self.structure)
+        # With a batch of one, the first axis holds the rows of each piece.
+        self.shapes = [tuple(leaf.shape) for leaf in leaves]
+        self.dtypes = [leaf.dtype for leaf in leaves]
         self.sizes = [math.prod(shape) for shape in self.shapes]
-        self.header = np.frombuffer(MAGIC + mark, np.int32)
+        self.header = np.frombuffer(MAGIC + fingerprint, np.int32)
         self.num_words = _HEADER_WORDS + sum(self.sizes)
         self.num_bytes = _WORD_BYTES * self.num_words
 
-    def pack(self, state):
-        """Nested state of a batch -> string [batch]."""
+    def pack(self, state: State) -> tf.Tensor:
+        """The states of a batch as string [batch]."""
         batch = tf.shape(state["step"])[0]
         words = [tf.tile(self.header[None], (batch, 1))]
         for leaf, size in zip(tf.nest.flatten(state), self.sizes, strict=True):
@@ -54,29 +70,31 @@ class StateBytes:
             fn_output_signature=tf.TensorSpec([], tf.string),
         )
 
-    def _raw(self, words):
+    def _raw(self, words: tf.Tensor) -> tf.Tensor:
         # A serialized TensorProto ends with the tensor's content.
         proto = tf.io.serialize_tensor(words)
         return tf.strings.substr(proto, -self.num_bytes, self.num_bytes)
 
-    def unpack(self, strings):
-        """string [batch] -> nested state; what is no state fails."""
+    def unpack(self, strings: tf.Tensor) -> State:
+        """The states in string [batch]; other strings fail an assertion."""
         size = tf.strings.length(strings)
-        whole = (size == 0) | (size == self.num_bytes)
+        complete = (size == 0) | (size == self.num_bytes)
         wrong_size = f"state_bytes must be empty or {self.num_bytes} bytes"
         zero = self.pack(self.sampler.zero_state(1, BAR_STEPS))
-        with tf.control_dependencies([limits.must(whole, wrong_size, size)]):
+        with tf.control_dependencies([require(complete, wrong_size, size)]):
             strings = tf.where(size == 0, zero, strings)
         words = tf.io.decode_raw(strings, tf.int32)
         words = tf.ensure_shape(words, (None, self.num_words))
         ours = words[:, :_HEADER_WORDS] == self.header
-        foreign = "state_bytes must come from hear or continue_ of this model version"
-        with tf.control_dependencies([limits.must(ours, foreign)]):
+        foreign = (
+            "state_bytes must come from prefill or continue_ of this model version"
+        )
+        with tf.control_dependencies([require(ours, foreign)]):
             state = self._split(tf.identity(words))
         with tf.control_dependencies(_check_values(state)):
             return tf.nest.map_structure(tf.identity, state)
 
-    def _split(self, words):
+    def _split(self, words: tf.Tensor) -> State:
         parts = tf.split(words, [_HEADER_WORDS, *self.sizes], axis=1)[1:]
         leaves = [
             tf.reshape(tf.bitcast(part, dtype), (-1, *shape[1:]))
@@ -85,18 +103,14 @@ class StateBytes:
         return tf.nest.pack_sequence_as(self.structure, leaves)
 
 
-def _check_values(state):
-    """What no state of ours can hold: it would stop or spoil the drawing."""
-    leaves = tf.nest.flatten(state)
-    finite = [
-        tf.reduce_all(tf.math.is_finite(leaf))
-        for leaf in leaves
-        if leaf.dtype.is_floating
-    ]
-    counts = [(state[name] >= 0) & (state[name] < _MAX_COUNT) for name in _COUNTERS]
-    frame = state["frame"]
-    sound = [tf.reduce_all(x) for x in (*counts, (frame >= 0) & (frame <= 1))]
+def _check_values(state: State) -> list[tf.Operation]:
+    """Refuses values that no drawn state has: they would stop or spoil the drawing."""
+    floats = [leaf for leaf in tf.nest.flatten(state) if leaf.dtype.is_floating]
+    valid = [tf.reduce_all(tf.math.is_finite(leaf)) for leaf in floats]
+    for name in _COUNTERS:
+        valid.append(tf.reduce_all((state[name] >= 0) & (state[name] < _MAX_COUNT)))
+    valid.append(tf.reduce_all((state["frame"] >= 0) & (state["frame"] <= 1)))
     return [
-        limits.must(tf.stack(finite + sound), "state_bytes must be unchanged"),
-        limits.check_bar_steps(state["bar_steps"]),
+        require(tf.stack(valid), "state_bytes must be unchanged"),
+        check_range("bar_steps", state["bar_steps"], Limits()),
     ]

@@ -5,21 +5,25 @@
         assets.extra/dataset_info.json              what it was trained on, if given
         assets.extra/tf_serving_warmup_requests     see warmup.py
 
-A version is written under another name and renamed when it is whole, so that a server
+A version is written under a temporary name and renamed when it is complete, so a server
 that polls never sees half a model.
 """
 
 import json
-import os
+import pathlib
 import shutil
 import tempfile
+from collections.abc import Mapping
+from typing import Any
 
 import tensorflow as tf
 
-from poph_tf import provenance
+from poph_tf import files, models, provenance
+from poph_tf.config import Limits
+from poph_tf.data import examples
 from poph_tf.errors import InputError
-from poph_tf.serving import limits as limits_lib
-from poph_tf.serving import warmup
+from poph_tf.models.polyphony_model import PolyphonyModel
+from poph_tf.serving import inputs, warmup
 from poph_tf.serving.signatures import ServingModule
 
 EXTRA = "assets.extra"
@@ -28,109 +32,160 @@ DATASET_FILE = "dataset_info.json"
 _WRITING = ".writing-"
 
 
-def export(model, export_dir, *, limits=None, settings=None, dataset_info=None):
+def export_model_dir(
+    model_dir: str,
+    export_dir: str | pathlib.Path,
+    *,
+    limits: Limits | None = None,
+    data_dir: str | None = None,
+) -> pathlib.Path:
+    """Exports the model of a directory of `poph_tf.train`, or a pretrained model.
+
+    Args:
+        model_dir: directory, or name of a pretrained model.
+        export_dir: as for `export`.
+        limits: as for `export`.
+        data_dir: data set to describe in the export, or None.
+
+    Returns:
+        The directory of the new version.
+
+    Raises:
+        InputError: If there is no such model, it was not trained on this data set, or
+            the export cannot be written.
+    """
+    model, settings = models.load(model_dir), models.read_settings(model_dir)
+    if data_dir:
+        trained_on = settings.get("data", {}).get("id")
+        found = examples.read_info(data_dir).id
+        if found != trained_on:
+            raise InputError(
+                f"--data_dir must be the data set that the model was trained on, with "
+                f"id {trained_on}; {data_dir} has id {found}."
+            )
+    return export(
+        model,
+        export_dir,
+        limits=limits,
+        settings=settings,
+        dataset_info=pathlib.Path(data_dir, DATASET_FILE) if data_dir else None,
+    )
+
+
+def export(
+    model: PolyphonyModel,
+    export_dir: str | pathlib.Path,
+    *,
+    limits: Limits | None = None,
+    settings: Mapping[str, Any] | None = None,
+    dataset_info: pathlib.Path | None = None,
+) -> pathlib.Path:
     """Writes the next version of a SavedModel, whole or not at all.
 
     Args:
-        model: PolyphonyModel.
-        export_dir: str. Versions 1, 2, ... appear below it; its last part is the
-            model's name.
-        limits: bounds.Limits, or None for the usual ones.
-        settings: dict from the model directory to keep in the card, or None.
-        dataset_info: path of the dataset_info.json to keep, or None.
+        model: the model to export.
+        export_dir: versions 1, 2, ... appear below it; its last part is the model's
+            name.
+        limits: what one request may ask for; None for the defaults.
+        settings: settings of the training to keep in the card, or None.
+        dataset_info: dataset_info.json to keep, or None.
 
     Returns:
-        str, the directory of the new version.
+        The directory of the new version.
 
     Raises:
-        InputError: If it cannot be written there.
+        InputError: If the export cannot be written there.
     """
-    limits = limits or limits_lib.Limits()
+    export_dir = pathlib.Path(export_dir)
+    name = export_dir.resolve().name
     try:
-        os.makedirs(export_dir, exist_ok=True)
-        temporary = tempfile.mkdtemp(prefix=_WRITING, dir=export_dir)
+        export_dir.mkdir(parents=True, exist_ok=True)
+        temporary = pathlib.Path(tempfile.mkdtemp(prefix=_WRITING, dir=export_dir))
     except OSError as error:
         raise InputError(
-            f"export_dir must be a directory to write to, got {export_dir!r} "
+            f"export_dir must be a directory to write to, got {str(export_dir)!r} "
             f"({error.strerror})."
         ) from None
     try:
-        _fill(temporary, model, _name(export_dir), limits, settings, dataset_info)
-        os.chmod(temporary, 0o755)
-        return _appear(temporary, export_dir)
+        _fill(temporary, model, name, limits or Limits(), settings, dataset_info)
+        temporary.chmod(0o755)
+        return _publish(temporary, export_dir)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
 
 
-def _name(export_dir):
-    return os.path.basename(os.path.abspath(export_dir))
-
-
-def _fill(directory, model, name, limits, settings, dataset_info):
+def _fill(
+    directory: pathlib.Path,
+    model: PolyphonyModel,
+    name: str,
+    limits: Limits,
+    settings: Mapping[str, Any] | None,
+    dataset_info: pathlib.Path | None,
+) -> None:
     module = ServingModule(model, limits)
-    tf.saved_model.save(module, directory, signatures=module.signatures())
-    extra = os.path.join(directory, EXTRA)
-    os.makedirs(extra)
-    card = _card(module, name, settings)
-    provenance.write_json(os.path.join(extra, CARD_FILE), card)
+    tf.saved_model.save(module, str(directory), signatures=module.signatures())
+    extra = directory / EXTRA
+    extra.mkdir()
+    files.write_json(extra / CARD_FILE, _card(module, name, settings))
     if dataset_info:
-        shutil.copyfile(dataset_info, os.path.join(extra, DATASET_FILE))
-    specs = {"serving_default": module.specs()["compose"]} | module.specs()
-    warmup.write(os.path.join(extra, warmup.FILE), specs, name)
+        shutil.copyfile(dataset_info, extra / DATASET_FILE)
+    warmup.write(extra / warmup.FILE, inputs.specs(module.config), name)
 
 
-def _card(module, name, settings):
-    """What a client, or a person, wants to know of a version. JSON-ready."""
+def _card(
+    module: ServingModule, name: str, settings: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """What a client, or a person, wants to know of a version, ready for JSON."""
+    tempo = inputs.INPUTS["tempo_qpm"]
     return {
         "name": name,
         "model": module.config.to_dict(),
         "limits": {
             "max_steps": module.limits.max_steps,
             "max_batch": module.limits.max_batch,
-            "max_temperature": limits_lib.MAX_TEMPERATURE,
-            "min_tempo_qpm": limits_lib.MIN_TEMPO_QPM,
-            "max_tempo_qpm": limits_lib.MAX_TEMPO_QPM,
-            "max_bar_steps": limits_lib.MAX_BAR_STEPS,
+            "max_temperature": inputs.INPUTS["temperature"].high,
+            "min_tempo_qpm": tempo.low,
+            "max_tempo_qpm": tempo.high,
+            "max_bar_steps": inputs.INPUTS["bar_steps"].high,
         },
+        "signatures": inputs.describe(module.limits),
         "state_bytes": module.state_bytes.num_bytes,
         "settings": settings,
         "provenance": provenance.describe(),
     }
 
 
-def _appear(temporary, export_dir):
-    """Renames to the next free number, also where another export takes one first."""
+def _publish(temporary: pathlib.Path, export_dir: pathlib.Path) -> pathlib.Path:
+    """Renames to the next free number, even if another export takes one meanwhile."""
     while True:
-        path = os.path.join(export_dir, str(max(numbers(export_dir), default=0) + 1))
+        path = export_dir / str(max(numbers(export_dir), default=0) + 1)
         try:
-            os.rename(temporary, path)
-            return path
+            return temporary.rename(path)
         except OSError:
-            if not os.path.exists(path):
+            if not path.exists():
                 raise
 
 
-def numbers(export_dir):
-    """The versions in a directory, a sorted list of int.
+def numbers(export_dir: pathlib.Path) -> list[int]:
+    """The versions in a directory, sorted.
 
     Raises:
         InputError: If there is no such directory.
     """
     try:
-        names = os.listdir(export_dir)
+        names = [path.name for path in export_dir.iterdir()]
     except OSError as error:
         raise InputError(
-            f"There is no export directory {export_dir!r} ({error.strerror})."
+            f"There is no export directory {str(export_dir)!r} ({error.strerror})."
         ) from None
     return sorted(int(name) for name in names if name.isdecimal())
 
 
-def describe(version_dir):
-    """The model card of an exported version, a dict."""
-    path = os.path.join(version_dir, EXTRA, CARD_FILE)
+def describe(version_dir: str | pathlib.Path) -> dict[str, Any]:
+    """The model card of an exported version."""
+    path = pathlib.Path(version_dir, EXTRA, CARD_FILE)
     try:
-        with open(path, encoding="utf-8") as file:
-            return json.load(file)
+        return json.loads(path.read_text("utf-8"))
     except (OSError, json.JSONDecodeError) as error:
         raise InputError(f"{version_dir} is no export of poph_tf: {error}.") from None

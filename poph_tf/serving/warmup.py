@@ -1,18 +1,22 @@
-"""Warm-up requests: what TF Serving runs before it lets clients at a new version.
+"""Warm-up requests: TF Serving runs them before clients reach a new version.
 
 TF Serving reads `assets.extra/tf_serving_warmup_requests`, a TFRecord file of
 PredictionLog messages. Their Python classes come with tensorflow-serving-api, which
-pins a TensorFlow distribution; the few fields needed are written here instead.
+pins a TensorFlow distribution, so the few fields needed are written here.
 
 Source: tensorflow/serving, apis/prediction_log.proto, predict.proto, model.proto;
 https://protobuf.dev/programming-guides/encoding
 """
 
+import pathlib
+from collections.abc import Mapping
+
 import numpy as np
 import tensorflow as tf
 
+from poph_tf.serving.inputs import example
+
 FILE = "tf_serving_warmup_requests"
-STEPS = 16
 # Field numbers.
 _LOG_PREDICT = 6  # PredictionLog.predict_log
 _PREDICT_REQUEST = 1  # PredictLog.request
@@ -22,40 +26,28 @@ _KEY, _VALUE = 1, 2  # entries of a map
 _LENGTH_DELIMITED = 2
 
 
-def write(path, specs, model_name):
+def write(
+    path: pathlib.Path,
+    specs: Mapping[str, Mapping[str, tf.TensorSpec]],
+    model_name: str,
+) -> None:
     """Writes one request of one piece for each signature.
 
     Args:
-        path: str.
-        specs: dict of signature to dict of name to tf.TensorSpec.
-        model_name: str.
+        path: file to write.
+        specs: signature -> input -> tf.TensorSpec.
+        model_name: name that the server gives the model.
     """
-    with tf.io.TFRecordWriter(path) as writer:
+    with tf.io.TFRecordWriter(str(path)) as writer:
         for signature, inputs in specs.items():
             values = {name: example(name, spec) for name, spec in inputs.items()}
             writer.write(prediction_log(model_name, signature, values))
 
 
-def example(name, spec):
-    """A small valid input, one piece of `STEPS` silent steps, by name."""
-    shape = [1] + [STEPS if size is None else size for size in spec.shape[1:]]
-    if spec.dtype == tf.string:
-        return np.full(shape, b"", object)
-    value = {"num_steps": STEPS, "bar_steps": STEPS, "temperature": 1, "tempo_qpm": 120}
-    array = np.full(shape, value.get(name, 0), spec.dtype.as_numpy_dtype)
-    if name == "style":
-        array[:] = 1 / shape[-1]
-    return array
-
-
-def prediction_log(model_name, signature, inputs):
-    """The bytes of a PredictionLog with one predict request.
-
-    Args:
-        model_name: str.
-        signature: str.
-        inputs: dict of name to array.
-    """
+def prediction_log(
+    model_name: str, signature: str, inputs: Mapping[str, np.ndarray]
+) -> bytes:
+    """A serialized PredictionLog with one predict request."""
     spec = _field(_SPEC_NAME, model_name.encode())
     spec += _field(_SPEC_SIGNATURE, signature.encode())
     request = _field(_REQUEST_SPEC, spec)
@@ -67,12 +59,12 @@ def prediction_log(model_name, signature, inputs):
     return _field(_LOG_PREDICT, _field(_PREDICT_REQUEST, request))
 
 
-def _field(number, content):
+def _field(number: int, content: bytes) -> bytes:
     """A length-delimited field: its tag, its length, its content."""
     return _varint(number << 3 | _LENGTH_DELIMITED) + _varint(len(content)) + content
 
 
-def _varint(value):
+def _varint(value: int) -> bytes:
     groups = []
     while value >= 128:
         groups.append(value & 127 | 128)

@@ -1,4 +1,4 @@
-"""The client of tools/deployment over REST and gRPC, and the files of the deployment."""
+"""The client of tools/deployment over REST and gRPC, and the deployment's files."""
 
 import concurrent.futures
 import re
@@ -83,7 +83,7 @@ def grpc_server():
     )
 
     class Service(prediction_service_pb2_grpc.PredictionServiceServicer):
-        def Predict(self, request, context):
+        def Predict(self, request, context):  # noqa: N802
             inputs = {k: tf.make_ndarray(v) for k, v in request.inputs.items()}
             try:
                 outputs = call(request.model_spec.signature_name, inputs)
@@ -94,7 +94,7 @@ def grpc_server():
                 answer.outputs[name].CopyFrom(tf.make_tensor_proto(value))
             return answer
 
-        def GetModelMetadata(self, request, context):
+        def GetModelMetadata(self, request, context):  # noqa: N802
             signatures = get_model_metadata_pb2.SignatureDefMap()
             style = signatures.signature_def["compose"].inputs["style"]
             for size in (-1, len(exported.STYLES)):
@@ -130,19 +130,27 @@ def test_grpc_client_saves_the_same_piece(tmp_path):
         server.stop(0)
 
 
+def mounted(compose):
+    """(path here, path in the container) of each file or folder of ours."""
+    found = re.findall(r"- (\.\.?/[^:]+):([^:]+):ro", compose)
+    return [(TOOLS / path, place) for path, place in found]
+
+
 def test_deployment_mounts_files_that_are_there():
     text = (TOOLS / "docker-compose.yml").read_text()
-    paths = re.findall(r"- (\.\.?/[^:]+):", text)
-    assert len(paths) == 3
-    for path in paths:
-        assert (TOOLS / path).exists(), path
+    assert len(mounted(text)) == 4
+    for path, _ in mounted(text):
+        assert path.exists(), path
     nginx = (TOOLS / "config" / "nginx.conf").read_text()
-    pages = TOOLS / "../../poph_tf/rendering/web"
-    index = (pages / "serve" / "index.html").read_text()
     # Not an alias: nginx would look for an index.html in it.
-    assert "root /pages/serve;" in nginx and "try_files /index.html =404;" in nginx
-    for path in re.findall(r'(?:src|href)="page/([^"]+)"', index):
-        assert (pages / path).exists(), path
+    assert "root /serve;" in nginx and "try_files /index.html =404;" in nginx
+    mounts = {place: folder for folder, place in mounted(text)}
+    aliases = dict(re.findall(r"location /(page/\S*) {\s+alias (/\S+)/;", nginx))
+    assert sorted(aliases) == ["page/", "page/serve/"]
+    index = (mounts["/serve"] / "index.html").read_text()
+    for path in re.findall(r'(?:src|href)="(page/[^"]+)"', index):
+        location = max((a for a in aliases if path.startswith(a)), key=len)
+        assert (mounts[aliases[location]] / path.removeprefix(location)).exists(), path
 
 
 def test_merged_batches_are_within_the_exports_limit():

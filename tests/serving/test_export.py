@@ -15,8 +15,8 @@ from tensorflow.core.framework import tensor_pb2
 
 from poph_tf import models, serving
 from poph_tf.errors import InputError
-from poph_tf.serving import signatures as signatures_lib
 from poph_tf.serving import warmup
+from poph_tf.serving.states import fingerprint
 from poph_tf.serving.versions import numbers
 
 
@@ -27,13 +27,24 @@ def test_card_says_what_may_be_asked_for():
     assert card["limits"]["max_steps"] == exported.MAX_STEPS
     assert card["limits"]["max_batch"] == exported.MAX_BATCH
     assert card["settings"] == {"note": "test"}
+    assert card["signatures"]["hear"] == {"same_as": "prefill", "deprecated": True}
+    num_steps = card["signatures"]["compose"]["inputs"]["num_steps"]
+    assert (num_steps["type"], num_steps["range"]) == ("int32 [batch]", "1 to 64")
     state = call("continue_", wishes(1, 1) | {"state_bytes": states(b"")})
     assert len(state["state_bytes"][0]) == card["state_bytes"]
 
 
+def test_card_and_graph_agree_on_the_inputs_of_each_signature():
+    card = serving.describe(exported.version_dir())["signatures"]
+    for name, function in exported.signatures().items():
+        inputs = card[card[name].get("same_as", name)]["inputs"]
+        assert set(inputs) == set(function.structured_input_signature[1])
+
+
 def test_export_has_every_signature():
     assert set(exported.signatures()) == {
-        "serving_default", "compose", "compose_midi", "hear", "continue_", "score",
+        "serving_default", "compose", "compose_midi", "prefill", "hear", "continue_",
+        "score",
     }  # fmt: skip
 
 
@@ -85,8 +96,8 @@ def test_versions_only_grow_and_unfinished_ones_do_not_count(tmp_path, monkeypat
     for name in ("3", ".writing-abc", "notes"):
         (tmp_path / "m" / name).mkdir(parents=True)
     path = serving.export(None, str(tmp_path / "m"))
-    assert path == str(tmp_path / "m" / "4")
-    assert numbers(str(tmp_path / "m")) == [3, 4]
+    assert path == tmp_path / "m" / "4"
+    assert numbers(tmp_path / "m") == [3, 4]
     assert oct(os.stat(path).st_mode & 0o777) == "0o755"
 
 
@@ -109,7 +120,9 @@ def test_export_dir_that_is_a_file_and_impossible_limits_are_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="must be a directory"):
         serving.export(exported.model(), str(tmp_path / "file"))
-    with pytest.raises(InputError, match="max_batch must be 1 to 4096, got 0"):
+    with pytest.raises(
+        InputError, match="max_batch must be a whole number from 1 to 4096"
+    ):
         serving.Limits(max_batch=0)
     with pytest.raises(InputError, match="no export of poph_tf"):
         serving.describe(str(tmp_path))
@@ -150,8 +163,8 @@ def test_export_command_keeps_the_data_sets_description(tmp_path):
 def test_a_state_is_good_for_every_copy_of_a_model(tmp_path):
     models.save(small.model("poph2"), str(tmp_path))
     first, second = (models.load(str(tmp_path)) for _ in range(2))
-    assert signatures_lib.mark(first) == signatures_lib.mark(second)
+    assert fingerprint(first) == fingerprint(second)
     changed = second.trainable_variables[0]
     changed.assign(changed + 1e-3)
-    assert signatures_lib.mark(first) != signatures_lib.mark(second)
-    assert signatures_lib.mark(small.model("poph")) != signatures_lib.mark(first)
+    assert fingerprint(first) != fingerprint(second)
+    assert fingerprint(small.model("poph")) != fingerprint(first)

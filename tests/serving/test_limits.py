@@ -66,7 +66,7 @@ def test_negative_seeds_are_as_good_as_others():
 @pytest.mark.parametrize("batch", [0, exported.MAX_BATCH + 1])
 def test_batch_outside_the_limits_is_refused(batch):
     message = refused("compose", wishes(batch))
-    assert "the batch must be 1 to 4 pieces" in message
+    assert "the batch size must be 1 to 4" in message
 
 
 @pytest.mark.parametrize("tempo_qpm", [np.nan, 9.9, 1000.5, -120.0])
@@ -84,13 +84,13 @@ BAD_ROLLS = {
 }
 
 
-@pytest.mark.parametrize("signature", ["score", "hear"])
+@pytest.mark.parametrize("signature", ["score", "prefill"])
 @pytest.mark.parametrize("name", BAD_ROLLS)
 def test_matrices_out_of_range_are_refused(signature, name):
     inputs = roll_inputs(call("compose", wishes(2, 16)))
     change, message = BAD_ROLLS[name]
     inputs[name] = change(inputs[name])
-    if signature == "hear":
+    if signature == "prefill":
         bar_steps = np.array([16, 16], np.int32)
         inputs |= {"state_bytes": states(), "bar_steps": bar_steps}
     assert message in refused(signature, inputs)
@@ -99,7 +99,7 @@ def test_matrices_out_of_range_are_refused(signature, name):
 def test_matrices_of_unequal_or_no_or_too_many_steps_are_refused():
     inputs = roll_inputs(call("compose", wishes(2, 16)))
     shorter = inputs | {"replay": inputs["replay"][:, :-1]}
-    assert "must have the same steps" in refused("score", shorter)
+    assert "must have the same number of steps" in refused("score", shorter)
     for num_steps in (0, 80):
         silent = {
             name: np.resize(value, (2, num_steps, *value.shape[2:]))
@@ -107,14 +107,14 @@ def test_matrices_of_unequal_or_no_or_too_many_steps_are_refused():
             if name != "style"
         }
         message = refused("score", inputs | silent)
-        assert "matrices must have 1 to 64 steps" in message
+        assert "the number of steps must be 1 to 64" in message
 
 
 @pytest.mark.parametrize("bar_steps", [0, -1, 257])
 def test_bar_lengths_out_of_range_are_refused(bar_steps):
     inputs = roll_inputs(call("compose", wishes(1, 16)))
     inputs |= {"state_bytes": states(b""), "bar_steps": np.array([bar_steps], np.int32)}
-    assert "bar_steps must be 1 to 256" in refused("hear", inputs)
+    assert "bar_steps must be 1 to 256" in refused("prefill", inputs)
 
 
 def tampered_states():
@@ -130,7 +130,7 @@ def tampered_states():
         "made up": (b"\0" * len(good), "of this model version"),
         "another model's": (
             good[:4] + b"otherone" + good[12:],
-            "state_bytes must come from hear or continue_ of this model version",
+            "state_bytes must come from prefill or continue_ of this model version",
         ),
         "not a number": (bytes(with_nan), "state_bytes must be unchanged"),
         "no bar": (with_no_bar.tobytes(), "bar_steps must be 1 to 256"),

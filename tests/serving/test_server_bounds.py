@@ -7,7 +7,9 @@ import types
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from poph_tf.config import ServerConfig
 from poph_tf.serving.server import app, batching, rest_api
 
 
@@ -38,20 +40,17 @@ def answer_of(sent):
     return sent[0]["status"], json.loads(body)
 
 
-def fake_server(function, **options):
-    """A Server over one signature `serving_default` with one input `x`."""
-    spec = rest_api.Spec(np.dtype(np.int32), (None,))
+def fake_server(function, signature="serving_default", **options):
+    """A Server over one signature with one input `x`."""
+    spec = tf.TensorSpec([None], tf.int32)
     version = types.SimpleNamespace(
         number=1,
-        specs={"serving_default": {"x": spec}},
-        functions={"serving_default": function},
+        specs={signature: {"x": spec}},
+        functions={signature: function},
     )
     versions = types.SimpleNamespace(name="m", current=version)
-    server = app.Server(
-        versions, lambda: batching.Batcher(1), app.Options(poll_seconds=0, **options)
-    )
-    server.batcher = server.make_batcher()
-    return server
+    config = ServerConfig(poll_seconds=0.0, **options)
+    return app.Server(versions, batching.Batcher(1), config)
 
 
 def slow_server(**options):
@@ -77,7 +76,7 @@ def test_body_that_does_not_come_is_a_408():
 
 
 def test_model_that_takes_too_long_is_a_504():
-    server, release = slow_server(run_seconds=0.05)
+    server, release = slow_server(timeout_seconds=0.1)
 
     async def ask():
         coroutine, sent = ask_app(server.app(), PREDICT, [ONE])
@@ -85,11 +84,11 @@ def test_model_that_takes_too_long_is_a_504():
         release.set()
         return answer_of(sent)
 
-    assert asyncio.run(ask()) == (504, {"error": "Took longer than 0.05 s."})
+    assert asyncio.run(ask()) == (504, {"error": "Took longer than 0.1 s."})
 
 
 def test_the_end_does_not_wait_for_runs_that_nobody_waits_for():
-    server, release = slow_server(run_seconds=0.05)
+    server, release = slow_server(timeout_seconds=0.1)
 
     async def ask():
         coroutine, sent = ask_app(server.app(), PREDICT, [ONE])
@@ -106,7 +105,7 @@ def test_the_end_does_not_wait_for_runs_that_nobody_waits_for():
 
 
 def test_inputs_of_unequal_batches_are_refused_before_they_are_merged():
-    spec = rest_api.Spec(np.dtype(np.int32), (None,))
+    spec = tf.TensorSpec([None], tf.int32)
     body = b'{"inputs": {"x": [1], "y": [1, 2]}}'
     with pytest.raises(rest_api.BadRequest, match="the same batch size"):
         rest_api.read_predict(body, {"serving_default": {"x": spec, "y": spec}})
@@ -140,6 +139,16 @@ def test_fault_of_ours_is_a_500_without_its_details():
     status, answer = answer_of(sent)
     assert status == 500
     assert "secret" not in answer["error"]
+
+
+def test_a_former_name_is_answered_with_a_warning_that_names_the_new_one():
+    server = fake_server(dict, "hear")
+    body = b'{"signature_name": "hear", "inputs": {"x": [1]}}'
+    coroutine, sent = ask_app(server.app(), PREDICT, [body])
+    asyncio.run(coroutine)
+    assert answer_of(sent) == (200, {"outputs": [1]})
+    warning = dict(sent[0]["headers"])[b"warning"]
+    assert warning == b'299 - "The signature hear is now called prefill."'
 
 
 def test_batcher_merges_what_fits_and_parts_it_again():

@@ -151,24 +151,33 @@ def test_state_of_every_kind_of_network_travels_as_bytes(variant):
         np.testing.assert_array_equal(np.concatenate(parts), whole[piece])
 
 
-def test_piece_goes_on_from_what_was_heard_as_from_what_was_drawn():
+def test_a_piece_continues_from_a_prefilled_state_as_from_a_drawn_one():
     whole = roll_of(call("compose", wishes(2, 40)))
-    heard = call("compose", wishes(2, 24))
-    roll = roll_inputs(heard) | {"bar_steps": np.array([16, 16], np.int32)}
+    given = call("compose", wishes(2, 24))
+    roll = roll_inputs(given) | {"bar_steps": np.array([16, 16], np.int32)}
     state = states()
     for steps in (slice(0, 10), slice(10, 24)):
         part = {k: v[:, steps] if v.ndim > 1 else v for k, v in roll.items()}
         part["style"] = roll["style"]
-        state = call("hear", part | {"state_bytes": state})["state_bytes"]
+        state = call("prefill", part | {"state_bytes": state})["state_bytes"]
     outputs = call("continue_", wishes(2, 16) | {"state_bytes": state})
     np.testing.assert_array_equal(roll_of(outputs), whole[:, 24:])
+
+
+def test_hear_still_answers_as_prefill():
+    inputs = roll_inputs(call("compose", wishes(2, 8)))
+    inputs |= {"state_bytes": states(), "bar_steps": np.array([16, 16], np.int32)}
+    former, current = (
+        call(name, inputs)["state_bytes"] for name in ("hear", "prefill")
+    )
+    np.testing.assert_array_equal(former, current)
 
 
 def test_bars_after_a_primer_in_three_four_have_twelve_steps():
     primer = roll_inputs(call("compose", wishes(1, 12)))
     primer["bar_position"] = np.arange(12, dtype=np.int32)[None]
     state = call(
-        "hear",
+        "prefill",
         primer | {"bar_steps": np.array([12], np.int32), "state_bytes": states(b"")},
     )["state_bytes"]
     module = serving.ServingModule(exported.model(), serving.Limits(64, 4))

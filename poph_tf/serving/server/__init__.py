@@ -1,1 +1,1 @@
-"""A development server that speaks TF Serving's REST dialect; see poph_tf/serve.py."""
+"""A development server that answers TF Serving's REST API."""

@@ -1,217 +1,226 @@
 """The HTTP side: TF Serving's paths and answers, and the page at `/`.
 
-    POST /v1/models/NAME[/versions/N]:predict     see dialect.py
+    POST /v1/models/NAME[/versions/N]:predict     see rest_api.py
     GET  /v1/models/NAME[/versions/N]             state
     GET  /v1/models/NAME[/versions/N]/metadata    signatures
     GET  /model_cards/N                           model_card.json of a version
     GET  /, /page/...                             the page
 
-Errors are {"error": "..."}: 400 for what the model or the dialect does not allow, 404,
-405, 408 for a body that does not come, 413 for one too large, 503 for too many requests
-at once, 504 for one that takes too long. Nothing that a client sends is a 500.
+Errors are {"error": "..."}: 400 for what the model or the API does not allow, 404, 405,
+408 if a body does not arrive, 413 if it is too large, 503 for too many requests at the
+same time, 504 if a request takes too long. No request gets a 500. A request to a
+signature by its former name gets the header `Warning` with the new one.
 """
 
 import asyncio
 import contextlib
-import dataclasses
+import functools
+import http
 import importlib.resources
 import logging
-import re
 import urllib.parse
+from collections.abc import AsyncIterator
 
 from starlette.applications import Starlette
+from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from poph_tf.config import ServerConfig
 from poph_tf.errors import InputError
+from poph_tf.serving.inputs import DEPRECATED
 from poph_tf.serving.server import rest_api
+from poph_tf.serving.server.batching import Batcher
+from poph_tf.serving.server.model_versions import ModelVersion, ModelVersions
 
 PIECE_PAGE = importlib.resources.files("poph_tf.rendering") / "web"
 SERVER_PAGE = importlib.resources.files("poph_tf.serving") / "web"
 DEFAULT_NAME = "poph"
-# The page asks for nothing from elsewhere, and sounds are made, not fetched.
+# The page loads nothing from other hosts; sounds are synthesized.
 _HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; "
     "style-src 'self' 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
 }
-_MODEL_PATH = re.compile(
-    r"(?P<name>[^/:]+)(/versions/(?P<version>\d{1,18}))?(?P<verb>/metadata|:\w+)?"
-)
-_VERSION = re.compile(r"\d{1,18}")
 
 
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """How requests are bounded.
+class _NameConvertor(StringConvertor):
+    regex = "[^/:]+"  # without the verb after a colon
 
-    Args:
-        max_body_bytes: int.
-        body_seconds: float. Time for a request's body to come.
-        run_seconds: float. Time for the model to answer.
-        max_waiting: int. Predict requests at once, running or waiting.
-        poll_seconds: float. Pause between looks for a new version; 0: no looks.
-    """
 
-    max_body_bytes: int = 32 * 2**20
-    body_seconds: float = 30.0
-    run_seconds: float = 120.0
-    max_waiting: int = 64
-    poll_seconds: float = 5.0
+register_url_convertor("name", _NameConvertor())
 
 
 class Server:
     """The endpoints over a model's versions.
 
     Args:
-        versions: loaded.Versions with a current version.
-        make_batcher: function that gives a batching.Batcher, called in the loop.
-        options: Options.
+        versions: with a current version.
+        batcher: runs the predict requests.
+        config: bounds of requests, and how often to look for versions.
     """
 
-    def __init__(self, versions, make_batcher, options):
+    def __init__(
+        self, versions: ModelVersions, batcher: Batcher, config: ServerConfig
+    ) -> None:
         self.versions = versions
-        self.make_batcher = make_batcher
-        self.options = options
+        self.batcher = batcher
+        self.config = config
         self.num_waiting = 0
-        self.batcher = None
 
-    def app(self):
+    def app(self) -> Starlette:
         """The ASGI application."""
+        routes: list[Route | Mount] = [
+            Route("/", self.page),
+            Route("/model_cards/{version}", self.card),
+        ]
+        model = "/v1/models/{name:name}"
+        for path in (model, model + "/versions/{version:name}"):
+            routes += [
+                Route(path, self.state),
+                Route(path + "/metadata", self.metadata),
+                Route(path + ":predict", self.predict, methods=["POST"]),
+            ]
+        routes += [
+            Mount("/page/serve", StaticFiles(directory=str(SERVER_PAGE))),
+            Mount("/page", StaticFiles(directory=str(PIECE_PAGE))),
+        ]
+        handled = (HTTPException, rest_api.BadRequest, Exception)
         return Starlette(
-            routes=[
-                Route("/", self.page),
-                Route("/model_cards/{version}", self.card),
-                Route("/v1/models/{path:path}", self.model, methods=["GET", "POST"]),
-                Mount("/page/serve", StaticFiles(directory=str(SERVER_PAGE))),
-                Mount("/page", StaticFiles(directory=str(PIECE_PAGE))),
-            ],
-            exception_handlers={HTTPException: _refuse, Exception: _fail},
+            routes=routes,
+            exception_handlers=dict.fromkeys(handled, _answer_error),
             lifespan=self._lifespan,
         )
 
     @contextlib.asynccontextmanager
-    async def _lifespan(self, app):
-        self.batcher = self.make_batcher()
+    async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
         poller = asyncio.create_task(self._poll())
         yield
         poller.cancel()
         self.batcher.close()
 
-    async def _poll(self):
-        while self.options.poll_seconds:
-            await asyncio.sleep(self.options.poll_seconds)
+    async def _poll(self) -> None:
+        while self.config.poll_seconds:
+            await asyncio.sleep(self.config.poll_seconds)
             try:
                 if await asyncio.to_thread(self.versions.refresh):
                     logging.info("now serving version %d", self.versions.current.number)
-            except InputError as error:
-                # What is loaded goes on.
-                logging.warning("%s", error)
-            except Exception:
-                logging.exception("A new version could not be loaded.")
+            except Exception as error:  # the current version stays
+                ours = not isinstance(error, InputError)
+                logging.warning("No newer version: %s", error, exc_info=ours)
 
-    async def page(self, request):
+    async def page(self, request: Request) -> Response:
+        """The page, which learns the model's name from its own address."""
         name = self.versions.name
         if name != DEFAULT_NAME and request.query_params.get("model") != name:
-            # The page learns the model's name from its address.
             return RedirectResponse(f"/?model={urllib.parse.quote(name)}")
         return FileResponse(str(SERVER_PAGE / "index.html"), headers=_HEADERS)
 
-    async def card(self, request):
-        number = request.path_params["version"]
-        if not _VERSION.fullmatch(number):
-            raise HTTPException(404, f"There is no version {number[:60]}.")
-        return JSONResponse(self._version(number).card)
+    async def card(self, request: Request) -> Response:
+        """The model card of a version."""
+        return JSONResponse(self._version(request).card)
 
-    async def model(self, request):
-        found = _MODEL_PATH.fullmatch(request.path_params["path"])
-        verb = found and found["verb"]
-        if not found or verb not in (None, "/metadata", ":predict"):
-            raise HTTPException(404, "There is :predict, /metadata and the state only.")
-        if found["name"] != self.versions.name:
-            raise HTTPException(
-                404, f"The model is {self.versions.name}, got {found['name'][:60]}."
-            )
-        version = self._version(found["version"])
-        wanted = "POST" if verb == ":predict" else "GET"
-        if request.method != wanted:
-            raise HTTPException(405, f"Use {wanted}.", {"Allow": wanted})
-        if verb == ":predict":
-            return await self._predict(request, version)
-        return JSONResponse(self._metadata(version) if verb else self._state(version))
-
-    def _version(self, number):
-        current = self.versions.current
-        if number is not None and int(number) != current.number:
-            raise HTTPException(
-                404, f"Version {number} is not served; {current.number} is."
-            )
-        return current
-
-    @staticmethod
-    def _state(version):
+    async def state(self, request: Request) -> Response:
+        """The state of a version, as TF Serving gives it."""
+        number = str(self._version(request).number)
         status = {"error_code": "OK", "error_message": ""}
-        state = {"version": str(version.number), "state": "AVAILABLE", "status": status}
-        return {"model_version_status": [state]}
+        state = {"version": number, "state": "AVAILABLE", "status": status}
+        return JSONResponse({"model_version_status": [state]})
 
-    def _metadata(self, version):
+    async def metadata(self, request: Request) -> Response:
+        """The signatures of a version, as TF Serving gives them."""
+        version = self._version(request)
         spec = {"name": self.versions.name, "signature_name": ""}
-        return {
-            "model_spec": spec | {"version": str(version.number)},
-            "metadata": {"signature_def": {"signature_def": version.metadata}},
-        }
+        return JSONResponse(
+            {
+                "model_spec": spec | {"version": str(version.number)},
+                "metadata": {"signature_def": {"signature_def": version.metadata}},
+            }
+        )
 
-    async def _predict(self, request, version):
-        if self.num_waiting >= self.options.max_waiting:
+    async def predict(self, request: Request) -> Response:
+        """Runs a signature."""
+        version = self._version(request)
+        if self.num_waiting >= self.config.max_waiting:
             raise HTTPException(
                 503, "Too many requests at once; try again.", {"Retry-After": "1"}
             )
         self.num_waiting += 1
         try:
-            body = await self._body(request)
-            try:
-                return await self._answer(body, version)
-            except rest_api.BadRequest as error:
-                raise HTTPException(400, str(error)) from None
-            except TimeoutError:
-                allowed = self.options.run_seconds
-                raise HTTPException(504, f"Took longer than {allowed:g} s.") from None
+            return await self._predict(request, version)
         finally:
             self.num_waiting -= 1
 
-    async def _answer(self, body, version):
-        # Reading and writing megabytes of JSON would hold up everybody else.
+    async def _predict(self, request: Request, version: ModelVersion) -> Response:
+        body = await self._read_body(request)
+        # Reading and writing megabytes of JSON would block all other requests.
         asked = await asyncio.to_thread(rest_api.read_predict, body, version.specs)
-        async with asyncio.timeout(self.options.run_seconds):
-            outputs = await self.batcher.run(
-                version.functions[asked.signature], asked.inputs
-            )
-        text = await asyncio.to_thread(rest_api.write_predict, outputs, asked.rows)
-        return Response(text, media_type="application/json")
-
-    async def _body(self, request):
-        """The body of a request, bounded in size and time."""
-        most = self.options.max_body_bytes
-        chunks, size = [], 0
+        function, seconds = (
+            version.functions[asked.signature],
+            self.config.timeout_seconds,
+        )
         try:
-            async with asyncio.timeout(self.options.body_seconds):
-                async for chunk in request.stream():
-                    size += len(chunk)
-                    if size > most:
-                        raise HTTPException(413, f"The body may have {most} bytes.")
-                    chunks.append(chunk)
+            async with asyncio.timeout(seconds):
+                outputs = await self.batcher.run(function, asked.inputs)
         except TimeoutError:
-            raise HTTPException(408, "The body did not come in time.") from None
-        return b"".join(chunks)
+            raise HTTPException(504, f"Took longer than {seconds:g} s.") from None
+        text = await asyncio.to_thread(rest_api.write_predict, outputs, asked.rows)
+        headers = {}
+        if asked.signature in DEPRECATED:
+            headers["Warning"] = f'299 - "{_warn_of_former_name(asked.signature)}"'
+        return Response(text, media_type="application/json", headers=headers)
+
+    async def _read_body(self, request: Request) -> bytes:
+        """The body of a request, bounded in size and time."""
+        most = self.config.max_body_mb * 2**20
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self.config.body_seconds):
+                async for chunk in request.stream():
+                    body += chunk
+                    if len(body) > most:
+                        raise HTTPException(413, f"The body may have {most} bytes.")
+        except TimeoutError:
+            raise HTTPException(408, "The body did not arrive in time.") from None
+        return bytes(body)
+
+    def _version(self, request: Request) -> ModelVersion:
+        """The version that the address names."""
+        wanted, current = request.path_params, self.versions.current
+        name = wanted.get("name", self.versions.name)
+        if name != self.versions.name:
+            raise HTTPException(
+                404, f"The model is {self.versions.name}, got {name[:60]}."
+            )
+        number = wanted.get("version", str(current.number))
+        if number != str(current.number):
+            raise HTTPException(
+                404, f"Version {number[:60]} is not served; {current.number} is."
+            )
+        return current
 
 
-async def _refuse(request, error):
-    return JSONResponse(
-        {"error": error.detail}, status_code=error.status_code, headers=error.headers
-    )
+@functools.cache
+def _warn_of_former_name(signature: str) -> str:
+    """The text of the warning, which is logged once."""
+    text = f"The signature {signature} is now called {DEPRECATED[signature]}."
+    logging.warning("%s", text)
+    return text
 
 
-async def _fail(request, error):
-    return JSONResponse({"error": "A fault of the server; see its log."}, 500)
+async def _answer_error(request: Request, error: Exception) -> Response:
+    """Turns every error into its answer."""
+    if isinstance(error, rest_api.BadRequest):
+        error = HTTPException(400, str(error))
+    elif not isinstance(error, HTTPException):
+        error = HTTPException(500, "The server failed; its log has the details.")
+    reason = error.detail
+    if reason == http.HTTPStatus(error.status_code).phrase:  # starlette's own
+        reason = (
+            f"{reason}: GET /v1/models/NAME and /v1/models/NAME/metadata, "
+            f"POST /v1/models/NAME:predict."
+        )
+    return JSONResponse({"error": reason}, error.status_code, error.headers)

@@ -1,25 +1,32 @@
 """Runs requests in a few threads, merging those that fit together.
 
-TF Serving merges requests along the batch axis; so does this, where it is asked to: a
-batch is composed in little more time than a piece. While all threads are busy,
-requests gather, so the merging grows with the load.
+TF Serving merges requests along the batch axis; this does the same where it is wanted:
+a batch is composed in little more time than one piece. Requests gather while all
+threads are busy, so the batches grow with the load.
 """
 
 import asyncio
 import collections
 import concurrent.futures
 import dataclasses
+from collections.abc import Callable, Sequence
 
 import numpy as np
+
+from poph_tf.serving.server.rest_api import Arrays
+
+Function = Callable[[Arrays], Arrays]
+# The function, and the shapes after the batch axis: only equal ones can be merged.
+_Key = tuple[Function, tuple[tuple[str, tuple[int, ...]], ...]]
 
 
 @dataclasses.dataclass
 class _Job:
-    inputs: dict
-    future: asyncio.Future
+    inputs: Arrays
+    future: asyncio.Future[Arrays]
 
     @property
-    def rows(self):
+    def rows(self) -> int:
         return len(next(iter(self.inputs.values())))
 
 
@@ -27,73 +34,77 @@ class Batcher:
     """Runs functions of batches.
 
     Args:
-        num_threads: int. Runs at once.
-        max_rows: int. Pieces in a merged batch; 1: requests are not merged.
-        wait_seconds: float. How long a request waits for others to join.
+        num_threads: runs at the same time.
+        max_rows: pieces in a merged batch; 1: requests are not merged.
+        wait_seconds: how long a request waits for others to join.
+
+    Attributes:
+        running: calls in threads, also those whose client has given up.
     """
 
-    def __init__(self, num_threads, max_rows=1, wait_seconds=0.0):
+    def __init__(
+        self, num_threads: int, max_rows: int = 1, wait_seconds: float = 0.0
+    ) -> None:
         self.max_rows = max_rows
         self.wait_seconds = wait_seconds
         self.threads = concurrent.futures.ThreadPoolExecutor(num_threads, "model")
-        self.free = asyncio.Semaphore(num_threads)
-        self.queues = collections.defaultdict(collections.deque)
-        self.tasks = set()
-        # Calls in threads; one whose client has given up is here until it ends.
-        self.running = set()
+        self.running: set[concurrent.futures.Future[Arrays]] = set()
+        self._free = asyncio.Semaphore(num_threads)
+        self._queues = collections.defaultdict[_Key, collections.deque[_Job]](
+            collections.deque
+        )
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def run(self, function, inputs):
-        """Runs `function(inputs)`, perhaps with other requests' rows.
+    async def run(self, function: Function, inputs: Arrays) -> Arrays:
+        """Runs `function(inputs)`, perhaps with the rows of other requests.
 
         Args:
-            function: dict of arrays -> dict of arrays, the batch first in all.
-            inputs: dict of arrays.
+            function: arrays -> arrays, the batch first in all.
+            inputs: arrays by name.
 
         Returns:
-            dict of arrays, this request's rows.
+            The outputs for this request's rows.
         """
         job = _Job(inputs, asyncio.get_running_loop().create_future())
-        shapes = tuple((name, a.shape[1:]) for name, a in sorted(inputs.items()))
-        # Only what has the same shape beyond the batch can be put together.
-        key = (function, shapes)
-        self.queues[key].append(job)
+        key = function, tuple((name, a.shape[1:]) for name, a in sorted(inputs.items()))
+        self._queues[key].append(job)
         task = asyncio.create_task(self._serve(key))
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         return await job.future
 
-    async def _serve(self, key):
+    async def _serve(self, key: _Key) -> None:
         """Runs the oldest jobs of a queue; there is one such task for each job."""
         if self.max_rows > 1:
             await asyncio.sleep(self.wait_seconds)
-        async with self.free:
+        async with self._free:
             jobs = self._take(key)
             if jobs:
                 await self._run_jobs(key[0], jobs)
 
-    def _take(self, key):
-        """As many of the oldest jobs as fit, leaving out those given up."""
-        queue, jobs, rows = self.queues[key], [], 0
+    def _take(self, key: _Key) -> list[_Job]:
+        """As many of the oldest jobs as fit; skips those that were given up."""
+        queue, rows = self._queues[key], 0
+        jobs: list[_Job] = []
         while queue and (not jobs or rows + queue[0].rows <= self.max_rows):
             job = queue.popleft()
             if not job.future.done():
                 jobs.append(job)
                 rows += job.rows
         if not queue:
-            del self.queues[key]
+            del self._queues[key]
         return jobs
 
-    async def _run_jobs(self, function, jobs):
+    async def _run_jobs(self, function: Function, jobs: Sequence[_Job]) -> None:
         try:
-            merged = _merged([job.inputs for job in jobs])
-            call = self.threads.submit(function, merged)
+            call = self.threads.submit(function, _merge([job.inputs for job in jobs]))
             self.running.add(call)
             call.add_done_callback(self.running.discard)
             outputs = await asyncio.wrap_future(call)
-            answers = _parted(outputs, [job.rows for job in jobs])
+            answers = _split(outputs, [job.rows for job in jobs])
         except Exception as error:
             if len(jobs) > 1:
-                # One client's bad input must not fail the others.
+                # The bad input of one client must not fail the others.
                 for job in jobs:
                     await self._run_jobs(function, [job])
             elif not jobs[0].future.done():
@@ -103,20 +114,16 @@ class Batcher:
             if not job.future.done():
                 job.future.set_result(answer)
 
-    def close(self):
-        """Starts nothing more; what runs is not waited for."""
+    def close(self) -> None:
+        """Starts no more runs; does not wait for running ones."""
         self.threads.shutdown(wait=False, cancel_futures=True)
 
 
-def _merged(batches):
-    if len(batches) == 1:
-        return batches[0]
+def _merge(batches: Sequence[Arrays]) -> Arrays:
     return {name: np.concatenate([b[name] for b in batches]) for name in batches[0]}
 
 
-def _parted(outputs, rows):
-    if len(rows) == 1:
-        return [outputs]
+def _split(outputs: Arrays, rows: Sequence[int]) -> list[Arrays]:
     cuts = np.cumsum(rows)[:-1]
     parts = {name: np.split(array, cuts) for name, array in outputs.items()}
     return [{name: part[k] for name, part in parts.items()} for k in range(len(rows))]

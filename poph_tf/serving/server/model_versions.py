@@ -1,118 +1,125 @@
-"""The versions of a model as a server holds them: loaded, described, replaced."""
+"""The versions of a model in a server: loaded, described, replaced by newer ones."""
 
-import os
+import pathlib
 import re
+from collections.abc import Callable
+from typing import Any
 
-import numpy as np
+import tensorflow as tf
+from google.protobuf import json_format
+from tensorflow.core.protobuf import saved_model_pb2
 
 from poph_tf.errors import InputError
-from poph_tf.serving import versions, warmup
-from poph_tf.serving.server.rest_api import BadRequest, Spec
+from poph_tf.serving import versions
+from poph_tf.serving.inputs import example
+from poph_tf.serving.server.rest_api import Arrays, BadRequest
 
 # "assertion failed: [what must hold, got] [what came]", somewhere in a longer text.
 _ASSERTION = re.compile(r"assertion failed: \[(.*?)\](?: (\[.*\]))?$", re.MULTILINE)
 
 
-class Version:
+class ModelVersion:
     """One loaded SavedModel.
 
     Args:
-        path: str, its directory; the last part is the version's number.
+        path: its directory; the last part is the version's number.
+        warm_up: whether to run one small piece through each signature: the first run
+            of a signature is slow.
+
+    Attributes:
+        number: the version.
+        card: the model card.
+        metadata: signatures as TF Serving's metadata call gives them.
+        specs: signature -> input -> tf.TensorSpec.
+        functions: signature -> function of arrays.
     """
 
-    def __init__(self, path):
-        import tensorflow as tf
-
-        self.number = int(os.path.basename(path))
+    def __init__(self, path: pathlib.Path, warm_up: bool = True) -> None:
+        self.number = int(path.name)
         self.card = versions.describe(path)
         self.metadata = read_metadata(path)
         try:
-            self._loaded = tf.saved_model.load(path)
+            self._loaded = tf.saved_model.load(str(path))
         except (OSError, ValueError) as error:
             raise InputError(f"{path} is no SavedModel: {error}") from error
-        self._tf_specs, self.specs, self.functions = {}, {}, {}
+        self.specs, self.functions = {}, {}
         for name, function in self._loaded.signatures.items():
-            specs = function.structured_input_signature[1]
-            self._tf_specs[name] = specs
-            self.specs[name] = {
-                key: Spec(np.dtype(spec.dtype.as_numpy_dtype), tuple(spec.shape))
-                for key, spec in sorted(specs.items())
-            }
-            self.functions[name] = self._runner(function)
-
-    def _runner(self, function):
-        import tensorflow as tf
-
-        def run(inputs):
-            try:
-                found = function(**{k: tf.constant(v) for k, v in inputs.items()})
-                return {name: value.numpy() for name, value in found.items()}
-            except tf.errors.InvalidArgumentError as error:
-                raise BadRequest(reason(error)) from None
-
-        return run
-
-    def warm_up(self):
-        """Runs one small piece through each signature: the first run is slow."""
-        for name, specs in self._tf_specs.items():
-            inputs = {key: warmup.example(key, spec) for key, spec in specs.items()}
-            self.functions[name](inputs)
+            specs = dict(sorted(function.structured_input_signature[1].items()))
+            self.specs[name], self.functions[name] = specs, _on_arrays(function)
+            if warm_up:
+                self.functions[name]({key: example(key, specs[key]) for key in specs})
 
 
-class Versions:
+class ModelVersions:
     """The newest version of an export directory.
 
     Args:
-        export_dir: str. Its last part is the model's name, unless given.
-        name: str or "".
+        export_dir: directory that holds the versions.
+        name: the model's name; "" for the last part of the directory.
+        warm_up: whether to warm up the first version; later ones always are.
+
+    Raises:
+        InputError: If there is no version, or it cannot be loaded.
     """
 
-    def __init__(self, export_dir, name=""):
+    def __init__(
+        self, export_dir: pathlib.Path, name: str = "", warm_up: bool = True
+    ) -> None:
         self.export_dir = export_dir
-        self.name = name or os.path.basename(os.path.abspath(export_dir))
-        self.current = None
+        self.name = name or export_dir.resolve().name
+        self.current = ModelVersion(self._newest(), warm_up)
 
-    def refresh(self, warm_up=True):
+    def refresh(self) -> bool:
         """Loads the newest version if it is not the current one.
 
         Returns:
-            bool, whether there is a new one.
+            Whether there is a new one.
 
         Raises:
             InputError: If there is none, or it cannot be loaded.
         """
+        newest = self._newest()
+        if int(newest.name) <= self.current.number:
+            return False
+        self.current = ModelVersion(newest)
+        return True
+
+    def _newest(self) -> pathlib.Path:
         found = versions.numbers(self.export_dir)
         if not found:
             raise InputError(
                 f"{self.export_dir} holds no version yet: write one with "
                 f"python -m poph_tf.export --export_dir={self.export_dir}."
             )
-        if self.current and self.current.number >= found[-1]:
-            return False
-        version = Version(os.path.join(self.export_dir, str(found[-1])))
-        if warm_up:
-            version.warm_up()
-        self.current = version
-        return True
+        return self.export_dir / str(found[-1])
 
 
-def reason(error):
+def _on_arrays(function: Any) -> Callable[[Arrays], Arrays]:
+    """A signature as a function of arrays that raises BadRequest for bad input."""
+
+    def run(inputs: Arrays) -> Arrays:
+        try:
+            found = function(**{k: tf.constant(v) for k, v in inputs.items()})
+            return {name: value.numpy() for name, value in found.items()}
+        except tf.errors.InvalidArgumentError as error:
+            raise BadRequest(reason(error.message)) from None
+
+    return run
+
+
+def reason(message: str) -> str:
     """What the graph says of bad input, without TensorFlow's wrapping."""
-    found = _ASSERTION.search(error.message)
+    found = _ASSERTION.search(message)
     if not found:
-        return error.message.splitlines()[0]
+        return message.splitlines()[0]
     return " ".join(part for part in found.groups() if part) + "."
 
 
-def read_metadata(path):
+def read_metadata(path: pathlib.Path) -> dict[str, Any]:
     """The signatures of a SavedModel as TF Serving's metadata call gives them."""
-    from google.protobuf import json_format
-    from tensorflow.core.protobuf import saved_model_pb2
-
     saved = saved_model_pb2.SavedModel()
     try:
-        with open(os.path.join(path, "saved_model.pb"), "rb") as file:
-            saved.ParseFromString(file.read())
+        saved.ParseFromString((path / "saved_model.pb").read_bytes())
     except (OSError, ValueError) as error:
         raise InputError(f"{path} is no SavedModel: {error}.") from None
     return {
