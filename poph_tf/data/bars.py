@@ -90,8 +90,8 @@ def positions_of(
 ) -> np.ndarray:
     """Steps since the last bar line, by time signatures alone.
 
-    A first bar that the next time signature cuts short is an upbeat: it counts back from
-    the bar line that it leads to.
+    A first bar that the next time signature cuts short is an upbeat: it counts back
+    from the bar line that it leads to.
 
     Args:
         signatures: int64 [change, 3]: tick, numerator, denominator.
@@ -106,7 +106,7 @@ def positions_of(
     table = _usable(signatures)
     edges = np.append(to_steps(table[:, 0], *grid), length).clip(max=length)
     lines = np.concatenate(
-        [_bar_lines(*edges[k : k + 2], table[k], *grid) for k in range(len(table))]
+        [_bar_lines(edges[k], edges[k + 1], table[k], *grid) for k in range(len(table))]
     )
     starts = np.zeros(len(lines), np.int64)
     bar = _bar_steps(table[0], steps_per_quarter)
@@ -120,8 +120,7 @@ def to_step_signatures(
 ) -> Signatures:
     """The time signatures of a piece on the grid, the last of each step.
 
-    Args:
-        signatures, length, steps_per_quarter, ticks_per_quarter: as in `positions_of`.
+    The arguments are those of `positions_of`.
 
     Returns:
         (step, numerator, denominator) of each, the first at step 0.
@@ -192,14 +191,7 @@ def _bar_lines(
     steps_per_quarter: int,
     ticks_per_quarter: int,
 ) -> np.ndarray:
-    """int64 [line]: steps of the bar lines of a time signature before `end_step`.
-
-    Args:
-        step, end_step: where it begins and ends.
-        signature: tick, numerator, denominator.
-        steps_per_quarter: steps in a quarter note.
-        ticks_per_quarter: ticks in a quarter note.
-    """
+    """int64 [line]: the bar lines of a time signature from `step` to `end_step`."""
     if step >= end_step:
         return np.zeros(0, np.int64)
     tick, numerator, denominator = signature.tolist()

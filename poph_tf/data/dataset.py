@@ -11,8 +11,8 @@ A piece of up to `window_steps` steps is one window; a longer one is cut at a ra
 phase into windows of at least half of that. The first `previous` frame of a window is
 the true one; it is silence only at the start of a piece. The windows of a batch have
 similar lengths, and a batch is only as long as its longest: pieces differ in length,
-and padding costs as much as music. The last windows of an epoch are filled up to a whole
-batch with windows whose mask is 0.
+and padding costs as much as music. The last batch of an epoch is filled up with windows
+that have a mask of 0.
 """
 
 import dataclasses
@@ -132,8 +132,7 @@ def training_batches(stream: Stream, epoch: int, skip: int = 0) -> tf.data.Datas
     """
     batches = _window_batches(stream, epoch).skip(skip)
     return batches.map(
-        _as_written(lambda batch: _to_inputs(batch, stream)),
-        num_parallel_calls=READERS,
+        _as_written(lambda batch: _to_inputs(batch, stream)), num_parallel_calls=READERS
     ).prefetch(2)
 
 
@@ -246,10 +245,10 @@ def naming_damage(batches: Iterable[Any], paths: Iterable[str]) -> Iterator[Any]
     """
     try:
         yield from batches
-    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError):
         for _ in read_pieces(paths):
             pass  # Raises at the damage.
-        raise error
+        raise
 
 
 def _cut(

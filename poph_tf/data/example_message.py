@@ -28,11 +28,13 @@ message_type { name: "Feature" oneof_decl { name: "kind" }
   field { name: "float_list" number: 2 type_name: ".FloatList" oneof_index: 0 }
   field { name: "int64_list" number: 3 type_name: ".Int64List" oneof_index: 0 } }
 message_type { name: "Features"
-  field { name: "feature" number: 1 label: LABEL_REPEATED type_name: ".Features.FeatureEntry" }
+  field { name: "feature" number: 1 label: LABEL_REPEATED
+    type_name: ".Features.FeatureEntry" }
   nested_type { name: "FeatureEntry" options { map_entry: true }
     field { name: "key" number: 1 type: TYPE_STRING }
     field { name: "value" number: 2 type_name: ".Feature" } } }
-message_type { name: "Example" field { name: "features" number: 1 type_name: ".Features" } }
+message_type { name: "Example"
+  field { name: "features" number: 1 type_name: ".Features" } }
 """
 
 

@@ -21,13 +21,13 @@ A data set is a folder of shards `train-00000-of-00004.tfrecord.gz` and, beside 
 import dataclasses
 import hashlib
 import json
-import os
-import pathlib
 import struct
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pydantic
 from google.protobuf.message import DecodeError
 
 from poph_tf import files
@@ -83,7 +83,8 @@ def serialize(matrices: Matrices, *, style: str, source: str) -> bytes:
     """Writes canonical matrices as a tf.train.Example.
 
     Example:
-        >>> made = Matrices(np.zeros((4, 128, 3), np.uint8), np.arange(4, dtype=np.uint8))
+        >>> cells = np.zeros((4, 128, 3), np.uint8)
+        >>> made = Matrices(cells, bar_position=np.arange(4, dtype=np.uint8))
         >>> record = serialize(made, style="bach", source="a.mid")
         >>> deserialize(record).matrices == made
         True
@@ -156,7 +157,7 @@ def deserialize(serialized: bytes) -> Piece:
             # Stored as float32; a tempo has three decimals.
             tempo_qpm=round(features["tempo_qpm"].float_list.value[0], 3),
             steps_per_quarter=numbers["steps_per_quarter"][0],
-            time_signatures=tuple(map(tuple, signatures.tolist())),
+            time_signatures=tuple((step, n, d) for step, n, d in signatures.tolist()),
         )
         decoded = [data.decode("utf-8", "surrogateescape") for data in texts.values()]
     except (DecodeError, LookupError, ValueError, TypeError) as error:
@@ -228,6 +229,8 @@ class SplitInfo:
         pieces_by_style: pieces of each style.
     """
 
+    __pydantic_config__ = pydantic.ConfigDict(extra="forbid")
+
     shards: tuple[str, ...]
     num_pieces: int
     num_steps: int
@@ -254,6 +257,8 @@ class DatasetInfo:
         provenance: versions of the programs.
     """
 
+    __pydantic_config__ = pydantic.ConfigDict(extra="forbid")
+
     format_version: int
     id: str
     steps_per_quarter: int
@@ -268,13 +273,13 @@ class DatasetInfo:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "DatasetInfo":
-        """Builds the info from what `dataclasses.asdict` gives, old names included."""
+        """Builds the info from what `dataclasses.asdict` gives, old names included.
+
+        Raises:
+            ValueError: If a field is missing, unknown or of another type.
+        """
         values = {_RENAMED.get(name, name): value for name, value in values.items()}
-        splits = {
-            name: SplitInfo(**{**split, "shards": tuple(split["shards"])})
-            for name, split in values["splits"].items()
-        }
-        return cls(**{**values, "styles": tuple(values["styles"]), "splits": splits})
+        return pydantic.TypeAdapter(cls).validate_python(values)
 
 
 def shard_name(split: str, index: int, count: int) -> str:
@@ -287,19 +292,19 @@ def shard_name(split: str, index: int, count: int) -> str:
     return f"{split}-{index:05d}-of-{count:05d}.tfrecord.gz"
 
 
-def write_info(info: DatasetInfo, data_dir: str | os.PathLike[str]) -> None:
+def write_info(info: DatasetInfo, data_dir: str | Path) -> None:
     """Writes `dataset_info.json`, whole or not at all."""
     text = json.dumps(dataclasses.asdict(info), indent=2, ensure_ascii=False)
-    files.write(pathlib.Path(data_dir) / INFO_NAME, text + "\n")
+    files.write(Path(data_dir) / INFO_NAME, text + "\n")
 
 
-def read_info(data_dir: str | os.PathLike[str]) -> DatasetInfo:
+def read_info(data_dir: str | Path) -> DatasetInfo:
     """Reads `dataset_info.json`.
 
     Raises:
         InputError: If the folder holds no data set of this version of the format.
     """
-    path = pathlib.Path(data_dir) / INFO_NAME
+    path = Path(data_dir) / INFO_NAME
     if not path.parent.is_dir():
         raise InputError(f"No folder {data_dir}; {_MAKE}.")
     if not path.is_file():
@@ -319,7 +324,7 @@ def read_info(data_dir: str | os.PathLike[str]) -> DatasetInfo:
     )
 
 
-def shard_paths(data_dir: str | os.PathLike[str], split: str) -> list[str]:
+def shard_paths(data_dir: str | Path, split: str) -> list[str]:
     """Paths of a split's shards, in order.
 
     Raises:
@@ -329,7 +334,7 @@ def shard_paths(data_dir: str | os.PathLike[str], split: str) -> list[str]:
     if split not in info.splits:
         known = ", ".join(info.splits)
         raise InputError(f"{data_dir} has no split {split!r}; it has {known}.")
-    paths = [pathlib.Path(data_dir) / name for name in info.splits[split].shards]
+    paths = [Path(data_dir) / name for name in info.splits[split].shards]
     for path in paths:
         if not path.is_file():
             raise InputError(f"{path} is missing; {_MAKE_AGAIN}.")

@@ -12,8 +12,8 @@ Source: the note representation of DeepJ (Mao et al., 2018, arXiv:1801.00887, 3.
 """
 
 import dataclasses
-import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -163,7 +163,8 @@ def validate(matrices: Matrices) -> None:
         for time, pitch in wrong[:1]:
             raise InputError(
                 f"{name} at step {time}, pitch {pitch} must be "
-                f"{right.cells[time, pitch, channel]}, got {cells[time, pitch, channel]}."
+                f"{right.cells[time, pitch, channel]}, got "
+                f"{cells[time, pitch, channel]}."
             )
     for time in np.flatnonzero(bar_position != right.bar_position)[:1]:
         raise InputError(
@@ -173,9 +174,7 @@ def validate(matrices: Matrices) -> None:
 
 
 def from_file(
-    path: str | os.PathLike[str],
-    steps_per_quarter: int = STEPS_PER_QUARTER,
-    **options: Any,
+    path: str | Path, steps_per_quarter: int = STEPS_PER_QUARTER, **options: Any
 ) -> Matrices:
     """Reads a music file that holds one piece and puts it on the grid.
 
@@ -198,9 +197,7 @@ def from_file(
 
 
 def from_sequence(
-    sequence: "NoteSequence",
-    steps_per_quarter: int = STEPS_PER_QUARTER,
-    **options: Any,
+    sequence: "NoteSequence", steps_per_quarter: int = STEPS_PER_QUARTER, **options: Any
 ) -> Matrices:
     """Puts a NoteSequence on the grid.
 
@@ -253,9 +250,8 @@ def to_sequence(matrices: Matrices) -> "NoteSequence":
 
     matrices = canonical(matrices)
     per_quarter = matrices.steps_per_quarter
-    ticks_per_quarter = TICKS_PER_QUARTER
-    if TICKS_PER_QUARTER % per_quarter:
-        ticks_per_quarter = per_quarter * (TICKS_PER_QUARTER // per_quarter + 1)
+    # Up to the next multiple of the grid.
+    ticks_per_quarter = -(-TICKS_PER_QUARTER // per_quarter) * per_quarter
     sequence = music_pb2.NoteSequence(ticks_per_quarter=ticks_per_quarter)
     sequence.sequence_metadata.title = matrices.title
     sequence.tempos.add(time=0.0, qpm=matrices.tempo_qpm)

@@ -1,13 +1,13 @@
 """Music files as NoteSequences: `read` and `write`.
 
-`read` takes MIDI files and scores alike (see `data/reading.py` for the formats); `write`
-makes MIDI files.
+`read` takes MIDI files and scores alike (see `data/reading.py` for the formats);
+`write` makes MIDI files.
 """
 
 import io
-import os
 from collections.abc import Iterator
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from poph_tf import files
@@ -22,13 +22,13 @@ SLOWEST_QPM = 60e6 / (2**24 - 1)
 _MAX_NUMERATOR = 255
 
 
-def read(path: str | os.PathLike[str]) -> "NoteSequence":
+def read(path: str | Path) -> "NoteSequence":
     """Reads a file that holds one piece; see `reading.read`."""
     return reading.read(path)
 
 
 def read_all(
-    path: str | os.PathLike[str], failures: list[str] | None = None
+    path: str | Path, failures: list[str] | None = None
 ) -> "Iterator[NoteSequence]":
     """Iterates over the pieces of a file; see `reading.read_all`."""
     return reading.read_all(path, failures)
@@ -46,7 +46,7 @@ def to_bytes(sequence: "NoteSequence") -> bytes:
     return stream.getvalue()
 
 
-def write(sequence: "NoteSequence", path: str | os.PathLike[str]) -> None:
+def write(sequence: "NoteSequence", path: str | Path) -> None:
     """Writes a NoteSequence as a MIDI file, whole or not at all (see `to_bytes`).
 
     Raises:

@@ -3,12 +3,12 @@
 Conventions, which are those of pretty_midi (note-seq's parser): a note-off ends every
 open note of its track, channel and pitch that did not begin on the same tick; a note
 without a note-off is left out, and so is one of zero length; a note's program is its
-channel's in its track when it ends; channel 10 is drums. Differently from there, tempi
-and time signatures count in every track, meta events with impossible contents are
-skipped, and so are chunks of other kinds.
+channel's in its track when it ends; channel 10 is drums. Unlike there, tempi and time
+signatures count in every track, meta events with impossible contents are skipped, and
+so are chunks of other kinds.
 
-A file whose bytes contradict the standard is rejected, with one of a few reasons. Memory
-is bounded by the size of the file.
+A file whose bytes contradict the standard is rejected, with one of a few reasons.
+Memory is bounded by the size of the file.
 """
 
 import struct
@@ -104,7 +104,8 @@ def tracks(data: bytes, name: str) -> tuple[int, list[tuple[int, int]]]:
         raise MusicFileError(name, "unknown MIDI format")
     if not 0 < division < 0x8000:
         raise MusicFileError(name, "no ticks per quarter note (SMPTE time or 0)")
-    places, at = [], 8 + size
+    places: list[tuple[int, int]] = []
+    at = 8 + size
     while len(places) < declared:
         if at + 8 > len(data):
             raise MusicFileError(name, "truncated: fewer tracks than the header says")

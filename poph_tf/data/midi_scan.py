@@ -1,13 +1,13 @@
 """The loops over the events of a MIDI file, as code that numba can compile.
 
-`scan` finds the events of all tracks, `pair_notes` makes notes of them: plain Python over
-bytes and arrays. `compiled()` gives the same functions as machine code, some hundred
-times as fast, which takes a second to load (and some more on the first use on a
+`scan` finds the events of all tracks, `pair_notes` makes notes of them: plain Python
+over bytes and arrays. `compiled()` gives the same functions as machine code, some
+hundred times as fast, which takes a second to load (and some more on the first use on a
 machine). Every access is checked against the end of its track, so that no input can
 reach beyond its own bytes.
 
-What runs for each event gets no arrays from a caller but the bytes: numba counts the
-references to an array at each call, which made the loops four times slower.
+What runs for each event is one loop: numba counts references to arrays at each call,
+and a function for each kind of event made the loops four times slower.
 
 Source: The Complete MIDI 1.0 Detailed Specification, Standard MIDI Files 1.0.
 """
@@ -58,8 +58,8 @@ def scan_track(
     buffer: Any, bounds: np.ndarray, track: int, limit: int, events: np.ndarray,
     others: np.ndarray, counts: np.ndarray,
 ) -> int:  # fmt: skip
-    """Finds the events of a track; `counts` int64 [3]: events, columns of each table."""
-    at, end, tick, running = int(bounds[track, 0]), int(bounds[track, 1]), 0, 0
+    """As `scan`, of one track; `counts` int64 [3]: events, columns of each table."""
+    tick, running, at, end = 0, 0, int(bounds[track, 0]), int(bounds[track, 1])
     while at < end:
         counts[0] += 1
         if counts[0] > limit:
@@ -80,19 +80,17 @@ def scan_track(
             if at < 0:
                 return RUNS_PAST
             continue
-        at, status = (at, running) if status < 0x80 else (at + 1, status)
-        running, size = status, data_size(status)
-        if size < 0:
-            return -size
-        if at + size > end:
-            return RUNS_PAST
-        if status < 0xF0:
+        at, running = (at, running) if status < 0x80 else (at + 1, status)
+        size = data_size(running)
+        if size < 0 or at + size > end:
+            return -size if size < 0 else RUNS_PAST
+        if running < 0xF0:
             first, second = int(buffer[at]), int(buffer[at + size - 1])
             if first > 127 or second > 127:
                 return HIGH_DATA
             k = counts[1]
-            events[0, k], events[1, k] = tick, track << 4 | status & 0x0F
-            events[2, k], events[3, k], events[4, k] = status >> 4, first, second
+            events[0, k], events[1, k] = tick, track << 4 | running & 0x0F
+            events[2, k], events[3, k], events[4, k] = running >> 4, first, second
             counts[1] += 1
         at += size
     return FINE
@@ -149,21 +147,14 @@ def data_size(status: int) -> int:
 
 
 def pair_notes(events: np.ndarray, notes: np.ndarray) -> int:
-    """Makes notes of the events of channels.
+    """Makes notes of the events of channels; returns their number.
 
     A note-off ends every open note of its channel and pitch that did not begin on its
     tick. A note that did stays open if there was another; else it has no length and is
-    left out.
-
-    Args:
-        events: int64 [5, event], of `scan`.
-        notes: int64 [6, >= notes]. Is filled with start, end (ticks), pitch, velocity,
-            program and instrument.
-
-    Returns:
-        The number of notes.
+    left out. `notes` int64 [6, >= notes] is filled with start, end (ticks), pitch,
+    velocity, program and instrument.
     """
-    # By instrument and pitch the newest open note, by open note the one before; -1: none.
+    # The newest open note of each key, the one before each open note; -1: none.
     heads, before = np.full(16 * 128, -1), np.empty(events.shape[1], np.int64)
     programs = np.zeros(16, np.int64)
     count, track = 0, -1
@@ -178,7 +169,7 @@ def pair_notes(events: np.ndarray, notes: np.ndarray) -> int:
             programs[channel] = pitch
         elif kind == NOTE_ON and value > 0:
             before[k], heads[key] = heads[key], k
-        elif kind == NOTE_ON or kind == NOTE_OFF:
+        elif kind in (NOTE_ON, NOTE_OFF):
             open_, kept, closed = heads[key], -1, False
             while open_ >= 0:
                 following = before[open_]

@@ -1,10 +1,10 @@
 """A piece as plain arrays of notes, measured in the ticks of its file.
 
-Notes lie between a music file and the grid: `midi_bytes.parse` makes them from the bytes
-of a MIDI file without a Python loop over notes, `from_sequence` from a NoteSequence. A
-tick is the file's own unit; a quarter note has `ticks_per_quarter` of them. A
-NoteSequence keeps seconds, which are turned back along the tempo map into the whole
-ticks that they came from, so that rounding to the grid does not depend on the reader.
+Notes lie between a music file and the grid: `midi_bytes.parse` makes them from the
+bytes of a MIDI file, `from_sequence` from a NoteSequence. A tick is the file's own
+unit; a quarter note has `ticks_per_quarter` of them. A NoteSequence keeps seconds,
+which are turned back along the tempo map into the whole ticks that they came from, so
+that rounding to the grid does not depend on the reader.
 """
 
 import dataclasses
@@ -30,10 +30,9 @@ SUSTAIN_CONTROL = 64
 # for bar positions that time signatures cannot express.
 BAR_ANNOTATION = "bar_position="
 _MAX_TICK = 2**40
-_NOTE_FIELDS = "start_tick end_tick pitch velocity program instrument is_drum".split()
-_NOTE_VALUES = operator.attrgetter(
-    *"start_time end_time pitch velocity program instrument is_drum".split()
-)
+_NUMBERS = ("pitch", "velocity", "program", "instrument", "is_drum")
+_NOTE_FIELDS = ("start_tick", "end_tick", *_NUMBERS)
+_SEQUENCE_FIELDS = ("start_time", "end_time", *_NUMBERS)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -97,11 +96,14 @@ def shifted(notes: Notes, ticks: int) -> Notes:
 
     pedals = notes.pedals.copy()
     pedals[:, 0] = move(pedals[:, 0])
-    moved = {
-        n: move(getattr(notes, n)) for n in ("start_tick", "end_tick", "tempo_ticks")
-    }
-    length_tick = max(notes.length_tick + ticks, 0) if notes.length_tick else 0
-    return dataclasses.replace(notes, **moved, pedals=pedals, length_tick=length_tick)
+    return dataclasses.replace(
+        notes,
+        start_tick=move(notes.start_tick),
+        end_tick=move(notes.end_tick),
+        tempo_ticks=move(notes.tempo_ticks),
+        pedals=pedals,
+        length_tick=max(notes.length_tick + ticks, 0) if notes.length_tick else 0,
+    )
 
 
 def sustained(notes: Notes) -> Notes:
@@ -167,8 +169,8 @@ def from_sequence(sequence: "NoteSequence") -> Notes:
     """Takes the notes out of a NoteSequence.
 
     Args:
-        sequence: not quantized. Unless it comes from a score, times are turned back into
-            its ticks.
+        sequence: not quantized. Unless it comes from a score, times are turned back
+            into its ticks.
 
     Raises:
         InputError: If a time is negative or not finite, or a pitch or velocity lies
@@ -179,29 +181,21 @@ def from_sequence(sequence: "NoteSequence") -> Notes:
     if info.encoding_type in (info.MUSIC_XML, info.ABC):
         ticks_per_quarter = SCORE_TICKS_PER_QUARTER
     clock = _Clock(sequence, ticks_per_quarter)
-    table = np.array([_NOTE_VALUES(note) for note in sequence.notes], np.float64)
-    start, end, *numbers, instrument, is_drum = table.reshape(-1, 7).T
-    if ((np.array(numbers) < 0) | (np.array(numbers) > 127)).any():
-        raise InputError("Pitches, velocities and programs must lie in 0..127.")
-    pitch, velocity, program = (column.astype(np.uint8) for column in numbers)
+    start, end, columns = _columns(sequence)
     # Readers set total_time to the last note's end; only more than that means silence.
     longer = sequence.total_time > end.max(initial=0.0) + 1e-9
-    signatures = (
+    signatures = [
         (t.time, t.numerator, t.denominator) for t in sequence.time_signatures
-    )
-    controls = (
+    ]
+    controls = [
         (c.time, c.instrument, c.control_value)
         for c in sequence.control_changes
         if c.control_number == SUSTAIN_CONTROL
-    )
+    ]
     return Notes(
-        start_tick=clock.ticks(start),
-        end_tick=clock.ticks(end),
-        pitch=pitch,
-        velocity=np.where(velocity == 0, np.uint8(DEFAULT_VELOCITY), velocity),
-        program=program,
-        instrument=instrument.astype(np.int64),
-        is_drum=is_drum.astype(bool),
+        clock.ticks(start),
+        clock.ticks(end),
+        **columns,
         ticks_per_quarter=ticks_per_quarter,
         tempo_ticks=clock.tempo_ticks,
         tempo_qpms=clock.tempo_qpms,
@@ -211,6 +205,21 @@ def from_sequence(sequence: "NoteSequence") -> Notes:
         length_tick=int(clock.ticks([sequence.total_time])[0]) if longer else 0,
         title=sequence.sequence_metadata.title,
     )
+
+
+def _columns(
+    sequence: "NoteSequence",
+) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """start, end (seconds) and the other fields of `Notes` about each note."""
+    values = operator.attrgetter(*_SEQUENCE_FIELDS)
+    table = np.array([values(note) for note in sequence.notes], np.float64)
+    start, end, *numbers = table.reshape(-1, 7).T
+    if any(((column < 0) | (column > 127)).any() for column in numbers[:3]):
+        raise InputError("Pitches, velocities and programs must lie in 0..127.")
+    numbers[1] = np.where(numbers[1] == 0, DEFAULT_VELOCITY, numbers[1])
+    types = (np.uint8, np.uint8, np.uint8, np.int64, bool)
+    columns = (column.astype(t) for column, t in zip(numbers, types, strict=True))
+    return start, end, dict(zip(_NUMBERS, columns, strict=True))
 
 
 class _Clock:
@@ -275,21 +284,10 @@ def to_sequence(notes: Notes) -> "NoteSequence":
         sequence.time_signatures.add(
             time=seconds(tick), numerator=numerator, denominator=denominator
         )
-    ends = seconds(notes.end_tick)
-    columns = [getattr(notes, name).tolist() for name in _NOTE_FIELDS[2:]]
-    times = (seconds(notes.start_tick).tolist(), ends.tolist())
-    for start, end, pitch, velocity, program, instrument, is_drum in zip(
-        *times, *columns, strict=True
-    ):
-        sequence.notes.add(
-            start_time=start,
-            end_time=end,
-            pitch=pitch,
-            velocity=velocity,
-            program=program,
-            instrument=instrument,
-            is_drum=is_drum,
-        )
+    starts, ends = seconds(notes.start_tick), seconds(notes.end_tick)
+    columns = [getattr(notes, name).tolist() for name in _NUMBERS]
+    for row in zip(starts, ends, *columns, strict=True):
+        sequence.notes.add(**dict(zip(_SEQUENCE_FIELDS, row, strict=True)))
     for tick, instrument, value in notes.pedals.tolist():
         sequence.control_changes.add(
             time=seconds(tick),

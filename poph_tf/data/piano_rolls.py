@@ -8,12 +8,9 @@ of later work (one array [steps, 88] for each piece).
 Source: Boulanger-Lewandowski et al. (2012), ICML; splits as distributed there.
 """
 
-import os
-import pathlib
 import pickle
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
@@ -25,22 +22,10 @@ from poph_tf.errors import InputError
 MIN_PITCH, NUM_PITCHES = 21, 88
 # The rolls have no velocities; canonical matrices need one where a note sounds.
 VELOCITY = 64
-# What numpy, pickle and scipy were seen to raise over files that are something else.
-_UNREADABLE = (
-    AttributeError,
-    EOFError,
-    LookupError,
-    OSError,
-    TypeError,
-    ValueError,
-    pickle.UnpicklingError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 Rolls = dict[str, list[np.ndarray]]
 
 
-def read(path: str | os.PathLike[str]) -> Rolls:
+def read(path: str | Path) -> Rolls:
     """Reads a benchmark file.
 
     Args:
@@ -52,7 +37,7 @@ def read(path: str | os.PathLike[str]) -> Rolls:
     Raises:
         InputError: If there is no such file or it is none of these.
     """
-    path = pathlib.Path(path)
+    path = Path(path)
     if path.suffix.lower() not in _READERS:
         raise InputError(f"{path}: must be one of {', '.join(_READERS)}.")
     if not path.exists():
@@ -61,7 +46,9 @@ def read(path: str | os.PathLike[str]) -> Rolls:
         splits = _READERS[path.suffix.lower()](path)
     except InputError:
         raise
-    except _UNREADABLE as error:
+    except Exception as error:
+        # numpy, pickle and scipy raise whatever a file that is something else makes
+        # them do.
         raise InputError(f"{path} is no piano-roll benchmark: {error!r}.") from error
     for name, rolls in splits.items():
         if not rolls or any(roll.shape[1:] != (NUM_PITCHES,) for roll in rolls):
@@ -71,7 +58,7 @@ def read(path: str | os.PathLike[str]) -> Rolls:
     return splits
 
 
-def _read_npz(path: pathlib.Path) -> Rolls:
+def _read_npz(path: Path) -> Rolls:
     splits = {}
     with np.load(path, allow_pickle=False) as file:
         for name in examples.SPLITS:
@@ -98,7 +85,7 @@ class _PlainUnpickler(pickle.Unpickler):
         raise pickle.UnpicklingError(f"refuses {module}.{name}")
 
 
-def _read_pickle(path: pathlib.Path) -> Rolls:
+def _read_pickle(path: Path) -> Rolls:
     with path.open("rb") as file:
         table = _PlainUnpickler(file, encoding="latin1").load()
     return {
@@ -123,16 +110,13 @@ def _roll(piece: Sequence[Sequence[Any]], source: str) -> np.ndarray:
     return roll
 
 
-def _read_mat(path: pathlib.Path) -> Rolls:
+def _read_mat(path: Path) -> Rolls:
     from scipy import io
 
     try:
         table = io.loadmat(path)
     except NotImplementedError:
         raise InputError(f"{path} is a file of MATLAB 7.3: save it with -v7.") from None
-    except Exception as error:
-        # scipy's reader raises whatever a file that is something else makes it do.
-        raise ValueError(str(error)) from error
     return {
         name: [np.asarray(roll).astype(np.uint8) for roll in table[f"{name}data"].flat]
         for name in examples.SPLITS
@@ -161,9 +145,7 @@ def to_matrices(roll: np.ndarray) -> Matrices:
 
 
 def write_records(
-    splits: Mapping[str, Sequence[np.ndarray]],
-    name: str,
-    data_dir: str | os.PathLike[str],
+    splits: Mapping[str, Sequence[np.ndarray]], name: str, data_dir: str | Path
 ) -> examples.DatasetInfo:
     """Writes a benchmark as a data set that training and evaluation read.
 

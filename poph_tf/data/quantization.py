@@ -1,8 +1,8 @@
 """Quantization: notes in ticks -> notes on the grid, and the bits of a record.
 
-On the grid a note is (start, end, pitch, velocity), steps and MIDI numbers: one note for
-each step and pitch, each ended by the next of its pitch, ordered by pitch, then by start.
-A record needs no more than these; `data/matrices.py` makes cells of them.
+On the grid a note is (start, end, pitch, velocity), steps and MIDI numbers: one note
+for each step and pitch, each ended by the next of its pitch, ordered by pitch, then by
+start. A record needs no more than these; `data/matrices.py` makes cells of them.
 
 Records are made by the hundred thousand, so `quantize` and `pack` have two forms that
 give the same: whole-array numpy, and the loops of `quantization_loops`, compiled by
@@ -78,19 +78,16 @@ def quantize(
         notes = notes_lib.sustained(notes)
     if not drums:
         notes = notes_lib.select(notes, ~notes.is_drum)
-    start, end, pitch, velocity = _on_grid(notes, steps_per_quarter, compiled)
     grid = (steps_per_quarter, notes.ticks_per_quarter)
-    length = int(end.max(initial=0))
+    columns = _on_grid(notes, *grid, compiled)
+    length = int(columns[1].max(initial=0))
     if notes.length_tick:
         length = max(length, int(bars.to_steps(notes.length_tick, *grid)))
     if length > max_steps:
         raise InputError(f"longer than {max_steps} steps")
     signatures = bars.to_step_signatures(notes.time_signatures, length, *grid)
     return QuantizedNotes(
-        start=start,
-        end=end,
-        pitch=pitch,
-        velocity=velocity,
+        *columns,
         bar_position=bars.bar_positions(notes, length, steps_per_quarter),
         tempo_qpm=bars.mean_tempo(notes, length, steps_per_quarter),
         steps_per_quarter=steps_per_quarter,
@@ -99,10 +96,15 @@ def quantize(
     )
 
 
-def _on_grid(notes: notes_lib.Notes, steps_per_quarter: int, compiled: bool) -> Columns:
+def _on_grid(
+    notes: notes_lib.Notes,
+    steps_per_quarter: int,
+    ticks_per_quarter: int,
+    compiled: bool,
+) -> Columns:
     """start, end int64, pitch, velocity uint8, all [note], by pitch, then by start."""
     loops = quantization_loops.compiled() if compiled else None
-    grid = (steps_per_quarter, notes.ticks_per_quarter)
+    grid = (steps_per_quarter, ticks_per_quarter)
     if loops:
         out = np.empty((4, len(notes)), np.int64)
         columns = (notes.start_tick, notes.end_tick, notes.pitch, notes.velocity)

@@ -1,7 +1,7 @@
 """The loop forms of quantization, as code that numba can compile.
 
-Notes are counted and not sorted: notes are ordered by start and then by pitch, each time
-with as many places as there are values.
+Notes are ordered by start and then by pitch: by counting, which is quicker than to
+sort.
 """
 
 import dataclasses
@@ -11,7 +11,6 @@ from collections.abc import Callable
 import numpy as np
 
 from poph_tf.data import numba_utils
-
 
 # Longer pieces (there is no musical reason for any) are left to numpy.
 MAX_COUNTED_STEPS = 1_000_000
@@ -53,12 +52,8 @@ def quantize(
 ) -> int:  # fmt: skip
     """Puts notes on the grid.
 
-    Args:
-        start_tick, end_tick: int64 [note].
-        pitch, velocity: uint8 [note].
-        steps_per_quarter, ticks_per_quarter: steps and ticks in a quarter note.
-        out: int64 [4, note]. Is filled with start, end, pitch, velocity, by pitch, then
-            by start.
+    All arrays are [note], times int64, pitch and velocity uint8; `out` int64 [4, note]
+    is filled with start, end, pitch, velocity, by pitch, then by start.
 
     Returns:
         The number of notes in `out`; -1 if the piece is too long to count by steps.
@@ -108,10 +103,8 @@ def pack(
 ) -> None:
     """Packs notes on the grid into the bits of a record.
 
-    Args:
-        start, end, pitch, velocity: [note], of `QuantizedNotes`.
-        bits: uint8 [2, time, 16], zeros. Is filled with play and replay.
-        volume: uint8 [sounding cell]. Is filled.
+    The notes are those of `QuantizedNotes`, [note] each. `bits` uint8 [2, time, 16] is
+    zero and is filled with play and replay, `volume` uint8 [sounding cell] as well.
     """
     places = np.zeros(bits.shape[1] + 1, np.int64)
     for k in range(len(start)):

@@ -2,18 +2,17 @@
 
     suffix -> reader(data, name, options) -> pieces: Notes or NoteSequences
 
-A reader gets the whole content of a file, so that files, members of archives and records
-are read alike; each is opened and parsed once. To add a format, write such a reader and
-add it to `READERS`.
+A reader gets the whole content of a file, so that files, members of archives and
+records are read alike; each is opened and parsed once. To add a format, write such a
+reader and add it to `READERS`.
 
-Whatever is wrong with a file raises `MusicFileError` with a reason in words that are the
-same for every file with that fault.
+Whatever is wrong with a file raises `MusicFileError` with a reason in words that are
+the same for every file with that fault.
 """
 
 import dataclasses
-import os
-import pathlib
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
 from poph_tf.data import abc, midi_bytes, midi_note_seq, musicxml
@@ -53,8 +52,8 @@ Reader = Callable[[bytes, str, Options], Pieces]
 def _read_midi(data: bytes, name: str, options: Options) -> Pieces:
     if options.reader == "note_seq":
         return {"": midi_note_seq.parse(data, name)}
-    limits = {"max_events": options.max_events, "compiled": options.compiled}
-    return {"": midi_bytes.parse(data, name, **limits)}
+    limit, compiled = options.max_events, options.compiled
+    return {"": midi_bytes.parse(data, name, max_events=limit, compiled=compiled)}
 
 
 def _read_musicxml(data: bytes, name: str, _: Options) -> Pieces:
@@ -113,7 +112,7 @@ def to_notes(piece: Any) -> notes_lib.Notes:
     return notes_lib.from_sequence(piece)
 
 
-def read(path: str | os.PathLike[str]) -> "NoteSequence":
+def read(path: str | Path) -> "NoteSequence":
     """Reads a file that holds one piece.
 
     Args:
@@ -127,7 +126,7 @@ def read(path: str | os.PathLike[str]) -> "NoteSequence":
 
 
 def read_all(
-    path: str | os.PathLike[str], failures: list[str] | None = None
+    path: str | Path, failures: list[str] | None = None
 ) -> "Iterator[NoteSequence]":
     """Iterates over the pieces of a file; only ABC files hold more than one.
 
@@ -144,17 +143,15 @@ def read_all(
     yield from (_with_name(piece, path) for piece in pieces)
 
 
-def read_notes(path: str | os.PathLike[str]) -> notes_lib.Notes:
+def read_notes(path: str | Path) -> notes_lib.Notes:
     """Reads the notes of a file that holds one piece; errors are those of `read`."""
     return to_notes(_only_piece(path, Options()))
 
 
-def _open(
-    path: str | os.PathLike[str], options: Options
-) -> tuple[list[Any], list[str]]:
+def _open(path: str | Path, options: Options) -> tuple[list[Any], list[str]]:
     """The pieces of a file, and why others cannot be read."""
     try:
-        data = pathlib.Path(path).read_bytes()
+        data = Path(path).read_bytes()
     except OSError as error:
         raise MusicFileError(path, error.strerror or "cannot be opened") from None
     pieces = parse(data, str(path), options).values()
@@ -165,7 +162,7 @@ def _open(
     return good, [error.reason for error in errors]
 
 
-def _only_piece(path: str | os.PathLike[str], options: Options) -> Any:
+def _only_piece(path: str | Path, options: Options) -> Any:
     pieces, reasons = _open(path, options)
     if reasons:
         raise MusicFileError(path, f"holds a tune that cannot be read ({reasons[0]})")
@@ -176,10 +173,8 @@ def _only_piece(path: str | os.PathLike[str], options: Options) -> Any:
     return pieces[0]
 
 
-def _with_name(
-    sequence: "NoteSequence", path: str | os.PathLike[str]
-) -> "NoteSequence":
-    sequence.filename = readable_name(pathlib.PurePath(path).name)
+def _with_name(sequence: "NoteSequence", path: str | Path) -> "NoteSequence":
+    sequence.filename = readable_name(PurePath(path).name)
     return sequence
 
 

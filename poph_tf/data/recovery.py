@@ -7,10 +7,9 @@ damage in its data alone. Positions are bytes of the file on the disk.
 """
 
 import mmap
-import os
-import pathlib
 import zlib
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from poph_tf.data import shards
 
@@ -18,9 +17,7 @@ _MAGIC = b"\x1f\x8b\x08"
 _CHUNK_BYTES = 2**16
 
 
-def records(
-    path: str | os.PathLike[str], damaged: list[str] | None = None
-) -> Iterator[bytes]:
+def records(path: str | Path, damaged: list[str] | None = None) -> Iterator[bytes]:
     """Iterates over the valid records of a file.
 
     Args:
@@ -29,14 +26,14 @@ def records(
             silently.
     """
     damaged = [] if damaged is None else damaged
-    with pathlib.Path(path).open("rb") as file:
+    with Path(path).open("rb") as file:
         if not file.read(1):
             return
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             yield from _valid_records(content, str(path), damaged)
 
 
-def find(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
+def find(paths: Iterable[str | Path]) -> list[str]:
     """A line about each damaged place in files."""
     damaged: list[str] = []
     for path in paths:
@@ -82,7 +79,8 @@ def _member(content: mmap.mmap, at: int) -> tuple[bytes, int | None]:
 
 def _split(data: bytes) -> tuple[list[bytes], bool]:
     """The valid records of uncompressed bytes, and whether there is nothing else."""
-    found, at, whole = [], 0, True
+    found: list[bytes] = []
+    at, whole = 0, True
     while at < len(data):
         begin = at + shards.HEADER_BYTES
         length = shards.data_length(data[at:begin])

@@ -1,4 +1,4 @@
-"""Scores: reads score files, and turns scores that music21 has parsed into NoteSequences.
+"""Scores: reads score files, and turns music21's scores into NoteSequences.
 
 Conventions of `to_sequence`:
     - The music is what the score shows, each bar once: repeats are not played again,
@@ -14,10 +14,10 @@ music21 is not imported here; `to_sequence` reads its objects.
 """
 
 import itertools
-import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from poph_tf.data import reading
@@ -29,19 +29,21 @@ if TYPE_CHECKING:
 VELOCITY = 80
 _MIDI_BEATS = (1, 2, 4, 8, 16, 32, 64)
 VOICES = ("Soprano", "Alto", "Tenor", "Bass")
-# Length in quarter notes (or place of the first), numerator, denominator.
-Bar = tuple[Fraction, int, int]
 # Pitch, start and end in quarter notes.
 _Note = list[Any]
+# Numerator and denominator.
+_Signature = tuple[int, int]
+# A length or a place in quarter notes, numerator and denominator.
+_Bar = tuple[Fraction, int, int]
 
 
-def read(path: str | os.PathLike[str]) -> "NoteSequence":
+def read(path: str | Path) -> "NoteSequence":
     """Reads a score file that holds one piece; see `reading.read`."""
     return reading.read(path)
 
 
 def read_all(
-    path: str | os.PathLike[str], failures: list[str] | None = None
+    path: str | Path, failures: list[str] | None = None
 ) -> "Iterator[NoteSequence]":
     """Iterates over the tunes of a score file; see `reading.read_all`."""
     return reading.read_all(path, failures)
@@ -52,7 +54,7 @@ def to_sequence(
     *,
     tempo_qpm: float = 120.0,
     four_voices: bool = False,
-    path: str | os.PathLike[str] = "score",
+    path: str | Path = "score",
 ) -> "NoteSequence":
     """Turns a music21 score into a NoteSequence.
 
@@ -110,24 +112,23 @@ def _notes(part: Any) -> list[_Note]:
     return notes
 
 
-def _measures(part: Any) -> list[Bar]:
-    """The measures of a part, as written."""
+def _measures(part: Any) -> list[_Bar]:
+    """Length, numerator and denominator of each measure, as written."""
     measures = list(part.getElementsByClass("Measure"))
-    signature, found = (4, 4), []
+    numerator, denominator, found = 4, 4, []
     for measure, following in itertools.zip_longest(measures, measures[1:]):
-        if measure.timeSignature:
-            written = measure.timeSignature
-            signature = written.numerator, written.denominator
+        if signature := measure.timeSignature:
+            numerator, denominator = signature.numerator, signature.denominator
         # The next bar line decides, not the content of this part, which may be nothing.
         length = measure.highestTime
         if following is not None:
             length = following.offset - measure.offset
         if length > 0:
-            found.append((Fraction(length), *signature))
+            found.append((Fraction(length), numerator, denominator))
     return found
 
 
-def bar_lines(measures: Sequence[Bar]) -> list[Bar]:
+def bar_lines(measures: Sequence[_Bar]) -> list[_Bar]:
     """Finds the time signatures that put bar lines where the score has them.
 
     Args:
@@ -138,43 +139,39 @@ def bar_lines(measures: Sequence[Bar]) -> list[Bar]:
         Start in quarter notes, numerator and denominator of each; the first at 0.
     """
     bars = _join_halves(measures or [(Fraction(4), 4, 4)])
-    # A last bar cut short (the pickup completes it) needs no time signature of its own.
-    length, *signature = bars[-1]
-    bars[-1] = (max(length, _full(*signature)), *signature)
-    found: list[Bar] = []
+    found: list[_Bar] = []
     start, expected = Fraction(0), None
-    for index, (length, numerator, denominator) in enumerate(bars):
-        full = _full(numerator, denominator)
+    for index, (length, (numerator, denominator)) in enumerate(bars):
+        full = Fraction(4 * numerator, denominator)
         is_pickup = index == 0 and length < full
-        signature = _signature_of(full if is_pickup else length, denominator)
+        # A last bar cut short (the pickup completes it) is full in its time signature.
+        is_cut = index == len(bars) - 1 and length < full
+        signature = _signature_of(full if is_pickup or is_cut else length, denominator)
         # Repeated where the bars of the one before would not lead here.
         if start != expected or found[-1][1:] != signature:
             found.append((start, *signature))
-        expected = start + _full(*signature)
+        expected = start + Fraction(4 * signature[0], signature[1])
         start += length
     return found
 
 
-def _full(numerator: int, denominator: int) -> Fraction:
-    return Fraction(4 * numerator, denominator)
-
-
-def _join_halves(measures: Sequence[Bar]) -> list[Bar]:
+def _join_halves(measures: Sequence[_Bar]) -> list[tuple[Fraction, _Signature]]:
     """Makes one bar of two measures that a repeat sign has split."""
-    bars: list[Bar] = []
-    for length, *signature in measures:
-        before, *same = bars[-1] if bars else (Fraction(0), 0, 1)
-        if same == signature and before + length == _full(*signature):
-            bars[-1] = (before + length, *signature)
-        else:
-            bars.append((length, *signature))
+    bars: list[tuple[Fraction, _Signature]] = []
+    for length, numerator, denominator in measures:
+        before, same = bars[-1] if bars else (Fraction(0), (0, 0))
+        full = Fraction(4 * numerator, denominator)
+        if same == (numerator, denominator) and before + length == full:
+            bars.pop()
+            length = full
+        bars.append((length, (numerator, denominator)))
     return bars
 
 
-def _signature_of(length: Fraction, denominator: int) -> tuple[int, int]:
+def _signature_of(length: Fraction, denominator: int) -> _Signature:
     """The time signature of a bar of so many quarter notes, as far as MIDI has one.
 
-    MIDI has powers of two only; parsers guess others where a score has no time signature.
+    MIDI has powers of two only; parsers guess others where a score names none.
     """
     for beat in (denominator, 4, 8, 16, 32, 64):
         count = length * beat / 4
@@ -197,7 +194,7 @@ def _tempi(score: Any, usual_qpm: float) -> list[tuple[Fraction, float]]:
 def _sequence(
     parts: Sequence[Any],
     notes: Sequence[list[_Note]],
-    signatures: Sequence[Bar],
+    signatures: Sequence[_Bar],
     tempi: Sequence[tuple[Fraction, float]],
 ) -> "NoteSequence":
     # note-seq takes 1.6 s to import, and warns of players that are not needed.

@@ -8,12 +8,11 @@ Source: https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format
 """
 
 import gzip
-import os
-import pathlib
 import struct
 import zlib
 from collections.abc import Iterator
-from typing import IO
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -85,9 +84,7 @@ def is_valid(data: bytes, footer: bytes) -> bool:
     return _masked(data) == footer
 
 
-def read(
-    path: str | os.PathLike[str], max_bytes: int = 2**28
-) -> Iterator[tuple[int, bytes]]:
+def read(path: str | Path, max_bytes: int = 2**28) -> Iterator[tuple[int, bytes]]:
     """Reads the records of a TFRecord file, compressed (gzip) or not.
 
     Args:
@@ -100,7 +97,7 @@ def read(
     Raises:
         InputError: If a record is damaged; the message names the file and the place.
     """
-    with pathlib.Path(path).open("rb") as raw:
+    with Path(path).open("rb") as raw:
         compressed = raw.read(3) == b"\x1f\x8b\x08"
         raw.seek(0)
         file = gzip.GzipFile(fileobj=raw) if compressed else raw
@@ -111,7 +108,7 @@ def read(
 
 
 def _read_one(
-    file: IO[bytes], path: str | os.PathLike[str], offset: int, max_bytes: int
+    file: Any, path: str | Path, offset: int, max_bytes: int
 ) -> tuple[bytes] | None:
     """The data of a record; None at the end of the file."""
     try:

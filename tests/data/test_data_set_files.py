@@ -1,4 +1,4 @@
-"""Tests of what making a data set leaves of the files that are there already."""
+"""Preparing a data set leaves other files alone."""
 
 import os
 
@@ -30,7 +30,7 @@ def test_a_data_set_replaces_its_own_files_and_no_others(tmp_path):
     assert shards == [f"train-0000{k}-of-00002.tfrecord.gz" for k in range(2)]
 
 
-def test_what_is_to_be_read_is_not_written_over(tmp_path):
+def test_inputs_are_never_overwritten(tmp_path):
     (tmp_path / "0.mid").write_bytes(song(0))
     with pytest.raises(InputError, match="is to be read: choose another --output_dir"):
         pipeline.prepare(settings(tmp_path), tmp_path)
@@ -41,14 +41,14 @@ def test_what_is_to_be_read_is_not_written_over(tmp_path):
     assert path.read_bytes() == b"notes"
 
 
-def test_a_name_that_is_not_utf8_is_told_with_signs_for_its_bytes(tmp_path):
+def test_names_that_are_not_utf8_get_replacement_characters(tmp_path):
     folder = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")
     os.mkdir(folder)
     for k in range(3):
         with open(os.path.join(folder, f"{k}.mid"), "wb") as file:
             file.write(song(k))
     info = pipeline.prepare(settings(folder), tmp_path / "out")
-    assert info.settings["inputs"] == ["caf\ufffd"]
+    assert info.settings["input"] == ["caf\ufffd"]
     path = os.path.join(folder, os.fsdecode(b"caf\xe9.mid"))
     os.rename(os.path.join(folder, "0.mid"), path)
     assert midi.read(path).filename == "caf\ufffd.mid"

@@ -1,4 +1,4 @@
-"""The training stream: every step once, the right frames before, the same again."""
+"""The training stream: each step once, the right previous frames, reproducible."""
 
 import dataclasses
 import gzip
@@ -47,7 +47,7 @@ def batches_of(stream, epoch=0, skip=0):
 
 
 def windows_of(batches):
-    """The windows of all batches, those that only fill up a batch left out."""
+    """The windows of all batches without those that only fill up a batch."""
     rows = [
         {k: v[i] for k, v in b.items()} for b in batches for i in range(len(b["mask"]))
     ]
@@ -93,7 +93,7 @@ def test_previous_is_current_a_step_before_with_the_true_first_frame(data_dir, p
         bars = pieces[number].bar_position[start : start + length]
         np.testing.assert_array_equal(window["bar_position"][:length], bars)
         np.testing.assert_array_equal(window["style"], np.eye(2)[number % 2])
-    # Some begin in the middle of a piece: there the frame before is no silence.
+    # Some begin in the middle of a piece, where the frame before is not silent.
     assert any(start > 0 for start in starts)
 
 
@@ -191,7 +191,7 @@ def test_the_crop_keeps_the_pitches_of_the_model(data_dir, pieces):
         find(window, pieces, low=62)
 
 
-def test_the_crop_gives_silence_beyond_what_midi_has(data_dir):
+def test_the_crop_is_silent_outside_the_pitches_of_midi(data_dir):
     model = config.preset("biaxial", min_pitch=0, num_pitches=128)
     stream = stream_of(data_dir, model, min_transpose=48, max_transpose=48)
     for batch in batches_of(stream):
@@ -233,7 +233,7 @@ def test_every_step_comes_once_whatever_the_pool(data_dir, pieces, monkeypatch):
     assert dataset.batch_ids(stream, 0, 3) == expected
 
 
-def test_the_steps_of_an_epoch_are_about_estimated(data_dir):
+def test_the_number_of_steps_of_an_epoch_is_estimated(data_dir):
     info, _ = dataset.open_split(data_dir, "train")
     for steps, size in ((8, 1), (16, 1), (64, 2)):
         stream = stream_of(data_dir, window_steps=steps, batch_size=size)
@@ -243,7 +243,7 @@ def test_the_steps_of_an_epoch_are_about_estimated(data_dir):
 
 
 @pytest.mark.parametrize("skip", [1, 2, 3])
-def test_skipping_batches_goes_on_exactly(data_dir, skip):
+def test_skipped_batches_leave_the_rest_unchanged(data_dir, skip):
     stream = stream_of(data_dir, min_transpose=-6, max_transpose=5)
     whole = batches_of(stream, 2)
     assert same(batches_of(stream, 2, skip=skip), whole[skip:])
@@ -293,7 +293,7 @@ def test_styles_that_a_model_does_not_know_are_an_input_error(data_dir):
     known = config.preset("deepj", styles=("bach", "monk"), style_shares=(0.5, 0.5))
     with pytest.raises(InputError, match="does not know: palestrina"):
         dataset.check_styles(info, known)
-    dataset.check_styles(info, config.preset("deepj"))  # one style: told of none
+    dataset.check_styles(info, config.preset("deepj"))  # one style fits all
 
 
 def test_a_model_takes_the_styles_and_shares_of_its_data(data_dir):
@@ -307,14 +307,14 @@ def test_a_model_takes_the_styles_and_shares_of_its_data(data_dir):
 
 @pytest.fixture(scope="module")
 def members(pieces):
-    """Pieces as the gzip members of which prepared shards consist."""
+    """Pieces as gzip members, as prepared shards hold them."""
     records = [examples.serialize(p, style="bach", source="a.mid") for p in pieces]
     return [gzip.compress(shards_lib.framed(r), mtime=0) for r in records]
 
 
 @pytest.fixture(scope="module")
 def damaged_dir(pieces, members, tmp_path_factory):
-    """A set of one shard; a bit of its third record is another."""
+    """A set of one shard; one bit of its third record is wrong."""
     folder = tmp_path_factory.mktemp("data") / "damaged"
     small.write_data_set(folder, {"train": pieces}, STYLES)
     (path,) = dataset.open_split(folder, "train")[1]
@@ -336,7 +336,7 @@ def test_damage_ends_reading_with_the_name_of_the_shard_and_the_place(damaged_di
         list(dataset.naming_damage(batches, paths))
 
 
-def test_damage_can_be_read_around_and_is_counted(damaged_dir, members, pieces):
+def test_damaged_records_can_be_skipped_and_are_counted(damaged_dir, members, pieces):
     _, paths = dataset.open_split(damaged_dir, "train")
     rest = pieces[:2] + pieces[3:]
     damaged = []
@@ -356,22 +356,22 @@ def test_damage_can_be_read_around_and_is_counted(damaged_dir, members, pieces):
 
 @pytest.mark.parametrize("number", [0, 1])
 @pytest.mark.parametrize("place", [0, 1, 9, 12, 40, -12, -5, -1])
-def test_wherever_a_bit_is_wrong_one_record_is_lost(members, place, number, tmp_path):
+def test_a_wrong_bit_anywhere_costs_one_record(members, place, number, tmp_path):
     path = tmp_path / "a.tfrecord.gz"
     second = bytearray(members[number])
     second[place] ^= 1
     path.write_bytes(b"".join([*members[:number], second, *members[number + 1 :]]))
     damaged = []
     left = list(recovery.records(path, damaged))
-    sound = [shards_lib.framed(r) for r in left]
+    valid = [shards_lib.framed(r) for r in left]
     whole = [gzip.decompress(member) for member in members]
-    # Byte 9 of gzip's header says nothing of the data.
+    # Byte 9 of gzip's header does not affect the data.
     kept = place == 9
-    assert sound == (whole if kept else whole[:number] + whole[number + 1 :])
+    assert valid == (whole if kept else whole[:number] + whole[number + 1 :])
     assert len(damaged) == (not kept)
 
 
-def test_a_file_that_was_cut_off_is_read_up_to_there(members, tmp_path):
+def test_a_cut_off_file_is_read_up_to_the_cut(members, tmp_path):
     path = tmp_path / "a.tfrecord.gz"
     path.write_bytes(members[0] + members[1][:40])
     damaged = []
@@ -381,7 +381,7 @@ def test_a_file_that_was_cut_off_is_read_up_to_there(members, tmp_path):
     assert recovery.find([path]) == []
 
 
-def test_of_a_file_compressed_as_one_only_the_damaged_record_is_lost(members, tmp_path):
+def test_a_file_compressed_as_one_loses_only_its_damaged_record(members, tmp_path):
     path = tmp_path / "a.tfrecord"
     content = bytearray(b"".join(map(gzip.decompress, members)))
     content[len(gzip.decompress(members[0])) + 30] ^= 1
@@ -394,7 +394,7 @@ def test_of_a_file_compressed_as_one_only_the_damaged_record_is_lost(members, tm
     assert len(list(recovery.records(path, None))) == len(members) - 2
 
 
-def test_a_sound_set_reads_the_same_on_both_ways(data_dir):
+def test_an_undamaged_set_reads_the_same_with_and_without_recovery(data_dir):
     stream = stream_of(data_dir, min_transpose=-6, max_transpose=5)
     around = dataclasses.replace(stream, damaged=True)
     assert same(batches_of(stream, 1), batches_of(around, 1))

@@ -1,4 +1,4 @@
-"""Tests of records, their framing, and the folder that holds a data set."""
+"""Records, their framing, and the folder that holds a data set."""
 
 import dataclasses
 import gzip
@@ -84,7 +84,7 @@ def test_the_id_differs_wherever_the_music_does():
     assert examples.content_id(same) in ids
 
 
-def test_foreign_records_and_other_wire_forms_are_decoded():
+def test_messages_of_tensorflow_and_other_wire_forms_are_decoded():
     features = {
         "length": tf.train.Feature(int64_list=tf.train.Int64List(value=[-5, 2**40])),
         "x": tf.train.Feature(float_list=tf.train.FloatList(value=[1.5])),
@@ -140,7 +140,7 @@ def test_checksums_equal_those_of_tensorflow(tmp_path):
     assert [data for _, data in shards.read(path)] == records
 
 
-def test_records_in_gzip_members_of_their_own_are_read_by_tensorflow(tmp_path):
+def test_tensorflow_reads_records_that_are_separate_gzip_members(tmp_path):
     path = str(tmp_path / "a.tfrecord.gz")
     records = [bytes([k]) * (k * 997) for k in range(40)]
     with open(path, "wb") as file:
@@ -217,3 +217,10 @@ def test_missing_folders_splits_and_shards_are_refused(tmp_path):
     (tmp_path / "train-00000-of-00001.tfrecord.gz").touch()
     assert len(examples.shard_paths(tmp_path, "train")) == 1
     assert json.loads((tmp_path / "dataset_info.json").read_text())["styles"] == ["a"]
+
+
+def test_an_info_with_former_names_is_read(tmp_path):
+    old = dataclasses.asdict(info(num_near_duplicates=3))
+    old["num_twins"] = old.pop("num_near_duplicates")
+    (tmp_path / "dataset_info.json").write_text(json.dumps(old))
+    assert examples.read_info(tmp_path) == info(num_near_duplicates=3)

@@ -1,4 +1,4 @@
-"""Tests of the three matrices: hand-made pieces, and round trips of any piece."""
+"""The three matrices: hand-made pieces, and round trips of random pieces."""
 
 import dataclasses
 
@@ -106,7 +106,7 @@ def test_tempo_changes_leave_positions_alone_and_set_the_mean_tempo():
     assert piece.tempo_qpm == 80.0  # two quarters in a second and a half
 
 
-def test_bar_positions_follow_the_metres():
+def test_bar_positions_follow_the_time_signatures():
     made = sequence([(60, 64, 0, 8)], metres=[(0, 3, 4), (3, 4, 4)])
     piece = matrices.from_sequence(made)
     expected = [*range(12), *range(16), *range(4)]
@@ -114,7 +114,7 @@ def test_bar_positions_follow_the_metres():
     assert piece.time_signatures == ((0, 3, 4), (12, 4, 4))
 
 
-def test_without_a_metre_bars_are_four_quarters():
+def test_without_a_time_signature_bars_are_four_quarters():
     piece = matrices.from_sequence(sequence([(60, 64, 0, 5)]))
     assert piece.bar_position.tolist() == [*range(16), *range(4)]
 
@@ -145,7 +145,7 @@ def test_a_piece_without_notes_has_no_steps():
     assert piece.tempo_qpm == 120.0
 
 
-def test_times_that_cannot_be_raise():
+def test_impossible_times_and_pitches_raise():
     for start, end in ((float("nan"), 1), (-1, 1), (0, float("inf"))):
         made = music_pb2.NoteSequence()
         made.notes.add(pitch=60, velocity=1, start_time=start, end_time=end)
@@ -218,7 +218,7 @@ def test_validate_names_the_first_wrong_cell():
         matrices.validate(dataclasses.replace(piece, bar_position=bar))
 
 
-def test_metres_are_guessed_from_bar_positions_when_none_are_given():
+def test_time_signatures_are_guessed_from_bar_positions_when_none_are_given():
     cells = np.zeros((40, 128, 3), np.uint8)
     cells[:, 60] = (1, 0, 64)
     bar = [8, 9, 10, 11, *range(12), *range(12), *range(12)]

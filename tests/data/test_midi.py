@@ -1,4 +1,4 @@
-"""Tests of reading and writing music files; the quick reader against note-seq."""
+"""Tests of reading and writing music files; the fast reader against note-seq."""
 
 import pathlib
 
@@ -16,12 +16,12 @@ from poph_tf.errors import InputError, MusicFileError
 METRES = [(4, 2), (3, 2), (6, 3), (7, 3), (2, 1), (5, 4)]
 
 
-def quick(data):
+def fast(data):
     return matrices.from_notes(midi_bytes.parse(data))
 
 
 def reference(data):
-    """The same by note-seq's own reader, as it is."""
+    """The same by note-seq's own reader."""
     return matrices.from_sequence(note_seq.midi_to_note_sequence(data))
 
 
@@ -44,7 +44,7 @@ def hand_made():
         smf.on(0, 60, 80),
         smf.off(480, 60),
         smf.on(480, 60, 100),
-        smf.on(960, 60, 0),  # a note-off by another name
+        smf.on(960, 60, 0),  # counts as a note-off
         smf.on(1440, 64, 30),
         smf.off(1560, 64),
     ]
@@ -66,11 +66,11 @@ def test_a_hand_made_file_becomes_these_matrices(tmp_path):
     np.testing.assert_array_equal(piece.cells, expected)
     assert piece.bar_position.tolist() == [*range(12), *range(16)]
     assert piece.tempo_qpm == 84.0  # seven quarters in five seconds
-    assert_same(piece, quick(hand_made()))
+    assert_same(piece, fast(hand_made()))
 
 
 def test_a_written_file_reads_back_as_the_same_piece(tmp_path):
-    piece = quick(hand_made())
+    piece = fast(hand_made())
     midi.write(matrices.to_sequence(piece), tmp_path / "a.mid")
     assert matrices.from_sequence(midi.read(tmp_path / "a.mid")) == piece
     assert [p.name for p in tmp_path.iterdir()] == ["a.mid"]
@@ -88,7 +88,7 @@ def test_an_upbeat_survives_a_midi_file(tmp_path):
 
 @st.composite
 def files(draw):
-    """Well-formed MIDI files with all that makes pairing notes hard."""
+    """Well-formed MIDI files with everything that makes pairing notes hard."""
     ticks_per_quarter = draw(st.sampled_from([24, 96, 120, 220, 480, 1000]))
     events = st.tuples(
         st.integers(0, 40),
@@ -130,8 +130,8 @@ def _event(now, what, pitch, value, channel, first):
 
 @settings(max_examples=150, deadline=None)
 @given(files())
-def test_the_quick_reader_equals_note_seq_cell_by_cell(data):
-    assert_same(quick(data), reference(data))
+def test_the_fast_reader_equals_note_seq_cell_by_cell(data):
+    assert_same(fast(data), reference(data))
 
 
 @settings(max_examples=40, deadline=None)
@@ -154,7 +154,7 @@ def test_running_status_changes_nothing(data):
 
 
 def with_running_status(data):
-    """The same file with status bytes left out wherever they may be."""
+    """The same file with as few status bytes as possible."""
     ticks_per_quarter, tracks = midi_bytes.tracks(data, "a.mid")
     made = []
     for begin, end in tracks:
@@ -180,7 +180,7 @@ def test_every_chorale_reads_alike_with_both_readers():
     folder = pathlib.Path(music21.__file__).parent / "corpus" / "bach"
     for path in sorted(folder.glob("bwv2*.mxl"))[:12]:
         data = _as_midi(midi.read(path))
-        assert_same(quick(data), reference(data))
+        assert_same(fast(data), reference(data))
 
 
 def _as_midi(sequence):
@@ -201,24 +201,24 @@ def _as_midi(sequence):
         # ... and otherwise ends it: notes of zero length are left out.
         ([("on", 8), ("off", 8), ("on", 20), ("off", 24)], [(20, 24)]),
         ([("on", 8), ("on", 8), ("off", 8), ("off", 12)], []),
-        # What has no note-off, or no note-on, is no note.
+        # An event without a note-off, or without a note-on, makes no note.
         ([("off", 3), ("on", 5), ("off", 9), ("on", 11)], [(5, 9)]),
     ],
 )
-def test_notes_are_paired_so(events, spans):
+def test_note_offs_end_the_same_notes_as_in_note_seq(events, spans):
     data = smf.file([getattr(smf, what)(tick, 60) for what, tick in events])
     notes = midi_bytes.parse(data)
     found = zip(notes.start_tick.tolist(), notes.end_tick.tolist(), strict=True)
     assert sorted(found) == spans
-    assert_same(quick(data), reference(data))
+    assert_same(fast(data), reference(data))
 
 
-def test_tempi_and_metres_count_in_any_track_with_both_readers():
+def test_tempi_and_time_signatures_count_in_any_track_with_both_readers():
     notes = [smf.on(0, 60), smf.off(4800, 60)]
     data = smf.file(notes, [smf.tempo(0, 250_000), smf.metre(0, 3, 2)])
-    assert quick(data).tempo_qpm == 240.0
-    assert quick(data).time_signatures == ((0, 3, 4),)
-    assert_same(quick(data), matrices.from_sequence(midi_note_seq.parse(data, "a.mid")))
+    assert fast(data).tempo_qpm == 240.0
+    assert fast(data).time_signatures == ((0, 3, 4),)
+    assert_same(fast(data), matrices.from_sequence(midi_note_seq.parse(data, "a.mid")))
 
 
 @pytest.mark.parametrize(
@@ -231,12 +231,12 @@ def test_tempi_and_metres_count_in_any_track_with_both_readers():
         (0, 0xFF, 0x58, 1, 4),  # half a time signature
     ],
 )
-def test_meta_events_that_cannot_be_do_not_cost_the_notes(event):
+def test_impossible_meta_events_do_not_cost_the_notes(event):
     data = smf.file([event, smf.on(0, 60), smf.off(480, 60)])
-    assert rows(quick(data)) == rows(
+    assert rows(fast(data)) == rows(
         matrices.from_sequence(midi_note_seq.parse(data, "a"))
     )
-    assert quick(data).play[:, 60].sum() == 4
+    assert fast(data).play[:, 60].sum() == 4
 
 
 def rows(piece):
@@ -246,7 +246,7 @@ def rows(piece):
 def test_a_riff_file_and_unknown_chunks_are_read():
     data = hand_made()
     alien = data[:14] + b"XFIHabc!"[:4] + (3).to_bytes(4, "big") + b"abc" + data[14:]
-    assert_same(quick(alien), quick(data))
+    assert_same(fast(alien), fast(data))
     assert len(midi_note_seq.parse(alien, "a.mid").notes) == 4
     riff = b"RIFF" + bytes(4) + b"RMIDdata" + bytes(4) + data
     assert len(midi_note_seq.parse(riff, "a.rmi").notes) == 4
@@ -294,7 +294,7 @@ def test_broken_files_raise_with_name_and_reason(case, tmp_path):
         midi_bytes.parse(data, "broken.mid")
 
 
-def test_a_tick_as_far_as_ticks_go_costs_no_memory():
+def test_the_latest_possible_tick_costs_no_memory():
     far = 2**28 - 1
     data = smf.file(
         [smf.on(0, 60), smf.off(480, 60), smf.on(far, 62), smf.off(far, 62)]
@@ -346,7 +346,7 @@ def test_the_helper_of_these_tests_writes_what_mido_reads():
         ((300, 1), (255, 1)),
     ],
 )
-def test_metres_that_midi_cannot_say_become_the_nearest(tmp_path, metre, written):
+def test_time_signatures_that_midi_lacks_become_the_nearest(tmp_path, metre, written):
     sequence = note_seq.NoteSequence(ticks_per_quarter=480)
     sequence.notes.add(pitch=60, velocity=64, end_time=1)
     sequence.time_signatures.add(numerator=metre[0], denominator=metre[1])

@@ -1,4 +1,4 @@
-"""Fuzz tests of the way from MIDI bytes to a record (more: tests/midi_fuzz.py)."""
+"""Fuzz tests from MIDI bytes to a record (more: tests/midi_fuzz.py)."""
 
 import midi_fuzz
 import pytest
@@ -12,11 +12,11 @@ from poph_tf.errors import MusicFileError
 LIMITS = DataConfig(input=("x",))
 
 
-def test_thousands_of_bent_files_become_a_record_or_a_reason():
+def test_thousands_of_damaged_files_become_a_record_or_a_reason():
     result = midi_fuzz.run(6000)
     assert sum(result["cases"].values()) == 6000
     assert result["cases"][None] > 500
-    # Each way of being wrong is met, and told apart.
+    # Each kind of fault occurs and has its own reason.
     assert len(result["cases"]) >= 12
 
 
@@ -46,7 +46,7 @@ def test_any_bytes_under_any_name_are_read_or_refused(data, name):
         assert error.reason
 
 
-def test_what_note_seq_reads_of_bent_files_the_quick_reader_reads_alike():
+def test_both_readers_read_damaged_files_alike():
     import note_seq
     import numpy as np
 

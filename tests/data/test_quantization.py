@@ -1,4 +1,4 @@
-"""Notes on the grid: loops in machine code and whole-array numpy give the same."""
+"""Quantization: compiled loops and whole-array numpy give the same."""
 
 import dataclasses
 
@@ -42,7 +42,7 @@ def notes_of(rows, ticks_per_quarter=480):
 
 
 def test_machine_code_is_available_here():
-    # Otherwise the tests below compare a thing with itself.
+    # Otherwise the tests below compare numpy with itself.
     assert quantization_loops.compiled() is not None
 
 
@@ -65,7 +65,7 @@ def test_loops_and_arrays_make_the_same_record(rows, ticks, per_quarter, drums):
         assert getattr(a, "dtype", None) == getattr(b, "dtype", None), field.name
     record, piece_id = examples.encode(fast, style="a", source="b", compiled=True)
     assert (record, piece_id) == examples.encode(slow, style="a", source="b")
-    # And it is the record of the matrices, which go through every cell.
+    # The matrices, which go through every cell, give the same record.
     piece = matrices.from_quantized(slow)
     matrices.validate(piece)
     assert record == examples.serialize(piece, style="a", source="b")
@@ -87,7 +87,7 @@ def test_machine_code_does_the_same_as_its_python(rows):
 def test_a_note_far_out_is_quantized_without_counting_steps():
     notes = notes_of([(2**40, 480, 60, 64, 0), (0, 480, 60, 50, 0)])
     slow, fast = (
-        quantization._on_grid(notes, 4, compiled) for compiled in (False, True)
+        quantization._on_grid(notes, 4, 480, compiled) for compiled in (False, True)
     )
     np.testing.assert_array_equal(slow, fast)
     assert fast[0].tolist() == [0, 2**40 // 120]

@@ -1,4 +1,4 @@
-"""Tests of reading scores: ABC books and MusicXML, and what is tied in them."""
+"""Reading scores: ABC books and MusicXML, and their ties."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ XML = """<?xml version="1.0"?><score-partwise version="3.0"><part-list>
 </measure></part></score-partwise>"""
 
 
-def test_musicxml_is_read_and_its_triplets_round_exactly(tmp_path):
+def test_triplets_of_musicxml_round_exactly(tmp_path):
     path = tmp_path / "a.musicxml"
     path.write_text(XML)
     piece = matrices.from_sequence(midi.read(path))
@@ -48,7 +48,7 @@ def test_musicxml_is_read_and_its_triplets_round_exactly(tmp_path):
             midi.read(path)
 
 
-def test_a_file_with_a_tune_that_cannot_be_read_is_refused_by_read(tmp_path):
+def test_read_refuses_a_file_with_an_unreadable_tune(tmp_path):
     good = "X:1\nT:one\nM:4/4\nL:1/4\nK:C\nCDEF|\n"
     bad = "X:2\nT:two\nM:4/4\nL:1/4\nK:C\n(3CDE F|\n"
     path = tmp_path / "two.abc"
@@ -65,7 +65,7 @@ SCALE = [60, 62, 64, 65, 67, 69, 71, 72]
 
 
 def read_book(text):
-    """What becomes of a book: the label of each tune with its pitches or its reason."""
+    """Pitches, or the reason why it cannot be read, of each tune of a book."""
     return {
         label: tune.reason
         if isinstance(tune, MusicFileError)
@@ -77,7 +77,7 @@ def read_book(text):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        # Text before, between and after the tunes is no music, its fields hold for all.
+        # Text before, between and after the tunes is no music; its fields hold for all.
         ("A bad face, a cafe\n\n" + TUNE.format(1), {"1": SCALE}),
         ("%abc-2.1\nCollected by A\nO:here\n\n" + TUNE.format(1), {"1": SCALE}),
         (TUNE.format(1) + "\nEnd of file.\n", {"1": SCALE}),
@@ -91,7 +91,7 @@ def read_book(text):
         ),
     ],
 )
-def test_of_a_book_only_the_tunes_are_read(text, expected):
+def test_text_around_the_tunes_of_a_book_is_ignored(text, expected):
     assert read_book(text) == expected
 
 
@@ -158,7 +158,7 @@ def test_tied_notes_of_musicxml_are_one_note():
     ]
 
 
-def test_a_tie_of_musicxml_may_change_the_voice_and_one_without_a_start_is_none():
+def test_ties_of_musicxml_may_change_the_voice_and_need_a_start():
     first = (
         written("C", 8, "start")
         + "<backup><duration>8</duration></backup>"

@@ -1,4 +1,4 @@
-"""Transposition, layer by layer: what moves with the notes and what stays.
+"""Transposition, layer by layer: some move with the notes and some stay.
 
 Everything commutes with a shift by k semitones away from the edges of the roll, except
 pitch position and pitch class, which say where a pitch lies.
