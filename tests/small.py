@@ -1,7 +1,7 @@
 """Small models, pieces and data sets for tests, and the lists that feed them.
 
 `VARIANTS` is the one list of networks: every preset, and every option that changes
-what is wired to what, at sizes that build in a moment. `LAYERS` is the one list of
+how layers are connected, in sizes that are quick to build. `LAYERS` is the one list of
 layers.
 """
 
@@ -33,7 +33,7 @@ SIZES = {
 }
 STYLES = {"styles": ("bach", "palestrina"), "style_shares": (0.75, 0.25)}
 
-# name: (preset, what differs from it)
+# name: (preset, settings that differ from it)
 VARIANTS = {
     "tp_lstm_nade": ("tp_lstm_nade", {}),
     "tp_lstm_nade_of_all_channels_descending": (
@@ -111,7 +111,7 @@ VARIANTS = {
         "deepj",
         {"pitch_attention": "in_place_of_pitch", "time_attention": "per_pitch"},
     ),
-    # As the piano-roll benchmarks have it.
+    # For the piano-roll benchmarks.
     "poph2_play_only": (
         "poph2",
         {
@@ -129,7 +129,7 @@ VARIANTS = {
     ),
 }
 
-# One of each layer, with what it is called on: name -> (layer, inputs).
+# One of each layer with the names of its inputs: name -> (layer, inputs).
 FEATURES, CHANNELS = 6, 3
 LAYERS = {
     "AxisLSTM_time": lambda: (layers.AxisLSTM(4, "time"), ["hidden"]),
@@ -161,7 +161,10 @@ LAYERS = {
         layers.FrameAttention(3, num_heads=2, head_units=4),
         ["hidden", "frames"],
     ),
-    "ChosenNotes": lambda: (layers.ChosenNotes("window", 5), ["frames"]),
+    "AutoregressiveContext": lambda: (
+        layers.AutoregressiveContext("window", 5),
+        ["frames"],
+    ),
     "PitchNade": lambda: (layers.PitchNade(4, 5), ["hidden", "frames"]),
     "Dropout": lambda: (layers.Dropout(0.3), ["hidden"]),
     "HarmonyLoss": lambda: (layers.HarmonyLoss(2.0, 36, "harmonic"), ["play", "mask"]),
@@ -169,7 +172,7 @@ LAYERS = {
 
 
 def layer_inputs(num_rows=2, num_steps=5, num_pitches=NUM_PITCHES, seed=0):
-    """What the layers of `LAYERS` are called on, float32 arrays by name."""
+    """Returns inputs for the layers of `LAYERS`, float32 arrays by name."""
     rng = np.random.default_rng(seed)
     grid = (num_rows, num_steps, num_pitches)
     return {
@@ -183,7 +186,7 @@ def layer_inputs(num_rows=2, num_steps=5, num_pitches=NUM_PITCHES, seed=0):
 
 
 def shaken_layer(layer, *inputs, by=0.5):
-    """Builds the layer and moves its weights, biases and tables included."""
+    """Builds the layer and changes all its weights, also biases and tables."""
     keras.utils.set_random_seed(7)
     layer(*inputs)
     rng = np.random.default_rng(3)
@@ -193,14 +196,14 @@ def shaken_layer(layer, *inputs, by=0.5):
 
 
 def model_config(name, **overrides):
-    """ModelConfig of a variant."""
+    """Returns the ModelConfig of a variant."""
     preset, differences = VARIANTS[name]
     style = {"style_units": min(presets.PRESETS[preset].style_units, 3)}
     return config.preset(preset, **(SIZES | style | differences | overrides))
 
 
 def shaken(model, seed=0, by=0.3):
-    """Moves all weights, so that none is zero and no two units are alike."""
+    """Changes all weights, so that none is zero and no two units are alike."""
     rng = np.random.default_rng(seed)
     for variable in model.trainable_variables:
         value = variable.numpy()
@@ -210,7 +213,7 @@ def shaken(model, seed=0, by=0.3):
 
 @functools.cache
 def model(name):
-    """The shaken model of a variant; shared, so leave its weights alone."""
+    """Returns the shaken model of a variant; tests share it: keep its weights."""
     from poph_tf import models
 
     keras.utils.set_random_seed(1)
@@ -223,7 +226,7 @@ def model(name):
 
 @functools.cache
 def coupled_model(pitch_order="ascending", strength=1.0):
-    """A `biaxial` of two pitches whose cells depend strongly on each other."""
+    """Returns a `biaxial` of two pitches that depend strongly on each other."""
     from poph_tf import models
 
     keras.utils.set_random_seed(2)
@@ -236,14 +239,14 @@ def coupled_model(pitch_order="ascending", strength=1.0):
 
 
 def log_probability(model, frames):
-    """Log-probability of each step of whole pieces given all before it.
+    """Computes the log-probability of each step of whole pieces given all before it.
 
     Args:
         model: PolyphonyModel.
         frames: float [piece, time, pitch, 3].
 
     Returns:
-        float [piece, time], play and replay, by the teacher-forced model.
+        float [piece, time], of play and replay, from the teacher-forced model.
     """
     from poph_tf.models import losses
 
@@ -257,10 +260,10 @@ def log_probability(model, frames):
 
 
 def random_piece(seed, num_steps, low=36, high=50, tempo_qpm=120.0):
-    """Canonical Matrices with notes from pitch `low` to below `high`."""
+    """Returns canonical Matrices with notes from pitch `low` to below `high`."""
     rng = np.random.default_rng(seed)
     cells = np.zeros((num_steps, 128, 3), np.uint8)
-    # Slow noise, so that notes are held, struck again and let go.
+    # Noise that changes every other step, so that notes are held and repeated.
     held = rng.random((num_steps // 2 + 1, high - low)) < 0.35
     cells[:, low:high, 0] = np.repeat(held, 2, axis=0)[:num_steps]
     cells[:, low:high, 1] = rng.random((num_steps, high - low)) < 0.3
@@ -271,13 +274,13 @@ def random_piece(seed, num_steps, low=36, high=50, tempo_qpm=120.0):
 
 
 def frames_of(pieces, low=36, num_pitches=NUM_PITCHES):
-    """float32 [piece, time, pitch, 3] of pieces of one length; volume 0..1."""
+    """Stacks pieces of one length, float32 [piece, time, pitch, 3]; volume 0..1."""
     cells = np.stack([piece.cells[:, low : low + num_pitches] for piece in pieces])
     return cells.astype(np.float32) / np.array([1.0, 1.0, 127.0], np.float32)
 
 
 def inputs_of(frames, bar_steps=16, style=(1.0,)):
-    """A model's inputs for whole pieces of `frames`, from silence and bar 0."""
+    """Returns a model's inputs for whole pieces that start at a bar line."""
     num_rows, num_steps = frames.shape[:2]
     silence = np.zeros_like(frames[:, :1])
     bars = np.tile(np.arange(num_steps) % bar_steps, (num_rows, 1))
@@ -294,14 +297,14 @@ def write_data_set(folder, splits, styles=("bach",), shards=1):
     """Writes pieces as a data set.
 
     Args:
-        folder: path, made if missing.
-        splits: dict from split to a list of Matrices; piece k has style k modulo
-            their number.
+        folder: pathlib.Path, made if missing.
+        splits: dict from split to a list of Matrices; the pieces take turns in the
+            styles.
         styles: tuple of str.
-        shards: int, of each split.
+        shards: int. Shards of each split.
 
     Returns:
-        str, the folder.
+        str. The folder.
     """
     import tensorflow as tf
 
@@ -339,6 +342,7 @@ def write_data_set(folder, splits, styles=("bach",), shards=1):
 
 
 def without_dropout(model_config):
+    """Returns the settings with all dropout off."""
     return dataclasses.replace(
         model_config, dropout=0.0, input_dropout=0.0, recurrent_dropout=0.0
     )

@@ -90,7 +90,7 @@ WRONG = {
         "unknown_split": (["--split=all"], "split"),
         "no_model_dir": (["--model_dir={none}"], "no model directory"),
         "no_weights": (["--model_dir={empty}"], "holds no model.keras"),
-        "damaged_weights": (["--model_dir={damaged}"], "is no model of poph_tf"),
+        "damaged_weights": (["--model_dir={damaged}"], "is not a model of poph_tf"),
         "other_styles": (["--data_dir={other_styles}"], "does not know: monk"),
         "batch_of_none": (["--batch_size=0"], "batch_size"),
     },

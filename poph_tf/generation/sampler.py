@@ -24,7 +24,7 @@ import tensorflow as tf
 from poph_tf.generation import controls as controls_lib
 from poph_tf.generation import randomness
 from poph_tf.generation.controls import Controls
-from poph_tf.models.network import PitchDecoder
+from poph_tf.models.pitch_decoder import PitchDecoder
 from poph_tf.models.polyphony_model import PolyphonyModel
 
 # A silence of this many steps is ended by a rising temperature (DeepJ's rule).

@@ -1,36 +1,44 @@
 """The losses, one number per step: sums over pitches.
 
-Conventions: targets and predictions are `[batch, time, pitch]`, results
-`[batch, time]` in nats (volume: squared error; harmony: a share). `total` is their
-mean over the valid steps, so its unit is nats per step.
+Conventions: targets and predictions are float `[batch, time, pitch]`, results float
+`[batch, time]` in nats (volume: squared error; harmony: a share). Their mean over the
+valid steps is in nats per step.
 
-Sources: Mao et al. (2018), section 4.4 (play, replay, volume); Anokhin and Nuzhin,
-PopH (2018) (harmony).
+Sources: Mao et al. (2018), section 4.4 (play, replay, volume), arXiv:1801.00887;
+Anokhin and Nuzhin, PopH (2018) (harmony).
 """
+
+from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
+from tensorflow import Tensor
 
 from poph_tf import theory
 
 
-def bernoulli_nats(target, logits):
-    """-[t log y + (1 - t) log(1 - y)] with y = sigmoid(logits), cell by cell."""
+def bernoulli_nats(target: Tensor, logits: Tensor) -> Tensor:
+    """-[t log y + (1 - t) log(1 - y)] of each cell, with y = sigmoid(logits)."""
     return tf.nn.sigmoid_cross_entropy_with_logits(labels=target, logits=logits)
 
 
-def play_nats(play, play_logits):
-    """L_play of each step."""
+def play_nats(play: Tensor, play_logits: Tensor) -> Tensor:
+    """L_play: negative log-likelihood of play, summed over pitches.
+
+    Example:
+        >>> nats = play_nats(tf.constant([[[1.0, 0.0]]]), tf.zeros([1, 1, 2]))
+        >>> round(float(nats[0, 0]), 4)  # 2 log 2
+        1.3863
+    """
     return tf.reduce_sum(bernoulli_nats(play, play_logits), axis=-1)
 
 
-def replay_nats(weight, replay, replay_logits):
-    """Negative log-likelihood of replay over the cells that `weight` marks.
+def replay_nats(weight: Tensor, replay: Tensor, replay_logits: Tensor) -> Tensor:
+    """L_replay: negative log-likelihood of replay over the cells that `weight` marks.
 
     Args:
-        weight: float [batch, time, pitch]. Training weighs by play (L_replay, the
-            seed's); scores weigh by `replay_possible`, since sampling forces 0
-            everywhere else.
+        weight: float [batch, time, pitch]. Training weights by play; scores weight by
+            `replay_possible`, because sampling forces 0 everywhere else.
         replay: float [batch, time, pitch].
         replay_logits: float [batch, time, pitch].
 
@@ -40,22 +48,22 @@ def replay_nats(weight, replay, replay_logits):
     return tf.reduce_sum(weight * bernoulli_nats(replay, replay_logits), axis=-1)
 
 
-def replay_possible(play, play_before):
-    """1 where a note sounds that sounded in the step before, so may be struck again."""
+def replay_possible(play: Tensor, play_before: Tensor) -> Tensor:
+    """Marks cells whose pitch also sounds in the step before: it may be repeated."""
     return play * play_before
 
 
-def volume_error(play, volume, volume_prediction):
-    """L_volume of each step: squared error over the sounding cells."""
+def volume_error(play: Tensor, volume: Tensor, volume_prediction: Tensor) -> Tensor:
+    """L_volume: squared error of the volume, summed over the sounding cells."""
     return tf.reduce_sum(play * tf.square(volume - volume_prediction), axis=-1)
 
 
-def fold_octaves(play, min_pitch):
-    """Sums over octaves: the weight of each pitch class (C = 0).
+def fold_octaves(play: Tensor, min_pitch: int) -> Tensor:
+    """Sums the weights of each pitch class (C = 0) over octaves.
 
     Args:
         play: float [..., pitch].
-        min_pitch: int. MIDI number of the first pitch.
+        min_pitch: MIDI number of the first pitch.
 
     Returns:
         float [..., 12].
@@ -65,33 +73,45 @@ def fold_octaves(play, min_pitch):
     return tf.tensordot(play, tf.constant(one_hot, play.dtype), axes=1)
 
 
-def harmony(play, min_pitch, minor_scale="natural"):
-    """L_harm of each step: the share of softmax'd pitch classes outside the best key.
+def harmony(play: Tensor, min_pitch: int, minor_scale: str = "natural") -> Tensor:
+    """L_harm = min over keys of A softmax(y), y the weights of the pitch classes.
+
+    A marks the pitch classes outside each key (`theory.scale_rows`).
 
     Args:
         play: float [batch, time, pitch], probabilities.
-        min_pitch: int. MIDI number of the first pitch.
-        minor_scale: str. "natural" or "harmonic".
+        min_pitch: MIDI number of the first pitch.
+        minor_scale: "natural" or "harmonic".
 
     Returns:
-        float [batch, time], 0 to 5/12. Silence gives 5/12; a C major triad, once each,
-        0.2915.
+        float [batch, time], 0 to 5/12. Silence gives 5/12; a C major triad with each
+        note once gives 0.2915.
+
+    Example:
+        >>> triad = tf.constant(np.isin(range(12), (0, 4, 7)), tf.float32)
+        >>> round(float(harmony(triad[None, None], min_pitch=60)[0, 0]), 4)
+        0.2915
+
+    Reference:
+        Anokhin and Nuzhin, PopH (2018), "harmony loss".
     """
     classes = tf.nn.softmax(fold_octaves(play, min_pitch))
     rows = tf.constant(theory.scale_rows(minor_scale), classes.dtype)
     return tf.reduce_min(tf.matmul(classes, rows, transpose_b=True), axis=-1)
 
 
-def likelihood_terms(outputs, current):
-    """The terms of the training loss that come from the target, one number per step.
+def likelihood_terms(
+    outputs: Mapping[str, Tensor], current: Tensor
+) -> dict[str, Tensor]:
+    """Computes the terms of the training loss that depend on the target.
 
     Args:
-        outputs: dict of float [batch, time, pitch]: `play` (logits) and, if the model
+        outputs: float [batch, time, pitch] by name: `play` (logits) and, if the model
             has them, `replay` (logits) and `volume`.
         current: float [batch, time, pitch, 3], the target frames.
 
     Returns:
-        dict of float32 [batch, time], a key for each output.
+        float32 [batch, time], by the name of the output.
     """
     play, replay, volume = tf.unstack(tf.cast(current, tf.float32), axis=-1)
     outputs = {name: tf.cast(value, tf.float32) for name, value in outputs.items()}

@@ -1,35 +1,41 @@
-"""Figures of merit, gathered as sums over valid steps and turned into means at the end.
+"""Metrics, collected as sums over valid steps and turned into means at the end.
 
-Sums add up over batches, windows and replicas; means do not. The unit of the nats is
-nats per step: summed over pitches, averaged over steps.
+Sums add up over batches, windows and replicas; means do not. Nats are per step: summed
+over pitches, averaged over steps.
 """
 
-import tensorflow as tf
+from collections.abc import Mapping
+from typing import SupportsFloat
 
+import tensorflow as tf
+from tensorflow import Tensor
+
+from poph_tf.config import ModelConfig
 from poph_tf.models import losses
 
 
-def step_sums(outputs, batch, config):
-    """Adds up over the valid steps of a batch.
+def step_sums(
+    outputs: Mapping[str, Tensor], batch: Mapping[str, Tensor], config: ModelConfig
+) -> dict[str, Tensor]:
+    """Sums the metrics of the valid steps of a batch.
 
     Args:
-        outputs: dict of float [batch, time, pitch], a model's outputs.
-        batch: dict with `previous`, `current` [batch, time, pitch, 3] and `mask`
-            [batch, time].
-        config: ModelConfig.
+        outputs: float [batch, time, pitch] by name, a model's outputs.
+        batch: `previous`, `current` [batch, time, pitch, 3] and `mask` [batch, time].
+        config: The settings of the model.
 
     Returns:
-        dict of float32 scalars: `steps`, and sums for the figures of `summarize`.
+        float32 scalars by name: `steps`, and the sums that `summarize` takes.
     """
     play, replay, _ = tf.unstack(batch["current"], axis=-1)
     mask = batch["mask"]
-    # Training weighs replay by play (the seed's loss); a score counts it only where
-    # it is possible, since sampling forces 0 elsewhere.
     terms = losses.likelihood_terms(outputs, batch["current"])
     per_step = {"steps": tf.ones_like(mask), "play_nats": terms["play"]}
     if "volume" in terms:
         per_step["volume_loss"] = terms["volume"]
     if "replay" in outputs:
+        # Training weights replay by play; a score counts it only where it is possible,
+        # because sampling forces 0 elsewhere.
         possible = losses.replay_possible(play, batch["previous"][..., 0])
         per_step["replay_nats"] = losses.replay_nats(
             possible, replay, tf.cast(outputs["replay"], tf.float32)
@@ -45,38 +51,46 @@ def step_sums(outputs, batch, config):
     return {name: tf.reduce_sum(value * mask) for name, value in per_step.items()}
 
 
-def summarize(sums, config):
-    """Turns sums into figures.
+def summarize(
+    sums: Mapping[str, SupportsFloat], config: ModelConfig
+) -> dict[str, float | None]:
+    """Turns sums into means.
 
     Args:
-        sums: mapping of name to number, as `step_sums` names them, added up.
-        config: ModelConfig.
+        sums: Totals of the sums of `step_sums`, by name.
+        config: The settings of the model.
 
     Returns:
-        dict of float; None for what the model lacks. `loss` is play, replay (where
+        Numbers by name, None for what the model lacks. `loss` is play, replay (where
         possible) and volume, plus lambda times the harmony term.
     """
-    steps = max(float(sums["steps"]), 1.0)
-    sounding = float(sums["sounding"])
-
-    def mean(name):
-        return float(sums[name]) / steps if name in sums else None
-
-    loss = mean("play_nats") + (mean("replay_nats") or 0.0)
-    loss += (mean("volume_loss") or 0.0) + config.harmony_weight * mean("harmony")
-    volume = float(sums["volume_loss"]) / max(sounding, 1.0) if config.volume else None
+    totals = {name: float(value) for name, value in sums.items()}
+    steps = max(totals["steps"], 1.0)
+    means = {name: total / steps for name, total in totals.items()}
+    loss = means["play_nats"] + means.get("replay_nats", 0.0)
+    loss += means.get("volume_loss", 0.0) + config.harmony_weight * means["harmony"]
+    sounding = totals["sounding"]
+    volume = totals["volume_loss"] / max(sounding, 1.0) if config.volume else None
     return {
         "loss": loss,
-        "play_nats_per_step": mean("play_nats"),
-        "replay_nats_per_step": mean("replay_nats"),
+        "play_nats_per_step": means["play_nats"],
+        "replay_nats_per_step": means.get("replay_nats"),
         "volume_mse": volume,
-        "play_f1": f1(sums["true_positives"], sums["predicted"], sounding),
-        "harmony": mean("harmony"),
-        "num_steps": int(sums["steps"]),
+        "play_f1": f1(totals["true_positives"], totals["predicted"], sounding),
+        "harmony": means["harmony"],
+        "num_steps": int(totals["steps"]),
     }
 
 
-def f1(true_positives, predicted, actual):
-    """Harmonic mean of precision and recall; 1.0 where there is nothing to find."""
-    total = float(predicted) + float(actual)
-    return 2.0 * float(true_positives) / total if total else 1.0
+def f1(true_positives: float, predicted: float, actual: float) -> float:
+    """Computes the harmonic mean of precision and recall.
+
+    Returns:
+        0 to 1; 1 if nothing is predicted and there is nothing to find.
+
+    Example:
+        >>> f1(2, predicted=4, actual=4)
+        0.5
+    """
+    total = predicted + actual
+    return 2.0 * true_positives / total if total else 1.0

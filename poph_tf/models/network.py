@@ -1,48 +1,60 @@
-"""The stages of a network and the ways to run them.
+"""The stages of a network: which layers a model has, and how they are connected.
 
-A `Network` holds the layers that a `ModelConfig` asks for. The same methods build the
-functional model from symbolic tensors, run a piece with its state carried from window
-to window, and take one step of the sampler, so that what is trained, what is scored
-and what is drawn from cannot drift apart:
+The same methods build the functional model from symbolic tensors, run a piece with its
+state carried from window to window, and take one step of the sampler, so that training,
+scoring and sampling compute the same function:
 
     previous, bar position, style -> time_axis -> hidden -> pitch_axis -> outputs
-                                                        \\-> PitchDecoder (pitch by pitch)
 
-Conventions: whatever an LSTM walks along comes first, so that it finds its rows as it
-reads them and nothing large is moved in between: `[time, batch, pitch, features]`, then
-`[pitch, batch, time, features]`. Inputs and outputs are `[batch, time, pitch, ...]`;
-pitches are in the order in which they are drawn only inside the pitch axis.
+`PitchDecoder` runs the pitch axis of one step pitch by pitch, for the sampler.
+
+Axis order: inputs and outputs are `[batch, time, pitch, ...]`. Inside, the axis that an
+LSTM runs along comes first, so that nothing large is transposed: `[time, batch, pitch,
+features]` (time-major, also `hidden`), then `[pitch, batch, time, features]`. Only
+inside the pitch axis are pitches in draw order.
 """
 
-import keras
-import tensorflow as tf
-from keras import ops
+from collections.abc import Mapping
+from typing import Any
 
+import keras
+from keras import ops
+from tensorflow import Tensor
+
+from poph_tf.config import ModelConfig
 from poph_tf.models import layers
 
-# Where the heads start: most cells are silent, and a network that has to learn that
-# first spends its first hundred steps on it.
+# Initial biases of the heads: most cells are silent, and a network that has to learn
+# that first spends its first hundred steps on it.
 INITIAL_BIAS = {"play": -3.0, "replay": -2.0, "volume": 0.5}
+BATCH_TIME_SWAP = (1, 0, 2, 3)
+
+Inputs = Mapping[str, Tensor]
+Outputs = dict[str, Tensor]
+State = dict[str, Any]
 
 
 class Network:
-    """The layers of a model, named by stage, and their wiring.
+    """The layers of a model by stage, and their wiring.
 
     Args:
-        config: ModelConfig.
+        config: The settings of the model.
+
+    Attributes:
+        output_names: The heads, in their order.
+        channels: The channels of a frame that the model uses, play first.
     """
 
-    def __init__(self, config):
+    def __init__(self, config: ModelConfig) -> None:
         self.config = config
-        # The channels of a frame that this model knows, play first.
-        self.channels = [0] + [1] * config.replay + [2] * config.volume
-        self.output_names = ["play"]
-        self.output_names += ["replay"] * config.replay + ["volume"] * config.volume
+        flags = {"play": True, "replay": config.replay, "volume": config.volume}
+        self.output_names = [name for name, used in flags.items() if used]
+        self.channels = [k for k, used in enumerate(flags.values()) if used]
         self._make_shared()
         self._make_time_axis()
         self._make_pitch_axis()
 
-    def _make_shared(self):
+    def _make_shared(self) -> None:
         config = self.config
         self.style = None
         if config.style_units:
@@ -51,132 +63,128 @@ class Network:
             name: layers.Dropout(config.input_dropout, name=f"{name}_dropout")
             for name in ("previous", "current", "bar_position")
         }
+        biases = [INITIAL_BIAS[name] for name in self.output_names]
         self.heads = keras.layers.Dense(
-            len(self.channels),
-            bias_initializer=keras.initializers.Constant(
-                [INITIAL_BIAS[name] for name in self.output_names]
-            ),
+            len(biases),
+            bias_initializer=keras.initializers.Constant(biases),
             name="heads",
             dtype="float32",
         )
 
-    def _make_time_axis(self):
+    def _attention(self, layer: type, *args: Any, **options: Any) -> Any:
+        heads, units = self.config.num_heads, self.config.head_units
+        return layer(*args, num_heads=heads, head_units=units, **options)
+
+    def _make_time_axis(self) -> None:
         config = self.config
-        width = config.octave_width
+        convolution = config.note_features == "convolution"
         self.features = layers.NoteFeatures(
             config.min_pitch,
             kind=config.note_features,
             filters=config.octave_filters,
-            width=width
-            if config.note_features == "convolution"
-            else config.window_width,
+            width=config.octave_width if convolution else config.window_width,
             class_counts=config.class_counts,
             bar_positions=config.bar_positions,
             dropout=config.dropout,
             name="note_features",
         )
-        heads = {"num_heads": config.num_heads, "head_units": config.head_units}
-        self.feature_attention = None
+        self.feature_attention = self.time_attention = self.frame_attention = None
         if config.pitch_attention == "before_time":
-            self.feature_attention = layers.PitchAttention(
-                **heads, name="pitch_attention"
+            self.feature_attention = self._attention(
+                layers.PitchAttention, name="pitch_attention"
             )
-        self.time_layers = self._lstms(
+        self.time_layers = self._recurrent_layers(
             "time", config.num_time_layers, config.num_time_units
         )
-        self.time_attention = None
+        steps = config.time_attention_steps
         if config.time_attention == "per_pitch":
-            self.time_attention = layers.TimeAttention(
-                config.time_attention_steps, **heads, name="time_attention"
+            self.time_attention = self._attention(
+                layers.TimeAttention, steps, name="time_attention"
             )
-        self.frame_attention = None
         if config.time_attention == "frames":
-            self.frame_attention = layers.FrameAttention(
-                config.time_attention_steps,
-                **heads,
-                place_first=True,
-                name="frame_attention",
+            self.frame_attention = self._attention(
+                layers.FrameAttention, steps, time_major=True, name="frame_attention"
             )
 
-    def _make_pitch_axis(self):
-        config = self.config
-        self.nade = self.pitch_entry = self.pitch_attention = None
-        self.pitch_layers = []
-        self.chosen_notes = layers.ChosenNotes(
-            config.pitch_context, config.window_width, name="chosen_notes"
+    def _make_pitch_axis(self) -> None:
+        config, units = self.config, self.config.num_pitch_units
+        self.nade: Any = None
+        self.pitch_entry: Any = None
+        self.pitch_attention: Any = None
+        self.pitch_layers: list[Any] = []
+        self.context = layers.AutoregressiveContext(
+            config.pitch_context, config.window_width, name="autoregressive_context"
         )
-        heads = {"num_heads": config.num_heads, "head_units": config.head_units}
         if config.pitch_attention == "in_place_of_pitch":
-            self.pitch_entry = keras.layers.Dense(
-                config.num_pitch_units, name="pitch_entry"
-            )
+            self.pitch_entry = keras.layers.Dense(units, name="pitch_entry")
         elif config.pitch_model == "nade":
-            self.nade = layers.PitchNade(
-                config.num_pitch_units, config.window_width, name="pitch_nade"
-            )
+            self.nade = layers.PitchNade(units, config.window_width, name="pitch_nade")
         else:
-            self.pitch_layers = self._lstms(
-                "pitch", config.num_pitch_layers, config.num_pitch_units
+            self.pitch_layers = self._recurrent_layers(
+                "pitch", config.num_pitch_layers, units
             )
         if config.pitch_attention in ("after_pitch", "in_place_of_pitch"):
-            self.pitch_attention = layers.PitchAttention(
-                causal=True, **heads, name="pitch_attention"
+            self.pitch_attention = self._attention(
+                layers.PitchAttention, causal=True, name="pitch_attention"
             )
 
-    def _lstms(self, axis, num_layers, units):
-        """Per layer: the style that enters before it, the LSTM, its dropout."""
+    def _recurrent_layers(self, axis: str, num_layers: int, units: int) -> list[Any]:
+        """Returns (style or None, LSTM, dropout) of each layer along an axis."""
         config = self.config
-        return [
-            (
-                layers.StyleBias(
-                    config.dropout, place_first=True, name=f"{axis}_style_{k}"
+        recurrent_dropout = config.recurrent_dropout if axis == "time" else 0.0
+        style, made = None, []
+        for k in range(num_layers):
+            if config.style_units:
+                style = layers.StyleBias(
+                    config.dropout, axis_first=True, name=f"{axis}_style_{k}"
                 )
-                if config.style_units
-                else None,
-                layers.AxisLSTM(
-                    units,
-                    axis,
-                    place_first=True,
-                    recurrent_dropout=config.recurrent_dropout if axis == "time" else 0,
-                    name=f"{axis}_lstm_{k}",
-                ),
-                layers.Dropout(config.dropout, name=f"{axis}_dropout_{k}"),
+            lstm = layers.AxisLSTM(
+                units,
+                axis,
+                axis_first=True,
+                recurrent_dropout=recurrent_dropout,
+                name=f"{axis}_lstm_{k}",
             )
-            for k in range(num_layers)
-        ]
+            dropout = layers.Dropout(config.dropout, name=f"{axis}_dropout_{k}")
+            made.append((style, lstm, dropout))
+        return made
 
     # Time: frames before t, with state.
 
-    def zero_state(self, batch_size):
-        """The state of the time axis at the start of a piece."""
-        rows = batch_size * self.config.num_pitches
-        state = {"lstm": [lstm.zero_state(rows) for _, lstm, _ in self.time_layers]}
+    def zero_state(self, batch_size: Tensor) -> State:
+        """Returns the state of the time axis at the start of a piece."""
+        num_pitches = self.config.num_pitches
+        rows = batch_size * num_pitches
+        state: State = {
+            "lstm": [lstm.zero_state(rows) for _, lstm, _ in self.time_layers]
+        }
         if self.time_attention:
             state["attention"] = self.time_attention.zero_state(rows)
         if self.frame_attention:
-            state["frames"] = self.frame_attention.zero_state(
-                batch_size, self.config.num_pitches
-            )
+            state["frames"] = self.frame_attention.zero_state(batch_size, num_pitches)
         return state
 
-    def embed_style(self, style):
-        """float [batch, styles] -> float [batch, style_units], or None."""
+    def embed_style(self, style: Tensor | None) -> Tensor | None:
+        """Embeds float [batch, styles] as [batch, style_units], if the model can."""
         return self.style(style) if self.style else None
 
-    def time_axis(self, inputs, state=None, training=None):
+    def time_axis(
+        self, inputs: Inputs, state: State | None = None, training: bool | None = None
+    ) -> tuple[Tensor, State]:
         """Runs stages 1 to 3.
 
         Args:
-            inputs: dict with `previous` and, where the model has them, `bar_position`
-                and `style`.
-            state: as `zero_state` makes it; None for the start of a training window.
+            inputs: `previous` and, if the model has them, `bar_position` and `style`.
+            state: As `zero_state` gives it; None at the start of a training window.
+            training: Whether to apply dropout.
 
         Returns:
-            (float [time, batch, pitch, features], the state after the last step).
+            Time-major features, float [time, batch, pitch, features], and the state
+            after the last step (without meaning if `state` is None).
         """
-        embedding = self.embed_style(inputs["style"]) if self.style else None
-        previous = self._pick_channels(inputs["previous"])
-        previous = ops.transpose(previous, (1, 0, 2, 3))
+        embedding = self.embed_style(inputs.get("style"))
+        previous = self._select_channels(inputs["previous"])
+        previous = ops.transpose(previous, BATCH_TIME_SWAP)
         x = self.features(
             self.input_dropout["previous"](previous, training=training),
             self._bar_one_hot(inputs, training),
@@ -184,39 +192,32 @@ class Network:
         )
         if self.feature_attention:
             x = self.feature_attention(x, training=training)
-        after = {"lstm": []}
-        for k, (bias, lstm, dropout) in enumerate(self.time_layers):
-            x = bias(x, embedding, training=training) if bias else x
-            if state is None:
-                x = lstm(x)
-            else:
-                x, carried = lstm.scan(x, state["lstm"][k])
-                after["lstm"].append(carried)
+        after: State = {"lstm": []}
+        for k, (style, lstm, dropout) in enumerate(self.time_layers):
+            x = style(x, embedding, training=training) if style else x
+            x, carried = _run(lstm, state and state["lstm"][k], x)
+            after["lstm"].append(carried)
             x = dropout(x, training=training)
-        x = self._attend_over_time(x, previous, state, after, training)
-        return x, after
+        return self._attend_over_time(x, previous, state or {}, after), after
 
-    def _attend_over_time(self, x, previous, state, after, training):
+    def _attend_over_time(
+        self, x: Tensor, previous: Tensor, before: State, after: State
+    ) -> Tensor:
         if self.time_attention:
-            x = ops.transpose(x, (1, 0, 2, 3))
-            if state is None:
-                x = self.time_attention(x, training=training)
-            else:
-                x, after["attention"] = self.time_attention.scan(x, state["attention"])
-            x = ops.transpose(x, (1, 0, 2, 3))
+            x, past = ops.transpose(x, BATCH_TIME_SWAP), before.get("attention")
+            x, after["attention"] = _run(self.time_attention, past, x)
+            x = ops.transpose(x, BATCH_TIME_SWAP)
         if self.frame_attention:
-            if state is None:
-                return self.frame_attention(x, previous)
-            x, after["frames"] = self.frame_attention.scan(x, previous, state["frames"])
+            past = before.get("frames")
+            x, after["frames"] = _run(self.frame_attention, past, x, previous)
         return x
 
-    def _pick_channels(self, frames):
-        """Leaves out replay where a model has play and volume only."""
+    def _select_channels(self, frames: Tensor) -> Tensor:
         if self.channels == [0, 2]:
             return ops.concatenate([frames[..., :1], frames[..., 2:3]], axis=-1)
         return frames[..., : self.channels[-1] + 1]
 
-    def _bar_one_hot(self, inputs, training):
+    def _bar_one_hot(self, inputs: Inputs, training: bool | None) -> Tensor | None:
         places = self.config.bar_positions
         if not places:
             return None
@@ -227,149 +228,67 @@ class Network:
 
     # Pitch: the frame of t, up to but not including each pitch.
 
-    def in_draw_order(self, x, axis):
-        """Turns a pitch axis into draw order, or back (the same turn)."""
+    def in_draw_order(self, x: Tensor, axis: int) -> Tensor:
+        """Puts a pitch axis into draw order, or back."""
         if self.config.pitch_order == "descending":
             return ops.flip(x, axis=axis)
         return x
 
-    def pitch_axis(self, hidden, inputs, training=None):
-        """Runs stages 4 and 5 on frames that are known.
+    def pitch_axis(
+        self, hidden: Tensor, inputs: Inputs, training: bool | None = None
+    ) -> Outputs:
+        """Runs stages 4 and 5 on known frames.
 
         Args:
             hidden: float [time, batch, pitch, features], from `time_axis`.
-            inputs: dict with `current` and, where the model has it, `style`.
+            inputs: `current` and, if the model has it, `style`.
+            training: Whether to apply dropout.
 
         Returns:
-            dict of float32 [batch, time, pitch]: `play`, `replay` (logits), `volume`.
+            float32 [batch, time, pitch] by name: `play`, `replay` (logits), `volume`.
         """
-        current = self._pick_channels(inputs["current"])
+        current = self._select_channels(inputs["current"])
         current = self.input_dropout["current"](current, training=training)
         current = self.in_draw_order(current, 2)
         hidden = self.in_draw_order(hidden, 2)
+        order = (1, 2, 0, 3) if self.pitch_layers else BATCH_TIME_SWAP
         if self.pitch_layers:
-            x = self._walk_pitches(hidden, current, inputs, training)
+            x = self._run_along_pitch(hidden, current, inputs, training)
         else:
-            x = self._all_pitches(hidden, ops.transpose(current, (1, 0, 2, 3)))
+            x = self._all_pitches(hidden, ops.transpose(current, BATCH_TIME_SWAP))
+        if self.pitch_layers and self.pitch_attention:
+            # Attention along pitch needs that axis next to the features.
+            x, order = ops.transpose(x, order), (0, 1, 2, 3)
         if self.pitch_attention:
             x = self.pitch_attention(x, training=training)
-        heads = self.heads(x)
-        if not (self.pitch_layers and self.pitch_attention):
-            back = (1, 2, 0, 3) if self.pitch_layers else (1, 0, 2, 3)
-            heads = ops.transpose(heads, back)
+        heads = ops.transpose(self.heads(x), order)
         return self.split_heads(self.in_draw_order(heads, 2))
 
-    def _walk_pitches(self, hidden, current, inputs, training):
-        """float [time, batch, pitch, features] -> [pitch, batch, time, features]."""
-        embedding = self.embed_style(inputs["style"]) if self.style else None
-        chosen = ops.transpose(self.chosen_notes(current), (2, 0, 1, 3))
+    def _run_along_pitch(
+        self, hidden: Tensor, current: Tensor, inputs: Inputs, training: bool | None
+    ) -> Tensor:
+        """Runs the LSTMs of stage 4; returns [pitch, batch, time, features]."""
+        embedding = self.embed_style(inputs.get("style"))
+        context = ops.transpose(self.context(current), (2, 0, 1, 3))
         x = ops.transpose(hidden, (2, 1, 0, 3))
-        x = ops.concatenate([x, ops.cast(chosen, x.dtype)], axis=-1)
-        for bias, lstm, dropout in self.pitch_layers:
-            x = bias(x, embedding, training=training) if bias else x
+        x = ops.concatenate([x, ops.cast(context, x.dtype)], axis=-1)
+        for style, lstm, dropout in self.pitch_layers:
+            x = style(x, embedding, training=training) if style else x
             x = dropout(lstm(x), training=training)
-        if self.pitch_attention:
-            return ops.transpose(x, (1, 2, 0, 3))
         return x
 
-    def _all_pitches(self, hidden, current):
-        """Stage 4 without a walk, on float [time, batch, pitch, ...], as it returns."""
+    def _all_pitches(self, hidden: Tensor, current: Tensor) -> Tensor:
+        """Runs stage 4 without recurrence; all arrays are time-major."""
         if self.nade:
             return self.nade(hidden, current)
-        chosen = ops.cast(self.chosen_notes(current), hidden.dtype)
-        return self.pitch_entry(ops.concatenate([hidden, chosen], axis=-1))
+        context = ops.cast(self.context(current), hidden.dtype)
+        return self.pitch_entry(ops.concatenate([hidden, context], axis=-1))
 
-    def split_heads(self, heads):
-        """float [..., channels] -> dict of float [...] by output's name."""
+    def split_heads(self, heads: Tensor) -> Outputs:
+        """Splits float [..., channels] into float [...] by the output's name."""
         return {name: heads[..., k] for k, name in enumerate(self.output_names)}
 
 
-class PitchDecoder:
-    """Stages 4 and 5 of one time step, pitch by pitch: what the sampler calls.
-
-    What does not depend on the notes drawn is computed here for all pitches at once.
-
-    Args:
-        network: Network.
-        hidden: float [batch, pitch, features], from `time_axis` for one step.
-        embedding: float [batch, style_units], or None.
-    """
-
-    def __init__(self, network, hidden, embedding):
-        self.network = network
-        self.num_rows = tf.shape(hidden)[0]
-        self.embedding = embedding
-        # Pitch first, so that a step reads one contiguous block.
-        self.hidden = tf.transpose(network.in_draw_order(hidden, 1), (1, 0, 2))
-        if network.pitch_layers:
-            self._project_first_layer()
-
-    def _project_first_layer(self):
-        bias, lstm, _ = self.network.pitch_layers[0]
-        width = self.network.chosen_notes.num_features(len(self.network.channels))
-        nothing = tf.zeros([*self._pitch_rows(), width])
-        x = tf.concat([self.hidden, nothing], axis=-1)
-        if bias:
-            x += bias.dense(self.embedding)
-        self.projected = lstm.project(x)
-        self.chosen_kernel = lstm.lstm.cell.kernel[-width:]
-
-    def _pitch_rows(self):
-        return tf.shape(self.hidden)[0], self.num_rows
-
-    def zero_state(self):
-        """The state before the first pitch, a dict by stage."""
-        network, rows = self.network, self.num_rows
-        num_channels = len(network.channels)
-        state = {"lstm": [lstm.zero_state(rows) for _, lstm, _ in network.pitch_layers]}
-        if network.nade:
-            state["nade"] = network.nade.zero_state(rows, num_channels)
-        else:
-            state["chosen"] = network.chosen_notes.zero_state(rows, num_channels)
-        if network.pitch_attention:
-            state["attention"] = network.pitch_attention.zero_state(
-                rows, network.config.num_pitches
-            )
-        return state
-
-    def step(self, index, chosen, state):
-        """Heads of one pitch.
-
-        Args:
-            index: int32 scalar, counted in draw order.
-            chosen: float [batch, channel], what was drawn one place before; zeros at
-                the first.
-            state: dict as `zero_state` makes it.
-
-        Returns:
-            (dict of float [batch]: `play`, `replay` (logits), `volume`; state).
-        """
-        network, state, x = self.network, dict(state), self.hidden[index]
-        if network.nade:
-            x, state["nade"] = network.nade.step(x, chosen, state["nade"])
-        else:
-            seen, state["chosen"] = network.chosen_notes.step(chosen, state["chosen"])
-            if network.pitch_layers:
-                x, state["lstm"] = self._walk_lstms(index, seen, state["lstm"])
-            else:
-                x = network.pitch_entry(tf.concat([x, seen], axis=-1))
-        if network.pitch_attention:
-            x, state["attention"] = network.pitch_attention.step(
-                x, index, state["attention"]
-            )
-        return network.split_heads(network.heads(x)), state
-
-    def _walk_lstms(self, index, seen, states):
-        x, after = None, []
-        for (bias, lstm, _), state in zip(
-            self.network.pitch_layers, states, strict=True
-        ):
-            if x is None:
-                projected = self.projected[index]
-                projected += tf.matmul(seen, self.chosen_kernel)
-            else:
-                x = x + bias.dense(self.embedding) if bias else x
-                projected = lstm.project(x)
-            x, state = lstm.step(projected, state)
-            after.append(state)
-        return x, after
+def _run(layer: Any, state: Any, *inputs: Tensor) -> tuple[Tensor, Any]:
+    """Calls a layer, or runs it on from a state."""
+    return (layer(*inputs), None) if state is None else layer.scan(*inputs, state)

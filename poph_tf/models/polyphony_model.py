@@ -1,20 +1,24 @@
 """Functional Keras models of the presets: built from a config, saved, loaded.
 
-Inputs, a dict: `previous`, `current` float32 [batch, time, pitch, 3], `bar_position`
+Inputs by name: `previous`, `current` float32 [batch, time, pitch, 3], `bar_position`
 int32 [batch, time], `style` float32 [batch, styles], and, for the harmony term only,
-`mask` float32 [batch, time] (all valid where it is not given). Outputs, a dict of
-float32 [batch, time, pitch]: `play`, `replay` (logits), `volume`, as far as the config
-has them. Inputs that a model lacks are accepted and ignored.
+`mask` float32 [batch, time] (all steps are valid without it). Outputs by name, float32
+[batch, time, pitch]: `play`, `replay` (logits), `volume`, as far as the config has
+them. Inputs that a model does not use are ignored.
 """
 
 import json
 import os
+import pathlib
 import zipfile
 import zlib
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
+from tensorflow import Tensor
 
 from poph_tf import files
 from poph_tf.config import ModelConfig
@@ -22,28 +26,43 @@ from poph_tf.errors import InputError
 from poph_tf.models import SETTINGS_FILE, WEIGHTS_FILE, layers, pretrained
 from poph_tf.models.network import Network
 
+# What a damaged file of weights raises.
+_DAMAGE = (
+    *(ValueError, OSError, KeyError, TypeError, EOFError),
+    *(zipfile.BadZipFile, zlib.error),
+)
+
+Path = str | os.PathLike[str]
+
 
 @keras.saving.register_keras_serializable(package="poph_tf")
 class PolyphonyModel(keras.Model):
-    """A functional model that knows its config; made by `build`.
+    """A functional model with its config, made by `build`.
 
     Attributes:
-        config: ModelConfig.
-        network: Network, the stages, for running with state.
+        config: The settings of the model.
+        network: Its stages, for running with state.
     """
 
-    def __init__(self, network, inputs, outputs):
+    def __init__(
+        self,
+        network: Network,
+        inputs: Mapping[str, keras.KerasTensor],
+        outputs: Mapping[str, keras.KerasTensor],
+    ) -> None:
         super().__init__(inputs=inputs, outputs=outputs, name=network.config.preset)
         self.network = network
 
     @property
-    def config(self):
+    def config(self) -> ModelConfig:
+        """The settings of the model."""
         return self.network.config
 
-    def __call__(self, inputs, *args, **kwargs):
+    def __call__(self, inputs: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Calls the model on those of the inputs that it uses."""
         return super().__call__(self._own_inputs(inputs), *args, **kwargs)
 
-    def _own_inputs(self, inputs):
+    def _own_inputs(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         names = [tensor.name for tensor in self.inputs]
         given = dict(inputs)
         if "mask" in names and given.get("mask") is None:
@@ -56,23 +75,20 @@ class PolyphonyModel(keras.Model):
             raise ValueError(f"{self.name} needs inputs {names}, lacks {missing}.")
         return {name: given[name] for name in names}
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
+        """Returns the settings of the model as JSON values."""
         return {"config": self.config.to_dict()}
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(
+        cls, config: Mapping[str, Any], custom_objects: Any = None
+    ) -> "PolyphonyModel":
+        """Builds a model from what `get_config` returned."""
         return build(ModelConfig.from_dict(config["config"]))
 
 
-def build(config):
-    """Builds the model of a `ModelConfig`, with fresh weights.
-
-    Args:
-        config: ModelConfig.
-
-    Returns:
-        PolyphonyModel, a keras.Model.
-    """
+def build(config: ModelConfig) -> PolyphonyModel:
+    """Builds the model of a config, with new weights."""
     network = Network(config)
     inputs = _symbolic_inputs(config)
     hidden, _ = network.time_axis(inputs)
@@ -89,38 +105,36 @@ def build(config):
     return PolyphonyModel(network, inputs, outputs)
 
 
-def _symbolic_inputs(config):
-    frame = (None, config.num_pitches, 3)
+def _symbolic_inputs(config: ModelConfig) -> dict[str, Tensor]:
+    frame, step = (None, config.num_pitches, 3), (None,)
     inputs = {
         "previous": keras.Input(frame, name="previous"),
         "current": keras.Input(frame, name="current"),
     }
     if config.bar_positions:
-        inputs["bar_position"] = keras.Input(
-            (None,), dtype="int32", name="bar_position"
-        )
+        inputs["bar_position"] = keras.Input(step, dtype="int32", name="bar_position")
     if config.style_units:
         inputs["style"] = keras.Input((len(config.styles),), name="style")
     if config.harmony_weight:
-        inputs["mask"] = keras.Input((None,), name="mask")
+        inputs["mask"] = keras.Input(step, name="mask")
     return inputs
 
 
-def save(model, model_dir):
-    """Writes the model's weights, with its config in them, as `model.keras`."""
-    with files.replacing(os.path.join(model_dir, WEIGHTS_FILE)) as partial:
+def save(model: PolyphonyModel, model_dir: Path) -> None:
+    """Writes the weights and the config of a model as `model.keras`."""
+    with files.replacing(pathlib.Path(model_dir) / WEIGHTS_FILE) as partial:
         model.save(partial)
 
 
-def load(model_dir):
+def load(model_dir: Path) -> PolyphonyModel:
     """Loads the model of a directory that `poph_tf.train` wrote, or of the package.
 
     Args:
-        model_dir: str. Directory with `model.keras`, the path of a `.keras` file, or
-            the name of a pretrained model.
+        model_dir: A directory with `model.keras`, a `.keras` file, or the name of a
+            pretrained model.
 
     Returns:
-        PolyphonyModel in float32.
+        The model, in float32.
 
     Raises:
         InputError: If there is none, or it cannot be read.
@@ -128,26 +142,15 @@ def load(model_dir):
     path = _weights_path(model_dir)
     try:
         model = keras.saving.load_model(path, safe_mode=True)
-    except (
-        ValueError,
-        OSError,
-        KeyError,
-        TypeError,
-        EOFError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        raise InputError(f"{path} is no model of poph_tf: {error}") from error
+    except _DAMAGE as error:
+        raise InputError(f"{path} is not a model of poph_tf: {error}") from error
     if not isinstance(model, PolyphonyModel):
-        raise InputError(f"{path} is another Keras model, none of poph_tf.")
+        raise InputError(f"{path} is a Keras model, but not one of poph_tf.")
     return model
 
 
-def read_config(model_dir):
-    """Reads only the ModelConfig of what `load` loads; no TensorFlow runs for it.
-
-    Args:
-        model_dir: str, as of `load`.
+def read_config(model_dir: Path) -> ModelConfig:
+    """Reads only the config of the model that `load` loads.
 
     Raises:
         InputError: If there is none, or it cannot be read.
@@ -157,33 +160,36 @@ def read_config(model_dir):
         with zipfile.ZipFile(path) as file:
             stored = json.loads(file.read("config.json"))
         return ModelConfig.from_dict(stored["config"]["config"])
-    except (ValueError, OSError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is no model of poph_tf: {error}") from error
+    except _DAMAGE as error:
+        raise InputError(f"{path} is not a model of poph_tf: {error}") from error
 
 
-def _weights_path(model_dir):
+def _weights_path(model_dir: Path) -> pathlib.Path:
     path = pretrained.resolve(model_dir)
-    if not path.endswith(".keras"):
-        path = os.path.join(path, WEIGHTS_FILE)
-    if not os.path.isdir(os.path.dirname(path) or "."):
-        raise InputError(f"There is no model directory {os.path.dirname(path)!r}.")
-    if not os.path.exists(path):
+    if path.suffix != ".keras":
+        path /= WEIGHTS_FILE
+    if not path.parent.is_dir():
+        raise InputError(f"There is no model directory '{path.parent}'.")
+    if not path.exists():
         raise InputError(
-            f"{os.path.dirname(path) or '.'} holds no {WEIGHTS_FILE}: train a model "
-            f"there first, with python -m poph_tf.train --model_dir."
+            f"{path.parent} holds no {WEIGHTS_FILE}: train a model there first, with "
+            f"python -m poph_tf.train --model_dir."
         )
     return path
 
 
-def read_settings(model_dir):
-    """Reads `config.json`: settings and provenance of a model directory, a dict."""
+def read_settings(model_dir: Path) -> dict[str, Any]:
+    """Reads `config.json`: settings and provenance of a model directory.
+
+    Raises:
+        InputError: If there is none, or it cannot be read.
+    """
     folder = pretrained.resolve(model_dir)
-    if folder.endswith(".keras") and not os.path.isdir(folder):
-        folder = os.path.dirname(folder)
-    path = os.path.join(folder, SETTINGS_FILE)
+    if folder.suffix == ".keras" and not folder.is_dir():
+        folder = folder.parent
+    path = folder / SETTINGS_FILE
     try:
-        with open(path, encoding="utf-8") as file:
-            return json.load(file)
+        return json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise InputError(f"{model_dir} has no {SETTINGS_FILE}.") from None
     except json.JSONDecodeError as error:

@@ -1,6 +1,6 @@
-"""The published models by name, and `poph2`, ours.
+"""The published models by name, and `poph2` of this project.
 
-Add a preset here: a name and the settings in which it differs from another one.
+To add a preset, add a name and the settings in which it differs from another one.
 
 Sources: Johnson (2017) for `tp_lstm_nade` and `biaxial`; Mao, Shin and Cottrell (2018)
 for `deepj`; Anokhin and Nuzhin (2018) for `poph`.
@@ -62,8 +62,10 @@ def preset(name: str, **fields: Any) -> ModelConfig:
     Raises:
         InputError: If there is no such preset or field, or a value is impossible.
     """
-    if name not in PRESETS:
-        raise InputError(f"preset must be one of {', '.join(PRESETS)}, got {name!r}.")
     fields = current_names(ModelConfig, fields)
+    for known in (name, fields.get("preset", name)):
+        if known not in PRESETS:
+            choices = ", ".join(PRESETS)
+            raise InputError(f"preset must be one of {choices}, got {known!r}.")
     check_names(ModelConfig, fields)
     return dataclasses.replace(PRESETS[name], **fields)

@@ -1,93 +1,87 @@
 """Models that come with the package: found by name, listed, chosen.
 
-Each is a folder here that tools/publish_pretrained.py wrote: `model.keras` and
-`config.json` as `poph_tf.train` writes them, `card.md` for people and `card.json` for
-programs (see evaluation/model_cards.py). Wherever a command or `poph_tf.load` takes a
-model directory, it takes the name of one of these, unless a model directory
-has that name. `poph_tf.load` also takes a style that one of them knows.
+Each is a folder of `poph_tf/pretrained/` that tools/publish_pretrained.py wrote:
+`model.keras` and `config.json` as `poph_tf.train` writes them, `card.md` for people and
+`card.json` for programs (see evaluation/model_cards.py). Every command that takes a
+model directory, and `poph_tf.load`, takes the name of one of these instead; a model
+directory of the same name comes first. `poph_tf.load` also takes the name of a style
+that one of them knows.
 """
 
 import json
 import os
+import pathlib
+from typing import Any
 
 from poph_tf.errors import InputError
-from poph_tf.models import WEIGHTS_FILE
+from poph_tf.models import SETTINGS_FILE, WEIGHTS_FILE
 
-ROOT = os.path.join(
-    os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "pretrained"
-)
-# The one that composes where no model is named, if it is there.
+ROOT = pathlib.Path(__file__).resolve().parents[1] / "pretrained"
+# The model that composes when none is named.
 DEFAULT = "scores"
 MEGABYTE = 1e6
 
+Path = str | os.PathLike[str]
 
-def names():
-    """Names of the models, the default first: tuple of str."""
-    found = [
-        name
-        for name in sorted(os.listdir(ROOT))
-        if _holds_model(os.path.join(ROOT, name))
-    ]
+
+def names() -> tuple[str, ...]:
+    """Returns the names of the models, the default first."""
+    found = [path.name for path in sorted(ROOT.iterdir()) if _holds_model(path)]
     return tuple(sorted(found, key=lambda name: name != DEFAULT))
 
 
-def path_of(name):
-    """The directory of a pretrained model, or None."""
-    return os.path.join(ROOT, name) if name in names() else None
+def path_of(name: Path) -> pathlib.Path | None:
+    """Returns the directory of a pretrained model, or None."""
+    return ROOT / name if str(name) in names() else None
 
 
-def resolve(model):
-    """The directory that a name means.
+def resolve(model: Path) -> pathlib.Path:
+    """Returns the directory or file that a name refers to.
 
     Args:
-        model: str or path: a directory, a `.keras` file, or a pretrained model's name.
-
-    Returns:
-        str.
+        model: A directory, a `.keras` file, or the name of a pretrained model.
 
     Raises:
         InputError: If it is none of these.
     """
-    model = str(model)
     path = path_of(model)
-    # A folder of music may be called as a model is.
+    # A folder without a model, of music for instance, may have a model's name.
     if path and not _holds_model(model):
         return path
-    if model.endswith(".keras") or os.path.isdir(model):
-        return model
+    given = pathlib.Path(model)
+    if given.suffix == ".keras" or given.is_dir():
+        return given
     raise InputError(
-        f"There is no model directory {model!r}, and no pretrained model of that name; "
+        f"There is no model directory '{model}', and no pretrained model of that name; "
         f"{_known()}"
     )
 
 
-def resolve_style(model):
-    """Like `resolve`, and takes a style of a pretrained model.
+def resolve_style(model: Path) -> tuple[pathlib.Path, str]:
+    """Resolves a name as `resolve` does, or a style of a pretrained model.
 
     Returns:
-        (str, the directory; str, the style, "" where it was no style).
+        The directory, and the style ("" if the name is not a style).
     """
-    model = str(model)
     if not path_of(model) and not _holds_model(model):
         for name in names():
             if model in styles_of(name):
-                return path_of(name), model
+                return ROOT / name, str(model)
     return resolve(model), ""
 
 
-def _holds_model(folder):
-    return os.path.exists(os.path.join(folder, WEIGHTS_FILE))
+def _holds_model(folder: Path) -> bool:
+    return (pathlib.Path(folder) / WEIGHTS_FILE).exists()
 
 
-def chosen(model_dir=None, pretrained=None):
-    """The model that a command was asked for; without any the default.
+def chosen(
+    model_dir: Path | None = None, pretrained: str | None = None
+) -> pathlib.Path:
+    """Returns the directory of the model that a command should use.
 
     Args:
-        model_dir: str or None, a directory or a pretrained model's name.
-        pretrained: str or None, a pretrained model's name.
-
-    Returns:
-        str, a directory.
+        model_dir: A directory, or the name of a pretrained model.
+        pretrained: The name of a pretrained model. Without either, the default.
 
     Raises:
         InputError: If both are given, or there is no such model.
@@ -103,32 +97,29 @@ def chosen(model_dir=None, pretrained=None):
             "This installation has no pretrained model: give --model_dir, a directory "
             "that poph_tf.train wrote."
         )
-    return path_of(pretrained or names()[0])
+    return ROOT / (pretrained or names()[0])
 
 
-def card(name):
-    """What `card.json` says of a model, a dict."""
-    with open(os.path.join(path_of(name), "card.json"), encoding="utf-8") as file:
-        return json.load(file)
+def card(name: str) -> dict[str, Any]:
+    """Reads the `card.json` of a model."""
+    return json.loads((ROOT / name / "card.json").read_text("utf-8"))
 
 
-def styles_of(name):
-    """The styles that a model knows: list of str."""
-    path = os.path.join(path_of(name), "config.json")
-    with open(path, encoding="utf-8") as file:
-        return json.load(file)["model"]["styles"]
+def styles_of(name: str) -> list[str]:
+    """Reads the styles that a model knows."""
+    settings = json.loads((ROOT / name / SETTINGS_FILE).read_text("utf-8"))
+    return settings["model"]["styles"]
 
 
-def table():
-    """All of them as text, a paragraph each; what there is to say where none is."""
+def table() -> str:
+    """Describes all models, one paragraph each."""
     paragraphs = [_paragraph(name) for name in names()]
     return "\n\n".join(paragraphs) or "This installation has no pretrained model."
 
 
-def _paragraph(name):
+def _paragraph(name: str) -> str:
     about = card(name)
-    weights = os.path.join(path_of(name), WEIGHTS_FILE)
-    size = os.path.getsize(weights) / MEGABYTE
+    size = (ROOT / name / WEIGHTS_FILE).stat().st_size / MEGABYTE
     default = ", the default" if name == names()[0] else ""
     return (
         f"{name}{default}: {about['description']}\n"
@@ -138,6 +129,5 @@ def _paragraph(name):
     )
 
 
-def _known():
-    known = ", ".join(names()) or "none here"
-    return f"pretrained models: {known}."
+def _known() -> str:
+    return f"pretrained models: {', '.join(names()) or 'none here'}."

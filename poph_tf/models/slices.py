@@ -1,106 +1,100 @@
-"""How the cores of a CPU share a batch: in slices that are worked on side by side.
+"""Splits a batch into slices that the cores of a CPU work on side by side.
 
-Two threads that work on one operation wait for each other at its end, and an LSTM is a
-long row of short operations. Slices of a batch need nothing of each other until their
-gradients are added up. On two cores DeepJ's LSTMs come to 0.7 of the rate of a large
-matrix product with both threads on each operation, and to 0.76 or more with a slice on
-each (BUILD.md, "Benchmarks").
+Threads that share one operation wait for each other at its end, and an LSTM is a long
+sequence of short operations. Slices of a batch are independent until their gradients
+are added up. On two cores, DeepJ's LSTMs reach 0.7 of the rate of a large matrix
+product with both threads on each operation, and at least 0.76 with one slice per thread
+(BUILD.md, "Benchmarks").
 """
 
 import os
+from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
+from tensorflow import Tensor
 
 from poph_tf.errors import InputError
 
-# Each slice is traced and compiled by itself, so there are few.
-MOST_SLICES = 4
-# Who sets these has decided how many threads there shall be.
+# Each slice is traced and compiled separately, so there are few.
+MAX_SLICES = 4
+# If one of these is set, the number of threads is already decided.
 THREAD_VARIABLES = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 
+Batch = Mapping[str, Tensor]
 
-def prepare(batch_size, cores=0, begun=None):
+
+def prepare(batch_size: int, cores: int = 0, begun: int | None = None) -> int:
     """Sets TensorFlow's threads so that slices of a batch run side by side.
 
-    To be called before TensorFlow has started its devices. Afterwards, where there is a
-    GPU, and where the environment says how many threads there shall be, all is left as
-    it is, unless a number of cores is asked for.
+    Call it before TensorFlow starts its devices. Later, with a GPU, or if the
+    environment sets the number of threads, nothing changes, unless `cores` is given.
 
     Args:
-        batch_size: int.
-        cores: int. Cores to use, more than there are if need be; 0 for all.
-        begun: int, the slices of a run that goes on, or None. Each slice has dropout
-            of its own, so that a run with another number would be another run.
+        batch_size: Pieces in a batch.
+        cores: Cores to use, even more than there are; 0 for all.
+        begun: The number of slices of a run that continues. Each slice has its own
+            dropout, so another number would change the run.
 
     Returns:
-        int. Into how many slices to cut a batch.
+        The number of slices of a batch.
 
     Raises:
-        InputError: If cores are asked for and can't be had.
+        InputError: If `cores` is given and cannot be followed.
     """
-    as_is = begun or 1
+    unchanged = begun or 1
     if tf.config.list_physical_devices("GPU"):
         if cores:
-            raise InputError(f"cores goes with work on the CPU, got {cores} on a GPU.")
-        return as_is
+            raise InputError(f"cores is for work on a CPU, got cores={cores} on a GPU.")
+        return unchanged
     if not cores and any(name in os.environ for name in THREAD_VARIABLES):
-        return as_is
+        return unchanged
     slices = begun or slices_for(batch_size, cores or available())
     try:
         _set_threads(slices, cores or available())
     except RuntimeError:
         if cores:
             raise InputError("cores must be set before TensorFlow starts.") from None
-        return as_is
+        return unchanged
     return slices
 
 
-def available():
-    """The cores that this process may use."""
+def available() -> int:
+    """Returns the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def slices_for(batch_size, cores):
-    """As many slices as have a core each, none of them empty."""
-    return min(cores, batch_size, MOST_SLICES)
+def slices_for(batch_size: int, cores: int) -> int:
+    """Returns the number of slices that have a core and a row each, at most 4."""
+    return min(cores, batch_size, MAX_SLICES)
 
 
-def rows_of(batch_size, slices):
-    """The rows of each slice of a batch: at most one more in some than in others.
+def rows_of(batch_size: int, slices: int) -> list[int]:
+    """Returns the number of rows of each slice, the larger ones first.
 
-    Args:
-        batch_size: int.
-        slices: int. A batch of fewer rows has a slice for each row.
-
-    Returns:
-        list of int, the larger ones first.
+    Example:
+        >>> rows_of(18, 4)
+        [5, 5, 4, 4]
+        >>> rows_of(2, 4)
+        [1, 1]
     """
     slices = min(slices, batch_size)
     return [(batch_size + i) // slices for i in reversed(range(slices))]
 
 
-def _set_threads(slices, cores):
-    # A batch that is not cut leaves all cores to each operation. The threads of
-    # operations are one pool for all slices: where no core is left over there is
-    # nothing to share. A run that goes on elsewhere may have more slices than cores.
+def _set_threads(slices: int, cores: int) -> None:
+    # A batch in one slice gives all cores to each operation. The threads within
+    # operations are one pool for all slices, useful only if cores are left over. A run
+    # that continues on another machine may have more slices than cores.
     threads = tf.config.threading
     side_by_side = min(slices, cores) if slices > 1 else cores
     threads.set_inter_op_parallelism_threads(side_by_side)
     threads.set_intra_op_parallelism_threads(1 if slices >= cores else cores)
 
 
-def cut(batch, slices):
-    """Cuts a batch along its first axis.
-
-    Args:
-        batch: dict of name to tensor [batch, ...].
-        slices: int.
-
-    Returns:
-        list of dict, with as many rows as `rows_of` says.
-    """
+def cut(batch: Batch, slices: int) -> Sequence[Batch]:
+    """Cuts tensors [batch, ...] into slices with as many rows as `rows_of` says."""
     if slices == 1:
         return [batch]
     rows = rows_of(next(iter(batch.values())).shape[0], slices)
@@ -108,13 +102,6 @@ def cut(batch, slices):
     return [{name: x[i] for name, x in parts.items()} for i in range(len(rows))]
 
 
-def join(sums):
-    """Adds the sums of slices up.
-
-    Args:
-        sums: list of dict of name to tensor, one for each slice.
-
-    Returns:
-        dict of name to tensor.
-    """
+def join(sums: Sequence[Batch]) -> dict[str, Tensor]:
+    """Adds up the sums of the slices, by name."""
     return {name: tf.add_n([part[name] for part in sums]) for name in sums[0]}

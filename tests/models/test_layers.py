@@ -145,11 +145,11 @@ def test_time_attention_in_pieces_equals_the_whole():
 def test_lstm_steps_equal_the_scan(axis):
     x = small.layer_inputs()["hidden"]
     layer = shaken(layers.AxisLSTM(4, axis), x)
-    place_first = (1, 0, 2, 3) if axis == "time" else (2, 0, 1, 3)
+    order = (1, 0, 2, 3) if axis == "time" else (2, 0, 1, 3)
 
     def rows(grid):
         """[place, row, features]: all cells of one place of the walk at once."""
-        turned = np.transpose(grid, place_first)
+        turned = np.transpose(grid, order)
         return turned.reshape(len(turned), -1, turned.shape[-1])
 
     state, outs = layer.zero_state(rows(x).shape[1]), []
@@ -160,25 +160,39 @@ def test_lstm_steps_equal_the_scan(axis):
 
 
 @pytest.mark.parametrize(
-    ("make", "names", "there"),
+    ("make", "names", "order"),
     [
-        (lambda **o: layers.AxisLSTM(4, "time", **o), ["hidden"], (1, 0, 2, 3)),
-        (lambda **o: layers.AxisLSTM(4, "pitch", **o), ["hidden"], (2, 0, 1, 3)),
-        (layers.StyleBias, ["hidden", "embedding"], (1, 0, 2, 3)),
         (
-            lambda **o: layers.FrameAttention(3, num_heads=2, head_units=4, **o),
+            lambda first: layers.AxisLSTM(4, "time", axis_first=first),
+            ["hidden"],
+            (1, 0, 2, 3),
+        ),
+        (
+            lambda first: layers.AxisLSTM(4, "pitch", axis_first=first),
+            ["hidden"],
+            (2, 0, 1, 3),
+        ),
+        (
+            lambda first: layers.StyleBias(axis_first=first),
+            ["hidden", "embedding"],
+            (1, 0, 2, 3),
+        ),
+        (
+            lambda first: layers.FrameAttention(
+                3, num_heads=2, head_units=4, time_major=first
+            ),
             ["hidden", "frames"],
             (1, 0, 2, 3),
         ),
     ],
     ids=["time_lstm", "pitch_lstm", "style", "frames"],
 )
-def test_with_the_place_first_a_layer_does_the_same(make, names, there):
+def test_a_layer_gives_the_same_in_every_axis_order(make, names, order):
     given = [small.layer_inputs()[name] for name in names]
-    moved = [x.transpose(there) if x.ndim == 4 else x for x in given]
-    plain, turned = shaken(make(), *given), shaken(make(place_first=True), *moved)
+    moved = [x.transpose(order) if x.ndim == 4 else x for x in given]
+    plain, turned = shaken(make(False), *given), shaken(make(True), *moved)
     turned.set_weights(plain.get_weights())
-    expected = np.transpose(plain(*given), there)
+    expected = np.transpose(plain(*given), order)
     np.testing.assert_allclose(turned(*moved), expected, atol=1e-6)
 
 
@@ -192,10 +206,10 @@ def test_steps_of_causal_pitch_attention_equal_the_call():
     np.testing.assert_allclose(np.stack(outs, 1), layer(x)[:, 0], atol=1e-6)
 
 
-# What is chosen before.
+# The notes drawn so far in a step.
 
 
-def test_chosen_notes_equal_plain_loops():
+def test_the_autoregressive_context_equals_plain_loops():
     cells = np.random.default_rng(0).random((2, 3, NUM_PITCHES, 2)).astype(np.float32)
     note = np.zeros((2, 3, NUM_PITCHES, 2))
     window = np.zeros((2, 3, NUM_PITCHES, 3, 2))
@@ -204,20 +218,20 @@ def test_chosen_notes_equal_plain_loops():
             if n - k >= 0:
                 window[:, :, n, 3 - k] = cells[:, :, n - k]
         note[:, :, n] = cells[:, :, n - 1] if n else 0.0
-    np.testing.assert_array_equal(layers.ChosenNotes("note")(cells), note)
-    seen = layers.ChosenNotes("window", 7)(cells).numpy()
+    np.testing.assert_array_equal(layers.AutoregressiveContext("note")(cells), note)
+    seen = layers.AutoregressiveContext("window", 7)(cells).numpy()
     np.testing.assert_array_equal(seen[..., :6], window.reshape(2, 3, NUM_PITCHES, 6))
     counts = lower_class_counts(tf.constant(cells[..., 0]))
     np.testing.assert_array_equal(seen[..., 6:], counts)
     with pytest.raises(ValueError, match="kind"):
-        layers.ChosenNotes("chord")
+        layers.AutoregressiveContext("chord")
 
 
 @pytest.mark.parametrize(("kind", "width"), [("note", 7), ("window", 7), ("window", 1)])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_steps_of_chosen_notes_equal_the_call(kind, width, channels):
+def test_steps_of_the_autoregressive_context_equal_the_call(kind, width, channels):
     cells = small.layer_inputs(num_steps=1)["frames"][..., :channels]
-    layer = layers.ChosenNotes(kind, width)
+    layer = layers.AutoregressiveContext(kind, width)
     state, seen = layer.zero_state(2, channels), []
     before = np.zeros_like(cells[:, 0, 0])
     for n in range(small.NUM_PITCHES):
@@ -231,25 +245,25 @@ def test_steps_of_chosen_notes_equal_the_call(kind, width, channels):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_steps_of_the_nade_equal_the_call(channels):
     given = small.layer_inputs(num_steps=1)
-    x, chosen = given["hidden"], given["frames"][..., :channels]
-    layer = shaken(layers.PitchNade(4, 5), x, chosen)
+    x, frames = given["hidden"], given["frames"][..., :channels]
+    layer = shaken(layers.PitchNade(4, 5), x, frames)
     state, outs = layer.zero_state(2, channels), []
-    below = np.zeros_like(chosen[:, 0, 0])
+    drawn = np.zeros_like(frames[:, 0, 0])
     for n in range(14):
-        out, state = layer.step(tf.constant(x[:, 0, n]), tf.constant(below), state)
+        out, state = layer.step(tf.constant(x[:, 0, n]), tf.constant(drawn), state)
         outs.append(out)
-        below = chosen[:, 0, n]
-    np.testing.assert_allclose(np.stack(outs, 1), layer(x, chosen)[:, 0], atol=1e-6)
+        drawn = frames[:, 0, n]
+    np.testing.assert_allclose(np.stack(outs, 1), layer(x, frames)[:, 0], atol=1e-6)
 
 
 def test_the_nade_sees_only_lower_notes():
     given = small.layer_inputs()
-    x, chosen = given["hidden"], given["frames"]
-    layer = shaken(layers.PitchNade(4, 5), x, chosen)
+    x, frames = given["hidden"], given["frames"]
+    layer = shaken(layers.PitchNade(4, 5), x, frames)
     for place in (0, 5, 13):
-        changed = chosen.copy()
+        changed = frames.copy()
         changed[:, :, place] = 1.0 - changed[:, :, place]
-        moved = np.abs(layer(x, chosen) - layer(x, changed)).max(axis=(0, 1, 3)) > 0
+        moved = np.abs(layer(x, frames) - layer(x, changed)).max(axis=(0, 1, 3)) > 0
         # Its window and class counts reach every pitch above.
         np.testing.assert_array_equal(moved, np.arange(14) > place)
 
@@ -286,6 +300,33 @@ def test_a_layer_comes_back_from_its_config_and_weights(name, tmp_path):
     np.testing.assert_array_equal(model(arguments), again(arguments))
     (copy,) = [k for k in again.layers if type(k) is type(layer)]
     assert copy.get_config() == layer.get_config()
+
+
+@pytest.mark.parametrize(
+    ("layer", "old_name", "old_options"),
+    [
+        (layers.AutoregressiveContext("window", 5), "ChosenNotes", {}),
+        (layers.AxisLSTM(4, "time", True), "AxisLSTM", {"axis_first": "place_first"}),
+        (layers.StyleBias(0.1, True), "StyleBias", {"axis_first": "place_first"}),
+        (
+            layers.FrameAttention(3, time_major=True),
+            "FrameAttention",
+            {"time_major": "place_first"},
+        ),
+    ],
+    ids=["context", "lstm", "style", "frames"],
+)
+def test_a_layer_stored_under_its_old_names_is_read(layer, old_name, old_options):
+    stored = keras.saving.serialize_keras_object(layer)
+    assert stored["registered_name"] == f"poph_tf>{type(layer).__name__}"
+    config = {old_options.get(k, k): v for k, v in stored["config"].items()}
+    names = {"class_name": old_name, "registered_name": f"poph_tf>{old_name}"}
+    old = stored | names | {"config": config}
+    again = keras.saving.deserialize_keras_object(old)
+    assert type(again) is type(layer)
+    for option, value in stored["config"].items():
+        if option not in ("dtype", "name"):
+            assert getattr(again, option) == value
 
 
 def test_every_exported_layer_is_in_the_list():

@@ -161,7 +161,7 @@ def test_a_run_from_another_model_has_its_sizes_and_the_styles_of_both(tmp_path)
 
 def test_a_file_that_is_no_model_has_no_config(tmp_path):
     (tmp_path / models.WEIGHTS_FILE).write_bytes(b"PK no zip")
-    with pytest.raises(InputError, match="is no model of poph_tf"):
+    with pytest.raises(InputError, match="is not a model of poph_tf"):
         models.read_config(tmp_path)
 
 

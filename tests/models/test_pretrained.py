@@ -1,5 +1,4 @@
-"""Models that come with the package: named, listed, loaded; those that are there are
-whole and compose."""
+"""Models that come with the package: named, listed, loaded; each one composes."""
 
 import json
 import pathlib
@@ -40,7 +39,7 @@ def shelf(tmp_path_factory):
 
 @pytest.fixture
 def on_the_shelf(shelf, monkeypatch):
-    monkeypatch.setattr(pretrained, "ROOT", str(shelf))
+    monkeypatch.setattr(pretrained, "ROOT", shelf)
     return shelf
 
 
@@ -55,7 +54,7 @@ def test_the_default_is_listed_first_with_what_one_wants_to_know(on_the_shelf):
 def test_a_name_is_a_directory_first_then_a_pretrained_model(
     on_the_shelf, tmp_path, monkeypatch
 ):
-    assert pretrained.resolve("aria") == str(on_the_shelf / "aria")
+    assert pretrained.resolve("aria") == on_the_shelf / "aria"
     assert models.load("aria").config.preset == "biaxial"
     assert models.read_settings("aria")["model"]["styles"] == [
         "bach",
@@ -64,12 +63,12 @@ def test_a_name_is_a_directory_first_then_a_pretrained_model(
     monkeypatch.chdir(tmp_path)
     for name in ("aria", "bach"):
         (tmp_path / name).mkdir()  # of music, perhaps
-    assert pretrained.resolve("aria") == str(on_the_shelf / "aria")
-    assert pretrained.resolve_style("bach") == (str(on_the_shelf / "scores"), "bach")
+    assert pretrained.resolve("aria") == on_the_shelf / "aria"
+    assert pretrained.resolve_style("bach") == (on_the_shelf / "scores", "bach")
     for name in ("aria", "bach"):
         (tmp_path / name / "model.keras").write_bytes(b"")
-        assert pretrained.resolve(name) == name
-        assert pretrained.resolve_style(name) == (name, "")
+        assert pretrained.resolve(name) == pathlib.Path(name)
+        assert pretrained.resolve_style(name) == (pathlib.Path(name), "")
 
 
 def test_what_is_neither_is_refused_with_what_there_is(on_the_shelf):
@@ -86,9 +85,9 @@ def test_what_is_neither_is_refused_with_what_there_is(on_the_shelf):
 def test_without_a_name_the_default_is_taken_if_there_is_one(
     on_the_shelf, tmp_path, monkeypatch
 ):
-    assert pretrained.chosen() == str(on_the_shelf / "scores")
-    assert pretrained.chosen(pretrained="aria") == str(on_the_shelf / "aria")
-    monkeypatch.setattr(pretrained, "ROOT", str(tmp_path))
+    assert pretrained.chosen() == on_the_shelf / "scores"
+    assert pretrained.chosen(pretrained="aria") == on_the_shelf / "aria"
+    monkeypatch.setattr(pretrained, "ROOT", tmp_path)
     assert pretrained.table() == "This installation has no pretrained model."
     with pytest.raises(InputError, match="give --model_dir"):
         pretrained.chosen()
@@ -108,7 +107,7 @@ def test_each_model_of_the_package_composes_and_says_what_it_is(name):
     card = pretrained.card(name)
     model_cards.check(card)
     assert card["figures"]["test"]["play_nats_per_step"] > 0
-    text = pathlib.Path(pretrained.path_of(name), "card.md").read_text("utf-8")
+    text = (pretrained.path_of(name) / "card.md").read_text("utf-8")
     assert text == model_cards.render(name, card, models.read_settings(name))
     composer = composer_lib.load(name)
     composer.engine.jit_compile = False

@@ -17,8 +17,8 @@ ROOT = small.ROOT
 TELL = """
 import json, sys
 import tensorflow as tf
-from poph_tf import cores
-slices = cores.prepare(*json.loads(sys.argv[1]))
+from poph_tf.models import slices as slices_lib
+slices = slices_lib.prepare(*json.loads(sys.argv[1]))
 threads = tf.config.threading
 print(json.dumps([slices, threads.get_inter_op_parallelism_threads(),
                   threads.get_intra_op_parallelism_threads()]))
@@ -101,7 +101,7 @@ def test_a_tensorflow_that_runs_already_is_left_as_it_is(monkeypatch):
 def test_a_gpu_has_the_batch_whole(monkeypatch):
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: ["a GPU"])
     assert slices_lib.prepare(16) == 1
-    with pytest.raises(InputError, match="cores goes with work on the CPU, got 2"):
+    with pytest.raises(InputError, match="cores is for work on a CPU, got cores=2"):
         slices_lib.prepare(16, 2)
 
 

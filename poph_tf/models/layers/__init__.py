@@ -1,19 +1,19 @@
-"""The layers that the presets are built from, by stage.
+"""The layers of the presets, by stage.
 
-`features`: what each pitch knows of the previous frame. `attention`: self-attention
-along pitch and along time. `recurrent`: LSTMs along one axis, and the style that
-enters before each. `chosen`: what a pitch knows of the notes chosen in its own frame.
-`nade`: the pitch axis as a NADE. `harmony`: the harmony loss.
-`dropout`: masks that cost little.
+`features`: features of each pitch of the previous frame. `attention` and
+`frame_attention`: self-attention along pitch and along time. `recurrent`: LSTMs along
+one axis, and the style added before each. `autoregressive_context`: features of the
+notes drawn so far in a step. `nade`: the pitch axis as a NADE. `harmony`: the harmony
+loss. `dropout`: dropout with cheap masks.
 
-Conventions: float tensors `[batch, time, pitch, features]`. A layer that carries state
-along time has `scan(x, state)` beside `call(x)`, and `zero_state`; one that is walked
-along pitch by the sampler has `step(x, state)`. `call` equals `scan` from the zero
-state and the sequence of `step`s; tests hold them together.
+Conventions: float tensors `[batch, time, pitch, features]`. A layer with a state along
+time has `zero_state` and `scan(x, state)`; a layer that the sampler runs pitch by pitch
+has `zero_state` and `step(x, state)`. `call` gives what `scan` gives from the zero
+state, and what a sequence of `step`s gives; tests compare them.
 """
 
 from poph_tf.models.layers.attention import PitchAttention, TimeAttention
-from poph_tf.models.layers.autoregressive_context import ChosenNotes
+from poph_tf.models.layers.autoregressive_context import AutoregressiveContext
 from poph_tf.models.layers.dropout import Dropout
 from poph_tf.models.layers.features import NoteFeatures
 from poph_tf.models.layers.frame_attention import FrameAttention
@@ -22,8 +22,8 @@ from poph_tf.models.layers.nade import PitchNade
 from poph_tf.models.layers.recurrent import AxisLSTM, StyleBias
 
 __all__ = [
+    "AutoregressiveContext",
     "AxisLSTM",
-    "ChosenNotes",
     "Dropout",
     "FrameAttention",
     "HarmonyLoss",

@@ -1,39 +1,36 @@
-"""Dropout whose masks cost little: a byte of random bits for each cell.
+"""Dropout that takes one byte of random bits per cell.
 
-Keras draws a float for each cell, which on CPU costs a training step a tenth of its
-time. A byte says just as well whether a cell is dropped, to 1/256 of the rate.
+Keras draws a float per cell, which takes a tenth of the time of a training step on
+CPU. A byte decides equally well, up to a rounding of the rate to 1/256.
 """
 
 import keras
 import tensorflow as tf
+from tensorflow import Tensor
 
-# What a byte can say; and how many of them the generator gives in one word.
-LEVELS, BYTES = 256, 4
+LEVELS = 256  # values of a byte
+WORD_BYTES = 4  # bytes in a word of the generator
 
 
 @keras.saving.register_keras_serializable(package="poph_tf")
 class Dropout(keras.layers.Dropout):
-    """Sets cells to 0 at random in training, and scales the others up for it.
+    """Sets cells to 0 at random in training and scales up the others.
 
-    The rate is rounded to a multiple of 1/256; what is kept is scaled by the inverse
-    of the share that is really kept, so that the mean stays.
+    The rate is rounded to a multiple of 1/256. Kept cells are divided by the share that
+    is really kept, so that the mean is unchanged.
 
     Args:
         rate: float, 0 to below 1. Share of the cells to drop.
 
-    Call arguments:
-        x: float, of any shape.
-        training: bool. Whether to drop at all.
-
-    Returns:
-        float, of the same shape.
+    Input shape: any. Output shape: that of the input.
 
     Reference:
         Srivastava et al. (2014), JMLR 15.
     """
 
-    def call(self, x, training=False):
-        # Of a rate close to 1 something must be kept.
+    def call(self, x: Tensor, training: bool | None = False) -> Tensor:
+        """Drops cells if `training`."""
+        # A rate close to 1 must keep something.
         dropped = min(round(self.rate * LEVELS), LEVELS - 1)
         if not training or not dropped:
             return x
@@ -42,11 +39,12 @@ class Dropout(keras.layers.Dropout):
         return x * (tf.cast(kept, x.dtype) * (LEVELS / (LEVELS - dropped)))
 
 
-def random_bytes(shape, seed):
-    """Uniform uint8 of a shape (an int32 vector) from a seed, int32 [2]."""
+def random_bytes(shape: Tensor, seed: Tensor) -> Tensor:
+    """Returns uniform uint8 of a shape (an int32 vector) from a seed, int32 [2]."""
     count = tf.reduce_prod(shape)
     words = tf.random.stateless_uniform(
-        [(count + BYTES - 1) // BYTES], seed, None, None, tf.uint32, alg="philox"
-    )
+        [(count + WORD_BYTES - 1) // WORD_BYTES],
+        seed, None, None, tf.uint32, alg="philox",
+    )  # fmt: skip
     flat = tf.reshape(tf.bitcast(words, tf.uint8), [-1])
     return tf.reshape(flat[:count], shape)

@@ -1,84 +1,100 @@
-"""Note features: what each pitch is told of the previous frame.
+"""Features of each pitch of the previous frame.
 
-The functions are pure and work on frames `[..., pitch, channel]`; `NoteFeatures` joins
+The functions are pure and take frames `[..., pitch, channel]`; `NoteFeatures` joins
 those that its options ask for. All commute with a transposition by k semitones, except
-pitch position, pitch class, and whatever touches the edge of the roll.
+pitch position, pitch class, and whatever reaches past the edge of the grid.
 
-Sources: Johnson (2017), section 4 (window, relative bins); Mao et al. (2018), section
+Sources: Johnson (2017), section 4 (window, relative counts); Mao et al. (2018), section
 4 (octave convolution, pitch position, pitch class, counts of the own class).
 """
+
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow import Tensor
 
 from poph_tf import theory
 from poph_tf.models.layers.dropout import Dropout
 
 OCTAVE = theory.NUM_PITCH_CLASSES
+# Allowed values by argument of `NoteFeatures`.
+CHOICES = {"kind": ("convolution", "window"), "class_counts": ("own", "relative")}
 
 
-def pitch_position(num_pitches):
-    """n / N for each pitch, float32 [pitch, 1]."""
+def pitch_position(num_pitches: int) -> np.ndarray:
+    """Returns n / N for pitch n of N, float32 [pitch, 1].
+
+    Example:
+        >>> pitch_position(4)[:, 0].tolist()
+        [0.0, 0.25, 0.5, 0.75]
+    """
     return np.arange(num_pitches, dtype=np.float32)[:, None] / num_pitches
 
 
-def pitch_class_one_hot(num_pitches, min_pitch):
-    """One-hot of each pitch's class (C = 0), float32 [pitch, 12]."""
-    return np.eye(OCTAVE, dtype=np.float32)[
-        (np.arange(num_pitches) + min_pitch) % OCTAVE
-    ]
+def pitch_class_one_hot(num_pitches: int, min_pitch: int) -> np.ndarray:
+    """Returns the one-hot of each pitch's class (C = 0), float32 [pitch, 12].
+
+    Example:
+        >>> pitch_class_one_hot(3, min_pitch=59).argmax(axis=1).tolist()
+        [11, 0, 1]
+    """
+    pitches = np.arange(num_pitches) + min_pitch
+    return np.eye(OCTAVE, dtype=np.float32)[pitches % OCTAVE]
 
 
-def same_class(num_pitches):
-    """1 where two pitches are of one class, float32 [pitch, pitch]."""
-    pitches = np.arange(num_pitches)
-    difference = pitches[:, None] - pitches[None, :]
-    return (difference % OCTAVE == 0).astype(np.float32)
-
-
-def relative_class(num_pitches):
-    """1 where pitch m lies k classes above pitch n, float32 [m, n, k of 12]."""
+def relative_class(num_pitches: int) -> np.ndarray:
+    """Returns 1 where pitch m is k classes above pitch n, float32 [m, n, k of 12]."""
     pitches = np.arange(num_pitches)
     difference = (pitches[:, None] - pitches[None, :]) % OCTAVE
     return (difference[..., None] == np.arange(OCTAVE)).astype(np.float32)
 
 
-def own_class_count(play):
+def own_class_count(play: Tensor) -> Tensor:
     """Counts the sounding notes of each pitch's own class.
 
     Args:
         play: float [..., pitch].
 
     Returns:
-        float [..., pitch, 1]. Reference: Mao et al. (2018), "pitch bins".
+        float [..., pitch, 1].
+
+    Reference:
+        Mao et al. (2018), "pitch bins", arXiv:1801.00887.
     """
-    return tf.matmul(play[..., None, :], same_class(play.shape[-1]))[..., 0, :, None]
+    same_class = relative_class(play.shape[-1])[..., 0]
+    return tf.matmul(play[..., None, :], same_class)[..., 0, :, None]
 
 
-def relative_class_counts(play):
+def relative_class_counts(play: Tensor) -> Tensor:
     """Counts the sounding notes of each class, relative to each pitch.
 
     Args:
         play: float [..., pitch].
 
     Returns:
-        float [..., pitch, 12]: at pitch n and place k the number of sounding notes k
-        classes above n. Reference: Johnson (2017), "pitch class bins".
+        float [..., pitch, 12]: for pitch n and place k the number of sounding notes
+        whose class is k semitones above that of n.
+
+    Reference:
+        Johnson (2017), "pitch class bins", doi:10.1007/978-3-319-55750-2_9
     """
     return tf.einsum("...m,mnk->...nk", play, relative_class(play.shape[-1]))
 
 
-def window(frames, width):
-    """Looks at the pitches around each pitch.
+def window(frames: Tensor, width: int) -> Tensor:
+    """Collects the cells around each pitch.
 
     Args:
         frames: float [..., pitch, channel].
-        width: int, odd: `width // 2` semitones to either side; 0 beyond the edges.
+        width: Odd: `width // 2` semitones to either side; zeros past the edges.
 
     Returns:
-        float [..., pitch, width * channel], from below to above.
-        Reference: Johnson (2017), "note vicinity", width 25.
+        float [..., pitch, width * channel], from low to high.
+
+    Reference:
+        Johnson (2017), "note vicinity", width 25, doi:10.1007/978-3-319-55750-2_9
     """
     num_pitches, reach = frames.shape[-2], width // 2
     edges = [[0, 0]] * (len(frames.shape) - 2) + [[reach, reach], [0, 0]]
@@ -89,17 +105,17 @@ def window(frames, width):
 
 @keras.saving.register_keras_serializable(package="poph_tf")
 class NoteFeatures(keras.layers.Layer):
-    """Features of every pitch from the previous frame and the bar position.
+    """Joins features of the previous frame and the bar position at every pitch.
 
     In this order: the neighbourhood (octave convolution, or Johnson's window), pitch
-    position, pitch class, class counts, bar position. Johnson's features have no pitch
-    class one-hot, since his networks share no absolute key.
+    position, pitch class, class counts, bar position. With Johnson's window there is no
+    pitch class, because his networks do not know the absolute key.
 
     Args:
         min_pitch: int. MIDI number of the lowest pitch.
         kind: str. "convolution" (DeepJ) or "window" (Johnson).
         filters: int. Filters of the octave convolution.
-        width: int. Semitones that the convolution, or the window, spans.
+        width: int. Semitones under the convolution or the window.
         class_counts: str. "own" or "relative".
         bar_positions: int. Places of the bar position's one-hot; 0 leaves it out.
         dropout: float. Dropout after the convolution.
@@ -108,8 +124,7 @@ class NoteFeatures(keras.layers.Layer):
         frames: float [batch, time, pitch, channel], play first.
         bar_position: float [batch, time, bar_positions], a one-hot, or None.
 
-    Returns:
-        float [batch, time, pitch, features].
+    Output shape: `[batch, time, pitch, features]`.
 
     Raises:
         ValueError: If `kind` or `class_counts` is none of the above.
@@ -121,20 +136,20 @@ class NoteFeatures(keras.layers.Layer):
 
     def __init__(
         self,
-        min_pitch,
-        kind="convolution",
-        filters=64,
-        width=24,
-        class_counts="own",
-        bar_positions=16,
-        dropout=0.0,
-        **kwargs,
-    ):
+        min_pitch: int,
+        kind: str = "convolution",
+        filters: int = 64,
+        width: int = 24,
+        class_counts: str = "own",
+        bar_positions: int = 16,
+        dropout: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        if kind not in ("convolution", "window"):
-            raise ValueError(f"kind must be convolution or window, got {kind!r}.")
-        if class_counts not in ("own", "relative"):
-            raise ValueError(f"class_counts must be own or relative: {class_counts!r}.")
+        for name, value in (("kind", kind), ("class_counts", class_counts)):
+            if value not in CHOICES[name]:
+                choices = " or ".join(CHOICES[name])
+                raise ValueError(f"{name} must be {choices}, got {value!r}.")
         self.min_pitch = min_pitch
         self.kind = kind
         self.filters = filters
@@ -148,36 +163,40 @@ class NoteFeatures(keras.layers.Layer):
             )
             self.convolution_dropout = Dropout(dropout)
 
-    def build(self, frames_shape, bar_position_shape=None):
+    def build(
+        self, frames_shape: tuple, bar_position_shape: tuple | None = None
+    ) -> None:
+        """Makes the convolution for a number of channels."""
         if self.kind == "convolution":
             self.convolution.build((None, *frames_shape[-2:]))
         self.built = True
 
-    def call(self, frames, bar_position=None, training=None):
+    def call(
+        self,
+        frames: Tensor,
+        bar_position: Tensor | None = None,
+        training: bool | None = None,
+    ) -> Tensor:
+        """Computes and joins the features."""
+        convolve = self.kind == "convolution"
+        own = self.class_counts == "own"
+        count = own_class_count if own else relative_class_counts
         near = (
-            self._convolve(frames, training)
-            if self.kind == "convolution"
-            else window(frames, self.width)
+            self._convolve(frames, training) if convolve else window(frames, self.width)
         )
-        play = frames[..., 0]
-        counts = (
-            own_class_count(play)
-            if self.class_counts == "own"
-            else relative_class_counts(play)
-        )
-        parts = [near, self._constants(frames), counts]
-        if self.bar_positions:
-            parts.append(self._repeat_over_pitches(bar_position, frames.shape[-2]))
+        parts = [near, self._constants(frames), count(frames[..., 0])]
+        if self.bar_positions and bar_position is not None:
+            num_pitches = frames.shape[-2]
+            parts.append(tf.repeat(bar_position[:, :, None, :], num_pitches, axis=2))
         return tf.concat([tf.cast(part, near.dtype) for part in parts], axis=-1)
 
-    def _convolve(self, frames, training):
-        shape = tf.shape(frames)
+    def _convolve(self, frames: Tensor, training: bool | None) -> Tensor:
         folded = tf.reshape(frames, (-1, *frames.shape[-2:]))
-        near = self.convolution(folded)
-        near = tf.reshape(near, (shape[0], shape[1], frames.shape[-2], self.filters))
+        shape = tf.concat([tf.shape(frames)[:-1], [self.filters]], axis=0)
+        near = tf.reshape(self.convolution(folded), shape)
         return self.convolution_dropout(near, training=training)
 
-    def _constants(self, frames):
+    def _constants(self, frames: Tensor) -> Tensor:
         num_pitches = frames.shape[-2]
         parts = [pitch_position(num_pitches)]
         if self.kind == "convolution":
@@ -185,19 +204,3 @@ class NoteFeatures(keras.layers.Layer):
         constants = np.concatenate(parts, axis=-1)
         shape = tf.concat([tf.shape(frames)[:2], constants.shape], axis=0)
         return tf.broadcast_to(constants, shape)
-
-    @staticmethod
-    def _repeat_over_pitches(bar_position, num_pitches):
-        return tf.repeat(bar_position[:, :, None, :], num_pitches, axis=2)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "min_pitch": self.min_pitch,
-            "kind": self.kind,
-            "filters": self.filters,
-            "width": self.width,
-            "class_counts": self.class_counts,
-            "bar_positions": self.bar_positions,
-            "dropout": self.dropout,
-        }

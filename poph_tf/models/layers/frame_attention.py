@@ -1,57 +1,73 @@
-"""Attention along time by frames: recalls what sounded where the music was alike.
+"""Attention along time by frames: recalls what sounded in similar steps.
 
 Queries and keys are pooled over pitches, so one set of weights over time serves all
-pitches, at 1/pitches of the cost of attention pitch by pitch. The values are the
-frames themselves, pitch by pitch: what is recalled arrives at its pitch, and the whole
-commutes with transposition. A repeated phrase can be copied from.
+pitches, at 1/pitches of the cost of attention at each pitch. The values are the frames
+themselves: what is recalled arrives at its own pitch, and the layer commutes with
+transposition. A repeated phrase can be copied.
 """
+
+from typing import Any
 
 import keras
 import tensorflow as tf
+from tensorflow import Tensor
 
-from poph_tf.models.layers.attention import MASKED, distance_bias
+from poph_tf.models.layers.attention import MASKED, distance_bias, distances
 
-# Each head recalls two numbers: whether a pitch sounded, and whether it was struck.
+# Each head recalls two numbers: whether a pitch sounded, and whether it had an onset.
 CHANNELS = 2
+
+State = dict[str, Tensor]
 
 
 @keras.saving.register_keras_serializable(package="poph_tf")
 class FrameAttention(keras.layers.Layer):
-    """Joins to each cell what earlier frames had at its pitch.
+    """Appends to each cell what earlier frames had at its pitch.
 
-    At step t the hidden features, pooled over pitches, ask for steps s < t whose own
-    pooled features were alike; each head returns frame s of the best matches. A null
-    place with logit 0 and nothing in it lets a head abstain.
+    At step t the features pooled over pitches are compared with those of steps s < t;
+    each head returns a mean of the frames s, weighted by similarity and distance. A
+    null source with logit 0 and value 0 lets a head abstain.
 
     Args:
-        max_steps: int. How many steps back it can look.
-        num_heads: int.
+        max_steps: int. Number of earlier steps that it sees.
+        num_heads: int. Number of heads.
         head_units: int. Width of queries and keys.
-        place_first: bool. Whether `x`, `previous` and what comes back are [time,
-            batch, pitch, ...], as the LSTMs along time have them.
+        time_major: bool. Whether inputs and output are [time, batch, pitch, ...].
 
     Call arguments:
-        x: float [batch, time, pitch, features], the time axis' output at steps t.
-        previous: float [batch, time, pitch, channel], frames t - 1, play first and
-            replay second if there is one.
+        x: float [batch, time, pitch, features], the time axis' output of steps t.
+        previous: float [batch, time, pitch, channel], frames t - 1, play first, then
+            replay if the model has it.
 
-    Returns:
-        float [batch, time, pitch, features + 2 * num_heads].
+    Output shape: `[batch, time, pitch, features + 2 * num_heads]`.
+
+    Reference:
+        Vaswani et al. (2017), arXiv:1706.03762, for the attention. Frames as values
+        are this project's.
     """
 
     def __init__(
-        self, max_steps, num_heads=4, head_units=32, place_first=False, **kwargs
-    ):
+        self,
+        max_steps: int,
+        num_heads: int = 4,
+        head_units: int = 32,
+        time_major: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        # `place_first` is the name of `time_major` in older files.
+        time_major = kwargs.pop("place_first", time_major)
         super().__init__(**kwargs)
+        self.time_major = time_major
         self.max_steps = max_steps
-        self.place_first = place_first
         self.num_heads = num_heads
         self.head_units = head_units
         width = num_heads * head_units
+        # Weights files hold these two attributes' names.
         self.ask = keras.layers.Dense(width, name="query")
         self.tell = keras.layers.Dense(width, name="key")
 
-    def build(self, x_shape, previous_shape):
+    def build(self, x_shape: tuple, previous_shape: tuple) -> None:
+        """Makes the projections and the table of biases."""
         self.ask.build((None, None, 2 * x_shape[-1]))
         self.tell.build((None, None, 2 * x_shape[-1]))
         self.distance_bias = self.add_weight(
@@ -61,11 +77,12 @@ class FrameAttention(keras.layers.Layer):
         )
         self.built = True
 
-    def call(self, x, previous):
+    def call(self, x: Tensor, previous: Tensor) -> Tensor:
+        """Attends over a window; what came before it is unknown."""
         return self.scan(x, previous, None)[0]
 
-    def zero_state(self, batch_size, num_pitches):
-        """Before the first step: an empty cache, no pending key, a silent frame."""
+    def zero_state(self, batch_size: Tensor, num_pitches: int) -> State:
+        """Returns an empty cache, no pending key, and a silent frame."""
         keys = (batch_size, self.max_steps, self.num_heads, self.head_units)
         values = (batch_size, self.max_steps, num_pitches, CHANNELS)
         return {
@@ -77,70 +94,74 @@ class FrameAttention(keras.layers.Layer):
             "play": tf.zeros((batch_size, num_pitches)),
         }
 
-    def scan(self, x, previous, state):
-        """Attends over the steps of `x` and the cache of those before.
-
-        The frame of step s is known from step s + 1 on (as `previous`), so each key
-        waits one step, pending, for its value.
+    def scan(
+        self, x: Tensor, previous: Tensor, state: State | None
+    ) -> tuple[Tensor, State | None]:
+        """Attends over the steps of x and the cache of those before.
 
         Args:
-            x: float [batch, time, pitch, features].
-            previous: float [batch, time, pitch, channel]; both as for a call.
-            state: dict as `zero_state` makes it; None for the start of a window,
-                where what came before is unknown.
+            x: As for a call.
+            previous: As for a call.
+            state: As `zero_state` gives it; None if what came before is unknown.
 
         Returns:
-            (float [batch, time, pitch, features + 2 * num_heads], state after it;
-            None where none came in, since training has no use for it).
+            The output of a call, and the state after the last step (None if `state` is
+            None; training does not need it).
         """
-        fresh = state is None
-        # Only what is small is turned: pooled features, frames, what is recalled.
-        pooled = self._turned(pool(x, previous[..., 0]))
-        previous = self._turned(previous)
-        if fresh:
-            state = self._unknown_past(previous)
+        # Only small tensors are transposed: pooled features, frames, what is recalled.
+        pooled = self._swapped(pool(x, previous[..., 0]))
+        previous = self._swapped(previous)
+        past = self._unknown_past(previous) if state is None else state
         query, key = self._heads(self.ask(pooled)), self._heads(self.tell(pooled))
-        keys = _append(
-            state["keys"], _append(state["pending_key"][:, None], key[:, :-1])
-        )
-        values = _append(state["values"], struck(previous, state["play"]))
-        valid = tf.ones_like(key[:, :-1, 0, 0])
-        valid = _append(state["valid"], _append(state["pending_valid"][:, None], valid))
-        recalled = self._turned(self._recall(query, keys, values, valid))
+        sources = self._sources(past, key, previous)
+        recalled = self._swapped(self._recall(query, **sources))
         out = tf.concat([x, tf.cast(recalled, x.dtype)], axis=-1)
-        if fresh:
+        if state is None:
             return out, None
-        kept = -self.max_steps
-        return out, {
-            "keys": keys[:, kept:],
-            "values": values[:, kept:],
-            "valid": valid[:, kept:],
+        kept = {name: value[:, -self.max_steps :] for name, value in sources.items()}
+        return out, kept | {
             "pending_key": key[:, -1],
-            "pending_valid": tf.ones_like(state["pending_valid"]),
+            "pending_valid": tf.ones_like(past["pending_valid"]),
             "play": previous[:, -1, :, 0],
         }
 
-    def _turned(self, x):
-        """Batch before time, where it is not so, or back."""
-        if not self.place_first:
+    def _sources(self, past: State, key: Tensor, previous: Tensor) -> State:
+        """Appends the keys and values of new steps to the cache.
+
+        The frame of step s is known only at step s + 1 (as `previous`), so each key is
+        pending for one step until its value is known.
+        """
+        pending = {
+            "keys": _append(past["pending_key"][:, None], key[:, :-1]),
+            "values": onsets(previous, past["play"]),
+            "valid": _append(
+                past["pending_valid"][:, None], tf.ones_like(key[:, :-1, 0, 0])
+            ),
+        }
+        return {name: _append(past[name], new) for name, new in pending.items()}
+
+    def _swapped(self, x: Tensor) -> Tensor:
+        """Swaps batch and time if the layer is time-major."""
+        if not self.time_major:
             return x
         return tf.transpose(x, (1, 0, *range(2, len(x.shape))))
 
-    def _unknown_past(self, previous):
+    def _unknown_past(self, previous: Tensor) -> State:
         zero = self.zero_state(tf.shape(previous)[0], previous.shape[2])
         empty = {name: zero[name][:, :0] for name in ("keys", "values", "valid")}
         return zero | empty | {"play": tf.zeros_like(previous[:, 0, :, 0])}
 
-    def _heads(self, x):
+    def _heads(self, x: Tensor) -> Tensor:
         shape = tf.concat([tf.shape(x)[:-1], [self.num_heads, self.head_units]], 0)
         return tf.cast(tf.reshape(x, shape), tf.float32)
 
-    def _recall(self, query, keys, values, valid):
+    def _recall(
+        self, query: Tensor, keys: Tensor, values: Tensor, valid: Tensor
+    ) -> Tensor:
+        """Returns the weighted means of values, float32 [batch, time, pitch, ...]."""
         logits = tf.einsum("bthu,bshu->bhts", query * self.head_units**-0.5, keys)
-        num_targets, num_sources = tf.shape(query)[1], tf.shape(keys)[1]
         # The last source is the step before the last target.
-        targets = tf.range(num_targets)[:, None] + num_sources - num_targets
-        steps_between = targets - tf.range(num_sources)[None, :]
+        steps_between = distances(tf.shape(query)[1], tf.shape(keys)[1])
         logits += distance_bias(self.distance_bias, steps_between)
         logits += (1.0 - valid[:, None, None, :]) * MASKED
         null = tf.zeros_like(logits[..., :1])
@@ -149,18 +170,9 @@ class FrameAttention(keras.layers.Layer):
         shape = tf.concat([tf.shape(recalled)[:3], [self.num_heads * CHANNELS]], 0)
         return tf.reshape(recalled, shape)
 
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "max_steps": self.max_steps,
-            "num_heads": self.num_heads,
-            "head_units": self.head_units,
-            "place_first": self.place_first,
-        }
 
-
-def pool(x, play):
-    """Means over all pitches and over the sounding ones.
+def pool(x: Tensor, play: Tensor) -> Tensor:
+    """Computes the means over all pitches and over the sounding ones.
 
     Args:
         x: float [..., pitch, features].
@@ -172,29 +184,28 @@ def pool(x, play):
     play = tf.cast(play, x.dtype)
     sounding = tf.math.divide_no_nan(play, tf.reduce_sum(play, axis=-1, keepdims=True))
     every = tf.ones_like(play) / play.shape[-1]
-    # One product, so that the features are read once and no product of them is kept.
+    # One matrix product reads the features once and keeps no copy for the gradient.
     means = tf.matmul(tf.stack([every, sounding], axis=-2), x)
     shape = tf.concat([tf.shape(x)[:-2], [2 * x.shape[-1]]], axis=0)
     return tf.reshape(means, shape)
 
 
-def struck(frames, play_before):
-    """Play, and onset: 1 where a note starts or is struck again.
+def onsets(frames: Tensor, play_before: Tensor) -> Tensor:
+    """Returns play and onset of each cell; an onset starts or repeats a note.
 
     Args:
-        frames: float [batch, time, pitch, channel], play and perhaps replay.
-        play_before: float [batch, pitch], the frame before the first.
+        frames: float [batch, time, pitch, channel], play, then replay if there is one.
+        play_before: float [batch, pitch], of the frame before the first.
 
     Returns:
-        float [batch, time, pitch, 2].
+        float32 [batch, time, pitch, 2].
     """
     play = tf.cast(frames[..., 0], tf.float32)
-    before = tf.concat([tf.cast(play_before[:, None], play.dtype), play[:, :-1]], 1)
-    held = before
+    held = tf.concat([tf.cast(play_before[:, None], play.dtype), play[:, :-1]], 1)
     if frames.shape[-1] > 1:
-        held = before * (1.0 - tf.cast(frames[..., 1], tf.float32))
+        held *= 1.0 - tf.cast(frames[..., 1], tf.float32)
     return tf.stack([play, play * (1.0 - held)], axis=-1)
 
 
-def _append(old, new):
+def _append(old: Tensor, new: Tensor) -> Tensor:
     return tf.concat([old, tf.cast(new, old.dtype)], axis=1)

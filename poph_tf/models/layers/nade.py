@@ -1,22 +1,24 @@
-"""The pitch axis as a NADE whose weights are tied over pitches.
+"""The pitch axis as a NADE whose weights are shared by all pitches.
 
-Source: Johnson (2017), section 4.1, TP-LSTM-NADE; Larochelle and Murray (2011).
+Sources: Johnson (2017), section 4.1, TP-LSTM-NADE; Larochelle and Murray (2011).
 """
+
+from typing import Any
 
 import keras
 import tensorflow as tf
+from tensorflow import Tensor
 
-from poph_tf.models.layers.autoregressive_context import ChosenNotes
+from poph_tf.models.layers.autoregressive_context import AutoregressiveContext
 
 
 @keras.saving.register_keras_serializable(package="poph_tf")
 class PitchNade(keras.layers.Layer):
-    """Hidden units of each pitch from the time axis and the notes already chosen.
+    """Hidden units of each pitch from the time axis and the notes drawn so far.
 
-    At pitch n, the chosen notes enter through Johnson's window around n and the counts
-    of their classes relative to n, both with zeros where nothing is chosen yet. The
-    time axis' output sets the biases, so there is no recurrence along pitch and all
-    pitches are computed at once when the frame is known.
+    The notes drawn so far enter through Johnson's window and their class counts (see
+    `AutoregressiveContext`). The time axis' output sets the biases, so there is no
+    recurrence along pitch: with a known frame all pitches are computed at once.
 
     Args:
         units: int. Hidden units of each pitch.
@@ -24,55 +26,54 @@ class PitchNade(keras.layers.Layer):
 
     Call arguments:
         x: float [batch, time, pitch, features], the time axis' output.
-        chosen: float [batch, time, pitch, channel], the frames of the same steps.
+        frames: float [batch, time, pitch, channel], of the same steps.
 
-    Returns:
-        float [batch, time, pitch, units + features]: the hidden units, and `x` passed
-        on, from which the heads take the visible bias.
+    Output shape: `[batch, time, pitch, units + features]`, the hidden units followed by
+    x, from which the heads take the visible bias.
 
     Reference:
         Johnson (2017), doi:10.1007/978-3-319-55750-2_9
     """
 
-    def __init__(self, units=100, width=25, **kwargs):
+    def __init__(self, units: int = 100, width: int = 25, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.units = units
         self.width = width
-        self.chosen = ChosenNotes("window", width, name="chosen_notes")
+        self.context = AutoregressiveContext("window", width, name="context")
         self.hidden_bias = keras.layers.Dense(units, name="hidden_bias")
         self.hidden = keras.layers.Dense(units, use_bias=False, name="hidden")
 
-    def build(self, x_shape, chosen_shape):
-        self.chosen.build(chosen_shape)
+    def build(self, x_shape: tuple, frames_shape: tuple) -> None:
+        """Makes the projections for numbers of features and channels."""
+        self.context.build(frames_shape)
         self.hidden_bias.build((None, x_shape[-1]))
-        self.hidden.build((None, self.chosen.num_features(chosen_shape[-1])))
+        self.hidden.build((None, self.context.num_features(frames_shape[-1])))
         self.built = True
 
-    def call(self, x, chosen):
-        return self._hidden_units(x, tf.cast(self.chosen(chosen), x.dtype))
+    def call(self, x: Tensor, frames: Tensor) -> Tensor:
+        """Computes all pitches of known frames."""
+        return self._hidden_units(x, tf.cast(self.context(frames), x.dtype))
 
-    def zero_state(self, num_rows, num_channels):
-        """The state before the first pitch."""
-        return self.chosen.zero_state(num_rows, num_channels)
+    def zero_state(self, num_rows: Tensor, num_channels: int) -> tuple[Tensor, ...]:
+        """Returns the state before the first pitch."""
+        return self.context.zero_state(num_rows, num_channels)
 
-    def step(self, x, chosen, state):
-        """One pitch of the walk.
+    def step(
+        self, x: Tensor, drawn: Tensor, state: tuple[Tensor, ...]
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Computes the next pitch.
 
         Args:
             x: float [rows, features], the time axis' output at this pitch.
-            chosen: float [rows, channel], what was drawn at the pitch just below
-                (zeros at the first).
-            state: that of `ChosenNotes`.
+            drawn: float [rows, channel], the cell drawn just before; zeros at first.
+            state: That of `AutoregressiveContext`.
 
         Returns:
-            (float [rows, units + features], the state after it).
+            float [rows, units + features], and the next state.
         """
-        seen, state = self.chosen.step(chosen, state)
+        seen, state = self.context.step(drawn, state)
         return self._hidden_units(x, seen), state
 
-    def _hidden_units(self, x, seen):
+    def _hidden_units(self, x: Tensor, seen: Tensor) -> Tensor:
         hidden = tf.sigmoid(self.hidden_bias(x) + self.hidden(seen))
         return tf.concat([hidden, x], axis=-1)
-
-    def get_config(self):
-        return {**super().get_config(), "units": self.units, "width": self.width}

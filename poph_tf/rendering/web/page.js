@@ -1,4 +1,4 @@
-// Puts each piece of the data on the page and ties the controls to its player.
+// Makes a card for each piece and connects its controls to its player.
 
 const PLAY_ICON = '<svg viewBox="0 0 16 16"><path fill="currentColor" d="M3 1l11 7-11 7z"/></svg>';
 const PAUSE_ICON = '<svg viewBox="0 0 16 16"><path fill="currentColor" d="M2 1h4v14H2zm8 0h4v14h-4z"/></svg>';
@@ -40,13 +40,14 @@ class Card {
     }
     return bar;
   }
-  toggle() {
+  async toggle() {
     const start = !this.player.playing;
     for (const card of cards) card.player.pause();
     current = this;
-    const started = start ? Promise.resolve(this.player.play()) : Promise.resolve();
-    started.catch((error) => { this.clock.textContent = `cannot play: ${error.message}`; })
-      .finally(showAll);
+    let problem = "";
+    if (start) await Promise.resolve(this.player.play()).catch((error) => { problem = error.message; });
+    showAll();
+    if (problem) this.clock.textContent = `cannot play: ${problem}`;
   }
   seekStep(step) {
     const last = Math.max(this.piece.steps, 0);
@@ -54,7 +55,7 @@ class Card {
     current = this;
     showAll();
   }
-  /** Goes to the bar line before (-1) or after (1) the present step. */
+  /** Moves to the bar line before (-1) or after (1) the current step. */
   seekBar(direction) {
     const step = this.player.time() / this.piece.secondsPerStep;
     const lines = [0, ...this.piece.bars, this.piece.steps];
@@ -85,7 +86,7 @@ function showAll() {
   for (const card of cards) card.show();
 }
 
-/** Draws the piece that plays, and once more when it has stopped. */
+/** Draws the piece that plays, and once more after it stops. */
 function animate() {
   const playing = cards.find((card) => card.player.playing);
   if (playing) playing.show();

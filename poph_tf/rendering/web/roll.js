@@ -1,14 +1,14 @@
-// Draws a piece: a roll that follows the playing, and the whole piece in small.
+// Draws a piece: a piano roll that scrolls with the player, and a small overview.
 
 const BLACK_KEYS = [1, 3, 6, 8, 10];
 const SECONDS_IN_VIEW = 12;
 
-/** Colours of the style sheet, read again at every drawing: they follow the theme. */
+/** A colour of the style sheet, read at every drawing because the theme may change. */
 function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`);
 }
 
-/** A canvas's drawing context, as sharp as the screen and in CSS pixels. */
+/** Clears a canvas; its context draws in CSS pixels at the screen's resolution. */
 function prepare(canvas) {
   const scale = window.devicePixelRatio || 1;
   const { width, height } = canvas.getBoundingClientRect();
@@ -31,7 +31,7 @@ class Roll {
     this.first = 0; // the step at the left edge
     this.span = Math.min(SECONDS_IN_VIEW / piece.secondsPerStep, Math.max(piece.steps, 16));
   }
-  /** Moves the view so that the step stays in its left third, and draws. */
+  /** Scrolls so that the step is at a third of the view, and draws. */
   follow(step) {
     const last = Math.max(this.piece.steps - this.span, 0);
     this.first = Math.min(Math.max(step - this.span / 3, 0), last);

@@ -1,7 +1,7 @@
-// Two ways to play a piece, with one face: play(), pause(), seek(seconds), time(),
-// duration and playing.
+// Two players of a piece with the same interface: play(), pause(), seek(seconds),
+// time(), duration and playing.
 
-/** Plays the sound file that the page carries. */
+/** Plays the sound file that the page holds. */
 class FilePlayer {
   constructor(piece) {
     this.audio = new Audio(piece.audio);
@@ -21,7 +21,7 @@ class FilePlayer {
   time() { return this.audio.currentTime; }
 }
 
-/** Plays the notes themselves: a few decaying partials for each, like plucked strings. */
+/** Plays the notes with WebAudio: a few decaying partials each, like plucked strings. */
 class NotePlayer {
   constructor(piece) {
     this.notes = piece.notes.map(([start, end, pitch, velocity]) => ({
@@ -66,7 +66,7 @@ class NotePlayer {
     const now = NotePlayer.context.currentTime - this.began;
     return Math.min(Math.max(now, this.offset), this.duration);
   }
-  /** Hands the notes of the next moment to the sound card. */
+  /** Schedules the notes of the next quarter of a second. */
   schedule() {
     if (this.time() >= this.duration) return this.pause();
     const until = NotePlayer.context.currentTime - this.began + 0.25;
