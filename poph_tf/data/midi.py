@@ -5,13 +5,14 @@
 """
 
 import io
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from poph_tf import files
 from poph_tf.data import bars, reading
+from poph_tf.data.reading import read as read
+from poph_tf.data.reading import read_all as read_all
 
 if TYPE_CHECKING:
     from note_seq import NoteSequence
@@ -20,18 +21,6 @@ if TYPE_CHECKING:
 # numerator of a time signature has one byte.
 SLOWEST_QPM = 60e6 / (2**24 - 1)
 _MAX_NUMERATOR = 255
-
-
-def read(path: str | Path) -> "NoteSequence":
-    """Reads a file that holds one piece; see `reading.read`."""
-    return reading.read(path)
-
-
-def read_all(
-    path: str | Path, failures: list[str] | None = None
-) -> "Iterator[NoteSequence]":
-    """Iterates over the pieces of a file; see `reading.read_all`."""
-    return reading.read_all(path, failures)
 
 
 def to_bytes(sequence: "NoteSequence") -> bytes:

@@ -74,10 +74,8 @@ def quantize(
     Raises:
         InputError: If the piece is longer than `max_steps`.
     """
-    if sustain:
-        notes = notes_lib.sustained(notes)
-    if not drums:
-        notes = notes_lib.select(notes, ~notes.is_drum)
+    notes = notes_lib.sustained(notes) if sustain else notes
+    notes = notes if drums else notes_lib.select(notes, ~notes.is_drum)
     grid = (steps_per_quarter, notes.ticks_per_quarter)
     columns = _on_grid(notes, *grid, compiled)
     length = int(columns[1].max(initial=0))
@@ -85,13 +83,12 @@ def quantize(
         length = max(length, int(bars.to_steps(notes.length_tick, *grid)))
     if length > max_steps:
         raise InputError(f"longer than {max_steps} steps")
-    signatures = bars.to_step_signatures(notes.time_signatures, length, *grid)
     return QuantizedNotes(
         *columns,
         bar_position=bars.bar_positions(notes, length, steps_per_quarter),
         tempo_qpm=bars.mean_tempo(notes, length, steps_per_quarter),
         steps_per_quarter=steps_per_quarter,
-        time_signatures=signatures,
+        time_signatures=bars.to_step_signatures(notes.time_signatures, length, *grid),
         title=notes.title,
     )
 

@@ -6,6 +6,7 @@ compressed as one the records before the damage are read, and those after a reco
 damage in its data alone. Positions are bytes of the file on the disk.
 """
 
+import io
 import mmap
 import zlib
 from collections.abc import Iterable, Iterator
@@ -51,9 +52,11 @@ def _valid_records(
         data, end = (
             _member(content, at) if is_compressed else (content[:], len(content))
         )
-        found, whole = _split(data)
+        records = list(shards.split(io.BytesIO(data), max_bytes=len(data)))
+        found = [record for record, damage in records if not damage]
+        is_whole = end and len(found) == len(records)
         # During the search for a member, what cannot be read is none and not counted.
-        if not (whole and end) and not searching:
+        if not is_whole and not searching:
             damaged.append(f"{path}: damaged record at byte {at} of the file")
         yield from found
         if not is_compressed:
@@ -75,21 +78,3 @@ def _member(content: mmap.mmap, at: int) -> tuple[bytes, int | None]:
             return b"".join(parts), None
     end = at - len(unpacker.unused_data) if unpacker.eof else None
     return b"".join(parts), end
-
-
-def _split(data: bytes) -> tuple[list[bytes], bool]:
-    """The valid records of uncompressed bytes, and whether there is nothing else."""
-    found: list[bytes] = []
-    at, whole = 0, True
-    while at < len(data):
-        begin = at + shards.HEADER_BYTES
-        length = shards.data_length(data[at:begin])
-        if length is None:
-            return found, False
-        at = begin + length + shards.FOOTER_BYTES
-        record = data[begin : begin + length]
-        if shards.is_valid(record, data[begin + length : at]):
-            found.append(record)
-        else:
-            whole = False
-    return found, whole

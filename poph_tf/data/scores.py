@@ -15,12 +15,13 @@ music21 is not imported here; `to_sequence` reads its objects.
 
 import itertools
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from poph_tf.data import reading
+from poph_tf.data.reading import read as read
+from poph_tf.data.reading import read_all as read_all
 from poph_tf.errors import MusicFileError
 
 if TYPE_CHECKING:
@@ -35,18 +36,6 @@ _Note = list[Any]
 _Signature = tuple[int, int]
 # A length or a place in quarter notes, numerator and denominator.
 _Bar = tuple[Fraction, int, int]
-
-
-def read(path: str | Path) -> "NoteSequence":
-    """Reads a score file that holds one piece; see `reading.read`."""
-    return reading.read(path)
-
-
-def read_all(
-    path: str | Path, failures: list[str] | None = None
-) -> "Iterator[NoteSequence]":
-    """Iterates over the tunes of a score file; see `reading.read_all`."""
-    return reading.read_all(path, failures)
 
 
 def to_sequence(

@@ -72,18 +72,6 @@ def framed(data: bytes) -> bytes:
     return length + _masked(length) + data + _masked(data)
 
 
-def data_length(header: bytes) -> int | None:
-    """The length that a record's header gives; None if the header is damaged."""
-    if len(header) < HEADER_BYTES or _masked(header[:8]) != header[8:]:
-        return None
-    return struct.unpack("<Q", header[:8])[0]
-
-
-def is_valid(data: bytes, footer: bytes) -> bool:
-    """Whether a record's data has the checksum that follows it."""
-    return _masked(data) == footer
-
-
 def read(path: str | Path, max_bytes: int = 2**28) -> Iterator[tuple[int, bytes]]:
     """Reads the records of a TFRecord file, compressed (gzip) or not.
 
@@ -102,27 +90,36 @@ def read(path: str | Path, max_bytes: int = 2**28) -> Iterator[tuple[int, bytes]
         raw.seek(0)
         file = gzip.GzipFile(fileobj=raw) if compressed else raw
         offset = 0
-        while data := _read_one(file, path, offset, max_bytes):
-            yield offset, data[0]
-            offset += HEADER_BYTES + len(data[0]) + FOOTER_BYTES
+        try:
+            for data, damage in split(file, max_bytes):
+                if damage:
+                    raise InputError(
+                        f"{path}: damaged record at byte {offset} ({damage})."
+                    )
+                yield offset, data
+                offset += HEADER_BYTES + len(data) + FOOTER_BYTES
+        except (EOFError, OSError, zlib.error):
+            raise InputError(
+                f"{path}: damaged compression near byte {offset}."
+            ) from None
 
 
-def _read_one(
-    file: Any, path: str | Path, offset: int, max_bytes: int
-) -> tuple[bytes] | None:
-    """The data of a record; None at the end of the file."""
-    try:
-        header = file.read(HEADER_BYTES)
-        if not header:
-            return None
-        length = data_length(header)
-        if length is None:
-            raise InputError(f"{path}: damaged record at byte {offset} (length).")
-        if length > max_bytes:
-            raise InputError(f"{path}: record at byte {offset} has {length} bytes.")
-        data, footer = file.read(length), file.read(FOOTER_BYTES)
-    except (EOFError, OSError, zlib.error):
-        raise InputError(f"{path}: damaged compression near byte {offset}.") from None
-    if len(data) < length or not is_valid(data, footer):
-        raise InputError(f"{path}: damaged record at byte {offset} (data).")
-    return (data,)
+def split(file: Any, max_bytes: int = 2**28) -> Iterator[tuple[bytes, str]]:
+    """Reads the records of an uncompressed TFRecord file, the damaged ones too.
+
+    Args:
+        file: a binary file.
+        max_bytes: a longer record counts as damage.
+
+    Yields:
+        The data of each record and what is damaged: "" if nothing is, "data", or
+        "length", which ends the reading.
+    """
+    while header := file.read(HEADER_BYTES):
+        is_valid = len(header) == HEADER_BYTES and _masked(header[:8]) == header[8:]
+        length = int.from_bytes(header[:8], "little")
+        if not is_valid or length > max_bytes:
+            yield b"", "length" if not is_valid else f"length of {length} bytes"
+            return
+        data = file.read(length)
+        yield data, "" if _masked(data) == file.read(FOOTER_BYTES) else "data"
