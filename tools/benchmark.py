@@ -1,9 +1,9 @@
-"""Measures poph_tf on this machine and prints one JSON object:
+"""Measures poph_tf on this machine and prints one JSON object.
 
-  python tools/benchmark.py data|train|compose|distribute|serve
+    python tools/benchmark.py data|train|compose|distribute|serve
 
 Ratios are taken within the run, so that a slow or busy machine does not change them
-much. Quiet cores give better absolute figures. `data --archive=songs.tar.gz` times the
+much; idle cores give better absolute figures. `data --archive=songs.tar.gz` times the
 parse of your own files beside that of generated ones.
 """
 
@@ -13,6 +13,7 @@ import os
 import pathlib
 import platform
 import sys
+from collections.abc import Sequence
 
 from absl import flags
 
@@ -23,24 +24,28 @@ from poph_tf.cli import commands  # noqa: E402
 from poph_tf.errors import InputError  # noqa: E402
 
 NAMES = ("data", "train", "compose", "distribute", "serve")
+# Benchmarks that take an option.
+OPTIONS = {"archive": ("data",), "preset": ("compose", "serve")}
 FLAGS = flags.FLAGS
 flags.DEFINE_bool("quick", False, "Fewer repetitions: a look, not a figure to quote.")
 flags.DEFINE_string(
-    "archive", None, "data: time the parse on real files too (a folder or archive)."
+    "archive", None, "data: time the parse of a folder or archive of your files too."
 )
+flags.DEFINE_string("preset", None, "compose, serve: the preset; deepj by default.")
 
 
-def main(argv):
-    which = argv[0] if argv else ""
-    if which not in NAMES:
-        raise InputError(f"Give one of {', '.join(NAMES)}, got {which!r}.")
-    if FLAGS.archive and which != "data":
-        raise InputError("--archive goes with `data` only.")
-    module = importlib.import_module(f"benchmarks.{which}")
-    options = {"archive": FLAGS.archive} if FLAGS.archive else {}
-    figures = module.run(quick=FLAGS.quick, **options)
+def main(argv: Sequence[str]) -> int:
+    """Runs one benchmark."""
+    name = argv[0] if argv else ""
+    if name not in NAMES:
+        raise InputError(f"Give one of {', '.join(NAMES)}, got {name!r}.")
+    options = {key: FLAGS[key].value for key in OPTIONS if FLAGS[key].value}
+    for key in options:
+        if name not in OPTIONS[key]:
+            raise InputError(f"--{key} works with {', '.join(OPTIONS[key])} only.")
+    figures = importlib.import_module(f"benchmarks.{name}").run(FLAGS.quick, **options)
     machine = {"cores": os.cpu_count(), "processor": platform.machine()}
-    print(json.dumps({"benchmark": which, "machine": machine, **figures}, indent=2))
+    print(json.dumps({"benchmark": name, "machine": machine, **figures}, indent=2))
     return 0
 
 

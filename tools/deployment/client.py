@@ -1,188 +1,174 @@
 """Asks a server for a piece and saves it as a MIDI file.
 
-  python tools/deployment/client.py --output=piece.mid --bars=8 --seed=3
-  python tools/deployment/client.py --output=piece.mid --style=bach:0.7,palestrina:0.3
-  python tools/deployment/client.py --output=piece.mid --grpc --server=localhost:8500
-  python tools/deployment/client.py --output=piece.mid --stream
+    python tools/deployment/client.py --output=piece.mid --bars=8 --seed=3
+    python tools/deployment/client.py --output=piece.mid --style=bach:0.7,palestrina:0.3
+    python tools/deployment/client.py --output=piece.mid --grpc --server=localhost:8500
+    python tools/deployment/client.py --stream
 
-REST needs the standard library only and works against TensorFlow Serving and against
+REST needs the standard library only and works with TensorFlow Serving and with
 `python -m poph_tf.serve`. gRPC needs TensorFlow Serving, and the packages grpcio and
-tensorflow-serving-api here. `--stream` draws bar by bar with the signature continue_,
-prints when each bar came, and ends in the same notes (not in a file).
+tensorflow-serving-api here. `--stream` draws bar by bar with the signature continue_
+and prints when each bar arrived; it writes no file.
 """
 
 import argparse
 import base64
 import json
+import pathlib
 import sys
 import time
 import urllib.error
 import urllib.request
+from typing import Any
 
 BAR_STEPS = 16
 TIMEOUT_SECONDS = 300
 
 
 class ServerError(Exception):
-    """What the server said, or that it said nothing."""
+    """The reason that the server gave, or why there was no answer."""
 
 
 class RestClient:
-    """Predict calls over REST.
+    """Requests of one piece over REST."""
 
-    Args:
-        server: str, such as `localhost:8501`.
-        model: str.
-    """
+    def __init__(self, server: str, model: str) -> None:
+        self.root = server if "://" in server else f"http://{server}"
+        self.path = f"/v1/models/{model}"
 
-    def __init__(self, server, model):
-        self.url = (
-            f"{server if '://' in server else 'http://' + server}/v1/models/{model}"
-        )
+    def predict(self, signature: str, inputs: dict[str, Any]) -> Any:
+        """Gives the outputs by name; a single output comes without its name."""
+        body = {"signature_name": signature, "instances": [inputs]}
+        return self._ask(f"{self.path}:predict", body)["predictions"][0]
 
-    def predict(self, signature, inputs):
-        """Sends one piece's inputs by name; gives its outputs.
-
-        Bytes are bytes, lists are lists. A single output comes without its name.
-        """
-        instance = {name: _to_json(value) for name, value in inputs.items()}
-        body = {"signature_name": signature, "instances": [instance]}
-        answer = self._ask(f"{self.url}:predict", json.dumps(body).encode())
-        return _from_json(answer["predictions"][0])
-
-    def num_styles(self):
-        answer = self._ask(f"{self.url}/metadata")
-        signatures = answer["metadata"]["signature_def"]["signature_def"]
-        style = signatures["compose"]["inputs"]["style"]
-        return int(style["tensor_shape"]["dim"][1]["size"])
-
-    def style_names(self):
-        """Names from the model card, where the server shows it; else numbers."""
-        root, _, _ = self.url.partition("/v1/")
+    def style_names(self) -> list[str]:
+        """Names from the model card, or numbers if the server does not show it."""
         try:
-            state = self._ask(self.url)["model_version_status"]
-            version = next(v["version"] for v in state if v["state"] == "AVAILABLE")
-            return self._ask(f"{root}/model_cards/{version}")["model"]["styles"]
-        except (ServerError, StopIteration):
-            return [str(number + 1) for number in range(self.num_styles())]
+            (state, *_) = self._ask(self.path)["model_version_status"]
+            return self._ask(f"/model_cards/{state['version']}")["model"]["styles"]
+        except ServerError:
+            metadata = self._ask(f"{self.path}/metadata")["metadata"]["signature_def"]
+            style = metadata["signature_def"]["compose"]["inputs"]["style"]
+            return _numbers(style["tensor_shape"]["dim"][1]["size"])
 
-    @staticmethod
-    def _ask(url, body=None):
+    def _ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        """The JSON of an answer; bytes are {"b64": "..."} on the way."""
+
+        def encode(content: bytes) -> dict[str, str]:
+            return {"b64": base64.b64encode(content).decode()}
+
+        def decode(item: dict[str, Any]) -> Any:
+            return base64.b64decode(item["b64"]) if set(item) == {"b64"} else item
+
+        data = json.dumps(body, default=encode).encode() if body else None
         try:
-            with urllib.request.urlopen(url, body, TIMEOUT_SECONDS) as response:
-                return json.load(response)
+            with urllib.request.urlopen(
+                self.root + path, data, TIMEOUT_SECONDS
+            ) as answer:
+                return json.load(answer, object_hook=decode)
         except urllib.error.HTTPError as error:
-            raise ServerError(_reason(error)) from None
+            raise ServerError(json.load(error)["error"]) from None
         except (OSError, ValueError) as error:
-            raise ServerError(f"{url} does not answer: {error}") from None
+            raise ServerError(f"{self.root}{path} does not answer: {error}") from None
 
 
 class GrpcClient:
-    """The same calls over gRPC."""
+    """The same over gRPC."""
 
-    def __init__(self, server, model):
+    TYPES = {"seed": "int32", "num_steps": "int32", "state_bytes": "string"}
+
+    def __init__(self, server: str, model: str) -> None:
         import grpc
-        from tensorflow_serving.apis import (
-            get_model_metadata_pb2,
-            predict_pb2,
-            prediction_service_pb2_grpc,
+        from tensorflow_serving.apis import prediction_service_pb2_grpc
+
+        channel = grpc.insecure_channel(
+            server, [("grpc.max_receive_message_length", -1)]
         )
-
-        self.model, self.predict_pb2 = model, predict_pb2
-        self.metadata_pb2 = get_model_metadata_pb2
-        most = [("grpc.max_receive_message_length", -1)]
-        channel = grpc.insecure_channel(server, most)
         self.stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-        self.failure = grpc.RpcError
+        self.model, self.failure = model, grpc.RpcError
 
-    def predict(self, signature, inputs):
+    def predict(self, signature: str, inputs: dict[str, Any]) -> Any:
+        """Gives the outputs by name; a single output comes without its name."""
         import tensorflow as tf
+        from tensorflow_serving.apis import predict_pb2
 
-        types = {"seed": tf.int32, "num_steps": tf.int32}
-        request = self.predict_pb2.PredictRequest()
-        request.model_spec.name = self.model
+        request = predict_pb2.PredictRequest()
         request.model_spec.signature_name = signature
         for name, value in inputs.items():
-            dtype = (
-                tf.string if isinstance(value, bytes) else types.get(name, tf.float32)
-            )
-            proto = tf.make_tensor_proto([value], dtype)
+            proto = tf.make_tensor_proto([value], self.TYPES.get(name, "float32"))
             request.inputs[name].CopyFrom(proto)
-        try:
-            answer = self.stub.Predict(request, TIMEOUT_SECONDS)
-        except self.failure as error:
-            raise ServerError(error.details()) from None
-        found = {k: tf.make_ndarray(v)[0] for k, v in answer.outputs.items()}
-        values = {
-            k: v.tolist() if hasattr(v, "tolist") else v for k, v in found.items()
-        }
-        return next(iter(values.values())) if len(values) == 1 else values
+        answer = self._ask(self.stub.Predict, request)
+        outputs = {k: tf.make_ndarray(v).tolist()[0] for k, v in answer.outputs.items()}
+        return outputs if len(outputs) > 1 else next(iter(outputs.values()))
 
-    def style_names(self):
-        request = self.metadata_pb2.GetModelMetadataRequest()
-        request.model_spec.name = self.model
+    def style_names(self) -> list[str]:
+        """Numbers: gRPC shows no model card."""
+        from tensorflow_serving.apis import get_model_metadata_pb2
+
+        request = get_model_metadata_pb2.GetModelMetadataRequest()
         request.metadata_field.append("signature_def")
-        try:
-            answer = self.stub.GetModelMetadata(request, TIMEOUT_SECONDS)
-        except self.failure as error:
-            raise ServerError(error.details()) from None
-        signatures = self.metadata_pb2.SignatureDefMap()
+        answer = self._ask(self.stub.GetModelMetadata, request)
+        signatures = get_model_metadata_pb2.SignatureDefMap()
         answer.metadata["signature_def"].Unpack(signatures)
         style = signatures.signature_def["compose"].inputs["style"]
-        return [str(k + 1) for k in range(style.tensor_shape.dim[1].size)]
+        return _numbers(style.tensor_shape.dim[1].size)
+
+    def _ask(self, call: Any, request: Any) -> Any:
+        request.model_spec.name = self.model
+        try:
+            return call(request, TIMEOUT_SECONDS)
+        except self.failure as error:
+            raise ServerError(error.details()) from None
 
 
-def _to_json(value):
-    if isinstance(value, bytes):
-        return {"b64": base64.b64encode(value).decode()}
-    return value
+def _numbers(count: str | int) -> list[str]:
+    return [str(number + 1) for number in range(int(count))]
 
 
-def _from_json(value):
-    if isinstance(value, dict) and set(value) == {"b64"}:
-        return base64.b64decode(value["b64"])
-    if isinstance(value, dict):
-        return {name: _from_json(item) for name, item in value.items()}
-    return value
-
-
-def _reason(error):
-    try:
-        return json.load(error)["error"]
-    except (ValueError, KeyError, TypeError):
-        return f"The server answers with code {error.code}."
-
-
-def style_shares(text, names):
-    """`bach:0.7,palestrina:0.3` -> shares by the order of `names`; "" -> equal ones."""
+def style_shares(text: str, names: list[str]) -> list[float]:
+    """`bach:0.7,palestrina:0.3` -> shares in the order of `names`; "" -> equal ones."""
     weights = dict.fromkeys(names, 0.0 if text else 1.0)
     for part in filter(None, text.split(",")):
         name, _, weight = part.strip().partition(":")
         if name not in weights:
-            raise ServerError(f"The model knows {', '.join(names)}, got {name!r}.")
+            raise ValueError(f"The model knows {', '.join(names)}, got {name!r}.")
         weights[name] += float(weight or 1)
     total = sum(weights.values())
     return [weight / total for weight in weights.values()]
 
 
-def stream(client, wishes, bars):
-    """Draws bar by bar; prints a line when each has come."""
-    state, start = b"", time.perf_counter()
-    for bar in range(1, bars + 1):
-        inputs = wishes | {"num_steps": BAR_STEPS, "state_bytes": state}
+def run(options: argparse.Namespace) -> None:
+    """Composes bar by bar, or a file in one request."""
+    make = GrpcClient if options.grpc else RestClient
+    client = make(options.server, options.model)
+    inputs = {
+        "seed": [options.seed, 0],
+        "temperature": options.temperature,
+        "style": style_shares(options.style, client.style_names()),
+    }
+    if not options.stream:
+        inputs |= {"num_steps": options.bars * BAR_STEPS, "tempo_qpm": options.tempo}
+        midi = client.predict("compose_midi", inputs)
+        pathlib.Path(options.output).write_bytes(midi)
+        print(f"{options.output}: {options.bars} bars, {len(midi)} bytes")
+        return
+    inputs |= {"num_steps": BAR_STEPS, "state_bytes": b""}
+    start = time.perf_counter()
+    for bar in range(1, options.bars + 1):
         outputs = client.predict("continue_", inputs)
-        state = outputs["state_bytes"]
-        sounding = sum(map(sum, outputs["play"]))
+        inputs["state_bytes"] = outputs["state_bytes"]
+        cells = sum(map(sum, outputs["play"]))
         seconds = time.perf_counter() - start
-        print(f"bar {bar} after {seconds:.2f} s: {sounding} sounding cells")
+        print(f"bar {bar} after {seconds:.2f} s: {cells} sounding cells")
 
 
-def main():
+def main() -> None:
+    """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--server", default="localhost:8501")
     parser.add_argument("--grpc", action="store_true", help="--server is a gRPC port")
     parser.add_argument("--model", default="poph")
-    parser.add_argument("--output", help="the .mid file to write")
+    parser.add_argument("--output", help="MIDI file to write")
     parser.add_argument("--stream", action="store_true", help="bar by bar, no file")
     parser.add_argument("--bars", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
@@ -196,24 +182,6 @@ def main():
         run(options)
     except (ServerError, ValueError, OSError) as error:
         sys.exit(f"error: {error}")
-
-
-def run(options):
-    make = GrpcClient if options.grpc else RestClient
-    client = make(options.server, options.model)
-    wishes = {
-        "seed": [options.seed, 0],
-        "temperature": options.temperature,
-        "style": style_shares(options.style, client.style_names()),
-    }
-    if options.stream:
-        stream(client, wishes, options.bars)
-        return
-    wishes |= {"num_steps": options.bars * BAR_STEPS, "tempo_qpm": options.tempo}
-    midi = client.predict("compose_midi", wishes)
-    with open(options.output, "wb") as file:
-        file.write(midi)
-    print(f"{options.output}: {options.bars} bars, {len(midi)} bytes")
 
 
 if __name__ == "__main__":
