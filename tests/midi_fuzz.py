@@ -1,6 +1,6 @@
-"""Bends MIDI files in every way, and sees that each becomes a record or a reason.
+"""Damages MIDI files at random: each must become a record or a reason.
 
-A longer run than the tests make:
+A longer run than that of the tests:
 
     python tests/midi_fuzz.py --cases=1000000
 """
@@ -28,7 +28,7 @@ FAR = 2**28 - 1
 
 
 def seeds():
-    """Files to start from: plain ones, and ones with all kinds of events."""
+    """Files to start from: simple ones, and one with all kinds of events."""
     mixed = smf.file(
         [smf.metre(0, 4, 2), smf.tempo(0, 1), smf.tempo(99, 2**24 - 1)],
         [
@@ -49,14 +49,14 @@ def seeds():
     return [song(0), song(1, notes=3), mixed, smf.file([]), smf.file()]
 
 
-def bent(random, data, kinds=9):
+def damaged(random, data, kinds=9):
     """One file, damaged: bits (kind 0), bytes (1), ends, lengths, times, order."""
     data = bytearray(data)
     for _ in range(int(random.integers(1, 4))):
         if not data:
             break
         at = int(random.integers(0, len(data)))
-        # Half of the time a bit only: most such files can still be read.
+        # Often a bit only: most such files can still be read.
         what = int(random.integers(0, kinds)) if random.random() < 0.5 else 0
         if what == 0:
             data[at] ^= 1 << int(random.integers(0, 8))
@@ -81,14 +81,14 @@ def bent(random, data, kinds=9):
 
 
 def noise(random):
-    """A track of random bytes in a file that is otherwise sound."""
+    """A valid file with a track of random bytes."""
     body = random.bytes(int(random.integers(0, 400)))
     head = b"MThd" + (6).to_bytes(4, "big") + b"\0\1\0\1\1\xe0"
     return head + b"MTrk" + len(body).to_bytes(4, "big") + body
 
 
 def absurd():
-    """Functions that make files that ask for too much, each in its own way."""
+    """Functions that make files with extreme numbers of something."""
     head = b"MThd" + (6).to_bytes(4, "big") + b"\0\1" + b"\xff\xff" + b"\1\xe0"
     far = [smf.on(30_000, 60), smf.off(FAR, 60)]
     keys = [(pitch, channel) for channel in range(9) for pitch in range(128)]
@@ -117,7 +117,7 @@ def absurd():
 
 
 def judge(data, limits):
-    """Converts a file; returns the reason, or None; raises if neither is right."""
+    """Converts a file; returns the reason why there is no record, or None."""
     item = sources.Item("a.mid", "s", data=data)
     (converted,) = conversion.convert(item, limits)
     if converted.record is None:
@@ -130,7 +130,7 @@ def judge(data, limits):
 
 
 def check_record(data, limits):
-    """Reads a record back; what stands in it must be canonical."""
+    """Reads a record back, which must hold canonical matrices."""
     import gzip
 
     from poph_tf.data import matrices
@@ -157,7 +157,7 @@ def run(cases, seed=0, *, compiled=True):
     counts, slowest = {}, 0.0
     for number in range(cases):
         data = noise(random) if number % 8 == 7 else starts[number % len(starts)]
-        data = bent(random, data) if number >= len(starts) else data
+        data = damaged(random, data) if number >= len(starts) else data
         begun = time.perf_counter()
         reason = judge(data, limits)
         slowest = max(slowest, time.perf_counter() - begun)

@@ -1,4 +1,4 @@
-"""Pieces written out by hand, shared by the tests of what is measured of pieces."""
+"""Small pieces written by hand, for the tests of measures."""
 
 import numpy as np
 

@@ -1,1 +1,16 @@
-"""Music files and what they say: notes, bars, scores, and their place on the grid."""
+"""Music files, notes, matrices and records: from a file to a batch.
+
+    reading        formats and their readers: a file -> Notes or a NoteSequence
+      midi_bytes, midi_scan, midi_note_seq, musicxml, abc     the readers
+    midi, scores   read and write files as NoteSequences
+    notes          a piece as arrays of notes in ticks
+    quantization, bars                                        notes on the grid
+    matrices       play, replay and volume on the grid
+    examples, example_message                                 records and data sets
+    shards, recovery                                          TFRecord files
+    dataset        batches for training (tf.data)
+    piano_rolls, writing                                      data sets of benchmarks
+    preparation/   data sets made of collections of files
+
+Nothing here imports `models`.
+"""

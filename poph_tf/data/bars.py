@@ -1,7 +1,7 @@
 """Time on the grid: steps, bar lines, time signatures and tempo of a piece.
 
 Positions are whole numbers throughout: ticks of the file, then steps. Bar lines follow
-the time signatures, each of which begins a bar; without one the piece is in 4/4. Lines
+the time signatures, and each begins a bar; without one the piece is in 4/4. Lines
 that fall between steps go to the nearest, halves up.
 """
 

@@ -7,7 +7,7 @@ channel's in its track when it ends; channel 10 is drums. Unlike there, tempi an
 signatures count in every track, meta events with impossible contents are skipped, and
 so are chunks of other kinds.
 
-A file whose bytes contradict the standard is rejected, with one of a few reasons.
+A file that contradicts the standard is rejected, with one of a few reasons.
 Memory is bounded by the size of the file.
 """
 
@@ -49,7 +49,7 @@ def parse(
         compiled: use machine code, which is worth its start for many files.
 
     Returns:
-        Notes, whose `instrument` is 16 * track + channel.
+        Notes; `instrument` is 16 * track + channel.
 
     Raises:
         MusicFileError: If the file cannot be read.

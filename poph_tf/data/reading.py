@@ -1,4 +1,4 @@
-"""Reads music files: one table of which reader reads which files.
+"""Reads music files: one table of formats and their readers.
 
     suffix -> reader(data, name, options) -> pieces: Notes or NoteSequences
 
@@ -82,7 +82,7 @@ def parse(data: bytes, name: str, options: Options | None = None) -> Pieces:
 
     Args:
         data: the content.
-        name: the file's name, whose suffix tells the format.
+        name: the name of the file; its suffix gives the format.
         options: how MIDI files are read.
 
     Returns:

@@ -21,7 +21,7 @@ STYLES = ("bach", "palestrina")
 
 @pytest.fixture(scope="module")
 def pieces():
-    """Pieces whose notes lie in the middle, so that a transposition loses none."""
+    """Pieces with notes in the middle, so that a transposition loses none."""
     return [small.random_piece(k, n, low=60, high=70) for k, n in enumerate(LENGTHS)]
 
 

@@ -157,7 +157,7 @@ def test_impossible_times_and_pitches_raise():
         matrices.from_sequence(made)
 
 
-def test_a_piece_beyond_max_steps_is_refused_before_it_takes_memory():
+def test_a_piece_over_max_steps_is_refused_before_it_takes_memory():
     made = sequence([(60, 64, 0, 1e7)])
     with pytest.raises(InputError, match="longer than 1000 steps"):
         matrices.from_sequence(made, max_steps=1000)

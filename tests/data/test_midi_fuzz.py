@@ -56,7 +56,7 @@ def test_both_readers_read_damaged_files_alike():
     start = midi_fuzz.seeds()[0]
     compared = 0
     for _ in range(300):
-        data = midi_fuzz.bent(random, start, kinds=2)
+        data = midi_fuzz.damaged(random, start, kinds=2)
         try:
             ours = matrices.from_notes(midi_bytes.parse(data), max_steps=10_000)
             theirs = note_seq.midi_to_note_sequence(data)
