@@ -18,6 +18,7 @@ import re
 import griffe
 
 from poph_tf import config
+from poph_tf.cli import quiet
 from poph_tf.models import presets
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -103,6 +104,7 @@ def modules(package):
 
 def inputs_table():
     """A Markdown table of the inputs of the exported signatures."""
+    quiet.import_tensorflow()
     from poph_tf.serving.inputs import INPUTS
 
     rows = ["| input | type and shape | range | meaning |", "|---|---|---|---|"]
@@ -116,6 +118,7 @@ def inputs_table():
 
 def signatures_table():
     """A Markdown table of the exported signatures."""
+    quiet.import_tensorflow()
     from poph_tf.serving import inputs
 
     rows = ["| signature | meaning | inputs | outputs |", "|---|---|---|---|"]

@@ -146,10 +146,10 @@ def test_keywords_of_compose_exist():
         ):
             for call in ast.walk(ast.parse(block)):
                 if isinstance(call, ast.Call) and ast.unparse(call.func).endswith(
-                    (".compose", ".stream")
+                    (".compose", ".stream", ".continue_", ".harmonize", ".infill")
                 ):
                     names = {keyword.arg for keyword in call.keywords}
-                    assert names <= known | {"bars", "pieces"}
+                    assert names <= known
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))

@@ -4,7 +4,7 @@ Threads that share one operation wait for each other at its end, and an LSTM is 
 sequence of short operations. Slices of a batch are independent until their gradients
 are added up. On two cores, DeepJ's LSTMs reach 0.7 of the rate of a large matrix
 product with both threads on each operation, and at least 0.76 with one slice per thread
-(BUILD.md, "Benchmarks").
+(docs/results/speed.md).
 """
 
 import os
