@@ -19,14 +19,7 @@ if TYPE_CHECKING:
     from poph_tf.generation.composer import Composer
 
 __version__ = "0.1.0"
-__all__ = [
-    "Composer",
-    "GenerationConfig",
-    "Matrices",
-    "ModelConfig",
-    "__version__",
-    "load",
-]
+__all__ = ["Composer", "GenerationConfig", "Matrices", "ModelConfig", "load"]
 
 _MODULES = {
     "Composer": "poph_tf.generation.composer",

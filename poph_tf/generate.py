@@ -27,22 +27,14 @@ from poph_tf.models import pretrained
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_string(
-    "model_dir", None, "Directory that poph_tf.train wrote, or a pretrained model."
-)
+flags.DEFINE_string("model_dir", None, "Folder of poph_tf.train, or pretrained model.")
 flags.DEFINE_string("pretrained", None, "A model that comes with the package.")
 flags.DEFINE_bool("list_pretrained", False, "Print the models of the package and exit.")
 flags.DEFINE_string("output_dir", None, "Folder for the pieces.")
 own_flags.define(GenerationConfig)
-flags.DEFINE_bool(
-    "png", None, "Draw piano rolls; by default if matplotlib is installed."
-)
-flags.DEFINE_bool(
-    "wav",
-    None,
-    "Make sound; by default for pieces up to half an hour, if tinysoundfont is "
-    "installed.",
-)
+flags.DEFINE_bool("png", None, "Draw piano rolls; unset: if matplotlib is installed.")
+_WAV = "Make sound; unset: up to half an hour, if tinysoundfont is installed."
+flags.DEFINE_bool("wav", None, _WAV)
 flags.DEFINE_bool("page", True, "Write index.html, which plays and shows all pieces.")
 flags.DEFINE_bool("jit_compile", None, "Compile with XLA; by default if it saves time.")
 

@@ -15,11 +15,11 @@ from poph_tf.data import matrices
 from poph_tf.data.matrices import Matrices
 from poph_tf.errors import InputError
 
+Voice = Literal["melody", "bass", "any"]
+
 
 def clamp_notes(
-    cells: np.ndarray,
-    config: ModelConfig,
-    voice: Literal["melody", "bass", "any"] = "melody",
+    cells: np.ndarray, config: ModelConfig, voice: Voice = "melody"
 ) -> np.ndarray:
     """Clamps the notes of a voice and leaves the rest free.
 

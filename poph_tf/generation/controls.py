@@ -1,4 +1,4 @@
-"""Controls: how a musician steers what the sampler draws from the model.
+"""Controls: what a musician asks of the sampler beyond the model's own probabilities.
 
 Every control is a tensor with the batch first and changes the play logits or the
 probabilities. A control that is None is not in the graph.
@@ -15,11 +15,7 @@ import tensorflow as tf
 
 from poph_tf import theory
 from poph_tf.config import ModelConfig
-from poph_tf.config.generation import AUTO_KEY
-from poph_tf.errors import InputError
 
-# A pitch out of range: its probability underflows to 0 at any temperature in use.
-NEVER = -1e4
 # The density controller adds up what is missing, step by step, without forgetting.
 DENSITY_GAIN = 0.02  # logits for each missing note and step
 DENSITY_REACH = 8.0  # logits, at most
@@ -71,53 +67,10 @@ class Controls(NamedTuple):
 
     def at(self, step: tf.Tensor) -> "Controls":
         """The controls of one step, without a step axis."""
-        by_step = {"bar_position", "constraints", "scored"}
-        if len(self.style.shape) == 3:
-            by_step.add("style")
-        given = {k: v for k in by_step if (v := getattr(self, k)) is not None}
-        return self._replace(**{k: value[:, step] for k, value in given.items()})
-
-
-def pitch_bias(
-    config: ModelConfig,
-    key: str = "",
-    key_strength: float = 2.0,
-    low: int = 0,
-    high: int = 127,
-) -> np.ndarray | None:
-    """Bias of the play logits for a key and a range of pitches.
-
-    Args:
-        config: of the model.
-        key: as for `theory.key_outside`; "" or "auto" for no named key.
-        key_strength: logits subtracted from every pitch outside the key.
-        low: lowest MIDI pitch allowed.
-        high: highest MIDI pitch allowed.
-
-    Returns:
-        float32 [pitch], or None if it would be 0 everywhere.
-
-    Raises:
-        InputError: If the model has no pitch in the range.
-
-    Example:
-        >>> model = ModelConfig(min_pitch=60, num_pitches=3)
-        >>> pitch_bias(model, "C major").tolist()  # C, C#, D
-        [0.0, -2.0, 0.0]
-    """
-    pitches = np.arange(config.min_pitch, config.max_pitch + 1)
-    inside = (pitches >= low) & (pitches <= high)
-    if not inside.any():
-        raise InputError(
-            f"min_pitch and max_pitch must include a pitch of the model, "
-            f"{config.min_pitch} to {config.max_pitch}, got {low} to {high}."
-        )
-    bias = np.zeros(config.num_pitches, np.float32)
-    if key and key != AUTO_KEY:
-        outside = theory.key_outside(key)[pitches % theory.NUM_PITCH_CLASSES]
-        bias -= key_strength * outside
-    bias = np.where(inside, bias, NEVER).astype(np.float32)
-    return bias if bias.any() else None
+        names = ["bar_position", "constraints", "scored"]
+        names += ["style"] * (len(self.style.shape) == 3)
+        values = {k: v for k in names if (v := getattr(self, k)) is not None}
+        return self._replace(**{k: value[:, step] for k, value in values.items()})
 
 
 def key_scales(config: ModelConfig) -> np.ndarray:
@@ -175,23 +128,16 @@ def next_state(
         state: the sampler's, before the step.
         frame: float [batch, pitch, channel], just drawn.
     """
-    after = {}
-    if controls.density is not None:
-        bias = _next_density_bias(controls.density, state["density_bias"], frame)
-        after["density_bias"] = bias
+    after, density = {}, controls.density
+    if density is not None:
+        bias = state["density_bias"]
+        missing = density - tf.reduce_sum(frame[..., 0], axis=-1)
+        moved = bias + DENSITY_GAIN * missing
+        moved = tf.clip_by_value(moved, -DENSITY_REACH, DENSITY_REACH)
+        after["density_bias"] = tf.where(density > 0, moved, bias)
     if "sounded" in state:
         after["sounded"] = KEY_DECAY * state["sounded"] + frame[..., 0]
     return after
-
-
-def _next_density_bias(
-    density: tf.Tensor, bias: tf.Tensor, frame: tf.Tensor
-) -> tf.Tensor:
-    """Integrates the missing density, float [batch]."""
-    missing = density - tf.reduce_sum(frame[..., 0], axis=-1)
-    moved = bias + DENSITY_GAIN * missing
-    moved = tf.clip_by_value(moved, -DENSITY_REACH, DENSITY_REACH)
-    return tf.where(density > 0, moved, bias)
 
 
 def play_probability(

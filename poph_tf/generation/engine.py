@@ -50,6 +50,7 @@ class Engine:
         self.jit_compile = jit_compile
         self.sampler = Sampler(model)
         self._prefill = tf.function(self.sampler.prefill, reduce_retracing=True)
+        self._seen = slice(model.config.min_pitch, model.config.max_pitch + 1)
         self._graphs: dict[tuple[int, bool], Any] = {}
 
     def stream(self, request: Request) -> Iterator[np.ndarray]:
@@ -148,22 +149,16 @@ class Engine:
 
     def _sounded(self, play: np.ndarray) -> np.ndarray:
         """How many steps each pitch has sounded, decayed: float32 [pitch]."""
-        seen = slice(self.config.min_pitch, self.config.max_pitch + 1)
         weight = controls_lib.KEY_DECAY ** np.arange(len(play))[::-1]
-        return (weight @ play[:, seen]).astype(np.float32)
+        return (weight @ play[:, self._seen]).astype(np.float32)
 
     def _prefilled(self, state: State, request: Request) -> State:
         music = request.task.prefill
-        seen = slice(self.config.min_pitch, self.config.max_pitch + 1)
         bars = np.append(music.bar_position, request.task.bar_position[:1])
+        bars, style = bars.astype(np.int32), tf.constant(request.styles[:1])
         for first in range(0, len(music), PREFILL_STEPS):
             steps = slice(first, first + PREFILL_STEPS)
-            cells = music.cells[None, steps, seen]
-            positions = bars[None, first : first + cells.shape[1] + 1]
-            state = self._prefill(
-                state,
-                dataset.to_frames(cells),
-                tf.constant(positions.astype(np.int32)),
-                tf.constant(request.styles[:1]),
-            )
+            cells = music.cells[None, steps, self._seen]
+            positions = tf.constant(bars[None, first : first + cells.shape[1] + 1])
+            state = self._prefill(state, dataset.to_frames(cells), positions, style)
         return state

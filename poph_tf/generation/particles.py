@@ -204,9 +204,9 @@ def trace(
         uint8 [piece, step, pitch, channel].
 
     Example:
-        >>> first, second = np.array([[[[0]]], [[[1]]]]), np.array([[[[2]]], [[[3]]]])
-        >>> chunks = (first, [0, 1]), (second, np.array([1, 0]))
-        >>> trace(chunks, np.array([0])).ravel().tolist()  # its row 0 came from row 1
+        >>> first, second = np.arange(4).reshape(2, 2, 1, 1, 1)
+        >>> chunks = (first, np.array([0, 1])), (second, np.array([1, 0]))
+        >>> trace(chunks, np.array([0])).ravel().tolist()  # row 0 came from row 1
         [1, 2]
     """
     parts = []

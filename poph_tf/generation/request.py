@@ -15,10 +15,11 @@ from poph_tf import theory
 from poph_tf.config import GenerationConfig, ModelConfig, describe
 from poph_tf.config.generation import AUTO_KEY, MAX_PIECES
 from poph_tf.errors import InputError
-from poph_tf.generation import controls as controls_lib
 from poph_tf.generation import tasks
-from poph_tf.generation.controls import Controls
+from poph_tf.generation.controls import Controls, key_scales
 
+# A pitch out of range: its probability underflows to 0 at any temperature in use.
+NEVER = -1e4
 # Settings that are a control of the same name; at their defaults the control is off.
 OPTIONAL_CONTROLS = (
     "replay_temperature",
@@ -137,21 +138,43 @@ def _controls(
         if getattr(config, name) != defaults[name]
     }
     by_row |= {"temperature": np.float32(config.temperature), "style": style}
-    bias = controls_lib.pitch_bias(
-        model_config,
-        config.key,
-        config.key_strength,
-        config.min_pitch,
-        config.max_pitch,
-    )
-    if bias is not None:
+    bias, scales = pitch_bias(config, model_config), None
+    if bias.any():
         by_row["pitch_bias"] = bias
-    scales = None
     if config.key == AUTO_KEY:
         by_row["key_strength"] = np.float32(config.key_strength)
-        scales = controls_lib.key_scales(model_config)
+        scales = key_scales(model_config)
     rows = {name: _tiled(value, num_rows) for name, value in by_row.items()}
     return Controls(seed=_seeds(config, num_rows), key_scales=scales, **rows)
+
+
+def pitch_bias(config: GenerationConfig, model_config: ModelConfig) -> np.ndarray:
+    """Bias of the play logits for a named key and a range of pitches.
+
+    Returns:
+        float32 [pitch].
+
+    Raises:
+        InputError: If the model has no pitch in the range.
+
+    Example:
+        >>> model_config = ModelConfig(min_pitch=60, num_pitches=3)
+        >>> pitch_bias(GenerationConfig(key="C major"), model_config).tolist()
+        [0.0, -2.0, 0.0]
+    """
+    pitches = np.arange(model_config.min_pitch, model_config.max_pitch + 1)
+    low, high = config.min_pitch, config.max_pitch
+    inside = (pitches >= low) & (pitches <= high)
+    if not inside.any():
+        raise InputError(
+            f"min_pitch and max_pitch must include a pitch of the model, {pitches[0]} "
+            f"to {pitches[-1]}, got {low} to {high}."
+        )
+    bias = np.zeros(len(pitches), np.float32)
+    if config.key and config.key != AUTO_KEY:
+        outside = theory.key_outside(config.key)[pitches % theory.NUM_PITCH_CLASSES]
+        bias -= config.key_strength * outside
+    return np.where(inside, bias, NEVER).astype(np.float32)
 
 
 def _seeds(config: GenerationConfig, num_rows: int) -> np.ndarray:

@@ -86,11 +86,8 @@ class Sampler:
             The state after the last frame.
         """
         previous = tf.concat([state["frame"][:, None], frames[:, :-1]], axis=1)
-        inputs = {
-            "previous": previous,
-            "bar_position": bar_position[:, :-1],
-            "style": style,
-        }
+        past = bar_position[:, :-1]
+        inputs = {"previous": previous, "bar_position": past, "style": style}
         _, network = self.network.time_axis(inputs, state["network"])
         return state | {
             "network": network,
@@ -142,23 +139,15 @@ class Sampler:
         bar_position = controls.bar_position
         if bar_position is None:
             bar_position = state["bar_position"]
-        inputs = {
-            "previous": state["frame"][:, None],
-            "bar_position": bar_position[:, None],
-            "style": controls.style,
-        }
+        before, position = state["frame"][:, None], bar_position[:, None]
+        inputs = {"previous": before, "bar_position": position, "style": controls.style}
         hidden, network = self.network.time_axis(inputs, state["network"])
         embedding = self.network.embed_style(controls.style)
+        decoder = PitchDecoder(self.network, hidden[0], embedding)
         too_silent = tf.nn.relu(state["silent_steps"] - SILENT_STEPS + 1)
         added = controls.silence_temperature * tf.cast(too_silent, tf.float32)
-        frame, log_probability = self.draw_frame(
-            PitchDecoder(self.network, hidden[0], embedding),
-            state["frame"],
-            randomness.uniforms(controls.seed, state["step"], self.config.num_pitches),
-            controls._replace(temperature=controls.temperature + added),
-            controls_lib.step_bias(controls, state),
-            scored=any(name in state for name in SUMS),
-        )
+        warmer = controls._replace(temperature=controls.temperature + added)
+        frame, log_probability = self.draw_frame(decoder, state, warmer)
         silent = tf.reduce_all(frame[..., 0] == 0, axis=-1)
         return frame, state | {
             "network": network,
@@ -171,38 +160,26 @@ class Sampler:
         }
 
     def draw_frame(
-        self,
-        decoder: PitchDecoder,
-        before: tf.Tensor,
-        numbers: tf.Tensor,
-        controls: Controls,
-        bias: tf.Tensor | None = None,
-        *,
-        scored: bool = False,
+        self, decoder: PitchDecoder, state: State, controls: Controls
     ) -> tuple[tf.Tensor, tf.Tensor | None]:
         """Draws one frame, pitch by pitch.
 
         Args:
             decoder: of this step.
-            before: float32 [batch, pitch, channel], the frame of the step before.
-            numbers: float32 [batch, pitch, 2] in [0, 1).
+            state: before the step.
             controls: of this step.
-            bias: float32 [batch, pitch or 1]. Added to the play logits.
-            scored: whether to compute log-probabilities.
 
         Returns:
-            The frame float32 [batch, pitch, channel], and the log-probability
-            float32 [batch, pitch] that the model itself gives each cell after those
-            before it, or None.
+            float32 [batch, pitch, channel], and the `log_probability` of each cell
+            float32 [batch, pitch] if the state has sums, or None.
         """
+        num_pitches, before = self.config.num_pitches, state["frame"]
+        numbers = randomness.uniforms(controls.seed, state["step"], num_pitches)
+        known = {"before": before, "numbers": numbers, "clamped": controls.constraints}
+        bias = controls_lib.step_bias(controls, state)
         if bias is not None:
-            bias = tf.broadcast_to(bias, tf.shape(before)[:2])
-        known = {
-            "before": before,
-            "numbers": numbers,
-            "clamped": controls.constraints,
-            "bias": bias,
-        }
+            known["bias"] = tf.broadcast_to(bias, tf.shape(before)[:2])
+        scored = any(name in state for name in SUMS)
         known = {k: self._pitch_major(x) for k, x in known.items() if x is not None}
 
         def draw(heads: Heads, index: tf.Tensor) -> tf.Tensor:
@@ -260,11 +237,7 @@ def draw_cell(
         before: float32 [batch, channel], the cell of this pitch in the step before.
         numbers: float32 [batch, 2] in [0, 1).
         controls: of this step.
-        clamped: float32 [batch, 4]: 1 where the cell is clamped, and then its play,
-            whether it is an onset, and its volume; None samples all cells.
-
-    Returns:
-        float32 [batch, channel].
+        clamped: float32 [batch, 4], see `constraints.py`.
     """
     temperature = tf.maximum(controls.temperature, MIN_TEMPERATURE)
     probability = controls_lib.play_probability(heads["play"], temperature, controls)

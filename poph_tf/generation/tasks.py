@@ -6,7 +6,7 @@ infill       some bars of a piece, between the bars that are kept
 """
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -89,13 +89,8 @@ def from_config(config: GenerationConfig, model: ModelConfig) -> Task:
     elif config.fix is not None:
         task = harmonize(fixed, config.fix_as, model)
     else:
-        task = continue_(
-            primer,
-            config.num_bars,
-            from_bar=config.from_bar,
-            keep_primer=config.keep_primer,
-            metre=config.metre,
-        )
+        names = ("num_bars", "from_bar", "keep_primer", "metre")
+        task = continue_(primer, **{name: getattr(config, name) for name in names})
     tempo_qpm = config.tempo_qpm or task.tempo_qpm
     return dataclasses.replace(task, tempo_qpm=tempo_qpm)
 
@@ -119,23 +114,17 @@ def continue_(
     Args:
         primer: the music to continue; `NOTHING` starts from silence.
         num_bars: how many.
-        from_bar: the first new bar, counted from 1, which cuts the primer; 0: after its
-            last step.
+        from_bar: the first new bar, which cuts the primer; 0: after its last step.
         keep_primer: whether the piece begins with the primer.
-        metre: time signature of the new bars, which then begin with a whole bar; empty:
-            that of the primer, or 4/4.
+        metre: time signature of the new bars; empty: the primer's, or 4/4.
     """
-    tempo_qpm = primer.tempo_qpm if len(primer) else DEFAULT_TEMPO_QPM
-    if from_bar:
-        stop = constraints.steps_before_bar(primer, from_bar)
-        early = tuple(s for s in primer.time_signatures if s[0] < max(stop, 1))
-        primer = _steps(primer, slice(stop), time_signatures=early)
-    signatures = primer.time_signatures
-    signature = theory.read_metre(metre) if metre else _last_signature(primer)
+    before = _before_bar(primer, from_bar) if from_bar else primer
+    signatures = before.time_signatures
+    signature = theory.read_metre(metre) if metre else _last_signature(before)
     bar_steps, first = _bar_steps(signature), 0
-    if len(primer) and not metre:
-        first = (int(primer.bar_position[-1]) + 1) % bar_steps
-    num_before = len(primer) if keep_primer else 0
+    if len(before) and not metre:
+        first = (int(before.bar_position[-1]) + 1) % bar_steps
+    num_before = len(before) if keep_primer else 0
     if not num_before or not signatures:
         signatures = ((0, *signature),)
     elif metre:
@@ -147,15 +136,13 @@ def continue_(
         bar_steps=bar_steps,
         num_kept=num_steps,
         time_signatures=signatures,
-        tempo_qpm=tempo_qpm,
-        prefill=primer,
+        tempo_qpm=primer.tempo_qpm if len(primer) else DEFAULT_TEMPO_QPM,
+        prefill=before,
         keep_prefill=keep_primer,
     )
 
 
-def harmonize(
-    fixed: Matrices, voice: Literal["melody", "bass", "any"], model: ModelConfig
-) -> Task:
+def harmonize(fixed: Matrices, voice: constraints.Voice, model: ModelConfig) -> Task:
     """Draws around the notes of `fixed`, to the end of their last bar."""
     piece = _whole_bars(fixed)
     return Task(
@@ -201,6 +188,12 @@ def infill(piece: Matrices, bars: str, lookahead: int, model: ModelConfig) -> Ta
 def _steps(piece: Matrices, steps: slice, **changed: Any) -> Matrices:
     cut = {"cells": piece.cells[steps], "bar_position": piece.bar_position[steps]}
     return dataclasses.replace(piece, **(cut | changed))
+
+
+def _before_bar(piece: Matrices, bar: int) -> Matrices:
+    stop = constraints.steps_before_bar(piece, bar)
+    early = tuple(s for s in piece.time_signatures if s[0] < max(stop, 1))
+    return _steps(piece, slice(stop), time_signatures=early)
 
 
 def _whole_bars(piece: Matrices) -> Matrices:

@@ -267,9 +267,9 @@ def temperatures(monkeypatch):
     """The temperature of each step drawn, for a piece that stays silent."""
     seen = []
 
-    def silence(self, decoder, before, numbers, controls, *args, **options):
+    def silence(self, decoder, state, controls):
         seen.append(float(controls.temperature[0]))
-        return tf.zeros_like(before), None
+        return tf.zeros_like(state["frame"]), None
 
     monkeypatch.setattr(Sampler, "draw_frame", silence)
     return seen
