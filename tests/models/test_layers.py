@@ -51,7 +51,7 @@ def test_pitch_position_and_class_by_hand():
     np.testing.assert_array_equal(classes, [10, 11, 0, 1])
 
 
-def test_features_stand_in_their_documented_order():
+def test_features_are_in_their_documented_order():
     given = small.layer_inputs()
     layer = layers.NoteFeatures(36, filters=3, width=5, bar_positions=4)
     out = layer(given["frames"], given["bar"]).numpy()
@@ -287,7 +287,7 @@ def test_pieces_of_a_batch_do_not_touch_each_other(name):
 
 
 @pytest.mark.parametrize("name", small.LAYERS)
-def test_a_layer_comes_back_from_its_config_and_weights(name, tmp_path):
+def test_a_layer_is_restored_from_its_config_and_weights(name, tmp_path):
     layer, names = small.LAYERS[name]()
     given = small.layer_inputs()
     shaken(layer, *[given[n] for n in names])
@@ -381,7 +381,7 @@ def test_an_impossible_option_is_named(make, message):
         make()
 
 
-def test_dropout_keeps_the_mean_and_drops_cells_by_themselves():
+def test_dropout_keeps_the_mean_and_drops_cells_independently():
     keras.utils.set_random_seed(1)
     layer, x = layers.Dropout(0.3), tf.ones((50, 40, 7, 3))
     with tf.GradientTape() as tape:
@@ -402,7 +402,7 @@ def test_dropout_keeps_the_mean_and_drops_cells_by_themselves():
     np.testing.assert_array_equal(layer(x), x)
 
 
-def test_dropout_of_any_rate_is_of_that_rate():
+def test_dropout_drops_the_share_that_its_rate_says():
     x = tf.ones((100, 100))
     np.testing.assert_array_equal(layers.Dropout(0.0)(x, training=True), x)
     most = layers.Dropout(0.9999)(x, training=True).numpy()

@@ -120,7 +120,7 @@ def test_all_twelve_classes_weigh_as_silence():
     np.testing.assert_allclose(term, [[5 / 12]], rtol=1e-6)
 
 
-def test_the_harmonic_minor_knows_its_leading_note():
+def test_the_harmonic_minor_contains_its_leading_note():
     # C, E flat, A flat, B: all in C harmonic minor, in no natural minor or major.
     notes = chord(0, 3, 8, 11)
     inside = 5 / (4 * math.e + 8)

@@ -1,4 +1,4 @@
-"""The models as wholes: what each output may depend on, and that they can be kept."""
+"""Whole models: what each output may depend on, saving and loading."""
 
 import dataclasses
 import zipfile
@@ -45,7 +45,7 @@ def every_cell():
 
 
 def changes(model, inputs, places):
-    """How far the outputs move when one place of the inputs is changed.
+    """How far the outputs move when one place of the inputs changes.
 
     Args:
         model: PolyphonyModel.
@@ -66,7 +66,7 @@ def changes(model, inputs, places):
 
 
 def allowed(config, name, index):
-    """What a place may move, bool [time, pitch], and what it must move at least."""
+    """Cells that a place may change and those that it must, bool [time, pitch]."""
     steps, places = np.arange(NUM_STEPS), np.arange(small.NUM_PITCHES)
     may, must = np.zeros((2, len(steps), len(places)), bool)
     if name != "current":
@@ -83,7 +83,7 @@ def allowed(config, name, index):
 
 
 @pytest.mark.parametrize("name", small.VARIANTS)
-def test_an_output_depends_on_earlier_frames_and_chosen_pitches_only(name):
+def test_an_output_depends_only_on_earlier_frames_and_pitches_drawn_before(name):
     model, places = small.model(name), every_cell()
     moved = changes(model, batch_of(name, num_rows=1), places)
     for (source, index), move in zip(places, moved, strict=True):
@@ -110,7 +110,7 @@ def test_pieces_of_a_batch_do_not_touch_each_other(name):
 
 
 @pytest.mark.parametrize("name", small.VARIANTS)
-def test_a_saved_model_comes_back_with_the_same_outputs(name, tmp_path):
+def test_a_saved_model_is_loaded_with_the_same_outputs(name, tmp_path):
     model, inputs = small.model(name), batch_of(name)
     models.save(model, str(tmp_path))
     again = models.load(tmp_path)
@@ -137,7 +137,7 @@ def test_every_weight_has_a_gradient(name):
 
 
 @pytest.mark.parametrize("name", small.VARIANTS)
-def test_windows_with_the_state_carried_equal_the_whole_piece(name):
+def test_windows_with_carried_state_equal_the_whole_piece(name):
     model = small.model(name)
     frames = small.frames_of([small.random_piece(k, 9) for k in range(2)])
     style = np.eye(len(model.config.styles))[0]
@@ -151,7 +151,7 @@ def test_windows_with_the_state_carried_equal_the_whole_piece(name):
     np.testing.assert_allclose(tf.concat(parts, 1), model(inputs)["play"], atol=1e-5)
 
 
-def test_outputs_are_those_that_the_config_asks_for():
+def test_outputs_follow_the_config():
     expected = {
         "deepj": ["play", "replay", "volume"],
         "biaxial": ["play", "replay"],
@@ -163,7 +163,7 @@ def test_outputs_are_those_that_the_config_asks_for():
         assert sorted(small.model(name)(batch_of(name))) == sorted(names)
 
 
-def test_inputs_that_a_model_lacks_are_ignored():
+def test_inputs_that_a_model_does_not_use_are_ignored():
     model, inputs = small.model("play_only"), batch_of("play_only")
     extra = inputs | {"key": np.zeros(2), "style": np.zeros((2, 9), np.float32)}
     lean = {k: inputs[k] for k in ("previous", "current")}
@@ -179,7 +179,7 @@ def test_a_missing_input_is_named():
         small.model("deepj")(inputs)
 
 
-def test_the_mask_concerns_the_harmony_term_only():
+def test_the_mask_affects_only_the_harmony_term():
     model, inputs = small.model("poph"), batch_of("poph")
     whole = model(inputs)["play"].numpy()
     term = float(model.losses[0])
@@ -208,7 +208,7 @@ def test_style_moves_the_outputs_and_mixes():
     assert np.abs(first - mixed).max() > 0.005 < np.abs(second - mixed).max()
 
 
-def test_deepj_with_23_styles_has_as_many_parameters_as_its_authors_report():
+def test_deepj_with_23_styles_has_the_published_number_of_parameters():
     full = config.preset("deepj", styles=STYLE_NAMES, style_shares=(1 / 23,) * 23)
     assert models.build(full).count_params() == 1_269_476
 
@@ -282,7 +282,7 @@ def test_attention_in_place_of_pitch_and_a_nade_exclude_each_other():
         config.preset("tp_lstm_nade", pitch_attention="in_place_of_pitch")
 
 
-def test_loading_what_is_no_model_is_an_input_error(tmp_path):
+def test_loading_something_else_is_an_input_error(tmp_path):
     with pytest.raises(InputError, match="no model directory"):
         models.load(tmp_path / "none")
     with pytest.raises(InputError, match="holds no model.keras"):
@@ -297,7 +297,7 @@ def test_loading_what_is_no_model_is_an_input_error(tmp_path):
         models.load(tmp_path)
 
 
-def test_a_model_file_cut_short_is_an_input_error(tmp_path):
+def test_a_truncated_model_file_is_an_input_error(tmp_path):
     models.save(small.model("biaxial"), str(tmp_path))
     path = tmp_path / models.WEIGHTS_FILE
     path.write_bytes(path.read_bytes()[:-200])

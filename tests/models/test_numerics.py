@@ -21,7 +21,7 @@ def rate(step, **settings):
     return float(made(step)) if callable(made) else made
 
 
-def test_muon_takes_the_matrices_inside():
+def test_muon_optimizes_the_inner_matrices():
     model = models.build(small.model_config("poph2", **small.STYLES))
     made = optimizers.make(config.TrainingConfig(optimizer="muon"))
     made.build(model.trainable_variables)
@@ -46,7 +46,7 @@ def test_a_constant_rate_is_a_number():
 
 
 @pytest.mark.parametrize(("step", "share"), [(0, 0), (5, 0.25), (20, 1), (500, 1)])
-def test_warm_up_rises_in_a_line_and_stays(step, share):
+def test_warm_up_is_linear_then_constant(step, share):
     found = rate(step, learning_rate=0.004, warmup_steps=20)
     assert found == pytest.approx(0.004 * share, abs=1e-9)
 
@@ -63,7 +63,7 @@ def test_a_cosine_rises_and_falls_to_a_hundredth(step, share):
     assert found == pytest.approx(0.004 * share, rel=1e-4, abs=1e-9)
 
 
-def test_a_cosine_without_warm_up_starts_at_its_height():
+def test_a_cosine_without_warm_up_starts_at_its_maximum():
     settings = {"learning_rate": 0.004, "schedule": "cosine", "max_steps": 100}
     assert rate(0, **settings) == pytest.approx(0.004)
     assert rate(50, **settings) == pytest.approx(0.004 * 0.505, rel=1e-4)
@@ -122,7 +122,7 @@ def grown(name="poph", **changes):
     return small.model_config(name, **styles | changes)
 
 
-def test_a_model_with_more_styles_plays_old_styles_as_its_source_does():
+def test_a_model_with_more_styles_computes_old_styles_as_its_source_does():
     source = small.model("poph")
     keras.utils.set_random_seed(5)
     model = models.build(grown(dropout=0.1))
@@ -159,7 +159,7 @@ def test_a_run_from_another_model_has_its_sizes_and_the_styles_of_both(tmp_path)
     assert finetuning.config_of("gone", new, info, {}) == expected
 
 
-def test_a_file_that_is_no_model_has_no_config(tmp_path):
+def test_a_file_that_is_not_a_model_has_no_config(tmp_path):
     (tmp_path / models.WEIGHTS_FILE).write_bytes(b"PK no zip")
     with pytest.raises(InputError, match="is not a model of poph_tf"):
         models.read_config(tmp_path)
@@ -171,7 +171,7 @@ def test_weights_of_other_sizes_are_refused_with_both_sizes():
         finetuning.start_from(model, small.model("poph"))
 
 
-def test_training_starts_from_another_model_and_goes_on_from_its_own(tmp_path):
+def test_training_starts_from_another_model_and_continues_from_its_own(tmp_path):
     pieces = [small.random_piece(k, 16) for k in range(4)]
     data_dir = small.write_data_set(
         tmp_path / "data",
@@ -212,7 +212,7 @@ def test_training_starts_from_another_model_and_goes_on_from_its_own(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["poph", "attention_everywhere_descending", "poph2"])
-def test_a_graph_for_all_lengths_takes_the_steps_of_one_for_each(name):
+def test_one_graph_for_all_lengths_takes_the_same_steps_as_one_per_length(name):
     found = []
     for any_length in (False, True):
         keras.utils.set_random_seed(1)

@@ -43,7 +43,7 @@ def on_the_shelf(shelf, monkeypatch):
     return shelf
 
 
-def test_the_default_is_listed_first_with_what_one_wants_to_know(on_the_shelf):
+def test_the_default_is_listed_first_with_description_styles_and_licence(on_the_shelf):
     assert pretrained.names() == ("scores", "aria")
     first, second = pretrained.table().split("\n\n")
     assert first.startswith("scores, the default: The scores.\n")
@@ -71,7 +71,7 @@ def test_a_name_is_a_directory_first_then_a_pretrained_model(
         assert pretrained.resolve_style(name) == (pathlib.Path(name), "")
 
 
-def test_what_is_neither_is_refused_with_what_there_is(on_the_shelf):
+def test_an_unknown_name_is_refused_with_the_known_ones(on_the_shelf):
     words = "no model directory 'sonata'.*pretrained models: scores, aria"
     for load in (models.load, poph_tf.load):
         with pytest.raises(InputError, match=words):
@@ -82,7 +82,7 @@ def test_what_is_neither_is_refused_with_what_there_is(on_the_shelf):
         pretrained.chosen("aria", "scores")
 
 
-def test_without_a_name_the_default_is_taken_if_there_is_one(
+def test_without_a_name_the_default_is_used_if_there_is_one(
     on_the_shelf, tmp_path, monkeypatch
 ):
     assert pretrained.chosen() == on_the_shelf / "scores"
@@ -103,7 +103,7 @@ def test_a_style_loads_the_model_that_knows_it_and_composes_in_it(on_the_shelf):
 
 
 @pytest.mark.parametrize("name", pretrained.names())
-def test_each_model_of_the_package_composes_and_says_what_it_is(name):
+def test_each_model_of_the_package_composes_and_has_a_card(name):
     card = pretrained.card(name)
     model_cards.check(card)
     assert card["figures"]["test"]["play_nats_per_step"] > 0

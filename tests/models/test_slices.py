@@ -1,4 +1,4 @@
-"""How a batch is cut, and what TensorFlow's threads are told of it."""
+"""How a batch is cut into slices, and the threads that TensorFlow uses for them."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from poph_tf.models import slices as slices_lib
 from poph_tf.training import run_log
 
 ROOT = small.ROOT
-TELL = """
+PRINT_THREADS = """
 import json, sys
 import tensorflow as tf
 from poph_tf.models import slices as slices_lib
@@ -26,7 +26,7 @@ print(json.dumps([slices, threads.get_inter_op_parallelism_threads(),
 
 
 def child(*command, **environment):
-    """What a process prints that knows of no GPU and of no threads to use."""
+    """Output of a process without a GPU and without settings of threads."""
     clean = {
         k: v for k, v in os.environ.items() if k not in slices_lib.THREAD_VARIABLES
     }
@@ -44,7 +44,7 @@ def child(*command, **environment):
 
 def threads_after(*arguments, **environment):
     """(slices, threads side by side, threads of an operation) of a new process."""
-    out = child("-c", TELL, json.dumps(arguments), **environment)
+    out = child("-c", PRINT_THREADS, json.dumps(arguments), **environment)
     return tuple(json.loads(out.splitlines()[-1]))
 
 
@@ -71,7 +71,7 @@ def test_rows_of_slices_differ_by_one_at_most():
         ((16, 9), (4, 4, 9)),
         ((1, 2), (1, 2, 2)),
         ((16, 1), (1, 1, 1)),
-        # A run that goes on keeps its slices.
+        # A run that continues keeps its slices.
         ((16, 2, 1), (1, 2, 2)),
         ((16, 2, 4), (4, 2, 1)),
     ],
@@ -80,13 +80,13 @@ def test_threads_are_as_many_as_cores(arguments, expected):
     assert threads_after(*arguments) == expected
 
 
-def test_threads_that_the_environment_sets_are_left_unless_cores_are_asked_for():
+def test_threads_that_the_environment_sets_stay_unless_cores_are_given():
     told = {"TF_NUM_INTRAOP_THREADS": "1"}
     assert threads_after(16, 0, **told) == (1, 0, 0)
     assert threads_after(16, 2, **told) == (2, 2, 1)
 
 
-def test_a_tensorflow_that_runs_already_is_left_as_it_is(monkeypatch):
+def test_a_running_tensorflow_is_not_changed(monkeypatch):
     for name in slices_lib.THREAD_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: [])
@@ -98,14 +98,14 @@ def test_a_tensorflow_that_runs_already_is_left_as_it_is(monkeypatch):
         slices_lib.prepare(16, 2)
 
 
-def test_a_gpu_has_the_batch_whole(monkeypatch):
+def test_a_gpu_gets_the_whole_batch(monkeypatch):
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: ["a GPU"])
     assert slices_lib.prepare(16) == 1
     with pytest.raises(InputError, match="cores is for work on a CPU, got cores=2"):
         slices_lib.prepare(16, 2)
 
 
-def test_the_command_trains_in_slices_and_goes_on_in_as_many(tmp_path):
+def test_the_command_trains_in_slices_and_continues_with_as_many(tmp_path):
     pieces = [small.random_piece(k, 16) for k in range(4)]
     data_dir = small.write_data_set(
         tmp_path / "data", {"train": pieces, "valid": pieces[:2]}

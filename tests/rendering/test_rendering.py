@@ -1,4 +1,4 @@
-"""Pictures, sounds and the page, read back as what a listener or viewer would get."""
+"""Pictures, sound and the page, checked as a viewer or listener gets them."""
 
 import base64
 import io
@@ -89,14 +89,14 @@ def test_a_replayed_note_looks_different_from_a_held_one():
     assert columns.min() > 0.25 and columns.max() < 0.31
 
 
-def test_bars_and_beats_have_lines_of_their_own():
+def test_bars_and_beats_have_their_own_lines():
     pixels = picture(piece(steps=32))
     # White rows between the keys show the vertical lines; the darkest are bars.
     line = pixels[:, int(0.04 * pixels.shape[1]) :].mean(axis=(0, 2))
     assert len(set(np.flatnonzero(line < line.max() - 0.02) // 20)) >= 8
 
 
-def test_the_pitch_range_is_what_was_asked_for():
+def test_the_pitch_range_can_be_given():
     music = piece((0, 8, C4, 80), (0, 8, 100, 80))
     whole = picture(music)
     part = picture(music, min_pitch=48, num_pitches=24)
@@ -354,7 +354,7 @@ def test_only_one_piece_plays_at_a_time(opened):
 
 
 @needs_browser
-def test_clicks_and_arrows_go_to_places(opened):
+def test_clicks_and_arrow_keys_move_the_position(opened):
     opened.click("article:nth-child(2) canvas.whole", x=0.55)
     step = opened.evaluate("cards[1].player.time() / cards[1].piece.secondsPerStep")
     assert step == pytest.approx(0.55 * 64, abs=1)
