@@ -9,7 +9,7 @@ averaged over steps.
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,7 +63,7 @@ class Scorer:
         sums, after = zip(*scored, strict=True)
         return slices_lib.join(list(sums)), list(after)
 
-    def _slice(self, inputs: Batch, state: Any) -> tuple[Batch, Any]:
+    def _slice(self, inputs: Mapping[str, Any], state: Any) -> tuple[Batch, Any]:
         network = self.model.network
         hidden, state = network.time_axis(inputs, state)
         outputs = network.pitch_axis(hidden, inputs)
