@@ -17,8 +17,8 @@ that have a mask of 0.
 
 import dataclasses
 import itertools
-import os
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -64,7 +64,7 @@ class Stream:
 
 
 def open_split(
-    data_dir: str | os.PathLike[str], split: str
+    data_dir: str | Path, split: str
 ) -> tuple[examples.DatasetInfo, tuple[str, ...]]:
     """Finds the shards of a split.
 
@@ -371,7 +371,7 @@ def read_pieces(
 
 
 def read_split(
-    data_dir: str | os.PathLike[str], split: str, damaged: list[str] | None = None
+    data_dir: str | Path, split: str, damaged: list[str] | None = None
 ) -> Iterator[examples.Piece]:
     """Reads the whole pieces of a split; see `open_split` and `read_pieces`."""
     _, paths = open_split(data_dir, split)

@@ -47,7 +47,7 @@ def _mean(values: Sequence[Any] | np.ndarray) -> float:
 
 
 def _share_empty(matrices: Matrices, parts: Sequence[tuple[int, int]]) -> float:
-    sounds: np.ndarray = matrices.play.any(axis=1)
+    sounds = np.asarray(matrices.play.any(axis=1))
     return _mean([not sounds[start:stop].any() for start, stop in parts])
 
 
@@ -102,7 +102,7 @@ def groove_consistency(matrices: Matrices) -> float:
     1 - mean over neighbouring bars of the share of their steps in which one has an
     onset and the other has none. Neighbours of different length are left out.
     """
-    struck: np.ndarray = onsets(matrices.cells).any(axis=1)
+    struck = np.asarray(onsets(matrices.cells).any(axis=1))
     rhythms = [struck[start:stop] for start, stop in bars(matrices)]
     pairs = zip(rhythms, rhythms[1:], strict=False)
     return 1 - _mean([(a != b).mean() for a, b in pairs if len(a) == len(b)])
