@@ -1,7 +1,11 @@
 """Small collections of MIDI files for the tests of data preparation."""
 
+import pathlib
+
 import numpy as np
 import smf
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
 def song(seed, *, notes=24, shift=0, microseconds=500_000, offset=0):

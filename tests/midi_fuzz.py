@@ -125,7 +125,7 @@ def judge(data, limits):
         assert "a.mid" not in converted.reason
         return converted.reason
     assert converted.reason is None
-    assert converted.facts["notes"] > 0
+    assert converted.statistics["notes"] > 0
     return None
 
 

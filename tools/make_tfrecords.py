@@ -13,8 +13,8 @@ files are read. A file's style is the name of its top folder, unless --style_dep
 
 The output is a folder of TFRecord shards for training, validation and test with
 dataset_info.json, report.html (look at it before you train), rejects.csv (which files
-could not be used, and why), duplicates.csv and twins.csv. A run that was stopped goes
-on where it was when it is started again.
+could not be used, and why), duplicates.csv and near_duplicates.csv. A run that was
+stopped continues when it is started again.
 """
 
 import os
@@ -27,6 +27,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from poph_tf.cli import commands  # noqa: E402
 from poph_tf.cli import flags as own_flags  # noqa: E402
+from poph_tf.cli.progress import Progress  # noqa: E402
 from poph_tf.config import DataConfig, ExecutionOptions  # noqa: E402
 
 FLAGS = flags.FLAGS
@@ -50,7 +51,7 @@ def main(argv):
         FLAGS.output_dir,
         options,
         overwrite=FLAGS.overwrite,
-        progress=report.Progress(),
+        progress=Progress(None, "files"),
     )
     print(report.table(info))
     for warning in report.warnings(info):

@@ -48,14 +48,25 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def update(self, done: float, text: str = "") -> None:
-        """Shows `done` units; the rate counts from the first call on."""
+    def update(
+        self, done: float, text: str = "", *, total: float | None = None
+    ) -> None:
+        """Shows `done` units; the rate counts from the first call on.
+
+        Args:
+            done: units so far.
+            text: shown beside them.
+            total: a new estimate of the units of the whole work.
+        """
         now = time.monotonic()
+        self.total = total or self.total
         if self.first is None:
             self.first, self.since = done, now
         if self.live:
             description = self.line(done, text, now)
-            self.live.update(self.task, completed=done, description=description)
+            self.live.update(
+                self.task, completed=done, total=self.total, description=description
+            )
         elif self.stream and now - self.said >= SECONDS_BETWEEN_LINES:
             self.said = now
             self.print(self.line(done, text, now))

@@ -1,8 +1,5 @@
 """What a data set is made of, and how the work of making it is run."""
 
-import dataclasses
-import hashlib
-import json
 from typing import Annotated, Literal
 
 from annotated_types import Interval
@@ -94,11 +91,6 @@ class DataConfig(Stored):
     def fractions(self) -> tuple[float, float, float]:
         """Shares of training, validation and test."""
         return self.train_fraction, self.valid_fraction, self.test_fraction
-
-    def key(self) -> str:
-        """A hash that differs wherever the settings differ."""
-        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
-        return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 @settings

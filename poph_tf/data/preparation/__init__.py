@@ -1,13 +1,17 @@
-"""Turns collections of music files into data sets: the library behind
-tools/make_tfrecords.py.
+"""Turns collections of music files into data sets; behind tools/make_tfrecords.py.
 
-    sources    what is in folders, archives and NoteSequence files, one item at a time
-    conversion one item -> records, or a reason why not
-    alignment  the phase of the grid and of the bar, for what was not played on it
-    workers    processes that convert chunks of items; replaced when they hang or die
-    staging    finished chunks on disk, so that a run that was killed goes on
-    assembly   duplicates, twins, splits, shards
-    report     report.html and the table at the end
-    corpus     music21's scores as MIDI files: something to begin with
-    job        all of it in order
+sources          what folders, archives and NoteSequence files hold, item by item
+conversion       one item -> records, or the reason why there is none
+alignment        the phase of the grid and of the bar, for performances
+downbeats        estimates where bars begin
+runners          conversion of chunks of items in processes, or as a Beam pipeline
+staging          finished chunks on disk, so that a run that was killed continues
+dependencies     the code that a finished chunk depends on
+near_duplicates  pieces that are the same composition
+splits           training, validation and test; shards
+report           report.html and the table at the end
+pipeline         all of these in order
+
+inspection       looks into a data set that is there
+corpus           music21's scores as MIDI files: a first collection
 """

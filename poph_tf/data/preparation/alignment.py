@@ -1,12 +1,14 @@
-"""Finds the phase of the grid, and of the bar, in what was not played on it.
+"""Finds the phase of the grid, and of the bar, in music that was not played on it.
 
 Performances and many pop files begin anywhere. Their onsets cluster at some offset from
 the grid of steps: the mean direction of the onsets' phases, as angles on a circle of
 one step. Moving the piece by that offset makes rounding harmless.
 
-Where the file's bars can't be the music's (there is no metre, or a "bar" is a single
-beat, or the piece had to be moved, or accents avoid the bar lines), bar lines are
-looked for as well (bar_finder.py). All is decided by the file alone.
+Where the file's bars cannot be those of the music (there is no metre, or a "bar" is a
+single beat, or the piece had to be moved, or accents avoid the bar lines), bars are
+estimated as well (downbeats.py). The result depends on the file alone.
+
+Positions of onsets are in steps, positions in `Notes` in ticks.
 """
 
 import dataclasses
@@ -15,6 +17,7 @@ import numpy as np
 
 from poph_tf.data import bars
 from poph_tf.data import notes as notes_lib
+from poph_tf.data.notes import Notes
 from poph_tf.data.preparation import downbeats
 
 # Below this share of a step a shift would not change what rounding does.
@@ -29,15 +32,16 @@ _LEAST_GAIN = 1.0
 
 @dataclasses.dataclass(frozen=True)
 class Alignment:
-    """What was done to a piece.
+    """How a piece was aligned.
 
-    Args:
-        offset_steps: float. How far onsets lay after the grid; the piece was moved by
-            as much (0: not moved).
-        concentration: float in 0..1. How much the onsets agree on a phase.
-        error_before, error_after: float. Mean distance of onsets to the grid, steps.
-        beats_per_bar: int. Of the bars that were found; 0 if the file's were kept.
-        bar_offset_steps: int. The first bar line found, in 0..steps of a bar.
+    Attributes:
+        offset_steps: how far onsets lay after the grid, and the piece was moved (0: it
+            was not moved).
+        concentration: how much the onsets agree on a phase, 0..1.
+        error_before: mean distance of the file's onsets to the grid, steps.
+        error_after: the same after alignment.
+        beats_per_bar: of the bars that were found; 0 if the file's were kept.
+        bar_offset_steps: the first bar line found, 0..steps of a bar.
     """
 
     offset_steps: float = 0.0
@@ -48,16 +52,10 @@ class Alignment:
     bar_offset_steps: int = 0
 
 
-def align(notes, steps_per_quarter=bars.STEPS_PER_QUARTER):
-    """Moves a piece onto the grid and gives it bars where its file says none.
-
-    Args:
-        notes: notes.Notes.
-        steps_per_quarter: int.
-
-    Returns:
-        (Notes, Alignment).
-    """
+def align(
+    notes: Notes, steps_per_quarter: int = bars.STEPS_PER_QUARTER
+) -> tuple[Notes, Alignment]:
+    """Moves a piece onto the grid and gives it bars if its file has none."""
     step_ticks = notes.ticks_per_quarter / steps_per_quarter
     offset, concentration = phase(notes.start_tick / step_ticks)
     before = grid_error(notes.start_tick / step_ticks)
@@ -67,7 +65,7 @@ def align(notes, steps_per_quarter=bars.STEPS_PER_QUARTER):
     if abs(offset) < _LEAST_OFFSET or not shift:
         offset, shift = 0.0, 0
     if shift:
-        # What would begin before 0 is less than half a step early: it stays at 0.
+        # A note before 0 would be less than half a step early: it stays at 0.
         notes = notes_lib.shifted(notes, -shift)
     found = Alignment(
         offset_steps=offset,
@@ -78,15 +76,20 @@ def align(notes, steps_per_quarter=bars.STEPS_PER_QUARTER):
     return _with_bars(notes, found, steps_per_quarter)
 
 
-def phase(positions):
-    """Where onsets lie between two steps.
+def phase(positions: np.ndarray) -> tuple[float, float]:
+    """Finds where onsets lie between two steps.
 
     Args:
-        positions: float [note], in steps.
+        positions: float [note], steps.
 
     Returns:
-        offset, in -0.5..0.5 steps after the grid; concentration, the mean resultant
-        length in 0..1.
+        (offset after the grid, -0.5..0.5 steps; concentration, the mean resultant
+        length, 0..1).
+
+    Example:
+        >>> offset, concentration = phase(np.array([0.25, 3.25]))
+        >>> round(offset, 6), round(concentration, 6)
+        (0.25, 1.0)
     """
     if not len(positions):
         return 0.0, 0.0
@@ -94,21 +97,26 @@ def phase(positions):
     return float(np.angle(mean) / (2 * np.pi)), float(abs(mean))
 
 
-def grid_error(positions):
-    """Mean distance of positions (float [note], steps) to the nearest step."""
+def grid_error(positions: np.ndarray) -> float:
+    """Mean distance of positions (float [note], steps) to the nearest step.
+
+    Example:
+        >>> grid_error(np.array([0.0, 1.25, 2.75]))
+        0.16666666666666666
+    """
     if not len(positions):
         return 0.0
     return float(np.abs(positions - np.floor(positions + 0.5)).mean())
 
 
-def file_metre(notes):
+def file_metre(notes: Notes) -> tuple[int, int] | None:
     """The metre of most of a file.
 
-    A file may open with a 4/4 that nothing is in, and go on in bars of one beat.
+    A file may open with an empty bar of 4/4 and continue in bars of one beat.
 
     Returns:
-        (numerator, denominator); (0, 0) where there is none or only a single beat, and
-        None where it changes along the piece.
+        (numerator, denominator); (0, 0) if there is none or only a single beat; None if
+        it changes along the piece.
     """
     end = notes.end_tick.max(initial=0)
     spans = np.diff(np.append(notes.time_signatures[:, 0], end).clip(max=end))
@@ -116,38 +124,31 @@ def file_metre(notes):
     single = notes.time_signatures[:, 1] <= 1
     if 2 * spans[~single].sum() <= end:
         return (0, 0)
-    kinds = {tuple(row) for row in held.tolist()}
+    kinds = {(numerator, denominator) for numerator, denominator in held.tolist()}
     return kinds.pop() if len(kinds) == 1 else None
 
 
-def _with_bars(notes, found, steps_per_quarter):
-    """Time signatures for the bars that the music tells of, where the file's fail."""
+def _with_bars(
+    notes: Notes, found: Alignment, steps_per_quarter: int
+) -> tuple[Notes, Alignment]:
+    """Replaces the file's time signatures if they do not fit the music."""
     metre = file_metre(notes)
     if metre is None or len(notes.bar_marks):
-        return notes, found  # its bars are said one by one
+        return notes, found  # The file marks its bars one by one.
     known = metre != (0, 0)
     wanted = (metre,) if known else downbeats.USUAL_METRES
     bar = downbeats.find(notes, wanted, steps_per_quarter)
     if bar is None:
         return notes, found
-    (numerator, _), first, gain = bar
+    (numerator, denominator), first, gain = bar
     if known and not found.offset_steps and gain <= _LEAST_GAIN:
         return notes, found
-    return (
-        dataclasses.replace(
-            notes,
-            time_signatures=_signatures(notes, bar, steps_per_quarter),
-        ),
-        dataclasses.replace(found, beats_per_bar=numerator, bar_offset_steps=first),
-    )
-
-
-def _signatures(notes, bar, steps_per_quarter):
-    """int64 [change, 3]: the bars found, from tick 0."""
-    metre, first, _ = bar
-    signatures = [(0, *metre)]
+    signatures = [(0, numerator, denominator)]
     if first:
         # A first bar that is cut short counts as an upbeat (see bars.bar_positions).
         first_tick = first * notes.ticks_per_quarter // steps_per_quarter
-        signatures.append((first_tick, *metre))
-    return np.array(signatures, np.int64)
+        signatures.append((first_tick, numerator, denominator))
+    return (
+        dataclasses.replace(notes, time_signatures=np.array(signatures, np.int64)),
+        dataclasses.replace(found, beats_per_bar=numerator, bar_offset_steps=first),
+    )

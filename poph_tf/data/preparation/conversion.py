@@ -1,6 +1,7 @@
-"""One item of a collection -> records, or the reason why there is none.
+"""Converts one item of a collection to records, or says why there is none.
 
-Runs in the workers. Nothing here depends on what else is converted, on when or where.
+Runs in the workers. The result depends on the item and the settings alone: not on what
+else is converted, nor on when or where.
 """
 
 import dataclasses
@@ -8,10 +9,13 @@ import functools
 import hashlib
 import os
 import zlib
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from poph_tf import theory
+from poph_tf.config.data import DataConfig
 from poph_tf.data import abc, examples, midi, midi_bytes, quantization, shards
 from poph_tf.data import notes as notes_lib
 from poph_tf.data.preparation import alignment, sources
@@ -20,9 +24,11 @@ from poph_tf.errors import InputError, MusicFileError
 # Higher levels save a fifth of the room and take three times as long.
 _COMPRESSION_LEVEL = 1
 VELOCITY_BINS = 16
-# As far as polyphony is told apart in the report.
+# The report tells polyphony apart up to this number of notes less one.
 POLYPHONY_BINS = 17
-FACTS = np.dtype(
+_OUT_OF_MEMORY = "needs more memory than a worker has"
+
+STATISTICS = np.dtype(
     [
         ("id", "u1", 32),
         ("fingerprint", "u1", 32),
@@ -39,66 +45,54 @@ FACTS = np.dtype(
         ("velocities", "i4", VELOCITY_BINS),  # onsets by velocity
         ("polyphony", "i4", POLYPHONY_BINS),  # steps by number of sounding notes
         ("grid_error", "f4"),  # of the file's onsets, steps
-        ("aligned_error", "f4"),  # after alignment; equal where there was none
+        ("aligned_error", "f4"),  # after alignment; equal if there was none
         ("offset_steps", "f4"),
         ("found_beats", "i1"),
         ("bar_offset", "i2"),
     ]
 )
+_Read = Callable[[], notes_lib.Notes]
 
 
 @dataclasses.dataclass(frozen=True)
 class Converted:
-    """What came of an item.
+    """The result for a piece: a record with its statistics, or a reason.
 
-    Args:
-        source, style: str.
-        record: bytes or None. A gzip member that holds one framed TFRecord.
-        facts: FACTS scalar or None.
-        reason: str or None. Why there is no record.
+    Attributes:
+        source: name of the file, relative to the input; of a tune in a book, with #.
+        style: name of its style.
+        record: a gzip member that holds one framed TFRecord.
+        statistics: STATISTICS scalar.
+        reason: why there is no record.
     """
 
     source: str
     style: str
     record: bytes | None = None
-    facts: np.void | None = None
+    statistics: Any = None
     reason: str | None = None
 
 
-def convert(item, settings):
-    """Converts an item.
-
-    Args:
-        item: sources.Item.
-        settings: Settings.
-
-    Returns:
-        list of Converted; several only for ABC files with several tunes.
-    """
+def convert(item: sources.Item, settings: DataConfig) -> list[Converted]:
+    """Converts an item; several results only for ABC files with several tunes."""
     if item.reason:
         return [Converted(item.source, item.style, reason=item.reason)]
     try:
         pieces = _pieces(item, settings)
-    except InputError as error:
+    except (InputError, MemoryError) as error:
         return [Converted(item.source, item.style, reason=_reason(error))]
-    except MemoryError:
-        reason = "needs more memory than a worker has"
-        return [Converted(item.source, item.style, reason=reason)]
     return [_convert_piece(*piece, item.style, settings) for piece in pieces]
 
 
-def _reason(error):
+def _reason(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return _OUT_OF_MEMORY
     return error.reason if isinstance(error, MusicFileError) else str(error)
 
 
-def _pieces(item, settings):
-    """(source, function that gives the Notes or raises InputError) of each piece."""
-    data = item.data
-    if data is None:
-        with _opened(item) as file:
-            data = file.read(settings.max_bytes + 1)
-        if len(data) > settings.max_bytes:
-            raise MusicFileError(item.source, sources.too_large(settings))
+def _pieces(item: sources.Item, settings: DataConfig) -> list[tuple[str, _Read]]:
+    """(source, function that gives the notes or raises InputError) of each piece."""
+    data = _content(item, settings.max_bytes)
     source, name = item.source, item.source.lower()
     if name.endswith(midi.MIDI_SUFFIXES):
         return [(source, lambda: _midi_notes(data, source, settings))]
@@ -111,38 +105,47 @@ def _pieces(item, settings):
     return [(source, lambda: notes_lib.from_sequence(midi.parse(data, source)[0]))]
 
 
-def _tunes(data, source):
-    """As `_pieces`, of a book of tunes: one that cannot be read has its own reason."""
+def _content(item: sources.Item, max_bytes: int) -> bytes:
+    if item.data is not None:
+        return item.data
+    assert item.path is not None
+    try:
+        with item.path.open("rb") as file:
+            data = file.read(max_bytes + 1)
+    except OSError as error:
+        reason = f"cannot be opened ({os.strerror(error.errno or 0)})"
+        raise MusicFileError(item.source, reason) from None
+    if len(data) > max_bytes:
+        raise MusicFileError(item.source, sources.too_large(max_bytes))
+    return data
 
-    def notes(tune):
+
+def _tunes(data: bytes, source: str) -> list[tuple[str, _Read]]:
+    """As `_pieces`, of a book: a tune that cannot be read costs itself only."""
+
+    def notes(tune: Any) -> notes_lib.Notes:
         if tune.reason:
             raise MusicFileError(source, tune.reason)
         return notes_lib.from_sequence(tune.sequence)
 
     tunes = abc.tunes(data, source)
-    names = [f"{source}#{tune.label}" for tune in tunes] if len(tunes) > 1 else [source]
     return [
-        (name, functools.partial(notes, tune))
-        for name, tune in zip(names, tunes, strict=True)
+        (
+            f"{source}#{tune.label}" if len(tunes) > 1 else source,
+            functools.partial(notes, tune),
+        )
+        for tune in tunes
     ]
 
 
-def _opened(item):
-    try:
-        return open(item.path, "rb")
-    except OSError as error:
-        reason = f"cannot be opened ({os.strerror(error.errno or 0)})"
-        raise MusicFileError(item.source, reason) from None
-
-
-def _midi_notes(data, source, settings):
+def _midi_notes(data: bytes, source: str, settings: DataConfig) -> notes_lib.Notes:
     if settings.reader == "note_seq":
         return notes_lib.from_sequence(midi.parse_midi(data, source))
     data = midi_bytes.unwrapped(data)
     return midi_bytes.parse(data, source, max_events=settings.max_events, compiled=True)
 
 
-def _sequence_notes(data, source):
+def _sequence_notes(data: bytes, source: str) -> notes_lib.Notes:
     from google.protobuf.message import DecodeError
     from note_seq.protobuf import music_pb2
 
@@ -155,12 +158,11 @@ def _sequence_notes(data, source):
     return notes_lib.from_sequence(sequence)
 
 
-def _convert_piece(source, read, style, settings):
+def _convert_piece(
+    source: str, read: _Read, style: str, settings: DataConfig
+) -> Converted:
     try:
-        notes = _chosen(read(), settings)
-        found = _measured(notes, settings)
-        if settings.align == "auto":
-            notes, found = alignment.align(notes, settings.steps_per_quarter)
+        notes, found = _aligned(_selected(read(), settings), settings)
         piece = quantization.place(
             notes,
             settings.steps_per_quarter,
@@ -169,29 +171,24 @@ def _convert_piece(source, read, style, settings):
             max_steps=settings.max_steps,
             compiled=True,
         )
-        facts = _facts(piece, found)
-        _filter(piece, facts, settings)
-    except InputError as error:
+        statistics = _statistics(piece, found)
+        _check_wanted(piece, statistics, settings)
+    except (InputError, MemoryError) as error:
         return Converted(source, style, reason=_reason(error))
-    except MemoryError:
-        return Converted(source, style, reason="needs more memory than a worker has")
     record, piece_id = examples.encode(piece, style=style, source=source, compiled=True)
-    facts["id"] = np.frombuffer(bytes.fromhex(piece_id), np.uint8)
-    facts["fingerprint"] = np.frombuffer(
-        fingerprint(piece.start, piece.pitch), np.uint8
-    )
-    record = compressed(shards.framed(record))
-    facts["size"] = len(record)
-    return Converted(source, style, record=record, facts=facts)
+    record = _compressed(shards.framed(record))
+    statistics["id"] = np.frombuffer(bytes.fromhex(piece_id), np.uint8)
+    statistics["size"] = len(record)
+    return Converted(source, style, record=record, statistics=statistics)
 
 
-def compressed(data):
+def _compressed(data: bytes) -> bytes:
     """A gzip member, always the same for the same data."""
     packer = zlib.compressobj(_COMPRESSION_LEVEL, zlib.DEFLATED, 31)
     return packer.compress(data) + packer.flush()
 
 
-def _chosen(notes, settings):
+def _selected(notes: notes_lib.Notes, settings: DataConfig) -> notes_lib.Notes:
     """The notes of the wanted instruments, within the limits."""
     if len(notes) > settings.max_notes:
         raise InputError(f"more than {settings.max_notes:,} notes")
@@ -209,28 +206,19 @@ def _chosen(notes, settings):
     return notes_lib.select(notes, keep)
 
 
-def _measured(notes, settings):
+def _aligned(
+    notes: notes_lib.Notes, settings: DataConfig
+) -> tuple[notes_lib.Notes, alignment.Alignment]:
+    if settings.align == "auto":
+        return alignment.align(notes, settings.steps_per_quarter)
     positions = notes.start_tick * settings.steps_per_quarter / notes.ticks_per_quarter
     error = alignment.grid_error(positions)
-    return alignment.Alignment(error_before=error, error_after=error)
+    return notes, alignment.Alignment(error_before=error, error_after=error)
 
 
-def fingerprint(start, pitch):
-    """SHA-256 of the onsets, whatever the tempo, transposition and instruments.
-
-    Args:
-        start, pitch: int [note], by pitch, then by start (steps).
-
-    Returns:
-        bytes (32).
-    """
-    table = np.stack([start, pitch]).astype("<i4")
-    table -= table.min(axis=1, keepdims=True) if len(start) else 0
-    return hashlib.sha256(table.tobytes()).digest()
-
-
-def _facts(piece, found):
-    start, end, pitch, velocity = piece.start, piece.end, piece.pitch, piece.velocity
+def _statistics(piece: Any, found: alignment.Alignment) -> Any:
+    """Measures a piece; STATISTICS scalar without id and size."""
+    start, end, pitch = piece.start, piece.end, piece.pitch
     length = len(piece)
     sounding = np.cumsum(
         np.bincount(start, minlength=length + 1)
@@ -238,46 +226,67 @@ def _facts(piece, found):
     )[:length]
     top = POLYPHONY_BINS - 1
     by_pitch = np.bincount(pitch, end - start, minlength=128)
-    facts = np.zeros((), FACTS)
-    facts["steps"] = length
-    facts["notes"] = len(start)
-    facts["sounding_cells"] = by_pitch.sum()
-    facts["silent_steps"] = np.count_nonzero(sounding == 0)
-    facts["tempo_qpm"] = piece.tempo_qpm
-    metre = np.minimum(piece.time_signatures[0][1:], np.iinfo(np.int16).max)
-    facts["numerator"], facts["denominator"] = metre
-    facts["pitches"] = np.bincount(pitch, minlength=128)
-    bins = velocity // (128 // VELOCITY_BINS)
-    facts["velocities"] = np.bincount(bins, minlength=VELOCITY_BINS)
-    facts["polyphony"] = np.bincount(sounding.clip(max=top), minlength=top + 1)
-    facts["key"] = _key(by_pitch)
-    facts["grid_error"] = found.error_before
-    facts["aligned_error"] = found.error_after
-    facts["offset_steps"] = found.offset_steps
-    facts["found_beats"] = found.beats_per_bar
-    facts["bar_offset"] = found.bar_offset_steps
-    return facts
+    numerator, denominator = np.minimum(
+        piece.time_signatures[0][1:], np.iinfo(np.int16).max
+    )
+    made = np.zeros((), STATISTICS)
+    values = {
+        "fingerprint": np.frombuffer(fingerprint(start, pitch), np.uint8),
+        "steps": length,
+        "notes": len(start),
+        "sounding_cells": by_pitch.sum(),
+        "silent_steps": np.count_nonzero(sounding == 0),
+        "tempo_qpm": piece.tempo_qpm,
+        "numerator": numerator,
+        "denominator": denominator,
+        "key": _key(by_pitch),
+        "pitches": np.bincount(pitch, minlength=128),
+        "velocities": np.bincount(
+            piece.velocity // (128 // VELOCITY_BINS), minlength=VELOCITY_BINS
+        ),
+        "polyphony": np.bincount(sounding.clip(max=top), minlength=top + 1),
+        "grid_error": found.error_before,
+        "aligned_error": found.error_after,
+        "offset_steps": found.offset_steps,
+        "found_beats": found.beats_per_bar,
+        "bar_offset": found.bar_offset_steps,
+    }
+    for name, value in values.items():
+        made[name] = value
+    return made
+
+
+def fingerprint(start: np.ndarray, pitch: np.ndarray) -> bytes:
+    """SHA-256 of the onsets, whatever the tempo, transposition and instruments.
+
+    Args:
+        start: int [note], steps.
+        pitch: int [note]; notes are in the order of pitch, then of start.
+    """
+    table = np.stack([start, pitch]).astype("<i4")
+    table -= table.min(axis=1, keepdims=True) if len(start) else 0
+    return hashlib.sha256(table.tobytes()).digest()
 
 
 _MAJOR_ROWS = theory.scale_rows()[: theory.NUM_PITCH_CLASSES]
 
 
-def _key(by_pitch):
+def _key(by_pitch: np.ndarray) -> int:
     """The tonic of the major scale that holds most of what sounds."""
     classes = np.bincount(np.arange(128) % 12, by_pitch)
     return int((_MAJOR_ROWS @ classes).argmin())
 
 
-def _filter(piece, facts, settings):
+def _check_wanted(piece: Any, statistics: Any, settings: DataConfig) -> None:
     """Raises InputError with the reason why a piece is not wanted."""
     if len(piece) < settings.min_steps:
         raise InputError(f"shorter than {settings.min_steps} steps")
-    sounding = len(piece) - int(facts["silent_steps"])
+    sounding = len(piece) - int(statistics["silent_steps"])
     if sounding < (1 - settings.max_silence) * len(piece):
         raise InputError(
             f"silent for more than {settings.max_silence:.0%} of its steps"
         )
-    polyphony = int(facts["sounding_cells"]) / max(sounding, 1)
+    polyphony = int(statistics["sounding_cells"]) / max(sounding, 1)
     if polyphony < settings.min_polyphony:
         raise InputError(f"fewer than {settings.min_polyphony:g} notes at a time")
     if settings.metres:

@@ -1,39 +1,49 @@
-"""Finds the bar in music whose file does not say where it lies.
+"""Estimates where bars begin in music that was not written in bars.
 
-Every phase of a bar, step by step, is held against the music: what begins on a step
-(long and loud notes count more) and where the bass moves, both averaged over all bars
-at that phase, should lie as the metre's strong and weak places do. The phase with the
-best match counts; between three and four in a bar, the better match.
+Each phase of a bar is compared with the music: the accents of the notes that begin on a
+step (long and loud notes count more) and the moves of the bass, both averaged over all
+bars at that phase, should follow the strong and weak places of the metre. The phase
+with the best match wins; between three and four in a bar, the better match.
 
-Source: Temperley & Sleator, Modeling Meter and Harmony: A Preference-Rule Approach,
+References: Temperley & Sleator, Modeling Meter and Harmony: A Preference-Rule Approach,
 Computer Music Journal 23(1), 1999: their event, length and bass rules. The strengths
 are the levels of Lerdahl & Jackendoff, A Generative Theory of Tonal Music, 1983.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from poph_tf.data import bars
+from poph_tf.data.notes import Notes
 
-# Metres that are tried where the file names none.
-USUAL_METRES = ((4, 4), (3, 4))
+Metre = tuple[int, int]
+
+# Metres that are tried if the file names none.
+USUAL_METRES: tuple[Metre, ...] = ((4, 4), (3, 4))
 # Three in a bar must match this much better: four is far more common.
 _TRIPLE_MARGIN = 1.1
 _LEAST_BARS = 4
 _LONGEST_QUARTERS = 4
-# What a bass note counts that does not move, against 1 for one that does.
+# Weight of a bass note that repeats the one before it; one that moves has 1.
 _STILL_BASS = 0.3
 
 
-def strengths(metre, steps_per_quarter=bars.STEPS_PER_QUARTER):
+def strengths(
+    metre: Metre, steps_per_quarter: int = bars.STEPS_PER_QUARTER
+) -> np.ndarray | None:
     """How strong each place of a bar is: the number of metrical levels it lies on.
 
     Args:
         metre: (numerator, denominator).
-        steps_per_quarter: int.
+        steps_per_quarter: steps of the grid in a quarter note.
 
     Returns:
-        float [step of the bar]: of 4/4 in sixteenths 4 0 1 0 2 0 1 0 3 0 1 0 2 0 1 0;
-        None where a bar or a beat is no whole number of steps.
+        float [step of the bar]; None if a bar or a beat is no whole number of steps.
+
+    Example:
+        >>> strengths((4, 4), steps_per_quarter=2)
+        array([3., 0., 1., 0., 2., 0., 1., 0.])
     """
     numerator, denominator = metre
     bar, rest = divmod(4 * steps_per_quarter * numerator, denominator)
@@ -49,23 +59,27 @@ def strengths(metre, steps_per_quarter=bars.STEPS_PER_QUARTER):
     if division > 1:
         periods.add(division)
     place = np.arange(bar)
-    return sum((place % period == 0).astype(float) for period in sorted(periods))
+    return np.sum([place % period == 0 for period in periods], axis=0, dtype=float)
 
 
-def find(notes, metres=USUAL_METRES, steps_per_quarter=bars.STEPS_PER_QUARTER):
+def find(
+    notes: Notes,
+    metres: Sequence[Metre] = USUAL_METRES,
+    steps_per_quarter: int = bars.STEPS_PER_QUARTER,
+) -> tuple[Metre, int, float] | None:
     """The metre and the phase of its bars that match the music best.
 
     Args:
-        notes: notes.Notes, moved onto the grid.
-        metres: tuple of (numerator, denominator), the first preferred.
-        steps_per_quarter: int.
+        notes: moved onto the grid.
+        metres: those to try, the preferred one first.
+        steps_per_quarter: steps of the grid in a quarter note.
 
     Returns:
         ((numerator, denominator), step of the first bar line, gain): gain is how much
-        better it matches than bar lines at step 0 do, as a share of its own match.
-        None for pieces too short to tell.
+        better it matches than bar lines at step 0, as a share of its own match. None
+        for pieces too short to tell.
     """
-    best = None
+    best: tuple[float, tuple[Metre, int, float]] | None = None
     for metre in metres:
         match = matches(notes, metre, steps_per_quarter)
         if match is None or match.max() <= 0:
@@ -73,15 +87,17 @@ def find(notes, metres=USUAL_METRES, steps_per_quarter=bars.STEPS_PER_QUARTER):
         phase = int(match.argmax())
         if best is None or match[phase] > best[0] * _TRIPLE_MARGIN:
             gain = float(1 - match[0] / match[phase])
-            best = (match[phase], (metre, phase, gain))
+            best = (float(match[phase]), (metre, phase, gain))
     return best[1] if best else None
 
 
-def matches(notes, metre, steps_per_quarter=bars.STEPS_PER_QUARTER):
+def matches(
+    notes: Notes, metre: Metre, steps_per_quarter: int = bars.STEPS_PER_QUARTER
+) -> np.ndarray | None:
     """How well bars of a metre match the music, for each step they could begin on.
 
     Returns:
-        float [step of the bar], or None where there are too few bars to tell.
+        float [step of the bar], or None if there are too few bars to tell.
     """
     strong = strengths(metre, steps_per_quarter)
     if strong is None:
@@ -100,8 +116,8 @@ def matches(notes, metre, steps_per_quarter=bars.STEPS_PER_QUARTER):
     return np.array([np.roll(shape, k) @ total for k in range(len(shape))]) / scale
 
 
-def _accents(notes, steps_per_quarter):
-    """What begins on each step, and the bass: two float [step]."""
+def _accents(notes: Notes, steps_per_quarter: int) -> Sequence[np.ndarray]:
+    """Accents of the notes that begin on each step, and of the bass: float [step]."""
     keep = ~notes.is_drum
     grid = (steps_per_quarter, notes.ticks_per_quarter)
     step = bars.to_steps(notes.start_tick[keep], *grid)
@@ -113,8 +129,8 @@ def _accents(notes, steps_per_quarter):
     return begun, _bass(step, notes.pitch[keep].astype(np.int64), len(begun))
 
 
-def _bass(step, pitch, count):
-    """1 on steps whose lowest new note is low and not the pitch class before it."""
+def _bass(step: np.ndarray, pitch: np.ndarray, count: int) -> np.ndarray:
+    """1 where the lowest new note is low and of another pitch class than before."""
     lowest = np.full(count, 128)
     np.minimum.at(lowest, step, pitch)
     sounding = np.flatnonzero(lowest < 128)

@@ -1,97 +1,135 @@
-"""Makes a data set: the whole way from a collection to shards and a report."""
+"""Makes a data set: from a collection of music files to shards and a report.
+
+sources -> conversion (by runners, in chunks) -> staging on disk
+-> near_duplicates -> splits and shards -> report
+"""
 
 import csv
-import dataclasses
 import hashlib
-import os
+import io
+import json
 import pathlib
 import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
-from poph_tf import provenance
-from poph_tf.config import ExecutionOptions
+import numpy as np
+
+from poph_tf import files, provenance
+from poph_tf.cli.progress import Progress
+from poph_tf.config.data import DataConfig, ExecutionOptions
 from poph_tf.data import examples, midi
 from poph_tf.data.preparation import (
-    beam_runner,
-    input_state,
+    near_duplicates,
     report,
+    runners,
     sources,
+    splits,
     staging,
-    workers,
 )
-from poph_tf.data.preparation import splits as splits_lib
 from poph_tf.errors import InputError
 
 REJECTS_NAME = "rejects.csv"
 DUPLICATES_NAME = "duplicates.csv"
-TWINS_NAME = "twins.csv"
+NEAR_DUPLICATES_NAME = "near_duplicates.csv"
 REPORT_NAME = "report.html"
-STATE = "input_state"
-# Nothing else in a folder is taken for a file of ours.
+# Former names of these files.
+_OLD_NAMES = ("twins.csv",)
+_STATE = "input_state"
+# Nothing else in a folder is taken for a shard of ours.
 _SHARD = re.compile(rf"({'|'.join(examples.SPLITS)})-\d{{5}}-of-\d{{5}}\.tfrecord\.gz")
 
 
-def prepare(settings, output_dir, effort=None, *, overwrite=False, progress=None):
-    """Makes a data set, or goes on with one that was begun.
+def prepare(
+    settings: DataConfig,
+    output_dir: str | pathlib.Path,
+    options: ExecutionOptions | None = None,
+    *,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> examples.DatasetInfo:
+    """Makes a data set, or continues one that was begun.
 
     Args:
-        settings: Settings.
-        output_dir: str or path.
-        effort: ExecutionOptions or None.
-        overwrite: bool. Replace another data set that is there.
-        progress: report.Progress or None.
+        settings: what to make.
+        output_dir: folder for the data set.
+        options: how the work is run.
+        overwrite: whether another data set that is there is replaced.
+        progress: shows how far the work is; None shows nothing.
 
     Returns:
-        DatasetInfo. Where the same data set is there already, what it says.
+        The info of the data set; nothing is made if the same one is there.
 
     Raises:
         InputError: If settings, inputs or the output folder cannot be used, or if
             nothing could be made of the input.
     """
-    effort = effort or ExecutionOptions()
+    options = options or ExecutionOptions()
     sources.check(settings)
     output = pathlib.Path(output_dir)
     _check_apart(settings, output)
-    existing = _existing(output, settings, overwrite)
+    existing = _existing(settings, output, overwrite)
     if existing:
         return existing
-    state = input_state.describe(settings)
-    store = staging.Staging(output, _run_key(settings))
-    if effort.runner == "beam":
-        # Which chunks an earlier run has finished is not known to a pipeline.
+    state = sources.state(settings)
+    store = staging.Staging(output, settings_key(settings))
+    if options.runner == "beam":
+        # A pipeline does not know which chunks an earlier run has finished.
         store.remove()
-    _make_folder(output, store)
-    if effort.runner == "beam":
-        keys = beam_runner.convert_all(settings, store, effort.beam_options)
+    store.begin()
+    if options.runner == "beam":
+        keys = runners.convert_with_beam(settings, store, options.beam_options)
     else:
-        keys = _convert(settings, effort, store, progress or report.Progress(None))
-    pieces = splits_lib.catalogue(store, keys)
+        with progress or Progress(None, "files", stream=None) as shown:
+            keys = _convert(settings, options, store, shown)
+    pieces = store.read(keys)
     if not pieces.sources:
         store.remove()
         raise InputError(_nothing(settings, pieces.rejects))
-    _assemble(settings, store, pieces, output, state)
+    info = _write(settings, pieces, output, state)
     store.remove()
-    return examples.read_info(output)
+    return info
 
 
-def is_made(settings, output_dir, *, overwrite=False):
+def is_made(
+    settings: DataConfig, output_dir: str | pathlib.Path, *, overwrite: bool = False
+) -> bool:
     """Whether `prepare` would find its work done.
 
     Raises:
         InputError: As `prepare` does if another data set is there.
     """
-    return bool(_existing(pathlib.Path(output_dir), settings, overwrite))
+    return bool(_existing(settings, pathlib.Path(output_dir), overwrite))
 
 
-def input_changes(settings, info):
-    """What has changed in the inputs since a data set was made; None if nothing has."""
-    return input_state.changes(info.settings.get(STATE), input_state.describe(settings))
+def input_changes(settings: DataConfig, info: examples.DatasetInfo) -> str | None:
+    """Describes what changed in the inputs since a data set was made, or None."""
+    return sources.changes(info.settings.get(_STATE), sources.state(settings))
 
 
-def _check_apart(settings, output):
-    """Refuses an output folder whose own files would be those that are read."""
+def settings_key(settings: DataConfig) -> str:
+    """A hash that differs wherever the settings differ, or the table of styles.
+
+    It keeps the form of earlier versions, so that their data sets are recognized.
+    """
+    table = settings.to_dict()
+    table["inputs"], table["parser"] = table.pop("input"), table.pop("reader")
+    table["styles"] = list(sources.read_styles(table.pop("styles_csv")).items())
+    table["fractions"] = [table.pop(f"{s}_fraction") for s in examples.SPLITS]
+    for name in ("programs", "channels"):
+        table[name] = sorted(set(table[name]))
+    text = json.dumps(table, sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _check_apart(settings: DataConfig, output: pathlib.Path) -> None:
+    """Refuses an output folder where the data set would replace its own input."""
     for path in map(pathlib.Path, settings.input):
         if path.resolve() == output.resolve():
-            raise InputError(f"{path} is to be read: choose another --output_dir.")
+            raise InputError(
+                f"{path} is the input: choose another folder as --output_dir."
+            )
         own = _SHARD.fullmatch(path.name) or path.name == examples.INFO_NAME
         if own and path.resolve().parent == output.resolve():
             raise InputError(
@@ -100,20 +138,15 @@ def _check_apart(settings, output):
             )
 
 
-def _run_key(settings):
-    """Hash of all that decides what becomes of an item, this program included."""
-    digest = hashlib.sha256(settings.key().encode())
-    for path in sorted(pathlib.Path(__file__).parents[1].rglob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-def _existing(output, settings, overwrite):
+def _existing(
+    settings: DataConfig, output: pathlib.Path, overwrite: bool
+) -> examples.DatasetInfo | None:
     """The info of the same data set, if it is complete."""
+    key = settings_key(settings)
     if overwrite or not (output / examples.INFO_NAME).exists():
         return None
     info = examples.read_info(output)
-    if info.settings.get("key") == settings.key():
+    if info.settings.get("key") == key:
         return info
     raise InputError(
         f"{output} holds another data set; choose another --output_dir, or give "
@@ -121,31 +154,39 @@ def _existing(output, settings, overwrite):
     )
 
 
-def _make_folder(output, store):
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        store.begin()
-    except OSError as error:
-        raise InputError(f"Cannot write to {output}: {error.strerror}.") from None
-
-
-def _convert(settings, effort, store, progress):
-    """Converts all items; returns the keys of their chunks in the source's order."""
-    keys = []
+def _convert(
+    settings: DataConfig,
+    options: ExecutionOptions,
+    store: staging.Staging,
+    progress: Progress,
+) -> list[str]:
+    """Converts what an earlier run has not; returns the keys of all chunks in order."""
+    keys: list[str] = []
+    counts: Counter[str] = Counter()
     position = sources.Position()
 
-    def noted():
+    def count(chunk: staging.Chunk, num_rejects: int) -> None:
+        counts.update(files=len(chunk.items), rejected=num_rejects)
+        total = counts["files"] / position.share if position.share else None
+        text = f"{counts['rejected']:,} rejected"
+        progress.update(counts["files"], text, total=total)
+
+    def unfinished() -> Iterator[staging.Chunk]:
         for chunk in staging.chunks(sources.walk(settings, position)):
             keys.append(chunk.key)
-            yield chunk
+            if store.has(chunk.key):
+                count(chunk, len(store.read([chunk.key]).rejects))
+            else:
+                yield chunk
 
-    for done in workers.convert_all(noted(), settings, effort, store):
-        progress.update(done.num_items, done.num_rejects, position.share)
-    progress.close()
+    for chunk, converted in runners.convert_locally(unfinished(), settings, options):
+        store.write(chunk.key, converted)
+        count(chunk, sum(c.record is None for c in converted))
+    progress.print(f"{counts['files']:,} files, {counts['rejected']:,} rejected")
     return keys
 
 
-def _nothing(settings, rejects):
+def _nothing(settings: DataConfig, rejects: Sequence[tuple[str, str]]) -> str:
     where = ", ".join(settings.input)
     if not rejects:
         return f"Found no music files in {where}."
@@ -154,93 +195,96 @@ def _nothing(settings, rejects):
     return f"None of the {len(rejects)} files in {where} can be used ({reasons})."
 
 
-def _assemble(settings, store, pieces, output, state):
-    """Writes all that a data set consists of; its info comes last."""
-    kept, duplicates = splits_lib.without_duplicates(pieces)
-    twins = splits_lib.twins(pieces, kept)
-    where = splits_lib.split(pieces.fingerprints[kept], settings.fractions)
+def _write(
+    settings: DataConfig,
+    pieces: staging.Pieces,
+    output: pathlib.Path,
+    state: dict[str, Any],
+) -> examples.DatasetInfo:
+    """Writes all files of a data set; its info comes last."""
+    kept, duplicates = near_duplicates.without_duplicates(
+        pieces.sources, pieces.hashes("id", slice(None))
+    )
+    fingerprints = pieces.hashes("fingerprint", kept)
+    names = [pieces.sources[k] for k in kept]
+    alike = near_duplicates.groups(names, fingerprints)
+    where = splits.split(fingerprints, settings.fractions)
+    chosen = {name: kept[where == name] for name in examples.SPLITS}
     _remove_old(output)
-    splits = {}
-    for name in examples.SPLITS:
-        chosen = kept[where == name]
+    infos = {}
+    for name, own in chosen.items():
         wanted = settings.num_shards if name == "train" else 0
-        splits[name] = _split_info(
-            pieces,
-            chosen,
-            splits_lib.write_shards(store, pieces, chosen, name, wanted, output)
-            if len(chosen)
-            else (),
-        )
-    _write_csv(output / REJECTS_NAME, ("source", "reason"), sorted(pieces.rejects))
-    _write_csv(output / DUPLICATES_NAME, ("source", "same_as"), duplicates)
-    _write_csv(output / TWINS_NAME, None, twins)
-    facts = report.gather(store, pieces, kept, where)
+        shards = splits.write_shards(pieces, own, name, wanted, output)
+        infos[name] = _split_info(pieces, own, shards)
+    _write_csv(output / REJECTS_NAME, [("source", "reason"), *sorted(pieces.rejects)])
+    _write_csv(output / DUPLICATES_NAME, [("source", "same_as"), *duplicates])
+    _write_csv(output / NEAR_DUPLICATES_NAME, alike)
     info = examples.DatasetInfo(
         format_version=examples.FORMAT_VERSION,
         id=_dataset_id(pieces, kept, where),
         steps_per_quarter=settings.steps_per_quarter,
         styles=tuple(sorted({pieces.styles[k] for k in kept})),
-        splits=splits,
+        splits=infos,
         rejects=report.by_reason(pieces.rejects),
         num_duplicates=len(duplicates),
-        num_near_duplicates=sum(len(group) - 1 for group in twins),
-        grid_error=report.grid_error(facts),
-        settings={"key": settings.key(), **_public(settings), STATE: state},
+        num_near_duplicates=sum(len(group) - 1 for group in alike),
+        grid_error=round(float(pieces.statistics["aligned_error"][kept].mean()), 6),
+        settings={"key": settings_key(settings), **_public(settings), _STATE: state},
         provenance=provenance.describe(),
     )
-    report.write(info, facts, output / REPORT_NAME)
+    statistics = {s: pieces.statistics[own] for s, own in chosen.items() if len(own)}
+    files.write(output / REPORT_NAME, report.page(info, statistics))
     examples.write_info(info, output)
+    return info
 
 
-def _public(settings):
-    """Settings as a dict; of a table of styles, which may be long, its length only."""
-    table = dataclasses.asdict(settings)
-    # Names without folders: a data set is passed on, its maker's disk is not.
-    names = (os.path.basename(str(p).rstrip("/")) for p in settings.input)
-    table["input"] = [midi.readable(name) for name in names]
-    table["styles_csv"] = os.path.basename(settings.styles_csv)
-    return table
+def _public(settings: DataConfig) -> dict[str, Any]:
+    """The settings, with paths cut to their names: a data set is passed on."""
+    names = [midi.readable(pathlib.Path(path).name) for path in settings.input]
+    styles_csv = pathlib.Path(settings.styles_csv).name
+    table = settings.to_dict() | {"input": names, "styles_csv": styles_csv}
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in table.items()}
 
 
-def _remove_old(output):
-    """Removes the data set that is to be replaced, its info first."""
+def _remove_old(output: pathlib.Path) -> None:
+    """Removes the data set that is replaced, its info first, and unfinished files."""
     (output / examples.INFO_NAME).unlink(missing_ok=True)
-    for path in output.iterdir():
-        if _SHARD.fullmatch(path.name):
+    for path in [*output.iterdir()]:
+        unfinished = path.name.startswith(".") and files.PARTIAL in path.suffixes
+        if _SHARD.fullmatch(path.name) or path.name in _OLD_NAMES or unfinished:
             path.unlink()
 
 
-def _split_info(pieces, chosen, shards):
-    steps, counts = {}, {}
+def _split_info(
+    pieces: staging.Pieces, chosen: np.ndarray, shards: tuple[str, ...]
+) -> examples.SplitInfo:
+    steps: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for k in sorted(chosen.tolist(), key=lambda k: pieces.styles[k]):
-        style = pieces.styles[k]
-        steps[style] = steps.get(style, 0) + int(pieces.steps[k])
-        counts[style] = counts.get(style, 0) + 1
+        steps[pieces.styles[k]] += int(pieces.statistics["steps"][k])
+        counts[pieces.styles[k]] += 1
     return examples.SplitInfo(
         shards=shards,
         num_pieces=len(chosen),
-        num_steps=int(pieces.steps[chosen].sum()),
-        steps_by_style=steps,
-        pieces_by_style=counts,
+        num_steps=steps.total(),
+        steps_by_style=dict(steps),
+        pieces_by_style=dict(counts),
     )
 
 
-def _dataset_id(pieces, kept, where):
+def _dataset_id(pieces: staging.Pieces, kept: np.ndarray, where: np.ndarray) -> str:
     digest = hashlib.sha256(f"poph_tf data {examples.FORMAT_VERSION}".encode())
+    ids = pieces.hashes("id", kept)
     rows = [
-        (name, pieces.ids[k].hex(), pieces.styles[k], pieces.sources[k])
-        for name, k in zip(where, kept, strict=True)
+        (name, piece_id.hex(), pieces.styles[k], pieces.sources[k])
+        for name, piece_id, k in zip(where, ids, kept, strict=True)
     ]
     for row in sorted(rows):
         digest.update(repr(row).encode())
     return digest.hexdigest()
 
 
-def _write_csv(path, header, rows):
-    partial = path.with_name(f"{path.name}.partial")
-    with open(partial, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        if header:
-            writer.writerow(header)
-        writer.writerows(rows)
-    os.replace(partial, path)
+def _write_csv(path: pathlib.Path, rows: Iterable[Sequence[str]]) -> None:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    files.write(path, text.getvalue())

@@ -1,161 +1,57 @@
-"""From finished chunks to shards: duplicates, twins, splits.
+"""Assigns pieces to training, validation and test, and writes the shards of each.
 
-Pieces of equal content (equal `id`) are duplicates: the one with the smallest source
-name stays. Pieces with the same onsets at another tempo, transposition or
-instrumentation (equal fingerprint) are twins: all stay, in one split. The split goes by
-a hash of the fingerprint, so that it does not depend on what else there is; only where
-a split would be empty in a small collection does it get the pieces nearest to it.
+The split goes by a hash of the fingerprint: near-duplicates share a split, and it does
+not depend on what other pieces there are. Only if a split would be empty in a small
+collection does it get the pieces nearest to it.
 """
 
-import dataclasses
 import hashlib
-import os
 import pathlib
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from poph_tf import files
 from poph_tf.data import examples
+from poph_tf.data.preparation.staging import Pieces
 
 SHARD_BYTES = 16 * 2**20
 MIN_TRAIN_SHARDS = 4
 MAX_SHARDS = 4096
-_MAX_OPEN = 64
 
 
-@dataclasses.dataclass
-class Catalogue:
-    """All pieces of the finished chunks, in the order of the chunks.
+def split(fingerprints: Sequence[bytes], fractions: Sequence[float]) -> np.ndarray:
+    """Chooses the split of each piece.
 
     Args:
-        keys: list of str, the chunks.
-        sources, styles: list of str [piece].
-        ids, fingerprints: object [piece] of bytes (32).
-        chunk: int64 [piece], index into `keys`.
-        offset, size: int64 [piece], bytes in the chunk's records.
-        steps: int64 [piece].
-        rejects: list of (source, reason).
-    """
-
-    keys: list
-    sources: list
-    styles: list
-    ids: np.ndarray
-    fingerprints: np.ndarray
-    chunk: np.ndarray
-    offset: np.ndarray
-    size: np.ndarray
-    steps: np.ndarray
-    rejects: list
-
-
-def catalogue(store, keys):
-    """Reads the tables of chunks.
-
-    Args:
-        store: staging.Staging.
-        keys: list of str, in the order of the source.
-
-    Returns:
-        Catalogue.
-    """
-    names = ("id", "fingerprint", "size", "steps")
-    sources, styles, rejects = [], [], []
-    columns = {name: [] for name in (*names, "chunk", "offset")}
-    interned = {}
-    for number, key in enumerate(keys):
-        pieces, refused, facts = store.read(key)
-        sources += [source for source, _ in pieces]
-        styles += [interned.setdefault(style, style) for _, style in pieces]
-        rejects += [tuple(row) for row in refused]
-        for name in names:
-            columns[name].append(facts[name].copy())
-        columns["chunk"].append(np.full(len(pieces), number))
-        columns["offset"].append(np.cumsum(facts["size"]) - facts["size"])
-    empty = {"id": np.zeros((0, 32), np.uint8), "fingerprint": np.zeros((0, 32), "u1")}
-    joined = {
-        name: np.concatenate([empty.get(name, np.zeros(0, np.int64)), *parts])
-        for name, parts in columns.items()
-    }
-    return Catalogue(
-        keys=keys,
-        sources=sources,
-        styles=styles,
-        ids=_as_names(joined["id"]),
-        fingerprints=_as_names(joined["fingerprint"]),
-        chunk=joined["chunk"],
-        offset=joined["offset"],
-        size=joined["size"],
-        steps=joined["steps"].astype(np.int64),
-        rejects=rejects,
-    )
-
-
-def _as_names(octets):
-    """object [piece] of bytes: hashes that can be compared and sorted."""
-    return np.array([row.tobytes() for row in octets], object)
-
-
-def without_duplicates(pieces):
-    """Which pieces stay.
-
-    Args:
-        pieces: Catalogue.
-
-    Returns:
-        int64 [kept], in the order of source names; list of (source, source of the
-        piece that stays in its place).
-    """
-    first, kept, duplicates = {}, [], []
-    for k in sorted(range(len(pieces.sources)), key=lambda k: (pieces.sources[k], k)):
-        keeper = first.setdefault(pieces.ids[k], k)
-        if keeper == k:
-            kept.append(k)
-        else:
-            duplicates.append((pieces.sources[k], pieces.sources[keeper]))
-    return np.array(kept, np.int64), duplicates
-
-
-def twins(pieces, kept):
-    """Groups of twins.
-
-    Returns:
-        list of lists of source names, each of at least two.
-    """
-    groups = {}
-    for k in kept.tolist():
-        groups.setdefault(pieces.fingerprints[k], []).append(pieces.sources[k])
-    return [group for group in groups.values() if len(group) > 1]
-
-
-def split(fingerprints, fractions):
-    """Which split each piece goes to.
-
-    Args:
-        fingerprints: object [piece] of bytes.
-        fractions: (train, valid, test).
+        fingerprints: hashes [piece].
+        fractions: shares of training, validation and test.
 
     Returns:
         object [piece] of "train", "valid" or "test".
     """
     place = {f: _place(f) for f in fingerprints}
     train, valid, test = fractions
-    bounds = {"test": (0, test), "valid": (test, test + valid)}
-    bounds["train"] = (test + valid, 1)
     where = {}
-    for name in sorted(place, key=place.get):
-        split_of = [s for s, (low, high) in bounds.items() if low <= place[name] < high]
-        where[name] = split_of[0] if split_of else "train"
+    for name in sorted(place, key=lambda f: place[f]):
+        at = place[name]
+        where[name] = "test" if at < test else "valid" if at < test + valid else "train"
     if len(where) >= len(examples.SPLITS):
         _fill_empty(where, place, dict(zip(examples.SPLITS, fractions, strict=True)))
     return np.array([where[f] for f in fingerprints], object)
 
 
-def _place(fingerprint):
+def _place(fingerprint: bytes) -> float:
+    """A number in 0..1 that is as good as random."""
     digest = hashlib.sha256(b"split" + fingerprint).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
-def _fill_empty(where, place, fractions):
+def _fill_empty(
+    where: dict[bytes, str],
+    place: Mapping[bytes, float],
+    fractions: Mapping[str, float],
+) -> None:
     """Gives each split that should have pieces one, from the fullest split."""
     for name in ("test", "valid", "train"):
         counts = {s: sum(w == s for w in where.values()) for s in fractions}
@@ -163,67 +59,50 @@ def _fill_empty(where, place, fractions):
             continue
         fullest = max(counts, key=lambda s: (counts[s], s))
         candidates = [f for f, w in where.items() if w == fullest]
-        chosen = max if name == "train" else min
-        where[chosen(candidates, key=place.get)] = name
+        nearest = max if name == "train" else min
+        where[nearest(candidates, key=lambda f: place[f])] = name
 
 
-def write_shards(store, pieces, chosen, split_name, num_shards, folder):
-    """Writes one split's shards; each has its name only when it is whole.
+def write_shards(
+    pieces: Pieces,
+    chosen: np.ndarray,
+    split_name: str,
+    num_shards: int,
+    folder: pathlib.Path,
+) -> tuple[str, ...]:
+    """Writes one split's shards.
 
     Args:
-        store: staging.Staging.
-        pieces: Catalogue.
-        chosen: int64 [piece], indices into it.
-        split_name: str.
-        num_shards: int; 0 for a number that suits the size.
-        folder: path.
+        pieces: all pieces.
+        chosen: int64 [piece], those of the split.
+        split_name: "train", "valid" or "test".
+        num_shards: 0 for a number that suits the size.
+        folder: gets the shards.
 
     Returns:
-        tuple of the shards' file names.
+        The file names of the shards.
     """
+    if not len(chosen):
+        return ()
     # By hash: neighbours of the source are spread over all shards.
-    order = sorted(chosen.tolist(), key=lambda k: pieces.ids[k])
-    count = num_shards or _suitable(int(pieces.size[chosen].sum()), split_name)
+    ids = pieces.hashes("id", chosen)
+    order = [k for _, k in sorted(zip(ids, chosen.tolist(), strict=True))]
+    size = int(pieces.statistics["size"][chosen].sum())
+    count = num_shards or _suitable(size, split_name)
     count = max(1, min(count, len(order)))
-    opened = _Records(store, pieces)
-    names = []
-    for shard in range(count):
-        name = examples.shard_name(split_name, shard, count)
-        partial = store.folder / f"{name}.partial"
-        with open(partial, "wb") as file:
-            for k in order[shard::count]:
-                file.write(opened.read(k))
-        os.replace(partial, pathlib.Path(folder) / name)
-        names.append(name)
-    opened.close()
+    names = [examples.shard_name(split_name, shard, count) for shard in range(count)]
+    for shard, name in enumerate(names):
+        with files.replacing(folder / name) as partial, partial.open("wb") as file:
+            file.writelines(_record(pieces, k) for k in order[shard::count])
     return tuple(names)
 
 
-def _suitable(size, split_name):
+def _suitable(size: int, split_name: str) -> int:
     least = MIN_TRAIN_SHARDS if split_name == "train" else 1
     return min(max(least, -(-size // SHARD_BYTES)), MAX_SHARDS)
 
 
-class _Records:
-    """The records of chunks; keeps some files open."""
-
-    def __init__(self, store, pieces):
-        self._store = store
-        self._pieces = pieces
-        self._files = {}
-
-    def read(self, k):
-        chunk = int(self._pieces.chunk[k])
-        file = self._files.get(chunk)
-        if file is None:
-            if len(self._files) >= _MAX_OPEN:
-                self.close()
-            file = open(self._store.records(self._pieces.keys[chunk]), "rb")  # noqa: SIM115
-            self._files[chunk] = file
-        file.seek(int(self._pieces.offset[k]))
-        return file.read(int(self._pieces.size[k]))
-
-    def close(self):
-        for file in self._files.values():
-            file.close()
-        self._files = {}
+def _record(pieces: Pieces, k: int) -> bytes:
+    with pieces.paths[k].open("rb") as file:
+        file.seek(pieces.offset[k])
+        return file.read(pieces.statistics["size"][k])

@@ -1,54 +1,79 @@
-"""Finished chunks on disk, so that a run that was killed goes on where it was.
+"""Keeps finished chunks on disk, so that a run that was killed goes on from there.
 
 A chunk is some dozens of items in the order of the source. Its key hashes the items
-themselves, so that a chunk of an earlier run counts only if its files are still the
-same. Of each chunk lie here the records (gzip members, one behind another) and a table
-of what came of its items; both are complete once the table has its name.
+themselves: a chunk of an earlier run counts only if its files are still the same. The
+folder's key hashes the settings and the code: what other settings or another version
+of the code left there is removed.
+
+A chunk's file holds three parts, one behind another: the names as JSON text, the
+statistics of the pieces (both as numpy arrays) and their records.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 import pathlib
 import shutil
 import zlib
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from poph_tf.data.preparation import folders
-from poph_tf.data.preparation.conversion import FACTS
+from poph_tf import files
+from poph_tf.data.preparation import dependencies, sources
+from poph_tf.data.preparation.conversion import STATISTICS, Converted
+from poph_tf.errors import InputError
 
 MAX_ITEMS = 64
 MAX_BYTES = 4_000_000
+_SUFFIX = ".chunk"
 
 
 @dataclasses.dataclass(frozen=True)
 class Chunk:
     """Items that are converted together.
 
-    Args:
-        key: str. Hash of the items, with their place in the run.
-        items: tuple of sources.Item.
+    Attributes:
+        key: hash of the items, after their place in the run.
+        items: the items, in the order of the source.
     """
 
     key: str
-    items: tuple
+    items: tuple[sources.Item, ...]
 
 
-def chunks(items):
-    """Groups items, in order.
+@dataclasses.dataclass(frozen=True)
+class Pieces:
+    """The pieces of finished chunks, in the order of the source, and the rejects.
 
-    Args:
-        items: iterable of sources.Item.
-
-    Yields:
-        Chunk.
+    Attributes:
+        sources: names [piece].
+        styles: names of styles [piece].
+        statistics: STATISTICS [piece].
+        paths: where the record lies [piece].
+        offset: int64 [piece], bytes of the file before the record.
+        rejects: (source, reason) of each.
     """
+
+    sources: list[str]
+    styles: list[str]
+    statistics: np.ndarray
+    paths: list[pathlib.Path]
+    offset: np.ndarray
+    rejects: list[tuple[str, str]]
+
+    def hashes(self, column: str, chosen: np.ndarray | slice) -> list[bytes]:
+        """The hashes in a column of the statistics, of the pieces chosen."""
+        return [row.tobytes() for row in self.statistics[column][chosen]]
+
+
+def chunks(items: Iterable[sources.Item]) -> Iterator[Chunk]:
+    """Groups items, in order."""
     number, held, size = 0, [], 0
     for item in items:
         held.append(item)
-        size += item.size()
+        size += len(item.data or b"") + 200
         if len(held) >= MAX_ITEMS or size >= MAX_BYTES:
             yield _chunk(number, held)
             number, held, size = number + 1, [], 0
@@ -56,38 +81,43 @@ def chunks(items):
         yield _chunk(number, held)
 
 
-def _chunk(number, items):
+def _chunk(number: int, items: Sequence[sources.Item]) -> Chunk:
     digest = hashlib.sha256()
     for item in items:
         digest.update(repr((item.source, item.style, item.reason)).encode())
-        digest.update(_content_key(item))
+        digest.update(repr(_content_key(item)).encode())
     return Chunk(f"{number:06d}-{digest.hexdigest()[:16]}", tuple(items))
 
 
-def _content_key(item):
+def _content_key(item: sources.Item) -> tuple[int, int] | None:
+    """What tells the content of an item; a file is not read for it."""
     if item.data is not None:
-        return repr((len(item.data), zlib.crc32(item.data))).encode()
+        return len(item.data), zlib.crc32(item.data)
     try:
-        status = os.stat(item.path) if item.path else None
+        status = item.path.stat() if item.path else None
     except OSError:
-        return b"gone"
-    return repr(status and (status.st_size, status.st_mtime_ns)).encode()
+        return None
+    return status and (status.st_size, status.st_mtime_ns)
 
 
 class Staging:
-    """The folder of finished chunks.
+    """The folder of finished chunks, inside the output folder.
 
     Args:
-        output_dir: path. It lies in there.
-        key: str. Hash of all that decides what becomes of an item.
+        output_dir: the folder of the data set.
+        settings_key: hash of the settings and of what they name.
     """
 
-    def __init__(self, output_dir, key):
-        self.folder = pathlib.Path(output_dir) / folders.UNFINISHED
-        self._key = key
+    def __init__(self, output_dir: pathlib.Path, settings_key: str) -> None:
+        self.folder = output_dir / sources.UNFINISHED
+        self._key = settings_key + dependencies.digest(__name__)
 
-    def begin(self):
-        """Makes the folder; what another key left there is removed."""
+    def begin(self) -> None:
+        """Makes the folder; removes it first if it has another key.
+
+        Raises:
+            InputError: If it cannot be written.
+        """
         note = self.folder / "run.json"
         try:
             same = json.loads(note.read_text("utf-8"))["key"] == self._key
@@ -95,62 +125,73 @@ class Staging:
             same = False
         if not same:
             self.remove()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        note.write_text(json.dumps({"key": self._key}), "utf-8")
+        with self._writing():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            files.write_json(note, {"key": self._key})
 
-    def has(self, key):
+    def has(self, key: str) -> bool:
         """Whether a chunk is finished."""
-        return self._table(key).is_file()
+        return self._path(key).is_file()
 
-    def write(self, key, converted):
-        """Stores a finished chunk (list of Converted), from any process."""
-        records = b"".join(c.record for c in converted if c.record is not None)
-        facts = [c.facts for c in converted if c.record is not None]
+    def write(self, key: str, converted: Sequence[Converted]) -> None:
+        """Stores a finished chunk.
+
+        Raises:
+            InputError: If it cannot be written.
+        """
+        pieces = [c for c in converted if c.record is not None]
         texts = {
-            "pieces": [[c.source, c.style] for c in converted if c.record is not None],
+            "pieces": [[c.source, c.style] for c in pieces],
             "rejects": [[c.source, c.reason] for c in converted if c.record is None],
         }
-        table = np.array(facts, FACTS)
         text = json.dumps(texts, ensure_ascii=False).encode()
-        self._put(self.records(key), records)
-        self._put(
-            self._table(key), _head(len(text), len(table)) + text + table.tobytes()
+        with (
+            self._writing(),
+            files.replacing(self._path(key)) as partial,
+            partial.open("wb") as file,
+        ):
+            np.save(file, np.frombuffer(text, np.uint8))
+            np.save(file, np.array([c.statistics for c in pieces], STATISTICS))
+            file.writelines(c.record for c in pieces if c.record is not None)
+
+    def keys(self) -> list[str]:
+        """Keys of all finished chunks, in the order of the source."""
+        return sorted(path.stem for path in self.folder.glob(f"*{_SUFFIX}"))
+
+    def read(self, keys: Iterable[str]) -> Pieces:
+        """The pieces and rejects of chunks, without the records."""
+        pieces, rejects, paths = [], [], []
+        statistics, offsets = [np.zeros(0, STATISTICS)], [np.zeros(0, np.int64)]
+        for path in map(self._path, keys):
+            with path.open("rb") as file:
+                texts = json.loads(np.load(file).tobytes())
+                statistics.append(np.load(file))
+                size = statistics[-1]["size"]
+                offsets.append(file.tell() + np.cumsum(size) - size)
+            pieces += texts["pieces"]
+            rejects += [(source, reason) for source, reason in texts["rejects"]]
+            paths += [path] * len(size)
+        interned: dict[str, str] = {}
+        return Pieces(
+            sources=[source for source, _ in pieces],
+            styles=[interned.setdefault(style, style) for _, style in pieces],
+            statistics=np.concatenate(statistics),
+            paths=paths,
+            offset=np.concatenate(offsets),
+            rejects=rejects,
         )
 
-    def read(self, key):
-        """Reads a chunk's table.
-
-        Returns:
-            list of (source, style) of its pieces, list of (source, reason) of its
-            rejects, FACTS [piece].
-        """
-        data = self._table(key).read_bytes()
-        text_bytes, rows = np.frombuffer(data[:16], "<i8")
-        texts = json.loads(data[16 : 16 + text_bytes])
-        facts = np.frombuffer(data, FACTS, rows, 16 + text_bytes)
-        return texts["pieces"], texts["rejects"], facts
-
-    def keys(self):
-        """Keys of all finished chunks, in the order of the source."""
-        return sorted(path.stem for path in self.folder.glob("*.table"))
-
-    def records(self, key):
-        """Path of a chunk's records."""
-        return self.folder / f"{key}.records"
-
-    def remove(self):
+    def remove(self) -> None:
         """Removes the folder and all in it."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _table(self, key):
-        return self.folder / f"{key}.table"
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            folder = self.folder.parent
+            raise InputError(f"Cannot write to {folder}: {error.strerror}.") from None
 
-    def _put(self, path, data):
-        # An orphan of a killed run may write the same chunk: names must differ.
-        partial = path.with_name(f"{path.name}.{os.getpid()}")
-        partial.write_bytes(data)
-        os.replace(partial, path)
-
-
-def _head(*numbers):
-    return np.array(numbers, "<i8").tobytes()
+    def _path(self, key: str) -> pathlib.Path:
+        return self.folder / f"{key}{_SUFFIX}"

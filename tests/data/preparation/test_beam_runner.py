@@ -14,8 +14,8 @@ HAS_BEAM = importlib.util.find_spec("apache_beam") is not None
 
 
 def prepared(root, output, runner):
-    effort = ExecutionOptions(runner=runner)
-    return pipeline.prepare(DataConfig(input=(str(root),)), output, effort)
+    options = ExecutionOptions(runner=runner)
+    return pipeline.prepare(DataConfig(input=(str(root),)), output, options)
 
 
 @pytest.mark.skipif(not HAS_BEAM, reason="needs the extra beam")
@@ -35,5 +35,5 @@ def test_without_beam_one_line_says_how_to_get_it(tmp_path):
     root = write(tmp_path / "songs", 1)
     with pytest.raises(InputError, match=r"pip install 'poph_tf\[beam\]'"):
         prepared(root, tmp_path / "out", "beam")
-    with pytest.raises(InputError, match="--runner must be local or beam"):
+    with pytest.raises(InputError, match="runner must be one of local, beam"):
         prepared(root, tmp_path / "out", "cloud")

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-import small
+from collections_of_songs import ROOT
 
 from poph_tf.data import matrices, midi, scores
 from poph_tf.data.preparation import corpus
@@ -15,7 +15,7 @@ from poph_tf.evaluation import copying
 
 music21 = pytest.importorskip("music21")
 
-TOOL = small.ROOT / "tools" / "fetch_corpus.py"
+TOOL = ROOT / "tools" / "fetch_corpus.py"
 FOUR_FOUR, THREE_FOUR = (4, 4), (3, 4)
 
 

@@ -5,9 +5,8 @@ import sys
 
 import numpy as np
 import pytest
-import small
 import smf
-from collections_of_songs import song, write
+from collections_of_songs import ROOT, song, write
 
 from poph_tf.config import DataConfig
 from poph_tf.data import examples, matrices, midi, midi_bytes
@@ -15,7 +14,7 @@ from poph_tf.data import notes as notes_lib
 from poph_tf.data.preparation import alignment, downbeats, inspection, pipeline
 from poph_tf.errors import InputError
 
-TOOL = small.ROOT / "tools" / "inspect_records.py"
+TOOL = ROOT / "tools" / "inspect_records.py"
 
 
 @pytest.fixture(scope="module")

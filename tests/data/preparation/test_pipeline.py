@@ -1,7 +1,8 @@
-"""Tests of data preparation as a library: conversion, duplicates, twins, splits."""
+"""Tests of data preparation as a library: conversion, near-duplicates, splits."""
 
 import csv
 import gzip
+import hashlib
 import io
 import os
 import zipfile
@@ -12,6 +13,7 @@ import smf
 from collections_of_songs import shards, song, write
 from note_seq.protobuf import music_pb2
 
+from poph_tf.cli.progress import Progress
 from poph_tf.config import DataConfig, ExecutionOptions
 from poph_tf.data import examples, matrices, midi, midi_bytes, musicxml
 from poph_tf.data import shards as shards_lib
@@ -22,6 +24,15 @@ from poph_tf.errors import InputError
 
 def settings(*paths, **options):
     return DataConfig(input=tuple(map(str, paths)), **options)
+
+
+def shares(train, valid, test):
+    """The settings of how large each split is."""
+    return {
+        "train_fraction": train,
+        "valid_fraction": valid,
+        "test_fraction": test,
+    }
 
 
 def pieces(folder, split=None):
@@ -41,8 +52,7 @@ def convert(data, name="a.mid", **options):
 
 
 def prepared(root, output, **options):
-    effort = ExecutionOptions(num_workers=1)
-    return pipeline.prepare(settings(root, **options), output, effort)
+    return pipeline.prepare(settings(root, **options), output, ExecutionOptions())
 
 
 def test_a_folder_becomes_shards_that_hold_its_pieces(tmp_path):
@@ -78,8 +88,8 @@ def test_a_folder_becomes_shards_that_hold_its_pieces(tmp_path):
 
 def test_order_chunks_and_containers_do_not_matter_to_the_records(tmp_path):
     root = write(tmp_path / "songs", 12)
-    prepared(root, tmp_path / "a", parser="fast")
-    prepared(root, tmp_path / "b", parser="note_seq")
+    prepared(root, tmp_path / "a", reader="fast")
+    prepared(root, tmp_path / "b", reader="note_seq")
     assert shards(tmp_path / "a") == shards(tmp_path / "b")
 
 
@@ -97,14 +107,14 @@ def test_of_duplicates_the_smallest_name_stays(tmp_path):
     assert ["jazz/copy.mid", "bach/song 002.mid"] in rows
 
 
-def test_twins_go_to_one_split(tmp_path):
+def test_near_duplicates_share_a_split(tmp_path):
     root = tmp_path / "songs" / "x"
     root.mkdir(parents=True)
     for k in range(20):
         (root / f"{k}.mid").write_bytes(song(k))
         (root / f"{k} up.mid").write_bytes(song(k, shift=5))
         (root / f"{k} fast.mid").write_bytes(song(k, microseconds=400_000))
-    info = prepared(tmp_path / "songs", tmp_path / "out", fractions=(0.4, 0.3, 0.3))
+    info = prepared(tmp_path / "songs", tmp_path / "out", **shares(0.4, 0.3, 0.3))
     assert info.num_near_duplicates == 40
     where = {}
     for name in examples.SPLITS:
@@ -119,7 +129,7 @@ def test_twins_go_to_one_split(tmp_path):
 def test_a_fingerprint_forgets_tempo_transposition_and_instrument_only():
     def fingerprint(data):
         (converted,) = convert(data)
-        return converted.facts["fingerprint"].tobytes()
+        return converted.statistics["fingerprint"].tobytes()
 
     first = fingerprint(song(1))
     assert fingerprint(song(1, shift=-7)) == first
@@ -162,10 +172,10 @@ def test_pieces_off_the_grid_are_remarked_and_aligned_on_request(tmp_path):
     root.mkdir()
     for k in range(6):
         (root / f"{k}.mid").write_bytes(song(k, offset=50))
-    info = prepared(root, tmp_path / "off", fractions=(1.0, 0.0, 0.0))
+    info = prepared(root, tmp_path / "off", **shares(1.0, 0.0, 0.0))
     assert info.grid_error == pytest.approx(50 / 120, abs=1e-6)
     assert any("consider --align=auto" in word for word in report.warnings(info))
-    aligned = prepared(root, tmp_path / "on", fractions=(1.0, 0.0, 0.0), align="auto")
+    aligned = prepared(root, tmp_path / "on", **shares(1.0, 0.0, 0.0), align="auto")
     assert aligned.grid_error == 0
     assert not any("--align" in word for word in report.warnings(aligned))
 
@@ -193,7 +203,7 @@ def test_limits_and_filters_give_their_reason(tmp_path, options, reason):
     assert converted.reason == reason
     assert converted.record is None
     (converted,) = conversion.convert(
-        sources.Item("a.mid", "s", path=str(path)), settings(path)
+        sources.Item("a.mid", "s", path=path), settings(path)
     )
     assert converted.reason is None
 
@@ -206,7 +216,7 @@ def test_instruments_are_chosen_by_program_and_channel():
 
     def pitches(**options):
         (converted,) = convert(data, **options)
-        return np.flatnonzero(converted.facts["pitches"]).tolist()
+        return np.flatnonzero(converted.statistics["pitches"]).tolist()
 
     assert pitches() == [60, 70]
     assert pitches(programs=(40,)) == [70]
@@ -222,17 +232,21 @@ def test_a_piece_without_notes_is_rejected():
     assert converted.reason == "no notes of the wanted instruments"
 
 
-def test_the_facts_of_a_piece_are_these():
+def test_the_statistics_of_a_piece_are_worked_by_hand():
     events = [smf.on(0, 60, 64), smf.on(0, 64, 120), smf.off(240, 60)]
     events += [smf.off(480, 64), smf.on(960, 67, 8), smf.off(1080, 67)]
     (converted,) = convert(smf.file([smf.metre(0, 3, 2), *events]))
-    facts = converted.facts
-    assert (facts["steps"], facts["notes"], facts["silent_steps"]) == (9, 3, 4)
-    assert facts["sounding_cells"] == 7
-    assert facts["polyphony"].tolist()[:3] == [4, 3, 2]
-    assert np.flatnonzero(facts["velocities"]).tolist() == [1, 8, 15]
-    assert (facts["numerator"], facts["denominator"]) == (3, 4)
-    assert facts["key"] in (0, 5, 7)  # C, E and G lie in C, F and G major
+    statistics = converted.statistics
+    assert (statistics["steps"], statistics["notes"], statistics["silent_steps"]) == (
+        9,
+        3,
+        4,
+    )
+    assert statistics["sounding_cells"] == 7
+    assert statistics["polyphony"].tolist()[:3] == [4, 3, 2]
+    assert np.flatnonzero(statistics["velocities"]).tolist() == [1, 8, 15]
+    assert (statistics["numerator"], statistics["denominator"]) == (3, 4)
+    assert statistics["key"] in (0, 5, 7)  # C, E and G lie in C, F and G major
 
 
 def test_note_sequences_and_tunes_become_pieces(tmp_path):
@@ -240,7 +254,7 @@ def test_note_sequences_and_tunes_become_pieces(tmp_path):
     sequence.notes.add(pitch=60, velocity=64, start_time=0, end_time=1)
     name = "000001.notesequence"
     (converted,) = convert(sequence.SerializeToString(), name)
-    assert converted.facts["steps"] == 8
+    assert converted.statistics["steps"] == 8
     assert convert(b"\xff\xff", name)[0].reason == "not a NoteSequence"
     sequence.quantization_info.steps_per_quarter = 4
     (converted,) = convert(sequence.SerializeToString(), name)
@@ -248,7 +262,7 @@ def test_note_sequences_and_tunes_become_pieces(tmp_path):
     tunes = b"X:1\nM:4/4\nL:1/4\nK:C\nCDEF|\n\nX:7\nM:3/4\nL:1/4\nK:G\nGAB|\n"
     both = convert(tunes, "a.abc")
     assert [c.source for c in both] == ["a.abc#1", "a.abc#7"]
-    assert [int(c.facts["steps"]) for c in both] == [16, 12]
+    assert [int(c.statistics["steps"]) for c in both] == [16, 12]
 
 
 def test_a_tune_that_cannot_be_read_costs_itself_only():
@@ -294,7 +308,7 @@ def test_a_compressed_score_that_would_fill_the_memory_is_rejected(monkeypatch):
 def test_the_readers_of_midi_give_the_same_records():
     for seed in range(5):
         (left,) = convert(song(seed))
-        (right,) = convert(song(seed), parser="note_seq")
+        (right,) = convert(song(seed), reader="note_seq")
         assert left.record == right.record
 
 
@@ -339,8 +353,8 @@ def test_an_output_within_the_input_is_not_read(tmp_path):
     info = prepared(tmp_path, tmp_path / "out")
     before = shards(tmp_path / "out")
     assert pipeline.input_changes(settings(tmp_path), info) is None
-    effort = ExecutionOptions(num_workers=1)
-    pipeline.prepare(settings(tmp_path), tmp_path / "out", effort, overwrite=True)
+    options = ExecutionOptions(num_workers=1)
+    pipeline.prepare(settings(tmp_path), tmp_path / "out", options, overwrite=True)
     assert shards(tmp_path / "out") == before
     assert not examples.read_info(tmp_path / "out").rejects
 
@@ -355,33 +369,98 @@ def test_nothing_to_make_leaves_nothing_behind(tmp_path):
     assert not list((tmp_path / "out").iterdir())
 
 
-class Terminal:
-    """A stream that remembers; the clock jumps ten seconds each time it is asked."""
+def test_progress_estimates_the_number_of_files_and_the_time_left(tmp_path):
+    root = write(tmp_path / "songs", 150)
+    seen = []
 
-    def __init__(self, live):
-        self.live, self.text, self.now = live, "", 0.0
+    class Recorder(Progress):
+        def update(self, done, text="", *, total=None):
+            seen.append((done, total))
+            super().update(done, text, total=total)
 
-    def isatty(self):
-        return self.live
-
-    def write(self, text):
-        self.text += text
-
-    def flush(self):
-        pass
-
-    def clock(self):
-        self.now += 10
-        return self.now
+    log = io.StringIO()
+    progress = Recorder(None, "files", log)
+    pipeline.prepare(settings(root), tmp_path / "out", progress=progress)
+    assert [done for done, _ in seen][-1] == 150
+    assert seen[-1][1] == pytest.approx(150, rel=0.02)
+    assert log.getvalue() == "150 files, 0 rejected\n"
+    line = progress.line(75, "0 rejected", progress.since + 10)
+    assert "files" in line and "left" in line
 
 
-@pytest.mark.parametrize("live", [True, False])
-def test_progress_shows_rate_and_time_left(live):
-    terminal = Terminal(live)
-    progress = report.Progress(terminal, terminal.clock)
-    progress.update(300, 2, 0.25)
-    assert "25%" in terminal.text
-    assert "300 files" in terminal.text
-    assert "2 rejected" in terminal.text
-    assert "left" in terminal.text
-    assert ("\r" in terminal.text) == live
+# Of the same collection by the code before preparation was reworked: SHA-256 of the
+# uncompressed shards and of the tables, first eight digits.
+GOLDEN = {
+    "default": {
+        "test-00000-of-00001.tfrecord.gz": "916fbce6",
+        "train-00000-of-00004.tfrecord.gz": "69cb49fe",
+        "train-00001-of-00004.tfrecord.gz": "45a46dc6",
+        "train-00002-of-00004.tfrecord.gz": "208ce18b",
+        "train-00003-of-00004.tfrecord.gz": "d46c9d47",
+        "valid-00000-of-00001.tfrecord.gz": "b5d6a614",
+        "rejects.csv": "90caf11e",
+        "duplicates.csv": "02c72da6",
+        "near_duplicates.csv": "9f94cc83",
+        "id": "f1879818",
+    },
+    "aligned": {
+        "test-00000-of-00001.tfrecord.gz": "27b51c2f",
+        "train-00000-of-00003.tfrecord.gz": "5c0c0a08",
+        "train-00001-of-00003.tfrecord.gz": "631575ef",
+        "train-00002-of-00003.tfrecord.gz": "04845ff6",
+        "valid-00000-of-00001.tfrecord.gz": "f9e726e6",
+        "rejects.csv": "90caf11e",
+        "duplicates.csv": "02c72da6",
+        "near_duplicates.csv": "9f94cc83",
+        "id": "26b398a1",
+    },
+}
+OPTIONS = {
+    "default": {},
+    "aligned": {
+        "align": "auto",
+        "sustain": True,
+        "steps_per_quarter": 8,
+        "num_shards": 3,
+        **shares(0.5, 0.25, 0.25),
+    },
+}
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_shards_and_tables_are_those_of_earlier_versions(tmp_path, name):
+    root, out = write(tmp_path / "songs", 24), tmp_path / "out"
+    (root / "jazz" / "copy.mid").write_bytes(song(2))
+    (root / "bach" / "up.mid").write_bytes(song(3, shift=5))
+    (root / "bach" / "late.mid").write_bytes(song(40, offset=50))
+    (root / "bach" / "bad.mid").write_text("hello")
+    tunes = "X:1\nM:4/4\nL:1/4\nK:C\nCDEF|\n\nX:7\nM:3/4\nL:1/4\nK:G\nGAB|\n"
+    (root / "jazz" / "two.abc").write_text(tunes)
+    info = prepared(root, out, **OPTIONS[name])
+    contents = {k: gzip.decompress(data) for k, data in shards(out).items()}
+    contents |= {path.name: path.read_bytes() for path in out.glob("*.csv")}
+    hashes = {k: hashlib.sha256(v).hexdigest()[:8] for k, v in contents.items()}
+    assert hashes | {"id": info.id[:8]} == GOLDEN[name]
+
+
+def test_settings_of_earlier_versions_have_the_same_key(tmp_path):
+    table = tmp_path / "styles.csv"
+    table.write_text("a.mid,x\n")
+    # Worked out by the code before settings were renamed.
+    assert pipeline.settings_key(settings("songs")).startswith("9234c5522c0498958872")
+    options = {"programs": (40, 5), "reader": "note_seq", **shares(0.5, 0.25, 0.25)}
+    key = pipeline.settings_key(settings("a", "b", styles_csv=str(table), **options))
+    assert key.startswith("4f919dbc9f89e915b21e")
+
+
+def test_the_content_of_the_table_of_styles_counts_not_its_path(tmp_path):
+    root = write(tmp_path / "songs", 4)
+    first, second = tmp_path / "first.csv", tmp_path / "second.csv"
+    for path in (first, second):
+        path.write_text("".join(f"song 00{k},x\n" for k in range(4)))
+    info = prepared(root, tmp_path / "out", styles_csv=str(first))
+    assert info.styles == ("x",)
+    assert prepared(root, tmp_path / "out", styles_csv=str(second)) == info
+    second.write_text(first.read_text().replace("x", "y"))
+    with pytest.raises(InputError, match="holds another data set"):
+        prepared(root, tmp_path / "out", styles_csv=str(second))

@@ -196,8 +196,7 @@ def test_a_table_of_styles_goes_by_path_name_or_stem(tmp_path):
     root = folder(tmp_path)
     table = tmp_path / "styles.csv"
     table.write_text("path,style\nlib/bach/ode.MID,old\ntop,new\n", "utf-8")
-    styles = sources.read_styles(str(table))
-    items = {i.source: i for i in walked(root, styles=styles)}
+    items = {i.source: i for i in walked(root, styles_csv=str(table))}
     assert items[NAMES[0]].style == "old"
     assert items["top.midi"].style == "new"
     assert items[NAMES[4]].reason == "its path is not in the table of styles"
