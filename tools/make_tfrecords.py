@@ -25,10 +25,9 @@ from absl import flags
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from poph_tf.cli import commands  # noqa: E402
-from poph_tf.cli import flags as own_flags  # noqa: E402
-from poph_tf.cli.progress import Progress  # noqa: E402
-from poph_tf.config import DataConfig, ExecutionOptions  # noqa: E402
+from poph_tf.cli import commands
+from poph_tf.cli import flags as own_flags
+from poph_tf.config import DataConfig, ExecutionOptions
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("output_dir", None, "Folder for the data set.")
@@ -40,6 +39,7 @@ flags.DEFINE_bool("overwrite", False, "Replace another data set in --output_dir.
 
 def main(argv):
     del argv
+    from poph_tf.cli.progress import Progress
     from poph_tf.data.preparation import pipeline, report
 
     own_flags.require("input", "output_dir")

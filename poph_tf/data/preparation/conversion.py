@@ -5,20 +5,19 @@ else is converted, nor on when or where.
 """
 
 import dataclasses
-import functools
 import hashlib
 import os
 import zlib
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from poph_tf import theory
 from poph_tf.config.data import DataConfig
-from poph_tf.data import abc, examples, midi, midi_bytes, quantization, shards
+from poph_tf.data import examples, quantization, reading, shards
 from poph_tf.data import notes as notes_lib
 from poph_tf.data.preparation import alignment, sources
+from poph_tf.data.quantization import QuantizedNotes
 from poph_tf.errors import InputError, MusicFileError
 
 # Higher levels save a fifth of the room and take three times as long.
@@ -26,7 +25,6 @@ _COMPRESSION_LEVEL = 1
 VELOCITY_BINS = 16
 # The report tells polyphony apart up to this number of notes less one.
 POLYPHONY_BINS = 17
-_OUT_OF_MEMORY = "needs more memory than a worker has"
 
 STATISTICS = np.dtype(
     [
@@ -51,7 +49,6 @@ STATISTICS = np.dtype(
         ("bar_offset", "i2"),
     ]
 )
-_Read = Callable[[], notes_lib.Notes]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,40 +72,34 @@ class Converted:
 
 def convert(item: sources.Item, settings: DataConfig) -> list[Converted]:
     """Converts an item; several results only for ABC files with several tunes."""
+    source, style = item.source, item.style
     if item.reason:
-        return [Converted(item.source, item.style, reason=item.reason)]
+        return [Converted(source, style, reason=item.reason)]
+    options = reading.Options(settings.reader, settings.max_events, compiled=True)
     try:
-        pieces = _pieces(item, settings)
+        data = _content(item, settings.max_bytes)
+        if settings.channels and not source.lower().endswith(reading.MIDI_SUFFIXES):
+            raise MusicFileError(source, "channels are known of MIDI files only")
+        pieces = reading.parse(data, source, options)
     except (InputError, MemoryError) as error:
-        return [Converted(item.source, item.style, reason=_reason(error))]
-    return [_convert_piece(*piece, item.style, settings) for piece in pieces]
+        return [Converted(source, style, reason=_reason(error))]
+    return [
+        _convert_piece(
+            f"{source}#{label}" if len(pieces) > 1 else source, style, piece, settings
+        )
+        for label, piece in pieces.items()
+    ]
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, MemoryError):
-        return _OUT_OF_MEMORY
+        return "needs more memory than a worker has"
     return error.reason if isinstance(error, MusicFileError) else str(error)
 
 
-def _pieces(item: sources.Item, settings: DataConfig) -> list[tuple[str, _Read]]:
-    """(source, function that gives the notes or raises InputError) of each piece."""
-    data = _content(item, settings.max_bytes)
-    source, name = item.source, item.source.lower()
-    if name.endswith(midi.MIDI_SUFFIXES):
-        return [(source, lambda: _midi_notes(data, source, settings))]
-    if settings.channels:
-        raise MusicFileError(source, "channels are known of MIDI files only")
-    if name.endswith(sources.SEQUENCE_SUFFIX):
-        return [(source, lambda: _sequence_notes(data, source))]
-    if name.endswith(midi.ABC_SUFFIXES):
-        return _tunes(data, source)
-    return [(source, lambda: notes_lib.from_sequence(midi.parse(data, source)[0]))]
-
-
 def _content(item: sources.Item, max_bytes: int) -> bytes:
-    if item.data is not None:
-        return item.data
-    assert item.path is not None
+    if item.path is None:
+        return item.data or b""
     try:
         with item.path.open("rb") as file:
             data = file.read(max_bytes + 1)
@@ -120,50 +111,14 @@ def _content(item: sources.Item, max_bytes: int) -> bytes:
     return data
 
 
-def _tunes(data: bytes, source: str) -> list[tuple[str, _Read]]:
-    """As `_pieces`, of a book: a tune that cannot be read costs itself only."""
-
-    def notes(tune: Any) -> notes_lib.Notes:
-        if tune.reason:
-            raise MusicFileError(source, tune.reason)
-        return notes_lib.from_sequence(tune.sequence)
-
-    tunes = abc.tunes(data, source)
-    return [
-        (
-            f"{source}#{tune.label}" if len(tunes) > 1 else source,
-            functools.partial(notes, tune),
-        )
-        for tune in tunes
-    ]
-
-
-def _midi_notes(data: bytes, source: str, settings: DataConfig) -> notes_lib.Notes:
-    if settings.reader == "note_seq":
-        return notes_lib.from_sequence(midi.parse_midi(data, source))
-    data = midi_bytes.unwrapped(data)
-    return midi_bytes.parse(data, source, max_events=settings.max_events, compiled=True)
-
-
-def _sequence_notes(data: bytes, source: str) -> notes_lib.Notes:
-    from google.protobuf.message import DecodeError
-    from note_seq.protobuf import music_pb2
-
-    try:
-        sequence = music_pb2.NoteSequence.FromString(data)
-    except DecodeError:
-        raise MusicFileError(source, "not a NoteSequence") from None
-    if sequence.HasField("quantization_info"):
-        raise MusicFileError(source, "a quantized NoteSequence")
-    return notes_lib.from_sequence(sequence)
-
-
 def _convert_piece(
-    source: str, read: _Read, style: str, settings: DataConfig
+    source: str, style: str, piece: Any, settings: DataConfig
 ) -> Converted:
+    """Converts one of the pieces of `reading.parse`."""
     try:
-        notes, found = _aligned(_selected(read(), settings), settings)
-        piece = quantization.place(
+        notes = _selected(reading.to_notes(piece), settings)
+        notes, found = _aligned(notes, settings)
+        quantized = quantization.quantize(
             notes,
             settings.steps_per_quarter,
             drums=settings.drums,
@@ -171,11 +126,13 @@ def _convert_piece(
             max_steps=settings.max_steps,
             compiled=True,
         )
-        statistics = _statistics(piece, found)
-        _check_wanted(piece, statistics, settings)
+        statistics = _statistics(quantized, found)
+        _check_wanted(quantized, statistics, settings)
     except (InputError, MemoryError) as error:
         return Converted(source, style, reason=_reason(error))
-    record, piece_id = examples.encode(piece, style=style, source=source, compiled=True)
+    record, piece_id = examples.encode(
+        quantized, style=style, source=source, compiled=True
+    )
     record = _compressed(shards.framed(record))
     statistics["id"] = np.frombuffer(bytes.fromhex(piece_id), np.uint8)
     statistics["size"] = len(record)
@@ -216,7 +173,7 @@ def _aligned(
     return notes, alignment.Alignment(error_before=error, error_after=error)
 
 
-def _statistics(piece: Any, found: alignment.Alignment) -> Any:
+def _statistics(piece: QuantizedNotes, found: alignment.Alignment) -> Any:
     """Measures a piece; STATISTICS scalar without id and size."""
     start, end, pitch = piece.start, piece.end, piece.pitch
     length = len(piece)
@@ -277,7 +234,7 @@ def _key(by_pitch: np.ndarray) -> int:
     return int((_MAJOR_ROWS @ classes).argmin())
 
 
-def _check_wanted(piece: Any, statistics: Any, settings: DataConfig) -> None:
+def _check_wanted(piece: QuantizedNotes, statistics: Any, settings: DataConfig) -> None:
     """Raises InputError with the reason why a piece is not wanted."""
     if len(piece) < settings.min_steps:
         raise InputError(f"shorter than {settings.min_steps} steps")

@@ -19,7 +19,7 @@ import numpy as np
 from poph_tf import files, provenance
 from poph_tf.cli.progress import Progress
 from poph_tf.config.data import DataConfig, ExecutionOptions
-from poph_tf.data import examples, midi
+from poph_tf.data import examples, reading
 from poph_tf.data.preparation import (
     near_duplicates,
     report,
@@ -240,7 +240,7 @@ def _write(
 
 def _public(settings: DataConfig) -> dict[str, Any]:
     """The settings, with paths cut to their names: a data set is passed on."""
-    names = [midi.readable(pathlib.Path(path).name) for path in settings.input]
+    names = [reading.readable_name(pathlib.Path(path).name) for path in settings.input]
     styles_csv = pathlib.Path(settings.styles_csv).name
     table = settings.to_dict() | {"input": names, "styles_csv": styles_csv}
     return {k: list(v) if isinstance(v, tuple) else v for k, v in table.items()}

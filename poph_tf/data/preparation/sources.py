@@ -24,12 +24,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import IO, Any
 
 from poph_tf.config.data import DataConfig
-from poph_tf.data import examples, midi, shards
+from poph_tf.data import examples, reading, shards
 from poph_tf.errors import InputError
 
 # Folder in an output folder while it is being filled (see staging.py).
 UNFINISHED = ".unfinished"
-SEQUENCE_SUFFIX = ".notesequence"
 _TAR_SUFFIXES = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar")
 # With what TensorFlow's own tools add to the name of a shard.
 _RECORDS = re.compile(r"\.tfrecords?(\.gz)?(-\d+-of-\d+)?(\.gz)?$")
@@ -117,8 +116,8 @@ def walk(settings: DataConfig, position: Position | None = None) -> Iterator[Ite
             names = (source, member.inside)
             style = _listed(styles, names) if styles else None
             item = Item(
-                midi.readable(source),
-                midi.readable(
+                reading.readable_name(source),
+                reading.readable_name(
                     style or _folder_style(member.inside, base, settings.style_depth)
                 ),
                 path=member.path,
@@ -192,12 +191,12 @@ def _reader(path: pathlib.Path) -> _Reader:
         return _tar
     if _is_records(name):
         return _records
-    if name.endswith(midi.SUFFIXES):
+    if name.endswith(reading.SUFFIXES):
         return _file
     raise InputError(
         f"{path} must be a folder, a .zip or .tar(.gz/.bz2/.xz) archive, a file of "
         f"NoteSequences (.tfrecord .tfrecord.gz) or a music file "
-        f"({' '.join(midi.SUFFIXES)})."
+        f"({' '.join(reading.SUFFIXES)})."
     )
 
 
@@ -229,7 +228,7 @@ def _base(path: pathlib.Path) -> str:
 def _is_music(name: str) -> bool:
     """Whether a file name is that of a music file (not of a Mac's shadow of one)."""
     base = name.rpartition("/")[2]
-    return not base.startswith("._") and base.lower().endswith(midi.SUFFIXES)
+    return not base.startswith("._") and base.lower().endswith(reading.SUFFIXES)
 
 
 def _is_records(name: str) -> bool:
@@ -411,13 +410,13 @@ def _records(path: pathlib.Path, max_bytes: int) -> Iterator[_Member]:
     number = 0
     try:
         for number, (_, data) in enumerate(shards.read(path), 1):
-            name = f"{number:06d}{SEQUENCE_SUFFIX}"
+            name = f"{number:06d}{reading.SEQUENCE_SUFFIX}"
             if len(data) > max_bytes:
                 yield _Member(name, reason=too_large(max_bytes))
             else:
                 yield _Member(name, data=data)
     except InputError:
-        name = f"{number + 1:06d}{SEQUENCE_SUFFIX}"
+        name = f"{number + 1:06d}{reading.SEQUENCE_SUFFIX}"
         yield _Member(name, reason="a damaged record; the rest is not read")
     except OSError as error:
         yield _Member("(all)", reason=f"cannot be opened ({error.strerror})")
