@@ -20,6 +20,7 @@ stopped continues when it is started again.
 import os
 import pathlib
 import sys
+from collections.abc import Sequence
 
 from absl import flags
 
@@ -37,20 +38,21 @@ flags.DEFINE_integer("num_workers", os.cpu_count(), "Worker processes.")
 flags.DEFINE_bool("overwrite", False, "Replace another data set in --output_dir.")
 
 
-def main(argv):
-    del argv
+def main(_: Sequence[str]) -> None:
+    """Makes a data set and prints what it holds."""
     from poph_tf.cli.progress import Progress
     from poph_tf.data.preparation import pipeline, report
 
     own_flags.require("input", "output_dir")
     settings = DataConfig(**own_flags.values(DataConfig))
     options = ExecutionOptions(**own_flags.values(ExecutionOptions))
-    was_there = pipeline.is_made(settings, FLAGS.output_dir, overwrite=FLAGS.overwrite)
+    output, overwrite = FLAGS.output_dir, FLAGS.overwrite
+    was_there = pipeline.is_made(settings, output, overwrite=overwrite)
     info = pipeline.prepare(
         settings,
-        FLAGS.output_dir,
+        output,
         options,
-        overwrite=FLAGS.overwrite,
+        overwrite=overwrite,
         progress=Progress(None, "files"),
     )
     print(report.table(info))
@@ -63,7 +65,7 @@ def main(argv):
             "--overwrite makes it anew"
         )
     before = "was there already" if was_there else "made"
-    print(f"\nData set {before}: {FLAGS.output_dir}; see {pipeline.REPORT_NAME} there.")
+    print(f"\nData set {before}: {output}; see {pipeline.REPORT_NAME} there.")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """Preparation of data: from files to records, and from records to batches.
 
-The collection is POP909-like: songs of about a thousand notes, made here with a fixed
+The collection is like POP909: songs of about a thousand notes, made here with a fixed
 seed, so that the benchmark needs no download. Peak memory is that of the command and
 all its workers together.
 """
 
-import dataclasses
+import contextlib
 import itertools
 import os
 import pathlib
@@ -13,50 +13,46 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import zipfile
+from typing import Any
 
 import numpy as np
+import psutil
 
 LAKH_FILES = 178_561
 LAKH_CORES = 16
 _FILES_IN_TURN = 15
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-TOOL = ROOT / "tools" / "make_tfrecords.py"
+TOOL = pathlib.Path(__file__).resolve().parents[1] / "make_tfrecords.py"
 
 
-def run(quick=False, archive=None):
-    """All figures of the data benchmark; a dict of numbers.
+def run(quick: bool = False, archive: str | None = None) -> dict[str, Any]:
+    """All figures of the data benchmark.
 
     Args:
-        quick: bool. Fewer files.
-        archive: path of real music files on which the parse is timed too, or None.
+        quick: fewer files.
+        archive: real music files on which the parse is timed too.
     """
     small, large = (200, 1000) if quick else (1000, 10_000)
     count = 40 if quick else 150
-    with tempfile.TemporaryDirectory() as folder:
-        folder = pathlib.Path(folder)
-        songs = make_archive(folder / "songs.zip", small)
-        many = make_archive(folder / "many.zip", large)
-        figures = workers(folder, many, large)
-        memory = {
-            n: prepare(folder / f"memory{n}", path, 2)[1]
-            for n, path in ((small, songs), (large, many))
-        }
-        figures[f"peak_memory_mb_{small}_files"] = memory[small]
-        figures[f"peak_memory_mb_{large}_files"] = memory[large]
-        figures |= parsers(songs, count)
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        archives = {n: make_archive(folder / f"{n}.zip", n) for n in (small, large)}
+        figures: dict[str, Any] = workers(folder, archives[large], large)
+        for n, path in archives.items():
+            _, memory = prepare(folder / f"memory{n}", path, 2)
+            figures[f"peak_memory_mb_{n}_files"] = memory
+        figures |= parsers(archives[small], count)
         if archive:
-            figures["archive"] = parsers(archive, count)
+            figures["archive"] = parsers(pathlib.Path(archive), count)
         figures |= readers(folder / f"memory{small}")
     rate = figures["files_per_second_1_worker"]
     figures["projected_minutes_lakh_16_cores"] = LAKH_FILES / rate / LAKH_CORES / 60
     return figures
 
 
-def song(seed, notes=1100):
-    """The bytes of a MIDI file: melody, chords and bass with velocities."""
+def song(seed: int, notes: int = 1100) -> bytes:
+    """A MIDI file: melody, chords and bass with velocities."""
     random = np.random.default_rng(seed)
     step = random.integers(0, notes, notes)
     start = np.sort(step) * 120 + random.integers(0, 4)
@@ -69,20 +65,15 @@ def song(seed, notes=1100):
     events = np.concatenate([on, off])
     events = events[np.argsort(events[:, 0], kind="stable")]
     body = bytearray()
-    now = 0
-    for tick, status, first, second in events.tolist():
-        delta = tick - now
-        body += (
-            bytes([0x80 | delta >> 7, delta & 0x7F]) if delta > 127 else bytes([delta])
-        )
-        body += bytes([status, first, second])
-        now = tick
+    for delta, row in zip(np.diff(events[:, 0], prepend=0), events, strict=True):
+        high, low = divmod(int(delta), 128)
+        body += bytes([0x80 | high, low] if high else [low]) + bytes(row[1:].tolist())
     body += b"\0\xff\x2f\0"
     head = b"MThd\0\0\0\6\0\0\0\1\1\xe0MTrk" + len(body).to_bytes(4, "big")
     return head + bytes(body)
 
 
-def make_archive(path, count):
+def make_archive(path: pathlib.Path, count: int) -> pathlib.Path:
     """A .zip of songs in two folders, so that no file system is measured."""
     with zipfile.ZipFile(path, "w") as archive:
         for k in range(count):
@@ -90,18 +81,18 @@ def make_archive(path, count):
     return path
 
 
-def workers(folder, archive, count):
+def workers(
+    folder: pathlib.Path, archive: pathlib.Path, count: int
+) -> dict[str, float]:
     """Files per second with one and two workers, in turn; starts left out."""
     few = make_archive(folder / "few.zip", count // 10)
-    rates = {1: [], 2: []}
-    for round_ in range(2):
-        for number in (1, 2):
-            output = folder / f"rate{number}-{round_}"
-            # What starting takes is the same for few files and for many.
-            start, _ = prepare(folder / f"few{number}-{round_}", few, number)
-            seconds, _ = prepare(output, archive, number)
-            rates[number].append((count - count // 10) / (seconds - start))
-    one, two = (max(rates[n]) for n in (1, 2))
+    rates: dict[int, list[float]] = {1: [], 2: []}
+    for turn, number in itertools.product(range(2), rates):
+        # The start takes as long for few files as for many.
+        start, _ = prepare(folder / f"few{number}-{turn}", few, number)
+        seconds, _ = prepare(folder / f"rate{number}-{turn}", archive, number)
+        rates[number].append((count - count // 10) / (seconds - start))
+    one, two = max(rates[1]), max(rates[2])
     return {
         "files_per_second_1_worker": one,
         "files_per_second_2_workers": two,
@@ -109,67 +100,43 @@ def workers(folder, archive, count):
     }
 
 
-def prepare(output, archive, num_workers):
+def prepare(
+    output: pathlib.Path, archive: pathlib.Path, num_workers: int
+) -> tuple[float, float]:
     """Runs the command; returns its seconds and its peak memory in MB, workers too."""
     command = [sys.executable, str(TOOL), f"--input={archive}"]
     command += [f"--output_dir={output}", f"--num_workers={num_workers}"]
-    begun = time.perf_counter()
-    process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    peak = [0.0]
-    watcher = threading.Thread(target=_watch, args=(process, peak))
-    watcher.start()
-    code = process.wait()
-    seconds = time.perf_counter() - begun
-    watcher.join()
+    begun, peak, code = time.perf_counter(), 0, None
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = psutil.Popen(command, **quiet)
+    while code is None:
+        with contextlib.suppress(psutil.Error):
+            family = [process, *process.children(recursive=True)]
+            # Pages that several processes share count in parts.
+            peak = max(peak, sum(p.memory_full_info().pss for p in family))
+        with contextlib.suppress(psutil.TimeoutExpired):
+            code = process.wait(0.2)
     if code:
         raise RuntimeError(f"{' '.join(command)} ended with code {code}.")
-    return seconds, peak[0]
+    return time.perf_counter() - begun, peak / 2**20
 
 
-def _watch(process, peak):
-    """Keeps the largest sum of proportional memory of a process and its children."""
-    while process.poll() is None:
-        peak[0] = max(peak[0], sum(map(_memory_mb, _family(process.pid))))
-        time.sleep(0.2)
+def parsers(archive: pathlib.Path, count: int) -> dict[str, float]:
+    """Processor time, file to record, with our scan and with note-seq's own reader.
 
-
-def _family(pid):
-    try:
-        children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:
-        return [pid]
-    return [pid, *(int(c) for child in children for c in _family(int(child)))]
-
-
-def _memory_mb(pid):
-    """Memory of a process; pages that several share count in parts."""
-    try:
-        text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
-    except OSError:
-        return 0.0
-    lines = (line.split() for line in text.splitlines())
-    return sum(int(row[1]) for row in lines if row[0] == "Pss:") / 1024
-
-
-def parsers(archive, count):
-    """The whole path, file to record, with our scan and with note-seq's own reader.
-
-    Processor time, of `count` MIDI files from all over the archive. The ways take turns
-    every few files: a worker does one file like the one before, with warm caches, and
-    yet whatever disturbs the machine disturbs both.
+    Takes `count` MIDI files from all over the archive. The ways take turns every few
+    files: a worker does one file like the one before, with warm caches, and yet
+    disturbances of the machine meet both.
     """
-    sys.path.insert(0, str(ROOT))
     items = _spread(archive, count)
-    seconds = {"fast": [], "note_seq": []}
+    seconds: dict[str, list[float]] = {"fast": [], "note_seq": []}
     for name in seconds:
-        _to_record(items[0], name)
+        _to_record(*items[0], name)
     for at in range(0, len(items), _FILES_IN_TURN):
         for name, values in seconds.items():
-            for item in items[at : at + _FILES_IN_TURN]:
+            for source, data in items[at : at + _FILES_IN_TURN]:
                 begun = time.process_time()
-                _to_record(item, name)
+                _to_record(source, data, name)
                 values.append(time.process_time() - begun)
     middle = {name: statistics.median(values) for name, values in seconds.items()}
     return {
@@ -180,82 +147,61 @@ def parsers(archive, count):
     }
 
 
-def _spread(archive, count):
-    """About `count` of the MIDI files of an archive or folder, evenly spread."""
-    from poph_tf.data import midi
-    from poph_tf.data.preparation import settings, sources
+def _spread(archive: pathlib.Path, count: int) -> list[tuple[str, bytes]]:
+    """Name and content of `count` MIDI files of an archive or folder, evenly spread."""
+    from poph_tf.config import DataConfig
+    from poph_tf.data import reading
+    from poph_tf.data.preparation import sources
 
-    def all_files():
-        for item in sources.walk(settings.Settings(inputs=(str(archive),))):
-            if not item.reason and item.source.lower().endswith(midi.MIDI_SUFFIXES):
+    def midi_files() -> Any:
+        for item in sources.walk(DataConfig(input=(str(archive),))):
+            if not item.reason and item.source.lower().endswith(reading.MIDI_SUFFIXES):
                 yield item
 
-    every = max(1, sum(1 for _ in all_files()) // count)
-    chosen = itertools.islice(itertools.islice(all_files(), 0, None, every), count)
+    every = max(1, sum(1 for _ in midi_files()) // count)
+    chosen = itertools.islice(midi_files(), 0, every * count, every)
     return [
-        dataclasses.replace(
-            item, data=item.data or pathlib.Path(item.path).read_bytes()
-        )
+        (item.source, item.path.read_bytes() if item.path else item.data)
         for item in chosen
     ]
 
 
-def _to_record(item, parser):
-    """From the bytes of a file to the bytes of its record."""
+def _to_record(source: str, data: bytes, reader: str) -> bytes:
+    """From the content of a file to its record."""
     import note_seq
 
     from poph_tf.data import examples, matrices, midi_bytes, quantization
 
-    if parser == "fast":
-        notes = midi_bytes.parse(item.data, compiled=True)
-        placed = quantization.place(notes, compiled=True)
-        return examples.encode(placed, style="a", source=item.source, compiled=True)[0]
-    piece = matrices.from_sequence(note_seq.midi_to_note_sequence(item.data))
-    return examples.serialize(piece, style="a", source=item.source)
+    if reader == "fast":
+        notes = midi_bytes.parse(data, source, compiled=True)
+        piece = quantization.quantize(notes, compiled=True)
+        return examples.encode(piece, style="a", source=source, compiled=True)[0]
+    made = matrices.from_sequence(note_seq.midi_to_note_sequence(data))
+    return examples.serialize(made, style="a", source=source)
 
 
-def readers(data_dir):
+def readers(data_dir: pathlib.Path) -> dict[str, float]:
     """Steps per second of the reader, and of training on the same machine."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import tensorflow as tf
-
-    from poph_tf import config
+    from benchmarks.train import step_seconds
+    from poph_tf import config, models
     from poph_tf.data import dataset
 
     info, paths = dataset.open_split(data_dir, "train")
     model = config.preset("poph").with_styles(info)
-    training = config.TrainingConfig()
-    stream = dataset.Stream(paths, model, training)
+    stream = dataset.Stream(paths, model, config.TrainingConfig())
     rates = []
     for epoch in range(3):
-        begun, steps = time.perf_counter(), 0.0
-        for batch in dataset.training_batches(stream, epoch):
-            steps += float(tf.reduce_sum(batch["mask"]))
-        rates.append(steps / (time.perf_counter() - begun))
-    train = _train_steps_per_second(model, dataset.training_batches(stream, 0))
+        begun = time.perf_counter()
+        masks = [batch["mask"] for batch in dataset.training_batches(stream, epoch)]
+        seconds = time.perf_counter() - begun
+        rates.append(sum(float(mask.numpy().sum()) for mask in masks) / seconds)
+    batches = dataset.training_batches(stream, 0).take(8)
+    batch = max(batches, key=lambda batch: batch["mask"].shape[1])
+    seconds, _ = step_seconds(models.build(model), batch, repetitions=3, slices=1)
+    train = float(batch["mask"].numpy().sum()) / seconds
     return {
         "reader_steps_per_second": max(rates),
         "train_steps_per_second": train,
         "reader_over_train": max(rates) / train,
     }
-
-
-def _train_steps_per_second(model_config, batches):
-    import keras
-    import tensorflow as tf
-
-    from poph_tf import models
-    from poph_tf.training.train_step import TrainStep
-
-    model = models.build(model_config)
-    optimizer = keras.optimizers.Nadam(1e-3)
-    optimizer.build(model.trainable_variables)
-    step = TrainStep(model, optimizer, tf.distribute.get_strategy())
-    batch = max(batches.take(8), key=lambda batch: batch["mask"].shape[1])
-    step.run(batch)
-    seconds = []
-    for _ in range(3):
-        begun = time.perf_counter()
-        float(step.run(batch)["loss"])
-        seconds.append(time.perf_counter() - begun)
-    return float(tf.reduce_sum(batch["mask"])) / min(seconds)

@@ -1,9 +1,9 @@
 """Turns the scores that come with music21 into folders of MIDI files.
 
-Each corpus becomes one folder, named as its style, with one MIDI file a tune. Every
-source file stands in a hidden record beside them, with what was written from it and
-why the rest was rejected: so that the work can be taken up again where it stopped.
-`scores.py` says how a score becomes music.
+Each corpus becomes one folder, named as its style, with one MIDI file a tune. A hidden
+record beside them says for each source file what was written from it and why the rest
+was rejected, so that a run continues where another stopped. `data/scores.py` turns a
+score into a NoteSequence.
 
 Licence: "to the best of our knowledge, each piece of music in the corpus is either out
 of copyright in the United States or is licensed for use, though there may be
@@ -12,19 +12,24 @@ restrictions on commercial use" (music21, corpus/license.txt).
 
 import collections
 import dataclasses
+import importlib
 import json
 import multiprocessing
-import os
 import pathlib
 import re
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
+from poph_tf import files
+from poph_tf.cli.progress import Progress
 from poph_tf.data import midi, scores
 from poph_tf.errors import InputError, MusicFileError
 
 RECORD_NAME = ".corpus.json"
-SCORE_SUFFIXES = (".mxl", ".xml", ".musicxml", ".krn", ".abc")
 _RECORD_EVERY = 50
+# What became of a source file: `written`, file names; `rejected`, counts by reason.
+_Entry = dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,24 +37,24 @@ class Corpus:
     """One collection of scores.
 
     Attributes:
-        about: str. What it holds.
-        tempo_qpm: float. Quarter notes per minute where a score gives no tempo.
-        suffixes: tuple of str. The files read; others are copies of the same music.
-        four_voices: bool. Keep soprano, alto, tenor and bass only, and reject scores
-            without them.
-        copies: tuple of str. Names of files that hold much the same music as another,
-            which would let a test split leak into training.
+        about: what it holds.
+        tempo_qpm: quarter notes a minute if a score gives no tempo.
+        suffixes: the files read; others are copies of the same music.
+        four_voices: keep soprano, alto, tenor and bass only, and reject scores without
+            them.
+        copies: names of files that hold much the same music as another, which would
+            let a test split leak into training.
     """
 
     about: str
     tempo_qpm: float
-    suffixes: tuple = SCORE_SUFFIXES
+    suffixes: tuple[str, ...]
     four_voices: bool = False
-    copies: tuple = ()
+    copies: tuple[str, ...] = ()
 
 
-# Each has more than half of its chords in a row in common with another chorale, in
-# some key (found with copying.Index): versions of one piece, or one piece used twice.
+# Each shares more than half of its chords, in a row, with another chorale in some key
+# (found with evaluation.copying): versions of one piece, or one piece used twice.
 BACH_COPIES = (
     "bwv112.5-sc",
     "bwv120.8-a",
@@ -86,24 +91,25 @@ CORPORA = {
 }
 
 
-def _music21(module):
-    """Imports a music21 module, late: only this file's callers need it."""
+def _music21(module: str) -> Any:
+    """Imports a module of music21, which only this file needs."""
     try:
-        return __import__(f"music21.{module}", fromlist=[module])
+        return importlib.import_module(f"music21.{module}")
     except ImportError as error:
         raise InputError(
             "The corpus needs music21, which is not installed: pip install music21"
         ) from error
 
 
-def find(name):
-    """Lists the score files of a corpus, in natural order.
+def _root(name: str) -> pathlib.Path:
+    return pathlib.Path(_music21("corpus").__file__).parent / name
+
+
+def find(name: str) -> list[pathlib.Path]:
+    """Lists the score files of a corpus, bwv2 before bwv10.
 
     Args:
-        name: str. A key of `CORPORA`.
-
-    Returns:
-        list of pathlib.Path.
+        name: a key of `CORPORA`.
 
     Raises:
         InputError: If there is no such corpus, or no music21.
@@ -112,9 +118,8 @@ def find(name):
         raise InputError(
             f"No corpus is called {name!r}; there are {', '.join(CORPORA)}."
         )
-    root = _root() / name
     suffixes = CORPORA[name].suffixes
-    paths = [p for p in root.rglob("*") if p.suffix in suffixes]
+    paths = [path for path in _root(name).rglob("*") if path.suffix in suffixes]
     if not paths:
         raise InputError(
             f"This installation of music21 lacks its corpus {name!r}: "
@@ -123,24 +128,13 @@ def find(name):
     return sorted(paths, key=_natural)
 
 
-def _root():
-    return pathlib.Path(_music21("corpus").__file__).parent
-
-
-def _natural(path):
-    """A sort key that puts bwv2 before bwv10."""
+def _natural(path: pathlib.Path) -> list[tuple[int, str]]:
     parts = re.split(r"(\d+)", path.as_posix())
     return [(int(p), "") if p.isdigit() else (-1, p) for p in parts]
 
 
-def parse(path):
-    """Parses a score file with music21.
-
-    Args:
-        path: str or path. May hold several tunes.
-
-    Returns:
-        list of music21.stream.Score, one for each tune.
+def parse(path: str | pathlib.Path) -> list[Any]:
+    """Parses a score file with music21; gives a music21.stream.Score for each tune.
 
     Raises:
         MusicFileError: If music21 cannot read it.
@@ -151,130 +145,130 @@ def parse(path):
             warnings.simplefilter("ignore")
             # music21's cache of parsed scores costs more to write than it saves here.
             score = converter.parse(str(path), forceSource=True, storePickle=False)
-    except Exception as error:  # music21 raises what its parser happens to meet
+    except Exception as error:  # music21 raises whatever its parser meets.
         kind = type(error).__name__
         raise MusicFileError(path, f"music21 cannot read it ({kind})") from error
     return list(score.scores) if isinstance(score, stream.Opus) else [score]
 
 
-def fetch(name, output_dir, *, limit=None, num_workers=1, progress=None):
+def fetch(
+    name: str,
+    output_dir: str | pathlib.Path,
+    *,
+    limit: int | None = None,
+    num_workers: int = 1,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
     """Writes a corpus as MIDI files into `output_dir/name`.
 
-    What an earlier run wrote is kept, and what it rejected is not tried again.
+    Files of an earlier run are kept, and what it rejected is not tried again.
 
     Args:
-        name: str. A key of `CORPORA`.
-        output_dir: str or path.
-        limit: int or None. Take this many score files at most, the first ones.
-        num_workers: int. Processes.
-        progress: function of (done, total), called after each file, or None.
+        name: a key of `CORPORA`.
+        output_dir: gets the folder.
+        limit: read only so many score files, the first ones.
+        num_workers: processes.
+        progress: shows how far the work is.
 
     Returns:
-        dict with `written` (count of MIDI files), `rejected` (reason -> count of
-        score files) and `folder`.
+        dict with `folder`, `written` (count of MIDI files) and `rejected` (count of
+        score files by reason).
 
     Raises:
         InputError: If there is no such corpus, or the folder cannot be written.
     """
-    sources = find(name)[:limit]
+    keys = [path.relative_to(_root(name)).as_posix() for path in find(name)[:limit]]
     folder = pathlib.Path(output_dir) / name
-    keys = [p.relative_to(_root() / name).as_posix() for p in sources]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         record = _load_record(folder) | _again(keys)
-        todo = [
-            (name, str(p), key, str(folder))
-            for p, key in zip(sources, keys, strict=True)
-            if not _is_done(record.get(key), folder)
-        ]
-        _convert_all(todo, record, folder, len(sources), num_workers, progress)
+        _convert_all(name, keys, record, folder, num_workers, progress)
     except OSError as error:
         raise InputError(f"Cannot write into {folder}: {error.strerror}") from error
-    found = [record[key] for key in keys]
-    return {
-        "folder": str(folder),
-        "written": sum(len(entry["written"]) for entry in found),
-        "rejected": dict(
-            sum(
-                (collections.Counter(e["rejected"]) for e in found),
-                collections.Counter(),
-            )
-        ),
-    }
+    rejected: collections.Counter[str] = collections.Counter()
+    for key in keys:
+        rejected.update(record[key]["rejected"])
+    written = sum(len(record[key]["written"]) for key in keys)
+    return {"folder": str(folder), "written": written, "rejected": dict(rejected)}
 
 
-def _again(keys):
+def _again(keys: Sequence[str]) -> dict[str, _Entry]:
     """Entries of the files that hold a score which another file's suffix has too."""
     seen, again = set(), {}
     for key in keys:
-        stem = os.path.splitext(key)[0]
+        stem = key.rpartition(".")[0]
         if stem in seen:
-            reason = "the same score in another format"
-            again[key] = {"written": [], "rejected": {reason: 1}}
+            again[key] = _rejected("the same score in another format")
         seen.add(stem)
     return again
 
 
-def _is_done(entry, folder):
-    return entry is not None and all((folder / f).exists() for f in entry["written"])
+def _rejected(reason: str) -> _Entry:
+    return {"written": [], "rejected": {reason: 1}}
 
 
-def _convert_all(todo, record, folder, total, num_workers, progress):
-    done = total - len(todo)
-    workers = min(num_workers, len(todo))
+def _convert_all(
+    name: str,
+    keys: Sequence[str],
+    record: dict[str, _Entry],
+    folder: pathlib.Path,
+    num_workers: int,
+    progress: Progress | None,
+) -> None:
+    """Converts the files whose entry is missing or incomplete; fills the record."""
+    todo = [
+        (name, key, folder)
+        for key in keys
+        if key not in record
+        or not all((folder / written).exists() for written in record[key]["written"])
+    ]
+    first = len(keys) - len(todo) + 1
     # Not fork: the caller may have TensorFlow's threads running.
-    pool = multiprocessing.get_context("spawn").Pool(workers) if workers > 1 else None
-    results = pool.imap_unordered(_convert, todo) if pool else map(_convert, todo)
-    try:
-        for key, entry in results:
-            record[key] = entry
-            done += 1
-            if progress:
-                progress(done, total)
-            if done % _RECORD_EVERY == 0:
-                _save_record(folder, record)
-    finally:
-        _save_record(folder, record)
-        if pool:
-            pool.terminate()
-
-
-def _convert(task):
-    """Converts one score file; returns its key and its entry for the record."""
-    name, path, key, folder = task
-    written, rejected = [], collections.Counter()
-    stem = os.path.splitext(key)[0].replace("/", "_")
-    if stem in CORPORA[name].copies:
-        return key, {"written": [], "rejected": {"much the same as another piece": 1}}
-    try:
-        tunes = parse(path)
-    except MusicFileError as error:
-        return key, {"written": [], "rejected": {error.reason: 1}}
-    for number, tune in enumerate(tunes, start=1):
-        filename = f"{stem}_{number:03}.mid" if len(tunes) > 1 else f"{stem}.mid"
+    with multiprocessing.get_context("spawn").Pool(num_workers) as pool:
         try:
-            _write(tune, CORPORA[name], pathlib.Path(folder) / filename)
-            written.append(filename)
+            results = pool.imap_unordered(_convert, todo)
+            for done, (key, entry) in enumerate(results, first):
+                record[key] = entry
+                if progress:
+                    progress.update(done, name, total=len(keys))
+                if done % _RECORD_EVERY == 0:
+                    files.write_json(folder / RECORD_NAME, record)
+        finally:
+            files.write_json(folder / RECORD_NAME, record)
+
+
+def _convert(task: tuple[str, str, pathlib.Path]) -> tuple[str, _Entry]:
+    """Converts one score file; returns its key and its entry for the record."""
+    name, key, folder = task
+    corpus = CORPORA[name]
+    stem = key.rpartition(".")[0].replace("/", "_")
+    if stem in corpus.copies:
+        return key, _rejected("much the same as another piece")
+    try:
+        tunes = parse(_root(name) / key)
+    except MusicFileError as error:
+        return key, _rejected(error.reason)
+    written, rejected = [], collections.Counter[str]()
+    for number, tune in enumerate(tunes, start=1):
+        target = folder / (
+            f"{stem}_{number:03}.mid" if len(tunes) > 1 else f"{stem}.mid"
+        )
+        try:
+            sequence = scores.to_sequence(
+                tune,
+                tempo_qpm=corpus.tempo_qpm,
+                four_voices=corpus.four_voices,
+                path=target,
+            )
+            midi.write(sequence, target)
+            written.append(target.name)
         except MusicFileError as error:
             rejected[error.reason] += 1
     return key, {"written": written, "rejected": dict(rejected)}
 
 
-def _write(tune, corpus, target):
-    sequence = scores.to_sequence(
-        tune, tempo_qpm=corpus.tempo_qpm, four_voices=corpus.four_voices, path=target
-    )
-    midi.write(sequence, str(target))
-
-
-def _load_record(folder):
+def _load_record(folder: pathlib.Path) -> dict[str, _Entry]:
     try:
         return json.loads((folder / RECORD_NAME).read_text("utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):
         return {}
-
-
-def _save_record(folder, record):
-    partial = folder / f"{RECORD_NAME}.partial"
-    partial.write_text(json.dumps(record, indent=1, sort_keys=True), "utf-8")
-    partial.rename(folder / RECORD_NAME)

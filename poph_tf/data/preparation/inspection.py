@@ -1,32 +1,36 @@
-"""Looks into a data set: what it says of itself, any of its records, any damage."""
+"""Looks into a data set: its info, any of its records, any damage."""
 
 import dataclasses
+import pathlib
+from collections.abc import Iterator
 
 import numpy as np
 
 from poph_tf import theory
-from poph_tf.data import examples, matrices, midi, shards
+from poph_tf.data import examples, matrices, shards
+from poph_tf.data.examples import Piece
 from poph_tf.data.preparation import report
 from poph_tf.errors import InputError
 
 _SIGNS = ".-o"
+_Path = str | pathlib.Path
 
 
 @dataclasses.dataclass(frozen=True)
 class Damage:
-    """What a check of all shards found.
+    """The result of a check of all shards.
 
-    Args:
-        num_records: int, sound ones.
-        problems: list of str.
+    Attributes:
+        num_records: number of valid records.
+        problems: a line for each thing that is wrong.
     """
 
     num_records: int
-    problems: list
+    problems: list[str]
 
 
-def describe(data_dir):
-    """What a data set says of itself, as text."""
+def describe(data_dir: _Path) -> str:
+    """The info of a data set as text."""
     info = examples.read_info(data_dir)
     lines = [f"data set {info.id}", "", report.table(info), "", "made with:"]
     lines += [f"  {k}: {v}" for k, v in sorted(info.settings.items()) if v != ""]
@@ -34,41 +38,44 @@ def describe(data_dir):
     return "\n".join(lines)
 
 
-def records(data_dir, split):
+def records(data_dir: _Path, split: str) -> Iterator[tuple[str, Piece]]:
     """Iterates over a split's records.
 
     Yields:
-        (shard path, offset in the uncompressed shard, examples.Piece).
+        (where it lies, the piece).
 
     Raises:
-        InputError: If a record is damaged; names shard and offset.
+        InputError: If a record is damaged; names the shard and the place.
     """
     for path in examples.shard_paths(data_dir, split):
         for offset, data in shards.read(path):
+            where = f"{path}, record at byte {offset}"
             try:
-                yield path, offset, examples.deserialize(data)
+                yield where, examples.deserialize(data)
             except InputError as error:
-                raise InputError(f"{path}, record at byte {offset}: {error}") from None
+                raise InputError(f"{where}: {error}") from None
 
 
-def find(data_dir, split, *, index=None, text=None):
+def find(
+    data_dir: _Path,
+    split: str | None,
+    *,
+    index: int | None = None,
+    text: str | None = None,
+) -> Piece:
     """Finds one record.
 
     Args:
-        data_dir: str.
-        split: str or None for any.
-        index: int or None. Its place in the split.
-        text: str or None. The beginning of its id, or a part of its source.
-
-    Returns:
-        examples.Piece.
+        data_dir: the data set.
+        split: None for any.
+        index: its place in the split.
+        text: the beginning of its id, or a part of its source.
 
     Raises:
         InputError: If there is no such record.
     """
-    splits = [split] if split else list(examples.read_info(data_dir).splits)
-    for name in splits:
-        for place, (_, _, piece) in enumerate(records(data_dir, name)):
+    for name in [split] if split else list(examples.read_info(data_dir).splits):
+        for place, (_, piece) in enumerate(records(data_dir, name)):
             if text is None and place == (index or 0):
                 return piece
             if text and (piece.id.startswith(text) or text in piece.source):
@@ -78,20 +85,16 @@ def find(data_dir, split, *, index=None, text=None):
     raise InputError(f"{data_dir} has no record {wanted} in {where}.")
 
 
-def verify(data_dir):
-    """Reads every record of every shard and holds them against the info.
-
-    Returns:
-        Damage.
-    """
-    info = examples.read_info(data_dir)
+def verify(data_dir: _Path) -> Damage:
+    """Reads every record of every shard and compares them with the info."""
     found, problems = 0, []
-    for name, split in info.splits.items():
+    for name, split in examples.read_info(data_dir).splits.items():
         pieces = steps = 0
         try:
-            for path, offset, piece in records(data_dir, name):
+            for where, piece in records(data_dir, name):
                 pieces, steps = pieces + 1, steps + len(piece.matrices)
-                problems += _problems(path, offset, piece)
+                problem = _problem(piece)
+                problems += [f"{where}: {problem}"] if problem else []
         except InputError as error:
             problems.append(str(error))
         if (pieces, steps) != (split.num_pieces, split.num_steps):
@@ -103,19 +106,19 @@ def verify(data_dir):
     return Damage(found, problems)
 
 
-def _problems(path, offset, piece):
-    where = f"{path}, record at byte {offset}"
+def _problem(piece: Piece) -> str:
+    """What is wrong with a record that can be read, or nothing."""
     if piece.id != examples.content_id(piece.matrices):
-        return [f"{where}: its content has another id."]
+        return "its content has another id."
     try:
         matrices.validate(piece.matrices)
     except InputError as error:
-        return [f"{where}: {error}"]
-    return []
+        return str(error)
+    return ""
 
 
-def heading(piece):
-    """Facts of a piece, as text."""
+def heading(piece: Piece) -> str:
+    """Source, style, length, tempo, metre and range of a piece, as text."""
     made = piece.matrices
     metres = ", ".join(f"{n}/{d} from step {s}" for s, n, d in made.time_signatures)
     start, _, pitch, _ = matrices.spans(made.cells)
@@ -128,11 +131,11 @@ def heading(piece):
     )
 
 
-def picture_in_text(piece, first=0, count=64):
+def picture_in_text(piece: Piece, first: int = 0, count: int = 64) -> str:
     """The matrices as text: pitch by pitch, `o` an onset, `-` held, `|` a bar line."""
-    cells = piece.matrices.cells[first : first + count]
-    bar = piece.matrices.bar_position[first : first + count]
-    onset = matrices.onsets(piece.matrices.cells)[first : first + count]
+    shown = slice(first, first + count)
+    cells, bar = piece.matrices.cells[shown], piece.matrices.bar_position[shown]
+    onset = matrices.onsets(piece.matrices.cells)[shown]
     signs = cells[..., matrices.PLAY].astype(int) + onset
     used = np.flatnonzero(signs.any(0))
     if not len(used):
@@ -140,14 +143,9 @@ def picture_in_text(piece, first=0, count=64):
     lines = []
     for pitch in range(used.max(), used.min() - 1, -1):
         row = "".join(
-            ("|" if bar[t] == 0 else "") + _SIGNS[signs[t, pitch]]
-            for t in range(len(signs))
+            ("|" if position == 0 else "") + _SIGNS[sign]
+            for position, sign in zip(bar, signs[:, pitch], strict=True)
         )
         name = f"{theory.PITCH_CLASS_NAMES[pitch % 12]}{pitch // 12 - 1}"
         lines.append(f"{pitch:3d} {name:<4}{row}")
     return "\n".join(lines)
-
-
-def write_midi(piece, path):
-    """Writes a piece as a MIDI file."""
-    midi.write(matrices.to_sequence(piece.matrices), path)

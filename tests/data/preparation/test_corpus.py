@@ -208,7 +208,10 @@ def test_the_command_lists_what_there_is():
     [
         (["--corpus=bartok", "--output_dir=x"], "No corpus is called 'bartok'"),
         (["--corpus=bach"], "Give --corpus and --output_dir"),
-        (["--corpus=bach", "--output_dir=x", "--limit=0"], "at least 1, got 0"),
+        (
+            ["--corpus=bach", "--output_dir=x", "--limit=0"],
+            "--limit=0: 0 is not a positive integer",
+        ),
         (["--corpus=bach", "--output_dir=/dev/null/x"], "Cannot write into"),
     ],
 )

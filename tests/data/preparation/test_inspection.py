@@ -13,6 +13,7 @@ from poph_tf.data import examples, matrices, midi, midi_bytes
 from poph_tf.data import notes as notes_lib
 from poph_tf.data.preparation import alignment, downbeats, inspection, pipeline
 from poph_tf.errors import InputError
+from poph_tf.rendering import saving
 
 TOOL = ROOT / "tools" / "inspect_records.py"
 
@@ -36,7 +37,7 @@ def test_a_record_is_found_by_place_source_and_id(data_dir):
 
 def test_a_record_becomes_a_midi_file_again(data_dir, tmp_path):
     piece = inspection.find(data_dir, None, text="song 004")
-    inspection.write_midi(piece, tmp_path / "a.mid")
+    saving.save(piece.matrices, tmp_path / "a.mid")
     again = matrices.from_sequence(midi.read(tmp_path / "a.mid"))
     assert again == piece.matrices
 
@@ -76,7 +77,7 @@ def test_the_command_shows_and_verifies(data_dir, tmp_path):
     shown = run("--find=song 004", "--text", "--midi=a.mid")
     assert "style: bach" in shown.stdout and "|" in shown.stdout
     assert (tmp_path / "a.mid").exists()
-    assert run("--verify").stdout == "12 records, all sound.\n"
+    assert run("--verify").stdout == "12 records, all valid.\n"
     failed = run("--find=nothing")
     assert failed.returncode == 2
     assert failed.stderr.count("\n") == 1

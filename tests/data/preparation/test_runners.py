@@ -235,7 +235,7 @@ def test_stored_chunks_read_back_the_same(tmp_path):
 def test_a_chunk_depends_on_all_code_that_its_conversion_imports():
     names = dependencies.source_files("poph_tf.data.preparation.staging")
     imported = [
-        "data/abc", "data/reading", "data/bars", "data/examples", "data/midi", "data/midi_bytes",
+        "data/abc", "data/reading", "data/bars", "data/examples", "data/midi_bytes",
         "data/midi_scan", "data/musicxml", "data/notes", "data/numba_utils",
         "data/quantization", "data/shards", "data/preparation/alignment",
         "data/preparation/conversion", "data/preparation/downbeats",
