@@ -1,4 +1,4 @@
-"""Drives a headless Chromium over its debugging pipe, with nothing else installed.
+"""Drives a headless Chromium over its debugging pipe; needs no other package.
 
 The pipe speaks the DevTools protocol: JSON messages that end with a zero byte, written
 to the browser's file descriptor 3 and read from its 4.
@@ -30,7 +30,7 @@ TIMEOUT_SECONDS = 60
 
 
 class Page:
-    """A page in a browser of its own; a context manager.
+    """A page in its own browser; a context manager.
 
     Args:
         url: str.
@@ -40,7 +40,7 @@ class Page:
 
     def __init__(self, url, profile, size=(1200, 900)):
         to_browser, from_browser = os.pipe(), os.pipe()
-        # 3 and 4 may be in use here: they are set up in the child only.
+        # 3 and 4 may be in use in this process: only the child sets them up.
         shell = f'exec "$0" "$@" 3<&{to_browser[0]} 4>&{from_browser[1]}'
         window = f"--window-size={size[0]},{size[1]}"
         self.process = subprocess.Popen(
@@ -143,5 +143,5 @@ class Page:
 
     def seen(self, method):
         """The parameters of all events of a kind so far."""
-        self.evaluate("0")  # takes in what has arrived
+        self.evaluate("0")  # reads pending events
         return [e["params"] for e in self.events if e.get("method") == method]

@@ -1,4 +1,4 @@
-"""A small model and its export, shared by the tests of serving; made once a session."""
+"""A small model and its export, made once a session for the tests of serving."""
 
 import functools
 import pathlib
@@ -17,7 +17,7 @@ MODEL_NAME = "tiny"
 
 @functools.cache
 def model():
-    """A shaken model of two styles that recalls frames: its state has a cache."""
+    """A shaken model of two styles with attention by frames: its state has a cache."""
     from poph_tf import models
 
     keras.utils.set_random_seed(3)
@@ -47,18 +47,18 @@ def version_dir():
 
 @functools.cache
 def signatures():
-    """The signatures of the SavedModel as loaded again."""
+    """The signatures of the loaded SavedModel."""
     import tensorflow as tf
 
     _loaded.append(tf.saved_model.load(str(version_dir())))
     return _loaded[-1].signatures
 
 
-# A signature alone does not keep the variables that it reads.
+# A signature alone does not keep its variables alive.
 _loaded = []
 
 
-def wishes(batch=2, num_steps=24, seed=7, **others):
+def compose_inputs(batch=2, num_steps=24, seed=7, **others):
     """Inputs of compose: piece k has the seed (seed, k), as in generation."""
     style = np.tile(np.array([0.75, 0.25], np.float32), (batch, 1))
     return {
@@ -70,7 +70,7 @@ def wishes(batch=2, num_steps=24, seed=7, **others):
 
 
 def call(signature, inputs):
-    """Runs a signature on arrays; gives arrays."""
+    """Runs a signature on arrays; returns arrays."""
     import tensorflow as tf
 
     tensors = {name: tf.constant(value) for name, value in inputs.items()}
@@ -89,7 +89,7 @@ def roll_inputs(outputs):
     batch, num_steps = outputs["play"].shape[:2]
     bars = np.tile(np.arange(num_steps, dtype=np.int32) % BAR_STEPS, (batch, 1))
     inputs = {name: outputs[name] for name in ("play", "replay", "volume")}
-    return inputs | {"bar_position": bars, "style": wishes(batch)["style"]}
+    return inputs | {"bar_position": bars, "style": compose_inputs(batch)["style"]}
 
 
 def states(*values):

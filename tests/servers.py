@@ -1,4 +1,4 @@
-"""The development server in a process of its own, and ways to talk to it."""
+"""The development server in its own process, and ways to send requests."""
 
 import atexit
 import base64
@@ -19,7 +19,7 @@ class Server:
     """`python -m poph_tf.serve` on a free port, over the export of exported.py.
 
     Args:
-        *flags: str, beyond those.
+        *flags: str, more flags.
         export_dir: path, or None for exported.export_dir().
         model_dir: path; instead.
     """
@@ -44,7 +44,7 @@ class Server:
         self.url = line[line.index("http://") :].strip()
 
     def stop(self):
-        """Ends it as a service manager does; gives the exit code."""
+        """Ends it as a service manager does; returns the exit code."""
         self.process.terminate()
         try:
             return self.process.wait(TIMEOUT_SECONDS)
@@ -59,7 +59,7 @@ class Server:
         self.stop()
 
     def ask(self, path, body=None, method=None):
-        """Sends a request; gives (status, answer), JSON decoded where it is JSON."""
+        """Sends a request; returns (status, answer), JSON decoded."""
         data = json.dumps(body).encode() if isinstance(body, (dict, list)) else body
         request = urllib.request.Request(self.url + path, data, method=method)
         try:
@@ -80,7 +80,7 @@ def _decoded(response):
 
 @functools.cache
 def shared():
-    """One server for all tests that only ask."""
+    """One server for all tests that only send requests."""
     server = Server("--max_body_mb=1")
     atexit.register(server.stop)
     return server

@@ -8,7 +8,6 @@ not need.
 Source: Standard MIDI Files 1.0 (MIDI Manufacturers Association, 1996).
 """
 
-import numpy as np
 import tensorflow as tf
 
 TICKS_PER_QUARTER = 480
@@ -51,8 +50,8 @@ def write(
 def _write_piece(
     cells: tf.Tensor, length: tf.Tensor, tempo_qpm: tf.Tensor, min_pitch: int
 ) -> tf.Tensor:
-    times, events = _events(cells, length, min_pitch)
-    deltas = (times - tf.concat([[0], times[:-1]], axis=0)) * TICKS_PER_STEP
+    steps, events = _events(cells, length, min_pitch)
+    deltas = (steps - tf.concat([[0], steps[:-1]], axis=0)) * TICKS_PER_STEP
     numbers = tf.concat([variable_length(deltas), events], axis=1)
     body = tf.strings.reduce_join(tf.gather(tf.constant(_BYTES), numbers))
     microseconds = tf.cast(tf.round(60e6 / tempo_qpm), tf.int32)
@@ -78,29 +77,16 @@ def _events(
     last = tf.range(tf.shape(play)[0])[:, None] == length
     # In a step, notes end before others start: a pitch that is struck again does both.
     found = tf.where(tf.concat([ends, starts, last], axis=1))
-    times, columns = tf.unstack(tf.cast(found, tf.int32), axis=1)
-    kinds, pitches = _event_kinds(num_pitches, min_pitch)
+    steps, columns = tf.unstack(tf.cast(found, tf.int32), axis=1)
+    pitches = range(min_pitch, min_pitch + num_pitches)
+    table = [(NOTE_OFF, pitch, OFF_VELOCITY) for pitch in pitches]
+    table += [(NOTE_ON, pitch, 0) for pitch in pitches] + [END_OF_TRACK]
+    events = tf.gather(tf.constant(table), columns)
     starting = (columns >= num_pitches) & (columns < 2 * num_pitches)
     pitch = tf.where(starting, columns - num_pitches, 0)
-    volume = tf.gather_nd(cells[..., 2], tf.stack([times, pitch], axis=1))
-    third = tf.where(
-        starting, tf.cast(volume, tf.int32), tf.gather(_third_bytes(kinds), columns)
-    )
-    bytes_ = [tf.gather(kinds, columns), tf.gather(pitches, columns), third]
-    return times, tf.stack(bytes_, axis=1)
-
-
-def _event_kinds(num_pitches: int, min_pitch: int) -> tuple[np.ndarray, np.ndarray]:
-    """First and second byte of each column of events, int32 [2 * pitch + 1]."""
-    pitches = np.arange(min_pitch, min_pitch + num_pitches)
-    kinds = [NOTE_OFF] * num_pitches + [NOTE_ON] * num_pitches + [END_OF_TRACK[0]]
-    seconds = np.concatenate([pitches, pitches, [END_OF_TRACK[1]]])
-    return np.array(kinds, np.int32), seconds.astype(np.int32)
-
-
-def _third_bytes(kinds: np.ndarray) -> np.ndarray:
-    """The third byte of events without a volume."""
-    return np.where(kinds == NOTE_OFF, OFF_VELOCITY, END_OF_TRACK[2]).astype(np.int32)
+    volume = tf.gather_nd(cells[..., 2], tf.stack([steps, pitch], axis=1))
+    third = tf.where(starting, tf.cast(volume, tf.int32), events[:, 2])
+    return steps, tf.concat([events[:, :2], third[:, None]], axis=1)
 
 
 def variable_length(values: tf.Tensor) -> tf.Tensor:

@@ -48,12 +48,12 @@ class StateBytes:
 
     def __init__(self, sampler: Sampler, fingerprint: bytes) -> None:
         self.sampler = sampler
-        self.structure = sampler.zero_state(1, BAR_STEPS)
-        leaves = tf.nest.flatten(self.structure)
         # With a batch of one, the first axis holds the rows of each piece.
-        self.shapes = [tuple(leaf.shape) for leaf in leaves]
-        self.dtypes = [leaf.dtype for leaf in leaves]
-        self.sizes = [math.prod(shape) for shape in self.shapes]
+        self.structure = tf.nest.map_structure(
+            tf.TensorSpec.from_tensor, sampler.zero_state(1, BAR_STEPS)
+        )
+        self.leaves = tf.nest.flatten(self.structure)
+        self.sizes = [math.prod(leaf.shape) for leaf in self.leaves]
         self.header = np.frombuffer(MAGIC + fingerprint, np.int32)
         self.num_words = _HEADER_WORDS + sum(self.sizes)
         self.num_bytes = _WORD_BYTES * self.num_words
@@ -64,43 +64,36 @@ class StateBytes:
         words = [tf.tile(self.header[None], (batch, 1))]
         for leaf, size in zip(tf.nest.flatten(state), self.sizes, strict=True):
             words.append(tf.bitcast(tf.reshape(leaf, (batch, size)), tf.int32))
-        return tf.map_fn(
-            self._raw,
+        protos = tf.map_fn(
+            tf.io.serialize_tensor,
             tf.concat(words, axis=1),
             fn_output_signature=tf.TensorSpec([], tf.string),
         )
-
-    def _raw(self, words: tf.Tensor) -> tf.Tensor:
         # A serialized TensorProto ends with the tensor's content.
-        proto = tf.io.serialize_tensor(words)
-        return tf.strings.substr(proto, -self.num_bytes, self.num_bytes)
+        return tf.strings.substr(protos, -self.num_bytes, self.num_bytes)
 
     def unpack(self, strings: tf.Tensor) -> State:
         """The states in string [batch]; other strings fail an assertion."""
         size = tf.strings.length(strings)
         complete = (size == 0) | (size == self.num_bytes)
-        wrong_size = f"state_bytes must be empty or {self.num_bytes} bytes"
+        must = f"state_bytes must be empty or {self.num_bytes} bytes"
         zero = self.pack(self.sampler.zero_state(1, BAR_STEPS))
-        with tf.control_dependencies([require(complete, wrong_size, size)]):
+        with tf.control_dependencies([require(complete, must, size)]):
             strings = tf.where(size == 0, zero, strings)
         words = tf.io.decode_raw(strings, tf.int32)
         words = tf.ensure_shape(words, (None, self.num_words))
-        ours = words[:, :_HEADER_WORDS] == self.header
-        foreign = (
-            "state_bytes must come from prefill or continue_ of this model version"
-        )
-        with tf.control_dependencies([require(ours, foreign)]):
-            state = self._split(tf.identity(words))
+        header, *parts = tf.split(words, [_HEADER_WORDS, *self.sizes], axis=1)
+        must = "state_bytes must come from prefill or continue_ of this model version"
+        with tf.control_dependencies([require(header == self.header, must)]):
+            leaves = [
+                tf.reshape(
+                    tf.bitcast(tf.identity(part), leaf.dtype), (-1, *leaf.shape[1:])
+                )
+                for part, leaf in zip(parts, self.leaves, strict=True)
+            ]
+        state = tf.nest.pack_sequence_as(self.structure, leaves)
         with tf.control_dependencies(_check_values(state)):
             return tf.nest.map_structure(tf.identity, state)
-
-    def _split(self, words: tf.Tensor) -> State:
-        parts = tf.split(words, [_HEADER_WORDS, *self.sizes], axis=1)[1:]
-        leaves = [
-            tf.reshape(tf.bitcast(part, dtype), (-1, *shape[1:]))
-            for part, dtype, shape in zip(parts, self.dtypes, self.shapes, strict=True)
-        ]
-        return tf.nest.pack_sequence_as(self.structure, leaves)
 
 
 def _check_values(state: State) -> list[tf.Operation]:

@@ -9,12 +9,13 @@ A version is written under a temporary name and renamed when it is complete, so 
 that polls never sees half a model.
 """
 
+import dataclasses
 import json
 import pathlib
 import shutil
 import tempfile
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import tensorflow as tf
 
@@ -84,8 +85,7 @@ def export(
 
     Args:
         model: the model to export.
-        export_dir: versions 1, 2, ... appear below it; its last part is the model's
-            name.
+        export_dir: versions appear below it; its last part is the model's name.
         limits: what one request may ask for; None for the defaults.
         settings: settings of the training to keep in the card, or None.
         dataset_info: dataset_info.json to keep, or None.
@@ -142,8 +142,7 @@ def _card(
         "name": name,
         "model": module.config.to_dict(),
         "limits": {
-            "max_steps": module.limits.max_steps,
-            "max_batch": module.limits.max_batch,
+            **dataclasses.asdict(cast(Any, module.limits)),
             "max_temperature": inputs.INPUTS["temperature"].high,
             "min_tempo_qpm": tempo.low,
             "max_tempo_qpm": tempo.high,

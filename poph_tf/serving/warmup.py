@@ -26,11 +26,10 @@ _KEY, _VALUE = 1, 2  # entries of a map
 _LENGTH_DELIMITED = 2
 
 
-def write(
-    path: pathlib.Path,
-    specs: Mapping[str, Mapping[str, tf.TensorSpec]],
-    model_name: str,
-) -> None:
+Specs = Mapping[str, Mapping[str, tf.TensorSpec]]
+
+
+def write(path: pathlib.Path, specs: Specs, model_name: str) -> None:
     """Writes one request of one piece for each signature.
 
     Args:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import small
 import tensorflow as tf
-from exported import call, roll_of, wishes
+from exported import call, compose_inputs, roll_of
 from tensorflow.core.protobuf import saved_model_pb2
 
 SCRIPT = small.TESTS / "c_api_compose.py"
@@ -47,7 +47,7 @@ def run(tmp_path, inputs):
 
 
 def test_c_api_composes_the_same_piece(tmp_path):
-    inputs = wishes(2, num_steps=np.array([32, 20], np.int32))
+    inputs = compose_inputs(2, num_steps=np.array([32, 20], np.int32))
     done = run(tmp_path, inputs)
     assert done.returncode == 0, done.stderr
     found = np.load(tmp_path / "out.npz")
@@ -56,6 +56,8 @@ def test_c_api_composes_the_same_piece(tmp_path):
 
 
 def test_c_api_refuses_what_is_out_of_range(tmp_path):
-    done = run(tmp_path, wishes(1) | {"temperature": np.array([np.nan], np.float32)})
+    done = run(
+        tmp_path, compose_inputs(1) | {"temperature": np.array([np.nan], np.float32)}
+    )
     assert done.returncode == 1
     assert "temperature must be 0 to 10, got] [nan]" in done.stderr

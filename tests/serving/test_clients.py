@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import servers
 import small
-from exported import call, wishes
+from exported import call, compose_inputs
 
 TOOLS = small.ROOT / "tools" / "deployment"
 
@@ -31,7 +31,9 @@ def rest(*flags):
 
 
 def wanted_midi(seed, bars):
-    inputs = wishes(1, 16 * bars, seed=seed) | {"tempo_qpm": np.array([90], np.float32)}
+    inputs = compose_inputs(1, 16 * bars, seed=seed) | {
+        "tempo_qpm": np.array([90], np.float32)
+    }
     return call("compose_midi", inputs)["midi_bytes"][0]
 
 
@@ -47,7 +49,7 @@ def test_rest_client_streams_bar_by_bar():
     done = rest("--stream", "--bars=2", "--seed=7", "--style=bach:3,palestrina")
     assert done.returncode == 0, done.stderr
     counts = re.findall(r"bar \d after .* s: (\d+) sounding cells", done.stdout)
-    play = call("compose", wishes(1, 32))["play"][0]
+    play = call("compose", compose_inputs(1, 32))["play"][0]
     assert [int(n) for n in counts] == [play[:16].sum(), play[16:].sum()]
 
 
@@ -59,21 +61,21 @@ def test_rest_client_streams_bar_by_bar():
         (["--model=other"], "The model is tiny, got other."),
     ],
 )
-def test_client_says_in_one_line_what_is_wrong(tmp_path, flags, message):
+def test_client_prints_one_line_about_a_wrong_request(tmp_path, flags, message):
     done = rest(f"--output={tmp_path}/piece.mid", *flags)
     assert done.returncode == 1
     assert done.stderr == f"error: {message}\n"
     assert not list(tmp_path.iterdir())
 
 
-def test_client_without_a_server_says_so(tmp_path):
+def test_client_without_a_server_prints_one_line(tmp_path):
     done = client("--server=localhost:1", f"--output={tmp_path}/piece.mid")
     assert done.returncode == 1
     assert done.stderr.startswith("error: http://localhost:1/")
 
 
 def grpc_server():
-    """TF Serving's gRPC service over the exported signatures, as a stand-in."""
+    """A stand-in for TF Serving's gRPC service over the exported signatures."""
     import grpc
     import tensorflow as tf
     from tensorflow_serving.apis import (
@@ -136,7 +138,7 @@ def mounted(compose):
     return [(TOOLS / path, place) for path, place in found]
 
 
-def test_deployment_mounts_files_that_are_there():
+def test_deployment_mounts_existing_files():
     text = (TOOLS / "docker-compose.yml").read_text()
     assert len(mounted(text)) == 4
     for path, _ in mounted(text):

@@ -1,4 +1,4 @@
-"""The directory that an export is: versions, card, warm-up requests, the command."""
+"""Export directories: versions, card, warm-up requests, the command."""
 
 import json
 import os
@@ -10,7 +10,7 @@ import exported
 import pytest
 import small
 import tensorflow as tf
-from exported import call, states, wishes
+from exported import call, compose_inputs, states
 from tensorflow.core.framework import tensor_pb2
 
 from poph_tf import models, serving
@@ -20,7 +20,7 @@ from poph_tf.serving.states import fingerprint
 from poph_tf.serving.versions import numbers
 
 
-def test_card_says_what_may_be_asked_for():
+def test_card_lists_limits_and_signatures():
     card = serving.describe(exported.version_dir())
     assert card["name"] == exported.MODEL_NAME
     assert card["model"]["styles"] == list(exported.STYLES)
@@ -30,7 +30,7 @@ def test_card_says_what_may_be_asked_for():
     assert card["signatures"]["hear"] == {"same_as": "prefill", "deprecated": True}
     num_steps = card["signatures"]["compose"]["inputs"]["num_steps"]
     assert (num_steps["type"], num_steps["range"]) == ("int32 [batch]", "1 to 64")
-    state = call("continue_", wishes(1, 1) | {"state_bytes": states(b"")})
+    state = call("continue_", compose_inputs(1, 1) | {"state_bytes": states(b"")})
     assert len(state["state_bytes"][0]) == card["state_bytes"]
 
 
@@ -160,7 +160,7 @@ def test_export_command_keeps_the_data_sets_description(tmp_path):
     assert not (tmp_path / "e").exists()
 
 
-def test_a_state_is_good_for_every_copy_of_a_model(tmp_path):
+def test_every_copy_of_a_model_accepts_its_states(tmp_path):
     models.save(small.model("poph2"), str(tmp_path))
     first, second = (models.load(str(tmp_path)) for _ in range(2))
     assert fingerprint(first) == fingerprint(second)

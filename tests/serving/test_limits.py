@@ -1,20 +1,20 @@
-"""What the signatures of an export refuse, and what they say then."""
+"""Inputs that the signatures of an export refuse, and their messages."""
 
 import exported
 import numpy as np
 import pytest
 import tensorflow as tf
-from exported import call, roll_inputs, roll_of, states, wishes
+from exported import call, compose_inputs, roll_inputs, roll_of, states
 
 
 def refused(signature, inputs):
-    """The message that a signature answers bad inputs with."""
+    """The message of a signature for bad inputs."""
     with pytest.raises(tf.errors.InvalidArgumentError) as caught:
         call(signature, inputs)
     return str(caught.value)
 
 
-BAD_WISHES = {
+BAD_INPUTS = {
     "no steps": ({"num_steps": [0, 4]}, "num_steps must be 1 to 64, got] [0 4]"),
     "negative steps": ({"num_steps": [4, -1]}, "num_steps must be 1 to 64"),
     "too many steps": ({"num_steps": [65, 4]}, "num_steps must be 1 to 64"),
@@ -38,41 +38,47 @@ COMPOSING = {
 
 
 @pytest.mark.parametrize("signature", COMPOSING)
-@pytest.mark.parametrize("case", BAD_WISHES)
-def test_wish_out_of_range_is_refused_with_what_is_allowed(signature, case):
-    wrong, message = BAD_WISHES[case]
-    wrong = {k: np.array(v, wishes()[k].dtype) for k, v in wrong.items()}
-    assert message in refused(signature, wishes() | COMPOSING[signature] | wrong)
-    again = roll_of(call("compose", wishes(1, 16)))
+@pytest.mark.parametrize("case", BAD_INPUTS)
+def test_input_out_of_range_is_refused_with_the_allowed_range(signature, case):
+    wrong, message = BAD_INPUTS[case]
+    wrong = {k: np.array(v, compose_inputs()[k].dtype) for k, v in wrong.items()}
+    assert message in refused(
+        signature, compose_inputs() | COMPOSING[signature] | wrong
+    )
+    again = roll_of(call("compose", compose_inputs(1, 16)))
     np.testing.assert_array_equal(again, roll_of(_known_piece()))
 
 
 def _known_piece():
     if not _known:
-        _known.append(call("compose", wishes(1, 16)))
+        _known.append(call("compose", compose_inputs(1, 16)))
     return _known[0]
 
 
 _known = []
 
 
-def test_negative_seeds_are_as_good_as_others():
+def test_negative_seeds_are_valid():
     seeds = [np.array([[seed, 0]], np.int32) for seed in (-1, -(2**31), 2**31 - 1)]
-    found = [roll_of(call("compose", wishes(1) | {"seed": seed})) for seed in seeds]
+    found = [
+        roll_of(call("compose", compose_inputs(1) | {"seed": seed})) for seed in seeds
+    ]
     assert all(piece.any() for piece in found)
     assert not np.array_equal(found[0], found[1])
 
 
 @pytest.mark.parametrize("batch", [0, exported.MAX_BATCH + 1])
 def test_batch_outside_the_limits_is_refused(batch):
-    message = refused("compose", wishes(batch))
+    message = refused("compose", compose_inputs(batch))
     assert "the batch size must be 1 to 4" in message
 
 
 @pytest.mark.parametrize("tempo_qpm", [np.nan, 9.9, 1000.5, -120.0])
 def test_tempo_out_of_range_is_refused(tempo_qpm):
     tempi = {"tempo_qpm": np.array([120.0, tempo_qpm], np.float32)}
-    assert "tempo_qpm must be 10 to 1000" in refused("compose_midi", wishes() | tempi)
+    assert "tempo_qpm must be 10 to 1000" in refused(
+        "compose_midi", compose_inputs() | tempi
+    )
 
 
 BAD_ROLLS = {
@@ -87,7 +93,7 @@ BAD_ROLLS = {
 @pytest.mark.parametrize("signature", ["score", "prefill"])
 @pytest.mark.parametrize("name", BAD_ROLLS)
 def test_matrices_out_of_range_are_refused(signature, name):
-    inputs = roll_inputs(call("compose", wishes(2, 16)))
+    inputs = roll_inputs(call("compose", compose_inputs(2, 16)))
     change, message = BAD_ROLLS[name]
     inputs[name] = change(inputs[name])
     if signature == "prefill":
@@ -97,7 +103,7 @@ def test_matrices_out_of_range_are_refused(signature, name):
 
 
 def test_matrices_of_unequal_or_no_or_too_many_steps_are_refused():
-    inputs = roll_inputs(call("compose", wishes(2, 16)))
+    inputs = roll_inputs(call("compose", compose_inputs(2, 16)))
     shorter = inputs | {"replay": inputs["replay"][:, :-1]}
     assert "must have the same number of steps" in refused("score", shorter)
     for num_steps in (0, 80):
@@ -112,13 +118,13 @@ def test_matrices_of_unequal_or_no_or_too_many_steps_are_refused():
 
 @pytest.mark.parametrize("bar_steps", [0, -1, 257])
 def test_bar_lengths_out_of_range_are_refused(bar_steps):
-    inputs = roll_inputs(call("compose", wishes(1, 16)))
+    inputs = roll_inputs(call("compose", compose_inputs(1, 16)))
     inputs |= {"state_bytes": states(b""), "bar_steps": np.array([bar_steps], np.int32)}
     assert "bar_steps must be 1 to 256" in refused("prefill", inputs)
 
 
 def tampered_states():
-    good = call("continue_", wishes(1, 4) | {"state_bytes": states(b"")})
+    good = call("continue_", compose_inputs(1, 4) | {"state_bytes": states(b"")})
     good = good["state_bytes"][0]
     with_nan = bytearray(good)
     with_nan[-4:] = np.float32(np.nan).tobytes()
@@ -141,12 +147,12 @@ def tampered_states():
     "case",
     ["cut short", "too long", "made up", "another model's", "not a number", "no bar"],
 )
-def test_state_that_is_not_ours_is_refused(case):
+def test_cut_invented_or_foreign_states_are_refused(case):
     state, message = tampered_states()[case]
-    inputs = wishes(2, 4) | {"state_bytes": states(b"", state)}
+    inputs = compose_inputs(2, 4) | {"state_bytes": states(b"", state)}
     assert message in refused("continue_", inputs)
 
 
 def test_wrong_rank_is_refused():
     with pytest.raises((TypeError, ValueError, tf.errors.InvalidArgumentError)):
-        call("compose", wishes() | {"seed": np.zeros(2, np.int32)})
+        call("compose", compose_inputs() | {"seed": np.zeros(2, np.int32)})

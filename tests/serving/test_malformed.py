@@ -5,7 +5,7 @@ import json
 import math
 
 import exported
-from exported import states, wishes
+from exported import compose_inputs, states
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from servers import columns, shared
@@ -14,11 +14,11 @@ from poph_tf.config import Limits
 from poph_tf.serving.inputs import INPUTS
 
 LIMITS = Limits(exported.MAX_STEPS, exported.MAX_BATCH)
-PIECE = columns("compose", wishes(1, 4))
+PIECE = columns("compose", compose_inputs(1, 4))
 REQUESTS = [
     PIECE,
-    columns("compose_midi", wishes(1, 4)),
-    columns("continue_", wishes(1, 4) | {"state_bytes": states(b"")}),
+    columns("compose_midi", compose_inputs(1, 4)),
+    columns("continue_", compose_inputs(1, 4) | {"state_bytes": states(b"")}),
 ]
 REQUESTS[1]["inputs"]["tempo_qpm"] = [120.0]
 # Valid for no input, wherever they stand.

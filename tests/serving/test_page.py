@@ -1,4 +1,4 @@
-"""The server's page in a real browser: composing, seeing, playing, saving, failing."""
+"""The server's page in a real browser: compose, show, play, save, fail."""
 
 import json
 import time
@@ -8,7 +8,7 @@ import exported
 import numpy as np
 import pytest
 import servers
-from exported import call, wishes
+from exported import call, compose_inputs
 
 pytestmark = pytest.mark.skipif(
     browser.PATH is None, reason="Chromium is not installed"
@@ -34,7 +34,7 @@ def status(page):
 
 
 def compose(page, **values):
-    """Fills the form in, sends it, and waits for what comes of it."""
+    """Fills in the form, submits it and waits for the status."""
     fill(page, **values)
     page.evaluate("document.getElementById('status').textContent = ''")
     page.click("#compose")
@@ -44,7 +44,7 @@ def compose(page, **values):
     )
 
 
-def test_page_tells_the_model_and_its_limits(page):
+def test_page_shows_the_model_and_its_limits(page):
     assert exported.MODEL_NAME in page.evaluate(
         "document.getElementById('about').textContent"
     )
@@ -59,17 +59,17 @@ def test_page_tells_the_model_and_its_limits(page):
     assert shares == ["75 %", "25 %"]
 
 
-def test_piece_is_the_one_of_the_saved_model_and_can_be_seen_and_saved(page, tmp_path):
+def test_piece_equals_the_saved_models_and_is_drawn_and_saved(page, tmp_path):
     compose(page, bars=2, temperature=1, tempo=120, seed=7)
     assert status(page).startswith("Composed in ")
-    inputs = wishes(1, 32) | {"tempo_qpm": np.array([120], np.float32)}
-    # The page has its own shares: 100 to 33 on its sliders.
+    inputs = compose_inputs(1, 32) | {"tempo_qpm": np.array([120], np.float32)}
+    # The sliders round the shares: 100 to 33.
     shares = page.evaluate("styleShares()")
     inputs["style"] = np.array([shares], np.float32)
     wanted = call("compose_midi", inputs)["midi_bytes"][0]
     assert save(page, tmp_path) == ("poph-7.mid", wanted)
     notes = page.evaluate("cards[0].piece.notes")
-    assert sorted(notes) == sorted(notes_of(call("compose", wishes(1, 32) | {
+    assert sorted(notes) == sorted(notes_of(call("compose", compose_inputs(1, 32) | {
         "style": inputs["style"]
     })))  # fmt: skip
     ink = page.evaluate(
@@ -83,7 +83,7 @@ def test_piece_is_the_one_of_the_saved_model_and_can_be_seen_and_saved(page, tmp
 
 
 def save(page, folder):
-    """Clicks on "Save MIDI"; gives the name and the bytes of the file that came."""
+    """Clicks "Save MIDI"; returns the name and the bytes of the file."""
     page.send("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
     page.click("a.save")
     for _ in range(600):
@@ -114,7 +114,7 @@ def test_piece_plays_and_pauses(page):
     assert page.evaluate("cards[0].player.time() > 0.5")
 
 
-def test_each_seed_is_its_own_piece_and_comes_again(page):
+def test_each_seed_has_its_own_piece_each_time(page):
     files = []
     for seed in (1, 2, 1):
         compose(page, bars=1, seed=seed)
@@ -151,7 +151,7 @@ def test_styles_without_shares_are_refused(page):
     page.evaluate(f"{sliders}.forEach(s => {{ s.value = 50; }})")
 
 
-def test_words_of_the_server_reach_the_person(page):
+def test_the_servers_reason_reaches_the_user(page):
     page.evaluate("document.getElementById('bars').max = 1000")
     compose(page, bars=100)
     assert status(page) == "num_steps must be 1 to 64, got [1600]."
@@ -159,28 +159,28 @@ def test_words_of_the_server_reach_the_person(page):
     fill(page, bars=1)
 
 
-def test_tf_servings_longer_words_are_cut_to_the_reason(page):
+def test_tf_servings_longer_message_is_cut_to_the_reason(page):
     long = (
         "Graph execution error:\\nassertion failed: [num_steps must be 1 to 64, got] "
         "[65]\\n\\t [[{{node Assert_2}}]]"
     )
-    assert page.evaluate(f'kindly(400, "{long}")') == (
+    assert page.evaluate(f'reason(400, "{long}")') == (
         "num_steps must be 1 to 64, got [65]"
     )
 
 
-def test_page_asks_nothing_of_other_hosts(page):
+def test_page_requests_nothing_from_other_hosts(page):
     compose(page, bars=1)
     urls = [e["request"]["url"] for e in page.seen("Network.requestWillBeSent")]
     own = (servers.shared().url, "data:", "blob:")
     assert [url for url in urls if not url.startswith(own)] == []
 
 
-def test_nothing_went_wrong_in_the_page(page):
+def test_the_page_throws_no_exception(page):
     assert page.seen("Runtime.exceptionThrown") == []
 
 
-def test_server_that_is_gone_is_said_kindly(tmp_path):
+def test_page_says_that_the_server_is_gone(tmp_path):
     with (
         servers.Server() as server,
         browser.Page(server.url, tmp_path / "profile") as page,

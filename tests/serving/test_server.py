@@ -13,7 +13,7 @@ import exported
 import numpy as np
 import pytest
 import servers
-from exported import call, roll_inputs, roll_of, states, wishes
+from exported import call, compose_inputs, roll_inputs, roll_of, states
 from servers import columns, rows, shared
 
 from poph_tf import models
@@ -22,7 +22,7 @@ NAME = exported.MODEL_NAME
 
 
 def test_columns_and_rows_give_the_piece_of_the_saved_model():
-    inputs = wishes(2, num_steps=np.array([20, 12], np.int32))
+    inputs = compose_inputs(2, num_steps=np.array([20, 12], np.int32))
     wanted = call("compose", inputs)
     status, answer = shared().predict(columns("compose", inputs))
     assert status == 200
@@ -39,7 +39,7 @@ def test_columns_and_rows_give_the_piece_of_the_saved_model():
 
 
 def test_midi_comes_as_base64_without_a_name():
-    inputs = wishes(2, 16) | {"tempo_qpm": np.array([120, 90], np.float32)}
+    inputs = compose_inputs(2, 16) | {"tempo_qpm": np.array([120, 90], np.float32)}
     wanted = servers.as_json(call("compose_midi", inputs)["midi_bytes"])
     _, by_columns = shared().predict(columns("compose_midi", inputs))
     _, by_rows = shared().predict(rows("compose_midi", inputs))
@@ -47,20 +47,20 @@ def test_midi_comes_as_base64_without_a_name():
     assert by_rows == {"predictions": wanted}
 
 
-def test_states_travel_and_bars_add_up_to_the_piece():
+def test_states_travel_and_bars_join_to_the_piece():
     state, bars = states(), []
     for _ in range(2):
-        inputs = wishes(2, 16) | {"state_bytes": state}
+        inputs = compose_inputs(2, 16) | {"state_bytes": state}
         _, answer = shared().predict(columns("continue_", inputs))
         outputs = servers.arrays(answer["outputs"])
         state = outputs["state_bytes"]
         bars.append(roll_of(outputs))
-    whole = roll_of(call("compose", wishes(2, 32)))
+    whole = roll_of(call("compose", compose_inputs(2, 32)))
     np.testing.assert_array_equal(np.concatenate(bars, axis=1), whole)
 
 
 def test_score_and_prefill_take_matrices():
-    inputs = roll_inputs(call("compose", wishes(2, 16)))
+    inputs = roll_inputs(call("compose", compose_inputs(2, 16)))
     _, answer = shared().predict(columns("score", inputs))
     np.testing.assert_allclose(
         answer["outputs"]["play_nats"], call("score", inputs)["play_nats"], rtol=1e-5
@@ -96,7 +96,7 @@ def test_state_and_metadata_are_those_of_tf_serving():
     assert midi_bytes["dtype"] == "DT_STRING"
 
 
-def test_model_card_is_there_for_the_page():
+def test_server_gives_the_model_card():
     status, card = shared().ask("model_cards/1")
     assert status == 200
     assert card["model"]["styles"] == list(exported.STYLES)
@@ -145,25 +145,25 @@ def test_wrong_address_method_or_size_is_a_4xx_with_a_reason(
         ({"style": [[1.0]]}, "style must be float32 [any, 2], got shape [1, 1]."),
         ({"tempo": [1.0]}, "num_steps, seed, style, temperature; got 'tempo' too."),
         ({"style": [["a", "b"]]}, "that is numbers of its range only."),
-        # numpy would make 20 million letters of it.
+        # numpy would make an array of 20 million letters.
         ({"num_steps": ["a" * 4000] + [""] * 5000}, "that is whole numbers of its"),
         ({"num_steps": [None]}, "that is whole numbers of its range only."),
         ({"num_steps": [True]}, "that is whole numbers of its range only."),
     ],
 )
-def test_reason_says_what_is_allowed_and_what_came(change, reason):
-    request = columns("compose", wishes(1, 4))
+def test_reason_names_the_allowed_and_the_received_value(change, reason):
+    request = columns("compose", compose_inputs(1, 4))
     request["inputs"] |= change
     status, answer = shared().predict(request)
     assert status == 400
     assert reason in answer["error"]
 
 
-def test_clients_at_once_get_their_own_pieces_from_merged_batches():
+def test_simultaneous_clients_get_their_own_pieces_from_merged_batches():
     seeds = range(6)
-    inputs = [wishes(1, 16, seed=seed) for seed in seeds]
+    inputs = [compose_inputs(1, 16, seed=seed) for seed in seeds]
     wanted = [roll_of(call("compose", each)) for each in inputs]
-    bad = columns("compose", wishes(1, 16))
+    bad = columns("compose", compose_inputs(1, 16))
     bad["inputs"]["temperature"] = [11.0]
     found = {}
     with servers.Server("--batching", "--batch_timeout_ms=200") as server:
@@ -202,7 +202,7 @@ def test_newer_version_takes_over_and_sigterm_lets_a_request_end(tmp_path):
             threading.Event().wait(0.1)
         assert server.ask(path)[0] == 200
         answers = []
-        request = columns("compose", wishes(4, 64))
+        request = columns("compose", compose_inputs(4, 64))
         client = threading.Thread(
             target=lambda: answers.append(server.predict(request))
         )
@@ -213,22 +213,24 @@ def test_newer_version_takes_over_and_sigterm_lets_a_request_end(tmp_path):
     assert answers[0][0] == 200
 
 
-def test_a_model_directory_is_exported_for_as_long_as_it_is_served(tmp_path):
+def test_the_export_of_a_model_directory_lasts_as_long_as_the_server(tmp_path):
     directory = tmp_path / "runs" / NAME
     directory.mkdir(parents=True)
     models.save(exported.model(), str(directory))
     (directory / "config.json").write_text("{}")
     (tmp_path / "temporary").mkdir()
-    # Where the export goes, to see that it is gone afterwards.
+    # The export goes there, so that the test sees it removed.
     with mock.patch.dict(os.environ, {"TMPDIR": str(tmp_path / "temporary")}):
         server = servers.Server(model_dir=directory)
     with server:
-        status, answer = server.predict(columns("compose", wishes()))
+        status, answer = server.predict(columns("compose", compose_inputs()))
         assert status == 200
         assert os.listdir(tmp_path / "temporary")
         assert server.stop() == 0
     found = servers.arrays(answer["outputs"])
-    np.testing.assert_array_equal(roll_of(found), roll_of(call("compose", wishes())))
+    np.testing.assert_array_equal(
+        roll_of(found), roll_of(call("compose", compose_inputs()))
+    )
     assert not os.listdir(tmp_path / "temporary")
 
 
@@ -263,7 +265,9 @@ def test_a_signal_during_the_export_leaves_nothing_behind(tmp_path):
         (["--export_dir={empty}", "--host=256.0.0.1"], "Cannot listen at 256.0.0.1"),
     ],
 )
-def test_command_that_cannot_serve_says_why_in_one_line(tmp_path, flags, message):
+def test_command_that_cannot_serve_gives_the_reason_in_one_line(
+    tmp_path, flags, message
+):
     places = {"empty": tmp_path / "empty", "broken": tmp_path / "broken"}
     (places["broken"] / "1").mkdir(parents=True)
     places["empty"].mkdir()

@@ -1,4 +1,4 @@
-"""What bounds the server: time, size, requests at once. Without a model."""
+"""Bounds of the server: time, size, simultaneous requests. Without a model."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from poph_tf.serving.server import app, batching, rest_api
 def ask_app(application, path, chunks=(b"{}",), method="POST"):
     """Sends a request straight into an ASGI application: (status, answer).
 
-    A chunk that is None never comes.
+    A chunk that is None never arrives.
     """
     sent, pending = [], list(chunks)
 
@@ -54,7 +54,7 @@ def fake_server(function, signature="serving_default", **options):
 
 
 def slow_server(**options):
-    """A Server whose runs last until the event that comes with it is set."""
+    """A Server whose runs last until an event is set, and the event."""
     release = threading.Event()
 
     def slow(inputs):
@@ -68,7 +68,7 @@ ONE = b'{"inputs": {"x": [1]}}'
 PREDICT = "/v1/models/m:predict"
 
 
-def test_body_that_does_not_come_is_a_408():
+def test_body_that_does_not_arrive_is_a_408():
     server = fake_server(dict, body_seconds=0.05)
     coroutine, sent = ask_app(server.app(), PREDICT, [b"{", None])
     asyncio.run(coroutine)
@@ -87,7 +87,7 @@ def test_model_that_takes_too_long_is_a_504():
     assert asyncio.run(ask()) == (504, {"error": "Took longer than 0.1 s."})
 
 
-def test_the_end_does_not_wait_for_runs_that_nobody_waits_for():
+def test_shutdown_does_not_wait_for_abandoned_runs():
     server, release = slow_server(timeout_seconds=0.1)
 
     async def ask():
@@ -111,7 +111,7 @@ def test_inputs_of_unequal_batches_are_refused_before_they_are_merged():
         rest_api.read_predict(body, {"serving_default": {"x": spec, "y": spec}})
 
 
-def test_too_many_requests_at_once_are_a_503_and_later_ones_are_served():
+def test_too_many_simultaneous_requests_are_a_503_and_later_ones_are_served():
     server, release = slow_server(max_waiting=2)
     application = server.app()
 
@@ -128,7 +128,7 @@ def test_too_many_requests_at_once_are_a_503_and_later_ones_are_served():
     assert asyncio.run(ask()) == [200, 200, 503, 200]
 
 
-def test_fault_of_ours_is_a_500_without_its_details():
+def test_internal_error_is_a_500_without_details():
     def fail(inputs):
         raise RuntimeError("secret")
 
@@ -151,7 +151,7 @@ def test_a_former_name_is_answered_with_a_warning_that_names_the_new_one():
     assert warning == b'299 - "The signature hear is now called prefill."'
 
 
-def test_batcher_merges_what_fits_and_parts_it_again():
+def test_batcher_merges_requests_that_fit_and_splits_the_answer():
     sizes = []
 
     def double(inputs):
@@ -167,11 +167,11 @@ def test_batcher_merges_what_fits_and_parts_it_again():
     given, found = asyncio.run(ask())
     for x, outputs in zip(given, found, strict=True):
         np.testing.assert_array_equal(outputs["y"], 2 * x)
-    # Two of three rows don't fit into four; another shape is on its own.
+    # Two requests of three rows do not fit into four; another shape runs alone.
     assert sorted(sizes) == [1, 3, 3, 3]
 
 
-def test_batcher_merges_requests_that_come_while_it_is_busy():
+def test_batcher_merges_requests_that_arrive_while_it_is_busy():
     sizes = []
 
     def count(inputs):

@@ -1,4 +1,4 @@
-"""The SavedModel: the same pieces wherever it runs, and an answer to whatever comes."""
+"""The SavedModel: the same pieces wherever it runs."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import small
 import tensorflow as tf
-from exported import call, roll_inputs, roll_of, states, wishes
+from exported import call, compose_inputs, roll_inputs, roll_of, states
 
 from poph_tf import serving
 from poph_tf.config import GenerationConfig
@@ -17,7 +17,7 @@ from poph_tf.generation import engine
 from poph_tf.models import losses
 from poph_tf.serving import midi_graph
 
-# Composes in a process where poph_tf is not to be had, though it may be installed.
+# Composes in a process that cannot import poph_tf.
 ELSEWHERE = """
 import sys
 
@@ -54,7 +54,7 @@ def composed_by_generation(num_pieces, num_bars, seed):
 
 
 def test_export_composes_where_poph_tf_cannot_be_imported(tmp_path):
-    np.savez(tmp_path / "in.npz", **wishes(2, 32))
+    np.savez(tmp_path / "in.npz", **compose_inputs(2, 32))
     paths = [exported.version_dir(), tmp_path / "in.npz", tmp_path / "out.npz"]
     command = [sys.executable, "-I", "-c", ELSEWHERE, *map(str, paths)]
     subprocess.run(command, check=True, cwd=tmp_path, timeout=300)
@@ -66,7 +66,9 @@ def test_export_composes_where_poph_tf_cannot_be_imported(tmp_path):
 
 
 def test_pieces_are_canonical_and_end_in_zeros():
-    cells = roll_of(call("compose", wishes(2, num_steps=np.array([24, 9], np.int32))))
+    cells = roll_of(
+        call("compose", compose_inputs(2, num_steps=np.array([24, 9], np.int32)))
+    )
     assert cells.shape == (2, 24, exported.NUM_PITCHES, 3)
     assert cells[1, :9].any()
     assert not cells[1, 9:].any()
@@ -76,22 +78,26 @@ def test_pieces_are_canonical_and_end_in_zeros():
         matrices.validate(matrices.Matrices(whole, np.arange(24, dtype=np.uint8)))
 
 
-def test_piece_keeps_its_notes_whatever_its_batch():
-    together = call("compose", wishes(4, num_steps=np.array([24, 9, 40, 1], np.int32)))
+def test_piece_does_not_depend_on_its_batch():
+    together = call(
+        "compose", compose_inputs(4, num_steps=np.array([24, 9, 40, 1], np.int32))
+    )
     for piece, num_steps in enumerate((24, 9, 40, 1)):
-        own = {name: value[piece : piece + 1] for name, value in wishes(4).items()}
+        own = {
+            name: value[piece : piece + 1] for name, value in compose_inputs(4).items()
+        }
         own["num_steps"] = np.array([num_steps], np.int32)
         alone = roll_of(call("compose", own))
         np.testing.assert_array_equal(alone[0], roll_of(together)[piece, :num_steps])
 
 
 def test_serving_default_is_compose():
-    ours, default = (call(n, wishes(1)) for n in ("compose", "serving_default"))
+    ours, default = (call(n, compose_inputs(1)) for n in ("compose", "serving_default"))
     np.testing.assert_array_equal(roll_of(ours), roll_of(default))
 
 
 def test_score_is_the_models_likelihood():
-    outputs = call("compose", wishes(2, 40))
+    outputs = call("compose", compose_inputs(2, 40))
     inputs = roll_inputs(outputs)
     found = call("score", inputs)
     frames = roll_of(outputs) / np.array([1.0, 1.0, 127.0], np.float32)
@@ -109,7 +115,7 @@ def test_score_is_the_models_likelihood():
 def test_score_reads_long_pieces_in_windows(monkeypatch):
     monkeypatch.setattr("poph_tf.serving.signatures.WINDOW_STEPS", 6)
     module = serving.ServingModule(exported.model(), serving.Limits(64, 4))
-    inputs = roll_inputs(call("compose", wishes(2, 40)))
+    inputs = roll_inputs(call("compose", compose_inputs(2, 40)))
     windowed = module.score(**{k: tf.constant(v) for k, v in inputs.items()})
     whole = call("score", inputs)
     for name, value in whole.items():
@@ -117,10 +123,10 @@ def test_score_reads_long_pieces_in_windows(monkeypatch):
 
 
 def test_bar_by_bar_is_the_piece_in_one_go():
-    whole = roll_of(call("compose", wishes(2, 48)))
+    whole = roll_of(call("compose", compose_inputs(2, 48)))
     state, bars = states(), [[], []]
     for num_steps in ([16, 16], [16, 5], [16, 27]):
-        inputs = wishes(2, num_steps=np.array(num_steps, np.int32))
+        inputs = compose_inputs(2, num_steps=np.array(num_steps, np.int32))
         outputs = call("continue_", inputs | {"state_bytes": state})
         state = outputs["state_bytes"]
         for piece in range(2):
@@ -134,7 +140,7 @@ def test_bar_by_bar_is_the_piece_in_one_go():
 @pytest.mark.parametrize("variant", ["attention_per_pitch", "tp_lstm_nade"])
 def test_state_of_every_kind_of_network_travels_as_bytes(variant):
     module = serving.ServingModule(small.model(variant), serving.Limits(64, 4))
-    inputs = wishes(2) | {"style": np.ones((2, 1), np.float32)}
+    inputs = compose_inputs(2) | {"style": np.ones((2, 1), np.float32)}
 
     def run(name, **others):
         given = {k: tf.constant(v) for k, v in (inputs | others).items()}
@@ -152,20 +158,20 @@ def test_state_of_every_kind_of_network_travels_as_bytes(variant):
 
 
 def test_a_piece_continues_from_a_prefilled_state_as_from_a_drawn_one():
-    whole = roll_of(call("compose", wishes(2, 40)))
-    given = call("compose", wishes(2, 24))
+    whole = roll_of(call("compose", compose_inputs(2, 40)))
+    given = call("compose", compose_inputs(2, 24))
     roll = roll_inputs(given) | {"bar_steps": np.array([16, 16], np.int32)}
     state = states()
     for steps in (slice(0, 10), slice(10, 24)):
         part = {k: v[:, steps] if v.ndim > 1 else v for k, v in roll.items()}
         part["style"] = roll["style"]
         state = call("prefill", part | {"state_bytes": state})["state_bytes"]
-    outputs = call("continue_", wishes(2, 16) | {"state_bytes": state})
+    outputs = call("continue_", compose_inputs(2, 16) | {"state_bytes": state})
     np.testing.assert_array_equal(roll_of(outputs), whole[:, 24:])
 
 
 def test_hear_still_answers_as_prefill():
-    inputs = roll_inputs(call("compose", wishes(2, 8)))
+    inputs = roll_inputs(call("compose", compose_inputs(2, 8)))
     inputs |= {"state_bytes": states(), "bar_steps": np.array([16, 16], np.int32)}
     former, current = (
         call(name, inputs)["state_bytes"] for name in ("hear", "prefill")
@@ -174,7 +180,7 @@ def test_hear_still_answers_as_prefill():
 
 
 def test_bars_after_a_primer_in_three_four_have_twelve_steps():
-    primer = roll_inputs(call("compose", wishes(1, 12)))
+    primer = roll_inputs(call("compose", compose_inputs(1, 12)))
     primer["bar_position"] = np.arange(12, dtype=np.int32)[None]
     state = call(
         "prefill",
@@ -189,7 +195,7 @@ def test_bars_after_a_primer_in_three_four_have_twelve_steps():
 
 @pytest.mark.parametrize("tempo_qpm", [10.0, 93.5, 1000.0])
 def test_midi_bytes_read_back_as_the_composed_cells(tmp_path, tempo_qpm):
-    inputs = wishes(2, num_steps=np.array([48, 17], np.int32))
+    inputs = compose_inputs(2, num_steps=np.array([48, 17], np.int32))
     cells = roll_of(call("compose", inputs))
     inputs["tempo_qpm"] = np.full(2, tempo_qpm, np.float32)
     files = call("compose_midi", inputs)["midi_bytes"]
@@ -207,7 +213,7 @@ def test_midi_bytes_read_back_as_the_composed_cells(tmp_path, tempo_qpm):
         assert read.tempo_qpm == pytest.approx(tempo_qpm, rel=2e-5)
 
 
-def test_midi_bytes_of_silence_are_a_file_as_long_as_the_piece():
+def test_midi_bytes_of_silence_last_as_long_as_the_piece():
     silence = tf.zeros((1, 300, 14, 3), tf.uint8)
     (file,) = midi_graph.write(
         silence, tf.constant([300]), tf.constant([120.0]), 36
@@ -220,7 +226,7 @@ def test_midi_bytes_of_silence_are_a_file_as_long_as_the_piece():
     )
 
 
-def test_variable_length_quantities_are_those_of_the_standard():
+def test_variable_length_quantities_equal_the_examples_of_the_standard():
     # The examples of the MIDI file specification.
     examples = {
         0x00: b"\x00",

@@ -3,38 +3,35 @@
 const STEPS_PER_QUARTER = 4;
 const BAR_STEPS = 16;
 
-/** Walks over bytes: numbers of one or more bytes, variable-length ones too. */
+/** Reads bytes one after another: big-endian numbers, and variable-length ones. */
 class Bytes {
   constructor(bytes) {
     this.bytes = bytes;
     this.at = 0;
   }
-  get done() { return this.at >= this.bytes.length; }
   number(count) {
+    if (this.at + count > this.bytes.length) throw new Error("the MIDI file ends too early");
     let value = 0;
-    for (let k = 0; k < count; k++) {
-      if (this.done) throw new Error("the MIDI file ends too early");
-      value = value * 256 + this.bytes[this.at++];
-    }
+    for (let k = 0; k < count; k++) value = value * 256 + this.bytes[this.at++];
     return value;
   }
   variable() {
-    let value = 0;
-    for (;;) {
-      const byte = this.number(1);
+    let [value, byte] = [0, 128];
+    while (byte >= 128) {
+      byte = this.number(1);
       value = value * 128 + (byte & 127);
-      if (byte < 128) return value;
     }
+    return value;
   }
 }
 
 /** The notes of a file: {secondsPerStep, steps, bars, beats, notes: [[start, end, pitch, velocity]]}. */
 function readMidi(bytes) {
   const file = new Bytes(bytes);
-  if (file.number(4) !== 0x4d546864) throw new Error("this is no MIDI file");
+  if (file.number(4) !== 0x4d546864) throw new Error("this is not a MIDI file");
   file.at = 12;
   const stepTicks = file.number(2) / STEPS_PER_QUARTER;
-  file.at = 22; // behind the track's name and length
+  file.at = 22; // after the track's name and length
   const sounding = new Map();
   const notes = [];
   let [tick, microseconds] = [0, 500000];
@@ -61,11 +58,6 @@ function readMidi(bytes) {
   const steps = tick / stepTicks;
   const every = (distance) =>
     Array.from({ length: Math.ceil(steps / distance) }, (_, k) => k * distance);
-  return {
-    secondsPerStep: microseconds / 1e6 / STEPS_PER_QUARTER,
-    steps,
-    bars: every(BAR_STEPS),
-    beats: every(STEPS_PER_QUARTER),
-    notes,
-  };
+  const secondsPerStep = microseconds / 1e6 / STEPS_PER_QUARTER;
+  return { secondsPerStep, steps, bars: every(BAR_STEPS), beats: every(STEPS_PER_QUARTER), notes };
 }

@@ -1,4 +1,4 @@
-// The form, and a card for each piece that came of it.
+// The form, and a card for each piece.
 
 const PLAY_ICON = "▶";
 const PAUSE_ICON = "⏸";
@@ -15,26 +15,25 @@ function make(name, attributes, ...children) {
   return element;
 }
 
-function tell(text, isError = false) {
+function showStatus(text, isError = false) {
   field("status").textContent = text;
   field("status").classList.toggle("error", isError);
 }
 
-function clock(seconds) {
+function minutes(seconds) {
   const whole = Math.floor(seconds);
   return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
 }
 
-/** One slider for each style, set to the shares of the training pieces. */
+/** Shows one slider for each style, set to the shares of the training pieces. */
 function showStyles(names, shares) {
   if (names.length < 2) return;
   const most = Math.max(...(shares || []));
   names.forEach((name, index) => {
-    const start = shares ? Math.round((100 * shares[index]) / most) : 100;
-    const slider = make("input", { type: "range", min: 0, max: 100, value: start, class: "style" });
-    const shown = make("output", {});
+    const value = shares ? Math.round((100 * shares[index]) / most) : 100;
+    const slider = make("input", { type: "range", min: 0, max: 100, value, class: "style" });
     slider.addEventListener("input", showShares);
-    field("styles").append(make("label", {}, name, slider, shown));
+    field("styles").append(make("label", {}, name, slider, make("output", {})));
   });
   field("styles").hidden = false;
   showShares();
@@ -44,8 +43,7 @@ function showStyles(names, shares) {
 function styleShares() {
   const values = [...document.querySelectorAll("input.style")].map((s) => Number(s.value));
   const total = values.reduce((sum, value) => sum + value, 0);
-  if (!values.length) return [1];
-  return values.map((value) => value / total);
+  return values.length ? values.map((value) => value / total) : [1];
 }
 
 function showShares() {
@@ -55,20 +53,20 @@ function showShares() {
   });
 }
 
-/** What the form asks for, or an error that says what to change. */
-function readWishes() {
+/** The inputs of compose_midi, or an error that says which field to change. */
+function readForm() {
   for (const input of document.querySelectorAll("input[type=number]")) {
-    const good = input.checkValidity();
-    input.setAttribute("aria-invalid", String(!good));
-    if (!good) {
+    const valid = input.checkValidity();
+    input.setAttribute("aria-invalid", String(!valid));
+    if (!valid) {
       input.focus();
       const name = input.closest("label").firstChild.textContent.trim();
-      const whole = input.step === "1" ? "a whole number" : "a number";
-      throw new Refusal(`${name} must be ${whole} from ${input.min} to ${input.max}.`);
+      const kind = input.step === "1" ? "a whole number" : "a number";
+      throw new RequestError(`${name} must be ${kind} from ${input.min} to ${input.max}.`);
     }
   }
   const style = styleShares();
-  if (!style.every(Number.isFinite)) throw new Refusal("Give at least one style a share.");
+  if (!style.every(Number.isFinite)) throw new RequestError("Give at least one style a share.");
   return {
     seed: [Number(field("seed").value), 0],
     num_steps: Number(field("bars").value) * BAR_STEPS,
@@ -79,19 +77,19 @@ function readWishes() {
 }
 
 class Card {
-  constructor(bytes, wishes) {
+  constructor(bytes, inputs) {
     this.piece = readMidi(bytes);
     this.player = new NotePlayer(this.piece);
-    const bars = wishes.num_steps / BAR_STEPS;
-    const title = `Seed ${wishes.seed[0]}, ${bars} bars, temperature ${wishes.temperature}`;
+    const [seed, bars] = [inputs.seed[0], inputs.num_steps / BAR_STEPS];
+    const title = `Seed ${seed}, ${bars} bars, temperature ${inputs.temperature}`;
     this.button = make("button", { type: "button", "aria-label": `Play ${title}` }, PLAY_ICON);
     this.clock = make("span", { class: "clock" });
     this.canvas = make("canvas", { class: "roll", role: "img", "aria-label": `Piano roll of ${title}` });
     this.whole = make("canvas", { class: "whole", "aria-hidden": "true" });
-    const file = URL.createObjectURL(new Blob([bytes], { type: "audio/midi" }));
-    const save = make("a", { href: file, download: `poph-${wishes.seed[0]}.mid`, class: "save" }, "Save MIDI");
-    const names = make("div", { class: "names" }, make("h2", {}, title),
-      make("p", { class: "details" }, `${this.piece.notes.length} notes`));
+    const href = URL.createObjectURL(new Blob([bytes], { type: "audio/midi" }));
+    const save = make("a", { href, download: `poph-${seed}.mid`, class: "save" }, "Save MIDI");
+    const details = make("p", { class: "details" }, `${this.piece.notes.length} notes`);
+    const names = make("div", { class: "names" }, make("h2", {}, title), details);
     const bar = make("div", { class: "bar" }, this.button, names, this.clock, save);
     this.element = make("article", {}, bar, this.canvas, this.whole);
     this.button.addEventListener("click", () => this.toggle());
@@ -106,74 +104,71 @@ class Card {
     try {
       if (start) await this.player.play();
     } catch (error) {
-      tell(`This browser cannot play: ${error.message}`, true);
+      showStatus(`This browser cannot play: ${error.message}`, true);
     }
     this.show();
   }
   seek(step) {
-    const inside = Math.min(Math.max(step, 0), this.piece.steps);
-    this.player.seek(inside * this.piece.secondsPerStep);
+    this.player.seek(Math.min(Math.max(step, 0), this.piece.steps) * this.piece.secondsPerStep);
     this.show();
   }
   show() {
     const time = this.player.time();
     this.button.textContent = this.player.playing ? PAUSE_ICON : PLAY_ICON;
-    this.clock.textContent = `${clock(time)} / ${clock(this.player.duration)}`;
+    this.clock.textContent = `${minutes(time)} / ${minutes(this.player.duration)}`;
     this.roll.follow(Math.min(time / this.piece.secondsPerStep, this.piece.steps));
   }
 }
 
 async function compose() {
   if (field("fresh").checked) field("seed").value = Math.floor(Math.random() * MAX_SEED);
-  const wishes = readWishes();
-  tell("Composing…");
+  const inputs = readForm();
+  showStatus("Composing…");
   const started = performance.now();
-  const card = new Card(await model.compose(wishes), wishes);
+  const card = new Card(await model.compose(inputs), inputs);
   cards.unshift(card);
   field("pieces").prepend(card.element);
   card.show();
-  tell(`Composed in ${((performance.now() - started) / 1000).toFixed(1)} s.`);
+  showStatus(`Composed in ${((performance.now() - started) / 1000).toFixed(1)} s.`);
 }
 
-field("wishes").addEventListener("submit", async (event) => {
+field("request").addEventListener("submit", async (event) => {
   event.preventDefault();
   field("compose").disabled = true;
   try {
     await compose();
   } catch (error) {
-    tell(error instanceof Refusal ? error.message : `Something went wrong: ${error.message}`, true);
+    const known = error instanceof RequestError;
+    showStatus(known ? error.message : `The page failed: ${error.message}`, true);
   } finally {
     field("compose").disabled = false;
   }
 });
 
-/** Asks what the model knows and allows, and opens the form. */
-async function begin() {
+/** Shows the model's name, styles and limits, and enables the form. */
+async function start() {
   try {
-    const card = await model.card();
-    const limits = card.limits;
-    const { styles, style_shares: shares, preset } = card.model;
-    field("about").textContent = `Model ${card.name}${preset ? `, of kind ${preset}` : ""}.`;
+    const { name, limits, model: config } = await model.card();
+    field("about").textContent = `Model ${name}${config.preset ? `, preset ${config.preset}` : ""}.`;
     field("bars").max = Math.max(Math.floor((limits.max_steps || 512) / BAR_STEPS), 1);
     field("bars").value = Math.min(field("bars").value, field("bars").max);
     if (limits.max_temperature) field("temperature").max = limits.max_temperature;
-    showStyles(styles, shares);
+    showStyles(config.styles, config.style_shares);
     field("compose").disabled = false;
   } catch (error) {
     field("about").textContent = "";
-    tell(`${error.message} Load this page again to try again.`, true);
+    showStatus(`${error.message} Reload this page to try again.`, true);
   }
 }
 
-/** Draws the piece that plays, and once more when it has stopped. */
+/** Draws the playing piece, and once more after it stops. */
 function animate() {
   const playing = cards.find((card) => card.player.playing);
-  if (playing) playing.show();
-  else if (animate.last) animate.last.show();
+  (playing || animate.last)?.show();
   animate.last = playing;
   requestAnimationFrame(animate);
 }
 
 window.addEventListener("resize", () => cards.forEach((card) => card.show()));
-begin();
+start();
 requestAnimationFrame(animate);
