@@ -156,16 +156,3 @@ def _joined(notes: Sequence[Any], ties: list[bool]) -> Sequence[Any]:
         else:
             kept.append(note)
     return kept
-
-
-def tunes(data, name):  # SHIM
-    import types
-
-    return [
-        types.SimpleNamespace(
-            label=label,
-            sequence=tune,
-            reason=tune.reason if isinstance(tune, MusicFileError) else None,
-        )
-        for label, tune in read_tunes(data, name).items()
-    ]

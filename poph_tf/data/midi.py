@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from poph_tf import files
-from poph_tf.data import bars, reading
+from poph_tf.data import bars
 from poph_tf.data.reading import read as read
 from poph_tf.data.reading import read_all as read_all
 
@@ -71,20 +71,3 @@ def _nearest_signature(numerator: int, denominator: int) -> tuple[int, int]:
     while round(beats * power) > _MAX_NUMERATOR and power > 1:
         power //= 2
     return min(max(round(beats * power), 1), _MAX_NUMERATOR), power
-
-
-# SHIMS
-SUFFIXES, MIDI_SUFFIXES, ABC_SUFFIXES = (
-    reading.SUFFIXES,
-    reading.MIDI_SUFFIXES,
-    (".abc",),
-)
-readable = reading.readable_name
-
-
-def parse(data, name):
-    return list(reading.parse(data, name).values())
-
-
-def parse_midi(data, name):
-    return reading.parse(data, name, reading.Options(reader="note_seq"))[""]

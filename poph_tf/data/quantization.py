@@ -178,6 +178,3 @@ def pack_cells(cells: np.ndarray) -> tuple[bytes, bytes, bytes]:
     play, replay = (np.ascontiguousarray(cells[..., channel]) for channel in (0, 1))
     bits = (np.packbits(plane, axis=-1).tobytes() for plane in (play, replay))
     return (*bits, cells[..., 2][play.view(bool)].tobytes())
-
-
-place = quantize  # SHIM

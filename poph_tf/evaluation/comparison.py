@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from poph_tf import files
-from poph_tf.data import examples, matrices, midi, shards
+from poph_tf.data import examples, matrices, reading, shards
 from poph_tf.data.matrices import Matrices
 from poph_tf.errors import InputError, MusicFileError
 from poph_tf.evaluation import (
@@ -121,7 +121,7 @@ def _midi(folder: Path) -> PieceSet:
     pieces: dict[str, Matrices] = {}
     rejected: collections.Counter[str] = collections.Counter()
     for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in midi.MIDI_SUFFIXES and path.name[0] != ".":
+        if path.suffix.lower() in reading.MIDI_SUFFIXES and path.name[0] != ".":
             try:
                 name = path.relative_to(folder).as_posix()
                 pieces[name] = matrices.from_file(path)

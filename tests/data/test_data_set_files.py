@@ -32,7 +32,7 @@ def test_a_data_set_replaces_its_own_files_and_no_others(tmp_path):
 
 def test_inputs_are_never_overwritten(tmp_path):
     (tmp_path / "0.mid").write_bytes(song(0))
-    with pytest.raises(InputError, match="is the input: choose another folder as --output_dir"):
+    with pytest.raises(InputError, match="is the input: choose another folder"):
         pipeline.prepare(settings(tmp_path), tmp_path)
     path = tmp_path / "train-00000-of-00001.tfrecord.gz"
     path.write_bytes(b"notes")
