@@ -56,7 +56,7 @@ def test_methods_for_tasks_are_compose_with_music(own_composer):
         assert piece.matrices == own_composer.compose(**settings).matrices
 
 
-def test_a_notebook_is_shown_the_piano_roll_as_a_picture(own_composer):
+def test_a_notebook_shows_the_piano_roll_as_a_picture(own_composer):
     picture = own_composer.compose(num_bars=1).plot()
     assert picture.data.startswith(b"\x89PNG")
 
@@ -77,13 +77,13 @@ def test_a_saved_piece_is_read_back_as_the_same_music(own_composer, tmp_path):
     assert not piece.matrices.cells[len(read) :].any()
 
 
-def test_a_notebook_is_shown_the_page_in_a_frame(own_composer):
+def test_a_notebook_shows_the_page_in_a_frame(own_composer):
     shown = own_composer.compose(num_bars=1)._repr_html_()
     assert shown.startswith("<iframe srcdoc=")
     assert "<script>" not in shown  # the page is escaped inside its attribute
 
 
-def test_what_a_notebook_says_of_them_is_what_they_are(own_composer):
+def test_the_repr_of_composer_and_piece_says_what_they_are(own_composer):
     assert repr(own_composer) == "<Composer in any>"
     cells = np.zeros((32, 128, 3), np.uint8)
     cells[:4, [60, 64], 0] = cells[8:12, 60, 0] = 1
@@ -92,7 +92,7 @@ def test_what_a_notebook_says_of_them_is_what_they_are(own_composer):
     assert said == "<Piece of 32 steps, 3 notes>"
 
 
-def test_loading_says_nothing_of_what_the_machine_lacks():
+def test_loading_prints_no_warnings_about_the_machine():
     code = "import poph_tf; print(poph_tf.load('bach').compose(num_bars=1))"
     environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
     done = subprocess.run(

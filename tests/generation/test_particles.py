@@ -1,4 +1,4 @@
-"""Particles: their weights, how they are regrouped, and that they are the conditional.
+"""Particles: their weights, resampling, and that they draw from the conditional.
 
 The exact conditional distribution of a model with two pitches and two steps is worked
 out from its teacher-forced outputs, over all pieces there are.
@@ -32,7 +32,7 @@ from poph_tf.generation.sampler import Sampler
         ([0.0, 0.5, 0.0, 0.5], 0.0, [1, 1, 3, 3]),
     ],
 )
-def test_systematic_resampling_lays_equal_steps_on_the_stacked_weights(
+def test_systematic_resampling_takes_equal_steps_along_the_stacked_weights(
     weight, number, expected
 ):
     chosen = particles.systematic(tf.constant([weight]), tf.constant([number]))
@@ -65,8 +65,9 @@ def test_two_steps_of_weights_worked_by_hand():
     np.testing.assert_array_equal(state["mark"], [0, 1, 2, 3])
     np.testing.assert_allclose(state["log_weight"], first)
     np.testing.assert_array_equal(state["log_evidence"], [0] * 4)
-    # The given notes of the next have probabilities 0.7 / 0.4, ...: by now 0.7, 0.1,
-    # 0.1, 0.1. 1 / 0.52 = 1.9 count: the first goes on three times, the third once.
+    # The clamped notes of the next step have probabilities 0.7 / 0.4, ..., which makes
+    # 0.7, 0.1, 0.1, 0.1. 1 / 0.52 = 1.9 count: the first continues three times, the
+    # third once.
     second = np.log([0.7, 0.1, 0.1, 0.1]).astype(np.float32)
     state = of_four()._resample(tracked(second), tf.constant([0.5]))
     np.testing.assert_array_equal(state["mark"], [0, 0, 0, 2])
@@ -77,7 +78,7 @@ def test_two_steps_of_weights_worked_by_hand():
     np.testing.assert_allclose(state["log_evidence"], [np.log(0.25)] * 4, rtol=1e-6)
 
 
-def test_each_piece_is_regrouped_by_itself():
+def test_each_piece_is_resampled_alone():
     poor = np.log([0.01, 0.01, 0.97, 0.01]).astype(np.float32)
     state = tracked(np.concatenate([np.zeros(4, np.float32), poor]))
     after = of_four()._resample(state, tf.constant([0.5, 0.5]))
@@ -102,7 +103,7 @@ GIVEN[:, 1] = [[1, 1, 1, 0.5], [1, 1, 0, 0.5]]
 
 @functools.cache
 def exactly(order):
-    """P(given cells), and P(lower note of each step | given cells), [step]."""
+    """P(clamped cells), and P(lower note of each step | clamped cells), [step]."""
     pieces = np.zeros((256, 2, 2, 3), np.float32)
     pieces[..., :2] = np.array(list(itertools.product((0, 1), repeat=8))).reshape(
         -1, 2, 2, 2
@@ -145,7 +146,7 @@ def by_particles(order, num_particles, num_pieces):
 ORDERS = ("ascending", "descending")
 
 
-def test_the_given_notes_say_much_about_the_free_ones_in_the_tiny_models():
+def test_in_the_tiny_models_the_clamped_notes_change_the_free_ones_much():
     for order in ORDERS:
         _, conditional, unconditional = exactly(order)
         assert np.abs(conditional - unconditional).max() > 0.1
@@ -153,7 +154,7 @@ def test_the_given_notes_say_much_about_the_free_ones_in_the_tiny_models():
 
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("num_particles", [1, 4])
-def test_the_mean_weight_is_the_probability_of_the_given_cells(order, num_particles):
+def test_the_mean_weight_is_the_probability_of_the_clamped_cells(order, num_particles):
     evidence = np.exp(by_particles(order, num_particles, 3000 // num_particles)[1])
     error = evidence.std() / np.sqrt(len(evidence))
     assert abs(evidence.mean() - exactly(order)[0]) < 4 * error
@@ -194,7 +195,7 @@ def test_the_likelihood_kept_is_the_models_own_whatever_was_wished():
     np.testing.assert_allclose(state["log_likelihood"], expected, rtol=1e-4)
 
 
-def test_where_nothing_is_given_each_particle_is_an_ordinary_piece():
+def test_without_clamped_cells_each_particle_is_an_ordinary_piece():
     model = small.model("biaxial")
     controls = one_row_controls(model.config)
     plain = tf.function(Sampler(model).draw_steps)(
@@ -209,7 +210,7 @@ def test_where_nothing_is_given_each_particle_is_an_ordinary_piece():
     np.testing.assert_array_equal(state["log_weight"], [0, 0, 0])
 
 
-def test_a_given_note_is_struck_again_where_its_pitch_sounded_and_held_where_held():
+def test_a_clamped_onset_is_a_replay_if_its_pitch_sounded():
     from poph_tf.generation import sampler as sampler_lib
 
     heads = {name: tf.zeros([3]) for name in ("play", "replay", "volume")}
@@ -222,7 +223,7 @@ def test_a_given_note_is_struck_again_where_its_pitch_sounded_and_held_where_hel
     np.testing.assert_allclose(cell, expected)
 
 
-def test_xla_regroups_and_draws_the_same_particles():
+def test_xla_resamples_and_draws_the_same_particles():
     model = small.coupled_model(strength=4.0)
     chooser, rows = Particles(model, 4), 8
     given = np.zeros((rows, 6, 2, 4), np.float32)
@@ -238,7 +239,7 @@ def test_xla_regroups_and_draws_the_same_particles():
         tf.function(chooser.draw_chunk, jit_compile=jit)(start, 6, controls)
         for jit in (False, True)
     )
-    assert len(set(came_from.numpy())) < rows  # some were regrouped
+    assert len(set(came_from.numpy())) < rows  # some were resampled
     np.testing.assert_array_equal(cells, xla_cells)
     np.testing.assert_array_equal(came_from, xla_came_from)
     for a, b in zip(tf.nest.flatten(state), tf.nest.flatten(xla_state), strict=True):

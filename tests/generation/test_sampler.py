@@ -163,19 +163,19 @@ def test_chunks_join_to_what_one_call_draws(name):
 
 
 @pytest.mark.parametrize("name", CARRIED)
-@pytest.mark.parametrize("num_primed", [1, 5])
-def test_drawing_after_a_primer_goes_on_as_if_it_had_been_drawn(name, num_primed):
+@pytest.mark.parametrize("num_prefilled", [1, 5])
+def test_drawing_after_prefill_continues_as_if_it_had_been_drawn(name, num_prefilled):
     whole, after = draw(name, 9)
     sampler = Sampler(small.model(name))
-    bars = np.tile(np.arange(num_primed + 1) % BAR_STEPS, (3, 1)).astype(np.int32)
+    bars = np.tile(np.arange(num_prefilled + 1) % BAR_STEPS, (3, 1)).astype(np.int32)
     state = sampler.prefill(
         sampler.zero_state(3, BAR_STEPS),
-        tf.constant(to_frames(whole[:, :num_primed])),
+        tf.constant(to_frames(whole[:, :num_prefilled])),
         tf.constant(bars),
         controls(sampler.config).style,
     )
-    rest, state = draw(name, 9 - num_primed, state)
-    np.testing.assert_array_equal(rest, whole[:, num_primed:])
+    rest, state = draw(name, 9 - num_prefilled, state)
+    np.testing.assert_array_equal(rest, whole[:, num_prefilled:])
     for a, b in zip(tf.nest.flatten(state), tf.nest.flatten(after), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
 
@@ -184,7 +184,7 @@ def test_drawing_after_a_primer_goes_on_as_if_it_had_been_drawn(name, num_primed
     ("already", "sounding", "silent"),
     [(0, [], 4), (7, [], 11), (7, [3], 0), (7, [0], 3), (0, [0, 2], 1)],
 )
-def test_a_primer_counts_its_silent_steps(already, sounding, silent):
+def test_prefill_counts_silent_steps(already, sounding, silent):
     model = small.model("biaxial")
     sampler = Sampler(model)
     frames = np.zeros((1, 4, small.NUM_PITCHES, 3), np.float32)
@@ -240,7 +240,7 @@ def test_volume_is_a_velocity_from_1_to_127(head, expected):
     assert volume * 127 == pytest.approx(expected, abs=1e-4)
 
 
-def test_a_held_note_keeps_its_volume_and_a_struck_one_takes_a_new():
+def test_a_held_note_keeps_its_volume_and_an_onset_takes_a_new_one():
     before = (1, 0, 0.25)
     assert cell(heads(play=9.0, replay=-9.0, volume=1.0), before)[2] == 0.25
     assert cell(heads(play=9.0, replay=9.0, volume=1.0), before)[2] == 1.0
@@ -284,7 +284,7 @@ def test_after_sixteen_silent_steps_each_step_is_a_tenth_warmer(temperatures):
 
 
 @pytest.mark.parametrize("warmth", [0.0, 0.5])
-def test_how_much_warmer_can_be_asked(temperatures, warmth):
+def test_silence_temperature_sets_how_much_warmer(temperatures, warmth):
     sampler = Sampler(small.model("biaxial"))
     asked = controls(sampler.config, SEEDS[:1])
     asked = asked._replace(silence_temperature=tf.constant([warmth]))
