@@ -16,7 +16,7 @@ from poph_tf import theory
 from poph_tf.config.data import DataConfig
 from poph_tf.data import examples, quantization, reading, shards
 from poph_tf.data import notes as notes_lib
-from poph_tf.data.preparation import alignment, sources
+from poph_tf.data.preparation import alignment, archives, sources
 from poph_tf.data.quantization import QuantizedNotes
 from poph_tf.errors import InputError, MusicFileError
 
@@ -44,9 +44,6 @@ STATISTICS = np.dtype(
         ("polyphony", "i4", POLYPHONY_BINS),  # steps by number of sounding notes
         ("grid_error", "f4"),  # of the file's onsets, steps
         ("aligned_error", "f4"),  # after alignment; equal if there was none
-        ("offset_steps", "f4"),
-        ("found_beats", "i1"),
-        ("bar_offset", "i2"),
     ]
 )
 
@@ -107,7 +104,7 @@ def _content(item: sources.Item, max_bytes: int) -> bytes:
         reason = f"cannot be opened ({os.strerror(error.errno or 0)})"
         raise MusicFileError(item.source, reason) from None
     if len(data) > max_bytes:
-        raise MusicFileError(item.source, sources.too_large(max_bytes))
+        raise MusicFileError(item.source, archives.too_large(max_bytes))
     return data
 
 
@@ -204,9 +201,6 @@ def _statistics(piece: QuantizedNotes, found: alignment.Alignment) -> Any:
         "polyphony": np.bincount(sounding.clip(max=top), minlength=top + 1),
         "grid_error": found.error_before,
         "aligned_error": found.error_after,
-        "offset_steps": found.offset_steps,
-        "found_beats": found.beats_per_bar,
-        "bar_offset": found.bar_offset_steps,
     }
     for name, value in values.items():
         made[name] = value

@@ -10,7 +10,6 @@ import io
 import json
 import pathlib
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -65,29 +64,19 @@ def prepare(
         InputError: If settings, inputs or the output folder cannot be used, or if
             nothing could be made of the input.
     """
-    options = options or ExecutionOptions()
     sources.check(settings)
-    output = pathlib.Path(output_dir)
+    key, output = settings_key(settings), pathlib.Path(output_dir)
     _check_apart(settings, output)
-    existing = _existing(settings, output, overwrite)
-    if existing:
+    if existing := _existing(key, output, overwrite):
         return existing
     state = sources.state(settings)
-    store = staging.Staging(output, settings_key(settings))
-    if options.runner == "beam":
-        # A pipeline does not know which chunks an earlier run has finished.
-        store.remove()
-    store.begin()
-    if options.runner == "beam":
-        keys = runners.convert_with_beam(settings, store, options.beam_options)
-    else:
-        with progress or Progress(None, "files", stream=None) as shown:
-            keys = _convert(settings, options, store, shown)
-    pieces = store.read(keys)
+    store = staging.Staging(output, key)
+    pieces = _convert(settings, options or ExecutionOptions(), store, progress)
     if not pieces.sources:
         store.remove()
         raise InputError(_nothing(settings, pieces.rejects))
-    info = _write(settings, pieces, output, state)
+    _remove_old(output)
+    info = _write(settings, pieces, output, {"key": key, _STATE: state})
     store.remove()
     return info
 
@@ -100,7 +89,7 @@ def is_made(
     Raises:
         InputError: As `prepare` does if another data set is there.
     """
-    return bool(_existing(settings, pathlib.Path(output_dir), overwrite))
+    return bool(_existing(settings_key(settings), pathlib.Path(output_dir), overwrite))
 
 
 def input_changes(settings: DataConfig, info: examples.DatasetInfo) -> str | None:
@@ -139,10 +128,9 @@ def _check_apart(settings: DataConfig, output: pathlib.Path) -> None:
 
 
 def _existing(
-    settings: DataConfig, output: pathlib.Path, overwrite: bool
+    key: str, output: pathlib.Path, overwrite: bool
 ) -> examples.DatasetInfo | None:
-    """The info of the same data set, if it is complete."""
-    key = settings_key(settings)
+    """The info of the data set with that key, if it is complete."""
     if overwrite or not (output / examples.INFO_NAME).exists():
         return None
     info = examples.read_info(output)
@@ -158,18 +146,36 @@ def _convert(
     settings: DataConfig,
     options: ExecutionOptions,
     store: staging.Staging,
+    progress: Progress | None,
+) -> staging.Pieces:
+    """Converts all items but those of the chunks that an earlier run has finished."""
+    if options.runner == "beam":
+        # A pipeline does not know which chunks an earlier run has finished.
+        store.remove()
+        store.begin()
+        runners.convert_with_beam(settings, store, options.beam_options)
+        return store.read(store.keys())
+    store.begin()
+    with progress or Progress(None, "files", stream=None) as shown:
+        return store.read(_convert_locally(settings, options, store, shown))
+
+
+def _convert_locally(
+    settings: DataConfig,
+    options: ExecutionOptions,
+    store: staging.Staging,
     progress: Progress,
 ) -> list[str]:
-    """Converts what an earlier run has not; returns the keys of all chunks in order."""
+    """Returns the keys of all chunks, in the order of the source."""
     keys: list[str] = []
-    counts: Counter[str] = Counter()
     position = sources.Position()
+    files_done = rejected = 0
 
     def count(chunk: staging.Chunk, num_rejects: int) -> None:
-        counts.update(files=len(chunk.items), rejected=num_rejects)
-        total = counts["files"] / position.share if position.share else None
-        text = f"{counts['rejected']:,} rejected"
-        progress.update(counts["files"], text, total=total)
+        nonlocal files_done, rejected
+        files_done, rejected = files_done + len(chunk.items), rejected + num_rejects
+        total = files_done / position.share if position.share else None
+        progress.update(files_done, f"{rejected:,} rejected", total=total)
 
     def unfinished() -> Iterator[staging.Chunk]:
         for chunk in staging.chunks(sources.walk(settings, position)):
@@ -182,7 +188,7 @@ def _convert(
     for chunk, converted in runners.convert_locally(unfinished(), settings, options):
         store.write(chunk.key, converted)
         count(chunk, sum(c.record is None for c in converted))
-    progress.print(f"{counts['files']:,} files, {counts['rejected']:,} rejected")
+    progress.print(f"{files_done:,} files, {rejected:,} rejected")
     return keys
 
 
@@ -199,43 +205,51 @@ def _write(
     settings: DataConfig,
     pieces: staging.Pieces,
     output: pathlib.Path,
-    state: dict[str, Any],
+    marks: dict[str, Any],
 ) -> examples.DatasetInfo:
-    """Writes all files of a data set; its info comes last."""
-    kept, duplicates = near_duplicates.without_duplicates(
-        pieces.sources, pieces.hashes("id", slice(None))
-    )
+    """Writes all files of a data set; its info, with the marks, comes last."""
+    ids = pieces.hashes("id", slice(None))
+    kept, duplicates = near_duplicates.without_duplicates(pieces.sources, ids)
     fingerprints = pieces.hashes("fingerprint", kept)
     names = [pieces.sources[k] for k in kept]
     alike = near_duplicates.groups(names, fingerprints)
     where = splits.split(fingerprints, settings.fractions)
     chosen = {name: kept[where == name] for name in examples.SPLITS}
-    _remove_old(output)
-    infos = {}
-    for name, own in chosen.items():
-        wanted = settings.num_shards if name == "train" else 0
-        shards = splits.write_shards(pieces, own, name, wanted, output)
-        infos[name] = _split_info(pieces, own, shards)
     _write_csv(output / REJECTS_NAME, [("source", "reason"), *sorted(pieces.rejects)])
     _write_csv(output / DUPLICATES_NAME, [("source", "same_as"), *duplicates])
     _write_csv(output / NEAR_DUPLICATES_NAME, alike)
     info = examples.DatasetInfo(
         format_version=examples.FORMAT_VERSION,
-        id=_dataset_id(pieces, kept, where),
+        id=_dataset_id(pieces, chosen),
         steps_per_quarter=settings.steps_per_quarter,
         styles=tuple(sorted({pieces.styles[k] for k in kept})),
-        splits=infos,
+        splits={
+            name: splits.write(pieces, own, name, settings.num_shards, output)
+            for name, own in chosen.items()
+        },
         rejects=report.by_reason(pieces.rejects),
         num_duplicates=len(duplicates),
         num_near_duplicates=sum(len(group) - 1 for group in alike),
         grid_error=round(float(pieces.statistics["aligned_error"][kept].mean()), 6),
-        settings={"key": settings_key(settings), **_public(settings), _STATE: state},
+        settings={**_public(settings), **marks},
         provenance=provenance.describe(),
     )
     statistics = {s: pieces.statistics[own] for s, own in chosen.items() if len(own)}
     files.write(output / REPORT_NAME, report.page(info, statistics))
     examples.write_info(info, output)
     return info
+
+
+def _dataset_id(pieces: staging.Pieces, chosen: dict[str, np.ndarray]) -> str:
+    digest = hashlib.sha256(f"poph_tf data {examples.FORMAT_VERSION}".encode())
+    rows = [
+        (name, piece_id.hex(), pieces.styles[k], pieces.sources[k])
+        for name, own in chosen.items()
+        for piece_id, k in zip(pieces.hashes("id", own), own, strict=True)
+    ]
+    for row in sorted(rows):
+        digest.update(repr(row).encode())
+    return digest.hexdigest()
 
 
 def _public(settings: DataConfig) -> dict[str, Any]:
@@ -253,35 +267,6 @@ def _remove_old(output: pathlib.Path) -> None:
         unfinished = path.name.startswith(".") and files.PARTIAL in path.suffixes
         if _SHARD.fullmatch(path.name) or path.name in _OLD_NAMES or unfinished:
             path.unlink()
-
-
-def _split_info(
-    pieces: staging.Pieces, chosen: np.ndarray, shards: tuple[str, ...]
-) -> examples.SplitInfo:
-    steps: Counter[str] = Counter()
-    counts: Counter[str] = Counter()
-    for k in sorted(chosen.tolist(), key=lambda k: pieces.styles[k]):
-        steps[pieces.styles[k]] += int(pieces.statistics["steps"][k])
-        counts[pieces.styles[k]] += 1
-    return examples.SplitInfo(
-        shards=shards,
-        num_pieces=len(chosen),
-        num_steps=steps.total(),
-        steps_by_style=dict(steps),
-        pieces_by_style=dict(counts),
-    )
-
-
-def _dataset_id(pieces: staging.Pieces, kept: np.ndarray, where: np.ndarray) -> str:
-    digest = hashlib.sha256(f"poph_tf data {examples.FORMAT_VERSION}".encode())
-    ids = pieces.hashes("id", kept)
-    rows = [
-        (name, piece_id.hex(), pieces.styles[k], pieces.sources[k])
-        for name, piece_id, k in zip(where, ids, kept, strict=True)
-    ]
-    for row in sorted(rows):
-        digest.update(repr(row).encode())
-    return digest.hexdigest()
 
 
 def _write_csv(path: pathlib.Path, rows: Iterable[Sequence[str]]) -> None:

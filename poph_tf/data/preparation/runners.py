@@ -214,16 +214,13 @@ def _begin_worker(memory_mb: int) -> None:
 
 def convert_with_beam(
     settings: DataConfig, store: staging.Staging, options: str = ""
-) -> list[str]:
+) -> None:
     """Converts all items of the source as an Apache Beam pipeline.
 
     Args:
         settings: what to convert, and how.
         store: gets the chunks; empty.
         options: of the pipeline, such as "--runner=FlinkRunner ...".
-
-    Returns:
-        The keys of the chunks, in the source's order.
 
     Raises:
         InputError: If Apache Beam is not installed.
@@ -245,7 +242,6 @@ def convert_with_beam(
             | "Spread" >> beam.Reshuffle()
             | "Convert" >> beam.Map(_convert_into, settings, store)
         )
-    return store.keys()
 
 
 def _read(settings: DataConfig) -> Iterator[staging.Chunk]:

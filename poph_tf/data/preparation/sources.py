@@ -1,51 +1,31 @@
 """Lists what folders, archives and NoteSequence files hold, one item at a time.
 
-Archives are read member by member, in their own order and into memory only; nothing is
-unpacked to disk. A member that could do harm (a path out of the archive, a link, a size
-beyond the limit) becomes an item with the reason for its rejection. Folders are walked
-in sorted order. So the items of a source always come in the same order.
+Folders are walked in sorted order, archives in their own (see `archives.py`), so that
+the items of a source always come in the same order. A file that cannot be used becomes
+an item with the reason for its rejection.
 """
 
-import bz2
 import contextlib
 import csv
 import dataclasses
-import gzip
 import hashlib
+import itertools
 import json
-import lzma
 import os
 import pathlib
 import re
-import tarfile
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import IO, Any
+from typing import Any
 
 from poph_tf.config.data import DataConfig
 from poph_tf.data import examples, reading, shards
+from poph_tf.data.preparation import archives
 from poph_tf.errors import InputError
 
 # Folder in an output folder while it is being filled (see staging.py).
 UNFINISHED = ".unfinished"
-_TAR_SUFFIXES = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar")
 # With what TensorFlow's own tools add to the name of a shard.
 _RECORDS = re.compile(r"\.tfrecords?(\.gz)?(-\d+-of-\d+)?(\.gz)?$")
-_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
-_TAR_ERRORS = (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError)
-# What zipfile raises where the list of members makes no sense; and for one member.
-_ZIP_ERRORS = (zipfile.BadZipFile, OSError, NotImplementedError, ValueError)
-_MEMBER_ERRORS = (*_ZIP_ERRORS, EOFError, zlib.error, lzma.LZMAError)
-_COMPRESSIONS: dict[bytes, Callable[[Any], Any]] = {
-    b"\x1f\x8b": gzip.open,
-    b"BZh": bz2.open,
-    b"\xfd7zXZ": lzma.open,
-}
-# Music compresses by 20 at most. Under a gigabyte it does not matter.
-_LARGEST_RATIO = 200
-_SMALL_ARCHIVE = 2**30
-_READS_AT_END = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +41,7 @@ class Item:
     """
 
     source: str
-    style: str
+    style: str = ""
     path: pathlib.Path | None = None
     data: bytes | None = None
     reason: str | None = None
@@ -74,23 +54,10 @@ class Position:
     share: float = 0.0
 
 
-@dataclasses.dataclass(frozen=True)
-class _Member:
-    """What a reader finds: a path inside the input, and content as in `Item`.
-
-    Attributes:
-        inside: path within the input, with /.
-        share: how much of the input lies before it, 0..1.
-    """
-
-    inside: str
-    share: float = 0.0
-    path: pathlib.Path | None = None
-    data: bytes | None = None
-    reason: str | None = None
-
-
-_Reader = Callable[[pathlib.Path, int], Iterator[_Member]]
+# (share of the input before an item, 0..1; item whose source is its path inside the
+# input, with /, and which has no style yet).
+_Found = tuple[float, Item]
+_Reader = Callable[[pathlib.Path, int], Iterator[_Found]]
 
 
 def walk(settings: DataConfig, position: Position | None = None) -> Iterator[Item]:
@@ -110,24 +77,18 @@ def walk(settings: DataConfig, position: Position | None = None) -> Iterator[Ite
         read = _reader(path)
         # A single file lies in its folder, which names it and its style.
         base = _base(path.parent if read is _file else path)
-        for member in read(path, settings.max_bytes):
-            position.share = (number + member.share) / count
-            source = f"{base}/{member.inside}" if count > 1 else member.inside
-            names = (source, member.inside)
-            style = _listed(styles, names) if styles else None
-            item = Item(
-                reading.readable_name(source),
-                reading.readable_name(
-                    style or _folder_style(member.inside, base, settings.style_depth)
-                ),
-                path=member.path,
-                data=member.data,
-                reason=member.reason,
-            )
-            if styles and style is None:
-                reason = item.reason or "its path is not in the table of styles"
-                item = Item(item.source, "", reason=reason)
-            yield item
+        for share, item in read(path, settings.max_bytes):
+            position.share = (number + share) / count
+            inside = item.source
+            source = f"{base}/{inside}" if count > 1 else inside
+            if not styles:
+                style = _folder_style(inside, base, settings.style_depth)
+            else:
+                style = _listed(styles, source, inside)
+                if not style and not item.reason:
+                    item = _rejected(inside, "its path is not in the table of styles")
+            source, style = map(reading.readable_name, (source, style))
+            yield dataclasses.replace(item, source=source, style=style)
 
 
 def check(settings: DataConfig) -> None:
@@ -176,19 +137,9 @@ def _reader(path: pathlib.Path) -> _Reader:
         raise InputError(f"No file or folder {path}.")
     if path.is_dir():
         return _folder
-    if name.endswith(".zip"):
-        try:
-            zipfile.ZipFile(path).close()
-        except _ZIP_ERRORS:
-            raise InputError(f"{path} is not a zip archive.") from None
-        return _zip
-    if name.endswith(_TAR_SUFFIXES):
-        try:
-            with _opened_tar(path):
-                pass
-        except _TAR_ERRORS:
-            raise InputError(f"{path} is not a tar archive.") from None
-        return _tar
+    if name.endswith(archives.SUFFIXES):
+        archives.check(path)
+        return _archive
     if _is_records(name):
         return _records
     if name.endswith(reading.SUFFIXES):
@@ -200,21 +151,20 @@ def _reader(path: pathlib.Path) -> _Reader:
     )
 
 
-def _listed(styles: Mapping[str, str], names: tuple[str, str]) -> str | None:
-    """The style of a file in the table: by path, file name or stem."""
-    inside = pathlib.PurePosixPath(names[1])
-    found = (styles.get(name) for name in (*names, inside.name, inside.stem))
-    return next((style for style in found if style is not None), None)
+def _listed(styles: Mapping[str, str], source: str, inside: str) -> str:
+    """The style of a file in the table: by path, file name or stem; or nothing."""
+    path = pathlib.PurePosixPath(inside)
+    names = (source, inside, path.name, path.stem)
+    return next((styles[name] for name in names if name in styles), "")
 
 
 def _folder_style(inside: str, base: str, depth: int) -> str:
     """The style of a file: its folder of that depth, or else the input's name."""
     above = inside.split("/")[:-1]
     name = above[min(depth, len(above)) - 1] if above else base
-    records = _RECORDS.search(name.lower())
-    if records:
+    if records := _RECORDS.search(name.lower()):
         return name[: records.start()]
-    endings = () if above else (*_TAR_SUFFIXES, ".zip")
+    endings = () if above else archives.SUFFIXES
     return name[
         : -len(next((e for e in endings if name.lower().endswith(e)), "")) or None
     ]
@@ -235,32 +185,29 @@ def _is_records(name: str) -> bool:
     return bool(_RECORDS.search(name.lower()))
 
 
-def too_large(max_bytes: int) -> str:
-    """The reason of rejection for files beyond the limit."""
-    return f"larger than {max_bytes:,} bytes"
+def _rejected(inside: str, reason: str) -> Item:
+    return Item(inside, reason=reason)
 
 
-def _folder(root: pathlib.Path, max_bytes: int) -> Iterator[_Member]:
+def _folder(root: pathlib.Path, max_bytes: int) -> Iterator[_Found]:
     files = list(_files_under(root))
     for number, inside in enumerate(files):
-        share = number / len(files)
-        if _is_records(inside):
-            for member in _records(root / inside, max_bytes):
-                name = f"{inside}/{member.inside}".removesuffix("/(all)")
-                yield dataclasses.replace(member, inside=name, share=share)
-        else:
-            (member,) = _file(root / inside, max_bytes)
-            yield dataclasses.replace(member, inside=inside, share=share)
+        read = _records if _is_records(inside) else _file
+        for _, item in read(root / inside, max_bytes):
+            parts = (
+                (inside, item.source) if read is _records and item.source else (inside,)
+            )
+            yield number / len(files), dataclasses.replace(item, source="/".join(parts))
 
 
-def _file(path: pathlib.Path, max_bytes: int) -> Iterator[_Member]:
+def _file(path: pathlib.Path, max_bytes: int) -> Iterator[_Found]:
     reason = None
     try:
         if path.stat().st_size > max_bytes:
-            reason = too_large(max_bytes)
+            reason = archives.too_large(max_bytes)
     except OSError as error:
         reason = f"cannot be opened ({error.strerror})"
-    yield _Member(path.name, path=path, reason=reason)
+    yield 0.0, Item(path.name, path=path, reason=reason)
 
 
 def _files_under(root: pathlib.Path) -> Iterator[str]:
@@ -304,122 +251,25 @@ def _is_data_set(folder: pathlib.Path, files: list[str]) -> bool:
     return isinstance(info, dict) and {"format_version", "splits"} <= set(info)
 
 
-def _member_fault(name: str, size: int, regular: bool, max_bytes: int) -> str | None:
-    """Why a member of an archive is rejected unread."""
-    parts = name.replace("\\", "/").split("/")
-    if name.startswith(("/", "\\")) or ".." in parts or _DRIVE.match(name):
-        return "its path leads out of the archive"
-    if not regular:
-        return "a link or device in an archive"
-    return too_large(max_bytes) if size > max_bytes else None
+def _archive(path: pathlib.Path, max_bytes: int) -> Iterator[_Found]:
+    for share, name, data, reason in archives.read(path, _is_music, max_bytes):
+        yield share, Item(name, data=data, reason=reason)
 
 
-def _inside(name: str) -> str:
-    """A member's path without its empty parts ("./", "//")."""
-    return "/".join(part for part in name.split("/") if part not in ("", "."))
-
-
-def _tar(path: pathlib.Path, max_bytes: int) -> Iterator[_Member]:
-    size = max(path.stat().st_size, 1)
-    try:
-        with _opened_tar(path) as (file, archive):
-            for info in archive:
-                share = file.tell() / size
-                # tarfile remembers every member it has seen: forget them.
-                archive.members = []  # type: ignore[attr-defined]
-                if not _is_music(info.name) or info.isdir():
-                    continue
-                name = _inside(info.name)
-                reason = _member_fault(info.name, info.size, info.isreg(), max_bytes)
-                content = None if reason else archive.extractfile(info)
-                data = content.read() if content else None
-                yield _Member(name, share, data=data, reason=reason)
-    except _TAR_ERRORS:
-        yield _Member("(rest)", 1.0, reason="the archive is damaged from here on")
-
-
-@contextlib.contextmanager
-def _opened_tar(path: pathlib.Path) -> Iterator[tuple[IO[bytes], tarfile.TarFile]]:
-    """The file of an archive and the archive, to be read from front to back."""
-    with path.open("rb") as file:
-        magic = file.read(6)
-        file.seek(0)
-        opened = [o for m, o in _COMPRESSIONS.items() if magic.startswith(m)]
-        stream = _Forward(opened[0](file) if opened else file, path.stat().st_size)
-        with tarfile.open(
-            fileobj=stream,  # type: ignore[call-overload]
-            mode="r|",
-            errors="surrogateescape",
-        ) as archive:
-            yield file, archive
-
-
-class _Forward:
-    """A stream that fails where reading on is hopeless.
-
-    tarfile reads on past the end of a file for as long as a header says; and a few
-    bytes can expand to any number.
-    """
-
-    def __init__(self, stream: IO[bytes], size: int) -> None:
-        self._stream = stream
-        self._most = max(_LARGEST_RATIO * size, _SMALL_ARCHIVE)
-        self._total = self._empty = 0
-
-    def read(self, size: int) -> bytes:
-        data = self._stream.read(size)
-        self._total += len(data)
-        self._empty += not data
-        if self._total > self._most or self._empty > _READS_AT_END:
-            raise EOFError("The archive declares more than it can hold.")
-        return data
-
-
-def _zip(path: pathlib.Path, max_bytes: int) -> Iterator[_Member]:
-    with zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
-        for number, info in enumerate(members):
-            if not _is_music(info.filename) or info.is_dir():
-                continue
-            regular = info.external_attr >> 28 != 0o12
-            reason = _member_fault(info.filename, info.file_size, regular, max_bytes)
-            data = None
-            if reason is None:
-                data, reason = _zip_data(archive, info, max_bytes)
-            share = number / len(members)
-            yield _Member(_inside(info.filename), share, data=data, reason=reason)
-
-
-def _zip_data(
-    archive: zipfile.ZipFile, info: zipfile.ZipInfo, max_bytes: int
-) -> tuple[bytes | None, str | None]:
-    """(content, None) of a member, or (None, why it is rejected)."""
-    try:
-        with archive.open(info) as member:
-            # The declared size may lie: never read more than the limit.
-            data = member.read(max_bytes + 1)
-    except RuntimeError:
-        return None, "encrypted"
-    except _MEMBER_ERRORS:
-        return None, "damaged in the archive"
-    return (data, None) if len(data) <= max_bytes else (None, too_large(max_bytes))
-
-
-def _records(path: pathlib.Path, max_bytes: int) -> Iterator[_Member]:
+def _records(path: pathlib.Path, max_bytes: int) -> Iterator[_Found]:
     """The NoteSequences of a TFRecord file."""
-    number = 0
+    names = (f"{k:06d}{reading.SEQUENCE_SUFFIX}" for k in itertools.count(1))
     try:
-        for number, (_, data) in enumerate(shards.read(path), 1):
-            name = f"{number:06d}{reading.SEQUENCE_SUFFIX}"
+        for _, data in shards.read(path):
             if len(data) > max_bytes:
-                yield _Member(name, reason=too_large(max_bytes))
+                yield 0.0, _rejected(next(names), archives.too_large(max_bytes))
             else:
-                yield _Member(name, data=data)
+                yield 0.0, Item(next(names), data=data)
     except InputError:
-        name = f"{number + 1:06d}{reading.SEQUENCE_SUFFIX}"
-        yield _Member(name, reason="a damaged record; the rest is not read")
+        reason = "a damaged record; the rest is not read"
+        yield 0.0, _rejected(next(names), reason)
     except OSError as error:
-        yield _Member("(all)", reason=f"cannot be opened ({error.strerror})")
+        yield 0.0, _rejected("", f"cannot be opened ({error.strerror})")
 
 
 def read_styles(path: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ collection does it get the pieces nearest to it.
 
 import hashlib
 import pathlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -63,43 +64,59 @@ def _fill_empty(
         where[nearest(candidates, key=lambda f: place[f])] = name
 
 
-def write_shards(
+def write(
     pieces: Pieces,
     chosen: np.ndarray,
-    split_name: str,
+    name: str,
     num_shards: int,
     folder: pathlib.Path,
-) -> tuple[str, ...]:
-    """Writes one split's shards.
+) -> examples.SplitInfo:
+    """Writes the shards of one split.
 
     Args:
         pieces: all pieces.
         chosen: int64 [piece], those of the split.
-        split_name: "train", "valid" or "test".
-        num_shards: 0 for a number that suits the size.
+        name: "train", "valid" or "test".
+        num_shards: of training; 0 for a number that suits the size.
         folder: gets the shards.
-
-    Returns:
-        The file names of the shards.
     """
+    steps: Counter[str] = Counter()
+    for k in chosen.tolist():
+        steps[pieces.styles[k]] += int(pieces.statistics["steps"][k])
+    counts = Counter(pieces.styles[k] for k in chosen)
+    return examples.SplitInfo(
+        shards=_write_shards(pieces, chosen, name, num_shards, folder),
+        num_pieces=len(chosen),
+        num_steps=steps.total(),
+        steps_by_style=dict(sorted(steps.items())),
+        pieces_by_style=dict(sorted(counts.items())),
+    )
+
+
+def _write_shards(
+    pieces: Pieces,
+    chosen: np.ndarray,
+    name: str,
+    num_shards: int,
+    folder: pathlib.Path,
+) -> tuple[str, ...]:
     if not len(chosen):
         return ()
     # By hash: neighbours of the source are spread over all shards.
     ids = pieces.hashes("id", chosen)
     order = [k for _, k in sorted(zip(ids, chosen.tolist(), strict=True))]
     size = int(pieces.statistics["size"][chosen].sum())
-    count = num_shards or _suitable(size, split_name)
-    count = max(1, min(count, len(order)))
-    names = [examples.shard_name(split_name, shard, count) for shard in range(count)]
-    for shard, name in enumerate(names):
-        with files.replacing(folder / name) as partial, partial.open("wb") as file:
+    least = MIN_TRAIN_SHARDS if name == "train" else 1
+    count = min(max(least, -(-size // SHARD_BYTES)), MAX_SHARDS)
+    if num_shards and name == "train":
+        count = num_shards
+    count = min(count, len(order))
+    names = [examples.shard_name(name, shard, count) for shard in range(count)]
+    for shard, shard_name in enumerate(names):
+        path = folder / shard_name
+        with files.replacing(path) as partial, partial.open("wb") as file:
             file.writelines(_record(pieces, k) for k in order[shard::count])
     return tuple(names)
-
-
-def _suitable(size: int, split_name: str) -> int:
-    least = MIN_TRAIN_SHARDS if split_name == "train" else 1
-    return min(max(least, -(-size // SHARD_BYTES)), MAX_SHARDS)
 
 
 def _record(pieces: Pieces, k: int) -> bytes:
