@@ -23,6 +23,7 @@ import signal
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future
+from multiprocessing.context import BaseContext
 
 import pebble
 from pebble.pool.process import WORKERS_NAME
@@ -99,7 +100,7 @@ class _Pool:
             max_workers=self._options.num_workers,
             initializer=_begin_worker,
             initargs=(self._options.worker_memory_mb,),
-            context=multiprocessing.get_context("spawn"),
+            context=_context(),
         )
 
     def stop(self) -> None:
@@ -181,6 +182,15 @@ class _Pool:
         self._start()
         for task in tasks:
             self.submit(task)
+
+
+def _context() -> BaseContext:
+    """Processes forked from one that has imported what all need, and nothing else."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["__main__", "numba", __name__])
+    return context
 
 
 def _convert_items(
