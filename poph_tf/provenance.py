@@ -7,7 +7,6 @@ from importlib import metadata
 from typing import Any
 
 import poph_tf
-from poph_tf.files import write_json as write_json
 
 PACKAGES = ("tensorflow", "keras", "note-seq", "numpy")
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import small
 
-from poph_tf import config, models, provenance
+from poph_tf import config, files, models
 
 HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parent
@@ -190,7 +190,7 @@ def place(tmp_path_factory):
         "training": config.TrainingConfig().to_dict(),
         "data": {"id": info["id"]},
     }
-    provenance.write_json(folder / "model" / models.SETTINGS_FILE, settings)
+    files.write_json(folder / "model" / models.SETTINGS_FILE, settings)
     (folder / "damaged" / models.WEIGHTS_FILE).write_text("not weights")
     write_benchmarks(folder)
     (folder / "file").write_text("a file")

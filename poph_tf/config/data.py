@@ -1,10 +1,10 @@
 """What a data set is made of, and how the work of making it is run."""
 
+import re
 from typing import Annotated, Literal
 
 from annotated_types import Interval
 
-from poph_tf import theory
 from poph_tf.config.declaration import Ints, Stored, Texts, settings
 from poph_tf.errors import InputError
 
@@ -85,7 +85,8 @@ class DataConfig(Stored):
                 if not low <= number <= high:
                     raise InputError(f"{name} must be {low} to {high}, got {number}.")
         for metre in self.metres:
-            theory.read_metre(metre)
+            if not re.fullmatch(r"\d+/\d+", metre):
+                raise InputError(f"metres must be like 4/4, got {metre!r}.")
 
     @property
     def fractions(self) -> tuple[float, float, float]:

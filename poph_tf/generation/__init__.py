@@ -1,1 +1,1 @@
-"""What a piece is drawn by: random numbers, styles, plans, wishes, drafts."""
+"""From settings to pieces: requests, controls, sampling, tasks, candidates."""
