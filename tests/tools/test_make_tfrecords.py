@@ -59,7 +59,7 @@ def test_it_prints_a_table_and_where_to_look(tmp_path):
             ["--input=songs", "--output_dir=out", "--programs=128"],
             "programs must be 0",
         ),
-        (["--input=songs", "--output_dir=out", "--metres=4"], "metre must"),
+        (["--input=songs", "--output_dir=out", "--metres=4"], "metres must"),
         (["--input=songs", "--output_dir=out", "--align=maybe"], "--align"),
         (["--input=songs", "--output_dir=out", "--styles_csv=gone"], "gone"),
         (["--input=songs", "--output_dir=out", "--nonsense=1"], "nonsense"),
