@@ -216,6 +216,29 @@ def test_settings_go_to_json_and_come_back():
     assert hash(Swing.from_dict(json.loads(text))) == hash(swing)
 
 
+def test_tracks_go_to_json_and_come_back():
+    tracks = (config.Track("soprano", 52, voice=True), config.Track("kit", 0, True))
+    model = config.ModelConfig(tracks=tracks)
+    stored = json.loads(json.dumps(model.to_dict()))
+    assert stored["tracks"][1] == dict(name="kit", program=0, is_drum=True, voice=False)
+    assert config.ModelConfig.from_dict(stored) == model
+    assert config.ModelConfig.from_dict({"preset": "poph"}).tracks == ()
+
+
+@pytest.mark.parametrize(
+    ("tracks", "message"),
+    [
+        ([{"name": "a", "programme": 3}], "no setting 'programme'; did you mean"),
+        ([{"name": "a", "program": 128}], "program must be a whole number from 0 to"),
+        ([{"name": "a b"}], "A track's name must be a word without commas, got 'a b'"),
+        ([{"name": "a"}, {"name": "a"}], "Tracks must have distinct names, got a, a"),
+        (3, "tracks must be a list of objects, got 3"),
+    ],
+)
+def test_impossible_tracks_are_refused(tracks, message):
+    assert message in refused(config.ModelConfig, tracks=tracks)
+
+
 def test_help_is_one_line_whatever_its_source():
     assert describe(Swing)[0].help == "Share of a beat before the second note."
 

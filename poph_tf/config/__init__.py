@@ -12,6 +12,7 @@ from poph_tf.config.declaration import describe, json_schema, parse_overrides
 from poph_tf.config.generation import GenerationConfig
 from poph_tf.config.model import SINGLE_STYLE, ModelConfig
 from poph_tf.config.serving import Limits, ServerConfig
+from poph_tf.config.tracks import Track
 from poph_tf.config.training import DistributionConfig, TrainingConfig
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Limits",
     "ModelConfig",
     "ServerConfig",
+    "Track",
     "TrainingConfig",
     "describe",
     "json_schema",

@@ -76,7 +76,9 @@ class Setting:
         """What a value must be, in words."""
         if self.choices:
             return "one of " + ", ".join(map(str, self.choices))
-        words = _TYPE_WORDS.get(self.type, "of another type")
+        is_list = typing.get_origin(self.type) is tuple
+        other = "a list of objects" if is_list else "of another type"
+        words = _TYPE_WORDS.get(self.type, other)
         if self.low is None and self.high is None:
             return words
         if self.high is None:

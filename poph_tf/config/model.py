@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from annotated_types import Interval
 
 from poph_tf.config.declaration import Floats, Stored, Texts, settings
+from poph_tf.config.tracks import Tracks
 from poph_tf.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ class ModelConfig(Stored):
     """The preset that these settings started from (see `models/presets.py`)."""
 
     # The roll that the model sees and draws.
+    tracks: Tracks = ()
+    """Instruments and voices that have a roll each, in the order in which they are
+    drawn within a step; none: one roll for all."""
     min_pitch: Annotated[int, Interval(ge=0, le=127)] = 36
     """MIDI number of the lowest pitch."""
     num_pitches: Annotated[int, Interval(ge=1, le=128)] = 48

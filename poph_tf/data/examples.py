@@ -31,6 +31,7 @@ import pydantic
 from google.protobuf.message import DecodeError
 
 from poph_tf import files
+from poph_tf.config.tracks import Tracks
 from poph_tf.data import example_message, quantization
 from poph_tf.data.matrices import NUM_PITCHES, PLAY, VOLUME, Matrices
 from poph_tf.data.quantization import QuantizedNotes
@@ -248,6 +249,7 @@ class DatasetInfo:
         steps_per_quarter: steps in a quarter note.
         styles: the style vocabulary, sorted.
         splits: "train", "valid" and "test".
+        tracks: the tracks of every piece, in their order; none if they are merged.
         rejects: number of files rejected for each reason.
         num_duplicates: pieces left out because another has the same content.
         num_near_duplicates: pieces that share their fingerprint with an earlier one.
@@ -264,6 +266,7 @@ class DatasetInfo:
     steps_per_quarter: int
     styles: tuple[str, ...]
     splits: dict[str, SplitInfo]
+    tracks: Tracks = ()
     rejects: dict[str, int] = dataclasses.field(default_factory=dict)
     num_duplicates: int = 0
     num_near_duplicates: int = 0

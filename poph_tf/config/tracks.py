@@ -1,0 +1,67 @@
+"""The tracks of a model or a data set: instruments, or voices of one note at a time."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import pydantic
+from annotated_types import Interval
+
+from poph_tf.config.declaration import settings
+from poph_tf.errors import InputError
+
+
+@settings
+class Track:
+    """One part of a piece."""
+
+    name: str
+    """Its name, by which the tracks of pieces and models find each other."""
+    program: Annotated[int, Interval(ge=0, le=127)] = 0
+    """General MIDI program."""
+    is_drum: bool = False
+    """Drums; their pitches are instruments of the kit."""
+    voice: bool = False
+    """At most one note at a time."""
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[^,\s]+", self.name):
+            raise InputError(
+                f"A track's name must be a word without commas, got {self.name!r}."
+            )
+
+
+def _from_json(values: Any) -> Any:
+    """Takes tracks as `Stored.to_dict` leaves them: JSON has a list of objects."""
+    if not isinstance(values, list | tuple):
+        return values
+    return tuple(Track(**v) if isinstance(v, Mapping) else v for v in values)
+
+
+def _distinct(tracks: tuple[Track, ...]) -> tuple[Track, ...]:
+    names = [track.name for track in tracks]
+    if len(set(names)) != len(names):
+        raise InputError(f"Tracks must have distinct names, got {', '.join(names)}.")
+    return tracks
+
+
+Tracks = Annotated[
+    tuple[Track, ...],
+    pydantic.Strict(False),
+    pydantic.BeforeValidator(_from_json),
+    pydantic.AfterValidator(_distinct),
+]
+
+
+def named(tracks: Sequence[Track], name: str) -> int:
+    """The place of a track in a list.
+
+    Raises:
+        InputError: If there is no such track.
+    """
+    names = [track.name for track in tracks]
+    if name not in names:
+        raise InputError(
+            f"There is no track {name!r}; there are {', '.join(names) or 'none'}."
+        )
+    return names.index(name)
