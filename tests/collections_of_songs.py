@@ -5,6 +5,9 @@ import pathlib
 import numpy as np
 import smf
 
+from poph_tf.config import DataConfig, ExecutionOptions
+from poph_tf.data.preparation import pipeline
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
@@ -35,3 +38,20 @@ def write(folder, count, *, styles=("bach", "jazz"), first=0):
 def shards(folder):
     """The bytes of all shards of a data set, by name."""
     return {p.name: p.read_bytes() for p in sorted(folder.glob("*.tfrecord.gz"))}
+
+
+def settings(*paths, **options):
+    return DataConfig(input=tuple(map(str, paths)), **options)
+
+
+def shares(train, valid, test):
+    """The settings of how large each split is."""
+    return {
+        "train_fraction": train,
+        "valid_fraction": valid,
+        "test_fraction": test,
+    }
+
+
+def prepared(root, output, **options):
+    return pipeline.prepare(settings(root, **options), output, ExecutionOptions())

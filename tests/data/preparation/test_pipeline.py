@@ -2,7 +2,6 @@
 
 import csv
 import gzip
-import hashlib
 import io
 import os
 import zipfile
@@ -10,29 +9,16 @@ import zipfile
 import numpy as np
 import pytest
 import smf
-from collections_of_songs import shards, song, write
+from collections_of_songs import prepared, settings, shards, shares, song, write
 from note_seq.protobuf import music_pb2
 
 from poph_tf.cli.progress import Progress
-from poph_tf.config import DataConfig, ExecutionOptions
+from poph_tf.config import ExecutionOptions
 from poph_tf.data import examples, matrices, midi, midi_bytes, musicxml
 from poph_tf.data import shards as shards_lib
 from poph_tf.data.preparation import conversion, pipeline, report, sources
 from poph_tf.data.preparation import splits as splits_lib
 from poph_tf.errors import InputError
-
-
-def settings(*paths, **options):
-    return DataConfig(input=tuple(map(str, paths)), **options)
-
-
-def shares(train, valid, test):
-    """The settings of how large each split is."""
-    return {
-        "train_fraction": train,
-        "valid_fraction": valid,
-        "test_fraction": test,
-    }
 
 
 def pieces(folder, split=None):
@@ -49,10 +35,6 @@ def pieces(folder, split=None):
 def convert(data, name="a.mid", **options):
     item = sources.Item(source=name, style="s", data=data)
     return conversion.convert(item, settings("x", **options))
-
-
-def prepared(root, output, **options):
-    return pipeline.prepare(settings(root, **options), output, ExecutionOptions())
 
 
 def test_a_folder_becomes_shards_that_hold_its_pieces(tmp_path):
@@ -386,81 +368,3 @@ def test_progress_estimates_the_number_of_files_and_the_time_left(tmp_path):
     assert log.getvalue() == "150 files, 0 rejected\n"
     line = progress.line(75, "0 rejected", progress.since + 10)
     assert "files" in line and "left" in line
-
-
-# Of the same collection by the code before preparation was reworked: SHA-256 of the
-# uncompressed shards and of the tables, first eight digits.
-GOLDEN = {
-    "default": {
-        "test-00000-of-00001.tfrecord.gz": "916fbce6",
-        "train-00000-of-00004.tfrecord.gz": "69cb49fe",
-        "train-00001-of-00004.tfrecord.gz": "45a46dc6",
-        "train-00002-of-00004.tfrecord.gz": "208ce18b",
-        "train-00003-of-00004.tfrecord.gz": "d46c9d47",
-        "valid-00000-of-00001.tfrecord.gz": "b5d6a614",
-        "rejects.csv": "90caf11e",
-        "duplicates.csv": "02c72da6",
-        "near_duplicates.csv": "9f94cc83",
-        "id": "f1879818",
-    },
-    "aligned": {
-        "test-00000-of-00001.tfrecord.gz": "27b51c2f",
-        "train-00000-of-00003.tfrecord.gz": "5c0c0a08",
-        "train-00001-of-00003.tfrecord.gz": "631575ef",
-        "train-00002-of-00003.tfrecord.gz": "04845ff6",
-        "valid-00000-of-00001.tfrecord.gz": "f9e726e6",
-        "rejects.csv": "90caf11e",
-        "duplicates.csv": "02c72da6",
-        "near_duplicates.csv": "9f94cc83",
-        "id": "26b398a1",
-    },
-}
-OPTIONS = {
-    "default": {},
-    "aligned": {
-        "align": "auto",
-        "sustain": True,
-        "steps_per_quarter": 8,
-        "num_shards": 3,
-        **shares(0.5, 0.25, 0.25),
-    },
-}
-
-
-@pytest.mark.parametrize("name", GOLDEN)
-def test_shards_and_tables_are_those_of_earlier_versions(tmp_path, name):
-    root, out = write(tmp_path / "songs", 24), tmp_path / "out"
-    (root / "jazz" / "copy.mid").write_bytes(song(2))
-    (root / "bach" / "up.mid").write_bytes(song(3, shift=5))
-    (root / "bach" / "late.mid").write_bytes(song(40, offset=50))
-    (root / "bach" / "bad.mid").write_text("hello")
-    tunes = "X:1\nM:4/4\nL:1/4\nK:C\nCDEF|\n\nX:7\nM:3/4\nL:1/4\nK:G\nGAB|\n"
-    (root / "jazz" / "two.abc").write_text(tunes)
-    info = prepared(root, out, **OPTIONS[name])
-    contents = {k: gzip.decompress(data) for k, data in shards(out).items()}
-    contents |= {path.name: path.read_bytes() for path in out.glob("*.csv")}
-    hashes = {k: hashlib.sha256(v).hexdigest()[:8] for k, v in contents.items()}
-    assert hashes | {"id": info.id[:8]} == GOLDEN[name]
-
-
-def test_settings_of_earlier_versions_have_the_same_key(tmp_path):
-    table = tmp_path / "styles.csv"
-    table.write_text("a.mid,x\n")
-    # Worked out by the code before settings were renamed.
-    assert pipeline.settings_key(settings("songs")).startswith("9234c5522c0498958872")
-    options = {"programs": (40, 5), "reader": "note_seq", **shares(0.5, 0.25, 0.25)}
-    key = pipeline.settings_key(settings("a", "b", styles_csv=str(table), **options))
-    assert key.startswith("4f919dbc9f89e915b21e")
-
-
-def test_the_content_of_the_table_of_styles_counts_not_its_path(tmp_path):
-    root = write(tmp_path / "songs", 4)
-    first, second = tmp_path / "first.csv", tmp_path / "second.csv"
-    for path in (first, second):
-        path.write_text("".join(f"song 00{k},x\n" for k in range(4)))
-    info = prepared(root, tmp_path / "out", styles_csv=str(first))
-    assert info.styles == ("x",)
-    assert prepared(root, tmp_path / "out", styles_csv=str(second)) == info
-    second.write_text(first.read_text().replace("x", "y"))
-    with pytest.raises(InputError, match="holds another data set"):
-        prepared(root, tmp_path / "out", styles_csv=str(second))
