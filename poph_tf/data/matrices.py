@@ -4,9 +4,9 @@ A step is a sixteenth note (`steps_per_quarter=4`). `play` is 1 while a pitch so
 `replay` is 1 where it sounded in the step before and is struck again, `volume` is the
 velocity of what sounds. All three lie in one array [time, pitch, channel].
 
-Onsets and ends go to the nearest step, halves up; a note lasts at least one step; a
-later onset of the same pitch ends the earlier note; instruments are merged (of notes
-that begin on the same step and pitch the longest end and the loudest velocity count).
+Onsets and ends go to the nearest step, halves up; a note lasts at least one step.
+Instruments are merged: a pitch sounds while any of its notes does, and each later onset
+is a replay (of those on one step the loudest counts).
 
 Source: the note representation of DeepJ (Mao et al., 2018, arXiv:1801.00887, 3.1).
 """

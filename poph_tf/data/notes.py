@@ -9,7 +9,7 @@ that rounding to the grid does not depend on the reader.
 
 import dataclasses
 import operator
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,6 +54,8 @@ class Notes:
             take the place of the time signatures.
         length_tick: the piece lasts at least so long.
         title: the title of the piece.
+        names: by instrument, the name of its track or part where it has one.
+        repairs: what a reader mended in the file, by kind, how often each.
     """
 
     start_tick: np.ndarray
@@ -71,6 +73,8 @@ class Notes:
     bar_marks: np.ndarray
     length_tick: int = 0
     title: str = ""
+    names: Mapping[int, str] = dataclasses.field(default_factory=dict)
+    repairs: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.start_tick)
@@ -204,6 +208,7 @@ def from_sequence(sequence: "NoteSequence") -> Notes:
         bar_marks=clock.rows(_bar_marks(sequence), 2),
         length_tick=int(clock.ticks([sequence.total_time])[0]) if longer else 0,
         title=sequence.sequence_metadata.title,
+        names={info.instrument: info.name for info in sequence.instrument_infos},
     )
 
 
@@ -277,6 +282,8 @@ def to_sequence(notes: Notes) -> "NoteSequence":
     sequence = music_pb2.NoteSequence(ticks_per_quarter=notes.ticks_per_quarter)
     sequence.source_info.encoding_type = sequence.source_info.MIDI
     sequence.sequence_metadata.title = notes.title
+    for instrument, name in notes.names.items():
+        sequence.instrument_infos.add(instrument=instrument, name=name)
     seconds = _seconds_of(notes)
     for tick, qpm in zip(notes.tempo_ticks, notes.tempo_qpms, strict=True):
         sequence.tempos.add(time=seconds(tick), qpm=qpm)

@@ -119,7 +119,7 @@ def _on_grid(
 def _merged(
     start: np.ndarray, end: np.ndarray, pitch: np.ndarray, velocity: np.ndarray
 ) -> Columns:
-    """One note per step and pitch, each ended by the next of its pitch."""
+    """One note per step and pitch; a pitch sounds while any of its notes does."""
     # One number per (pitch, start), so that a single sort is enough.
     key = pitch.astype(np.int64) << 40 | start
     order = np.argsort(key, kind="stable")
@@ -128,6 +128,9 @@ def _merged(
     end = np.maximum.reduceat(end[order], first)
     velocity = np.maximum.reduceat(velocity[order], first)
     start, pitch = start[order][first], pitch[order][first]
+    # The latest end so far of each pitch, in one pass over all.
+    above = pitch.astype(np.int64) << 44
+    end = np.maximum.accumulate(end + above) - above
     same = pitch[1:] == pitch[:-1]
     end[:-1][same] = np.minimum(end[:-1], start[1:])[same]
     return start, end, pitch, velocity

@@ -78,17 +78,19 @@ def merge(
     order: np.ndarray, start: np.ndarray, end: np.ndarray, pitch: np.ndarray,
     velocity: np.ndarray, out: np.ndarray,
 ) -> int:  # fmt: skip
-    """Makes one note per step and pitch, each ended by the next of its pitch."""
+    """Makes one note per step and pitch; a pitch sounds while any of its notes does."""
     last = -1
     for k in order:
+        reach = end[k]
         if last >= 0 and out[2, last] == pitch[k]:
+            reach = max(out[1, last], reach)
             if out[0, last] == start[k]:
-                out[1, last] = max(out[1, last], end[k])
+                out[1, last] = reach
                 out[3, last] = max(out[3, last], velocity[k])
                 continue
             out[1, last] = min(out[1, last], start[k])
         last += 1
-        out[0, last], out[1, last] = start[k], end[k]
+        out[0, last], out[1, last] = start[k], reach
         out[2, last], out[3, last] = pitch[k], velocity[k]
     return last + 1
 

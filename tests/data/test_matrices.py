@@ -48,10 +48,11 @@ def test_a_rest_between_notes_leaves_no_replay():
     assert rows(piece, 60) == [(1, 0, 64), (0, 0, 0), (1, 0, 70)]
 
 
-def test_a_later_onset_ends_the_earlier_note_of_its_pitch():
+def test_a_later_onset_is_a_replay_within_the_earlier_note_of_its_pitch():
     piece = matrices.from_sequence(sequence([(60, 64, 0, 4), (60, 50, 1, 1.5)]))
-    assert len(piece) == 6
-    assert rows(piece, 60)[3:] == [(1, 0, 64), (1, 1, 50), (1, 0, 50)]
+    assert len(piece) == 16
+    assert rows(piece, 60)[3:7] == [(1, 0, 64), (1, 1, 50), (1, 0, 50), (1, 0, 50)]
+    assert piece.play[:, 60].all() and piece.replay[:, 60].sum() == 1
 
 
 def test_notes_on_one_step_and_pitch_become_the_longest_and_loudest():
@@ -246,7 +247,9 @@ def test_each_note_falls_where_a_loop_over_notes_would_put_it():
     for (start, pitch), (velocity, end) in sorted(merged.items()):
         first, last = round(start * 4), round(end * 4)
         was = first > 0 and expected[first - 1, pitch, PLAY]
-        expected[first:, pitch] = 0
+        # What began before and sounds on has the velocity of this onset too.
+        sounding = expected[first:, pitch, PLAY].nonzero()[0]
+        last = max(last, first + len(sounding))
         expected[first:last, pitch] = (1, 0, velocity)
         expected[first, pitch, REPLAY] = was
     np.testing.assert_array_equal(piece.cells, expected)

@@ -93,3 +93,22 @@ def test_a_note_far_out_is_quantized_without_counting_steps():
     assert fast[0].tolist() == [0, 2**40 // 120]
     with pytest.raises(InputError, match="longer than 1000 steps"):
         quantization.quantize(notes, max_steps=1000, compiled=True)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_pitch_sounds_while_any_of_its_notes_does(compiled):
+    step = 120
+    rows = [
+        (0, 8 * step, 60, 80, False),  # sounds on below the two shorter ones
+        (2 * step, step, 60, 90, False),
+        (4 * step, step, 60, 30, False),
+        (9 * step, step, 60, 70, False),
+        (6 * step, step, 61, 50, False),  # the next pitch begins anew
+    ]
+    piece = quantization.quantize(notes_of(rows), compiled=compiled)
+    made = matrices.from_quantized(piece)
+    assert made.play[:, 60].tolist() == [1] * 8 + [0, 1]
+    assert np.flatnonzero(made.replay[:, 60]).tolist() == [2, 4]
+    assert made.volume[:, 60].tolist() == [80, 80, 90, 90, 30, 30, 30, 30, 0, 70]
+    assert made.play[:, 61].tolist() == [0] * 6 + [1, 0, 0, 0]
+    matrices.validate(made)
