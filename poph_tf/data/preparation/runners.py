@@ -15,11 +15,13 @@ was started. The output folder must be one that all machines see.
 """
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import multiprocessing
 import os
 import shlex
 import signal
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future
@@ -84,6 +86,31 @@ def convert_locally(
         pool.stop()
 
 
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Lets a Ctrl-C wait for the end of a block; processes begun in it ignore it.
+
+    A start or stop of processes that is broken off leaves some behind, which print
+    tracebacks after the command has ended.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    has_masks = hasattr(signal, "pthread_sigmask")  # Windows has none.
+    if has_masks:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        if has_masks:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.signal(signal.SIGINT, before)
+        if came:
+            signal.raise_signal(signal.SIGINT)
+
+
 class _Pool:
     """The processes and the tasks that they have not finished."""
 
@@ -103,17 +130,21 @@ class _Pool:
             context=_context(),
         )
 
+    @_interrupts_held()
     def stop(self) -> None:
         """Ends the processes; unfinished tasks are dropped."""
         self._pool.stop()
+        if self._pool._pool_manager_loop:  # It may be starting another process.
+            self._pool._pool_manager_loop.join()
         # A process that is still starting prints a traceback when its channel is gone.
         for process in multiprocessing.active_children():
             if process.name == WORKERS_NAME:
                 process.kill()
         self._pool.join()
 
+    @_interrupts_held()
     def submit(self, task: _Task) -> None:
-        """Queues a task."""
+        """Queues a task; the first also starts the processes."""
         items = [task.chunk.items[number] for number in task.numbers]
         seconds = self._options.seconds_per_file + _START_SECONDS
         seconds += 0.0 if task.alone else _TASK_SECONDS

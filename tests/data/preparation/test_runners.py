@@ -108,6 +108,16 @@ def test_slow_files_are_returned_in_parts(monkeypatch):
         pool.stop()
 
 
+def test_a_ctrl_c_waits_until_processes_have_started():
+    done = []
+    with pytest.raises(KeyboardInterrupt), runners._interrupts_held():
+        signal.raise_signal(signal.SIGINT)
+        done.append("start")
+    assert done == ["start"]
+    with pytest.raises(KeyboardInterrupt):  # And does not wait after that.
+        signal.raise_signal(signal.SIGINT)
+
+
 def test_workers_that_cannot_start_are_an_error(monkeypatch):
     monkeypatch.setattr(runners, "_begin_worker", os._exit)
     chunk = staging.Chunk("a", (good("a"),))
