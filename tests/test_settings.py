@@ -220,7 +220,12 @@ def test_tracks_go_to_json_and_come_back():
     tracks = (config.Track("soprano", 52, voice=True), config.Track("kit", 0, True))
     model = config.ModelConfig(tracks=tracks)
     stored = json.loads(json.dumps(model.to_dict()))
-    assert stored["tracks"][1] == dict(name="kit", program=0, is_drum=True, voice=False)
+    assert stored["tracks"][1] == {
+        "name": "kit",
+        "program": 0,
+        "is_drum": True,
+        "voice": False,
+    }
     assert config.ModelConfig.from_dict(stored) == model
     assert config.ModelConfig.from_dict({"preset": "poph"}).tracks == ()
 

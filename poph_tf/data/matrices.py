@@ -2,35 +2,56 @@
 
 A step is a sixteenth note (`steps_per_quarter=4`). `play` is 1 while a pitch sounds,
 `replay` is 1 where it sounded in the step before and is struck again, `volume` is the
-velocity of what sounds. All three lie in one array [time, pitch, channel].
+velocity of what sounds. All three lie in one array [time, pitch, channel], of all
+tracks merged; each track has such an array too.
 
 Onsets and ends go to the nearest step, halves up; a note lasts at least one step.
-Instruments are merged: a pitch sounds while any of its notes does, and each later onset
-is a replay (of those on one step the loudest counts).
+In each track and in the merger a pitch sounds while any of its notes does, and each
+later onset is a replay (of those on one step the loudest counts).
 
 Source: the note representation of DeepJ (Mao et al., 2018, arXiv:1801.00887, 3.1).
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from poph_tf.data import bars, quantization, reading
+from poph_tf.config.tracks import Track
+from poph_tf.data import bars, instruments, quantization, reading
+from poph_tf.data import cells as cells_lib
 from poph_tf.data import notes as notes_lib
+from poph_tf.data.cells import CHANNELS, PLAY, REPLAY, VOLUME
+from poph_tf.data.cells import onsets as onsets
+from poph_tf.data.cells import spans as spans
 from poph_tf.errors import InputError, MusicFileError
 
 if TYPE_CHECKING:
     from note_seq import NoteSequence
 
 NUM_PITCHES = quantization.NUM_PITCHES
-CHANNELS = ("play", "replay", "volume")
-PLAY, REPLAY, VOLUME = range(3)
 STEPS_PER_QUARTER = bars.STEPS_PER_QUARTER
 # to_sequence writes this many ticks a quarter unless the grid needs more.
 TICKS_PER_QUARTER = 480
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrackCells:
+    """One instrument or voice of a piece.
+
+    Attributes:
+        name: as the piece calls it; may be empty.
+        program: General MIDI program, 0..127.
+        is_drum: whether its pitches are those of a drum kit.
+        cells: uint8 [time, pitch, 3], as those of `Matrices`.
+    """
+
+    name: str
+    program: int
+    is_drum: bool
+    cells: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -39,13 +60,15 @@ class Matrices:
 
     Attributes:
         cells: uint8 [time, pitch, 3], 128 pitches; channels play (0/1), replay (0/1),
-            volume (0..127).
+            volume (0..127); of all tracks merged.
         bar_position: uint8 [time]. Steps since the last bar line, at most 255.
         tempo_qpm: mean tempo, quarter notes a minute.
         steps_per_quarter: steps in a quarter note.
         time_signatures: (step, numerator, denominator) of each change, for files made
             from the piece. If empty, they are guessed from the bar positions.
         title: the title of the piece.
+        tracks: the instruments that play, in the order of the file; none where only
+            the merger is known.
 
     Example:
         >>> cells = np.zeros((4, 128, 3), np.uint8)
@@ -61,9 +84,33 @@ class Matrices:
     steps_per_quarter: int = STEPS_PER_QUARTER
     time_signatures: tuple[tuple[int, int, int], ...] = ()
     title: str = ""
+    tracks: tuple[TrackCells, ...] = ()
 
     def __len__(self) -> int:
         return len(self.cells)
+
+    def stack(self, tracks: Sequence[Track], *, partial: bool = False) -> np.ndarray:
+        """The cells of a model's tracks, found by their names.
+
+        Args:
+            tracks: the tracks of a model or data set.
+            partial: whether tracks that the piece lacks are silent.
+
+        Returns:
+            uint8 [time, track, pitch, 3].
+
+        Raises:
+            InputError: If the piece lacks a track.
+        """
+        own = {track.name: track.cells for track in self.tracks}
+        missing = [track.name for track in tracks if track.name not in own]
+        if missing and not partial:
+            raise InputError(
+                f"The piece has no track {', '.join(missing)}; it has "
+                f"{', '.join(own) or 'none'}."
+            )
+        silence = np.zeros((len(self), NUM_PITCHES, 3), np.uint8)
+        return np.stack([own.get(track.name, silence) for track in tracks], axis=1)
 
     @property
     def play(self) -> np.ndarray:
@@ -91,44 +138,41 @@ class Matrices:
         )
 
 
-def onsets(cells: np.ndarray) -> np.ndarray:
-    """The cells where a note begins: play[t]=1 and (play[t-1]=0 or replay[t]=1).
-
-    Args:
-        cells: [time, pitch, channel].
-
-    Returns:
-        bool [time, pitch].
-    """
-    play = cells[..., PLAY] != 0
-    return play & (~_step_before(play) | (cells[..., REPLAY] != 0))
-
-
-def _step_before(play: np.ndarray) -> np.ndarray:
-    """[time, pitch], one step later; silence in the first."""
-    return np.concatenate([np.zeros_like(play[:1]), play[:-1]])
-
-
 def canonical(matrices: Matrices) -> Matrices:
     """The canonical matrices of the same notes.
 
-    A replay of a pitch that did not sound is dropped, a held note takes its onset's
-    volume, an onset without volume gets 1, silent cells get 0, bar positions count on.
+    Those of each track too; see `cells.canonical`. Bar positions count on.
     """
-    play = matrices.play != 0
-    cells = np.zeros(matrices.cells.shape, np.uint8)
-    cells[..., PLAY] = play
-    cells[..., REPLAY] = play & _step_before(play) & (matrices.replay != 0)
-    times = np.arange(len(play))[:, None]
-    onset_at = np.maximum.accumulate(np.where(onsets(cells), times, 0), axis=0)
-    volume = np.take_along_axis(matrices.volume, onset_at, axis=0)
-    cells[..., VOLUME] = np.where(play, np.clip(volume, 1, 127), 0)
     return dataclasses.replace(
         matrices,
-        cells=cells,
+        cells=cells_lib.canonical(matrices.cells),
         bar_position=_counting(matrices.bar_position),
         tempo_qpm=bars.rounded_tempo(matrices.tempo_qpm),
+        tracks=tuple(
+            dataclasses.replace(track, cells=cells_lib.canonical(track.cells))
+            for track in matrices.tracks
+        ),
     )
+
+
+def from_stack(
+    stack: np.ndarray, tracks: Sequence[Track], bar_position: np.ndarray, **fields: Any
+) -> Matrices:
+    """A piece of a model's tracks, canonical: the inverse of `Matrices.stack`.
+
+    Args:
+        stack: uint8 [time, track, pitch, 3].
+        tracks: their names, programs and kinds.
+        bar_position: uint8 [time].
+        **fields: the other fields of `Matrices`.
+    """
+    stack = cells_lib.canonical(stack)
+    own = tuple(
+        TrackCells(track.name, track.program, track.is_drum, stack[:, k])
+        for k, track in enumerate(tracks)
+    )
+    merged = cells_lib.merged(stack)
+    return canonical(Matrices(merged, bar_position, tracks=own, **fields))
 
 
 def _counting(bar_position: np.ndarray) -> np.ndarray:
@@ -220,20 +264,33 @@ def from_notes(
     notes: notes_lib.Notes, steps_per_quarter: int = STEPS_PER_QUARTER, **options: Any
 ) -> Matrices:
     """Puts notes in ticks on the grid; arguments and result as in `from_sequence`."""
-    return from_quantized(quantization.quantize(notes, steps_per_quarter, **options))
+    piece = quantization.quantize(notes, steps_per_quarter, **options)
+    made = from_quantized(piece)
+    tracks = []
+    for part in instruments.parts(notes, drums=options.get("drums", False)):
+        own = quantization.quantize(part.notes, steps_per_quarter, **options)
+        # The track lasts as long as the piece.
+        own = dataclasses.replace(own, bar_position=piece.bar_position)
+        tracks.append(TrackCells(part.name, part.program, part.is_drum, _cells(own)))
+    return dataclasses.replace(made, tracks=tuple(tracks))
 
 
 def from_quantized(piece: quantization.QuantizedNotes) -> Matrices:
     """The matrices of notes on the grid."""
     return Matrices(
-        # A plane for each channel: most operations read one channel.
-        cells=quantization.planes(piece).transpose(1, 2, 0),
+        cells=_cells(piece),
         bar_position=piece.bar_position,
         tempo_qpm=piece.tempo_qpm,
         steps_per_quarter=piece.steps_per_quarter,
         time_signatures=piece.time_signatures,
         title=piece.title,
     )
+
+
+def _cells(piece: quantization.QuantizedNotes) -> np.ndarray:
+    """uint8 [time, pitch, 3]."""
+    # A plane for each channel: most operations read one channel.
+    return quantization.planes(piece).transpose(1, 2, 0)
 
 
 def to_sequence(matrices: Matrices) -> "NoteSequence":
@@ -243,8 +300,8 @@ def to_sequence(matrices: Matrices) -> "NoteSequence":
         matrices: made canonical first.
 
     Returns:
-        A sequence with one tempo, one instrument (piano), the piece's length as
-        total_time and its bar positions.
+        A sequence with one tempo, an instrument for each track (a piano where there are
+        none), the piece's length as total_time and its bar positions.
     """
     from note_seq.protobuf import music_pb2
 
@@ -263,13 +320,9 @@ def to_sequence(matrices: Matrices) -> "NoteSequence":
         sequence.time_signatures.add(
             time=step * seconds_per_step, numerator=numerator, denominator=denominator
         )
-    for start, end, pitch, velocity in zip(*spans(matrices.cells), strict=True):
-        sequence.notes.add(
-            pitch=int(pitch),
-            velocity=int(velocity),
-            start_time=start * seconds_per_step,
-            end_time=end * seconds_per_step,
-        )
+    merged = TrackCells("", 0, False, matrices.cells)
+    for instrument, track in enumerate(matrices.tracks or (merged,)):
+        _add_notes(sequence, instrument, track, seconds_per_step)
     sequence.total_time = len(matrices) * seconds_per_step
     for step, position in _bar_marks(matrices, np.array(signatures, np.int64)):
         sequence.text_annotations.add(
@@ -278,26 +331,22 @@ def to_sequence(matrices: Matrices) -> "NoteSequence":
     return sequence
 
 
-def spans(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The notes of canonical cells.
-
-    Args:
-        cells: [time, pitch, 3].
-
-    Returns:
-        start, end (steps), pitch, velocity: int64 [note], by start, then pitch.
-    """
-    play = np.pad(cells[..., PLAY] != 0, ((0, 1), (0, 0)))
-    onset = onsets(np.pad(cells, ((0, 1), (0, 0), (0, 0))))
-    pitch, start = np.nonzero(onset.T)
-    stop_pitch, stop = np.nonzero((onset | ~play).T)
-    # Along a pitch every onset is followed by another or by silence.
-    scale = len(play)
-    at = np.searchsorted(stop_pitch * scale + stop, pitch * scale + start, "right")
-    end = stop[at] if len(start) else start
-    velocity = cells[start, pitch, VOLUME].astype(np.int64)
-    order = np.lexsort((pitch, start))
-    return start[order], end[order], pitch[order], velocity[order]
+def _add_notes(
+    sequence: "NoteSequence", instrument: int, track: TrackCells, seconds: float
+) -> None:
+    """Adds the notes of a track to a sequence; `seconds` is the length of a step."""
+    if track.name:
+        sequence.instrument_infos.add(instrument=instrument, name=track.name)
+    for start, end, pitch, velocity in zip(*spans(track.cells), strict=True):
+        sequence.notes.add(
+            pitch=int(pitch),
+            velocity=int(velocity),
+            start_time=start * seconds,
+            end_time=end * seconds,
+            instrument=instrument,
+            program=track.program,
+            is_drum=track.is_drum,
+        )
 
 
 def _bar_marks(matrices: Matrices, signatures: np.ndarray) -> Iterator[tuple[int, int]]:

@@ -11,6 +11,7 @@ A file that contradicts the standard is rejected, with one of a few reasons.
 Memory is bounded by the size of the file.
 """
 
+import dataclasses
 import struct
 
 import numpy as np
@@ -70,7 +71,9 @@ def parse(
         raise MusicFileError(name, _REASONS[fault])
     events = events[:, :num_events]
     notes = notes[:, : pair_notes(events, notes)]
-    return _notes(data, ticks_per_quarter, notes, events, others[:, :num_others])
+    others = others[:, :num_others]
+    made = _notes(data, ticks_per_quarter, notes, events, others)
+    return dataclasses.replace(made, names=_names(data, bounds, others, notes[5]))
 
 
 def unwrapped(data: bytes) -> bytes:
@@ -149,6 +152,24 @@ def _notes(
     )
 
 
+def _names(
+    data: bytes, bounds: np.ndarray, others: np.ndarray, instruments: np.ndarray
+) -> dict[int, str]:
+    """Names of the instruments: those of their tracks, unless all share one track."""
+    if len(bounds) < 2:
+        return {}
+    names: dict[int, str] = {}
+    for _, _, at, size in others[:, others[0] == midi_scan.TRACK_NAME].T.tolist():
+        track = int(np.searchsorted(bounds[:, 0], at, "right")) - 1
+        names.setdefault(track, _text(data[at : at + size]))
+    numbers = np.unique(instruments).tolist()
+    return {k: names[k // 16] for k in numbers if names.get(k // 16)}
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace").strip("\0 ")
+
+
 def _meta_events(data: bytes, others: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
     """Tempi [n, 2] (tick, microseconds), time signatures [n, 3], the title."""
     tempos, signatures, title = [], [], ""
@@ -160,7 +181,7 @@ def _meta_events(data: bytes, others: np.ndarray) -> tuple[np.ndarray, np.ndarra
             if body[0] and body[1] <= 7:
                 signatures.append((tick, body[0], 2 ** body[1]))
         elif kind == midi_scan.TRACK_NAME and not title and size < 0x80:
-            title = body.decode("utf-8", "replace").strip("\0 ")
+            title = _text(body)
     tempo_rows = np.array(tempos, np.int64).reshape(-1, 2)
     signature_rows = np.array(signatures, np.int64).reshape(-1, 3)
     return _by_tick(tempo_rows), _by_tick(signature_rows), title
