@@ -12,7 +12,8 @@ With --compare it needs no model, and compares composed pieces with real ones:
 
 Both are folders of MIDI files or of records. Of records, the pieces of --split are
 compared, and those of --train_split are searched for copied passages. Prints one JSON
-object with a key for each musical measure; --report_dir gets tables and pictures.
+object with a key for each musical measure; --report_dir gets tables and pictures,
+--blind_test a page with ten pairs, real or composed, that counts and saves answers.
 """
 
 import json
@@ -48,6 +49,13 @@ flags.DEFINE_enum("train_split", "train", SPLITS, "Split to search for copies.")
 flags.DEFINE_string("style", None, "Compare with real pieces of this style only.")
 flags.DEFINE_integer("max_reference", 500, "Real pieces, at most.", lower_bound=3)
 flags.DEFINE_string("report_dir", None, "Folder for the report of --compare.")
+flags.DEFINE_enum(
+    "shuffle",
+    None,
+    ["bars", "pitches", "voices"],
+    "A control: spoil the pieces of --compare first; the measures should tell.",
+)
+flags.DEFINE_string("blind_test", None, "HTML page for people to tell both sets apart.")
 
 
 def main(_: Sequence[str]) -> None:
@@ -91,11 +99,14 @@ def _score() -> dict[str, Any]:
 
 def _compare() -> dict[str, Any]:
     own_flags.require("reference")
+    from poph_tf import files
     from poph_tf.evaluation import comparison, comparison_plots
-    from poph_tf.rendering import figures
+    from poph_tf.rendering import figures, html
 
     folder, split, style = Path(FLAGS.reference), FLAGS.split, FLAGS.style
     composed = comparison.load(Path(FLAGS.compare), split)
+    if FLAGS.shuffle:
+        composed = comparison.shuffled(composed, FLAGS.shuffle)
     reference = comparison.load(folder, split, FLAGS.max_reference, style)
     training = None
     if comparison.is_records(folder) and FLAGS.train_split != split:
@@ -107,6 +118,10 @@ def _compare() -> dict[str, Any]:
         figures.save(comparison_plots.measures(result), report / "measures.png")
         histograms = comparison_plots.histograms(result, composed, reference)
         figures.save(histograms, report / "histograms.png")
+    if FLAGS.blind_test:
+        files.write_output(
+            FLAGS.blind_test, html.blind_test(composed.pieces, reference.pieces)
+        )
     return comparison.figures(result)
 
 

@@ -7,6 +7,7 @@ to the browser's file descriptor 3 and read from its 4.
 import base64
 import json
 import os
+import re
 import select
 import shutil
 import subprocess
@@ -27,6 +28,11 @@ FLAGS = (
     "--remote-debugging-pipe",
 )
 TIMEOUT_SECONDS = 60
+
+
+def page_data(text):
+    """The JSON that a page of poph_tf.rendering holds."""
+    return json.loads(re.search(r'id="data">(.*?)</script>', text, re.S).group(1))
 
 
 class Page:

@@ -1,11 +1,13 @@
 """Compares composed pieces with real ones: figures and a table.
 
-Three kinds of figures, each defined in a module of its own:
+Four kinds of figures, each defined in a module of its own:
     - measures of single pieces (`measures.py`, `voice_leading.py`, `harmony.py`,
       `form.py`), as mean and deviation over each set;
     - distances between histograms of the two sets (`distances.py`);
-    - the longest passage that a piece copies from the training pieces (`copying.py`),
-      beside the same figure for real pieces, which share passages too.
+    - the longest passage that a piece copies from the training pieces, or shares with
+      another piece of its own set (`copying.py`), beside the same figures for real
+      pieces, which share passages too;
+    - two-sided guards over some of these (`guards.py`).
 
 A set is a folder of MIDI files, or a split of a folder of records.
 """
@@ -27,9 +29,11 @@ from poph_tf.evaluation import (
     copying,
     distances,
     form,
+    guards,
     harmony,
     measures,
     results,
+    shuffling,
     voice_leading,
 )
 from poph_tf.evaluation.results import number
@@ -39,9 +43,9 @@ MEASURES = measures.MEASURES | {
     for chapter in (voice_leading, harmony, form)
     for function in chapter.MEASURES
 }
-COPY_MEASURES = ("copied_attacks", "copied_bars")
-# Copies in real pieces are searched for comparison only: a sample is enough.
-MAX_REAL_COPIES = 50
+COPY_MEASURES = ("copied_attacks", "copied_bars", "shared_attacks")
+# Of pieces that are only compared with others, a sample is enough.
+MAX_SEARCHED = 50
 DISTANCES = ("overlap_area", "overlap_area_of_halves", "kl_divergence")
 
 
@@ -102,6 +106,12 @@ def load(
     return PieceSet(found.names[::stride], found.pieces[::stride], found.rejected)
 
 
+def shuffled(pieces: PieceSet, how: str) -> PieceSet:
+    """The set with each piece spoilt, as `shuffling.SHUFFLES` says."""
+    spoilt = [shuffling.shuffle(p, how, k) for k, p in enumerate(pieces.pieces)]
+    return dataclasses.replace(pieces, pieces=spoilt)
+
+
 def _records(folder: Path, split: str, style: str | None) -> PieceSet:
     styles = examples.read_info(folder).styles
     if style and style not in styles:
@@ -152,15 +162,18 @@ def compare(
         "reference": [_measure(piece) for piece in reference.pieces],
     }
     copies = _copies(composed, reference, training, rows)
+    for pieces, group in zip((composed, reference), rows.values(), strict=True):
+        _add_shared(pieces, group)
     known = {key: [_without_nan(row) for row in group] for key, group in rows.items()}
+    found = {name: _summary(known, name) for name in (*MEASURES, *COPY_MEASURES)}
+    sets = {"composed": composed, "reference": reference}
     return {
         "num_composed": len(composed),
         "num_reference": len(reference),
         "num_training": len(training or reference),
         "rejected": composed.rejected,
-        "measures": {
-            name: _summary(known, name) for name in (*MEASURES, *COPY_MEASURES)
-        },
+        "measures": found,
+        "guards": guards.check(found, sets),
         "distances": {
             h: distances.compare(composed.histograms(h), reference.histograms(h))
             for h in distances.HISTOGRAMS
@@ -196,11 +209,21 @@ def _copies(
         rows["composed"][k].update(_copy_values(copy))
         origin = source.names[copy.reference] if copy.attacks else None
         described[name] = {**dataclasses.asdict(copy), "reference": origin}
-    for k in range(0, len(reference), -(-len(reference) // MAX_REAL_COPIES)):
+    for k in range(0, len(reference), -(-len(reference) // MAX_SEARCHED)):
         own = k if training is None else None
         copy = index.longest_copy(reference.pieces[k].cells, exclude=own)
         rows["reference"][k].update(_copy_values(copy))
     return described
+
+
+def _add_shared(pieces: PieceSet, rows: Sequence[dict[str, float]]) -> None:
+    """Adds what a piece shares with another of its set: how alike the pieces are."""
+    stride = -(-len(pieces) // MAX_SEARCHED)
+    cells = [piece.cells for piece in pieces.pieces[::stride]]
+    index = copying.Index(cells)
+    for k, one in enumerate(cells if len(cells) > 1 else ()):
+        shared = index.longest_copy(one, exclude=k).attacks
+        rows[k * stride]["shared_attacks"] = float(shared)
 
 
 def _copy_values(copy: copying.Copy) -> dict[str, float]:
@@ -258,6 +281,8 @@ def table(result: Mapping[str, Any]) -> str:
         + results.table(["measure", "composed", "real", "shift in deviations"], rows)
         + "\n"
         + results.table(header, histograms)
+        + "\n"
+        + guards.table(result["guards"])
     )
 
 

@@ -17,7 +17,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from poph_tf.data.matrices import PLAY, onsets, spans
+from poph_tf.data.matrices import onsets, spans
+from poph_tf.evaluation.form import melody
 
 MAX_STEPS, MAX_INTERVAL = 16, 12
 GRID_POINTS = 1000
@@ -50,13 +51,10 @@ def _counts(steps: np.ndarray) -> np.ndarray:
 def pitch_intervals(cells: np.ndarray) -> np.ndarray:
     """Semitones from note to note of the top voice, [25].
 
-    The top voice is the notes that are the highest to sound when they begin. From an
+    The top voice is that of `form.melody`. From an
     octave down (or more) to an octave up (or more), a repetition in the middle.
     """
-    play = cells[..., PLAY] != 0
-    highest = play.shape[1] - 1 - play[:, ::-1].argmax(axis=1)
-    begins = onsets(cells)[np.arange(len(highest)), highest]
-    moves = np.clip(np.diff(highest[begins]), -MAX_INTERVAL, MAX_INTERVAL)
+    moves = np.clip(np.diff(melody(cells)[1]), -MAX_INTERVAL, MAX_INTERVAL)
     return np.bincount(moves + MAX_INTERVAL, minlength=2 * MAX_INTERVAL + 1)
 
 

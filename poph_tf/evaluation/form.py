@@ -1,7 +1,9 @@
 """What comes back in a piece: figures and bars.
 
 Conventions:
-    - The melody is the highest pitch struck at each onset.
+    - Only the first 32 bars count, since longer pieces repeat more.
+    - The melody is the top voice: the notes that are the highest to sound when they
+      begin.
     - A figure is a run of four notes of the melody: its intervals in semitones and the
       steps from each onset to the next. A transposed figure is the same figure; one
       note struck again and again is none.
@@ -13,52 +15,43 @@ of Vertical Patterns in Music" (2002); bar similarity as in Wu and Yang, "The Ja
 Transformer on the Front Line", ISMIR 2020.
 """
 
-import collections
-import itertools
-
 import numpy as np
 
-from poph_tf.data.matrices import Matrices, onsets
+from poph_tf.data.matrices import PLAY, Matrices, onsets
 from poph_tf.evaluation.measures import bars
 
 FIGURE_NOTES = 4
-RESEMBLING = 0.7
+RESEMBLING = 0.8
+MAX_STEPS = 512
 _NAN = float("nan")
 
 
-def melody(piece: Matrices) -> list[tuple[int, int]]:
-    """The (step, pitch) of the highest note struck at each onset."""
-    struck = onsets(piece.cells) > 0
-    steps = np.flatnonzero(struck.any(axis=1))
-    highest = struck.shape[1] - 1 - struck[steps, ::-1].argmax(axis=1)
-    return list(zip(steps.tolist(), highest.tolist(), strict=True))
+def melody(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The top voice of cells [time, pitch, channel]: steps and pitches, each [note]."""
+    play = cells[..., PLAY] != 0
+    highest = play.shape[1] - 1 - play[:, ::-1].argmax(axis=1)
+    steps = np.flatnonzero(onsets(cells)[np.arange(len(highest)), highest])
+    return steps, highest[steps]
 
 
 def figures(piece: Matrices) -> list[tuple[tuple[int, int], ...]]:
     """The figures of the melody, each as (interval, steps) of its moves."""
-    moves = [
-        (after[1] - before[1], after[0] - before[0])
-        for before, after in itertools.pairwise(melody(piece))
-    ]
+    steps, pitches = melody(piece.cells[:MAX_STEPS])
+    moves = list(zip(np.diff(pitches).tolist(), np.diff(steps).tolist(), strict=True))
     length = FIGURE_NOTES - 1
     runs = [tuple(moves[k : k + length]) for k in range(len(moves) - length + 1)]
     return [run for run in runs if any(interval for interval, _ in run)]
 
 
 def returning_figures(piece: Matrices) -> float:
-    """Share of the figures that occur more than once in the piece."""
+    """Share of the figures that came before in the piece."""
     found = figures(piece)
-    counts = collections.Counter(found)
-    return float(np.mean([counts[f] > 1 for f in found])) if found else _NAN
+    return 1 - len(set(found)) / len(found) if found else _NAN
 
 
 def resembling_bars(piece: Matrices) -> float:
     """Share of the bars, the first left out, that resemble an earlier bar."""
-    struck = onsets(piece.cells) > 0
-    notes = [
-        {(step, pitch % 12) for step, pitch in np.argwhere(struck[start:stop]).tolist()}
-        for start, stop in bars(piece)
-    ]
+    notes = _notes_by_bar(piece)
     resembles = [
         any(len(bar & old) >= RESEMBLING * len(bar | old) for old in notes[:k])
         for k, bar in enumerate(notes)
@@ -67,4 +60,20 @@ def resembling_bars(piece: Matrices) -> float:
     return float(np.mean(resembles)) if resembles else _NAN
 
 
-MEASURES = (returning_figures, resembling_bars)
+def distinct_bars(piece: Matrices) -> float:
+    """Share of the bars that are no repetition, in any octave, of an earlier bar."""
+    notes = _notes_by_bar(piece)
+    return len(set(map(frozenset, notes))) / len(notes) if notes else _NAN
+
+
+def _notes_by_bar(piece: Matrices) -> list[set[tuple[int, int]]]:
+    """The onsets of each bar, as (step in the bar, pitch class)."""
+    struck = onsets(piece.cells)
+    return [
+        {(step, pitch % 12) for step, pitch in np.argwhere(struck[start:stop]).tolist()}
+        for start, stop in bars(piece)
+        if start < MAX_STEPS
+    ]
+
+
+MEASURES = (returning_figures, resembling_bars, distinct_bars)

@@ -12,6 +12,7 @@ Sources:
 """
 
 import itertools
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -71,24 +72,41 @@ def key_drift(piece: Matrices) -> float:
     return float(np.mean(moves)) if moves else _NAN
 
 
+def _on_beats(piece: Matrices) -> list[frozenset[int]]:
+    """The pitch classes that sound on each beat, silent beats left out."""
+    found = [_classes(np.flatnonzero(piece.play[at])) for at, _ in beats(piece)]
+    return [classes for classes in found if classes]
+
+
 def complete_triads(piece: Matrices) -> float:
     """Share of the beats that sound on which exactly a triad sounds.
 
     A triad is major, minor or diminished, in any position, with any doubling.
     """
-    sounding = [piece.play[start] for start, _ in beats(piece)]
-    classes = [frozenset(np.flatnonzero(s) % 12) for s in sounding if s.any()]
-    return float(np.mean([c in _ALL_TRIADS for c in classes])) if classes else _NAN
+    chords = _on_beats(piece)
+    return float(np.mean([c in _ALL_TRIADS for c in chords])) if chords else _NAN
 
 
 def semitone_clashes(piece: Matrices) -> float:
-    """Share of the chords in which pitches a semitone apart sound, as C4 and C#4."""
-    clashes = [any(np.diff(chord) == 1) for chord in chords(piece)]
+    """Share of the beats that sound with pitch classes a semitone apart, as C and C#.
+
+    In any octave: a major seventh and a minor ninth count too.
+    """
+    clashes = [any((k + 1) % 12 in c for k in c) for c in _on_beats(piece)]
     return float(np.mean(clashes)) if clashes else _NAN
 
 
-def _classes(chord: tuple[int, ...]) -> frozenset[int]:
-    return frozenset(pitch % NUM_PITCH_CLASSES for pitch in chord)
+def _classes(chord: Iterable[int]) -> frozenset[int]:
+    return frozenset(int(pitch) % NUM_PITCH_CLASSES for pitch in chord)
+
+
+def _is_triad_on(root: int, classes: frozenset[int]) -> bool:
+    """Whether classes are a major or minor triad on a root, one left out at most.
+
+    The root itself has to sound.
+    """
+    triads = [{root, (root + third) % 12, (root + 7) % 12} for third in (3, 4)]
+    return root in classes and len(classes) >= 2 and any(classes <= t for t in triads)
 
 
 def ends_on_tonic_triad(piece: Matrices) -> float:
@@ -99,24 +117,24 @@ def ends_on_tonic_triad(piece: Matrices) -> float:
     key, found = find_key(piece.play), chords(piece)
     if key is None or not found:
         return _NAN
-    last, tonic = _classes(found[-1]), key % 12
-    triads = [{tonic, (tonic + third) % 12, (tonic + 7) % 12} for third in (3, 4)]
-    complete = tonic in last and len(last) >= 2
-    return float(complete and any(last <= triad for triad in triads))
+    return float(_is_triad_on(key % 12, _classes(found[-1])))
 
 
 def ends_with_cadence(piece: Matrices) -> float:
     """1 if the last two harmonies are V-I or viio-I, else 0.
 
-    The harmony before the tonic is the last chord that is not part of the tonic chord:
-    it has the leading note, with the dominant or the second degree, and at most one
-    note that is foreign to the dominant seventh chord.
+    The last harmony is a triad on its bass note, whatever the key of the piece. The
+    harmony before it is the last chord that is not part of it: it has the leading note,
+    with the dominant or the second degree, and at most one note that is foreign to the
+    dominant seventh chord.
     """
-    if ends_on_tonic_triad(piece) != 1.0:
+    found = chords(piece)
+    if not found:
+        return _NAN
+    tonic, last = found[-1][0] % 12, _classes(found[-1])
+    if not _is_triad_on(tonic, last):
         return 0.0
-    key, found = find_key(piece.play), [_classes(c) for c in chords(piece)]
-    tonic = (key or 0) % 12
-    before = next((c for c in reversed(found) if not c <= found[-1]), frozenset())
+    before = next((c for c in map(_classes, reversed(found)) if not c <= last), last)
     leading, second, fourth, dominant = ((tonic + k) % 12 for k in (11, 2, 5, 7))
     foreign = before - {leading, second, fourth, dominant}
     dominant_sounds = leading in before and bool(before & {second, dominant})

@@ -93,4 +93,15 @@ def final_voices(piece: Matrices) -> float:
     return float(piece.play[-1].sum()) if len(piece.play) else float("nan")
 
 
-MEASURES = (parallels, outer_parallels, four_pitches_share, final_voices)
+def chord_changes_per_bar(piece: Matrices) -> float:
+    """Changes of what sounds, in 16 steps, on average."""
+    return 16 * len(chords(piece)) / (len(piece) or float("nan"))
+
+
+MEASURES = (
+    chord_changes_per_bar,
+    parallels,
+    outer_parallels,
+    four_pitches_share,
+    final_voices,
+)

@@ -12,16 +12,24 @@ reads this JSON:
 import base64
 import dataclasses
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import jinja2
 import numpy as np
 
 from poph_tf.data import matrices as matrices_lib
+from poph_tf.data.matrices import Matrices
 from poph_tf.errors import InputError
 
-SCRIPTS = ("sound.js", "roll.js", "page.js")
+SCRIPTS = ("sound.js", "roll.js", "card.js")
+HINT = (
+    "Space plays and pauses, the arrow keys move by one bar, a click into a roll moves "
+    "there."
+)
+NUM_PAIRS = 10
+EXCERPT_STEPS = 256
+BLIND_TEMPO_QPM, BLIND_VELOCITY = 90.0, 80
 TITLE = "Pieces composed by poph_tf"
 
 
@@ -38,7 +46,7 @@ class Piece:
     """
 
     title: str
-    matrices: matrices_lib.Matrices
+    matrices: Matrices
     audio: bytes | None = None
     midi: bytes | None = None
     details: str = ""
@@ -53,8 +61,62 @@ def page(pieces: Iterable[Piece], title: str = TITLE) -> str:
     described = [_describe(piece) for piece in pieces]
     if not described:
         raise InputError("A page needs at least one piece, got none.")
+    return _render(title, HINT, "page.js", {"pieces": described})
+
+
+def blind_test(
+    composed: Sequence[Matrices], real: Sequence[Matrices], seed: int = 0
+) -> str:
+    """Returns a page of pairs, one composed and one real, for people to tell apart.
+
+    Every piece is its first 16 bars, in one tempo and one loudness; the page counts the
+    answers and saves them as JSON.
+
+    Args:
+        composed: The composed pieces; ten of them, if there are so many, are drawn.
+        real: The real pieces, likewise.
+        seed: Seed of the draw and of the order in each pair.
+
+    Raises:
+        InputError: If one of the two has no piece.
+    """
+    random = np.random.default_rng(seed)
+    sets = [random.permutation(len(pieces))[:NUM_PAIRS] for pieces in (composed, real)]
+    pairs = []
+    for ours, theirs in zip(*sets, strict=False):
+        place = int(random.integers(2))
+        pieces = [real[theirs], real[theirs]]
+        pieces[place] = composed[ours]
+        described = [_excerpt(p, title) for p, title in zip(pieces, "AB", strict=True)]
+        names = {"composed": int(ours), "real": int(theirs)}
+        pairs.append({"pieces": described, "composed": place, "names": names})
+    if not pairs:
+        raise InputError("A blind test needs composed and real pieces, got none.")
+    hint = "One piece of each pair is real, the other composed. Which is which?"
+    return _render("Real or composed?", hint, "blind.js", {"pairs": pairs})
+
+
+def _excerpt(piece: Matrices, title: str) -> dict[str, Any]:
+    cells = piece.cells[:EXCERPT_STEPS].copy()
+    cells[..., matrices_lib.VOLUME] = BLIND_VELOCITY
+    return _describe(
+        Piece(
+            title,
+            dataclasses.replace(
+                piece,
+                cells=cells,
+                bar_position=piece.bar_position[:EXCERPT_STEPS],
+                tempo_qpm=BLIND_TEMPO_QPM,
+                tracks=(),
+            ),
+        )
+    )
+
+
+def _render(title: str, hint: str, program: str, data: dict[str, Any]) -> str:
     template = _environment().get_template("index.html")
-    return template.render(title=title, scripts=SCRIPTS, data={"pieces": described})
+    scripts = (*SCRIPTS, program)
+    return template.render(title=title, hint=hint, scripts=scripts, data=data)
 
 
 @functools.cache

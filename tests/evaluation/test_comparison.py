@@ -14,8 +14,6 @@ from poph_tf.data import examples, matrices, midi, shards
 from poph_tf.errors import InputError
 from poph_tf.evaluation import comparison
 
-FORMER_TOOL = small.ROOT / "tools" / "compare_pieces.py"
-
 
 def pieces_at_random(count, seed):
     random = np.random.default_rng(seed)
@@ -80,9 +78,9 @@ def write_records(folder, styles=("x",), **splits):
     examples.write_info(info, folder)
 
 
-def evaluate(*arguments, command=("-m", "poph_tf.evaluate")):
+def evaluate(*arguments):
     return subprocess.run(
-        [sys.executable, *command, *map(str, arguments)],
+        [sys.executable, "-m", "poph_tf.evaluate", *map(str, arguments)],
         capture_output=True,
         text=True,
         cwd=small.ROOT,
@@ -98,8 +96,11 @@ def test_the_command_prints_measures_and_writes_tables_and_pictures(tmp_path):
         f"--compare={tmp_path / 'out'}",
         f"--reference={tmp_path / 'real'}",
         f"--report_dir={report}",
+        f"--blind_test={tmp_path / 'blind.html'}",
+        "--shuffle=bars",
     )
     assert result.returncode == 0, result.stderr
+    assert "Real or composed?" in (tmp_path / "blind.html").read_text("utf-8")
     assert sorted(path.name for path in report.iterdir()) == [
         "comparison.json",
         "comparison.md",
@@ -117,20 +118,26 @@ def test_the_command_prints_measures_and_writes_tables_and_pictures(tmp_path):
     printed = json.loads(result.stdout)
     assert {name: printed[name] for name in data["measures"]} == data["measures"]
     assert printed["distances"] == data["distances"] and printed["num_composed"] == 3
+    assert printed["guards"]["notes_per_bar"]["within"] is True
 
 
-def test_the_former_tool_names_the_new_command_and_does_its_work(tmp_path):
-    for folder in ("out", "real"):
-        write_midi(tmp_path / folder, pieces_at_random(3, seed=2))
-    result = evaluate(
-        f"--pieces={tmp_path / 'out'}",
-        f"--reference={tmp_path / 'real'}",
-        f"--output_dir={tmp_path / 'report'}",
-        command=[str(FORMER_TOOL)],
+def test_guards_are_ranges_around_the_real_pieces():
+    real = as_set([tune_piece([60, 62, 64, 65, 67, 69, 71, 72], 4)] * 2)
+    # Twice the notes a bar, all of them short and on one pitch.
+    composed = as_set([tune_piece([60] * 16, 2)] * 2)
+    found = comparison.compare(composed, real)["guards"]
+    notes = found["notes_per_bar"]
+    assert (notes["composed"], notes["real"], notes["within"]) == (8, 4, False)
+    assert (notes["low"], notes["high"]) == pytest.approx((3.4, 4.6))
+    # All notes lie in other bins than the real ones.
+    assert (
+        found["note_lengths"]["composed"] == found["pitch_intervals"]["composed"] == 1
     )
-    assert result.returncode == 0, result.stderr
-    assert "is now python -m poph_tf.evaluate --compare" in result.stderr
-    assert (tmp_path / "report" / "comparison.json").exists()
+    # The pieces of a set equal each other: all of their attacks are shared.
+    shared = found["shared_attacks"]
+    assert (shared["composed"], shared["real"], shared["within"]) == (16, 8, False)
+    same = comparison.compare(real, real)["guards"]
+    assert all(guard["within"] for guard in same.values())
 
 
 def test_records_are_read_split_by_split(tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tunes import piece, tune
 
-from poph_tf.evaluation import form, harmony, voice_leading
+from poph_tf.evaluation import form, harmony, shuffling, voice_leading
 
 TONIC, SUBDOMINANT, DOMINANT = (
     (48, 55, 64, 72),
@@ -99,10 +99,12 @@ def test_triads_are_complete_whatever_is_doubled_and_sevenths_are_none():
     )
 
 
-def test_clashes_are_pitches_a_semitone_apart():
+def test_clashes_are_pitch_classes_a_semitone_apart_on_the_beat():
     assert harmony.semitone_clashes(chorale(TONIC, (48, 59, 60, 64))) == 1 / 2
-    # A major seventh is no clash.
-    assert harmony.semitone_clashes(chorale((48, 55, 59, 64))) == 0.0
+    # A major seventh in any octave is one too; a passing note between beats is none.
+    assert harmony.semitone_clashes(chorale((48, 55, 59, 64))) == 1.0
+    passing = piece((0, 4, 48), (0, 4, 55), (2, 4, 59), steps=4)
+    assert harmony.semitone_clashes(passing) == 0.0
 
 
 def test_endings():
@@ -114,6 +116,10 @@ def test_endings():
     pieces = (perfect, plagal, open_end)
     assert [harmony.ends_on_tonic_triad(p) for p in pieces] == [1.0, 1.0, 0.0]
     assert [harmony.ends_with_cadence(p) for p in pieces] == [1.0, 0.0, 0.0]
+    # A cadence in another key than the piece's is a cadence.
+    modulating = chorale(*[TONIC] * 6, (50, 57, 60, 66), (43, 55, 59, 62))
+    assert harmony.ends_on_tonic_triad(modulating) == 0.0
+    assert harmony.ends_with_cadence(modulating) == 1.0
     # The leading-note triad B D F does as well.
     assert (
         harmony.ends_with_cadence(chorale(TONIC, SUBDOMINANT, (50, 53, 59, 65), TONIC))
@@ -121,17 +127,18 @@ def test_endings():
     )
 
 
-def test_the_melody_is_the_highest_note_of_each_onset():
-    played = piece((0, 8, 60), (0, 8, 67), (4, 8, 62), steps=8)
-    assert form.melody(played) == [(0, 67), (4, 62)]
+def test_the_melody_is_the_notes_that_begin_as_the_highest():
+    # The note that begins below the held G is not part of it.
+    played = piece((0, 8, 60), (0, 8, 67), (4, 8, 62), (8, 12, 64), steps=12)
+    assert [x.tolist() for x in form.melody(played.cells)] == [[0, 8], [67, 64]]
 
 
 def test_a_transposed_figure_returns_and_a_repeated_note_is_none():
     theme = [60, 62, 64, 65]
     moved = [pitch + 7 for pitch in theme]
     played = piece(*tune([*theme, 59, *moved]), steps=36)
-    # Six figures of nine notes; the theme's own occurs twice.
-    assert form.returning_figures(played) == pytest.approx(2 / 6)
+    # Six figures of nine notes; the last is the first, a fifth higher.
+    assert form.returning_figures(played) == pytest.approx(1 / 6)
     assert np.isnan(form.returning_figures(piece(*tune([60] * 6), steps=24)))
 
 
@@ -140,16 +147,45 @@ def test_bars_resemble_by_pitch_class_and_onset():
     octave_higher = [pitch + 12 for pitch in bar]
     played = piece(*tune([*bar, *other, *octave_higher]), steps=48)
     assert form.resembling_bars(played) == 1 / 2
+    assert form.distinct_bars(played) == pytest.approx(2 / 3)
+    # What comes after 32 bars does not count.
+    longer = piece(*tune([*bar, *other] * 34), steps=68 * 16)
+    assert form.distinct_bars(longer) == 2 / 32
+
+
+def test_chord_changes_are_counted_in_a_bar():
+    assert voice_leading.chord_changes_per_bar(chorale(TONIC, TONIC, DOMINANT)) == (
+        16 * 2 / 12
+    )
+
+
+REAL = chorale(*[TONIC, SUBDOMINANT, TONIC, SUBDOMINANT, DOMINANT, TONIC] * 4)
+
+
+@pytest.mark.parametrize("how", shuffling.SHUFFLES)
+def test_a_shuffled_piece_keeps_its_length_and_what_the_shuffle_leaves(how):
+    spoilt = shuffling.shuffle(REAL, how, seed=1)
+    assert len(spoilt) == len(REAL) and spoilt != REAL
+    cells = [piece.cells[..., 0].astype(int) for piece in (REAL, spoilt)]
+    if how == "bars":
+        assert (cells[0].sum(axis=0) == cells[1].sum(axis=0)).all()
+    elif how == "pitches":
+        sounding = [grid.any(axis=1) for grid in cells]
+        assert (sounding[0] == sounding[1]).all()
+    else:
+        lower = cells[1][:, :72], cells[0][:, :72]
+        assert (lower[0] == lower[1]).all()
+        late, former = cells[1][8:, 72:].sum(1), cells[0][:-8, 72:].sum(1)
+        assert (late == former).all()
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_shuffled_chords_end_worse_and_return_less(seed):
-    chords = [TONIC, SUBDOMINANT, DOMINANT, TONIC] * 4
-    real = chorale(*chords)
-    order = np.random.default_rng(seed).permutation(len(chords))
-    voices = np.random.default_rng(seed).integers(-1, 2, (len(chords), 4))
-    shuffled = chorale(
-        *[tuple(np.add(chords[k], voices[n]).tolist()) for n, k in enumerate(order)]
-    )
-    assert harmony.complete_triads(real) > harmony.complete_triads(shuffled)
-    assert form.returning_figures(real) > form.returning_figures(shuffled)
+def test_measures_tell_real_from_shuffled(seed):
+    spoilt = {how: shuffling.shuffle(REAL, how, seed) for how in shuffling.SHUFFLES}
+    for how in ("pitches", "voices"):
+        assert harmony.complete_triads(REAL) > harmony.complete_triads(spoilt[how])
+        assert harmony.semitone_clashes(REAL) < harmony.semitone_clashes(spoilt[how])
+    assert form.returning_figures(REAL) > form.returning_figures(spoilt["bars"])
+    assert form.returning_figures(REAL) > form.returning_figures(spoilt["pitches"])
+    assert harmony.ends_with_cadence(REAL) == 1.0
+    assert harmony.ends_with_cadence(spoilt["pitches"]) == 0.0

@@ -2,8 +2,6 @@
 
 import base64
 import io
-import json
-import re
 import sys
 import wave
 
@@ -14,15 +12,14 @@ import pytest
 from poph_tf import config
 from poph_tf.data import matrices, midi
 from poph_tf.errors import InputError
-from poph_tf.rendering import audio, figures, html, piano_roll, saving
+from poph_tf.rendering import audio, figures, piano_roll, saving
 
 C4, A4 = 60, 69
+# 30 seconds of sound that needs no synthesizer, [frame, 1].
+TONE = 0.5 * np.sin(2 * np.pi * 440 * np.arange(30 * 44100) / 44100)[:, None]
 needs_sound = pytest.mark.skipif(
     "not __import__('importlib.util').util.find_spec('tinysoundfont')",
     reason="tinysoundfont is not installed",
-)
-needs_browser = pytest.mark.skipif(
-    browser.PATH is None, reason="Chromium is not installed"
 )
 
 
@@ -185,7 +182,7 @@ def test_a_batch_is_written_with_a_page_that_holds_sound_and_midi(tmp_path):
     names = [f"piece-{k}.{kind}" for k in (1, 2) for kind in ("mid", "png", "wav")]
     assert [path.name for path in paths] == [*names, "index.html"]
     assert sorted(paths) == sorted((tmp_path / "new").iterdir())
-    first, second = page_data(paths[-1].read_text("utf-8"))["pieces"]
+    first, second = browser.page_data(paths[-1].read_text("utf-8"))["pieces"]
     assert first["midi"] == second["midi"]
     content = base64.b64decode(first["midi"].partition(",")[2])
     assert content == paths[0].read_bytes()
@@ -264,112 +261,3 @@ def test_a_missing_mp3_encoder_is_named_and_pages_hold_wav_instead(monkeypatch):
     with pytest.raises(InputError, match="pip install soundfile"):
         audio.to_mp3(TONE)
     assert audio.compact(TONE) == audio.to_wav(TONE)
-
-
-# 30 seconds of sound that needs no synthesizer, [frame, 1].
-TONE = 0.5 * np.sin(2 * np.pi * 440 * np.arange(30 * 44100) / 44100)[:, None]
-
-
-def page_data(text):
-    return json.loads(re.search(r'id="data">(.*?)</script>', text, re.S).group(1))
-
-
-def test_the_page_holds_notes_bars_and_tempo():
-    music = piece((0, 4, C4, 80), (4, 8, C4, 90), (2, 20, A4, 70), tempo_qpm=90.0)
-    text = html.page([html.Piece("one", music, details="two bars")])
-    (data,) = page_data(text)["pieces"]
-    assert data["notes"] == [[0, 4, 60, 80], [2, 20, 69, 70], [4, 8, 60, 90]]
-    assert data["bars"] == [0, 16]
-    assert data["beats"] == [0, 4, 8, 12, 16, 20, 24, 28]
-    assert data["secondsPerStep"] == pytest.approx(60 / 90 / 4)
-    assert (data["steps"], data["audio"], data["midi"]) == (32, None, None)
-
-
-def test_titles_cannot_break_out_of_the_page():
-    title = "</script><b>bold & {{ data }}"
-    text = html.page([html.Piece(title, piece())], title)
-    assert page_data(text)["pieces"][0]["title"] == title
-    assert "<b>bold" not in text
-
-
-def test_a_page_without_pieces_is_refused():
-    with pytest.raises(InputError, match="at least one piece"):
-        html.page([])
-
-
-@pytest.fixture
-def opened(tmp_path):
-    """A page of two pieces, the first with a sound file, in a browser."""
-    music = piece((0, 16, C4, 40), (8, 24, A4, 120), steps=64)
-    pieces = [
-        html.Piece("with sound", music, audio.to_wav(TONE)),
-        html.Piece("notes only", music),
-    ]
-    path = tmp_path / "index.html"
-    path.write_text(html.page(pieces), "utf-8")
-    with browser.Page(path.as_uri(), tmp_path / "profile") as page:
-        yield page
-        assert page.seen("Runtime.exceptionThrown") == []
-        requests = [e["request"]["url"] for e in page.seen("Network.requestWillBeSent")]
-        assert [url for url in requests if not url.startswith("data:")] == [
-            path.as_uri()
-        ]
-
-
-@needs_browser
-def test_the_page_draws_every_roll(opened):
-    colours = "new Set(new Uint32Array(c.getContext('2d')" + (
-        ".getImageData(0, 0, c.width, c.height).data.buffer)).size"
-    )
-    counts = opened.evaluate(
-        f"[...document.querySelectorAll('canvas')].map(c => {colours})"
-    )
-    assert len(counts) == 4 and min(counts) > 4
-
-
-@needs_browser
-@pytest.mark.parametrize("number", [0, 1])
-def test_a_piece_plays_pauses_and_scrolls(opened, number):
-    button = f"article:nth-child({number + 1}) button"
-    opened.click(button)
-    opened.wait(
-        f"cards[{number}].player.playing && cards[{number}].player.time() > 0.3"
-    )
-    assert opened.evaluate(f"document.querySelector('{button}').ariaLabel") == (
-        f"Pause {('with sound', 'notes only')[number]}"
-    )
-    opened.click(button)
-    opened.wait(f"!cards[{number}].player.playing")
-    paused = opened.evaluate(f"cards[{number}].player.time()")
-    assert paused == opened.evaluate(f"cards[{number}].player.time()") > 0.3
-
-
-@needs_browser
-def test_only_one_piece_plays_at_a_time(opened):
-    opened.click("article:nth-child(1) button")
-    opened.wait("cards[0].player.playing")
-    opened.click("article:nth-child(2) button")
-    opened.wait("cards[1].player.playing")
-    assert opened.evaluate("cards.map(card => card.player.playing)") == [False, True]
-
-
-@needs_browser
-def test_clicks_and_arrow_keys_move_the_position(opened):
-    opened.click("article:nth-child(2) canvas.whole", x=0.55)
-    step = opened.evaluate("cards[1].player.time() / cards[1].piece.secondsPerStep")
-    assert step == pytest.approx(0.55 * 64, abs=1)
-    opened.press("ArrowLeft")
-    assert opened.evaluate("cards[1].player.time()") == pytest.approx(32 * 0.125)
-    opened.press("ArrowRight")
-    assert opened.evaluate("cards[1].player.time()") == pytest.approx(48 * 0.125)
-
-
-@needs_browser
-def test_the_notes_play_to_the_end_and_again_from_the_start(opened):
-    opened.click("article:nth-child(2) canvas.whole", x=0.66)
-    opened.evaluate("cards[1].player.duration = 6.2")
-    opened.press(" ")
-    opened.wait("!cards[1].player.playing && cards[1].player.time() > 6.1")
-    assert opened.evaluate("cards[1].player.time()") == pytest.approx(6.2)
-    opened.press(" ")
-    opened.wait("cards[1].player.playing && cards[1].player.time() < 6")

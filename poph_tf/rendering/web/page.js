@@ -1,110 +1,15 @@
-// Makes a card for each piece and connects its controls to its player.
+// Shows the pieces of the page and lets keys play them.
 
-const PLAY_ICON = '<svg viewBox="0 0 16 16"><path fill="currentColor" d="M3 1l11 7-11 7z"/></svg>';
-const PAUSE_ICON = '<svg viewBox="0 0 16 16"><path fill="currentColor" d="M2 1h4v14H2zm8 0h4v14h-4z"/></svg>';
-
-/** Makes an element: make("a", {href: "x"}, "text or elements", ...). */
-function make(name, attributes, ...children) {
-  const element = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-  element.append(...children);
-  return element;
-}
-
-function minutes(seconds) {
-  const whole = Math.floor(seconds);
-  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
-}
-
-class Card {
-  constructor(piece) {
-    this.piece = piece;
-    this.player = piece.audio ? new FilePlayer(piece) : new NotePlayer(piece);
-    this.button = make("button", { type: "button" });
-    this.clock = make("span", { class: "clock" });
-    this.canvas = make("canvas", { class: "roll", role: "img", "aria-label": `Piano roll of ${piece.title}` });
-    this.whole = make("canvas", { class: "whole", "aria-hidden": "true" });
-    this.element = make("article", {}, this.controls(), this.canvas, this.whole);
-    this.button.addEventListener("click", () => this.toggle());
-    this.canvas.addEventListener("click", (event) => this.seekStep(this.roll.stepAt(event.offsetX)));
-    this.whole.addEventListener("click", (event) =>
-      this.seekStep((event.offsetX / this.whole.clientWidth) * Math.max(piece.steps, this.roll.span)));
-    this.roll = new Roll(piece, this.canvas, this.whole);
-  }
-  controls() {
-    const names = make("div", { class: "names" }, make("h2", {}, this.piece.title));
-    if (this.piece.details) names.append(make("p", { class: "details" }, this.piece.details));
-    const bar = make("div", { class: "bar" }, this.button, names, this.clock);
-    if (this.piece.midi) {
-      bar.append(make("a", { href: this.piece.midi, download: `${this.piece.title}.mid` }, "MIDI"));
-    }
-    return bar;
-  }
-  async toggle() {
-    const start = !this.player.playing;
-    for (const card of cards) card.player.pause();
-    current = this;
-    let problem = "";
-    if (start) await Promise.resolve(this.player.play()).catch((error) => { problem = error.message; });
-    showAll();
-    if (problem) this.clock.textContent = `cannot play: ${problem}`;
-  }
-  seekStep(step) {
-    const last = Math.max(this.piece.steps, 0);
-    this.player.seek(Math.min(Math.max(step, 0), last) * this.piece.secondsPerStep);
-    current = this;
-    showAll();
-  }
-  /** Moves to the bar line before (-1) or after (1) the current step. */
-  seekBar(direction) {
-    const step = this.player.time() / this.piece.secondsPerStep;
-    const lines = [0, ...this.piece.bars, this.piece.steps];
-    const target = direction > 0
-      ? lines.find((line) => line > step + 0.01)
-      : lines.findLast((line) => line < step - 2);
-    this.seekStep(target ?? (direction > 0 ? this.piece.steps : 0));
-  }
-  show() {
-    const icon = this.player.playing ? PAUSE_ICON : PLAY_ICON;
-    if (this.icon !== icon) {
-      this.button.innerHTML = this.icon = icon;
-      const verb = this.player.playing ? "Pause" : "Play";
-      this.button.setAttribute("aria-label", `${verb} ${this.piece.title}`);
-    }
-    const time = this.player.time();
-    this.clock.textContent = `${minutes(time)} / ${minutes(this.player.duration)}`;
-    this.element.classList.toggle("current", this === current);
-    this.roll.follow(Math.min(time / this.piece.secondsPerStep, this.piece.steps));
-  }
-}
-
-const cards = JSON.parse(document.getElementById("data").textContent).pieces
-  .map((piece) => new Card(piece));
-let current = cards[0];
-
-function showAll() {
-  for (const card of cards) card.show();
-}
-
-/** Draws the piece that plays, and once more after it stops. */
-function animate() {
-  const playing = cards.find((card) => card.player.playing);
-  if (playing) playing.show();
-  else if (animate.last) animate.last.show();
-  animate.last = playing;
-  requestAnimationFrame(animate);
-}
-
+cards.push(...JSON.parse(document.getElementById("data").textContent).pieces
+  .map((piece) => new Card(piece)));
+Card.current = cards[0];
 document.getElementById("pieces").append(...cards.map((card) => card.element));
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.key === " " && event.target.tagName !== "BUTTON") current.toggle();
-  else if (event.key === "ArrowRight") current.seekBar(1);
-  else if (event.key === "ArrowLeft") current.seekBar(-1);
+  if (event.key === " " && event.target.tagName !== "BUTTON") Card.current.toggle();
+  else if (event.key === "ArrowRight") Card.current.seekBar(1);
+  else if (event.key === "ArrowLeft") Card.current.seekBar(-1);
   else return;
   event.preventDefault();
 });
-window.addEventListener("resize", showAll);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", showAll);
 showAll();
-requestAnimationFrame(animate);

@@ -1,28 +1,12 @@
 // The form, and a card for each piece.
 
-const PLAY_ICON = "▶";
-const PAUSE_ICON = "⏸";
 const MAX_SEED = 2 ** 31;
 const field = (id) => document.getElementById(id);
 const model = new Model(new URLSearchParams(location.search).get("model") || "poph");
-const cards = [];
-
-/** Makes an element: make("a", {href: "x"}, "text or elements", ...). */
-function make(name, attributes, ...children) {
-  const element = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-  element.append(...children);
-  return element;
-}
 
 function showStatus(text, isError = false) {
   field("status").textContent = text;
   field("status").classList.toggle("error", isError);
-}
-
-function minutes(seconds) {
-  const whole = Math.floor(seconds);
-  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
 }
 
 /** Shows one slider for each style, set to the shares of the training pieces. */
@@ -76,48 +60,17 @@ function readForm() {
   };
 }
 
-class Card {
-  constructor(bytes, inputs) {
-    this.piece = readMidi(bytes);
-    this.player = new NotePlayer(this.piece);
-    const [seed, bars] = [inputs.seed[0], inputs.num_steps / BAR_STEPS];
-    const title = `Seed ${seed}, ${bars} bars, temperature ${inputs.temperature}`;
-    this.button = make("button", { type: "button", "aria-label": `Play ${title}` }, PLAY_ICON);
-    this.clock = make("span", { class: "clock" });
-    this.canvas = make("canvas", { class: "roll", role: "img", "aria-label": `Piano roll of ${title}` });
-    this.whole = make("canvas", { class: "whole", "aria-hidden": "true" });
-    const href = URL.createObjectURL(new Blob([bytes], { type: "audio/midi" }));
-    const save = make("a", { href, download: `poph-${seed}.mid`, class: "save" }, "Save MIDI");
-    const details = make("p", { class: "details" }, `${this.piece.notes.length} notes`);
-    const names = make("div", { class: "names" }, make("h2", {}, title), details);
-    const bar = make("div", { class: "bar" }, this.button, names, this.clock, save);
-    this.element = make("article", {}, bar, this.canvas, this.whole);
-    this.button.addEventListener("click", () => this.toggle());
-    this.canvas.addEventListener("click", (event) => this.seek(this.roll.stepAt(event.offsetX)));
-    this.whole.addEventListener("click", (event) =>
-      this.seek((event.offsetX / this.whole.clientWidth) * Math.max(this.piece.steps, this.roll.span)));
-    this.roll = new Roll(this.piece, this.canvas, this.whole);
-  }
-  async toggle() {
-    const start = !this.player.playing;
-    for (const card of cards) card.player.pause();
-    try {
-      if (start) await this.player.play();
-    } catch (error) {
-      showStatus(`This browser cannot play: ${error.message}`, true);
-    }
-    this.show();
-  }
-  seek(step) {
-    this.player.seek(Math.min(Math.max(step, 0), this.piece.steps) * this.piece.secondsPerStep);
-    this.show();
-  }
-  show() {
-    const time = this.player.time();
-    this.button.textContent = this.player.playing ? PAUSE_ICON : PLAY_ICON;
-    this.clock.textContent = `${minutes(time)} / ${minutes(this.player.duration)}`;
-    this.roll.follow(Math.min(time / this.piece.secondsPerStep, this.piece.steps));
-  }
+/** The card of a composed MIDI file. */
+function cardOf(bytes, inputs) {
+  const piece = readMidi(bytes);
+  const [seed, bars] = [inputs.seed[0], inputs.num_steps / BAR_STEPS];
+  return new Card({
+    ...piece,
+    title: `Seed ${seed}, ${bars} bars, temperature ${inputs.temperature}`,
+    details: `${piece.notes.length} notes`,
+    midi: URL.createObjectURL(new Blob([bytes], { type: "audio/midi" })),
+    file: `poph-${seed}.mid`,
+  });
 }
 
 async function compose() {
@@ -125,7 +78,7 @@ async function compose() {
   const inputs = readForm();
   showStatus("Composing…");
   const started = performance.now();
-  const card = new Card(await model.compose(inputs), inputs);
+  const card = cardOf(await model.compose(inputs), inputs);
   cards.unshift(card);
   field("pieces").prepend(card.element);
   card.show();
@@ -161,14 +114,4 @@ async function start() {
   }
 }
 
-/** Draws the playing piece, and once more after it stops. */
-function animate() {
-  const playing = cards.find((card) => card.player.playing);
-  (playing || animate.last)?.show();
-  animate.last = playing;
-  requestAnimationFrame(animate);
-}
-
-window.addEventListener("resize", () => cards.forEach((card) => card.show()));
 start();
-requestAnimationFrame(animate);
