@@ -16,6 +16,8 @@ CORPUS = ["music21>=9.1,<11"]
 # tinysoundfont asks for pyaudio, which needs a compiler and portaudio and which we
 # never use: tools/quickstart.sh and tools/test.sh install it with --no-deps.
 MEDIA = ["matplotlib>=3.8,<4"]
+# Writes scores, and engraves them.
+SCORE = ["music21>=9.1,<11", "verovio>=5,<7", "svglib>=1.5,<3"]
 SERVE = ["starlette>=0.40,<2", "uvicorn>=0.30,<1"]
 
 setup(
@@ -47,12 +49,14 @@ setup(
         "fast": FAST,
         "corpus": CORPUS,
         "media": MEDIA,
+        "score": SCORE,
         "serve": SERVE,
         "beam": ["apache-beam[tfrecord]>=2.77,<3"],
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         "dev": FAST
         + CORPUS
         + MEDIA
+        + SCORE
         + SERVE
         + ["pytest>=8,<10", "pytest-xdist>=3.5,<4", "hypothesis>=6.100,<7"]
         + ["pytest-cov>=6,<8", "ruff>=0.12,<1", "mypy>=1.15,<3"]

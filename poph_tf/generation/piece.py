@@ -46,7 +46,7 @@ class Piece:
         return matrices_lib.to_sequence(self.matrices)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes a .mid, .wav, .mp3, .png or .html file.
+        """Writes a file: .mid, .musicxml, .pdf or .svg (a score), .png, .wav, .html.
 
         Raises:
             InputError: If the suffix is another, or what the file needs is missing.

@@ -1,11 +1,12 @@
-"""Writes pieces as files that a person opens: MIDI, pictures, sound and pages.
+"""Writes pieces as files that a person opens: MIDI, scores, pictures, sound, pages.
 
 `save` writes one piece; the suffix of the path decides the kind of file. `save_all`
 writes a batch:
 
     piece-1.mid  piece-1.png  piece-1.wav  ...  index.html
 
-Pictures need matplotlib and sound needs tinysoundfont (extra `media`).
+Pictures need matplotlib and sound needs tinysoundfont (extra `media`); scores need
+music21, engraved ones verovio too (extra `score`). An .svg file holds the first page.
 """
 
 import dataclasses
@@ -22,7 +23,14 @@ from poph_tf.config import ModelConfig
 from poph_tf.data import matrices, midi
 from poph_tf.data.matrices import Matrices
 from poph_tf.errors import InputError
-from poph_tf.rendering import audio, figures, html, piano_roll
+from poph_tf.rendering import (
+    audio,
+    engraving,
+    figures,
+    html,
+    musicxml,
+    piano_roll,
+)
 
 # A minute of sound takes 21 MB of memory.
 LONGEST_DEFAULT_SOUND_SECONDS = 30 * 60
@@ -33,6 +41,9 @@ RENDERERS: dict[str, Callable[[Matrices, dict[str, Any]], bytes | str]] = {
     ".wav": lambda piece, _: audio.to_wav(_sound(piece)),
     ".mp3": lambda piece, _: audio.to_mp3(_sound(piece)),
     ".png": lambda piece, view: figures.to_png(piano_roll.draw(piece, **view)),
+    ".musicxml": lambda piece, _: musicxml.to_musicxml(piece),
+    ".pdf": lambda piece, _: engraving.to_pdf(_score(piece)),
+    ".svg": lambda piece, _: engraving.to_svg(_score(piece))[0],
     ".html": lambda piece, view: html.page(
         [html.Piece(view.get("title") or "Composition", piece)]
     ),
@@ -40,7 +51,7 @@ RENDERERS: dict[str, Callable[[Matrices, dict[str, Any]], bytes | str]] = {
 
 
 def save(piece: Matrices, path: str | os.PathLike[str], **view: Any) -> None:
-    """Writes a piece as .mid, .wav, .mp3, .png or .html, whole or not at all.
+    """Writes a piece as a file of one of the kinds in `RENDERERS`, whole or not at all.
 
     Args:
         piece: The piece.
@@ -136,6 +147,11 @@ def _save_media(
 
 def _sound(piece: Matrices) -> np.ndarray:
     return audio.synthesize(matrices.to_sequence(piece))
+
+
+def _score(piece: Matrices) -> bytes:
+    """What is engraved: a choir reads from two staves."""
+    return musicxml.to_musicxml(piece, closed=musicxml.is_choir(piece))
 
 
 def _installed(package: str) -> bool:

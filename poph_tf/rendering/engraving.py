@@ -1,0 +1,62 @@
+"""Engraves MusicXML: pages of a score as SVG and PDF, with verovio (extra `score`)."""
+
+import io
+from typing import Any
+
+from poph_tf.errors import InputError
+
+_OPTIONS = {"adjustPageHeight": True, "footer": "none", "header": "none", "scale": 40}
+# verovio sets the note of a metronome mark in a music font, which few viewers have.
+_METRONOME_NOTE, _QUARTER_NOTE = "\ueca5", "\N{QUARTER NOTE}"
+
+
+def to_svg(score: bytes) -> list[str]:
+    """Engraves a score.
+
+    Args:
+        score: a MusicXML file.
+
+    Returns:
+        An SVG document for each page, A4 at most.
+
+    Raises:
+        InputError: If verovio is not installed, or cannot read the score.
+    """
+    toolkit = _import("verovio").toolkit()
+    toolkit.setOptions(_OPTIONS)
+    if not toolkit.loadData(score.decode()):
+        raise InputError("The score cannot be engraved: verovio cannot read it.")
+    pages = range(1, toolkit.getPageCount() + 1)
+    return [
+        toolkit.renderToSVG(page).replace(_METRONOME_NOTE, _QUARTER_NOTE)
+        for page in pages
+    ]
+
+
+def to_pdf(score: bytes) -> bytes:
+    """Engraves a score as a PDF; see `to_svg`."""
+    svglib = _import("svglib.svglib")
+    canvas = _import("reportlab.pdfgen.canvas")
+    render = _import("reportlab.graphics.renderPDF").draw
+    file = io.BytesIO()
+    # Without a date, the same score is the same file.
+    document = canvas.Canvas(file, invariant=1)
+    for page in to_svg(score):
+        drawing = svglib.svg2rlg(io.StringIO(page))
+        document.setPageSize((drawing.width, drawing.height))
+        render(drawing, document, 0, 0)
+        document.showPage()
+    document.save()
+    return file.getvalue()
+
+
+def _import(name: str) -> Any:
+    import importlib
+
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        package = name.partition(".")[0]
+        raise InputError(
+            f"Engraving needs {package}: pip install 'poph_tf[score]'."
+        ) from None

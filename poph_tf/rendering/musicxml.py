@@ -1,0 +1,403 @@
+"""Writes a piece as MusicXML: parts, keys, metres, voices, ties, rests and beams.
+
+A piece with tracks has a part for each, a piece without is written for piano. A part
+whose notes lie far apart has two staves. Notes are cut at bar lines and where a single
+sign could not show the beat; the parts of a cut note are tied. Pitches are spelled by
+`spelling.py`; music21 writes the file (extra `score`).
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+
+from poph_tf.data import bars
+from poph_tf.data import cells as cells_lib
+from poph_tf.data import matrices as matrices_lib
+from poph_tf.data.matrices import Matrices, TrackCells
+from poph_tf.errors import InputError
+from poph_tf.rendering import spelling
+
+_DOCTYPE = (
+    '<!DOCTYPE score-partwise PUBLIC "-//Recordare//DTD MusicXML 4.0 Partwise//EN" '
+    '"http://www.musicxml.org/dtds/partwise.dtd">'
+)
+_MIDDLE_C = 60
+# A part reaching this far to both sides of middle C gets two staves.
+_TWO_STAVES_SEMITONES = 5
+# A voice whose mean lies this little below middle C has the tenor's clef.
+_TENOR_SEMITONES = 7
+_MAX_VOICES = 4
+# Lengths of a single note or rest, in sixteenths of the grid's quarter of 4 steps.
+_SINGLE = (1, 2, 3, 4, 6, 8, 12, 16)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Note:
+    """A note within one bar.
+
+    Attributes:
+        start, end: steps from the bar line.
+        name: such as "F#4" in music21's spelling ("-" is a flat).
+        velocity: 1..127.
+        before, after: whether it is tied to the note before and after.
+    """
+
+    start: int
+    end: int
+    name: str
+    velocity: int
+    before: bool
+    after: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class _Bar:
+    """A bar of the grid.
+
+    Attributes:
+        length: its steps.
+        first: bar position of its first step, above 0 in an upbeat.
+        metre: its time signature, of music21.
+        per_quarter: steps in a quarter note.
+    """
+
+    length: int
+    first: int
+    metre: Any
+    per_quarter: int
+
+    @property
+    def compound(self) -> bool:
+        """Whether a beat has three parts, as in 6/8."""
+        return self.metre.beatDivisionCount == 3
+
+    @property
+    def strong(self) -> int:
+        """Steps from one beat that no note may hide to the next."""
+        return self.per_quarter * 3 // 2 if self.compound else self.per_quarter * 2
+
+
+@dataclasses.dataclass(frozen=True)
+class _Staff:
+    """What one staff shows.
+
+    Attributes:
+        tracks: the notes of each track on it, [track][bar][note].
+        mean_pitch: of all its notes, for the clef.
+    """
+
+    tracks: list[list[list[_Note]]]
+    mean_pitch: float
+
+
+def to_musicxml(piece: Matrices, *, closed: bool = False) -> bytes:
+    """Writes a piece as a MusicXML file.
+
+    Args:
+        piece: made canonical first.
+        closed: whether four voices share two staves, as choirs read chorales; the parts
+            then lose their names.
+
+    Returns:
+        The file, UTF-8, always the same for the same piece.
+
+    Raises:
+        InputError: If music21 is not installed.
+    """
+    try:
+        from music21.musicxml import m21ToXml
+    except ImportError:
+        raise InputError("Scores need music21: pip install 'poph_tf[score]'.") from None
+    exporter = m21ToXml.ScoreExporter(_score(piece, closed), makeNotation=False)
+    root = exporter.parse()
+    for encoding in root.iter("encoding"):
+        for date in encoding.findall("encoding-date"):
+            encoding.remove(date)
+    ElementTree.indent(root)
+    head = f'<?xml version="1.0" encoding="UTF-8"?>\n{_DOCTYPE}\n'
+    return f"{head}{ElementTree.tostring(root, 'unicode')}\n".encode()
+
+
+def is_choir(piece: Matrices) -> bool:
+    """Whether a piece has four voices: tracks of one note at a time."""
+    voices = [track.cells[..., cells_lib.PLAY].sum(1).max() for track in piece.tracks]
+    return len(voices) == 4 and max(voices) <= 1
+
+
+def _score(piece: Matrices, closed: bool) -> Any:
+    """A music21 Score of the piece."""
+    from music21 import layout, metadata, stream
+
+    piece = matrices_lib.canonical(piece)
+    tracks = piece.tracks or (TrackCells("Piano", 0, False, piece.cells),)
+    lines = _bar_lines(piece.bar_position)
+    fifths = _key_signature(tracks)
+    title = metadata.Metadata(title=piece.title or "Composition", composer="poph_tf")
+    title.software = ["poph_tf"]
+    score = stream.Score()
+    score.insert(0, title)
+    if closed:
+        first = dataclasses.replace(tracks[0], name="")
+        shown = [(first, [_staff(tracks[k : k + 2], lines) for k in (0, 2)])]
+    else:
+        shown = [(track, _staves(track, lines)) for track in tracks]
+    for number, (track, staves) in enumerate(shown, start=1):
+        kind = stream.PartStaff if len(staves) > 1 else stream.Part
+        made = [_part(kind, staff, piece, lines, fifths) for staff in staves]
+        for part in made:
+            part.partName = track.name
+            part.insert(0, _instrument(track, number))
+            score.insert(0, part)
+        if number == 1:
+            _add_tempo(made[0], piece.tempo_qpm)
+        if len(made) > 1:
+            score.insert(0, layout.StaffGroup(made, symbol="brace", name=track.name))
+    return score
+
+
+def _add_tempo(part: Any, qpm: float) -> None:
+    from music21 import stream, tempo
+
+    first = part.getElementsByClass(stream.Measure).first()
+    first.insert(0, tempo.MetronomeMark(number=round(qpm, 2)))
+
+
+def _key_signature(tracks: Sequence[TrackCells]) -> int:
+    pitches = [cells_lib.spans(track.cells)[2] for track in tracks]
+    letter, alter, _ = spelling.spell(np.concatenate(pitches))
+    return spelling.key_signature(letter, alter)
+
+
+def _bar_lines(bar_position: np.ndarray) -> np.ndarray:
+    """The first step of each bar, and the end: int [bar + 1]."""
+    lines = np.flatnonzero(bar_position == 0)
+    return np.unique(np.concatenate([[0], lines, [len(bar_position)]]))
+
+
+def _staves(track: TrackCells, lines: np.ndarray) -> list[_Staff]:
+    """A track on one staff, or on two if it has chords and lies around middle C."""
+    play = track.cells[..., cells_lib.PLAY]
+    (sounding,) = np.nonzero(play.any(axis=0))
+    reach = _TWO_STAVES_SEMITONES
+    wide = len(sounding) and sounding[0] <= _MIDDLE_C - reach
+    wide = wide and sounding[-1] >= _MIDDLE_C + reach
+    if not wide or play.sum(axis=1).max() <= 1:
+        return [_staff([track], lines)]
+    upper = np.arange(play.shape[1])[:, None] >= _MIDDLE_C
+    hands = [dataclasses.replace(track, cells=track.cells * h) for h in (upper, ~upper)]
+    return [_staff([hand], lines) for hand in hands]
+
+
+def _staff(tracks: Sequence[TrackCells], lines: np.ndarray) -> _Staff:
+    pitches = [cells_lib.spans(track.cells)[2] for track in tracks]
+    pitch = np.concatenate([*pitches, [_MIDDLE_C] * (not sum(map(len, pitches)))])
+    return _Staff([_by_bar(track.cells, lines) for track in tracks], pitch.mean())
+
+
+def _by_bar(cells: np.ndarray, lines: np.ndarray) -> list[list[_Note]]:
+    """The notes of a track, spelled and cut at the bar lines."""
+    start, end, pitch, velocity = cells_lib.spans(cells)
+    letter, alter, octave = spelling.spell(pitch)
+    by_bar: list[list[_Note]] = [[] for _ in lines[:-1]]
+    for k in range(len(pitch)):
+        sign = "#" * alter[k] if alter[k] > 0 else "-" * -alter[k]
+        name = f"{spelling.LETTERS[letter[k]]}{sign}{octave[k]}"
+        first = int(np.searchsorted(lines, start[k], "right")) - 1
+        for bar in range(first, int(np.searchsorted(lines, end[k], "left"))):
+            low, high = int(lines[bar]), int(lines[bar + 1])
+            cut = max(int(start[k]), low) - low, min(int(end[k]), high) - low
+            tied = bool(start[k] < low), bool(end[k] > high)
+            by_bar[bar].append(_Note(*cut, name, int(velocity[k]), *tied))
+    return by_bar
+
+
+def _part(
+    kind: type, staff: _Staff, piece: Matrices, lines: np.ndarray, fifths: int
+) -> Any:
+    """A music21 Part of one staff."""
+    from music21 import key, meter, stream
+
+    part = kind()
+    per_quarter = piece.steps_per_quarter
+    metres = _metre_changes(piece)
+    metre = meter.TimeSignature("4/4")
+    for bar, low in enumerate(lines[:-1]):
+        changes: list[Any] = []
+        if not bar:
+            alone = len(staff.tracks) == 1 and kind is stream.Part
+            changes += [_clef(staff.mean_pitch, alone), key.KeySignature(fifths)]
+        if int(low) in metres:
+            metre = meter.TimeSignature(metres[int(low)])
+            changes.append(metre)
+        first = int(piece.bar_position[low])
+        notes = [track[bar] for track in staff.tracks]
+        length = int(lines[bar + 1] - low)
+        measure = _measure(notes, _Bar(length, first, metre, per_quarter))
+        for change in changes:
+            measure.insert(0, change)
+        measure.number = bar + (not piece.bar_position[:1].any())
+        part.insert(int(low) / per_quarter, measure)
+    measure.rightBarline = "final"
+    part.makeAccidentals(inPlace=True)
+    return part
+
+
+def _metre_changes(piece: Matrices) -> dict[int, str]:
+    """The time signature from each step on where it changes."""
+    signatures = piece.time_signatures or bars.guessed(
+        piece.bar_position, piece.steps_per_quarter
+    )
+    changes: dict[int, str] = {}
+    for step, above, below in signatures:
+        if f"{above}/{below}" not in [*changes.values()][-1:]:
+            changes[step] = f"{above}/{below}"
+    return changes
+
+
+def _measure(tracks: Sequence[list[_Note]], bar: _Bar) -> Any:
+    """A music21 Measure of the notes of each track on the staff."""
+    from music21 import stream
+
+    measure = stream.Measure()
+    measure.paddingLeft = bar.first / bar.per_quarter
+    voices = [voice for notes in tracks for voice in _voices(notes, bar.length)]
+    for k, chords in enumerate(voices):
+        voice = measure if len(voices) == 1 else stream.Voice(id=str(k + 1))
+        # A rest of every track is shown, but not of each voice within a track.
+        hidden = k > 0 and len(tracks) == 1
+        signs = list(_signs(chords, bar, hidden=hidden))
+        beams = bar.metre.getBeams([sign for _, sign in signs], measure.paddingLeft)
+        for (offset, sign), own in zip(signs, beams, strict=True):
+            if own and not sign.isRest:
+                sign.beams = own
+            if len(tracks) > 1 and not sign.isRest:
+                sign.stemDirection = "down" if k else "up"
+            voice.insert(offset, sign)
+        if voice is not measure:
+            measure.insert(0, voice)
+    return measure
+
+
+def _instrument(track: TrackCells, number: int) -> Any:
+    from music21 import instrument
+
+    if track.is_drum:
+        made = instrument.UnpitchedPercussion()
+    else:
+        made = instrument.instrumentFromMidiProgram(track.program)
+    made.partId, made.instrumentId = f"P{number}", f"P{number}-I1"
+    made.partName = track.name or made.instrumentName
+    made.partAbbreviation = made.instrumentAbbreviation = ""
+    return made
+
+
+def _clef(mean_pitch: float, alone: bool) -> Any:
+    """The clef of a staff; a part on a staff of its own may be a tenor."""
+    from music21 import clef
+
+    if mean_pitch >= _MIDDLE_C - 1:
+        return clef.TrebleClef()
+    tenor = alone and mean_pitch >= _MIDDLE_C - _TENOR_SEMITONES
+    return clef.Treble8vbClef() if tenor else clef.BassClef()
+
+
+def _voices(notes: Sequence[_Note], length: int) -> Iterator[list[list[_Note]]]:
+    """Sets the notes of a bar in voices, each a list of chords one after another.
+
+    Notes that begin and end together form a chord. Where more than four voices would be
+    needed, every chord is cut wherever any note begins or ends, which takes one voice.
+    """
+    key = lambda note: (note.start, note.end)  # noqa: E731
+    chords = [list(c) for _, c in itertools.groupby(sorted(notes, key=key), key)]
+    voices: list[list[list[_Note]]] = []
+    for chord in chords:
+        free = [v for v in voices if v[-1][0].end <= chord[0].start]
+        if free:
+            free[0].append(chord)
+        else:
+            voices.append([chord])
+    if len(voices) > _MAX_VOICES:
+        cuts = sorted({0, length, *(t for n in notes for t in (n.start, n.end))})
+        sounding = [
+            [_cut(n, low, high) for n in notes if n.start <= low and high <= n.end]
+            for low, high in itertools.pairwise(cuts)
+        ]
+        voices = [[chord for chord in sounding if chord]]
+    yield from voices or [[]]
+
+
+def _cut(note: _Note, start: int, end: int) -> _Note:
+    """The part of a note from one step to another, tied to the rest."""
+    before = note.before or start > note.start
+    after = note.after or end < note.end
+    return dataclasses.replace(note, start=start, end=end, before=before, after=after)
+
+
+def _signs(
+    chords: Sequence[list[_Note]], bar: _Bar, *, hidden: bool
+) -> Iterator[tuple[float, Any]]:
+    """Notes, chords and rests of a voice that fill a bar, with their offsets."""
+    from music21 import note
+
+    at = 0
+    for chord in [*chords, []]:
+        start = chord[0].start if chord else bar.length
+        for low, high in _single(at, start, bar):
+            rest = note.Rest(quarterLength=(high - low) / bar.per_quarter)
+            # Told here, it need not be looked up in the whole part.
+            rest.fullMeasure = high - low == bar.length
+            rest.style.hideObjectOnPrint = hidden
+            yield low / bar.per_quarter, rest
+        if chord:
+            at = chord[0].end
+            for low, high in _single(start, at, bar):
+                cut = [_cut(note, low, high) for note in chord]
+                yield low / bar.per_quarter, _sign(cut, (high - low) / bar.per_quarter)
+
+
+def _single(start: int, end: int, bar: _Bar) -> Iterator[tuple[int, int]]:
+    """Cuts a span of steps into lengths of one sign each that do not hide the beat."""
+    unit = bar.per_quarter / 4
+    while start < end:
+        reach = min(end - start, _reach(start + bar.first, bar))
+        fits = [n * unit for n in _SINGLE if n * unit <= reach]
+        step = int(max(fits, default=reach)) or 1
+        yield start, start + step
+        start += step
+
+
+def _reach(place: int, bar: _Bar) -> int:
+    """Steps that a sign which begins at a bar position may last.
+
+    It may last twice as long as the largest power of two at whose multiple it begins,
+    so that an eighth may be followed by a quarter; off the beat, to the strong beat.
+    """
+    within = place % bar.strong if bar.compound else place
+    if not within:
+        return 4 * bar.per_quarter
+    fine = max(bar.per_quarter // 4, 1)
+    while within % (2 * fine) == 0:
+        fine *= 2
+    on_beat = not bar.compound and place % bar.per_quarter == 0
+    return 2 * fine if on_beat else min(2 * fine, bar.strong - place % bar.strong)
+
+
+def _sign(notes: Sequence[_Note], quarters: float) -> Any:
+    """A music21 Note or Chord of notes that begin and end together."""
+    from music21 import chord, note, tie
+
+    made = []
+    for own in notes:
+        sign = note.Note(own.name, quarterLength=quarters)
+        sign.volume.velocity = own.velocity
+        if own.before or own.after:
+            kind = (
+                "start" if not own.before else "stop" if not own.after else "continue"
+            )
+            sign.tie = tie.Tie(kind)
+        made.append(sign)
+    return made[0] if len(made) == 1 else chord.Chord(made, quarterLength=quarters)
