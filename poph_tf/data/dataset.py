@@ -25,15 +25,13 @@ import numpy as np
 import tensorflow as tf
 
 from poph_tf.config import ModelConfig, TrainingConfig
-from poph_tf.data import examples, recovery, shards
+from poph_tf.data import examples, record_graph, recovery, shards, windows
 from poph_tf.errors import InputError
 
 # Nothing here branches on a tensor, so AutoGraph has nothing to rewrite: without it an
 # epoch starts sooner, and does not read this file's source again.
 _as_written = tf.autograph.experimental.do_not_convert
 
-# As far as a transposition can shift before the crop to the model's pitches.
-MARGIN = 48
 # So many batches' windows are sorted by length together.
 POOL_BATCHES = 8
 # A batch is as long as its longest window, up to the next of so many parts of
@@ -111,6 +109,27 @@ def check_styles(info: examples.DatasetInfo, config: ModelConfig) -> None:
         )
 
 
+def check_tracks(info: examples.DatasetInfo, config: ModelConfig) -> None:
+    """Raises InputError if a model cannot read the tracks of a data set.
+
+    Merged tracks can stand for a single one.
+    """
+    known = [track.name for track in info.tracks]
+    wanted = [track.name for track in config.tracks]
+    if info.tracks and not config.tracks:
+        raise InputError(
+            f"The data has the tracks {', '.join(known)}, the model has one roll for "
+            "all: make the data with --tracks=merged, or choose a model with tracks."
+        )
+    missing = [name for name in wanted if name not in known]
+    if missing and (known or len(wanted) > 1):
+        raise InputError(
+            f"The data has no track {', '.join(missing)}; it has "
+            f"{', '.join(known) or 'all tracks merged'}: make it with "
+            f"--tracks={','.join(wanted)}."
+        )
+
+
 def style_index(style: tf.Tensor, config: ModelConfig) -> tf.Tensor:
     """Place of a style's name in the model's vocabulary; 0 in a vocabulary of one."""
     if len(config.styles) == 1:
@@ -129,7 +148,9 @@ def training_batches(stream: Stream, epoch: int, skip: int = 0) -> tf.data.Datas
     Returns:
         Dicts of `previous`, `current` float32 [batch, time, pitch, 3], `bar_position`
         int32 [batch, time], `style` float32 [batch, styles], `mask` float32 [batch,
-        time]; `time` is that of the longest window, see `MOST_LENGTHS`.
+        time]; `time` is that of the longest window, see `MOST_LENGTHS`. Of a model with
+        tracks `previous`, `current` [batch, time, track, pitch, 3] and what
+        `windows.task_inputs` adds.
     """
     batches = _window_batches(stream, epoch).skip(skip)
     return batches.map(
@@ -149,15 +170,15 @@ def batch_ids(stream: Stream, epoch: int, index: int) -> list[tuple[str, int]]:
 def _window_batches(stream: Stream, epoch: int) -> tf.data.Dataset:
     batch_size = stream.training.batch_size
     seed = _epoch_seed(stream.training, epoch) + 1
-    windows = _windows(stream, epoch)
+    cut = _windows(stream, epoch)
     padding = {
         # Empty texts, zeros elsewhere.
         name: tf.zeros([batch_size - 1, *spec.shape], spec.dtype)
-        for name, spec in windows.element_spec.items()
+        for name, spec in cut.element_spec.items()
     }
-    windows = windows.shuffle(stream.training.shuffle_windows, seed=seed)
-    windows = windows.concatenate(tf.data.Dataset.from_tensor_slices(padding))
-    pools = windows.batch(batch_size, drop_remainder=True).batch(POOL_BATCHES)
+    cut = cut.shuffle(stream.training.shuffle_windows, seed=seed)
+    cut = cut.concatenate(tf.data.Dataset.from_tensor_slices(padding))
+    pools = cut.batch(batch_size, drop_remainder=True).batch(POOL_BATCHES)
 
     def deal_out(index: tf.Tensor, pool: Tensors) -> tf.data.Dataset:
         return tf.data.Dataset.from_tensor_slices(_sort_by_length(pool, (seed, index)))
@@ -216,10 +237,17 @@ def _windows(stream: Stream, epoch: int) -> tf.data.Dataset:
         deterministic=True,
     )
     return records.enumerate().flat_map(
-        _as_written(
-            lambda index, record: _cut(examples.parse(record), index, seed, stream)
-        )
+        _as_written(lambda index, record: _cut(record, index, seed, stream))
     )
+
+
+def _cut(
+    record: tf.Tensor, index: tf.Tensor, seed: int, stream: Stream
+) -> tf.data.Dataset:
+    piece = record_graph.parse(record, stream.model.tracks)
+    piece["style"] = style_index(piece["style"], stream.model)
+    piece_seed = tf.stack([tf.cast(seed, tf.int64), index])
+    return windows.cut(piece, piece_seed, stream.model, stream.training)
 
 
 def _records(path: tf.Tensor) -> tf.data.Dataset:
@@ -252,100 +280,19 @@ def naming_damage(batches: Iterable[Any], paths: Iterable[str]) -> Iterator[Any]
         raise
 
 
-def _cut(
-    piece: Tensors, index: tf.Tensor, seed: int, stream: Stream
-) -> tf.data.Dataset:
-    """Cuts one piece into windows at a random phase."""
-    steps = stream.training.window_steps
-    piece_seed = tf.stack([tf.cast(seed, tf.int64), index])
-    edges = _edges(tf.shape(piece["cells"])[0], steps, piece_seed)
-    silence = tf.zeros_like(piece["cells"][:1])
-    frames = tf.concat([silence, piece["cells"]], axis=0)
-    style = style_index(piece["style"], stream.model)
-
-    def window(k: tf.Tensor) -> Tensors:
-        k = tf.cast(k, tf.int32)
-        start, end = edges[k], edges[k + 1]
-        shift_seed = tf.random.experimental.stateless_fold_in(piece_seed, k)
-        shift = _draw_shift(shift_seed, stream.training)
-        cropped = _crop(frames[start : end + 1], shift, stream.model)
-        return {
-            "frames": _fit(cropped, steps + 1),
-            "bar_position": _fit(piece["bar_position"][start:end], steps),
-            "length": end - start,
-            "style": style,
-            "id": piece["id"],
-            "start": start,
-        }
-
-    places = tf.data.Dataset.range(tf.cast(tf.size(edges) - 1, tf.int64))
-    return places.map(_as_written(window))
-
-
-def _edges(length: tf.Tensor, steps: int, seed: tf.Tensor) -> tf.Tensor:
-    """Where windows of a piece begin and end.
-
-    Every window of a piece that is cut has between half of `steps` and all of them: a
-    shorter one teaches little, and the steps of a batch of short ones would count more
-    than others.
-
-    Args:
-        length: int32 scalar, steps of the piece.
-        steps: the most that a window has.
-        seed: int64 [2].
-
-    Returns:
-        int32 [windows + 1], from 0 to `length`.
-    """
-    phase = tf.random.stateless_uniform([], seed, 0, (steps + 1) // 2, tf.int32)
-    phase = tf.where(length > steps, phase, 0)
-    num_windows = tf.maximum(-(-(length + phase) // steps), 1)
-    inner = tf.range(1, num_windows) * steps - phase
-    before = tf.concat([[0], inner], axis=0)
-    # A last window that is too short shares evenly with the one before.
-    last = tf.where(
-        length - before[-1] < (steps + 1) // 2,
-        (before[tf.maximum(num_windows - 2, 0)] + length) // 2,
-        before[-1],
-    )
-    last = tf.where(num_windows > 1, last, 0)
-    return tf.concat([before[:-1], [last, length]], axis=0)
-
-
-def _draw_shift(seed: tf.Tensor, training: TrainingConfig) -> tf.Tensor | int:
-    low, high = training.min_transpose, training.max_transpose
-    if low == high:
-        return low
-    return tf.random.stateless_uniform([], seed, low, high + 1, tf.int32)
-
-
-def _crop(cells: tf.Tensor, shift: tf.Tensor | int, config: ModelConfig) -> tf.Tensor:
-    """Transposes [time, 128, 3] by `shift` semitones and keeps the model's pitches."""
-    padded = tf.pad(cells, [[0, 0], [MARGIN, MARGIN], [0, 0]])
-    start = config.min_pitch - shift + MARGIN
-    cropped = padded[:, start : start + config.num_pitches]
-    return tf.ensure_shape(cropped, (None, config.num_pitches, 3))
-
-
-def _fit(x: tf.Tensor, steps: int) -> tf.Tensor:
-    """Fills the time axis up with zeros to `steps`."""
-    missing = steps - tf.shape(x)[0]
-    filled = tf.pad(x, [[0, missing]] + [[0, 0]] * (len(x.shape) - 1))
-    return tf.ensure_shape(filled, (steps, *x.shape[1:]))
-
-
 def _to_inputs(batch: Tensors, stream: Stream) -> Tensors:
     part = -(-stream.training.window_steps // MOST_LENGTHS)
     steps = tf.reduce_max(batch["length"])
     steps = tf.minimum(-(-steps // part) * part, stream.training.window_steps)
     frames = to_frames(batch["frames"][:, : steps + 1])
-    return {
+    inputs = {
         "previous": frames[:, :-1],
         "current": frames[:, 1:],
         "bar_position": tf.cast(batch["bar_position"][:, :steps], tf.int32),
         "style": tf.one_hot(batch["style"], len(stream.model.styles)),
         "mask": tf.sequence_mask(batch["length"], steps, tf.float32),
     }
+    return inputs | (windows.task_inputs(batch, steps) if stream.model.tracks else {})
 
 
 def to_frames(cells: tf.Tensor) -> tf.Tensor:

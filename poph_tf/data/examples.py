@@ -4,6 +4,9 @@ A record holds a whole piece with all 128 pitches. Its features:
 
     play, replay        bytes: bits of [time, pitch], eight pitches a byte, first high
     volume              bytes: one for each sounding cell, by step, then by pitch
+    track_name          bytes: UTF-8 text for each track
+    track_program       int64: for each track
+    track_is_drum       int64: for each track, 0 or 1
     bar_position        bytes: one for each step
     length              int64: steps
     steps_per_quarter   int64
@@ -11,8 +14,12 @@ A record holds a whole piece with all 128 pitches. Its features:
     time_signatures     int64: step, numerator, denominator of each, in one row
     style, source, id   bytes: UTF-8 text; id is the SHA-256 of the musical content
 
-Only `parse` needs TensorFlow, so that the workers that prepare data start at once and
-stay small. The same piece always gives the same bytes.
+With tracks (format 2) the first three have a value for each track; where the tracks
+are merged (format 1) they have one, and the features of tracks are absent.
+
+Nothing here needs TensorFlow, so that the workers that prepare data start at once and
+stay small; `data/record_graph.py` reads records in a graph. The same piece always gives
+the same bytes.
 
 A data set is a folder of shards `train-00000-of-00004.tfrecord.gz` and, beside them,
 `dataset_info.json`.
@@ -22,25 +29,27 @@ import dataclasses
 import hashlib
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pydantic
 from google.protobuf.message import DecodeError
 
 from poph_tf import files
-from poph_tf.config.tracks import Tracks
+from poph_tf.config.tracks import Track, Tracks
+from poph_tf.data import cells as cells_lib
 from poph_tf.data import example_message, quantization
-from poph_tf.data.matrices import NUM_PITCHES, PLAY, VOLUME, Matrices
+from poph_tf.data.cells import PLAY, VOLUME
+from poph_tf.data.matrices import NUM_PITCHES, Matrices, TrackCells
 from poph_tf.data.quantization import QuantizedNotes
 from poph_tf.errors import InputError
 
-if TYPE_CHECKING:
-    import tensorflow as tf
-
-FORMAT_VERSION = 1
+# The formats of records with merged tracks, and with tracks of their own.
+FORMAT_VERSION, TRACKS_VERSION = 1, 2
+# play, replay and volume of a track.
+Packed = tuple[bytes, bytes, bytes]
 INFO_NAME = "dataset_info.json"
 SPLITS = ("train", "valid", "test")
 _MAKE = "make one with tools/make_tfrecords.py"
@@ -66,22 +75,47 @@ class Piece:
     id: str
 
 
-def content_id(matrices: Matrices) -> str:
-    """SHA-256 of cells, bar positions, tempo and grid, as 64 hexadecimal digits."""
-    return _content_id(matrices, quantization.pack_cells(matrices.cells))
+def format_version(tracks: Sequence[Track]) -> int:
+    """The format of records with these tracks."""
+    return TRACKS_VERSION if tracks else FORMAT_VERSION
 
 
-def _content_id(piece: Matrices | QuantizedNotes, packed: tuple[bytes, ...]) -> str:
-    digest = hashlib.sha256(b"poph_tf piece 1")
+def content_id(matrices: Matrices, tracks: Sequence[Track] = ()) -> str:
+    """SHA-256 of cells, bar positions, tempo and grid, as 64 hexadecimal digits.
+
+    With tracks, those of each count, else those of their merger.
+    """
+    return _content_id(matrices, _packed(matrices, tracks), tracks)
+
+
+def _packed(matrices: Matrices, tracks: Sequence[Track]) -> list[Packed]:
+    rolls = matrices.stack(tracks) if tracks else matrices.cells[:, None]
+    return [quantization.pack_cells(rolls[:, k]) for k in range(rolls.shape[1])]
+
+
+def _content_id(
+    piece: Matrices | QuantizedNotes, packed: Sequence[Packed], tracks: Sequence[Track]
+) -> str:
+    digest = hashlib.sha256(f"poph_tf piece {format_version(tracks)}".encode())
     head = (len(piece), piece.steps_per_quarter, piece.tempo_qpm)
     digest.update(struct.pack("<qqd", *head))
-    for part in (*packed, piece.bar_position.tobytes()):
+    for track in tracks:
+        digest.update(repr((track.name, track.program, track.is_drum)).encode())
+    for part in (*(p for track in packed for p in track), piece.bar_position.tobytes()):
         digest.update(part)
     return digest.hexdigest()
 
 
-def serialize(matrices: Matrices, *, style: str, source: str) -> bytes:
+def serialize(
+    matrices: Matrices, *, style: str, source: str, tracks: Sequence[Track] = ()
+) -> bytes:
     """Writes canonical matrices as a tf.train.Example.
+
+    Args:
+        matrices: the piece.
+        style: its style.
+        source: where it came from.
+        tracks: the tracks to write; none writes their merger.
 
     Example:
         >>> cells = np.zeros((4, 128, 3), np.uint8)
@@ -92,13 +126,20 @@ def serialize(matrices: Matrices, *, style: str, source: str) -> bytes:
 
     Returns:
         bytes, always the same for the same piece.
+
+    Raises:
+        InputError: If the piece lacks one of the tracks.
     """
-    packed = quantization.pack_cells(matrices.cells)
-    return _encode(matrices, packed, style, source)[0]
+    return _encode(matrices, _packed(matrices, tracks), tracks, style, source)[0]
 
 
 def encode(
-    piece: QuantizedNotes, *, style: str, source: str, compiled: bool = False
+    piece: QuantizedNotes,
+    *,
+    style: str,
+    source: str,
+    tracks: Mapping[Track, QuantizedNotes] | None = None,
+    compiled: bool = False,
 ) -> tuple[bytes, str]:
     """Writes a quantized piece without making matrices of it.
 
@@ -106,27 +147,39 @@ def encode(
         piece: the notes on the grid.
         style: its style.
         source: where it came from.
+        tracks: the notes of each track to write, each as long as the piece; None writes
+            the piece itself, all tracks merged.
         compiled: use machine code, which is worth its start for many files.
 
     Returns:
         The bytes that `serialize` gives for the same piece, and its id.
     """
-    packed = quantization.pack(piece, compiled=compiled)
-    return _encode(piece, packed, style, source)
+    rolls = tracks.values() if tracks else [piece]
+    packed = [quantization.pack(roll, compiled=compiled) for roll in rolls]
+    return _encode(piece, packed, tuple(tracks or ()), style, source)
 
 
 def _encode(
-    piece: Matrices | QuantizedNotes, packed: tuple[bytes, ...], style: str, source: str
+    piece: Matrices | QuantizedNotes,
+    packed: Sequence[Packed],
+    tracks: Sequence[Track],
+    style: str,
+    source: str,
 ) -> tuple[bytes, str]:
-    piece_id = _content_id(piece, packed)
+    piece_id = _content_id(piece, packed, tracks)
     message = example_message.Example()
     features = message.features.feature
-    octets = dict(zip(("play", "replay", "volume"), packed, strict=True))
-    octets["bar_position"] = piece.bar_position.tobytes()
+    octets = dict(zip(cells_lib.CHANNELS, zip(*packed, strict=True), strict=True))
+    octets["bar_position"] = (piece.bar_position.tobytes(),)
     for name, text in (("id", piece_id), ("source", source), ("style", style)):
-        octets[name] = text.encode("utf-8", "surrogateescape")
+        octets[name] = (text.encode("utf-8", "surrogateescape"),)
+    if tracks:
+        octets["track_name"] = tuple(track.name.encode() for track in tracks)
+        for name in ("program", "is_drum"):
+            numbers = [int(getattr(track, name)) for track in tracks]
+            features[f"track_{name}"].int64_list.value.extend(numbers)
     for name, data in octets.items():
-        features[name].bytes_list.value.append(data)
+        features[name].bytes_list.value.extend(data)
     features["tempo_qpm"].float_list.value.append(piece.tempo_qpm)
     features["length"].int64_list.value.append(len(piece))
     features["steps_per_quarter"].int64_list.value.append(piece.steps_per_quarter)
@@ -146,19 +199,20 @@ def deserialize(serialized: bytes) -> Piece:
     try:
         message = example_message.Example.FromString(serialized)
         features = message.features.feature
-        octets, texts = (
-            {name: features[name].bytes_list.value[0] for name in names}
-            for names in (_OCTETS, _TEXTS)
-        )
+        octets = {name: features[name].bytes_list.value for name in _OCTETS}
+        texts = {name: features[name].bytes_list.value[0] for name in _TEXTS}
         numbers = {name: features[name].int64_list.value for name in _NUMBERS}
         signatures = np.array(numbers["time_signatures"], np.int64).reshape(-1, 3)
+        rolls = _rolls(octets, numbers["length"][0])
+        tracks = _tracks(features, rolls)
         matrices = Matrices(
-            cells=_cells(octets, numbers["length"][0]),
-            bar_position=np.frombuffer(octets["bar_position"], np.uint8),
+            cells=cells_lib.merged(np.stack(rolls, 1)) if tracks else rolls[0],
+            bar_position=np.frombuffer(octets["bar_position"][0], np.uint8),
             # Stored as float32; a tempo has three decimals.
             tempo_qpm=round(features["tempo_qpm"].float_list.value[0], 3),
             steps_per_quarter=numbers["steps_per_quarter"][0],
             time_signatures=tuple((step, n, d) for step, n, d in signatures.tolist()),
+            tracks=tracks,
         )
         decoded = [data.decode("utf-8", "surrogateescape") for data in texts.values()]
     except (DecodeError, LookupError, ValueError, TypeError) as error:
@@ -171,51 +225,34 @@ _TEXTS = ("style", "source", "id")
 _NUMBERS = ("length", "steps_per_quarter", "time_signatures")
 
 
-def _cells(octets: Mapping[str, bytes], length: int) -> np.ndarray:
-    """uint8 [time, 128, 3]."""
-    cells = np.zeros((length, NUM_PITCHES, 3), np.uint8)
-    for channel, name in enumerate(("play", "replay")):
-        bits = np.frombuffer(octets[name], np.uint8).reshape(length, NUM_PITCHES // 8)
-        cells[..., channel] = np.unpackbits(bits, axis=-1)
-    volume = np.frombuffer(octets["volume"], np.uint8)
-    cells[..., VOLUME][cells[..., PLAY] != 0] = volume
-    return cells
+def _rolls(octets: Mapping[str, Sequence[bytes]], length: int) -> list[np.ndarray]:
+    """uint8 [time, 128, 3] for each track."""
+    rolls = []
+    columns = [octets[name] for name in cells_lib.CHANNELS]
+    for *bits, volume in zip(*columns, strict=True):
+        cells = np.zeros((length, NUM_PITCHES, 3), np.uint8)
+        for channel, data in enumerate(bits):
+            rows = np.frombuffer(data, np.uint8).reshape(length, NUM_PITCHES // 8)
+            cells[..., channel] = np.unpackbits(rows, axis=-1)
+        cells[..., VOLUME][cells[..., PLAY] != 0] = np.frombuffer(volume, np.uint8)
+        rolls.append(cells)
+    return rolls
 
 
-def parse(serialized: "tf.Tensor") -> "dict[str, tf.Tensor]":
-    """Decodes a record in a TensorFlow graph.
-
-    Args:
-        serialized: tf.string scalar.
-
-    Returns:
-        `cells` uint8 [time, 128, 3], `bar_position` uint8 [time], `length` int32,
-        `tempo_qpm` float32, `style`, `id`, `source` string scalars.
-    """
-    import tensorflow as tf
-
-    features = {
-        name: tf.io.FixedLenFeature([], tf.string) for name in (*_OCTETS, *_TEXTS)
-    }
-    features["length"] = tf.io.FixedLenFeature([], tf.int64)
-    features["tempo_qpm"] = tf.io.FixedLenFeature([], tf.float32)
-    parsed = tf.io.parse_single_example(serialized, features)
-    octets = {name: tf.io.decode_raw(parsed.pop(name), tf.uint8) for name in _OCTETS}
-    # A table of 256 rows of eight bits is quicker than shifting each bit down.
-    bits = tf.constant(np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1))
-    play, replay = (
-        tf.reshape(tf.gather(bits, tf.cast(octets[name], tf.int32)), [-1, NUM_PITCHES])
-        for name in ("play", "replay")
+def _tracks(features: Any, rolls: Sequence[np.ndarray]) -> tuple[TrackCells, ...]:
+    if "track_name" not in features:
+        return ()
+    rows = zip(
+        features["track_name"].bytes_list.value,
+        features["track_program"].int64_list.value,
+        features["track_is_drum"].int64_list.value,
+        rolls,
+        strict=True,
     )
-    places = tf.where(tf.reshape(play, [-1]) > 0)
-    size = tf.size(play, out_type=tf.int64)
-    volume = tf.scatter_nd(places, octets["volume"], size[None])
-    volume = tf.reshape(volume, [-1, NUM_PITCHES])
-    return parsed | {
-        "cells": tf.stack([play, replay, volume], axis=-1),
-        "bar_position": octets["bar_position"],
-        "length": tf.cast(parsed["length"], tf.int32),
-    }
+    return tuple(
+        TrackCells(name.decode(), program, bool(is_drum), cells)
+        for name, program, is_drum, cells in rows
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -317,13 +354,13 @@ def read_info(data_dir: str | Path) -> DatasetInfo:
     try:
         table = json.loads(path.read_text("utf-8"))
         version = table["format_version"]
-        if version == FORMAT_VERSION:
+        if version in (FORMAT_VERSION, TRACKS_VERSION):
             return DatasetInfo.from_dict(table)
     except (ValueError, KeyError, TypeError, AttributeError, OSError):
         raise InputError(f"{path} is damaged; {_MAKE_AGAIN}.") from None
     raise InputError(
-        f"{path} has format version {version}, this program reads {FORMAT_VERSION}; "
-        f"{_MAKE_AGAIN}."
+        f"{path} has format version {version}, this program reads {FORMAT_VERSION} "
+        f"and {TRACKS_VERSION}; {_MAKE_AGAIN}."
     )
 
 

@@ -89,6 +89,12 @@ class Matrices:
     def __len__(self) -> int:
         return len(self.cells)
 
+    @property
+    def bars_left(self) -> np.ndarray:
+        """int32 [time]: bar lines still to come after each step; 0 in the last bar."""
+        lines = self.bar_position == 0
+        return (lines.sum() - np.cumsum(lines)).astype(np.int32)
+
     def stack(self, tracks: Sequence[Track], *, partial: bool = False) -> np.ndarray:
         """The cells of a model's tracks, found by their names.
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from poph_tf.config import Track
 from poph_tf.data import examples
 from poph_tf.data.matrices import Matrices
 from poph_tf.errors import InputError
@@ -18,7 +19,9 @@ from poph_tf.errors import InputError
 Splits = Mapping[str, Sequence[Matrices]]
 
 
-def write(splits: Splits, style: str, data_dir: str | Path) -> examples.DatasetInfo:
+def write(
+    splits: Splits, style: str, data_dir: str | Path, tracks: Sequence[Track] = ()
+) -> examples.DatasetInfo:
     """Writes a data set that training and evaluation read.
 
     Args:
@@ -26,11 +29,13 @@ def write(splits: Splits, style: str, data_dir: str | Path) -> examples.DatasetI
         style: the style of all pieces.
         data_dir: left alone if it already holds these pieces. It appears whole or not
             at all; of two processes that write it at once, one does.
+        tracks: the tracks to write; none writes their merger.
 
     Raises:
-        InputError: If it holds other pieces, or other things.
+        InputError: If it holds other pieces, or other things, or if a piece lacks a
+            track.
     """
-    ids = "".join(examples.content_id(p) for ps in splits.values() for p in ps)
+    ids = "".join(examples.content_id(p, tracks) for ps in splits.values() for p in ps)
     data_id = hashlib.sha256(ids.encode()).hexdigest()
     data_dir = Path(data_dir)
     if not _holds(data_dir, data_id):
@@ -38,7 +43,7 @@ def write(splits: Splits, style: str, data_dir: str | Path) -> examples.DatasetI
         folder = tempfile.TemporaryDirectory(dir=data_dir.parent, prefix=".writing-")
         with folder as name:
             whole = Path(name, "records")
-            _write_all(splits, style, data_id, whole)
+            _write_all(splits, style, data_id, whole, tracks)
             try:
                 whole.rename(data_dir)
             except OSError as error:
@@ -63,25 +68,38 @@ def _holds(data_dir: Path, data_id: str) -> bool:
     return True
 
 
-def _write_all(splits: Splits, style: str, data_id: str, data_dir: Path) -> None:
+def _write_all(
+    splits: Splits,
+    style: str,
+    data_id: str,
+    data_dir: Path,
+    tracks: Sequence[Track],
+) -> None:
     data_dir.mkdir()
     infos = {
-        split: _write_split(split, pieces, style, data_dir)
+        split: _write_split(split, pieces, style, data_dir, tracks)
         for split, pieces in splits.items()
     }
-    version = examples.FORMAT_VERSION
-    info = examples.DatasetInfo(version, data_id, 4, (style,), infos)
+    version = examples.format_version(tracks)
+    info = examples.DatasetInfo(version, data_id, 4, (style,), infos, tuple(tracks))
     examples.write_info(info, data_dir)
 
 
 def _write_split(
-    split: str, pieces: Sequence[Matrices], style: str, data_dir: Path
+    split: str,
+    pieces: Sequence[Matrices],
+    style: str,
+    data_dir: Path,
+    tracks: Sequence[Track],
 ) -> examples.SplitInfo:
     shard = examples.shard_name(split, 0, 1)
     with tf.io.TFRecordWriter(str(data_dir / shard), "GZIP") as writer:
         for k, piece in enumerate(pieces):
             source = f"{style}/{split}/{k}"
-            writer.write(examples.serialize(piece, style=style, source=source))
+            record = examples.serialize(
+                piece, style=style, source=source, tracks=tracks
+            )
+            writer.write(record)
     num_steps = sum(map(len, pieces))
     return examples.SplitInfo(
         shards=(shard,),

@@ -10,7 +10,7 @@ import small
 import tensorflow as tf
 
 from poph_tf import config
-from poph_tf.data import dataset, examples, recovery
+from poph_tf.data import dataset, examples, recovery, windows
 from poph_tf.data import shards as shards_lib
 from poph_tf.errors import InputError
 
@@ -124,7 +124,7 @@ def test_windows_of_a_cut_piece_are_neither_short_nor_too_long(data_dir, pieces)
 
 @pytest.mark.parametrize("steps", [2, 3, 7, 8, 192])
 def test_edges_cover_pieces_of_every_length(steps):
-    drawn = tf.function(dataset._edges)
+    drawn = tf.function(windows._edges)
     for length in [*range(1, 5 * steps if steps < 10 else 9), 193, 287, 288, 289, 1000]:
         for seed in range(3):
             seed = tf.constant([seed, length], tf.int64)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poph_tf.data import example_message, examples, matrices, shards
+from poph_tf.data import example_message, examples, matrices, record_graph, shards
 from poph_tf.data.matrices import Matrices
 from poph_tf.errors import InputError
 
@@ -42,7 +42,7 @@ def test_a_record_gives_the_piece_back(steps, seed, density):
 @pytest.mark.parametrize("steps", [0, 1, 33])
 def test_the_graph_decodes_the_same_cells(steps):
     made = piece(steps)
-    parsed = tf.function(examples.parse)(tf.constant(record(steps=steps)))
+    parsed = tf.function(record_graph.parse)(tf.constant(record(steps=steps)))
     np.testing.assert_array_equal(parsed["cells"], made.cells)
     np.testing.assert_array_equal(parsed["bar_position"], made.bar_position)
     assert parsed["cells"].dtype == parsed["bar_position"].dtype == tf.uint8

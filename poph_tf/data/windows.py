@@ -1,0 +1,202 @@
+"""Cuts a piece into windows, transposed and cropped to the model's pitches.
+
+A window of a model with tracks also goes on beyond its end, for so many steps as
+`AHEAD`: what is given there can be known in advance.
+"""
+
+import tensorflow as tf
+
+from poph_tf.config import ModelConfig, TrainingConfig
+from poph_tf.data import given
+
+# Nothing here branches on a tensor, so AutoGraph has nothing to rewrite.
+_as_written = tf.autograph.experimental.do_not_convert
+
+# As far as a transposition can shift before the crop to the model's pitches.
+MARGIN = 48
+# Steps beyond a window's end whose givens are known.
+AHEAD = 64
+# Of the windows of models with tracks: the share that is not told how long the piece
+# is, and the share with givens that are not known in advance.
+UNKNOWN_LENGTH, NO_LOOK_AHEAD = 1 / 3, 0.1
+UNKNOWN = -1
+Tensors = dict[str, tf.Tensor]
+
+
+def cut(
+    piece: Tensors, seed: tf.Tensor, model: ModelConfig, training: TrainingConfig
+) -> tf.data.Dataset:
+    """Cuts one piece into windows at a random phase.
+
+    Args:
+        piece: `cells` uint8 [time, (track,) 128, 3], `bar_position`, `style` (its
+            index) and `id`.
+        seed: int64 [2].
+        model: the model's settings.
+        training: the settings of the training.
+
+    Returns:
+        Dicts of `frames` (the one before the window first), `bar_position`, `length`,
+        `style`, `id`, `start`; of a model with tracks also `bars_left`, `given` and
+        `look_ahead`.
+    """
+    steps = training.window_steps
+    reach = steps + (AHEAD if model.tracks else 0)
+    edges = _edges(tf.shape(piece["cells"])[0], steps, seed)
+    silence = tf.zeros_like(piece["cells"][:1])
+    frames = tf.concat([silence, piece["cells"]], axis=0)
+    bars_left = _bars_left(piece["bar_position"])
+
+    def window(k: tf.Tensor) -> Tensors:
+        k = tf.cast(k, tf.int32)
+        start, end = edges[k], edges[k + 1]
+        stop = tf.minimum(end + reach - steps, edges[-1])
+        own_seed = tf.random.experimental.stateless_fold_in(seed, k)
+        shift = _draw_shift(own_seed, frames[start : stop + 1], model, training)
+        cropped = _crop(frames[start : stop + 1], shift, model)
+        made = {
+            "frames": _fit(cropped, reach + 1),
+            "bar_position": _fit(piece["bar_position"][start:stop], reach),
+            "length": end - start,
+            "style": piece["style"],
+            "id": piece["id"],
+            "start": start,
+        }
+        if model.tracks:
+            positions = piece["bar_position"][start:stop]
+            made |= _task(own_seed, positions, bars_left[start:stop], model, reach)
+        return made
+
+    places = tf.data.Dataset.range(tf.cast(tf.size(edges) - 1, tf.int64))
+    return places.map(_as_written(window))
+
+
+def _edges(length: tf.Tensor, steps: int, seed: tf.Tensor) -> tf.Tensor:
+    """Where windows of a piece begin and end.
+
+    Every window of a piece that is cut has between half of `steps` and all of them: a
+    shorter one teaches little, and the steps of a batch of short ones would count more
+    than others.
+
+    Args:
+        length: int32 scalar, steps of the piece.
+        steps: the most that a window has.
+        seed: int64 [2].
+
+    Returns:
+        int32 [windows + 1], from 0 to `length`.
+    """
+    phase = tf.random.stateless_uniform([], seed, 0, (steps + 1) // 2, tf.int32)
+    phase = tf.where(length > steps, phase, 0)
+    num_windows = tf.maximum(-(-(length + phase) // steps), 1)
+    inner = tf.range(1, num_windows) * steps - phase
+    before = tf.concat([[0], inner], axis=0)
+    # A last window that is too short shares evenly with the one before.
+    last = tf.where(
+        length - before[-1] < (steps + 1) // 2,
+        (before[tf.maximum(num_windows - 2, 0)] + length) // 2,
+        before[-1],
+    )
+    last = tf.where(num_windows > 1, last, 0)
+    return tf.concat([before[:-1], [last, length]], axis=0)
+
+
+def _bars_left(bar_position: tf.Tensor) -> tf.Tensor:
+    """Bar lines still to come after each step; int32 [time]."""
+    lines = tf.cast(tf.equal(bar_position, 0), tf.int32)
+    return tf.cumsum(lines, exclusive=True, reverse=True)
+
+
+def _task(
+    seed: tf.Tensor,
+    bar_position: tf.Tensor,
+    bars_left: tf.Tensor,
+    model: ModelConfig,
+    reach: int,
+) -> Tensors:
+    """What a window tells of the notes and of the end of its piece."""
+    told = _uniform(seed, 1) >= UNKNOWN_LENGTH
+    drawn = given.draw(bar_position, len(model.tracks), _fold(seed, 2))
+    return {
+        "bars_left": _fit(tf.where(told, bars_left, UNKNOWN), reach, UNKNOWN),
+        "given": _fit(drawn, reach),
+        "look_ahead": tf.cast(_uniform(seed, 3) >= NO_LOOK_AHEAD, tf.float32),
+    }
+
+
+def task_inputs(batch: Tensors, steps: int | tf.Tensor) -> Tensors:
+    """The inputs that only models with tracks have.
+
+    Args:
+        batch: windows of `cut`, in batches.
+        steps: the steps of the batch; shorter windows of the same piece go on in the
+            masked steps and then `ahead`, without a gap, up to `AHEAD` steps beyond
+            their end.
+
+    Returns:
+        `bars_left` int32 [batch, time], -1 where unknown; `given` float32 [batch, time,
+        track]; `ahead` float32 [batch, AHEAD, track, pitch, 2], play and struck, of the
+        steps after those, and `ahead_given` float32 [batch, AHEAD, track]; `look_ahead`
+        float32 [batch], 0 where what is given is not known in advance.
+    """
+    beyond = slice(steps, steps + AHEAD)
+    frames, is_given = batch["frames"], batch["given"]
+    play = tf.cast(frames[..., 0] > 0, tf.float32)
+    held = play[:, :-1] * (1.0 - tf.cast(frames[:, 1:, ..., 1], tf.float32))
+    # Where the step before is free, every given note counts as struck: that it goes on
+    # would tell what sounds there.
+    before = tf.pad(is_given, [[0, 0], [1, 0], [0, 0]])[:, :-1]
+    struck = play[:, 1:] * (1.0 - held * before[..., None])
+    ahead = tf.stack([play[:, 1:], struck], axis=-1)[:, beyond]
+    return {
+        "bars_left": batch["bars_left"][:, :steps],
+        "given": is_given[:, :steps],
+        "ahead": ahead * is_given[:, beyond, :, None, None],
+        "ahead_given": is_given[:, beyond],
+        "look_ahead": batch["look_ahead"],
+    }
+
+
+def _draw_shift(
+    seed: tf.Tensor, frames: tf.Tensor, model: ModelConfig, training: TrainingConfig
+) -> tf.Tensor | int:
+    """Semitones; none takes a voice out of the model's range that lies within it."""
+    low, high = training.min_transpose, training.max_transpose
+    voices = [k for k, track in enumerate(model.tracks) if track.voice]
+    if voices:
+        used = tf.reduce_any(tf.gather(frames[..., 0], voices, axis=1) > 0, axis=[0, 1])
+        pitches = tf.cast(tf.where(used)[:, 0], tf.int32)
+        # Silence fits everywhere; what does not fit stays where it is.
+        least = model.min_pitch - tf.reduce_min(pitches)
+        most = model.max_pitch - tf.reduce_max(pitches)
+        fits = (tf.size(pitches) > 0) & (least <= most)
+        low = tf.where(fits, tf.clip_by_value(low, least, most), low)
+        high = tf.where(fits, tf.clip_by_value(high, least, most), high)
+    elif low == high:
+        return low
+    return tf.random.stateless_uniform([], seed, low, high + 1, tf.int32)
+
+
+def _fold(seed: tf.Tensor, number: int) -> tf.Tensor:
+    return tf.random.experimental.stateless_fold_in(seed, number)
+
+
+def _uniform(seed: tf.Tensor, number: int) -> tf.Tensor:
+    return tf.random.stateless_uniform([], _fold(seed, number))
+
+
+def _crop(cells: tf.Tensor, shift: tf.Tensor | int, config: ModelConfig) -> tf.Tensor:
+    """Transposes [time, (track,) 128, 3] and keeps the model's pitches."""
+    other = [[0, 0]] * (len(cells.shape) - 2)
+    padded = tf.pad(cells, [*other, [MARGIN, MARGIN], [0, 0]])
+    start = config.min_pitch - shift + MARGIN
+    cropped = padded[..., start : start + config.num_pitches, :]
+    return tf.ensure_shape(cropped, (None, *cells.shape[1:-2], config.num_pitches, 3))
+
+
+def _fit(x: tf.Tensor, steps: int, value: int = 0) -> tf.Tensor:
+    """Fills the time axis up to `steps`."""
+    missing = steps - tf.shape(x)[0]
+    paddings = [[0, missing]] + [[0, 0]] * (len(x.shape) - 1)
+    filled = tf.pad(x, paddings, constant_values=value)
+    return tf.ensure_shape(filled, (steps, *x.shape[1:]))

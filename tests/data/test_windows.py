@@ -1,0 +1,203 @@
+"""Windows of pieces with tracks: what is given, what lies ahead, how long it lasts."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from poph_tf import config
+from poph_tf.config import Track
+from poph_tf.data import cells as cells_lib
+from poph_tf.data import dataset, examples, given, matrices, windows, writing
+from poph_tf.errors import InputError
+
+HIGH, LOW = Track("high", 52, voice=True), Track("low", 53, voice=True)
+WINDOW, BAR = 16, 4
+LENGTHS = (10, 16, 40, 100) * 12
+
+
+def voices(length, seed=0):
+    """Two voices of one note at a time, changing or struck again every other step."""
+    rng = np.random.default_rng(seed)
+    stack = np.zeros((length, 2, 128, 3), np.uint8)
+    for voice, lowest in enumerate((60, 48)):
+        pitch = np.repeat(rng.integers(lowest, lowest + 3, length // 2 + 1), 2)[:length]
+        stack[np.arange(length), voice, pitch] = (1, 0, 64)
+        stack[::2, voice, :, 1] = stack[::2, voice, :, 0]
+    bars = (np.arange(length) % BAR).astype(np.uint8)
+    return matrices.from_stack(stack, (HIGH, LOW), bars)
+
+
+PIECES = [voices(length, seed) for seed, length in enumerate(LENGTHS)]
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("voices") / "set"
+    splits = dict.fromkeys(examples.SPLITS, PIECES)
+    writing.write(splits, "any", folder, (HIGH, LOW))
+    return folder
+
+
+def stream_of(data_dir, tracks=(HIGH, LOW), **training):
+    settings = {"window_steps": WINDOW, "batch_size": 4, "shuffle_windows": 6}
+    settings |= {"min_transpose": 0, "max_transpose": 0} | training
+    model = config.preset("biaxial", min_pitch=40, num_pitches=40, tracks=tracks)
+    _, paths = dataset.open_split(data_dir, "train")
+    return dataset.Stream(paths, model, config.TrainingConfig(**settings))
+
+
+@pytest.fixture(scope="module")
+def rows(data_dir):
+    """Every row of an epoch with its piece and first step."""
+    stream, found = stream_of(data_dir), []
+    ids = {examples.content_id(p, (HIGH, LOW)): p for p in PIECES}
+    windows_of = dataset._window_batches(stream, 0)
+    for batch, cut in zip(dataset.training_batches(stream, 0), windows_of, strict=True):
+        for row in np.flatnonzero(cut["length"].numpy() > 0):
+            piece = ids[cut["id"][row].numpy().decode()]
+            tensors = {key: x[row].numpy() for key, x in batch.items()}
+            found.append((piece, int(cut["start"][row]), tensors))
+    return found
+
+
+def test_records_keep_the_tracks(data_dir):
+    info = examples.read_info(data_dir)
+    assert (info.format_version, info.tracks) == (2, (HIGH, LOW))
+    for made, read in zip(PIECES, dataset.read_split(data_dir, "train"), strict=True):
+        assert read.matrices == made
+        stack = read.matrices.stack((HIGH, LOW))
+        np.testing.assert_array_equal(stack, made.stack((HIGH, LOW)))
+        assert [(t.name, t.program) for t in read.matrices.tracks] == [
+            ("high", 52),
+            ("low", 53),
+        ]
+        assert read.id == examples.content_id(made, (HIGH, LOW))
+        assert read.id != examples.content_id(made)
+
+
+def test_a_merged_record_does_not_change_where_there_are_tracks():
+    piece = PIECES[0]
+    merged = matrices.Matrices(piece.cells, piece.bar_position)
+    options = {"style": "any", "source": "a.mid"}
+    assert examples.serialize(piece, **options) == examples.serialize(merged, **options)
+
+
+def test_windows_have_the_frames_of_their_tracks(rows):
+    for piece, start, row in rows:
+        stack = piece.stack((HIGH, LOW))[:, :, 40:80]
+        length = int(row["mask"].sum())
+        frames = row["current"][:length]
+        expected = stack[start : start + length] / (1, 1, 127)
+        np.testing.assert_allclose(frames, expected, atol=1e-6)
+        before = stack[start - 1, ..., 0] if start else np.zeros((2, 40))
+        np.testing.assert_array_equal(row["previous"][0, ..., 0], before)
+
+
+def test_tracks_come_in_the_models_order(data_dir):
+    stream = stream_of(data_dir, tracks=(LOW, HIGH))
+    batch = next(iter(dataset.training_batches(stream, 0)))
+    play = batch["current"].numpy()[..., 0].any(axis=(0, 1))
+    assert play[0, 8:11].any() and play[1, 20:23].any()
+    assert not play[0, 20:].any() and not play[1, :20].any()
+
+
+def test_bars_left_count_to_the_end_of_the_piece_or_are_unknown(rows):
+    unknown = 0
+    for piece, start, row in rows:
+        length = int(row["mask"].sum())
+        if row["bars_left"][0] == -1:
+            unknown += 1
+            assert (row["bars_left"] == -1).all()
+            continue
+        # Bars of four steps: the last step is in bar (length - 1) // 4.
+        last = (len(piece) - 1) // BAR
+        steps = np.arange(start, start + length)
+        np.testing.assert_array_equal(row["bars_left"][:length], last - steps // BAR)
+        np.testing.assert_array_equal(piece.bars_left[steps], last - steps // BAR)
+    assert 0.2 < unknown / len(rows) < 0.47
+
+
+def test_what_lies_ahead_follows_without_a_gap(rows):
+    seen = 0
+    for piece, start, row in rows:
+        stack = piece.stack((HIGH, LOW))[:, :, 40:80]
+        steps, length = len(row["mask"]), int(row["mask"].sum())
+        music = stack[start : start + length + windows.AHEAD]
+        flags = np.concatenate([row["given"], row["ahead_given"]])
+        assert not flags[len(music) :].any()
+        beyond = music[steps:]
+        ahead = row["ahead"][: len(beyond)]
+        is_given = row["ahead_given"][: len(beyond), :, None]
+        np.testing.assert_array_equal(ahead[..., 0], beyond[..., 0] * is_given)
+        struck = cells_lib.onsets(music)[steps:]
+        before = flags[steps - 1 : steps - 1 + len(beyond), :, None]
+        struck |= (beyond[..., 0] > 0) & (before == 0)
+        np.testing.assert_array_equal(ahead[..., 1], struck * is_given)
+        seen += int(is_given.sum())
+    assert seen > 300
+
+
+def test_about_half_of_the_windows_have_something_given(rows):
+    flags = [row["given"][row["mask"] > 0] for _, _, row in rows]
+    assert 0.35 < np.mean([flag.any() for flag in flags]) < 0.6
+    tracks = [f for f in flags if (f == f[:1]).all() and f[0].sum() == 1]
+    bars = [f for f in flags if f.any() and (f[:, 0] == f[:, 1]).all()]
+    assert len(tracks) > 0.1 * len(flags) and len(bars) > 0.1 * len(flags)
+    off = np.mean([row["look_ahead"] == 0 for _, _, row in rows])
+    assert 0.03 < off < 0.2
+
+
+def test_whole_bars_are_given(rows):
+    for _, start, row in rows:
+        length = int(row["mask"].sum())
+        inside = np.arange(start + 1, start + length) % BAR != 0
+        changes = np.diff(row["given"][:length], axis=0) != 0
+        assert not changes[inside].any()
+
+
+def test_one_track_alone_is_never_given_throughout():
+    draw = tf.function(given.draw)
+    bars = tf.constant(np.arange(32) % 4, tf.uint8)
+    drawn = [draw(bars, 1, tf.constant([seed, 5], tf.int64)) for seed in range(60)]
+    whole = [d.numpy().all() for d in drawn]
+    assert np.mean(whole) < 0.1 and any(d.numpy().any() for d in drawn)
+
+
+def test_a_transposition_keeps_every_voice_in_range(data_dir):
+    # Pitches 48..62 in a range of 40..64: from 8 down to 2 up.
+    stream = stream_of(data_dir, min_transpose=-24, max_transpose=24)
+    model = config.preset("biaxial", min_pitch=40, num_pitches=25, tracks=(HIGH, LOW))
+    stream = dataclasses.replace(stream, model=model)
+    lowest = set()
+    for batch in dataset.training_batches(stream, 0):
+        play = batch["current"].numpy()[..., 0]
+        sounding = play.sum(-1)[batch["mask"].numpy() > 0]
+        assert (sounding == 1).all()
+        lowest.update(np.flatnonzero(row.any(axis=(0, 1)))[0] for row in play)
+    assert len(lowest) > 3
+
+
+def test_merged_tracks_can_stand_for_a_single_one(tmp_path):
+    splits = dict.fromkeys(examples.SPLITS, PIECES)
+    writing.write(splits, "any", tmp_path / "merged")
+    stream = stream_of(tmp_path / "merged", tracks=(Track("all"),))
+    batch = next(iter(dataset.training_batches(stream, 0)))
+    assert batch["current"].shape[2:] == (1, 40, 3)
+    assert batch["given"].shape[2:] == (1,)
+
+
+def test_tracks_that_do_not_fit_are_refused(data_dir):
+    info = examples.read_info(data_dir)
+    model = config.preset("biaxial")
+    with pytest.raises(InputError, match="tracks high, low, the model has one roll"):
+        dataset.check_tracks(info, model)
+    tracks = (HIGH, Track("middle"))
+    wanted = config.preset("biaxial", tracks=tracks)
+    with pytest.raises(InputError, match="no track middle; it has high, low: make it"):
+        dataset.check_tracks(info, wanted)
+    merged = dataclasses.replace(info, tracks=())
+    with pytest.raises(InputError, match="it has all tracks merged"):
+        dataset.check_tracks(merged, wanted)
+    dataset.check_tracks(merged, model)
