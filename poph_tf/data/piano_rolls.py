@@ -5,18 +5,25 @@ splits of their own. They are read from `.npz` (packed bits and lengths), from t
 original `.pickle` (lists of sounding pitches for each step) and from the `.mat` files
 of later work (one array [steps, 88] for each piece).
 
-Source: Boulanger-Lewandowski et al. (2012), ICML; splits as distributed there.
+The chorales in sixteenths with their four voices apart come as an `.npz` of arrays of
+pieces, pitches float [steps, 4], soprano to bass, NaN where silent; held and repeated
+notes are not told apart there. `read_voices` reads them.
+
+Sources: Boulanger-Lewandowski et al. (2012), ICML; splits as distributed there.
+Huang et al. (2017), "Counterpoint by convolution", ISMIR, for those in sixteenths.
 """
 
 import pickle
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
-from poph_tf.data import examples, writing
-from poph_tf.data.matrices import PLAY, VOLUME, Matrices
+from poph_tf.data import examples, matrices, roles, writing
+from poph_tf.data.cells import PLAY, VOLUME
+from poph_tf.data.matrices import Matrices
 from poph_tf.errors import InputError
 
 MIN_PITCH, NUM_PITCHES = 21, 88
@@ -58,6 +65,47 @@ def read(path: str | Path) -> Rolls:
     return splits
 
 
+def read_voices(path: str | Path) -> Rolls:
+    """Reads chorales with their voices apart.
+
+    Args:
+        path: `.npz` with arrays of pieces.
+
+    Returns:
+        For "train", "valid" and "test" a list of pitches, uint8 [steps, 4], 0 where a
+        voice is silent.
+
+    Raises:
+        InputError: If it is no such file.
+    """
+    if not Path(path).exists():
+        raise InputError(f"There is no file '{path}'.")
+    try:
+        with zipfile.ZipFile(path) as file:
+            splits = {name: _object_array(file, name) for name in examples.SPLITS}
+        return {name: list(map(_pitches, pieces)) for name, pieces in splits.items()}
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except Exception as error:
+        raise InputError(f"{path} is no file of chorales: {error!r}.") from error
+
+
+def _object_array(file: zipfile.ZipFile, name: str) -> np.ndarray:
+    with file.open(f"{name}.npy") as member:
+        np.lib.format.read_magic(member)
+        np.lib.format.read_array_header_1_0(member)
+        return _ArrayUnpickler(member, encoding="latin1").load()
+
+
+def _pitches(piece: Any) -> np.ndarray:
+    pitches = np.nan_to_num(np.asarray(piece, np.float64)).astype(int)
+    if pitches.ndim != 2 or pitches.shape[1] != len(roles.CHOIR):
+        raise InputError(f"pieces must be [steps, 4], got shape {pitches.shape}.")
+    if pitches.min(initial=0) < 0 or pitches.max(initial=0) > 127:
+        raise InputError("pitches must be 0 to 127.")
+    return pitches.astype(np.uint8)
+
+
 def _read_npz(path: Path) -> Rolls:
     splits = {}
     with np.load(path, allow_pickle=False) as file:
@@ -82,6 +130,17 @@ class _PlainUnpickler(pickle.Unpickler):
     """Refuses everything but lists, tuples, dicts and numbers."""
 
     def find_class(self, module: str, name: str) -> NoReturn:
+        raise pickle.UnpicklingError(f"refuses {module}.{name}")
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """Refuses everything but arrays of numbers, and of such arrays."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module.partition(".")[0] == "numpy" and name in ("ndarray", "dtype"):
+            return getattr(np, name)
+        if module.endswith(".multiarray") and name in ("_reconstruct", "scalar"):
+            return getattr(np._core.multiarray, name)
         raise pickle.UnpicklingError(f"refuses {module}.{name}")
 
 
@@ -142,6 +201,27 @@ def to_matrices(roll: np.ndarray) -> Matrices:
     here[..., PLAY] = roll
     here[..., VOLUME] = roll * VELOCITY
     return Matrices(cells, bar_position=(np.arange(len(roll)) % 16).astype(np.uint8))
+
+
+def voices_to_matrices(pitches: np.ndarray) -> Matrices:
+    """Makes canonical matrices of voices; every run of a pitch is one held note.
+
+    Args:
+        pitches: uint8 [steps, 4], 0 where silent.
+    """
+    stack = np.zeros((*pitches.shape, 128, 3), np.uint8)
+    step, voice = np.nonzero(pitches)
+    stack[step, voice, pitches[step, voice]] = (1, 0, VELOCITY)
+    bar_position = (np.arange(len(pitches)) % 16).astype(np.uint8)
+    return matrices.from_stack(stack, roles.CHOIR, bar_position)
+
+
+def write_voices(
+    splits: Mapping[str, Sequence[np.ndarray]], name: str, data_dir: str | Path
+) -> examples.DatasetInfo:
+    """Writes chorales with their voices, as `write_records` writes rolls."""
+    pieces = {s: list(map(voices_to_matrices, rows)) for s, rows in splits.items()}
+    return writing.write(pieces, name, data_dir, roles.CHOIR)
 
 
 def write_records(
