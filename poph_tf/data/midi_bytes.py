@@ -1,37 +1,46 @@
-"""Reads the notes of a Standard MIDI File into arrays, note for note as note-seq does.
+"""Reads the notes of a Standard MIDI File into arrays.
 
-Conventions, which are those of pretty_midi (note-seq's parser): a note-off ends every
-open note of its track, channel and pitch that did not begin on the same tick; a note
-without a note-off is left out, and so is one of zero length; a note's program is its
-channel's in its track when it ends; channel 10 is drums. Unlike there, tempi and time
-signatures count in every track, meta events with impossible contents are skipped, and
-so are chunks of other kinds.
+Notes are paired as players hear them: a note-off ends the oldest open note of its
+track, channel and pitch; a note without a note-off lasts to the end of the other events
+of its track; the pedal of a channel holds in all of its tracks; channel 10 is drums.
+Tempi and time signatures count in every track; impossible ones are skipped.
 
-A file that contradicts the standard is rejected, with one of a few reasons.
-Memory is bounded by the size of the file.
+A file that contradicts the standard is read as most players read it, and each repair is
+counted by kind (`Notes.repairs`); a few faults leave nothing to play and are refused,
+each with its reason. Memory is bounded by the size of the file.
 """
 
 import dataclasses
-import struct
+from fractions import Fraction
 
 import numpy as np
 
-from poph_tf.data import midi_scan
-from poph_tf.data.notes import SUSTAIN_CONTROL, Notes
+from poph_tf.data import midi_chunks, midi_scan
+from poph_tf.data import notes as notes_lib
+from poph_tf.data.notes import Notes
 from poph_tf.errors import MusicFileError
 
 DRUM_CHANNEL = 9
 MAX_EVENTS = 1_000_000
 # An event with its time takes two bytes at least.
 _LEAST_EVENT_BYTES = 2
+# Copies of pedal events for the other tracks of a channel; more are no music.
+_MOST_PEDALS = 4 * MAX_EVENTS
 _REASONS = {
-    midi_scan.RUNS_PAST: "an event runs past the end of its track",
     midi_scan.LONG_DELTA: "a delta time is longer than 4 bytes",
     midi_scan.TOO_LONG: f"longer than {midi_scan.MAX_TICK:,} ticks",
     midi_scan.NO_STATUS: "a data byte without a status byte",
-    midi_scan.UNDEFINED: "an undefined status byte",
-    midi_scan.HIGH_DATA: "a data byte above 127",
+    midi_scan.HIGH_PITCH: "a pitch above 127",
 }
+_REPAIRS = {
+    midi_scan.AFTER_END: "bytes after the end of a track left out",
+    midi_scan.NO_END: "a track without its end",
+    midi_scan.CUT_OFF: "the last event of a track cut off",
+    midi_scan.RUNNING: "running status after another kind of event",
+    midi_scan.UNDEFINED: "an undefined status byte left out",
+    midi_scan.HIGH_DATA: "a data byte above 127 clipped",
+}
+_UNENDED = "a note without an end"
 
 
 def parse(
@@ -44,7 +53,7 @@ def parse(
     """Reads the notes of a MIDI file.
 
     Args:
-        data: the file's content; a RIFF file around it is taken off.
+        data: the file's content, also within a RIFF or MacBinary file.
         name: what errors call the file.
         max_events: files with more events are rejected.
         compiled: use machine code, which is worth its start for many files.
@@ -55,136 +64,159 @@ def parse(
     Raises:
         MusicFileError: If the file cannot be read.
     """
-    data = unwrapped(data)
-    ticks_per_quarter, places = tracks(data, name)
-    bounds = np.array(places, np.int64).reshape(-1, 2)
+    chunks = midi_chunks.find(data, name)
+    bounds = np.array(chunks.bounds, np.int64)
     room = int((bounds[:, 1] - bounds[:, 0]).sum()) // _LEAST_EVENT_BYTES
     room = min(room, max_events) + 1
-    events, others, notes = (np.empty((k, room), np.int64) for k in (5, 4, 6))
+    events, others, pairs = (np.empty((k, room), np.int64) for k in (5, 5, 3))
+    ends, counts = np.zeros_like(bounds), np.zeros(len(midi_scan.REPAIRS), np.int64)
     loops = midi_scan.compiled() if compiled else (midi_scan.scan, midi_scan.pair_notes)
     scan, pair_notes = loops
-    buffer = np.frombuffer(data, np.uint8) if compiled else data
-    fault, num_events, num_others = scan(buffer, bounds, max_events, events, others)
+    fault, num_events, num_others = scan(
+        np.frombuffer(data, np.uint8) if compiled else data,
+        *(bounds, max_events, chunks.in_sequence, events, others, ends, counts),
+    )
     if fault == midi_scan.TOO_MANY:
         raise MusicFileError(name, f"more than {max_events:,} events")
     if fault != midi_scan.FINE:
         raise MusicFileError(name, _REASONS[fault])
     events = events[:, :num_events]
-    notes = notes[:, : pair_notes(events, notes)]
-    others = others[:, :num_others]
-    made = _notes(data, ticks_per_quarter, notes, events, others)
-    return dataclasses.replace(made, names=_names(data, bounds, others, notes[5]))
-
-
-def unwrapped(data: bytes) -> bytes:
-    """The MIDI file inside a RIFF file (.rmi), else `data` as it is."""
-    if data[:4] == b"RIFF" and data[8:12] == b"RMID":
-        at = data.find(b"MThd", 12, 64)
-        if at > 0:
-            return data[at:]
-    return data
-
-
-def tracks(data: bytes, name: str) -> tuple[int, list[tuple[int, int]]]:
-    """Finds the tracks of a MIDI file.
-
-    Returns:
-        Ticks in a quarter note; first byte and end of each track's events.
-
-    Raises:
-        MusicFileError: If there is no MIDI file, or not all of it.
-    """
-    if data[:4] != b"MThd":
-        raise MusicFileError(name, "not a MIDI file (it does not begin with MThd)")
-    if len(data) < 14:
-        raise MusicFileError(name, "truncated: the header is cut off")
-    size, kind, declared, division = struct.unpack(">IHHH", data[4:14])
-    if size < 6:
-        raise MusicFileError(name, "the header is shorter than 6 bytes")
-    if kind == 2:
-        raise MusicFileError(name, "MIDI format 2: its tracks are not one piece")
-    if kind > 2:
-        raise MusicFileError(name, "unknown MIDI format")
-    if not 0 < division < 0x8000:
-        raise MusicFileError(name, "no ticks per quarter note (SMPTE time or 0)")
-    places: list[tuple[int, int]] = []
-    at = 8 + size
-    while len(places) < declared:
-        if at + 8 > len(data):
-            raise MusicFileError(name, "truncated: fewer tracks than the header says")
-        length = struct.unpack(">I", data[at + 4 : at + 8])[0]
-        if at + 8 + length > len(data):
-            raise MusicFileError(name, "truncated: a track is cut off")
-        if data[at : at + 4] == b"MTrk":
-            places.append((at + 8, at + 8 + length))
-        at += 8 + length
-    return division, places
+    pairs = pairs[:, : pair_notes(events, pairs)]
+    chunks.repairs.update({_REPAIRS[k]: int(counts[k]) for k in counts.nonzero()[0]})
+    if unended := int((pairs[1] < 0).sum()):
+        chunks.repairs[_UNENDED] += unended
+    notes = _notes(data, chunks, pairs, events, others[:, :num_others], ends)
+    if chunks.ticks_per_second:
+        notes = notes_lib.in_quarters(notes, chunks.ticks_per_second)
+    return dataclasses.replace(notes, time_signatures=_metres(notes))
 
 
 def _notes(
     data: bytes,
-    ticks_per_quarter: int,
-    notes: np.ndarray,
+    chunks: midi_chunks.Chunks,
+    pairs: np.ndarray,
     events: np.ndarray,
     others: np.ndarray,
+    ends: np.ndarray,
 ) -> Notes:
     """Notes of the tables that `midi_scan` fills."""
-    pitch, velocity, program = notes[2:5].astype(np.uint8)
-    start_tick, end_tick, instrument = (notes[k].copy() for k in (0, 1, 5))
-    is_pedal = (events[2] == midi_scan.CONTROL) & (events[3] == SUSTAIN_CONTROL)
-    pedals = events[:, is_pedal][[0, 1, 4]].T
-    tempos, signatures, title = _meta_events(data, others)
+    column, end_tick, program = pairs
+    start_tick, instrument = events[:2, column]
+    last, track_end = ends[instrument >> 4].T
+    last = np.where(last > start_tick, last, track_end)
+    end_tick = np.where(end_tick < 0, last, end_tick)
+    tempos, signatures = (
+        _by_tick(np.array(rows, np.int64).reshape(-1, columns))
+        for rows, columns in zip(_meta_events(data, others), (2, 3), strict=True)
+    )
+    titles = _titles(data, others)
     return Notes(
         start_tick=start_tick,
-        end_tick=end_tick,
-        pitch=pitch,
-        velocity=velocity,
-        program=program,
+        end_tick=np.maximum(end_tick, start_tick + 1),
+        pitch=events[3, column].astype(np.uint8),
+        velocity=events[4, column].astype(np.uint8),
+        program=program.astype(np.uint8),
         instrument=instrument,
         is_drum=instrument & 0x0F == DRUM_CHANNEL,
-        ticks_per_quarter=ticks_per_quarter,
+        ticks_per_quarter=chunks.ticks_per_quarter,
         tempo_ticks=tempos[:, 0],
         tempo_qpms=6e7 / tempos[:, 1],
         time_signatures=signatures,
-        pedals=_by_tick(pedals),
+        pedals=_pedals(events, np.unique(instrument)),
         bar_marks=np.zeros((0, 2), np.int64),
-        title=title,
+        title=titles.get(0, ""),
+        names=_names(titles, instrument) if len(ends) > 1 else {},
+        repairs=dict(chunks.repairs),
     )
 
 
-def _names(
-    data: bytes, bounds: np.ndarray, others: np.ndarray, instruments: np.ndarray
-) -> dict[int, str]:
-    """Names of the instruments: those of their tracks, unless all share one track."""
-    if len(bounds) < 2:
-        return {}
-    names: dict[int, str] = {}
-    for _, _, at, size in others[:, others[0] == midi_scan.TRACK_NAME].T.tolist():
-        track = int(np.searchsorted(bounds[:, 0], at, "right")) - 1
-        names.setdefault(track, _text(data[at : at + size]))
-    numbers = np.unique(instruments).tolist()
-    return {k: names[k // 16] for k in numbers if names.get(k // 16)}
+def _pedals(events: np.ndarray, instruments: np.ndarray) -> np.ndarray:
+    """int64 [event, 3]: tick, instrument, value of the pedal, ascending.
+
+    "All sound off" and "reset all controllers" release it. A channel has one pedal,
+    whatever tracks its events and notes are in.
+    """
+    resets = (midi_scan.ALL_SOUND_OFF, midi_scan.RESET_CONTROLS)
+    control = np.where(events[2] == midi_scan.CONTROL, events[3], -1)
+    chosen = (control == notes_lib.SUSTAIN_CONTROL) | np.isin(control, resets)
+    tick, sender, _, control, value = events[:, chosen]
+    value = np.where(control == notes_lib.SUSTAIN_CONTROL, value, 0)
+    rows = _by_tick(np.stack([tick, sender, value], axis=1))
+    if len(rows) * len(instruments) > _MOST_PEDALS:
+        return rows
+    copies = [np.zeros((0, 3), np.int64)]
+    for instrument in instruments:
+        own = rows[rows[:, 1] & 0x0F == instrument & 0x0F]
+        own[:, 1] = instrument
+        copies.append(own)
+    return _by_tick(np.concatenate(copies))
 
 
-def _text(data: bytes) -> str:
-    return data.decode("utf-8", "replace").strip("\0 ")
-
-
-def _meta_events(data: bytes, others: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
-    """Tempi [n, 2] (tick, microseconds), time signatures [n, 3], the title."""
-    tempos, signatures, title = [], [], ""
-    for kind, tick, at, size in others.T.tolist():
+def _meta_events(
+    data: bytes, others: np.ndarray
+) -> tuple[list[tuple[int, int]], list[tuple[int, int, int]]]:
+    """Tempi (tick, microseconds) and time signatures (tick, numerator, denominator)."""
+    tempos, signatures = [], []
+    for kind, tick, at, size, _ in others.T.tolist():
         body = data[at : at + size]
         if kind == midi_scan.TEMPO and size == 3 and any(body):
-            tempos.append((tick, int.from_bytes(body, "big")))
-        elif kind == midi_scan.TIME_SIGNATURE and size == 4:
+            tempos.append((tick, int.from_bytes(body)))
+        elif kind == midi_scan.TIME_SIGNATURE and size in (2, 3, 4):
             if body[0] and body[1] <= 7:
                 signatures.append((tick, body[0], 2 ** body[1]))
-        elif kind == midi_scan.TRACK_NAME and not title and size < 0x80:
-            title = _text(body)
-    tempo_rows = np.array(tempos, np.int64).reshape(-1, 2)
-    signature_rows = np.array(signatures, np.int64).reshape(-1, 3)
-    return _by_tick(tempo_rows), _by_tick(signature_rows), title
+    return tempos, signatures
+
+
+def _titles(data: bytes, others: np.ndarray) -> dict[int, str]:
+    """The first name of each track that has one."""
+    titles: dict[int, str] = {}
+    for kind, _, at, size, track in others.T.tolist():
+        if kind == midi_scan.TRACK_NAME and size < 0x80 and track not in titles:
+            if text := _decoded(data[at : at + size]).strip("\0 "):
+                titles[track] = text
+    return titles
+
+
+def _names(titles: dict[int, str], instruments: np.ndarray) -> dict[int, str]:
+    """Names of the instruments: those of their tracks, unless all share one track."""
+    own = [i for i in np.unique(instruments).tolist() if i >> 4 in titles]
+    return {instrument: titles[instrument >> 4] for instrument in own}
+
+
+def _decoded(text: bytes) -> str:
+    """Text of a MIDI file, which does not say its encoding.
+
+    What is not UTF-8 is Shift-JIS where enough bytes lie beyond ASCII, some of them
+    where Latin-1 has no letters; else it is Latin-1 as Windows has it.
+    """
+    high = sum(byte >= 0x80 for byte in text)
+    no_letters = any(0x81 <= byte <= 0x9F for byte in text)
+    japanese = (no_letters and 4 * high >= len(text)) or 2 * high > len(text)
+    for encoding in ("utf-8", *["cp932"] * japanese, "cp1252"):
+        try:
+            return text.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    return text.decode("latin-1")
+
+
+def _metres(notes: Notes) -> np.ndarray:
+    """int64 [change, 3]: time signatures, without those that change nothing.
+
+    A pickup written as a bar of its own, at most half of the next, gets that metre,
+    which the bar line then cuts short (see `bars.positions_of`).
+    """
+    rows = notes.time_signatures
+    if len(rows) < 2:
+        return rows
+    rows = rows[np.append(rows[1:, 0] != rows[:-1, 0], True)]
+    changes = np.append(True, (rows[1:, 1:] != rows[:-1, 1:]).any(axis=1))
+    rows = rows[changes].copy()
+    if len(rows) > 1 and rows[0, 0] == 0:
+        first, second = (Fraction(int(n), int(d)) for _, n, d in rows[:2])
+        if rows[1, 0] == 4 * first * notes.ticks_per_quarter and 2 * first <= second:
+            rows[0, 1:] = rows[1, 1:]
+    return rows
 
 
 def _by_tick(rows: np.ndarray) -> np.ndarray:

@@ -20,27 +20,33 @@ import numpy as np
 from poph_tf.data import numba_utils
 
 MAX_TICK = 2**31
-TRACK_NAME, TEMPO, TIME_SIGNATURE = 0x03, 0x51, 0x58
+TRACK_NAME, END_OF_TRACK, TEMPO, TIME_SIGNATURE = 0x03, 0x2F, 0x51, 0x58
 NOTE_OFF, NOTE_ON, CONTROL, PROGRAM = 0x8, 0x9, 0xB, 0xC
-FAULTS = range(8)
-FINE, TOO_MANY, RUNS_PAST, LONG_DELTA, TOO_LONG, NO_STATUS, UNDEFINED, HIGH_DATA = (
-    FAULTS
-)
+ALL_SOUND_OFF, RESET_CONTROLS, ALL_NOTES_OFF = 120, 121, 123
+FAULTS = range(7)
+FINE, TOO_MANY, RUNS_PAST, LONG_DELTA, TOO_LONG, NO_STATUS, HIGH_PITCH = FAULTS
+REPAIRS = range(6)
+AFTER_END, NO_END, CUT_OFF, RUNNING, UNDEFINED, HIGH_DATA = REPAIRS
 
 
 def scan(
-    buffer: Any, bounds: np.ndarray, limit: int, events: np.ndarray, others: np.ndarray
-) -> tuple[int, int, int]:
+    buffer: Any, bounds: np.ndarray, limit: int, in_sequence: bool,
+    events: np.ndarray, others: np.ndarray, ends: np.ndarray, repairs: np.ndarray,
+) -> tuple[int, int, int]:  # fmt: skip
     """Finds the events of all tracks.
 
     Args:
         buffer: bytes, or uint8 [byte].
         bounds: int64 [track, 2]: first byte and end of each track.
         limit: events that are allowed.
+        in_sequence: each track begins where the one before ends.
         events: int64 [5, >= events]. Is filled with events of channels: tick,
             instrument (16 * track + channel), kind and two data bytes.
-        others: int64 [4, >= events]. Is filled with meta events: kind, tick, place and
-            size of the content.
+        others: int64 [5, >= events]. Is filled with meta events: kind, tick, place and
+            size of the content, track.
+        ends: int64 [track, 2]. Is filled with the ticks of each track's last event and
+            of its end.
+        repairs: int64 [kind], counts by `REPAIRS`, is added to.
 
     Returns:
         One of `FAULTS`, the number of columns filled in `events` and in `others`.
@@ -48,7 +54,14 @@ def scan(
     counts = np.zeros(3, np.int64)
     fault = FINE
     for track in range(len(bounds)):
-        fault = scan_track(buffer, bounds, track, limit, events, others, counts)
+        if in_sequence and track:
+            ends[track] = ends[track - 1, 1]
+        fault = scan_track(
+            buffer, bounds, track, limit, events, others, ends, repairs, counts
+        )
+        if fault == RUNS_PAST:
+            repairs[CUT_OFF] += 1
+            fault = FINE
         if fault != FINE:
             break
     return fault, counts[1], counts[2]
@@ -56,43 +69,52 @@ def scan(
 
 def scan_track(
     buffer: Any, bounds: np.ndarray, track: int, limit: int, events: np.ndarray,
-    others: np.ndarray, counts: np.ndarray,
+    others: np.ndarray, ends: np.ndarray, repairs: np.ndarray, counts: np.ndarray,
 ) -> int:  # fmt: skip
-    """As `scan`, of one track; `counts` int64 [3]: events, columns of each table."""
-    tick, running, at, end = 0, 0, int(bounds[track, 0]), int(bounds[track, 1])
+    """As `scan`, of one track that begins at tick `ends[track, 1]`.
+
+    `counts` int64 [3]: events, columns of `events`, of `others`. `RUNS_PAST`: the last
+    event is cut off.
+    """
+    tick, running, interrupted = int(ends[track, 1]), 0, False
+    at, end = int(bounds[track, 0]), int(bounds[track, 1])
     while at < end:
         counts[0] += 1
         if counts[0] > limit:
             return TOO_MANY
         delta, at = read_number(buffer, at, end)
+        if at < 0 or at >= end:
+            return RUNS_PAST if at >= 0 else -at
         tick += delta
-        if at < 0:
-            return -at
         if tick > MAX_TICK:
             return TOO_LONG
-        if at >= end:
-            return RUNS_PAST
         status = int(buffer[at])
-        if status in (0xFF, 0xF0, 0xF7):
-            # Many files continue in running status after a meta event, as players do.
-            running = running if status == 0xFF else 0
-            at = pass_long_event(buffer, at, end, tick, others, counts)
+        if status == 0xFF and at + 1 < end and buffer[at + 1] == END_OF_TRACK:
+            ends[track, 1] = tick
+            repairs[AFTER_END] += at + 3 < end
+            return FINE
+        ends[track] = tick
+        if status >= 0xF0:
+            at = pass_system_event(buffer, at, end, tick, track, others, counts)
             if at < 0:
                 return RUNS_PAST
+            repairs[UNDEFINED] += status in (0xF4, 0xF5, 0xF9, 0xFD)
+            interrupted = True
             continue
-        at, running = (at, running) if status < 0x80 else (at + 1, status)
-        size = data_size(running)
-        if size < 0 or at + size > end:
-            return -size if size < 0 else RUNS_PAST
-        if running < 0xF0:
-            first, second = int(buffer[at]), int(buffer[at + size - 1])
-            if first > 127 or second > 127:
-                return HIGH_DATA
-            k = counts[1]
-            events[0, k], events[1, k] = tick, track << 4 | running & 0x0F
-            events[2, k], events[3, k], events[4, k] = running >> 4, first, second
-            counts[1] += 1
+        if status < 0x80 and running == 0:
+            return NO_STATUS
+        # Many files continue in running status after such an event, as players do.
+        repairs[RUNNING] += interrupted and status < 0x80
+        running, at = (status, at + 1) if status >= 0x80 else (running, at)
+        interrupted = False
+        size = 1 if running >> 4 in (0xC, 0xD) else 2
+        if at + size > end:
+            return RUNS_PAST
+        if not add_event(buffer, at, size, tick, track, running, events, counts):
+            return HIGH_PITCH
+        repairs[HIGH_DATA] += buffer[at] > 127 or buffer[at + size - 1] > 127
         at += size
+    repairs[NO_END] += 1
     return FINE
 
 
@@ -110,16 +132,21 @@ def read_number(buffer: Any, at: int, end: int) -> tuple[int, int]:
     return 0, -LONG_DELTA if at < end else -RUNS_PAST
 
 
-def pass_long_event(
-    buffer: Any, at: int, end: int, tick: int, others: np.ndarray, counts: np.ndarray
-) -> int:
-    """Meta and system exclusive events, which give their own length.
+def pass_system_event(
+    buffer: Any, at: int, end: int, tick: int, track: int, others: np.ndarray,
+    counts: np.ndarray,
+) -> int:  # fmt: skip
+    """Events that are of no channel; meta and exclusive ones give their own length.
 
     Returns:
         The place after the event, or -1 if it runs past the end of the track.
     """
-    kind = -1
-    if buffer[at] == 0xFF and at + 1 < end:
+    status, kind = int(buffer[at]), -1
+    if status not in (0xF0, 0xF7, 0xFF):
+        # Undefined ones have no data.
+        size = 2 if status == 0xF2 else 1 if status in (0xF1, 0xF3) else 0
+        return at + 1 + size if at + 1 + size <= end else -1
+    if status == 0xFF and at + 1 < end:
         at += 1
         kind = int(buffer[at])
     length, at = read_number(buffer, at + 1, end)
@@ -127,67 +154,70 @@ def pass_long_event(
         return -1
     if kind in (TRACK_NAME, TEMPO, TIME_SIGNATURE):
         k = counts[2]
-        others[0, k], others[1, k] = kind, tick
-        others[2, k], others[3, k] = at, length
+        others[0, k], others[1, k], others[2, k] = kind, tick, at
+        others[3, k], others[4, k] = length, track
         counts[2] += 1
     return at + length
 
 
-def data_size(status: int) -> int:
-    """The number of data bytes after a status byte; a negative one is a fault."""
-    if status == 0:
-        return -NO_STATUS
-    if 0xC0 <= status < 0xE0 or status in (0xF1, 0xF3):
-        return 1
-    if status < 0xF3:
-        return 2
-    if status in (0xF6, 0xF8, 0xFA, 0xFB, 0xFC, 0xFE):
-        return 0
-    return -UNDEFINED
+def add_event(
+    buffer: Any, at: int, size: int, tick: int, track: int, status: int,
+    events: np.ndarray, counts: np.ndarray,
+) -> bool:  # fmt: skip
+    """Adds an event of a channel, its data clipped; False if it is no pitch there is."""
+    first, second = int(buffer[at]), int(buffer[at + size - 1])
+    k, kind = counts[1], status >> 4
+    events[0, k], events[1, k], events[2, k] = tick, track << 4 | status & 15, kind
+    events[3, k], events[4, k] = min(first, 127), min(second, 127)
+    counts[1] += 1
+    return first <= 127 or kind not in (NOTE_OFF, NOTE_ON)
 
 
 def pair_notes(events: np.ndarray, notes: np.ndarray) -> int:
     """Makes notes of the events of channels; returns their number.
 
-    A note-off ends every open note of its channel and pitch that did not begin on its
-    tick. A note that did stays open if there was another; else it has no length and is
-    left out. `notes` int64 [6, >= notes] is filled with start, end (ticks), pitch,
-    velocity, program and instrument.
+    A note-off ends the oldest open note of its track, channel and pitch; "all notes
+    off" and "all sound off" end all of their channel in the track. `notes`
+    int64 [3, >= notes] is filled with the column of the note-on in `events`, the end
+    (tick; -1 of a note without an end) and the program, in order of note-ons.
     """
-    # The newest open note of each key, the one before each open note; -1: none.
-    heads, before = np.full(16 * 128, -1), np.empty(events.shape[1], np.int64)
+    # The oldest and newest open note of each key, the one after each open note.
+    heads, tails = np.full(16 * 128, -1), np.full(16 * 128, -1)
+    after = np.empty(events.shape[1], np.int64)
     programs = np.zeros(16, np.int64)
     count, track = 0, -1
     for k in range(events.shape[1]):
         tick, instrument, kind = events[0, k], events[1, k], events[2, k]
-        channel, pitch, value = instrument & 0x0F, events[3, k], events[4, k]
+        channel, first, second = instrument & 0x0F, events[3, k], events[4, k]
         if instrument >> 4 != track:
             track = instrument >> 4
             heads[:], programs[:] = -1, 0
-        key = channel << 7 | pitch
+        key = channel << 7 | first
         if kind == PROGRAM:
-            programs[channel] = pitch
-        elif kind == NOTE_ON and value > 0:
-            before[k], heads[key] = heads[key], k
+            programs[channel] = first
+        elif kind == NOTE_ON and second > 0:
+            notes[0, count], notes[1, count], notes[2, count] = k, -1, programs[channel]
+            if heads[key] < 0:
+                heads[key] = count
+            else:
+                after[tails[key]] = count
+            tails[key], after[count] = count, -1
+            count += 1
         elif kind in (NOTE_ON, NOTE_OFF):
-            open_, kept, closed = heads[key], -1, False
-            while open_ >= 0:
-                following = before[open_]
-                if events[0, open_] == tick:
-                    before[open_], kept = kept, open_
-                else:
-                    notes[0, count], notes[1, count] = events[0, open_], tick
-                    notes[2, count], notes[3, count] = pitch, events[4, open_]
-                    notes[4, count], notes[5, count] = programs[channel], instrument
-                    count, closed = count + 1, True
-                open_ = following
-            heads[key] = kept if closed else -1
+            if heads[key] >= 0:
+                notes[1, heads[key]] = tick
+                heads[key] = after[heads[key]]
+        elif kind == CONTROL and first in (ALL_SOUND_OFF, ALL_NOTES_OFF):
+            for other in range(channel << 7, channel + 1 << 7):
+                while heads[other] >= 0:
+                    notes[1, heads[other]] = tick
+                    heads[other] = after[heads[other]]
     return count
 
 
 @functools.cache
 def compiled() -> tuple[Any, Any]:
     """`scan` and `pair_notes` as machine code; falls back to Python without numba."""
-    helpers = (read_number, pass_long_event, data_size, scan_track)
+    helpers = (read_number, pass_system_event, add_event, scan_track)
     loops = numba_utils.compiled(scan, *helpers), numba_utils.compiled(pair_notes)
     return loops if all(loops) else (scan, pair_notes)

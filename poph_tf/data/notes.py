@@ -180,11 +180,7 @@ def from_sequence(sequence: "NoteSequence") -> Notes:
         InputError: If a time is negative or not finite, or a pitch or velocity lies
             outside 0..127.
     """
-    info = sequence.source_info
-    ticks_per_quarter = sequence.ticks_per_quarter or DEFAULT_TICKS_PER_QUARTER
-    if info.encoding_type in (info.MUSIC_XML, info.ABC):
-        ticks_per_quarter = SCORE_TICKS_PER_QUARTER
-    clock = _Clock(sequence, ticks_per_quarter)
+    clock = Clock.of(sequence)
     start, end, columns = _columns(sequence)
     # Readers set total_time to the last note's end; only more than that means silence.
     longer = sequence.total_time > end.max(initial=0.0) + 1e-9
@@ -200,7 +196,7 @@ def from_sequence(sequence: "NoteSequence") -> Notes:
         clock.ticks(start),
         clock.ticks(end),
         **columns,
-        ticks_per_quarter=ticks_per_quarter,
+        ticks_per_quarter=clock.ticks_per_quarter,
         tempo_ticks=clock.tempo_ticks,
         tempo_qpms=clock.tempo_qpms,
         time_signatures=clock.rows(signatures, 3),
@@ -227,12 +223,15 @@ def _columns(
     return start, end, dict(zip(_NUMBERS, columns, strict=True))
 
 
-class _Clock:
-    """Turns seconds into ticks along a NoteSequence's tempo map."""
+class Clock:
+    """Turns seconds into ticks along a tempo map of (seconds, qpm)."""
 
-    def __init__(self, sequence: "NoteSequence", ticks_per_quarter: int) -> None:
+    def __init__(
+        self, tempos: Iterable[tuple[float, float]], ticks_per_quarter: int
+    ) -> None:
+        self.ticks_per_quarter = ticks_per_quarter
         changes = sorted(
-            (t.time, i, t.qpm) for i, t in enumerate(sequence.tempos) if t.qpm > 0
+            (seconds, i, qpm) for i, (seconds, qpm) in enumerate(tempos) if qpm > 0
         )
         if not changes or changes[0][0] > 0:
             changes.insert(0, (0.0, -1, DEFAULT_QPM))
@@ -242,6 +241,15 @@ class _Clock:
         # Tempo changes lie on ticks too: rounding each keeps errors from adding up.
         ticks = np.concatenate([[0.0], np.cumsum(np.round(spans))])
         self.tempo_ticks = _whole(ticks)
+
+    @classmethod
+    def of(cls, sequence: "NoteSequence") -> "Clock":
+        """The clock of a NoteSequence; scores have finer ticks than they say."""
+        info = sequence.source_info
+        ticks_per_quarter = sequence.ticks_per_quarter or DEFAULT_TICKS_PER_QUARTER
+        if info.encoding_type in (info.MUSIC_XML, info.ABC):
+            ticks_per_quarter = SCORE_TICKS_PER_QUARTER
+        return cls(((t.time, t.qpm) for t in sequence.tempos), ticks_per_quarter)
 
     def ticks(self, seconds: Any) -> np.ndarray:
         """int64, of the shape of `seconds`."""
@@ -259,6 +267,31 @@ class _Clock:
         rows = table.astype(np.int64)
         rows[:, 0] = self.ticks(table[:, 0])
         return rows[np.argsort(rows[:, 0], kind="stable")]
+
+
+def in_quarters(notes: Notes, ticks_per_second: float) -> Notes:
+    """A piece whose ticks are parts of a second, in parts of its quarters instead."""
+    tempos = zip(notes.tempo_ticks / ticks_per_second, notes.tempo_qpms, strict=True)
+    clock = Clock(tempos, SCORE_TICKS_PER_QUARTER)
+    start, end, signatures, pedals = (
+        clock.ticks(ticks / ticks_per_second)
+        for ticks in (
+            notes.start_tick,
+            notes.end_tick,
+            notes.time_signatures[:, 0],
+            notes.pedals[:, 0],
+        )
+    )
+    return dataclasses.replace(
+        notes,
+        start_tick=start,
+        end_tick=np.maximum(end, start + 1),
+        ticks_per_quarter=SCORE_TICKS_PER_QUARTER,
+        tempo_ticks=clock.tempo_ticks,
+        tempo_qpms=clock.tempo_qpms,
+        time_signatures=np.column_stack([signatures, notes.time_signatures[:, 1:]]),
+        pedals=np.column_stack([pedals, notes.pedals[:, 1:]]),
+    )
 
 
 def _whole(ticks: np.ndarray) -> np.ndarray:

@@ -122,7 +122,7 @@ def read(path: str | Path) -> "NoteSequence":
         MusicFileError: If there is no such file, it cannot be read, or it holds
             several tunes (see `read_all`), or a tune that cannot be read.
     """
-    return _with_name(_only_piece(path, Options(reader="note_seq")), path)
+    return _as_sequence(_only_piece(path, Options()), path)
 
 
 def read_all(
@@ -137,10 +137,10 @@ def read_all(
     Raises:
         MusicFileError: If there is no such file, or nothing in it can be read.
     """
-    pieces, reasons = _open(path, Options(reader="note_seq"))
+    pieces, reasons = _open(path, Options())
     if failures is not None:
         failures.extend(reasons)
-    yield from (_with_name(piece, path) for piece in pieces)
+    yield from (_as_sequence(piece, path) for piece in pieces)
 
 
 def read_notes(path: str | Path) -> notes_lib.Notes:
@@ -173,7 +173,9 @@ def _only_piece(path: str | Path, options: Options) -> Any:
     return pieces[0]
 
 
-def _with_name(sequence: "NoteSequence", path: str | Path) -> "NoteSequence":
+def _as_sequence(piece: Any, path: str | Path) -> "NoteSequence":
+    is_notes = isinstance(piece, notes_lib.Notes)
+    sequence = notes_lib.to_sequence(piece) if is_notes else piece
     sequence.filename = readable_name(PurePath(path).name)
     return sequence
 

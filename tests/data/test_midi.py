@@ -1,5 +1,6 @@
 """Tests of reading and writing music files; the fast reader against note-seq."""
 
+import io
 import pathlib
 
 import mido
@@ -10,7 +11,8 @@ import smf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poph_tf.data import matrices, midi, midi_bytes, midi_note_seq
+from poph_tf.data import matrices, midi, midi_bytes, midi_chunks, midi_note_seq
+from poph_tf.data import notes as notes_lib
 from poph_tf.errors import InputError, MusicFileError
 
 METRES = [(4, 2), (3, 2), (6, 3), (7, 3), (2, 1), (5, 4)]
@@ -128,10 +130,67 @@ def _event(now, what, pitch, value, channel, first):
     return [smf.tempo(now, 300_000 + 7001 * value)] if first else []
 
 
-@settings(max_examples=150, deadline=None)
+def events_of(data):
+    """(track, tick, message) of a file, read by mido."""
+    for number, track in enumerate(mido.MidiFile(file=io.BytesIO(data)).tracks):
+        now = 0
+        for message in track:
+            now += message.time
+            yield number, now, message
+
+
+def counted(data):
+    """Sounding ticks of each pitch: where more notes have begun than have ended."""
+    opened, sounding, ended = {}, {}, {}
+    for track, tick, message in events_of(data):
+        ended[track] = tick
+        if message.type in ("note_on", "note_off"):
+            key = (track, message.channel, message.note)
+            starts = opened.setdefault(key, [])
+            if message.type == "note_on" and message.velocity:
+                starts.append(tick)
+            elif starts:
+                begin = starts.pop(0)
+                span = range(begin, max(tick, begin + 1))
+                sounding.setdefault((key[1] == 9, key[2]), set()).update(span)
+    return {pitch: ticks for (drum, pitch), ticks in sounding.items() if not drum}
+
+
+@settings(max_examples=100, deadline=None)
 @given(files())
-def test_the_fast_reader_equals_note_seq_cell_by_cell(data):
-    assert_same(fast(data), reference(data))
+def test_a_pitch_sounds_while_more_notes_have_begun_than_ended(data):
+    notes = midi_bytes.parse(data)
+    # A grid as fine as the ticks.
+    piece = matrices.from_notes(notes, notes.ticks_per_quarter)
+    sounding = counted(data)
+    for pitch in range(128):
+        ticks = sorted(sounding.get(pitch, ()))
+        assert np.flatnonzero(piece.play[:, pitch]).tolist() == ticks
+    onsets = matrices.onsets(piece.cells)
+    struck = {
+        (tick, message.note)
+        for _, tick, message in events_of(data)
+        if message.type == "note_on" and message.velocity and message.channel != 9
+    }
+    assert set(zip(*(k.tolist() for k in onsets.nonzero()), strict=True)) == struck
+
+
+@settings(max_examples=60, deadline=None)
+@given(files(), st.booleans())
+def test_a_file_written_from_what_was_read_reads_the_same(data, compiled):
+    notes = midi_bytes.parse(data, compiled=compiled)
+    again = midi_bytes.parse(midi.to_bytes(notes_lib.to_sequence(notes)))
+    assert sorted(zip(*columns(notes), strict=True)) == sorted(
+        zip(*columns(again), strict=True)
+    )
+    assert matrices.from_notes(notes) == matrices.from_notes(again)
+    assert again.repairs == {}
+
+
+def columns(notes):
+    names = ("start_tick", "pitch", "velocity", "program", "is_drum")
+    # Notes of one pitch that overlap may end in another order: their sum counts.
+    return [getattr(notes, name).tolist() for name in names]
 
 
 @settings(max_examples=40, deadline=None)
@@ -155,9 +214,8 @@ def test_running_status_changes_nothing(data):
 
 def with_running_status(data):
     """The same file with as few status bytes as possible."""
-    ticks_per_quarter, tracks = midi_bytes.tracks(data, "a.mid")
     made = []
-    for begin, end in tracks:
+    for begin, end in midi_chunks.find(data, "a.mid").bounds:
         at, body, running = begin, b"", None
         while at < end:
             start = at
@@ -175,50 +233,33 @@ def with_running_status(data):
     return data[:14] + b"".join(made)
 
 
-def test_every_chorale_reads_alike_with_both_readers():
-    music21 = pytest.importorskip("music21")
-    folder = pathlib.Path(music21.__file__).parent / "corpus" / "bach"
-    for path in sorted(folder.glob("bwv2*.mxl"))[:12]:
-        data = _as_midi(midi.read(path))
-        assert_same(fast(data), reference(data))
-
-
-def _as_midi(sequence):
-    import io
-
-    stream = io.BytesIO()
-    note_seq.note_sequence_to_pretty_midi(sequence).write(stream)
-    return stream.getvalue()
-
-
 @pytest.mark.parametrize(
     ("events", "spans"),
     [
-        # One note-off ends all open notes of its pitch, as in pretty_midi.
-        ([("on", 0), ("on", 40), ("off", 80)], [(0, 80), (40, 80)]),
-        # A note-off leaves what begins on its tick if it ends something older ...
+        # First in, first out.
+        ([("on", 0), ("on", 40), ("off", 80), ("off", 90)], [(0, 80), (40, 90)]),
         ([("on", 0), ("on", 8), ("off", 8), ("off", 12)], [(0, 8), (8, 12)]),
-        # ... and otherwise ends it: notes of zero length are left out.
-        ([("on", 8), ("off", 8), ("on", 20), ("off", 24)], [(20, 24)]),
-        ([("on", 8), ("on", 8), ("off", 8), ("off", 12)], []),
-        # An event without a note-off, or without a note-on, makes no note.
-        ([("off", 3), ("on", 5), ("off", 9), ("on", 11)], [(5, 9)]),
+        # A note of no length lasts a tick.
+        ([("on", 8), ("off", 8), ("on", 20), ("off", 24)], [(8, 9), (20, 24)]),
+        ([("on", 8), ("on", 8), ("off", 8), ("off", 12)], [(8, 9), (8, 12)]),
+        # A note-off without a note ends nothing.
+        ([("off", 3), ("on", 5), ("off", 9), ("off", 11)], [(5, 9)]),
     ],
 )
-def test_note_offs_end_the_same_notes_as_in_note_seq(events, spans):
+@pytest.mark.parametrize("compiled", [False, True])
+def test_note_offs_end_the_oldest_note(events, spans, compiled):
     data = smf.file([getattr(smf, what)(tick, 60) for what, tick in events])
-    notes = midi_bytes.parse(data)
+    notes = midi_bytes.parse(data, compiled=compiled)
     found = zip(notes.start_tick.tolist(), notes.end_tick.tolist(), strict=True)
     assert sorted(found) == spans
-    assert_same(fast(data), reference(data))
+    assert notes.repairs == {}
 
 
-def test_tempi_and_time_signatures_count_in_any_track_with_both_readers():
+def test_tempi_and_time_signatures_count_in_any_track():
     notes = [smf.on(0, 60), smf.off(4800, 60)]
     data = smf.file(notes, [smf.tempo(0, 250_000), smf.metre(0, 3, 2)])
     assert fast(data).tempo_qpm == 240.0
     assert fast(data).time_signatures == ((0, 3, 4),)
-    assert_same(fast(data), matrices.from_sequence(midi_note_seq.parse(data, "a.mid")))
 
 
 @pytest.mark.parametrize(
@@ -233,47 +274,20 @@ def test_tempi_and_time_signatures_count_in_any_track_with_both_readers():
 )
 def test_impossible_meta_events_do_not_cost_the_notes(event):
     data = smf.file([event, smf.on(0, 60), smf.off(480, 60)])
-    assert rows(fast(data)) == rows(
-        matrices.from_sequence(midi_note_seq.parse(data, "a"))
-    )
+    assert len(midi_note_seq.parse(data, "a").notes) == 1
     assert fast(data).play[:, 60].sum() == 4
-
-
-def rows(piece):
-    return piece.cells.tolist(), piece.bar_position.tolist(), piece.tempo_qpm
-
-
-def test_a_riff_file_and_unknown_chunks_are_read():
-    data = hand_made()
-    alien = data[:14] + b"XFIHabc!"[:4] + (3).to_bytes(4, "big") + b"abc" + data[14:]
-    assert_same(fast(alien), fast(data))
-    assert len(midi_note_seq.parse(alien, "a.mid").notes) == 4
-    riff = b"RIFF" + bytes(4) + b"RMIDdata" + bytes(4) + data
-    assert len(midi_note_seq.parse(riff, "a.rmi").notes) == 4
 
 
 BROKEN = {
     "empty": (b"", "not a MIDI file"),
     "text": (b"Dear diary, today", "not a MIDI file"),
     "header": (b"MThd\0\0\0\6\0\1", "truncated: the header is cut off"),
-    "track cut": (hand_made()[:-9], "truncated: a track is cut off"),
-    "tracks missing": (hand_made()[:14], "truncated: fewer tracks"),
-    "format 2": (smf.file([], kind=2), "MIDI format 2"),
+    "no tracks": (hand_made()[:14], "no tracks"),
     "format 9": (smf.file([], kind=9), "unknown MIDI format"),
-    "smpte": (smf.file([], ticks_per_quarter=0xE728), "no ticks per quarter"),
+    "unknown frames": (smf.file([], ticks_per_quarter=0xE028), "no ticks per quarter"),
     "division 0": (smf.file([], ticks_per_quarter=0), "no ticks per quarter"),
     "no status": (smf.file([(0, 60, 64)]), "a data byte without a status byte"),
-    "undefined": (smf.file([(0, 0xF4)]), "an undefined status byte"),
-    "after sysex": (
-        smf.file([smf.on(0, 60), (0, 0xF0, 1, 0xF7), (0, 60, 64)]),
-        "a data byte without a status byte",
-    ),
-    "high data": (smf.file([(0, 0x90, 200, 64)]), "a data byte above 127"),
-    "long text": (smf.file([(0, 0xFF, 1, 0x7F, 65)]), "runs past the end"),
-    "absurd text": (
-        smf.file([(0, 0xFF, 1, 0xFF, 0xFF, 0xFF, 0x7F)]),
-        "runs past the end",
-    ),
+    "high pitch": (smf.file([(0, 0x90, 200, 64)]), "a pitch above 127"),
     "long delta": (
         smf.file()[:10] + b"\0\1\1\xe0MTrk\0\0\0\x08" + b"\xff" * 4 + b"\x7f\xff\x2f\0",
         "delta time",
@@ -296,15 +310,9 @@ def test_broken_files_raise_with_name_and_reason(case, tmp_path):
 
 def test_the_latest_possible_tick_costs_no_memory():
     far = 2**28 - 1
-    data = smf.file(
-        [smf.on(0, 60), smf.off(480, 60), smf.on(far, 62), smf.off(far, 62)]
-    )
-    assert len(midi_note_seq.parse(data, "a.mid").notes) == 1
     data = smf.file([smf.on(0, 60), smf.off(far, 60)])
     notes = midi_note_seq.parse(data, "a.mid").notes
     assert [(n.pitch, round(n.end_time)) for n in notes] == [(60, round(far / 960))]
-    many = smf.file([smf.on(0, 60)], *[[smf.off(far, 60)]] * 3)
-    assert len(midi_bytes.parse(many)) == 0
     late = smf.file([smf.on(k * far, 60) for k in range(12)])
     with pytest.raises(MusicFileError, match="longer than .* ticks"):
         midi_bytes.parse(late)
@@ -327,8 +335,6 @@ def test_other_files_are_refused_by_suffix(tmp_path):
 
 
 def test_the_helper_of_these_tests_writes_what_mido_reads():
-    import io
-
     file = mido.MidiFile(file=io.BytesIO(hand_made()))
     kinds = [m.type for m in file.tracks[0]]
     assert kinds == ["time_signature", "set_tempo", "set_tempo", "time_signature"] + [
