@@ -288,6 +288,7 @@ class DatasetInfo:
         splits: "train", "valid" and "test".
         tracks: the tracks of every piece, in their order; none if they are merged.
         rejects: number of files rejected for each reason.
+        repairs: number of pieces of files in which each kind of damage was mended.
         num_duplicates: pieces left out because another has the same content.
         num_near_duplicates: pieces that share their fingerprint with an earlier one.
         grid_error: mean distance of onsets from the grid before they were quantized,
@@ -305,6 +306,7 @@ class DatasetInfo:
     splits: dict[str, SplitInfo]
     tracks: Tracks = ()
     rejects: dict[str, int] = dataclasses.field(default_factory=dict)
+    repairs: dict[str, int] = dataclasses.field(default_factory=dict)
     num_duplicates: int = 0
     num_near_duplicates: int = 0
     grid_error: float = 0.0

@@ -82,7 +82,9 @@ def parse(
         raise MusicFileError(name, _REASONS[fault])
     events = events[:, :num_events]
     pairs = pairs[:, : pair_notes(events, pairs)]
-    chunks.repairs.update({_REPAIRS[k]: int(counts[k]) for k in counts.nonzero()[0]})
+    chunks.repairs.update(
+        {text: int(counts[k]) for k, text in _REPAIRS.items() if counts[k]}
+    )
     if unended := int((pairs[1] < 0).sum()):
         chunks.repairs[_UNENDED] += unended
     notes = _notes(data, chunks, pairs, events, others[:, :num_others], ends)
@@ -161,9 +163,8 @@ def _meta_events(
         body = data[at : at + size]
         if kind == midi_scan.TEMPO and size == 3 and any(body):
             tempos.append((tick, int.from_bytes(body)))
-        elif kind == midi_scan.TIME_SIGNATURE and size in (2, 3, 4):
-            if body[0] and body[1] <= 7:
-                signatures.append((tick, body[0], 2 ** body[1]))
+        elif kind == midi_scan.TIME_SIGNATURE and size >= 2 and body[0]:
+            signatures += [(tick, body[0], 2 ** body[1])] * (body[1] <= 7)
     return tempos, signatures
 
 
@@ -171,10 +172,9 @@ def _titles(data: bytes, others: np.ndarray) -> dict[int, str]:
     """The first name of each track that has one."""
     titles: dict[int, str] = {}
     for kind, _, at, size, track in others.T.tolist():
-        if kind == midi_scan.TRACK_NAME and size < 0x80 and track not in titles:
-            if text := _decoded(data[at : at + size]).strip("\0 "):
-                titles[track] = text
-    return titles
+        if kind == midi_scan.TRACK_NAME and size < 0x80 and not titles.get(track):
+            titles[track] = _decoded(data[at : at + size]).strip("\0 ")
+    return {track: title for track, title in titles.items() if title}
 
 
 def _names(titles: dict[int, str], instruments: np.ndarray) -> dict[int, str]:

@@ -164,7 +164,7 @@ def add_event(
     buffer: Any, at: int, size: int, tick: int, track: int, status: int,
     events: np.ndarray, counts: np.ndarray,
 ) -> bool:  # fmt: skip
-    """Adds an event of a channel, its data clipped; False if it is no pitch there is."""
+    """Adds an event of a channel, its data clipped; False if its pitch is none."""
     first, second = int(buffer[at]), int(buffer[at + size - 1])
     k, kind = counts[1], status >> 4
     events[0, k], events[1, k], events[2, k] = tick, track << 4 | status & 15, kind

@@ -45,8 +45,9 @@ def to_bytes(sequence: "NoteSequence") -> bytes:
     tracks = [_track(list(_head(sequence, notes)))]
     parts = np.stack([notes.instrument, notes.program, notes.is_drum])
     channels = iter(_MELODIC_CHANNELS * len(notes))
-    for instrument, program, is_drum in np.unique(parts, axis=1).T.tolist():
-        own = (parts.T == (instrument, program, is_drum)).all(axis=1)
+    for part in np.unique(parts, axis=1).T:
+        own = (part == parts.T).all(axis=1)
+        instrument, program, is_drum = part.tolist()
         channel = midi_bytes.DRUM_CHANNEL if is_drum else next(channels)
         events = list(_controls(sequence, instrument, channel))
         events.append((0, _SETTING, bytes([0xC0 | channel, program])))

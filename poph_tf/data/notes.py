@@ -210,7 +210,7 @@ def from_sequence(sequence: "NoteSequence") -> Notes:
 
 def _columns(
     sequence: "NoteSequence",
-) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     """start, end (seconds) and the other fields of `Notes` about each note."""
     values = operator.attrgetter(*_SEQUENCE_FIELDS)
     table = np.array([values(note) for note in sequence.notes], np.float64)

@@ -1,7 +1,6 @@
 """Tests of reading and writing music files; the fast reader against note-seq."""
 
 import io
-import pathlib
 
 import mido
 import note_seq

@@ -44,25 +44,3 @@ def test_any_bytes_under_any_name_are_read_or_refused(data, name):
         reading.parse(data, name)
     except MusicFileError as error:
         assert error.reason
-
-
-def test_both_readers_read_damaged_files_alike():
-    import note_seq
-    import numpy as np
-
-    from poph_tf.data import matrices, midi_bytes
-
-    random = np.random.default_rng(3)
-    start = midi_fuzz.seeds()[0]
-    compared = 0
-    for _ in range(300):
-        data = midi_fuzz.damaged(random, start, kinds=2)
-        try:
-            ours = matrices.from_notes(midi_bytes.parse(data), max_steps=10_000)
-            theirs = note_seq.midi_to_note_sequence(data)
-        except (MusicFileError, ValueError, note_seq.MIDIConversionError):
-            continue
-        compared += 1
-        expected = matrices.from_sequence(theirs)
-        np.testing.assert_array_equal(ours.cells, expected.cells)
-    assert compared > 20

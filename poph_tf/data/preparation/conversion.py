@@ -58,6 +58,7 @@ class Converted:
         record: a gzip member that holds one framed TFRecord.
         statistics: STATISTICS scalar.
         reason: why there is no record.
+        repairs: what the reader mended in the file, by kind.
     """
 
     source: str
@@ -65,6 +66,7 @@ class Converted:
     record: bytes | None = None
     statistics: Any = None
     reason: str | None = None
+    repairs: tuple[str, ...] = ()
 
 
 def convert(item: sources.Item, settings: DataConfig) -> list[Converted]:
@@ -133,7 +135,10 @@ def _convert_piece(
     record = _compressed(shards.framed(record))
     statistics["id"] = np.frombuffer(bytes.fromhex(piece_id), np.uint8)
     statistics["size"] = len(record)
-    return Converted(source, style, record=record, statistics=statistics)
+    repairs = tuple(notes.repairs)
+    return Converted(
+        source, style, record=record, statistics=statistics, repairs=repairs
+    )
 
 
 def _compressed(data: bytes) -> bytes:

@@ -228,6 +228,7 @@ def _write(
             for name, own in chosen.items()
         },
         rejects=report.by_reason(pieces.rejects),
+        repairs=report.by_reason(pieces.repairs),
         num_duplicates=len(duplicates),
         num_near_duplicates=sum(len(group) - 1 for group in alike),
         grid_error=round(float(pieces.statistics["aligned_error"][kept].mean()), 6),

@@ -63,9 +63,12 @@ def table(info: examples.DatasetInfo) -> str:
         f"left out: {info.num_duplicates:,} duplicates; kept within one split: "
         f"{info.num_near_duplicates:,} near-duplicates",
     ]
-    if info.rejects:
-        lines += ["", "rejected  reason"]
-        rows = list(info.rejects.items())[:_MOST_ROWS]
+    for title, counts in (
+        ("rejected  reason", info.rejects),
+        ("repaired  damage", info.repairs),
+    ):
+        rows = list(counts.items())[:_MOST_ROWS]
+        lines += ["", title] if rows else []
         lines += [f"{f'{count:,}':<10}{reason}" for reason, count in rows]
     return "\n".join(lines)
 

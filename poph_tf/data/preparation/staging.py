@@ -54,6 +54,7 @@ class Pieces:
         paths: where the record lies [piece].
         offset: int64 [piece], bytes of the file before the record.
         rejects: (source, reason) of each.
+        repairs: (source, kind) of what was mended in the files of the pieces.
     """
 
     sources: list[str]
@@ -62,6 +63,7 @@ class Pieces:
     paths: list[pathlib.Path]
     offset: np.ndarray
     rejects: list[tuple[str, str]]
+    repairs: list[tuple[str, str]]
 
     def hashes(self, column: str, chosen: np.ndarray | slice) -> list[bytes]:
         """The hashes in a column of the statistics, of the pieces chosen."""
@@ -143,6 +145,7 @@ class Staging:
         texts = {
             "pieces": [[c.source, c.style] for c in pieces],
             "rejects": [[c.source, c.reason] for c in converted if c.record is None],
+            "repairs": [[c.source, kind] for c in pieces for kind in c.repairs],
         }
         text = json.dumps(texts, ensure_ascii=False).encode()
         with (
@@ -160,7 +163,7 @@ class Staging:
 
     def read(self, keys: Iterable[str]) -> Pieces:
         """The pieces and rejects of chunks, without the records."""
-        pieces, rejects, paths = [], [], []
+        pieces, rejects, repairs, paths = [], [], [], []
         statistics, offsets = [np.zeros(0, STATISTICS)], [np.zeros(0, np.int64)]
         for path in map(self._path, keys):
             with path.open("rb") as file:
@@ -170,6 +173,7 @@ class Staging:
                 offsets.append(file.tell() + np.cumsum(size) - size)
             pieces += texts["pieces"]
             rejects += [(source, reason) for source, reason in texts["rejects"]]
+            repairs += [(source, kind) for source, kind in texts["repairs"]]
             paths += [path] * len(size)
         interned: dict[str, str] = {}
         return Pieces(
@@ -179,6 +183,7 @@ class Staging:
             paths=paths,
             offset=np.concatenate(offsets),
             rejects=rejects,
+            repairs=repairs,
         )
 
     def remove(self) -> None:
