@@ -5,6 +5,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source tools/environment.sh
 make_environment dev
-"$PYTHON" tests/midi_fuzz.py --cases="${FUZZ_CASES:-50000}"
+"$PYTHON" tools/fuzz_readers.py --format=midi --count="${FUZZ_CASES:-50000}"
 ./tools/quickstart.sh
 ./tools/test.sh

@@ -1,9 +1,12 @@
-"""Fuzz tests from MIDI bytes to a record (more: tests/midi_fuzz.py)."""
+"""Fuzz tests from bytes to a record (more: tools/fuzz_readers.py)."""
+
+import time
 
 import midi_fuzz
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from midi_fuzz import fuzz_readers
 
 from poph_tf.config import DataConfig
 from poph_tf.data import midi_note_seq, reading
@@ -13,11 +16,33 @@ LIMITS = DataConfig(input=("x",))
 
 
 def test_thousands_of_damaged_files_become_a_record_or_a_reason():
-    result = midi_fuzz.run(6000)
-    assert sum(result["cases"].values()) == 6000
-    assert result["cases"][None] > 500
+    result, failures = fuzz_readers.run("midi", 1500)
+    assert failures == []
+    assert sum(result["reasons"].values()) == 1500
+    assert result["reasons"][""] > 300
     # Each kind of fault occurs and has its own reason.
-    assert len(result["cases"]) >= 12
+    assert len(result["reasons"]) >= 8
+
+
+def test_a_crash_a_hang_and_a_waste_of_memory_are_told(monkeypatch):
+    def crash(data, name, limits):
+        raise KeyError("notes")
+
+    def hang(data, name, limits):
+        time.sleep(5)
+
+    def waste(data, name, limits):
+        bytearray(b"x") * 2**28
+
+    calls = iter([lambda *_: None, crash, hang, waste])
+    monkeypatch.setattr(fuzz_readers, "judge", lambda *given: next(calls)(*given))
+    _, failures = fuzz_readers.run("midi", 3, seconds=0.5, memory_mb=100)
+    problems = [row["problem"] for row in failures]
+    assert problems[:2] == [
+        "KeyError: 'notes'",
+        "TimeoutError: took longer than 0.5 seconds",
+    ]
+    assert problems[2].startswith("needed ")
 
 
 @pytest.mark.parametrize("name", midi_fuzz.absurd())
@@ -25,7 +50,7 @@ def test_absurd_files_become_a_record_or_a_reason(name):
     midi_fuzz.judge(midi_fuzz.absurd()[name](), LIMITS)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=300), st.booleans())
 def test_any_bytes_become_a_record_or_a_reason(data, with_head):
     head = b"MThd\0\0\0\6\0\1\0\1\1\xe0MTrk" + len(data).to_bytes(4, "big")
@@ -37,7 +62,7 @@ def test_any_bytes_become_a_record_or_a_reason(data, with_head):
         assert error.reason
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=200), st.sampled_from(["a.abc", "a.xml", "a.mxl"]))
 def test_any_bytes_under_any_name_are_read_or_refused(data, name):
     try:
