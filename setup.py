@@ -38,6 +38,7 @@ setup(
         "keras>=3.15,<3.16",
         "note-seq==0.0.5",
         "numpy>=1.26,<3",
+        "scipy>=1.11,<2",
         "absl-py>=2.1,<3",
         "pydantic>=2.10,<3",
         "rich>=13,<16",

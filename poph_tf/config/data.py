@@ -30,6 +30,16 @@ class DataConfig(Stored):
     """Which folder below the input names the style; 1 is the top."""
     styles_csv: str = ""
     """Table path,style that gives the styles of files, in place of the folders."""
+    near_duplicates: Literal["keep", "group", "drop"] = "group"
+    """What becomes of pieces that are one composition (other performances, keys or
+    arrangements, excerpts). group: they share a split; drop: the first by name stays;
+    keep: nothing."""
+    split_by: Literal["hash", "folder", "table"] = "hash"
+    """hash: by the fractions; folder: by folders that are called train, validation or
+    test; table: by --splits_csv."""
+    splits_csv: str = ""
+    """Table of the splits of files: path,split, or with a header that names a column
+    split, as MAESTRO's."""
     sustain: bool = False
     """Let the sustain pedal lengthen notes."""
     drums: bool = False
@@ -78,6 +88,8 @@ class DataConfig(Stored):
                 f"min_steps must not exceed max_steps, got {self.min_steps} > "
                 f"{self.max_steps}."
             )
+        if (self.split_by == "table") != bool(self.splits_csv):
+            raise InputError("split_by=table and splits_csv must be given together.")
         if self.channels and self.reader == "note_seq":
             raise InputError("channels needs reader=fast: note-seq forgets channels.")
         for name, low, high in (("programs", 0, 127), ("channels", 1, 16)):

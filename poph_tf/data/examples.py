@@ -290,7 +290,9 @@ class DatasetInfo:
         rejects: number of files rejected for each reason.
         repairs: number of pieces of files in which each kind of damage was mended.
         num_duplicates: pieces left out because another has the same content.
-        num_near_duplicates: pieces that share their fingerprint with an earlier one.
+        num_near_duplicates: pieces that are of one composition with an earlier one.
+        num_leaked: pieces of validation and test that are of one composition with one
+            of training.
         grid_error: mean distance of onsets from the grid before they were quantized,
             in steps; onsets anywhere give 0.25.
         settings: how the data set was made.
@@ -309,6 +311,7 @@ class DatasetInfo:
     repairs: dict[str, int] = dataclasses.field(default_factory=dict)
     num_duplicates: int = 0
     num_near_duplicates: int = 0
+    num_leaked: int = 0
     grid_error: float = 0.0
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
     provenance: dict[str, Any] = dataclasses.field(default_factory=dict)

@@ -317,7 +317,7 @@ def to_sequence(notes: Notes) -> "NoteSequence":
     sequence.sequence_metadata.title = notes.title
     for instrument, name in notes.names.items():
         sequence.instrument_infos.add(instrument=instrument, name=name)
-    seconds = _seconds_of(notes)
+    seconds = seconds_of(notes)
     for tick, qpm in zip(notes.tempo_ticks, notes.tempo_qpms, strict=True):
         sequence.tempos.add(time=seconds(tick), qpm=qpm)
     for tick, numerator, denominator in notes.time_signatures.tolist():
@@ -339,7 +339,7 @@ def to_sequence(notes: Notes) -> "NoteSequence":
     return sequence
 
 
-def _seconds_of(notes: Notes) -> Callable[[Any], Any]:
+def seconds_of(notes: Notes) -> Callable[[Any], Any]:
     """A function from ticks to seconds along the tempo map."""
     ticks = np.concatenate([[0], notes.tempo_ticks])
     qpms = np.concatenate([[DEFAULT_QPM], notes.tempo_qpms])

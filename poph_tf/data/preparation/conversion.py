@@ -5,7 +5,6 @@ else is converted, nor on when or where.
 """
 
 import dataclasses
-import hashlib
 import os
 import zlib
 from typing import Any
@@ -16,7 +15,7 @@ from poph_tf import theory
 from poph_tf.config.data import DataConfig
 from poph_tf.data import examples, quantization, reading, shards
 from poph_tf.data import notes as notes_lib
-from poph_tf.data.preparation import alignment, archives, sources
+from poph_tf.data.preparation import alignment, archives, fingerprints, sources
 from poph_tf.data.quantization import QuantizedNotes
 from poph_tf.errors import InputError, MusicFileError
 
@@ -30,6 +29,8 @@ STATISTICS = np.dtype(
     [
         ("id", "u1", 32),
         ("fingerprint", "u1", 32),
+        ("passages", "i4"),  # before those of the sketch are sampled
+        ("sketched", "i4"),
         ("size", "i8"),  # bytes of the record, compressed
         ("steps", "i4"),
         ("notes", "i4"),
@@ -57,6 +58,7 @@ class Converted:
         style: name of its style.
         record: a gzip member that holds one framed TFRecord.
         statistics: STATISTICS scalar.
+        sketch: uint32 [passage], by which its near-duplicates are found.
         reason: why there is no record.
         repairs: what the reader mended in the file, by kind.
     """
@@ -65,6 +67,7 @@ class Converted:
     style: str
     record: bytes | None = None
     statistics: Any = None
+    sketch: np.ndarray | None = None
     reason: str | None = None
     repairs: tuple[str, ...] = ()
 
@@ -116,6 +119,7 @@ def _convert_piece(
     """Converts one of the pieces of `reading.parse`."""
     try:
         notes = _selected(reading.to_notes(piece), settings)
+        sketch, passages = _sketch(notes)
         notes, found = _aligned(notes, settings)
         quantized = quantization.quantize(
             notes,
@@ -135,10 +139,15 @@ def _convert_piece(
     record = _compressed(shards.framed(record))
     statistics["id"] = np.frombuffer(bytes.fromhex(piece_id), np.uint8)
     statistics["size"] = len(record)
+    statistics["passages"], statistics["sketched"] = passages, len(sketch)
     repairs = tuple(notes.repairs)
-    return Converted(
-        source, style, record=record, statistics=statistics, repairs=repairs
-    )
+    return Converted(source, style, record, statistics, sketch, repairs=repairs)
+
+
+def _sketch(notes: notes_lib.Notes) -> tuple[np.ndarray, int]:
+    """The sketch of what is not a drum, and the number of its passages."""
+    seconds = notes_lib.seconds_of(notes)(notes.start_tick[~notes.is_drum])
+    return fingerprints.sketch(seconds, notes.pitch[~notes.is_drum])
 
 
 def _compressed(data: bytes) -> bytes:
@@ -190,7 +199,7 @@ def _statistics(piece: QuantizedNotes, found: alignment.Alignment) -> Any:
     )
     made = np.zeros((), STATISTICS)
     values = {
-        "fingerprint": np.frombuffer(fingerprint(start, pitch), np.uint8),
+        "fingerprint": np.frombuffer(fingerprints.exact(start, pitch), np.uint8),
         "steps": length,
         "notes": len(start),
         "sounding_cells": by_pitch.sum(),
@@ -210,18 +219,6 @@ def _statistics(piece: QuantizedNotes, found: alignment.Alignment) -> Any:
     for name, value in values.items():
         made[name] = value
     return made
-
-
-def fingerprint(start: np.ndarray, pitch: np.ndarray) -> bytes:
-    """SHA-256 of the onsets, whatever the tempo, transposition and instruments.
-
-    Args:
-        start: int [note], steps.
-        pitch: int [note]; notes are in the order of pitch, then of start.
-    """
-    table = np.stack([start, pitch]).astype("<i4")
-    table -= table.min(axis=1, keepdims=True) if len(start) else 0
-    return hashlib.sha256(table.tobytes()).digest()
 
 
 _MAJOR_ROWS = theory.scale_rows()[: theory.NUM_PITCH_CLASSES]

@@ -20,6 +20,7 @@ from poph_tf.cli.progress import Progress
 from poph_tf.config.data import DataConfig, ExecutionOptions
 from poph_tf.data import examples, reading
 from poph_tf.data.preparation import (
+    given_splits,
     near_duplicates,
     report,
     runners,
@@ -36,6 +37,8 @@ REPORT_NAME = "report.html"
 # Former names of these files.
 _OLD_NAMES = ("twins.csv",)
 _STATE = "input_state"
+# Settings that the first data sets did not have, with the values that change no key.
+_LATER = {"near_duplicates": "group", "split_by": "hash", "splits_csv": ""}
 # Nothing else in a folder is taken for a shard of ours.
 _SHARD = re.compile(rf"({'|'.join(examples.SPLITS)})-\d{{5}}-of-\d{{5}}\.tfrecord\.gz")
 
@@ -104,6 +107,11 @@ def settings_key(settings: DataConfig) -> str:
     """
     table = settings.to_dict()
     table["inputs"], table["parser"] = table.pop("input"), table.pop("reader")
+    for name, value in _LATER.items():
+        if table[name] == value:
+            del table[name]
+    if settings.splits_csv:
+        table["splits_csv"] = list(given_splits.read_table(settings.splits_csv).items())
     table["styles"] = list(sources.read_styles(table.pop("styles_csv")).items())
     table["fractions"] = [table.pop(f"{s}_fraction") for s in examples.SPLITS]
     for name in ("programs", "channels"):
@@ -210,10 +218,12 @@ def _write(
     """Writes all files of a data set; its info, with the marks, comes last."""
     ids = pieces.hashes("id", slice(None))
     kept, duplicates = near_duplicates.without_duplicates(pieces.sources, ids)
-    fingerprints = pieces.hashes("fingerprint", kept)
-    names = [pieces.sources[k] for k in kept]
-    alike = near_duplicates.groups(names, fingerprints)
-    where = splits.split(fingerprints, settings.fractions)
+    first = _groups(pieces, kept)
+    members = near_duplicates.members(first)
+    alike = [[pieces.sources[k] for k in kept[group]] for group in members]
+    if settings.near_duplicates == "drop":
+        kept = first = kept[kept == first]
+    where = _splits(settings, pieces, kept, first)
     chosen = {name: kept[where == name] for name in examples.SPLITS}
     _write_csv(output / REJECTS_NAME, [("source", "reason"), *sorted(pieces.rejects)])
     _write_csv(output / DUPLICATES_NAME, [("source", "same_as"), *duplicates])
@@ -231,14 +241,36 @@ def _write(
         repairs=report.by_reason(pieces.repairs),
         num_duplicates=len(duplicates),
         num_near_duplicates=sum(len(group) - 1 for group in alike),
+        num_leaked=int(np.isin(first[where != "train"], first[where == "train"]).sum()),
         grid_error=round(float(pieces.statistics["aligned_error"][kept].mean()), 6),
         settings={**_public(settings), **marks},
         provenance=provenance.describe(),
     )
     statistics = {s: pieces.statistics[own] for s, own in chosen.items() if len(own)}
-    files.write(output / REPORT_NAME, report.page(info, statistics))
+    files.write(output / REPORT_NAME, report.page(info, statistics, alike))
     examples.write_info(info, output)
     return info
+
+
+def _groups(pieces: staging.Pieces, kept: np.ndarray) -> np.ndarray:
+    """The first piece of the composition of each, int64 [kept]."""
+    return kept[
+        near_duplicates.groups(
+            pieces.hashes("fingerprint", kept),
+            [pieces.sketches[k] for k in kept],
+            pieces.statistics["passages"][kept],
+        )
+    ]
+
+
+def _splits(
+    settings: DataConfig, pieces: staging.Pieces, kept: np.ndarray, first: np.ndarray
+) -> np.ndarray:
+    """The split of each piece, object [kept]."""
+    if split_of := given_splits.finder(settings):
+        return np.array([split_of(pieces.sources[k]) for k in kept], object)
+    deciding = kept if settings.near_duplicates == "keep" else first
+    return splits.split(pieces.hashes("fingerprint", deciding), settings.fractions)
 
 
 def _dataset_id(pieces: staging.Pieces, chosen: dict[str, np.ndarray]) -> str:

@@ -12,8 +12,15 @@ from poph_tf.data import examples
 
 _MOST_ROWS = 30
 _MOST_STYLES = 12
+_MOST_MEMBERS = 20
 _MOST_METRES = 12
 _NUM_BINS = 40
+# What becomes of near-duplicates, by setting.
+_FATE = {
+    "keep": "kept",
+    "group": "kept within one split",
+    "drop": "left out as well",
+}
 # Scores lie below 0.05 steps, tuplets included.
 _OFF_THE_GRID = 0.1
 
@@ -51,6 +58,7 @@ def by_reason(rejects: Iterable[tuple[str, str]]) -> dict[str, int]:
 
 def table(info: examples.DatasetInfo) -> str:
     """The table at the end of a run, as text."""
+    fate = info.settings.get("near_duplicates", "group")
     lines = ["split     pieces          steps  shards"]
     lines += [
         f"{name:<6}{s.num_pieces:>10,}{s.num_steps:>15,}  {len(s.shards)}"
@@ -60,7 +68,7 @@ def table(info: examples.DatasetInfo) -> str:
     lines += [
         "",
         f"styles: {', '.join(info.styles[:_MOST_STYLES])}{more}",
-        f"left out: {info.num_duplicates:,} duplicates; kept within one split: "
+        f"left out: {info.num_duplicates:,} duplicates; {_FATE[fate]}: "
         f"{info.num_near_duplicates:,} near-duplicates",
     ]
     for title, counts in (
@@ -81,6 +89,12 @@ def warnings(info: examples.DatasetInfo) -> list[str]:
         for name, split in info.splits.items()
         if not split.num_pieces
     ]
+    if info.num_leaked:
+        found.append(
+            f"{info.num_leaked:,} pieces of validation and test are of one composition "
+            "with pieces of training: consider --near_duplicates=drop, or group with "
+            "--split_by=hash."
+        )
     if info.grid_error > _OFF_THE_GRID and info.settings.get("align") == "off":
         found.append(
             f"Onsets lie {info.grid_error:.2f} steps off the grid on average (0.25 "
@@ -89,12 +103,17 @@ def warnings(info: examples.DatasetInfo) -> list[str]:
     return found
 
 
-def page(info: examples.DatasetInfo, statistics: Mapping[str, np.ndarray]) -> str:
+def page(
+    info: examples.DatasetInfo,
+    statistics: Mapping[str, np.ndarray],
+    groups: Sequence[Sequence[str]] = (),
+) -> str:
     """The content of report.html.
 
     Args:
         info: what the data set says of itself.
         statistics: by split that is not empty, conversion.STATISTICS [piece].
+        groups: names of near-duplicates, the largest group first.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("poph_tf.data.preparation"),
@@ -106,6 +125,8 @@ def page(info: examples.DatasetInfo, statistics: Mapping[str, np.ndarray]) -> st
         table=table(info),
         warnings=warnings(info),
         charts=list(_charts(info, statistics)),
+        num_groups=len(groups),
+        groups=[(len(g), g[:_MOST_MEMBERS]) for g in groups[:_MOST_ROWS]],
     )
 
 

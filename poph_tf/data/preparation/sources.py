@@ -19,7 +19,7 @@ from typing import Any
 
 from poph_tf.config.data import DataConfig
 from poph_tf.data import examples, reading, shards
-from poph_tf.data.preparation import archives
+from poph_tf.data.preparation import archives, given_splits
 from poph_tf.errors import InputError
 
 # Folder in an output folder while it is being filled (see staging.py).
@@ -72,6 +72,7 @@ def walk(settings: DataConfig, position: Position | None = None) -> Iterator[Ite
     """
     position = position or Position()
     styles = read_styles(settings.styles_csv)
+    split_of = given_splits.finder(settings)
     count = len(settings.input)
     for number, path in enumerate(map(pathlib.Path, settings.input)):
         read = _reader(path)
@@ -87,6 +88,8 @@ def walk(settings: DataConfig, position: Position | None = None) -> Iterator[Ite
                 style = _listed(styles, source, inside)
                 if not style and not item.reason:
                     item = _rejected(inside, "its path is not in the table of styles")
+            if split_of and not item.reason and not split_of(source):
+                item = _rejected(inside, f"no split is known ({settings.split_by})")
             source, style = map(reading.readable_name, (source, style))
             yield dataclasses.replace(item, source=source, style=style)
 

@@ -1,8 +1,9 @@
 """Assigns pieces to training, validation and test, and writes the shards of each.
 
-The split goes by a hash of the fingerprint: near-duplicates share a split, and it does
-not depend on what other pieces there are. Only if a split would be empty in a small
-collection does it get the pieces nearest to it.
+The split goes by a hash of the fingerprint, of a group of near-duplicates by that of
+its first piece, so that they share a split. Only if a split would be empty in a small
+collection does it get the pieces nearest to it. A collection may also come with its own
+splits (`given_splits.py`).
 """
 
 import hashlib

@@ -5,8 +5,8 @@ themselves: a chunk of an earlier run counts only if its files are still the sam
 folder's key hashes the settings and the code: what other settings or another version
 of the code left there is removed.
 
-A chunk's file holds three parts, one behind another: the names as JSON text, the
-statistics of the pieces (both as numpy arrays) and their records.
+A chunk's file holds four parts, one behind another: the names as JSON text, the
+statistics of the pieces, their sketches (all as numpy arrays) and their records.
 """
 
 import contextlib
@@ -51,6 +51,7 @@ class Pieces:
         sources: names [piece].
         styles: names of styles [piece].
         statistics: STATISTICS [piece].
+        sketches: uint32 [passage] of each piece.
         paths: where the record lies [piece].
         offset: int64 [piece], bytes of the file before the record.
         rejects: (source, reason) of each.
@@ -60,6 +61,7 @@ class Pieces:
     sources: list[str]
     styles: list[str]
     statistics: np.ndarray
+    sketches: list[np.ndarray]
     paths: list[pathlib.Path]
     offset: np.ndarray
     rejects: list[tuple[str, str]]
@@ -155,6 +157,8 @@ class Staging:
         ):
             np.save(file, np.frombuffer(text, np.uint8))
             np.save(file, np.array([c.statistics for c in pieces], STATISTICS))
+            sketches = [c.sketch for c in pieces if c.sketch is not None]
+            np.save(file, np.concatenate([*sketches, np.zeros(0, np.uint32)]))
             file.writelines(c.record for c in pieces if c.record is not None)
 
     def keys(self) -> list[str]:
@@ -164,12 +168,14 @@ class Staging:
     def read(self, keys: Iterable[str]) -> Pieces:
         """The pieces and rejects of chunks, without the records."""
         pieces, rejects, repairs, paths = [], [], [], []
+        sketches: list[np.ndarray] = []
         statistics, offsets = [np.zeros(0, STATISTICS)], [np.zeros(0, np.int64)]
         for path in map(self._path, keys):
             with path.open("rb") as file:
                 texts = json.loads(np.load(file).tobytes())
                 statistics.append(np.load(file))
-                size = statistics[-1]["size"]
+                size, ends = statistics[-1]["size"], statistics[-1]["sketched"].cumsum()
+                sketches += np.split(np.load(file), ends)[:-1]
                 offsets.append(file.tell() + np.cumsum(size) - size)
             pieces += texts["pieces"]
             rejects += [(source, reason) for source, reason in texts["rejects"]]
@@ -180,6 +186,7 @@ class Staging:
             sources=[source for source, _ in pieces],
             styles=[interned.setdefault(style, style) for _, style in pieces],
             statistics=np.concatenate(statistics),
+            sketches=sketches,
             paths=paths,
             offset=np.concatenate(offsets),
             rejects=rejects,
