@@ -30,7 +30,15 @@ SIZES = {
     "time_attention_steps": 3,
     "num_time_units": 6,
     "num_pitch_units": 5,
+    "look_ahead_units": 4,
+    "num_track_units": 5,
 }
+VOICES = tuple(config.Track(name, voice=True) for name in ("soprano", "alto", "bass"))
+MELODY_AND_CHORDS = (
+    config.Track("melody", voice=True),
+    config.Track("piano"),
+    config.Track("guitar"),
+)
 STYLES = {"styles": ("bach", "palestrina"), "style_shares": (0.75, 0.25)}
 
 # name: (preset, settings that differ from it)
@@ -44,6 +52,7 @@ VARIANTS = {
     "deepj": ("deepj", {}),
     "poph": ("poph", STYLES),
     "poph2": ("poph2", STYLES),
+    "poph3": ("poph3", STYLES),
     "window_of_chosen_notes_descending": (
         "deepj",
         {
@@ -129,6 +138,27 @@ VARIANTS = {
     ),
 }
 
+# The networks with tracks.
+TRACK_VARIANTS = {
+    "voices": ("poph3", {"tracks": VOICES, **STYLES}),
+    "voices_of_play_only_without_look_ahead": (
+        "poph3",
+        {
+            "tracks": VOICES[:2],
+            "replay": False,
+            "volume": False,
+            "bars_left": False,
+            "style_units": 0,
+            "look_ahead_units": 0,
+        },
+    ),
+    "voice_and_chords": ("poph3", {"tracks": MELODY_AND_CHORDS}),
+    "chords_descending": (
+        "poph3",
+        {"tracks": MELODY_AND_CHORDS[1:], "pitch_order": "descending"},
+    ),
+}
+
 # One of each layer with the names of its inputs: name -> (layer, inputs).
 FEATURES, CHANNELS = 6, 3
 LAYERS = {
@@ -136,13 +166,11 @@ LAYERS = {
     "AxisLSTM_pitch": lambda: (layers.AxisLSTM(4, "pitch"), ["hidden"]),
     "StyleBias": lambda: (layers.StyleBias(0.1), ["hidden", "embedding"]),
     "NoteFeatures_convolution": lambda: (
-        layers.NoteFeatures(36, filters=3, width=5, bar_positions=4, dropout=0.1),
+        layers.NoteFeatures(36, filters=3, width=5, dropout=0.1),
         ["frames", "bar"],
     ),
     "NoteFeatures_window": lambda: (
-        layers.NoteFeatures(
-            37, "window", width=5, class_counts="relative", bar_positions=0
-        ),
+        layers.NoteFeatures(37, "window", width=5, class_counts="relative"),
         ["frames"],
     ),
     "PitchAttention": lambda: (
@@ -197,7 +225,7 @@ def shaken_layer(layer, *inputs, by=0.5):
 
 def model_config(name, **overrides):
     """Returns the ModelConfig of a variant."""
-    preset, differences = VARIANTS[name]
+    preset, differences = (VARIANTS | TRACK_VARIANTS)[name]
     style = {"style_units": min(presets.PRESETS[preset].style_units, 3)}
     return config.preset(preset, **(SIZES | style | differences | overrides))
 

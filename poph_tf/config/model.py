@@ -42,6 +42,8 @@ class ModelConfig(Stored):
     """Predict dynamics."""
     bar_positions: Annotated[int, Interval(ge=0, le=256)] = 16
     """Places of the bar position's one-hot; 0: the bar position is not an input."""
+    bars_left: bool = False
+    """Read how many bars are left to the end of the piece, so that it can end."""
     style_units: Annotated[int, Interval(ge=0, le=4096)] = 64
     """Width of the style embedding; 0: style is not an input."""
     styles: Texts = SINGLE_STYLE
@@ -91,6 +93,12 @@ class ModelConfig(Stored):
     drawn before, or the window over all of them and their class counts."""
     pitch_order: Literal["ascending", "descending"] = "ascending"
     """The order in which pitches are drawn."""
+
+    # Tracks: only of a model that has them.
+    look_ahead_units: Annotated[int, Interval(ge=0, le=4096)] = 64
+    """Units of the LSTM that runs backwards over what is given; 0: none."""
+    num_track_units: Annotated[int, Interval(ge=1, le=4096)] = 64
+    """Units of each track's layers within a step."""
 
     # Losses and regularization.
     harmony_weight: Annotated[float, Interval(ge=0.0, le=1e6)] = 0.0

@@ -1,20 +1,22 @@
-"""The losses, one number per step: sums over pitches.
+"""The losses, one number per step: sums over pitches (and over tracks).
 
 Conventions: targets and predictions are float `[batch, time, pitch]`, results float
-`[batch, time]` in nats (volume: squared error; harmony: a share). Their mean over the
-valid steps is in nats per step.
+`[batch, time]`; with tracks `[batch, time, track, pitch]` and `[batch, time, track]`,
+until `likelihood_terms` adds up those that are free. They are in nats (volume: squared
+error; harmony: a share). Their mean over the valid steps is in nats per step.
 
 Sources: Mao et al. (2018), section 4.4 (play, replay, volume), arXiv:1801.00887;
 Anokhin and Nuzhin, PopH (2018) (harmony).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 from tensorflow import Tensor
 
 from poph_tf import theory
+from poph_tf.config import Track
 
 
 def bernoulli_nats(target: Tensor, logits: Tensor) -> Tensor:
@@ -31,6 +33,34 @@ def play_nats(play: Tensor, play_logits: Tensor) -> Tensor:
         1.3863
     """
     return tf.reduce_sum(bernoulli_nats(play, play_logits), axis=-1)
+
+
+def voice_log_probability(play_logits: Tensor) -> Tensor:
+    """Log-probability of each pitch of a voice: a softmax over pitches and rest.
+
+    The rest's logit is 0.
+
+    Example:
+        >>> [round(float(p), 4) for p in tf.exp(voice_log_probability(tf.zeros([3])))]
+        [0.25, 0.25, 0.25]
+    """
+    with_rest = tf.pad(play_logits, [[0, 0]] * (len(play_logits.shape) - 1) + [[0, 1]])
+    return play_logits - tf.reduce_logsumexp(with_rest, axis=-1, keepdims=True)
+
+
+def voice_nats(play: Tensor, play_logits: Tensor) -> Tensor:
+    """L_play of a voice: -log of the softmax at its pitch, or at rest.
+
+    Args:
+        play: float [..., pitch], at most one of them 1.
+        play_logits: float [..., pitch], against the rest's logit of 0.
+
+    Returns:
+        float [...].
+    """
+    # The difference is the log-sum of all, rest included.
+    total = play_logits - voice_log_probability(play_logits)
+    return total[..., 0] - tf.reduce_sum(play * play_logits, axis=-1)
 
 
 def replay_nats(weight: Tensor, replay: Tensor, replay_logits: Tensor) -> Tensor:
@@ -100,24 +130,55 @@ def harmony(play: Tensor, min_pitch: int, minor_scale: str = "natural") -> Tenso
     return tf.reduce_min(tf.matmul(classes, rows, transpose_b=True), axis=-1)
 
 
+def is_voice(tracks: Sequence[Track]) -> Tensor:
+    """Whether each track is a voice, bool [track]."""
+    return tf.constant([track.voice for track in tracks])
+
+
+def play_nats_of_tracks(
+    play: Tensor, play_logits: Tensor, tracks: Sequence[Track]
+) -> Tensor:
+    """L_play by track, float [..., track], of voices and others; [...] without any."""
+    nats = play_nats(play, play_logits)
+    if not tracks:
+        return nats
+    return tf.where(is_voice(tracks), voice_nats(play, play_logits), nats)
+
+
+def free_sum(per_track: Tensor, given: Tensor | None) -> Tensor:
+    """Sums float [batch, time, track] over the tracks that are not given."""
+    free = 1.0 if given is None else 1.0 - given
+    return tf.reduce_sum(per_track * free, axis=-1)
+
+
 def likelihood_terms(
-    outputs: Mapping[str, Tensor], current: Tensor
+    outputs: Mapping[str, Tensor],
+    current: Tensor,
+    tracks: Sequence[Track] = (),
+    given: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Computes the terms of the training loss that depend on the target.
 
     Args:
         outputs: float [batch, time, pitch] by name: `play` (logits) and, if the model
-            has them, `replay` (logits) and `volume`.
-        current: float [batch, time, pitch, 3], the target frames.
+            has them, `replay` (logits) and `volume`; with tracks [batch, time, track,
+            pitch].
+        current: float [batch, time, pitch, 3], the target frames; with tracks [batch,
+            time, track, pitch, 3].
+        tracks: The tracks of the model.
+        given: float [batch, time, track], 1 where a track is given: its terms do not
+            count. None if nothing is.
 
     Returns:
         float32 [batch, time], by the name of the output.
     """
     play, replay, volume = tf.unstack(tf.cast(current, tf.float32), axis=-1)
     outputs = {name: tf.cast(value, tf.float32) for name, value in outputs.items()}
-    terms = {"play": play_nats(play, outputs["play"])}
+    terms = {"play": play_nats_of_tracks(play, outputs["play"], tracks)}
     if "replay" in outputs:
         terms["replay"] = replay_nats(play, replay, outputs["replay"])
     if "volume" in outputs:
         terms["volume"] = volume_error(play, volume, outputs["volume"])
+    if tracks:
+        terms = {name: free_sum(term, given) for name, term in terms.items()}
     return terms

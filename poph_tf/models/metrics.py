@@ -4,14 +4,18 @@ Sums add up over batches, windows and replicas; means do not. Nats are per step:
 over pitches, averaged over steps.
 """
 
+import math
 from collections.abc import Mapping
-from typing import SupportsFloat
+from typing import Any, SupportsFloat
 
 import tensorflow as tf
 from tensorflow import Tensor
 
 from poph_tf.config import ModelConfig
 from poph_tf.models import losses
+
+# The sums of the nats of a track have its name after this.
+TRACK_NATS = "track_nats:"
 
 
 def step_sums(
@@ -27,33 +31,59 @@ def step_sums(
     Returns:
         float32 scalars by name: `steps`, and the sums that `summarize` takes.
     """
-    play, replay, _ = tf.unstack(batch["current"], axis=-1)
-    mask = batch["mask"]
-    terms = losses.likelihood_terms(outputs, batch["current"])
+    current, tracks = tf.cast(batch["current"], tf.float32), config.tracks
+    play, replay, _ = tf.unstack(current, axis=-1)
+    mask, given = batch["mask"], batch.get("given")
+    terms = losses.likelihood_terms(outputs, current, tracks, given)
     per_step = {"steps": tf.ones_like(mask), "play_nats": terms["play"]}
     if "volume" in terms:
         per_step["volume_loss"] = terms["volume"]
+    logits = tf.cast(outputs["play"], tf.float32)
+    likely = logits > 0
+    if tracks:
+        voice_likely = losses.voice_log_probability(logits) > math.log(0.5)
+        likely = tf.where(losses.is_voice(tracks)[:, None], voice_likely, likely)
+    predicted = tf.cast(likely, tf.float32)
+    cells = {
+        "true_positives": tf.reduce_sum(predicted * play, axis=-1),
+        "predicted": tf.reduce_sum(predicted, axis=-1),
+        "sounding": tf.reduce_sum(play, axis=-1),
+    }
     if "replay" in outputs:
         # Training weights replay by play; a score counts it only where it is possible,
         # because sampling forces 0 elsewhere.
         possible = losses.replay_possible(play, batch["previous"][..., 0])
-        per_step["replay_nats"] = losses.replay_nats(
+        cells["replay_nats"] = losses.replay_nats(
             possible, replay, tf.cast(outputs["replay"], tf.float32)
         )
-    logits = tf.cast(outputs["play"], tf.float32)
-    predicted = tf.cast(logits > 0, tf.float32)
-    per_step["true_positives"] = tf.reduce_sum(predicted * play, axis=-1)
-    per_step["predicted"] = tf.reduce_sum(predicted, axis=-1)
-    per_step["sounding"] = tf.reduce_sum(play, axis=-1)
+    if tracks:
+        per_step |= _by_track(cells, logits, play, config, given)
+        cells = {name: losses.free_sum(x, given) for name, x in cells.items()}
+        logits = tf.reduce_max(logits, axis=2)
+    per_step |= cells
     per_step["harmony"] = losses.harmony(
         tf.sigmoid(logits), config.min_pitch, config.minor_scale
     )
     return {name: tf.reduce_sum(value * mask) for name, value in per_step.items()}
 
 
-def summarize(
-    sums: Mapping[str, SupportsFloat], config: ModelConfig
-) -> dict[str, float | None]:
+def _by_track(
+    cells: Mapping[str, Tensor],
+    logits: Tensor,
+    play: Tensor,
+    config: ModelConfig,
+    given: Tensor | None,
+) -> dict[str, Tensor]:
+    """Nats of play and replay of each free track, float [batch, time] by its sum."""
+    nats = losses.play_nats_of_tracks(play, logits, config.tracks)
+    nats += cells.get("replay_nats", 0.0)
+    nats *= 1.0 if given is None else 1.0 - given
+    return {
+        TRACK_NATS + track.name: nats[..., k] for k, track in enumerate(config.tracks)
+    }
+
+
+def summarize(sums: Mapping[str, SupportsFloat], config: ModelConfig) -> dict[str, Any]:
     """Turns sums into means.
 
     Args:
@@ -71,6 +101,12 @@ def summarize(
     loss += means.get("volume_loss", 0.0) + config.harmony_weight * means["harmony"]
     sounding = totals["sounding"]
     volume = totals["volume_loss"] / max(sounding, 1.0) if config.volume else None
+    by_track = {
+        track.name: means[TRACK_NATS + track.name]
+        for track in config.tracks
+        if TRACK_NATS + track.name in means
+    }
+    figures = {"nats_per_step_by_track": by_track} if by_track else {}
     return {
         "loss": loss,
         "play_nats_per_step": means["play_nats"],
@@ -79,6 +115,7 @@ def summarize(
         "play_f1": f1(totals["true_positives"], totals["predicted"], sounding),
         "harmony": means["harmony"],
         "num_steps": int(totals["steps"]),
+        **figures,
     }
 
 

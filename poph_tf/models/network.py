@@ -28,6 +28,7 @@ from poph_tf.models import layers
 # that first spends its first hundred steps on it.
 INITIAL_BIAS = {"play": -3.0, "replay": -2.0, "volume": 0.5}
 BATCH_TIME_SWAP = (1, 0, 2, 3)
+UNKNOWN_BARS_LEFT = -1
 
 Inputs = Mapping[str, Tensor]
 Outputs = dict[str, Tensor]
@@ -50,6 +51,7 @@ class Network:
         flags = {"play": True, "replay": config.replay, "volume": config.volume}
         self.output_names = [name for name, used in flags.items() if used]
         self.channels = [k for k, used in enumerate(flags.values()) if used]
+        self.num_tracks = max(len(config.tracks), 1)
         self._make_shared()
         self._make_time_axis()
         self._make_pitch_axis()
@@ -57,6 +59,7 @@ class Network:
     def _make_shared(self) -> None:
         config = self.config
         self.style = None
+        self.bars_left = layers.BarsLeft(name="bars_left_features")
         if config.style_units:
             self.style = keras.layers.Dense(config.style_units, name="style_embedding")
         self.input_dropout = {
@@ -84,8 +87,8 @@ class Network:
             filters=config.octave_filters,
             width=config.octave_width if convolution else config.window_width,
             class_counts=config.class_counts,
-            bar_positions=config.bar_positions,
             dropout=config.dropout,
+            num_tracks=self.num_tracks,
             name="note_features",
         )
         self.feature_attention = self.time_attention = self.frame_attention = None
@@ -103,7 +106,11 @@ class Network:
             )
         if config.time_attention == "frames":
             self.frame_attention = self._attention(
-                layers.FrameAttention, steps, time_major=True, name="frame_attention"
+                layers.FrameAttention,
+                steps,
+                time_major=True,
+                num_tracks=self.num_tracks,
+                name="frame_attention",
             )
 
     def _make_pitch_axis(self) -> None:
@@ -183,13 +190,8 @@ class Network:
             after the last step (without meaning if `state` is None).
         """
         embedding = self.embed_style(inputs.get("style"))
-        previous = self._select_channels(inputs["previous"])
-        previous = ops.transpose(previous, BATCH_TIME_SWAP)
-        x = self.features(
-            self.input_dropout["previous"](previous, training=training),
-            self._bar_one_hot(inputs, training),
-            training=training,
-        )
+        previous = self._time_major(self._select_channels(inputs["previous"]))
+        x = self._features(previous, inputs, training)
         if self.feature_attention:
             x = self.feature_attention(x, training=training)
         after: State = {"lstm": []}
@@ -199,6 +201,19 @@ class Network:
             after["lstm"].append(carried)
             x = dropout(x, training=training)
         return self._attend_over_time(x, previous, state or {}, after), after
+
+    def _time_major(self, frames: Tensor) -> Tensor:
+        """Puts time first and, with tracks, their channels side by side."""
+        return ops.transpose(frames, BATCH_TIME_SWAP)
+
+    def _features(
+        self, previous: Tensor, inputs: Inputs, training: bool | None
+    ) -> Tensor:
+        return self.features(
+            self.input_dropout["previous"](previous, training=training),
+            self._bar_features(inputs, training),
+            training=training,
+        )
 
     def _attend_over_time(
         self, x: Tensor, previous: Tensor, before: State, after: State
@@ -217,14 +232,23 @@ class Network:
             return ops.concatenate([frames[..., :1], frames[..., 2:3]], axis=-1)
         return frames[..., : self.channels[-1] + 1]
 
-    def _bar_one_hot(self, inputs: Inputs, training: bool | None) -> Tensor | None:
-        places = self.config.bar_positions
-        if not places:
-            return None
-        position = ops.clip(inputs["bar_position"], 0, places - 1)
-        position = ops.transpose(position, (1, 0))
-        one_hot = ops.one_hot(position, places, dtype=keras.config.floatx())
-        return self.input_dropout["bar_position"](one_hot, training=training)
+    def _bar_features(self, inputs: Inputs, training: bool | None) -> Tensor | None:
+        """What is known of the place in time, [time, batch, places], or None."""
+        parts = []
+        if places := self.config.bar_positions:
+            position = ops.clip(inputs["bar_position"], 0, places - 1)
+            position = ops.transpose(position, (1, 0))
+            one_hot = ops.one_hot(position, places, dtype=keras.config.floatx())
+            dropout = self.input_dropout["bar_position"]
+            parts.append(dropout(one_hot, training=training))
+        if self.config.bars_left:
+            left = inputs.get("bars_left")
+            if left is None:
+                shape = ops.shape(inputs["previous"])[:2]
+                left = ops.full(shape, UNKNOWN_BARS_LEFT, "int32")
+            left = ops.transpose(self.bars_left(left), (1, 0, 2))
+            parts.append(ops.cast(left, keras.config.floatx()))
+        return ops.concatenate(parts, axis=-1) if parts else None
 
     # Pitch: the frame of t, up to but not including each pitch.
 

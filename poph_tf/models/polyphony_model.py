@@ -1,10 +1,13 @@
 """Functional Keras models of the presets: built from a config, saved, loaded.
 
 Inputs by name: `previous`, `current` float32 [batch, time, pitch, 3], `bar_position`
-int32 [batch, time], `style` float32 [batch, styles], and, for the harmony term only,
-`mask` float32 [batch, time] (all steps are valid without it). Outputs by name, float32
-[batch, time, pitch]: `play`, `replay` (logits), `volume`, as far as the config has
-them. Inputs that a model does not use are ignored.
+int32 [batch, time], `style` float32 [batch, styles], `bars_left` int32 [batch, time]
+(unknown without it) and, for the harmony term only, `mask` float32 [batch, time] (all
+steps are valid without it). Models with tracks have frames [batch, time, track, pitch,
+3], `given` float32 [batch, time, track] (nothing without it) and `looks_ahead` float32
+[batch] (1 without it; see `TrackNetwork`). Outputs by name, float32 [batch, time,
+(track,) pitch]: `play`, `replay` (logits), `volume`, as far as the config has them.
+Inputs that a model does not use are ignored.
 """
 
 import json
@@ -24,7 +27,8 @@ from poph_tf import files
 from poph_tf.config import ModelConfig
 from poph_tf.errors import InputError
 from poph_tf.models import SETTINGS_FILE, WEIGHTS_FILE, layers, pretrained
-from poph_tf.models.network import Network
+from poph_tf.models.network import UNKNOWN_BARS_LEFT, Network
+from poph_tf.models.track_network import TrackNetwork
 
 # What a damaged file of weights raises.
 _DAMAGE = (
@@ -64,12 +68,8 @@ class PolyphonyModel(keras.Model):
 
     def _own_inputs(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         names = [tensor.name for tensor in self.inputs]
-        given = dict(inputs)
-        if "mask" in names and given.get("mask") is None:
-            like = given["previous"][:, :, 0, 0]
-            # Keras takes arrays or tensors, but not both in one call.
-            ones_like = np.ones_like if isinstance(like, np.ndarray) else ops.ones_like
-            given["mask"] = ones_like(like)
+        given = {**_defaults(inputs["previous"]), **inputs}
+        given = {name: value for name, value in given.items() if value is not None}
         missing = [name for name in names if name not in given]
         if missing:
             raise ValueError(f"{self.name} needs inputs {names}, lacks {missing}.")
@@ -89,7 +89,7 @@ class PolyphonyModel(keras.Model):
 
 def build(config: ModelConfig) -> PolyphonyModel:
     """Builds the model of a config, with new weights."""
-    network = Network(config)
+    network = TrackNetwork(config) if config.tracks else Network(config)
     inputs = _symbolic_inputs(config)
     hidden, _ = network.time_axis(inputs)
     outputs = network.pitch_axis(hidden, inputs)
@@ -105,14 +105,35 @@ def build(config: ModelConfig) -> PolyphonyModel:
     return PolyphonyModel(network, inputs, outputs)
 
 
+def _defaults(previous: Any) -> dict[str, Any]:
+    """Inputs that may be left out: all steps are valid, nothing is given or known."""
+    # Keras takes arrays or tensors, but not both in one call.
+    xp = np if isinstance(previous, np.ndarray) else ops
+    cell = previous[..., 0, 0]
+    step = cell[:, :, 0] if len(cell.shape) == 3 else cell
+    return {
+        "mask": xp.ones_like(step),
+        "given": xp.zeros_like(cell),
+        "looks_ahead": xp.ones_like(step[:, 0]),
+        "bars_left": xp.full_like(step, UNKNOWN_BARS_LEFT, dtype="int32"),
+    }
+
+
 def _symbolic_inputs(config: ModelConfig) -> dict[str, Tensor]:
-    frame, step = (None, config.num_pitches, 3), (None,)
+    step, tracks = (None,), (len(config.tracks),) if config.tracks else ()
+    frame = (*step, *tracks, config.num_pitches, 3)
     inputs = {
         "previous": keras.Input(frame, name="previous"),
         "current": keras.Input(frame, name="current"),
     }
     if config.bar_positions:
         inputs["bar_position"] = keras.Input(step, dtype="int32", name="bar_position")
+    if config.tracks:
+        inputs["given"] = keras.Input((*step, *tracks), name="given")
+        if config.look_ahead_units:
+            inputs["looks_ahead"] = keras.Input((), name="looks_ahead")
+    if config.bars_left:
+        inputs["bars_left"] = keras.Input(step, dtype="int32", name="bars_left")
     if config.style_units:
         inputs["style"] = keras.Input((len(config.styles),), name="style")
     if config.harmony_weight:

@@ -1,4 +1,4 @@
-"""The published models by name, and `poph2` of this project.
+"""The published models by name, and those of this project.
 
 To add a preset, add a name and the settings in which it differs from another one.
 
@@ -42,6 +42,10 @@ _POPH2 = ModelConfig(
     num_pitch_units=64,
     dropout=0.3,
 )
+# For models with tracks; without any it is poph2 that knows the bars left.
+_POPH3 = dataclasses.replace(
+    _POPH2, preset="poph3", bars_left=True, time_attention_steps=512
+)
 
 PRESETS = {
     "tp_lstm_nade": dataclasses.replace(
@@ -53,6 +57,7 @@ PRESETS = {
         _DEEPJ, preset="poph", pitch_attention="before_time", harmony_weight=1.0
     ),
     "poph2": _POPH2,
+    "poph3": _POPH3,
 }
 
 

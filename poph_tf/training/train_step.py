@@ -17,6 +17,8 @@ from poph_tf.models import slices as slices_lib
 from poph_tf.models.polyphony_model import PolyphonyModel
 
 Batch = Mapping[str, tf.Tensor]
+# The inputs without a time axis.
+OF_WHOLE_WINDOWS = ("style", "looks_ahead")
 
 # Each length of a batch may have its own graph, on purpose; TensorFlow would warn that
 # the same code is traced often.
@@ -106,7 +108,12 @@ class TrainStep:
         mask, variables = batch["mask"], self.model.trainable_variables
         with tf.GradientTape() as tape:
             outputs = self.model(batch, training=True)
-            terms = losses.likelihood_terms(outputs, batch["current"])
+            terms = losses.likelihood_terms(
+                outputs,
+                batch["current"],
+                self.model.config.tracks,
+                batch.get("given"),
+            )
             loss = tf.add_n([tf.reduce_sum(term * mask) for term in terms.values()])
             # The losses of layers are means over the valid steps.
             means = [tf.cast(mean, tf.float32) for mean in self.model.losses]
@@ -126,6 +133,6 @@ class TrainStep:
 def _of_any_length(batch: Batch) -> dict[str, tf.TensorSpec]:
     """Specs of a batch's tensors with an open time axis."""
     shapes = {name: x.shape.as_list() for name, x in batch.items()}
-    for name in set(shapes) - {"style"}:
+    for name in set(shapes) - set(OF_WHOLE_WINDOWS):
         shapes[name][1] = None
     return {name: tf.TensorSpec(shapes[name], batch[name].dtype) for name in batch}

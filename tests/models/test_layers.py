@@ -53,7 +53,7 @@ def test_pitch_position_and_class_by_hand():
 
 def test_features_are_in_their_documented_order():
     given = small.layer_inputs()
-    layer = layers.NoteFeatures(36, filters=3, width=5, bar_positions=4)
+    layer = layers.NoteFeatures(36, filters=3, width=5)
     out = layer(given["frames"], given["bar"]).numpy()
     assert out.shape[-1] == 3 + 1 + 12 + 1 + 4
     np.testing.assert_allclose(out[0, 0, :, 3], np.arange(14) / 14, rtol=1e-6)

@@ -3,7 +3,8 @@
 `features`: features of each pitch of the previous frame. `attention` and
 `frame_attention`: self-attention along pitch and along time. `recurrent`: LSTMs along
 one axis, and the style added before each. `autoregressive_context`: features of the
-notes drawn so far in a step. `nade`: the pitch axis as a NADE. `harmony`: the harmony
+notes drawn so far in a step. `look_ahead`: what is given, and what other tracks have in
+the same step. `nade`: the pitch axis as a NADE. `harmony`: the harmony
 loss. `dropout`: dropout with cheap masks.
 
 Conventions: float tensors `[batch, time, pitch, features]`. A layer with a state along
@@ -18,18 +19,30 @@ from poph_tf.models.layers.dropout import Dropout
 from poph_tf.models.layers.features import NoteFeatures
 from poph_tf.models.layers.frame_attention import FrameAttention
 from poph_tf.models.layers.harmony import HarmonyLoss
+from poph_tf.models.layers.look_ahead import (
+    BarsLeft,
+    LookAhead,
+    SideBySide,
+    StruckNotes,
+    TrackContext,
+)
 from poph_tf.models.layers.nade import PitchNade
 from poph_tf.models.layers.recurrent import AxisLSTM, StyleBias
 
 __all__ = [
     "AutoregressiveContext",
     "AxisLSTM",
+    "BarsLeft",
     "Dropout",
     "FrameAttention",
     "HarmonyLoss",
+    "LookAhead",
     "NoteFeatures",
     "PitchAttention",
     "PitchNade",
+    "SideBySide",
+    "StruckNotes",
     "StyleBias",
     "TimeAttention",
+    "TrackContext",
 ]

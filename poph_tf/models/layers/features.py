@@ -117,12 +117,14 @@ class NoteFeatures(keras.layers.Layer):
         filters: int. Filters of the octave convolution.
         width: int. Semitones under the convolution or the window.
         class_counts: str. "own" or "relative".
-        bar_positions: int. Places of the bar position's one-hot; 0 leaves it out.
         dropout: float. Dropout after the convolution.
+        num_tracks: int. Tracks among the channels; classes are counted in each.
 
     Call arguments:
-        frames: float [batch, time, pitch, channel], play first.
-        bar_position: float [batch, time, bar_positions], a one-hot, or None.
+        frames: float [batch, time, pitch, channel], play first; with tracks their
+            channels side by side.
+        bar_position: float [batch, time, places], what is known of the place in time, or
+            None.
 
     Output shape: `[batch, time, pitch, features]`.
 
@@ -141,8 +143,8 @@ class NoteFeatures(keras.layers.Layer):
         filters: int = 64,
         width: int = 24,
         class_counts: str = "own",
-        bar_positions: int = 16,
         dropout: float = 0.0,
+        num_tracks: int = 1,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -155,8 +157,8 @@ class NoteFeatures(keras.layers.Layer):
         self.filters = filters
         self.width = width
         self.class_counts = class_counts
-        self.bar_positions = bar_positions
         self.dropout = dropout
+        self.num_tracks = num_tracks
         if kind == "convolution":
             self.convolution = keras.layers.Conv1D(
                 filters, width, padding="same", activation="tanh", name="octave"
@@ -184,8 +186,10 @@ class NoteFeatures(keras.layers.Layer):
         near = (
             self._convolve(frames, training) if convolve else window(frames, self.width)
         )
-        parts = [near, self._constants(frames), count(frames[..., 0])]
-        if self.bar_positions and bar_position is not None:
+        channels = frames.shape[-1] // self.num_tracks
+        plays = tf.unstack(frames[..., ::channels], axis=-1)
+        parts = [near, self._constants(frames), *map(count, plays)]
+        if bar_position is not None:
             num_pitches = frames.shape[-2]
             parts.append(tf.repeat(bar_position[:, :, None, :], num_pitches, axis=2))
         return tf.concat([tf.cast(part, near.dtype) for part in parts], axis=-1)

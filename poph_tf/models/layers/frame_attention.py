@@ -33,13 +33,14 @@ class FrameAttention(keras.layers.Layer):
         num_heads: int. Number of heads.
         head_units: int. Width of queries and keys.
         time_major: bool. Whether inputs and output are [time, batch, pitch, ...].
+        num_tracks: int. Tracks among the channels of the frames; each is recalled.
 
     Call arguments:
         x: float [batch, time, pitch, features], the time axis' output of steps t.
         previous: float [batch, time, pitch, channel], frames t - 1, play first, then
-            replay if the model has it.
+            replay if the model has it; with tracks their channels side by side.
 
-    Output shape: `[batch, time, pitch, features + 2 * num_heads]`.
+    Output shape: `[batch, time, pitch, features + 2 * num_heads * num_tracks]`.
 
     Reference:
         Vaswani et al. (2017), arXiv:1706.03762, for the attention. Frames as values
@@ -52,6 +53,7 @@ class FrameAttention(keras.layers.Layer):
         num_heads: int = 4,
         head_units: int = 32,
         time_major: bool = False,
+        num_tracks: int = 1,
         **kwargs: Any,
     ) -> None:
         # `place_first` is the name of `time_major` in older files.
@@ -59,6 +61,7 @@ class FrameAttention(keras.layers.Layer):
         super().__init__(**kwargs)
         self.time_major = time_major
         self.max_steps = max_steps
+        self.num_tracks = num_tracks
         self.num_heads = num_heads
         self.head_units = head_units
         width = num_heads * head_units
@@ -84,14 +87,15 @@ class FrameAttention(keras.layers.Layer):
     def zero_state(self, batch_size: Tensor, num_pitches: int) -> State:
         """Returns an empty cache, no pending key, and a silent frame."""
         keys = (batch_size, self.max_steps, self.num_heads, self.head_units)
-        values = (batch_size, self.max_steps, num_pitches, CHANNELS)
+        width = self.num_tracks * CHANNELS
+        values = (batch_size, self.max_steps, num_pitches, width)
         return {
             "keys": tf.zeros(keys),
             "values": tf.zeros(values),
             "valid": tf.zeros(keys[:2]),
             "pending_key": tf.zeros((batch_size, *keys[2:])),
             "pending_valid": tf.zeros((batch_size,)),
-            "play": tf.zeros((batch_size, num_pitches)),
+            "play": tf.zeros((batch_size, num_pitches * self.num_tracks)),
         }
 
     def scan(
@@ -109,7 +113,8 @@ class FrameAttention(keras.layers.Layer):
             None; training does not need it).
         """
         # Only small tensors are transposed: pooled features, frames, what is recalled.
-        pooled = self._swapped(pool(x, previous[..., 0]))
+        sounds = tf.reduce_max(self._plays(previous), axis=-1)
+        pooled = self._swapped(pool(x, sounds))
         previous = self._swapped(previous)
         past = self._unknown_past(previous) if state is None else state
         query, key = self._heads(self.ask(pooled)), self._heads(self.tell(pooled))
@@ -122,7 +127,7 @@ class FrameAttention(keras.layers.Layer):
         return out, kept | {
             "pending_key": key[:, -1],
             "pending_valid": tf.ones_like(past["pending_valid"]),
-            "play": previous[:, -1, :, 0],
+            "play": tf.reshape(self._plays(previous)[:, -1], tf.shape(past["play"])),
         }
 
     def _sources(self, past: State, key: Tensor, previous: Tensor) -> State:
@@ -133,7 +138,7 @@ class FrameAttention(keras.layers.Layer):
         """
         pending = {
             "keys": _append(past["pending_key"][:, None], key[:, :-1]),
-            "values": onsets(previous, past["play"]),
+            "values": onsets(previous, past["play"], self.num_tracks),
             "valid": _append(
                 past["pending_valid"][:, None], tf.ones_like(key[:, :-1, 0, 0])
             ),
@@ -146,10 +151,14 @@ class FrameAttention(keras.layers.Layer):
             return x
         return tf.transpose(x, (1, 0, *range(2, len(x.shape))))
 
+    def _plays(self, frames: Tensor) -> Tensor:
+        """The channels of play, [..., pitch, track]."""
+        return frames[..., :: frames.shape[-1] // self.num_tracks]
+
     def _unknown_past(self, previous: Tensor) -> State:
         zero = self.zero_state(tf.shape(previous)[0], previous.shape[2])
         empty = {name: zero[name][:, :0] for name in ("keys", "values", "valid")}
-        return zero | empty | {"play": tf.zeros_like(previous[:, 0, :, 0])}
+        return zero | empty
 
     def _heads(self, x: Tensor) -> Tensor:
         shape = tf.concat([tf.shape(x)[:-1], [self.num_heads, self.head_units]], 0)
@@ -167,7 +176,8 @@ class FrameAttention(keras.layers.Layer):
         null = tf.zeros_like(logits[..., :1])
         weights = tf.nn.softmax(tf.concat([null, logits], axis=-1))[..., 1:]
         recalled = tf.einsum("bhts,bsnc->btnhc", weights, values)
-        shape = tf.concat([tf.shape(recalled)[:3], [self.num_heads * CHANNELS]], 0)
+        width = self.num_heads * values.shape[-1]
+        shape = tf.concat([tf.shape(recalled)[:3], [width]], 0)
         return tf.reshape(recalled, shape)
 
 
@@ -190,21 +200,27 @@ def pool(x: Tensor, play: Tensor) -> Tensor:
     return tf.reshape(means, shape)
 
 
-def onsets(frames: Tensor, play_before: Tensor) -> Tensor:
+def onsets(frames: Tensor, play_before: Tensor, num_tracks: int = 1) -> Tensor:
     """Returns play and onset of each cell; an onset starts or repeats a note.
 
     Args:
-        frames: float [batch, time, pitch, channel], play, then replay if there is one.
-        play_before: float [batch, pitch], of the frame before the first.
+        frames: float [batch, time, pitch, channel], play, then replay if there is one;
+            with tracks their channels side by side.
+        play_before: float [batch, pitch * track], of the frame before the first.
+        num_tracks: Tracks among the channels.
 
     Returns:
-        float32 [batch, time, pitch, 2].
+        float32 [batch, time, pitch, 2 * track].
     """
-    play = tf.cast(frames[..., 0], tf.float32)
-    held = tf.concat([tf.cast(play_before[:, None], play.dtype), play[:, :-1]], 1)
-    if frames.shape[-1] > 1:
-        held *= 1.0 - tf.cast(frames[..., 1], tf.float32)
-    return tf.stack([play, play * (1.0 - held)], axis=-1)
+    shape, channels = tf.shape(frames), frames.shape[-1] // num_tracks
+    cells = tf.concat([shape[:2], [frames.shape[2] * num_tracks, channels]], axis=0)
+    frames = tf.cast(tf.reshape(frames, cells), tf.float32)
+    play = frames[..., 0]
+    held = tf.concat([play_before[:, None], play[:, :-1]], axis=1)
+    if channels > 1:
+        held *= 1.0 - frames[..., 1]
+    both = tf.stack([play, play * (1.0 - held)], axis=-1)
+    return tf.reshape(both, tf.concat([shape[:3], [num_tracks * CHANNELS]], axis=0))
 
 
 def _append(old: Tensor, new: Tensor) -> Tensor:

@@ -86,6 +86,7 @@ class AxisLSTM(keras.layers.Layer):
         recurrent_dropout: float. Dropout of the state that each place takes over, one
             mask per gate for the whole sequence. If it is not 0, Keras computes one
             product per gate and cannot use cuDNN.
+        use_bias: bool. Without biases a state of zeros stays zeros where x is zeros.
 
     Input shape: `[batch, time, pitch, features]`; with `axis_first` `[time, batch,
     pitch, features]` or `[pitch, batch, time, features]`.
@@ -105,6 +106,7 @@ class AxisLSTM(keras.layers.Layer):
         axis: str,
         axis_first: bool = False,
         recurrent_dropout: float = 0.0,
+        use_bias: bool = True,
         **kwargs: Any,
     ) -> None:
         # `place_first` is the name of `axis_first` in older files.
@@ -116,11 +118,13 @@ class AxisLSTM(keras.layers.Layer):
         self.units = units
         self.axis = axis
         self.recurrent_dropout = recurrent_dropout
+        self.use_bias = use_bias
         self.lstm = keras.layers.LSTM(
             units,
             return_sequences=True,
             return_state=True,
             recurrent_dropout=recurrent_dropout,
+            use_bias=use_bias,
             name="lstm",
         )
 

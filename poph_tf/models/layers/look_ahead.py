@@ -1,0 +1,211 @@
+"""What is given, of tracks whose notes the user fixes: its notes, and what comes next.
+
+Notes are read as play and struck, not as replay: whether a note at the border of what
+is given goes on from the step before would tell what is hidden there.
+"""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+from tensorflow import Tensor
+
+from poph_tf.models.layers.features import relative_class_counts, window
+from poph_tf.models.layers.recurrent import AxisLSTM
+
+# Bars left are told apart one by one up to here, and as a number up to MOST_BARS_LEFT.
+NEAR_BARS, MOST_BARS_LEFT = 8, 32
+
+
+def struck_notes(current: Tensor, previous: Tensor, given: Tensor) -> Tensor:
+    """Play and struck of each track, as they are read where notes are known.
+
+    A note is struck unless it is held from the step before. A given note counts as
+    struck where the step before is free.
+
+    Args:
+        current: float [batch, time, track, pitch, channel], frames of steps t, play
+            first, then replay if the model has it.
+        previous: float, of the same shape, the frames before them.
+        given: float [batch, time, track], 1 where the user gives the notes.
+
+    Returns:
+        float [batch, time, track, pitch, 2].
+    """
+    before = tf.concat([tf.zeros_like(given[:, :1]), given[:, :-1]], axis=1)
+    held = previous[..., 0] * (1.0 - given * (1.0 - before))[..., None]
+    if current.shape[-1] > 1:
+        held *= 1.0 - current[..., 1]
+    play = current[..., 0]
+    return tf.stack([play, play * (1.0 - held)], axis=-1)
+
+
+def note_features(notes: Tensor, width: int) -> Tensor:
+    """Window of play and struck, and class counts, of each track around each pitch.
+
+    Args:
+        notes: float [batch, time, track, pitch, 2].
+        width: Semitones of the window, odd.
+
+    Returns:
+        float [batch, time, pitch, track, features].
+    """
+    near = tf.concat([window(notes, width), relative_class_counts(notes[..., 0])], -1)
+    return tf.transpose(near, (0, 1, 3, 2, 4))
+
+
+@keras.saving.register_keras_serializable(package="poph_tf")
+class StruckNotes(keras.layers.Layer):
+    """The features of notes that are known; see `struck_notes` and `note_features`.
+
+    Args:
+        width: int, odd. Semitones of the window.
+
+    Call arguments: those of `struck_notes`.
+    Output shape: `[batch, time, pitch, track, features]`.
+    """
+
+    def __init__(self, width: int = 25, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.width = width
+
+    def build(self, *shapes: tuple) -> None:
+        """Makes nothing: the layer has no weights."""
+        self.built = True
+
+    def call(self, current: Tensor, previous: Tensor, given: Tensor) -> Tensor:
+        """Computes the features."""
+        return note_features(struck_notes(current, previous, given), self.width)
+
+
+@keras.saving.register_keras_serializable(package="poph_tf")
+class SideBySide(keras.layers.Layer):
+    """Puts time first, and the channels of all tracks side by side at each pitch.
+
+    Input shape: `[batch, time, track, pitch, channel]`.
+    Output shape: `[time, batch, pitch, track * channel]`.
+    """
+
+    def call(self, frames: Tensor) -> Tensor:
+        """Moves the axes."""
+        frames = tf.transpose(frames, (1, 0, 3, 2, 4))
+        width = frames.shape[3] * frames.shape[4]
+        return tf.reshape(frames, tf.concat([tf.shape(frames)[:3], [width]], axis=0))
+
+
+@keras.saving.register_keras_serializable(package="poph_tf")
+class LookAhead(keras.layers.Layer):
+    """Tells each step what is given from there on, with an LSTM that runs backwards.
+
+    The LSTM has no biases, and reads zeros until, going backwards, it meets the first
+    step with something given: so its state and its output are exactly zero where
+    nothing is given at that step or later.
+
+    Args:
+        units: int. Units of the LSTM.
+
+    Call arguments:
+        notes: float [batch, time, pitch, track, features], from `StruckNotes`.
+        given: float [batch, time, track], 1 where those notes are given.
+        bar: float [batch, time, places], what is known of the place in time, or None.
+
+    Output shape: `[time, batch, pitch, units]`.
+    """
+
+    def __init__(self, units: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.units = units
+        self.lstm = AxisLSTM(units, "time", axis_first=True, use_bias=False)
+
+    def build(
+        self, notes_shape: tuple, given_shape: tuple, bar_shape: tuple | None = None
+    ) -> None:
+        """Makes the LSTM for a number of features."""
+        *_, tracks, features = notes_shape
+        width = tracks * (features + 1) + 1 + (bar_shape[-1] if bar_shape else 0)
+        self.lstm.build((None, None, None, width))
+        self.built = True
+
+    def call(self, notes: Tensor, given: Tensor, bar: Tensor | None = None) -> Tensor:
+        """Runs from the last step to the first."""
+        told = notes * given[:, :, None, :, None]
+        width = notes.shape[3] * notes.shape[4]
+        told = tf.reshape(told, tf.concat([tf.shape(told)[:3], [width]], axis=0))
+        later = tf.reduce_max(given, axis=-1, keepdims=True)
+        later = tf.minimum(tf.cumsum(later, axis=1, reverse=True), 1.0)
+        steps = [given, later] if bar is None else [given, later, bar * later]
+        steps = tf.repeat(tf.concat(steps, -1)[:, :, None], told.shape[2], axis=2)
+        x = tf.transpose(tf.concat([told, steps], axis=-1), (1, 0, 2, 3))
+        return tf.reverse(self.lstm(tf.reverse(x, [0])), [0])
+
+
+@keras.saving.register_keras_serializable(package="poph_tf")
+class TrackContext(keras.layers.Layer):
+    """What a track sees of the other tracks' notes in the same step.
+
+    It sees the tracks drawn before it, and whatever is given.
+
+    Args:
+        units: int. Width of the output.
+        track: int. Place of the track.
+
+    Call arguments:
+        notes: float [batch, time, pitch, track, features], from `StruckNotes`.
+        given: float [batch, time, track].
+
+    Output shape: `[time, batch, pitch, units]`.
+    """
+
+    def __init__(self, units: int, track: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.units = units
+        self.track = track
+        self.dense = keras.layers.Dense(units, name="dense")
+
+    def build(self, notes_shape: tuple, given_shape: tuple) -> None:
+        """Makes the projection for a number of tracks and features."""
+        tracks, features = notes_shape[-2:]
+        self.dense.build((None, None, None, (tracks - 1) * (features + 1)))
+        self.built = True
+
+    def call(self, notes: Tensor, given: Tensor) -> Tensor:
+        """Projects the notes that are known."""
+        others = [j for j in range(notes.shape[3]) if j != self.track]
+        drawn = tf.constant([float(j < self.track) for j in others])
+        known = tf.maximum(tf.gather(given, others, axis=2), drawn)[:, :, None]
+        known = tf.repeat(known, notes.shape[2], axis=2)[..., None]
+        seen = tf.gather(notes, others, axis=3) * known
+        seen = tf.concat([seen, known], axis=-1)
+        width = len(others) * (notes.shape[4] + 1)
+        seen = tf.reshape(seen, tf.concat([tf.shape(seen)[:3], [width]], axis=0))
+        return tf.transpose(self.dense(seen), (1, 0, 2, 3))
+
+
+def bars_left_features(bars_left: Tensor) -> Tensor:
+    """Reads the number of bars that are left to the end of the piece.
+
+    Args:
+        bars_left: int32 [batch, time], 0 in the last bar; -1 is unknown, and whatever
+            is above 32 reads as 32.
+
+    Returns:
+        float32 [batch, time, 10]: whether it is known, a share of 32, and a one-hot of
+        0 to 7.
+
+    Example:
+        >>> bars_left_features(tf.constant([[-1, 1, 40]]))[0, :, :4].numpy().tolist()
+        [[0.0, 0.0, 0.0, 0.0], [1.0, 0.03125, 0.0, 1.0], [1.0, 1.0, 0.0, 0.0]]
+    """
+    known = tf.cast(bars_left >= 0, tf.float32)
+    share = tf.clip_by_value(bars_left, 0, MOST_BARS_LEFT) / MOST_BARS_LEFT
+    numbers = tf.stack([known, tf.cast(share, tf.float32)], axis=-1)
+    return tf.concat([numbers, tf.one_hot(bars_left, NEAR_BARS)], axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="poph_tf")
+class BarsLeft(keras.layers.Layer):
+    """`bars_left_features` as a layer."""
+
+    def call(self, bars_left: Tensor) -> Tensor:
+        """Reads int32 [batch, time]; returns float [batch, time, 10]."""
+        return bars_left_features(bars_left)

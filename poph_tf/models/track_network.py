@@ -1,0 +1,189 @@
+"""The network of a model with tracks: voices, chords, given notes and an ending.
+
+    previous, bars, what is given from here on -> time_axis -> hidden
+    hidden, the other tracks' known notes      -> track by track -> outputs
+
+Within a step tracks are drawn in their order. A voice has one softmax over pitches and
+rest (the rest's logit is 0); a track with chords runs along pitch. All weights are
+shared by the pitches.
+"""
+
+from typing import Any
+
+import keras
+from keras import ops
+from tensorflow import Tensor
+
+from poph_tf.config import ModelConfig
+from poph_tf.models import layers
+from poph_tf.models.network import Inputs, Network, Outputs, State
+
+
+class TrackNetwork(Network):
+    """The layers of a model with tracks, and their wiring.
+
+    Frames are `[batch, time, track, pitch, 3]`. Inputs beside those of `Network`:
+    `given` float [batch, time, track], 1 where the user gives the notes of `current`;
+    `bars_left` int32 [batch, time]; `looks_ahead` float [batch], 0 where a step may
+    read what is given up to then only. Instead of these two, `look_ahead` float [time,
+    batch, pitch, units] may bring what `look_ahead` returned for these steps.
+
+    Args:
+        config: The settings of the model.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        self.notes = layers.StruckNotes(config.window_width, name="struck_notes")
+        self.side_by_side = layers.SideBySide(name="side_by_side")
+        self.ahead: Any = None
+        if config.look_ahead_units:
+            self.ahead = layers.LookAhead(config.look_ahead_units, name="look_ahead")
+
+    def _make_pitch_axis(self) -> None:
+        config, units = self.config, self.config.num_track_units
+        super()._make_pitch_axis()
+        if all(track.voice for track in config.tracks):
+            self.pitch_layers = []
+        self.track_entry = keras.layers.Dense(
+            units * self.num_tracks, name="track_entry"
+        )
+        self.track_contexts = [
+            layers.TrackContext(units, k, name=f"track_context_{k}")
+            for k in range(self.num_tracks)
+        ]
+        self.track_dropout = layers.Dropout(config.dropout, name="track_dropout")
+        self.voice_layer = keras.layers.Dense(units, activation="gelu", name="voice")
+
+    # Time.
+
+    def _time_major(self, frames: Tensor) -> Tensor:
+        return self.side_by_side(frames)
+
+    def _features(
+        self, previous: Tensor, inputs: Inputs, training: bool | None
+    ) -> Tensor:
+        x = super()._features(previous, inputs, training)
+        if not self.ahead:
+            return x
+        ahead = inputs.get("look_ahead")
+        if ahead is None:
+            ahead = self.look_ahead(inputs, training)
+        return ops.concatenate([x, ahead], axis=-1)
+
+    def look_ahead(self, inputs: Inputs, training: bool | None = None) -> Tensor:
+        """Reads what is given of a whole piece, once before its first step.
+
+        Args:
+            inputs: `current` and `previous`, whose notes are read where they are
+                given, `given`, `looks_ahead`, and `bar_position` and `bars_left` as
+                far as the model has them.
+            training: Whether to apply dropout.
+
+        Returns:
+            float [time, batch, pitch, units]; zeros where nothing is given later.
+        """
+        bar = self._bar_features(inputs, training)
+        bar = None if bar is None else ops.transpose(bar, (1, 0, 2))
+        given = _given(inputs)
+        if inputs.get("looks_ahead") is not None:
+            given = given * inputs["looks_ahead"][:, None, None]
+        return self.ahead(self.known_notes(inputs), given, bar)
+
+    def known_notes(self, inputs: Inputs) -> Tensor:
+        """Features of the notes of `current`; see `StruckNotes`."""
+        current, previous = (
+            self._select_channels(inputs[name]) for name in ("current", "previous")
+        )
+        return self.notes(current, previous, _given(inputs))
+
+    def _attend_over_time(
+        self, x: Tensor, previous: Tensor, before: State, after: State
+    ) -> Tensor:
+        """Joins the previous frame itself too, so that a track reads it unblurred."""
+        x = super()._attend_over_time(x, previous, before, after)
+        return ops.concatenate([x, self.features(previous)], axis=-1)
+
+    # Tracks: one after the other within a step.
+
+    def pitch_axis(
+        self, hidden: Tensor, inputs: Inputs, training: bool | None = None
+    ) -> Outputs:
+        """Runs the tracks on known frames.
+
+        Args:
+            hidden: float [time, batch, pitch, features], from `time_axis`.
+            inputs: `current`, `previous`, `given` and, if the model has it, `style`.
+            training: Whether to apply dropout.
+
+        Returns:
+            float32 [batch, time, track, pitch] by name: `play`, `replay` (logits),
+            `volume`.
+        """
+        notes, entries = self.known_notes(inputs), self.enter_tracks(hidden)
+        found = [
+            self._run_track(k, entries[k], notes, inputs, training)
+            for k in range(self.num_tracks)
+        ]
+        return {n: ops.stack([o[n] for o in found], axis=2) for n in self.output_names}
+
+    def enter_tracks(self, hidden: Tensor) -> list[Tensor]:
+        """The part of each track's input that no note of the step enters."""
+        return ops.split(self.track_entry(hidden), self.num_tracks, axis=-1)
+
+    def join_context(
+        self,
+        track: int,
+        entry: Tensor,
+        notes: Tensor,
+        given: Tensor,
+        training: bool | None = None,
+    ) -> Tensor:
+        """Adds what a track sees of the other tracks in the same step.
+
+        Args:
+            track: Its place.
+            entry: Its part of `enter_tracks`, float [time, batch, pitch, units].
+            notes: From `known_notes`; only those drawn before and given are read.
+            given: float [batch, time, track].
+            training: Whether to apply dropout.
+
+        Returns:
+            float [time, batch, pitch, units].
+        """
+        context = self.track_contexts[track](notes, given)
+        return self.track_dropout(ops.gelu(entry + context), training=training)
+
+    def _run_track(
+        self,
+        track: int,
+        entry: Tensor,
+        notes: Tensor,
+        inputs: Inputs,
+        training: bool | None,
+    ) -> Outputs:
+        x = self.join_context(track, entry, notes, _given(inputs), training)
+        if self.config.tracks[track].voice:
+            heads = self.voice_heads(x, training)
+            return {k: ops.transpose(v, (1, 0, 2)) for k, v in heads.items()}
+        own = {**inputs, "current": inputs["current"][:, :, track]}
+        return super().pitch_axis(x, own, training)
+
+    def voice_heads(self, x: Tensor, training: bool | None = None) -> Outputs:
+        """Scores the pitches of a voice against rest, whose logit is 0.
+
+        Args:
+            x: float [..., pitch, units], from `join_context`.
+            training: Whether to apply dropout.
+
+        Returns:
+            float32 [..., pitch] by name.
+        """
+        x = x + self.track_dropout(self.voice_layer(x), training=training)
+        return self.split_heads(self.heads(x))
+
+
+def _given(inputs: Inputs) -> Tensor:
+    """What is given, float [batch, time, track]; nothing unless told."""
+    given = inputs.get("given")
+    return ops.zeros_like(inputs["previous"][..., 0, 0]) if given is None else given
