@@ -123,8 +123,8 @@ class NoteFeatures(keras.layers.Layer):
     Call arguments:
         frames: float [batch, time, pitch, channel], play first; with tracks their
             channels side by side.
-        bar_position: float [batch, time, places], what is known of the place in time, or
-            None.
+        bar_position: float [batch, time, places], what is known of the place in
+            time, or None.
 
     Output shape: `[batch, time, pitch, features]`.
 
