@@ -1,70 +1,90 @@
-"""Reads books of tunes in ABC notation, tune by tune, with note-seq.
+"""Reads books of tunes in ABC notation, tune by tune.
 
 A tune begins with its number (X:) and ends at a blank line or at the next number. The
 fields before the first tune hold for all; other text between tunes is no music. A tune
 that cannot be read does not cost the others: it has its own error.
 
-note-seq's parser reads neither rests nor ties nor grace notes nor `!ornaments!`. Before
-it reads a tune, rests become notes far below all music, which are taken out afterwards;
-grace notes and ornaments are left out; tied notes are joined afterwards.
+Tunes are read when they are asked for, so that a book takes little more memory than its
+text.
 
 Source: https://abcnotation.com/wiki/abc:standard:v2.1 (file structure).
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
-from poph_tf.errors import MusicFileError, kind_of
+from poph_tf.data import abc_tune, score_sequence
+from poph_tf.errors import MusicFileError
 
 if TYPE_CHECKING:
     from note_seq import NoteSequence
 
-# A C four octaves below that of the bass clef; any accidental leaves it below music.
-_REST, _HIGHEST_REST = "C,,,,", 13
-# Text, fields and comments within the music, which have letters that are no notes; what
-# is left out (grace notes, ornaments); rests; notes, with a tie to the next.
-_TOKENS = re.compile(
-    r'"[^"]*"|\[[A-Za-z]:[^\]]*\]|%.*|(?P<out>\{[^}]*\}|![^!]*!)|(?P<rest>[zx])'
-    r"|(?P<accidental>[_=^]*)(?P<note>[A-Ga-g][',]*)[\d/]*(?P<tie>\s*-)?"
-)
-_FIELD = re.compile("[A-Za-z+]:")
+_FIELD = re.compile(r"[A-Za-z+]:(?![|:])")
 _DIRECTIVE = "%%"
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
-def read_tunes(data: bytes, name: str) -> "dict[str, NoteSequence | MusicFileError]":
-    """Reads the tunes of a book.
+class Tunes(Mapping[str, "NoteSequence | MusicFileError"]):
+    """The tunes of a book by their labels, each read anew when it is asked for.
+
+    The label of a tune is its number; further tunes of the same number are told apart
+    by their places in the book.
 
     Args:
-        data: UTF-8 text.
+        data: text in UTF-8, UTF-16 with a byte order mark, or Latin-1.
         name: what errors call the file.
-
-    Returns:
-        For each tune, at least one, a NoteSequence or the error that says why it cannot
-        be read. The label of a tune is its number; further tunes of the same number are
-        told apart by their places in the book.
+        repeats: how repeats are played, see `score_sequence.to_sequence`.
 
     Raises:
         MusicFileError: If the file is not text, or holds no tune.
     """
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise MusicFileError(name, "ABC must be UTF-8 text") from None
-    header, parts = _book(list(_parts(text)))
-    if not parts:
-        raise MusicFileError(name, "not ABC that can be read (no tune)")
-    found: dict[str, NoteSequence | MusicFileError] = {}
-    for place, lines in enumerate(parts, 1):
-        number = _number(lines)
-        label = number if number and number not in found else f"{number or ''}@{place}"
-        is_alone = len(parts) == 1 and not header
-        if number or is_alone:
-            found[label] = _read_tune(header, lines, name)
-        else:
+
+    def __init__(
+        self, data: bytes, name: str, repeats: score_sequence.Repeats = "played"
+    ) -> None:
+        self._name, self._repeats = name, repeats
+        self._header, parts = _book(list(_parts(_decoded(data, name))))
+        if not parts:
+            raise MusicFileError(name, "not ABC that can be read (no tune)")
+        self._parts: dict[str, list[str]] = {}
+        for place, lines in enumerate(parts, 1):
+            number = _number(lines) or ""
+            is_new = number and number not in self._parts
+            self._parts[number if is_new else f"{number}@{place}"] = lines
+        self._is_alone = len(parts) == 1 and not self._header
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parts)
+
+    def __getitem__(self, label: str) -> "NoteSequence | MusicFileError":
+        lines = self._parts[label]
+        if not _number(lines) and not self._is_alone:
             reason = "not ABC that can be read (no number, X:)"
-            found[label] = MusicFileError(name, reason)
-    return found
+            return MusicFileError(self._name, reason)
+        try:
+            score = abc_tune.parse([*self._header, *lines], self._name)
+            sequence = score_sequence.to_sequence(
+                score, self._name, repeats=self._repeats
+            )
+        except MusicFileError as error:
+            return error
+        sequence.source_info.encoding_type = sequence.source_info.ABC
+        return sequence
+
+
+def _decoded(data: bytes, name: str) -> str:
+    try:
+        if data.startswith(_UTF16):
+            return data.decode("utf-16")
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        if b"\0" not in data:
+            return data.decode("latin-1")
+    raise MusicFileError(name, "ABC must be text in UTF-8, UTF-16 or Latin-1")
 
 
 def _parts(text: str) -> Iterator[list[str]]:
@@ -107,52 +127,3 @@ def _number(lines: list[str]) -> str | None:
         if line.startswith("X:"):
             return line[2:].partition("%")[0].strip() or None
     return None
-
-
-def _read_tune(
-    header: list[str], lines: list[str], name: str
-) -> "NoteSequence | MusicFileError":
-    from note_seq import abc_parser
-
-    try:
-        readable = [_readable(line) for line in lines]
-        sequence = abc_parser.ABCTune(header + readable).note_sequence
-    except Exception as error:
-        # note-seq's parser raises whatever it meets.
-        reason = f"not ABC that can be read ({kind_of(error)})"
-        return MusicFileError(name, reason)
-    notes = _joined(list(sequence.notes), _ties(lines))
-    del sequence.notes[:]
-    sequence.notes.extend(note for note in notes if note.pitch > _HIGHEST_REST)
-    return sequence
-
-
-def _readable(line: str) -> str:
-    if _FIELD.match(line):
-        return line
-    return _TOKENS.sub(lambda m: _REST if m["rest"] else "" if m["out"] else m[0], line)
-
-
-def _ties(lines: list[str]) -> list[bool]:
-    """Whether each note or rest of a tune, as they come, is tied to the next."""
-    music = (line for line in lines if not _FIELD.match(line))
-    matches = (match for line in music for match in _TOKENS.finditer(line))
-    tokens = [match for match in matches if match["note"] or match["rest"]]
-    return [
-        # In the next bar a tied note keeps its accidental without a sign.
-        bool(one["tie"]) and one["note"] == other["note"] and not other["accidental"]
-        for one, other in zip(tokens, tokens[1:], strict=False)
-    ] + [False] * bool(tokens)
-
-
-def _joined(notes: Sequence[Any], ties: list[bool]) -> Sequence[Any]:
-    """The notes of a sequence with tied notes joined into one."""
-    if len(notes) != len(ties):
-        return notes  # Something else in the music is a note to note-seq.
-    kept: list[Any] = []
-    for k, note in enumerate(notes):
-        if k and ties[k - 1]:
-            kept[-1].end_time = note.end_time
-        else:
-            kept.append(note)
-    return kept

@@ -1,103 +1,502 @@
-"""Reads MusicXML scores with note-seq, and joins tied notes.
+"""Reads MusicXML, plain or compressed, by parts or by time.
 
-note-seq ignores ties, so that a held note would be struck again at each bar line.
+The file is read as a stream, a measure at a time. What is no music (layout, lyrics,
+chord symbols) is left out unread, so that it cannot cost the file.
 
-Source: https://www.w3.org/2021/06/musicxml40/musicxml-reference/elements/tie/
+    - Pitches are as they sound: transposing parts are transposed, microtones rounded.
+    - Cue notes are silent, tremolos are their notes, other ornaments as written.
+    - Tempo marks, metres and repeats hold for all parts, wherever they stand.
+    - Parts on unpitched staves, or on MIDI channel 10, are drums.
+
+Source: https://www.w3.org/2021/06/musicxml40/musicxml-reference/elements/
 """
 
+import collections
+import dataclasses
 import io
+import re
 import zipfile
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from fractions import Fraction
+from xml.etree import ElementTree
 
+from poph_tf.data.score import Measure, Note, Part, Score
 from poph_tf.errors import MusicFileError, kind_of
 
-if TYPE_CHECKING:
-    from note_seq import NoteSequence
-
+Element = ElementTree.Element
 # Symphonies stay below a tenth of it.
 _MAX_SCORE_BYTES = 100_000_000
-# Seconds: note-seq adds times up as floats.
-_SAME_TIME = 1e-4
+_STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+# Quarter notes of each type of note.
+_TYPES = {
+    "maxima": Fraction(32),
+    "long": Fraction(16),
+    "breve": Fraction(8),
+    "whole": Fraction(4),
+    "half": Fraction(2),
+    "quarter": Fraction(1),
+    **{
+        name: Fraction(1, 2**k)
+        for k, name in enumerate(
+            ("eighth", "16th", "32nd", "64th", "128th", "256th", "512th", "1024th"), 1
+        )
+    },
+}
+_DRUM_CHANNEL, _SNARE_DRUM = 10, 38
+_MAX_TREMOLO = 256
+_MIN_SMALL_PRINT = 64
+_WORDS = {
+    "da_capo": re.compile(r"(d\.? ?c\.?|da capo)( (al|senza) .*)?"),
+    "dal_segno": re.compile(r"(d\.? ?s\.?|dal? segno)( (al|senza) .*)?"),
+    "to_coda": re.compile(r"(to|alla) coda.*"),
+    "fine": re.compile(r"fine"),
+}
+_SOUNDS = {
+    "dacapo": "da_capo",
+    "dalsegno": "dal_segno",
+    "tocoda": "to_coda",
+    "fine": "fine",
+    "segno": "segno",
+    "coda": "coda",
+}
 
 
-class _NamedBytes(io.BytesIO):
-    """Bytes that note-seq takes for a path: it asks for the suffix, then reads."""
-
-    def __init__(self, data: bytes, name: str) -> None:
-        super().__init__(data)
-        self._name = name
-
-    def endswith(self, suffix: str) -> bool:
-        return self._name.lower().endswith(suffix)
-
-
-def parse(data: bytes, name: str) -> "NoteSequence":
+def parse(data: bytes, name: str) -> Score:
     """Reads the content of a score.
 
     Args:
         data: plain or compressed (.mxl).
-        name: what errors call the file; its suffix tells whether it is compressed.
+        name: what errors call the file.
 
     Raises:
         MusicFileError: If it cannot be read.
     """
-    from note_seq import musicxml_parser, musicxml_reader
-
-    _check_unpacked_size(data, name)
     try:
-        document = musicxml_parser.MusicXMLDocument(_NamedBytes(data, name))
-        for part in document.parts:
-            _join_ties(part.measures)
-        return musicxml_reader.musicxml_to_sequence_proto(document)
-    except Exception as error:
-        # note-seq's parser raises whatever broken XML makes its code do.
-        cause = error.__cause__ or (error.args[0] if error.args else error)
-        kind = kind_of(cause if isinstance(cause, Exception) else error)
-        raise MusicFileError(name, f"not MusicXML that can be read ({kind})") from None
+        return _Reader().read(_as_utf8(_unpacked(data, name)))
+    except (ElementTree.ParseError, ValueError, ArithmeticError, KeyError) as error:
+        if isinstance(error, MusicFileError):
+            raise MusicFileError(name, error.reason) from None
+        reason = f"not MusicXML that can be read ({kind_of(error)})"
+        raise MusicFileError(name, reason) from None
 
 
-def _join_ties(measures: Iterable[Any]) -> None:
-    """Lengthens the first of tied notes of a part, and removes the others."""
-    held: dict[int, list[Any]] = {}  # by MIDI number: notes of ties that have not ended
-    for measure in measures:
-        kept = []
-        for note in measure.notes:
-            ties = {tie.get("type") for tie in note.xml_note.findall("tie")}
-            before = None
-            if ties and not note.is_rest:
-                before = _tied_to(note, held) if "stop" in ties else None
-                if "start" in ties:
-                    held.setdefault(note.pitch[1], []).append(before or note)
-            if before is None:
-                kept.append(note)
-            else:
-                before.note_duration.seconds += note.note_duration.seconds
-        measure.notes[:] = kept
-
-
-def _tied_to(note: Any, held: dict[int, list[Any]]) -> Any:
-    """Takes the note that is tied to this one out of those held; None if there is none.
-
-    A tie may change the voice, so pitch and time decide.
-    """
-    start = note.note_duration.time_position
-    notes = held.get(note.pitch[1], [])
-    for place, before in enumerate(notes):
-        duration = before.note_duration
-        if abs(duration.time_position + duration.seconds - start) < _SAME_TIME:
-            return notes.pop(place)
-    return None
-
-
-def _check_unpacked_size(data: bytes, name: str) -> None:
-    """Refuses a compressed score that unpacks to more than a score can be."""
+def _unpacked(data: bytes, name: str) -> bytes:
+    """The score in a zip file: the one its container names, or the first."""
     if not data.startswith(b"PK"):
-        return
+        return data
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            sizes = [member.file_size for member in archive.infolist()]
-    except Exception:
-        return  # note-seq says what is wrong.
-    if max(sizes, default=0) > _MAX_SCORE_BYTES:
+            member = archive.getinfo(_root_file(archive))
+            is_small = member.file_size <= _MAX_SCORE_BYTES
+            unpacked = archive.read(member) if is_small else b""
+    except Exception as error:
+        # zipfile and its decompressors raise whatever broken archives make them do.
+        reason = f"not MusicXML that can be read ({kind_of(error)})"
+        raise MusicFileError(name, reason) from None
+    if not is_small:
         raise MusicFileError(name, f"unpacks to more than {_MAX_SCORE_BYTES:,} bytes")
+    return unpacked
+
+
+def _root_file(archive: zipfile.ZipFile) -> str:
+    names = archive.namelist()
+    container = "META-INF/container.xml"
+    if container in names and archive.getinfo(container).file_size < 1_000_000:
+        try:
+            for element in ElementTree.fromstring(archive.read(container)).iter():
+                if element.get("full-path") in names:
+                    return str(element.get("full-path"))
+        except ElementTree.ParseError:
+            pass  # The archive may still hold one score.
+    scores = (n for n in names if n.lower().endswith((".xml", ".musicxml")))
+    return next((n for n in scores if not n.startswith(("META-INF", "__MACOSX"))), "")
+
+
+def _as_utf8(data: bytes) -> bytes:
+    """Mends what contradicts its own declaration of an encoding."""
+    try:
+        text = data.decode(
+            "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+        )
+    except UnicodeDecodeError:
+        if re.match(rb"\s*<\?xml[^>]*encoding=.(?!utf-?8)", data, re.IGNORECASE):
+            return data  # The parser knows the encoding.
+        text = data.decode("latin-1")
+    return re.sub(r"^\s*<\?xml.*?\?>", "", text, count=1, flags=re.DOTALL).encode()
+
+
+@dataclasses.dataclass
+class _PartState:
+    """What holds in a part from one measure to the next."""
+
+    part: Part
+    programs: dict[str, int] = dataclasses.field(default_factory=dict)
+    drums: dict[str, int] = dataclasses.field(default_factory=dict)
+    divisions: Fraction = Fraction(1)
+    transposition: dict[str, int] = dataclasses.field(default_factory=dict)
+    endings: frozenset[int] = frozenset()
+    # Small notes with the numbers of their measures.
+    cues: list[tuple[int, Note]] = dataclasses.field(default_factory=list)
+    # The first note of a tremolo of two.
+    tremolo: Note | None = None
+
+
+class _Reader:
+    """Reads a score, measure by measure."""
+
+    def __init__(self) -> None:
+        self._score = Score()
+        self._parts: dict[str, _PartState] = {}
+        self._numbers: collections.Counter[str] = collections.Counter()
+
+    def read(self, data: bytes) -> Score:
+        ids: list[str] = []  # of the parts that are open
+        depth = 0
+        inner = "measure"
+        for event, element in ElementTree.iterparse(io.BytesIO(data), ("start", "end")):
+            tag = _strip_namespaces(element) if event == "start" else element.tag
+            if event == "start":
+                depth += 1
+                if depth == 1 and not tag.startswith("score"):
+                    raise ValueError("no score")
+                inner = "part" if tag == "score-timewise" else inner
+                if tag == "part" and depth <= 3:
+                    ids.append(element.get("id", ""))
+                continue
+            depth -= 1
+            if tag == inner and depth == 2 and ids:
+                self._measure(ids[-1], element)
+            if tag in ("part", "measure") and depth <= 2:
+                element.clear()
+            elif tag == "score-part":
+                self._score_part(element)
+            elif tag in ("work-title", "movement-title"):
+                self._score.title = self._score.title or (element.text or "").strip()
+        for state in self._parts.values():
+            _add_small_print(state)
+        return self._score
+
+    def _score_part(self, element: Element) -> None:
+        state = self._part(element.get("id", ""))
+        part = state.part
+        part.name = " ".join(element.findtext("part-name", "").split())
+        for instrument in element.findall("midi-instrument"):
+            key = instrument.get("id", "")
+            program = _integer(instrument.findtext("midi-program"), 1)
+            state.programs[key] = min(max(program - 1, 0), 127)
+            channel = _integer(instrument.findtext("midi-channel"), 0)
+            part.is_drum = part.is_drum or channel == _DRUM_CHANNEL
+            if drum := instrument.findtext("midi-unpitched"):
+                state.drums[key] = _integer(drum, _SNARE_DRUM + 1) - 1
+        part.program = next(iter(state.programs.values()), 0)
+
+    def _part(self, key: str) -> _PartState:
+        if key not in self._parts:
+            self._parts[key] = _PartState(Part())
+            self._score.parts.append(self._parts[key].part)
+        return self._parts[key]
+
+    def _measure(self, key: str, element: Element) -> None:
+        number = self._numbers[key]
+        self._numbers[key] += 1
+        reader = _MeasureReader(self._score, self._part(key), number)
+        reader.read(element)
+
+
+class _MeasureReader:
+    """Reads one measure of a part."""
+
+    def __init__(self, score: Score, state: _PartState, number: int) -> None:
+        self._score, self._state, self._number = score, state, number
+        self._measure: Measure = score.measure(number)
+        self._notes = state.part.notes.setdefault(number, [])
+        self._at = Fraction(0)
+        self._last_start = Fraction(0)
+        self._grace = 0
+        self._ends: dict[str, Fraction] = {}  # by voice
+
+    def read(self, element: Element) -> None:
+        readers = {
+            "note": self._note,
+            "backup": self._backup,
+            "forward": self._forward,
+            "attributes": self._attributes,
+            "direction": self._direction,
+            "sound": self._sound,
+            "barline": self._barline,
+        }
+        self._measure.endings |= self._state.endings
+        for child in element:
+            if reader := readers.get(child.tag):
+                reader(child)
+        self._measure.ends.update(self._ends.values())
+
+    def _duration(self, element: Element) -> Fraction:
+        text = element.findtext("duration")
+        if text is not None:
+            return max(_number(text), Fraction(0)) / self._state.divisions
+        return _TYPES.get(element.findtext("type", ""), Fraction(0))
+
+    def _backup(self, element: Element) -> None:
+        self._at = max(self._at - self._duration(element), Fraction(0))
+
+    def _forward(self, element: Element) -> None:
+        self._advance(self._duration(element))
+
+    def _advance(self, length: Fraction) -> None:
+        self._at += length
+        self._measure.length = max(self._measure.length, self._at)
+
+    def _note(self, element: Element) -> None:
+        voice = element.findtext("voice", "1")
+        is_chord = element.find("chord") is not None
+        is_grace = element.find("grace") is not None
+        length = Fraction(0) if is_grace else self._duration(element)
+        if not is_chord:
+            self._grace = self._grace + 1 if is_grace else 0
+            self._last_start = self._at
+            if length:
+                self._advance(length)
+                self._ends[voice] = self._at
+        is_rest = element.find("rest") is not None
+        if is_rest or (pitch := self._pitch(element)) is None:
+            return
+        program, is_drum = self._instrument(element)
+        ties = {tie.get("type") for tie in element.findall("tie")}
+        note = Note(
+            start=self._last_start,
+            length=length,
+            pitch=pitch,
+            voice=voice,
+            starts_tie="start" in ties,
+            ends_tie="stop" in ties,
+            grace=max(self._grace, 1) if is_grace else 0,
+            mark=_mark(element),
+            program=program,
+            is_drum=is_drum,
+        )
+        if element.find("cue") is not None:
+            self._state.cues.append((self._number, note))
+        else:
+            self._add(note, element)
+
+    def _add(self, note: Note, element: Element) -> None:
+        """Adds a note, or the notes of its tremolo."""
+        tremolo = element.find("notations/ornaments/tremolo")
+        kind = "" if tremolo is None else tremolo.get("type", "single")
+        if tremolo is None or note.grace or not note.length:
+            self._notes.append(note)
+            return
+        marks = 3 if kind == "unmeasured" else _integer(tremolo.text, 3)
+        written = _TYPES.get(element.findtext("type", ""), Fraction(1))
+        unit = min(written, Fraction(1)) / 2 ** min(max(marks, 0), 8)
+        other = self._state.tremolo if kind == "stop" else None
+        self._state.tremolo = note if kind == "start" else None
+        if kind == "start":
+            self._notes.append(note)
+        elif other in self._notes[-8:]:
+            self._notes.remove(other)
+            self._notes += _alternation(other, note, unit)
+        else:
+            self._notes += _repetition(note, unit)
+
+    def _instrument(self, element: Element) -> tuple[int, bool]:
+        """Program of a note, and whether it is a drum."""
+        state = self._state
+        instrument = element.find("instrument")
+        key = "" if instrument is None else instrument.get("id", "")
+        is_drum = state.part.is_drum or element.find("unpitched") is not None
+        return state.programs.get(key, state.part.program), is_drum
+
+    def _pitch(self, element: Element) -> int | None:
+        """MIDI number as it sounds; None if there is none."""
+        if element.find("unpitched") is not None:
+            self._state.part.is_drum = True
+            instrument = element.find("instrument")
+            drums = self._state.drums
+            key = "" if instrument is None else instrument.get("id", "")
+            usual = next(iter(drums.values()), _SNARE_DRUM)
+            return min(max(drums.get(key, usual), 0), 127)
+        pitch = element.find("pitch")
+        if pitch is None:
+            return None
+        alter = _number(pitch.findtext("alter", "0"))
+        if alter.denominator != 1:
+            self._score.repairs["microtones rounded"] += 1
+        transposition = self._state.transposition
+        staff = element.findtext("staff", "1")
+        sounding = (
+            _STEPS[pitch.findtext("step", "").strip().upper()]
+            + 12 * (_integer(pitch.findtext("octave"), 4) + 1)
+            + round(alter)
+            + transposition.get(staff, transposition.get("", 0))
+        )
+        if 0 <= sounding <= 127:
+            return sounding
+        self._score.repairs["notes beyond MIDI's pitches left out"] += 1
+        return None
+
+    def _attributes(self, element: Element) -> None:
+        if divisions := element.findtext("divisions"):
+            self._state.divisions = _number(divisions) or Fraction(1)
+        for transpose in element.findall("transpose"):
+            octaves = _integer(transpose.findtext("octave-change"), 0)
+            if (double := transpose.find("double")) is not None:
+                octaves += 1 if double.get("above") == "yes" else -1
+            semitones = round(_number(transpose.findtext("chromatic", "0")))
+            self._state.transposition[transpose.get("number", "")] = (
+                semitones + 12 * octaves
+            )
+        if (time := element.find("time")) is not None:
+            self._measure.metre = _metre(time)
+        key = element.find("key")
+        if key is not None and (fifths := key.findtext("fifths")) and not self._moved:
+            minor = key.findtext("mode", "").strip() == "minor"
+            self._measure.key = min(max(_integer(fifths, 0), -7), 7), minor
+
+    @property
+    def _moved(self) -> bool:
+        """Whether this part sounds in another key than it is written in."""
+        return any(shift % 12 for shift in self._state.transposition.values())
+
+    def _direction(self, element: Element) -> None:
+        said = element.find("sound")
+        for sign in element.iterfind("direction-type/*"):
+            if sign.tag in ("segno", "coda") and said is None:
+                setattr(self._measure, sign.tag, True)
+            elif sign.tag == "words" and said is None:
+                self._words(" ".join((sign.text or "").lower().split()))
+            elif sign.tag == "metronome" and (said is None or not said.get("tempo")):
+                self._metronome(sign)
+        if said is not None:
+            self._sound(said)
+
+    def _words(self, text: str) -> None:
+        for attribute, pattern in _WORDS.items():
+            if pattern.fullmatch(text.strip(" .()")):
+                setattr(self._measure, attribute, True)
+
+    def _metronome(self, element: Element) -> None:
+        """Reads "quarter = 120"; other equations say nothing of the tempo."""
+        units = element.findall("beat-unit")
+        number = re.search(r"\d+(\.\d+)?", element.findtext("per-minute", ""))
+        if number and len(units) == 1:
+            dots = len(element.findall("beat-unit-dot"))
+            unit = _TYPES.get((units[0].text or "").strip(), Fraction(1))
+            self._tempo(Fraction(number[0]) * unit * (2 - Fraction(1, 2**dots)))
+
+    def _tempo(self, qpm: Fraction) -> None:
+        self._measure.tempi.append((self._at, float(qpm)))
+
+    def _sound(self, element: Element) -> None:
+        if tempo := element.get("tempo"):
+            self._tempo(_number(tempo))
+        if element.get("forward-repeat") == "yes":
+            self._measure.begins_repeat = True
+        for name, attribute in _SOUNDS.items():
+            if element.get(name, "no") != "no":
+                setattr(self._measure, attribute, True)
+
+    def _barline(self, element: Element) -> None:
+        measure, state = self._measure, self._state
+        for sign in ("segno", "coda"):
+            if element.find(sign) is not None:
+                setattr(measure, sign, True)
+        if (ending := element.find("ending")) is not None:
+            if ending.get("type") == "start":
+                found = re.findall(r"\d+", ending.get("number", ""))
+                state.endings = frozenset(map(int, found[:16]))
+                measure.endings |= state.endings
+            else:
+                state.endings = frozenset()
+        if (repeat := element.find("repeat")) is not None:
+            if repeat.get("direction") == "forward":
+                measure.begins_repeat = True
+            else:
+                times = _integer(repeat.get("times"), 2)
+                measure.times = max(measure.times, times, 2)
+
+
+def _strip_namespaces(element: Element) -> str:
+    element.tag = element.tag.rpartition("}")[2]
+    return element.tag
+
+
+def _number(text: str) -> Fraction:
+    """A number, exactly; parsers of fractions take underscores and exponents too."""
+    found = re.fullmatch(r"\s*([+-]?\d{1,12}(\.\d{0,12})?)\s*", text)
+    if not found:
+        raise ValueError(f"not a number: {text!r}")
+    return Fraction(found[1])
+
+
+def _integer(text: str | None, default: int) -> int:
+    try:
+        return int(_number(text or ""))
+    except ValueError:
+        return default
+
+
+def _metre(element: Element) -> tuple[int, int] | None:
+    """Numerator and denominator of a time signature, added up where it has several."""
+    if element.find("senza-misura") is not None:
+        return (0, 0)
+    beats = [e.text or "" for e in element.findall("beats")]
+    types = [_integer(e.text, 0) for e in element.findall("beat-type")]
+    parts = [
+        (sum(map(int, re.findall(r"\d{1,4}", count))), unit)
+        for count, unit in zip(beats, types, strict=False)
+    ]
+    if not parts or any(count <= 0 or unit <= 0 for count, unit in parts):
+        return None
+    unit = max(unit for _, unit in parts)
+    return int(sum(Fraction(count * unit, each) for count, each in parts)), unit
+
+
+def _mark(element: Element) -> str:
+    notations = element.find("notations")
+    if notations is None:
+        return ""
+    if notations.find("ornaments/tremolo") is not None:
+        return "tremolo"
+    signs = ("ornaments", "arpeggiate", "non-arpeggiate")
+    return "ornament" if any(notations.find(s) is not None for s in signs) else ""
+
+
+def _add_small_print(state: _PartState) -> None:
+    """Lets small notes sound if they are the part's own.
+
+    Cue notes show what others play while a part rests. Some programs call all small
+    notes so: a part that has more of them than of others, among others, plays them.
+    """
+    notes = state.part.notes
+    among = sum(bool(notes[number]) for number, _ in state.cues)
+    own = sum(map(len, notes.values()))
+    if len(state.cues) >= _MIN_SMALL_PRINT and among > len(state.cues) / 2 > own / 2:
+        for number, note in state.cues:
+            notes[number].append(note)
+
+
+def _repetition(note: Note, unit: Fraction) -> list[Note]:
+    """A note struck again after each unit."""
+    count = note.length // unit
+    if not 1 < count <= _MAX_TREMOLO:
+        return [note]
+    each = note.length / count
+    return [_part_of(note, note.start + k * each, each) for k in range(count)]
+
+
+def _alternation(first: Note, second: Note, unit: Fraction) -> list[Note]:
+    """Two notes in turn for as long as both last."""
+    length = first.length + second.length
+    count = length // unit
+    if not 1 < count <= _MAX_TREMOLO:
+        return [first, second]
+    each = length / count
+    pair = (first, second)
+    return [_part_of(pair[k % 2], first.start + k * each, each) for k in range(count)]
+
+
+def _part_of(note: Note, start: Fraction, length: Fraction) -> Note:
+    return dataclasses.replace(
+        note, start=start, length=length, starts_tie=False, ends_tie=False
+    )

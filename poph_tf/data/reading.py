@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
-from poph_tf.data import abc, midi_bytes, midi_note_seq, musicxml
+from poph_tf.data import abc, midi_bytes, midi_note_seq, musicxml, score_sequence
 from poph_tf.data import notes as notes_lib
 from poph_tf.errors import MusicFileError
 
@@ -29,18 +29,20 @@ SEQUENCE_SUFFIX = ".notesequence"
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """How MIDI files are read.
+    """How files are read.
 
     Attributes:
         reader: "fast" gives Notes; "note_seq" gives NoteSequences by note-seq's parser.
         max_events: the fast reader rejects files with more events.
         compiled: the fast reader uses machine code, which is worth its start for many
             files.
+        repeats: scores: "played", as players play them, or "once".
     """
 
     reader: Literal["fast", "note_seq"] = "fast"
     max_events: int = midi_bytes.MAX_EVENTS
     compiled: bool = False
+    repeats: score_sequence.Repeats = "played"
 
 
 # The pieces of a file by their names within it ("" for the only one); a piece that
@@ -56,12 +58,13 @@ def _read_midi(data: bytes, name: str, options: Options) -> Pieces:
     return {"": midi_bytes.parse(data, name, max_events=limit, compiled=compiled)}
 
 
-def _read_musicxml(data: bytes, name: str, _: Options) -> Pieces:
-    return {"": musicxml.parse(data, name)}
+def _read_musicxml(data: bytes, name: str, options: Options) -> Pieces:
+    score = musicxml.parse(data, name)
+    return {"": score_sequence.to_sequence(score, name, repeats=options.repeats)}
 
 
-def _read_abc(data: bytes, name: str, _: Options) -> Pieces:
-    return abc.read_tunes(data, name)
+def _read_abc(data: bytes, name: str, options: Options) -> Pieces:
+    return abc.Tunes(data, name, options.repeats)
 
 
 def _read_sequence(data: bytes, name: str, _: Options) -> Pieces:

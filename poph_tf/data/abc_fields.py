@@ -1,0 +1,159 @@
+"""The fields of ABC notation: key, metre, tempo, unit length, voice, order of parts.
+
+Each function takes the text behind the colon.
+
+Source: https://abcnotation.com/wiki/abc:standard:v2.1 (information fields).
+"""
+
+import re
+from fractions import Fraction
+
+# Sharps of the major key on each letter; flats are negative.
+_SHARPS = {"C": 0, "D": 2, "E": 4, "F": -1, "G": 1, "A": 3, "B": 5}
+_MODES = {
+    "": 0,
+    "maj": 0,
+    "ion": 0,
+    "mix": -1,
+    "dor": -2,
+    "m": -3,
+    "min": -3,
+    "aeo": -3,
+    "phr": -4,
+    "loc": -5,
+    "lyd": 1,
+}
+_ORDER_OF_SHARPS = "FCGDAEB"
+_KEY = re.compile(r"\s*([A-G])([#b]?)\s*([A-Za-z]*)")
+_ACCIDENTALS = re.compile(r"(?:^|\s)(\^{1,2}|_{1,2}|=)([A-Ga-g])(?![A-Za-z])")
+_MAX_PARTS = 1000
+
+
+def accidental(sign: str) -> Fraction:
+    """Semitones of an accidental; it may be microtonal, as ^1/2 or _/ are."""
+    marks = sign.rstrip("0123456789/")
+    semitones = marks.count("^") - marks.count("_")
+    number = sign[len(marks) :]
+    return semitones * (length(number) if number else Fraction(1))
+
+
+def length(text: str) -> Fraction:
+    """A length behind a note: "3", "/", "//", "3/2"; nothing is 1.
+
+    Example:
+        >>> [str(length(text)) for text in ("", "3", "/", "//", "3/2")]
+        ['1', '3', '1/2', '1/4', '3/2']
+    """
+    number, slashes, divisor = re.fullmatch(r"(\d*)(/*)(\d*)", text).groups()  # type: ignore[union-attr]
+    value = Fraction(int(number[:6] or 1))
+    if divisor:
+        return value / max(int(divisor[:6]), 1)
+    return value / 2 ** min(len(slashes), 10)
+
+
+def key(text: str) -> tuple[int, bool] | None:
+    """(sharps, or flats if negative; whether minor) of a key; None if none is named."""
+    word = text.split()[0] if text.split() else ""
+    if word in ("HP", "Hp"):
+        return 2, False
+    if word.lower() == "none":
+        return 0, False
+    found = _KEY.match(text)
+    if not found:
+        return None
+    tonic, sign, mode = found.groups()
+    mode = mode.lower()
+    # A lone m is minor; other words are told by three letters, or say something else.
+    shift = _MODES.get(mode[:3], 0)
+    sharps = _SHARPS[tonic] + 7 * ((sign == "#") - (sign == "b")) + shift
+    return min(max(sharps, -7), 7), shift == -3
+
+
+def accidentals(text: str, sharps: int) -> dict[str, Fraction]:
+    """Semitones by letter (upper case) of a key with so many sharps."""
+    found = {}
+    if not re.search(r"\bexp\b", text):
+        letters = _ORDER_OF_SHARPS if sharps > 0 else _ORDER_OF_SHARPS[::-1]
+        sign = Fraction(1 if sharps > 0 else -1)
+        found = dict.fromkeys(letters[: abs(sharps)], sign)
+    for mark, letter in _ACCIDENTALS.findall(text):
+        found[letter.upper()] = accidental(mark)
+    return found
+
+
+def shift(text: str) -> int | None:
+    """Semitones by which a clef, an octave or a transposition moves what is written."""
+    said = None
+    if clef := re.search(
+        r"(?:clef=|\b)(?:treble|alto|tenor|bass|[GCF])\d?([+-])8", text
+    ):
+        said = 12 if clef[1] == "+" else -12
+    if octave := re.search(r"octave=([+-]?\d)", text):
+        said = (said or 0) + 12 * int(octave[1])
+    if semitones := re.search(r"(?:transpose|\bt)=([+-]?\d{1,2})", text):
+        said = (said or 0) + int(semitones[1])
+    return said
+
+
+def metre(text: str) -> tuple[int, int] | None:
+    """Numerator and denominator; (0, 0): free; None if the text is none."""
+    text = text.strip()
+    if text in ("C", "C|"):
+        return (4, 4) if text == "C" else (2, 2)
+    if text.lower() == "none" or not text:
+        return (0, 0)
+    found = re.match(r"\(?\s*(\d{1,3}(?:\s*\+\s*\d{1,3})*)\s*\)?\s*/\s*(\d{1,3})", text)
+    if not found:
+        return None
+    beats, unit = sum(map(int, found[1].split("+"))), int(found[2])
+    return (beats, unit) if beats and unit else None
+
+
+def unit_length(text: str) -> Fraction | None:
+    """Quarter notes of the unit length: "1/8" is half a quarter."""
+    found = re.match(r"\s*(\d{1,3})(?:\s*/\s*(\d{1,4}))?", text)
+    if not found or not int(found[1]) or found[2] and not int(found[2]):
+        return None
+    return 4 * Fraction(int(found[1]), int(found[2] or 1))
+
+
+def usual_unit_length(signature: tuple[int, int] | None) -> Fraction:
+    """Quarter notes of the unit length where none is given: short in short metres."""
+    beats, unit = signature or (0, 0)
+    return (
+        Fraction(1, 4)
+        if unit and Fraction(beats, unit) < Fraction(3, 4)
+        else Fraction(1, 2)
+    )
+
+
+def tempo(text: str, unit: Fraction) -> float | None:
+    """Quarter notes a minute: "1/4=120", "3/8=80", and, as of old, "C=120", "120"."""
+    text = re.sub(r'"[^"]*"', " ", text)
+    number = re.search(r"(?:^|=)\s*(\d{1,4}(?:\.\d+)?)\s*$", text)
+    if not number:
+        return None
+    beats = re.findall(r"(\d{1,3})/(\d{1,3})", text.partition("=")[0])
+    if beats:
+        beat = sum(4 * Fraction(int(a), max(int(b), 1)) for a, b in beats)
+    else:
+        count = re.search(r"C(\d{0,3})\s*=", text)
+        beat = unit * int(count[1] or 1) if count else unit
+    return float(beat * Fraction(number[1]))
+
+
+def order_of_parts(text: str) -> str:
+    """The letters of P: in the order of playing: "A(BC)2" is ABCBC."""
+    text = re.sub(r"[^A-Za-z0-9()]", "", text)[:200]
+    while found := re.search(r"\(([^()]*)\)(\d{0,2})|([A-Za-z])(\d{1,2})", text):
+        inner, times = (found[1], found[2]) if found[3] is None else found.groups()[2:]
+        played = inner * int(times or 1)
+        text = (text[: found.start()] + played + text[found.end() :])[:_MAX_PARTS]
+    return re.sub(r"[^A-Za-z]", "", text)
+
+
+def properties(text: str) -> tuple[str, str]:
+    """The id of a voice and its name, or ""."""
+    words = text.split(maxsplit=1)
+    named = re.search(r'\b(?:name|nm)="?([^"]*?)"?(?:\s+\w+=|$)', text)
+    return (words[0] if words else ""), (named[1].strip() if named else "")

@@ -1,0 +1,337 @@
+"""Turns a score as written into a NoteSequence as played.
+
+Conventions:
+    - Ties are merged, whatever lies between: voices, bar lines, repeats.
+    - Grace notes take a twelfth of a quarter note together, from the notes of their
+      voice that end where they stand; at the beginning, from the note they lead to.
+    - Bar lines are where the score has them. After a pickup the time signature is
+      repeated, which tells readers of the file (ours among them) that a bar begins; a
+      bar split by a repeat sign counts as one bar; any other bar of unusual length has
+      its own time signature.
+    - Scores have no dynamics worth the name, so every note has the same velocity.
+    - Positions are exact fractions of quarter notes until they become seconds.
+"""
+
+import bisect
+import collections
+import dataclasses
+import itertools
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING, Literal
+
+from poph_tf.data import score as score_lib
+from poph_tf.data.score import Measure, Note, Part, Score
+from poph_tf.errors import MusicFileError
+
+if TYPE_CHECKING:
+    from note_seq import NoteSequence
+
+VELOCITY = 80
+DEFAULT_QPM = 120.0
+Repeats = Literal["played", "once"]
+_MIDI_BEATS = (1, 2, 4, 8, 16, 32, 64)
+_GRACE_TIME = Fraction(1, 12)
+_RUNS_OVER = Fraction(5, 4)
+_ROUNDING = Fraction(1, 64)
+_QPM_RANGE = (10, 400)
+# Numerator and denominator.
+_Signature = tuple[int, int]
+# A length or a place in quarter notes, numerator and denominator.
+_Bar = tuple[Fraction, int, int]
+
+
+@dataclasses.dataclass(slots=True)
+class _Tone:
+    """A note that sounds, from start to end in quarter notes."""
+
+    start: Fraction
+    end: Fraction
+    note: Note
+
+
+def to_sequence(
+    score: Score,
+    path: object = "score",
+    *,
+    repeats: Repeats = "played",
+    tempo_qpm: float = DEFAULT_QPM,
+) -> "NoteSequence":
+    """Turns a score into a NoteSequence.
+
+    Args:
+        score: the score.
+        path: the file's name, for messages.
+        repeats: "played": repeats, endings and jumps as players play them; "once": each
+            measure once, and of alternative endings the last.
+        tempo_qpm: quarter notes a minute until the score gives a tempo.
+
+    Returns:
+        A sequence with a part and an instrument for each part of the score, time
+        signatures, keys and tempi.
+
+    Raises:
+        MusicFileError: If the score has no notes, or its repeats do not end.
+    """
+    if not any(notes for part in score.parts for notes in part.notes.values()):
+        raise MusicFileError(path, "has no notes")
+    try:
+        unfold = score_lib.unfold if repeats == "played" else score_lib.once
+        order = unfold(score)
+    except MusicFileError as error:
+        raise MusicFileError(path, error.reason) from None
+    metres = _metres(score.measures)
+    lengths = [
+        _length(m, metre) for m, metre in zip(score.measures, metres, strict=True)
+    ]
+    starts = list(
+        itertools.accumulate((lengths[k] for k in order), initial=Fraction(0))
+    )
+    signatures = bar_lines([(lengths[k], *metres[k]) for k in order if lengths[k]])
+    tempi = _tempi(score.measures, order, starts, tempo_qpm)
+    seconds = _clock(tempi)
+    sequence = _empty_sequence()
+    sequence.sequence_metadata.title = score.title
+    _add_signs(sequence, score, order, starts, signatures, tempi, seconds)
+    for index, part in enumerate(score.parts):
+        _add_part(sequence, index, part, _tones(part, order, starts), seconds)
+    sequence.total_time = max(note.end_time for note in sequence.notes)
+    return sequence
+
+
+def _empty_sequence() -> "NoteSequence":
+    # note-seq takes 1.6 s to import, and warns of players that are not needed.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from note_seq.protobuf import music_pb2
+
+    sequence = music_pb2.NoteSequence(ticks_per_quarter=480)
+    sequence.source_info.source_type = sequence.source_info.SCORE_BASED
+    sequence.source_info.encoding_type = sequence.source_info.MUSIC_XML
+    return sequence
+
+
+def _metres(measures: Iterable[Measure]) -> list[_Signature]:
+    """The metre that holds in each measure; (0, 0): free."""
+    found, metre = [], (4, 4)
+    for measure in measures:
+        metre = measure.metre or metre
+        found.append(metre)
+    return found
+
+
+def _length(measure: Measure, metre: _Signature) -> Fraction:
+    """Quarter notes of a measure; without content, those of its metre.
+
+    Exporters round lengths, and let a voice run over a little: where another voice
+    ends with the bar, as a rest of a bar does, that decides. A cadenza runs over more.
+    """
+    full = Fraction(4 * metre[0], metre[1] or 1)
+    length = measure.length
+    if not length or abs(length - full) < _ROUNDING:
+        return full
+    if full and length > full:
+        if full in measure.ends and length <= full * _RUNS_OVER:
+            return full
+        exact = [end for end in measure.ends if end > full and (96 * end) % 1 == 0]
+        return max(exact, default=length)
+    return length
+
+
+def _tempi(
+    measures: Sequence[Measure],
+    order: Sequence[int],
+    starts: Sequence[Fraction],
+    usual_qpm: float,
+) -> list[tuple[Fraction, float]]:
+    """(start in quarter notes, qpm) of each tempo, the first at 0."""
+    low, high = _QPM_RANGE
+    marks = {
+        start + place: float(qpm)
+        for k, start in zip(order, starts, strict=False)
+        for place, qpm in measures[k].tempi
+        if low <= qpm <= high
+    }
+    marks.setdefault(Fraction(0), usual_qpm)
+    return sorted(marks.items())
+
+
+def _clock(tempi: Sequence[tuple[Fraction, float]]) -> Callable[[Fraction], float]:
+    """Makes the function from quarter notes to seconds along the tempi."""
+    places = [start for start, _ in tempi]
+    spans = [
+        float(stop - start) * 60.0 / qpm
+        for (start, qpm), stop in zip(tempi, places[1:], strict=False)
+    ]
+    times = list(itertools.accumulate(spans, initial=0.0))
+
+    def seconds(quarters: Fraction) -> float:
+        k = bisect.bisect_right(places, quarters) - 1
+        return times[k] + float(quarters - places[k]) * 60.0 / tempi[k][1]
+
+    return seconds
+
+
+def _add_signs(
+    sequence: "NoteSequence",
+    score: Score,
+    order: Sequence[int],
+    starts: Sequence[Fraction],
+    signatures: Sequence[_Bar],
+    tempi: Sequence[tuple[Fraction, float]],
+    seconds: Callable[[Fraction], float],
+) -> None:
+    """Adds tempi, time signatures and keys."""
+    for start, qpm in tempi:
+        sequence.tempos.add(time=seconds(start), qpm=qpm)
+    for start, numerator, denominator in signatures:
+        if start < starts[-1]:
+            sequence.time_signatures.add(
+                time=seconds(start), numerator=numerator, denominator=denominator
+            )
+    known = None
+    for k, start in zip(order, starts, strict=False):
+        key = score.measures[k].key
+        if key and key != known:
+            sharps, minor = known = key
+            tonic = (7 * sharps + 9 * minor) % 12
+            sequence.key_signatures.add(time=seconds(start), key=tonic, mode=int(minor))
+
+
+def _add_part(
+    sequence: "NoteSequence",
+    index: int,
+    part: Part,
+    tones: Sequence[_Tone],
+    seconds: Callable[[Fraction], float],
+) -> None:
+    sequence.part_infos.add(part=index, name=part.name)
+    sequence.instrument_infos.add(instrument=index, name=part.name)
+    voices: dict[str, int] = {}
+    for tone in tones:
+        note = tone.note
+        sequence.notes.add(
+            pitch=note.pitch,
+            velocity=VELOCITY,
+            start_time=seconds(tone.start),
+            end_time=seconds(tone.end),
+            instrument=index,
+            part=index,
+            voice=voices.setdefault(note.voice, len(voices)),
+            program=note.program,
+            is_drum=note.is_drum,
+        )
+
+
+def _tones(part: Part, order: Sequence[int], starts: Sequence[Fraction]) -> list[_Tone]:
+    """The notes of a part as they sound."""
+    written = [
+        _Tone(start + note.start, start + note.start + note.length, note)
+        for k, start in zip(order, starts, strict=False)
+        for note in part.notes.get(k, ())
+    ]
+    # The first in the file leads where two begin together; a grace note comes first.
+    written.sort(key=lambda tone: (tone.start, not tone.note.grace))
+    tones = _joined(written)
+    _place_grace_notes(tones)
+    return tones
+
+
+def _joined(written: Iterable[_Tone]) -> list[_Tone]:
+    """Lengthens the first of tied notes, and leaves out the others."""
+    kept: list[_Tone] = []
+    # By pitch and end: a tie may change the voice.
+    held: dict[tuple[int, Fraction], list[_Tone]] = collections.defaultdict(list)
+    for tone in written:
+        note, before = tone.note, None
+        waiting = held.get((note.pitch, tone.start))
+        if note.ends_tie and waiting:
+            before = waiting.pop(0)
+            before.end = tone.end
+        else:
+            kept.append(tone)
+        if note.starts_tie:
+            held[note.pitch, tone.end].append(before or tone)
+    return kept
+
+
+def _place_grace_notes(tones: Sequence[_Tone]) -> None:
+    """Gives grace notes their time, and takes it from their neighbours."""
+    groups: dict[tuple[str, Fraction], list[_Tone]] = collections.defaultdict(list)
+    for tone in tones:
+        if tone.note.grace:
+            groups[tone.note.voice, tone.start].append(tone)
+    if not groups:
+        return
+    ending, beginning = collections.defaultdict(list), collections.defaultdict(list)
+    for tone in tones:
+        if not tone.note.grace:
+            ending[tone.note.voice, tone.end].append(tone)
+            beginning[tone.note.voice, tone.start].append(tone)
+    for place, group in groups.items():
+        each = _GRACE_TIME / max(tone.note.grace for tone in group)
+        first = place[1] - _GRACE_TIME
+        if first < 0:
+            first = place[1]
+            for tone in beginning[place]:
+                tone.start = min(first + _GRACE_TIME, (tone.start + tone.end) / 2)
+        for tone in ending[place]:
+            tone.end = max(first, (tone.start + tone.end) / 2)
+        for tone in group:
+            tone.start = first + each * (tone.note.grace - 1)
+            tone.end = max(tone.end, tone.start + each)
+
+
+def bar_lines(measures: Sequence[_Bar]) -> list[_Bar]:
+    """Finds the time signatures that put bar lines where the score has them.
+
+    Args:
+        measures: length in quarter notes, numerator and denominator of each. The first
+            may be a pickup, others halves of a bar.
+
+    Returns:
+        Start in quarter notes, numerator and denominator of each; the first at 0.
+    """
+    bars = _join_halves(measures or [(Fraction(4), 4, 4)])
+    found: list[_Bar] = []
+    start, expected = Fraction(0), None
+    for index, (length, (numerator, denominator)) in enumerate(bars):
+        full = Fraction(4 * numerator, denominator or 1)
+        is_pickup = index == 0 and length < full
+        # A last bar cut short (the pickup completes it) is full in its time signature.
+        is_cut = index == len(bars) - 1 and length < full
+        signature = _signature_of(
+            full if is_pickup or is_cut else length, denominator or 4
+        )
+        # Repeated where the bars of the one before would not lead here.
+        if start != expected or found[-1][1:] != signature:
+            found.append((start, *signature))
+        expected = start + Fraction(4 * signature[0], signature[1])
+        start += length
+    return found
+
+
+def _join_halves(measures: Sequence[_Bar]) -> list[tuple[Fraction, _Signature]]:
+    """Makes one bar of two measures that a repeat sign has split."""
+    bars: list[tuple[Fraction, _Signature]] = []
+    for length, numerator, denominator in measures:
+        before, same = bars[-1] if bars else (Fraction(0), (0, 0))
+        full = Fraction(4 * numerator, denominator or 1)
+        if same == (numerator, denominator) and before + length == full:
+            bars.pop()
+            length = full
+        bars.append((length, (numerator, denominator)))
+    return bars
+
+
+def _signature_of(length: Fraction, denominator: int) -> _Signature:
+    """The time signature of a bar of so many quarter notes, as far as MIDI has one.
+
+    MIDI has powers of two only; parsers guess others where a score names none.
+    """
+    for beat in (denominator, 4, 8, 16, 32, 64):
+        count = length * beat / 4
+        if beat in _MIDI_BEATS and count.denominator == 1 and 0 < count < 256:
+            return int(count), beat
+    return max(1, round(length * 4)), 16

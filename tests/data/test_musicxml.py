@@ -1,0 +1,466 @@
+"""MusicXML against values worked by hand; a quarter has two divisions."""
+
+import io
+import zipfile
+
+import musicxml as xml
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from poph_tf.data import matrices, musicxml, notes, reading, score_sequence
+from poph_tf.errors import MusicFileError
+
+WHOLE = xml.note("C4", 8)
+
+
+def sequence_of(text, repeats="played"):
+    data = text if isinstance(text, bytes) else text.encode()
+    score = musicxml.parse(data, "a.xml")
+    return score_sequence.to_sequence(score, "a.xml", repeats=repeats)
+
+
+def rows(text, repeats="played"):
+    """(pitch, start, end) in quarter notes, at 120 quarters a minute."""
+    found = notes.from_sequence(sequence_of(text, repeats))
+    ticks = found.ticks_per_quarter
+    columns = (found.pitch, found.start_tick / ticks, found.end_tick / ticks)
+    return sorted(zip(*(c.tolist() for c in columns), strict=True), key=lambda r: r[1:])
+
+
+def pitches(text, repeats="played"):
+    return [row[0] for row in rows(text, repeats)]
+
+
+def grid(text):
+    return matrices.from_sequence(sequence_of(text))
+
+
+@pytest.mark.parametrize(
+    ("pitch", "alter", "expected"),
+    [
+        *(("B3", 1, 60), ("C4", -1, 59), ("B3", 2, 61), ("F4", 2, 67)),
+        # A quarter tone is rounded, and counted.
+        *(("D4", "0.5", 62), ("D4", "-1.5", 60)),
+    ],
+)
+def test_an_accidental_may_cross_the_octave(pitch, alter, expected):
+    text = xml.score(xml.note(pitch, 8, alter=alter))
+    assert pitches(text) == [expected]
+    repairs = musicxml.parse(text.encode(), "a").repairs
+    assert repairs["microtones rounded"] == ("." in str(alter))
+
+
+@pytest.mark.parametrize(
+    ("transpose", "expected"),
+    [
+        ("<diatonic>-1</diatonic><chromatic>-2</chromatic>", 58),  # clarinet in B flat
+        ("<chromatic>0</chromatic><octave-change>-1</octave-change>", 48),  # bass
+        ("<chromatic>-2</chromatic><octave-change>-1</octave-change>", 46),
+        ("<chromatic>0</chromatic><double/>", 48),
+    ],
+)
+def test_transposing_instruments_sound_as_they_do(transpose, expected):
+    first = xml.attributes(more=f"<transpose>{transpose}</transpose>")
+    assert pitches(xml.score(WHOLE, first=first)) == [expected]
+
+
+QUARTERS = xml.notes("C4 D4 E4 F4")
+METRONOME = (
+    "<metronome><beat-unit>half</beat-unit><per-minute>c. 30</per-minute></metronome>"
+)
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        xml.sound(tempo=60),
+        xml.direction("<words>slower</words>", xml.sound(tempo=60)),
+        xml.direction(METRONOME),
+    ],
+)
+@pytest.mark.parametrize("part", [0, 1])
+def test_a_tempo_mark_in_mid_bar_of_any_part_holds_for_all(mark, part):
+    marked = xml.notes("C4 D4") + mark + xml.notes("E4 F4")
+    bodies = [xml.measures(QUARTERS), xml.measures(QUARTERS)]
+    bodies[part] = xml.measures(marked)
+    part_list = xml.PART + xml.PART.replace("P1", "P2")
+    sequence = sequence_of(xml.parts(bodies, part_list))
+    assert [(t.time, t.qpm) for t in sequence.tempos] == [(0, 120), (1, 60)]
+    for instrument in (0, 1):
+        own = [n.start_time for n in sequence.notes if n.instrument == instrument]
+        assert own == [0, 0.5, 1, 2]
+
+
+@pytest.mark.parametrize("divisions", [1, 2, 3, 480, 10080])
+def test_a_pickup_ends_its_bar_whatever_the_divisions(divisions):
+    first = xml.attributes(divisions)
+    text = xml.score(
+        xml.note("G4", divisions), xml.note("C4", 4 * divisions), first=first
+    )
+    piece = grid(text)
+    assert piece.bar_position.tolist() == [12, 13, 14, 15, *range(16)]
+
+
+def test_halves_of_a_bar_around_a_repeat_are_one_bar():
+    halves = xml.notes("C4 D4") + xml.BACKWARD, xml.notes("E4 F4")
+    piece = grid(xml.score(QUARTERS, *halves, QUARTERS))
+    # Four quarters and two; they again; two more and four.
+    expected = [*range(16), *range(8), *range(16), *range(16), *range(16)]
+    assert piece.bar_position.tolist()[-32:] == expected[-32:]
+    assert len(piece) == 16 * 4 + 8
+
+
+def test_bars_without_notes_last_as_their_metre_says():
+    assert rows(xml.score(WHOLE, "", WHOLE)) == [(60, 0, 4), (60, 8, 12)]
+    whole_rest = '<note><rest measure="yes"/><duration>8</duration></note>'
+    assert rows(xml.score(WHOLE, whole_rest, WHOLE)) == [(60, 0, 4), (60, 8, 12)]
+
+
+def test_voices_and_staves_go_back_with_or_without_a_voice():
+    back = "<backup><duration>8</duration></backup>"
+    forward = "<forward><duration>4</duration></forward>"
+    for voice in ("", "<voice>2</voice><staff>2</staff>"):
+        low = xml.note("C3", 4, voice)
+        found = rows(xml.score(WHOLE + back + forward + low, WHOLE))
+        assert sorted(found) == [(48, 2, 4), (60, 0, 4), (60, 4, 8)]
+
+
+def test_a_chord_begins_with_its_first_note():
+    chord = xml.note("E4", 4, before="<chord/>")
+    assert rows(xml.score(xml.note("C4", 4) + chord + xml.note("G4", 4))) == [
+        (60, 0, 2),
+        (64, 0, 2),
+        (67, 2, 4),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("time", "quarters", "expected"),
+    [
+        ("<beats>3+2</beats><beat-type>8</beat-type>", 2.5, (0, 5, 8)),
+        (
+            "<beats>3</beats><beat-type>8</beat-type>"
+            "<beats>1</beats><beat-type>4</beat-type>",
+            2.5,
+            (0, 5, 8),
+        ),
+        ("<senza-misura/>", 7, (0, 7, 4)),
+    ],
+)
+def test_metres_are_added_up_and_free_bars_are_as_long_as_they_are(
+    time, quarters, expected
+):
+    first = f"<attributes><divisions>2</divisions><time>{time}</time></attributes>"
+    body = xml.note("C4", int(2 * quarters))
+    piece = grid(xml.score(body, body, first=first))
+    assert piece.time_signatures == (expected,)
+    steps = int(4 * quarters)
+    assert piece.bar_position.tolist() == [*range(steps)] * 2
+
+
+def test_a_change_of_metre_stands_at_its_bar():
+    change = xml.attributes(time="3/4")
+    piece = grid(xml.score(WHOLE, change + xml.note("D4", 6), xml.note("E4", 6)))
+    assert piece.time_signatures == ((0, 4, 4), (16, 3, 4))
+
+
+NUMBERED = [xml.note(f"{step}4", 8) for step in "CDEFGAB"]
+A, B, C, D, E = NUMBERED[:5]
+DA_CAPO, FINE = xml.sound(dacapo="yes"), xml.sound(fine="yes")
+SEGNO, DAL_SEGNO = xml.sound(segno="1"), xml.sound(dalsegno="1")
+TO_CODA, CODA = xml.sound(tocoda="1"), xml.sound(coda="1")
+
+
+@pytest.mark.parametrize(
+    ("bodies", "played", "once"),
+    [
+        ([A + xml.BACKWARD, B], "CCD", "CD"),
+        ([A, xml.FORWARD + B + xml.BACKWARD, C], "CDDE", "CDE"),
+        (
+            # First and second ending.
+            [
+                *(A, xml.ending(1, "start") + B),
+                C + xml.ending(1, "stop", '<repeat direction="backward"/>'),
+                xml.ending(2, "start") + D + xml.ending(2, "discontinue"),
+                E,
+            ],
+            "CDECFG",
+            "CFG",
+        ),
+        (
+            # Three times; the first ending is that of the second time too.
+            [
+                A,
+                xml.ending("1, 2", "start")
+                + B
+                + xml.ending("1, 2", "stop", '<repeat direction="backward"/>'),
+                xml.ending(3, "start") + C + xml.ending(3, "stop"),
+            ],
+            "CDCDCE",
+            "CE",
+        ),
+        ([A + xml.barline('<repeat direction="backward" times="3"/>')], "CCC", "C"),
+        ([A + FINE, B + DA_CAPO, C], "CDC", "CDE"),
+        ([A, SEGNO + B + FINE, C + DAL_SEGNO], "CDED", "CDE"),
+        ([A, SEGNO + B + TO_CODA, C + DAL_SEGNO, CODA + D], "CDEDF", "CDEF"),
+        # Repeats are not played again after da capo.
+        ([A + xml.BACKWARD, B + FINE, C + DA_CAPO], "CCDECD", "CDE"),
+        # Words alone say so too.
+        (
+            [
+                A + xml.direction("<words>Fine</words>"),
+                B + xml.direction("<words>D.C. al Fine</words>"),
+            ],
+            "CDC",
+            "CD",
+        ),
+    ],
+)
+def test_repeats_are_played_as_players_play_them(bodies, played, once):
+    text = xml.score(*bodies)
+    names = {60: "C", 62: "D", 64: "E", 65: "F", 67: "G"}
+    assert "".join(names[p] for p in pitches(text)) == played
+    assert "".join(names[p] for p in pitches(text, "once")) == once
+
+
+def test_grace_notes_steal_a_little_from_the_note_before():
+    text = xml.score(xml.note("C4", 4) + xml.grace("A4") + xml.note("G4", 4))
+    (c, a, g) = rows(text)
+    assert a == pytest.approx((69, 2 - 1 / 12, 2), abs=1e-3)
+    assert c == pytest.approx((60, 0, 2 - 1 / 12), abs=1e-3) and g == (67, 2, 4)
+
+
+def test_a_grace_note_never_stands_alone_at_step_0():
+    piece = grid(xml.score(xml.grace("A4") + xml.note("G4", 8)))
+    assert np.flatnonzero(piece.play[0]).tolist() == [67, 69]
+    assert len(piece) == 16
+
+
+def test_grace_notes_in_a_row_share_their_time():
+    found = rows(xml.score(WHOLE, xml.grace("A4") + xml.grace("B4") + WHOLE))
+    times = [(p, start) for p, start, _ in found if p > 60]
+    expected = [(69, 4 - 1 / 12), (71, 4 - 1 / 24)]
+    assert times == [(p, pytest.approx(s, abs=1e-3)) for p, s in expected]
+
+
+def test_cue_notes_are_silent_and_keep_their_time():
+    text = xml.score(xml.note("C4", 4, before="<cue/>") + xml.note("G4", 4))
+    assert rows(text) == [(67, 2, 4)]
+
+
+def test_small_notes_sound_where_a_part_is_made_of_them():
+    small = xml.note("C4", 1, before="<cue/>")
+    bar = xml.note("G4", 1) + 7 * small
+    assert len(rows(xml.score(*[bar] * 10))) == 80
+
+
+def tremolo(marks, kind="single"):
+    mark = f'<tremolo type="{kind}">{marks}</tremolo>'
+    return f"<type>half</type><notations><ornaments>{mark}</ornaments></notations>"
+
+
+def test_a_tremolo_is_its_notes():
+    # Two strokes: sixteenths.
+    text = xml.score(xml.note("C4", 4, tremolo(2)) + xml.note("G4", 4))
+    expected = [(60, k / 4, (k + 1) / 4) for k in range(8)]
+    assert rows(text) == [*expected, (67, 2, 4)]
+    pair = xml.note("C4", 2, tremolo(1, "start")) + xml.note(
+        "G4", 2, tremolo(1, "stop")
+    )
+    expected = [(60 + 7 * (k % 2), k / 2, (k + 1) / 2) for k in range(4)]
+    assert rows(xml.score(pair)) == expected
+
+
+def test_ornaments_are_as_written():
+    trill = "<notations><ornaments><trill-mark/></ornaments></notations>"
+    assert rows(xml.score(xml.note("C4", 8, trill))) == [(60, 0, 4)]
+
+
+def tie(*kinds):
+    return "".join(f'<tie type="{kind}"/>' for kind in kinds)
+
+
+def test_ties_go_across_bars_chords_voices_and_repeats():
+    chord = xml.note("E4", 8, tie("start"), "<chord/>")
+    first = xml.note("C4", 8, tie("start")) + chord
+    middle = xml.note("C4", 8, tie("stop", "start")) + xml.note(
+        "E4", 8, tie("stop"), "<chord/>"
+    )
+    last = xml.note("C4", 2, tie("stop")) + xml.note("C4", 6)
+    found = rows(xml.score(first, middle, last))
+    assert found == [(64, 0, 8), (60, 0, 9), (60, 9, 12)]
+    back = "<backup><duration>8</duration></backup>"
+    one = xml.note("C4", 8, tie("start") + "<voice>1</voice>")
+    two = back + xml.note("G4", 8, "<voice>2</voice>")
+    three = xml.note("G4", 8, tie("stop")) + back + xml.note("C4", 8, tie("stop"))
+    # A tie may change the voice, and needs a start.
+    assert rows(xml.score(one + two, three)) == [(67, 0, 4), (60, 0, 8), (67, 4, 8)]
+    ends = xml.note("C4", 8, tie("stop")) + xml.BACKWARD
+    again = xml.FORWARD + xml.note("C4", 8, tie("start"))
+    assert rows(xml.score(again, ends)) == [(60, 0, 8), (60, 8, 16)]
+
+
+DRUMS = (
+    '<score-part id="P1"><part-name>Drums</part-name>'
+    '<midi-instrument id="P1-I1"><midi-channel>10</midi-channel>'
+    "<midi-program>1</midi-program><midi-unpitched>37</midi-unpitched>"
+    "</midi-instrument></score-part>"
+)
+UNPITCHED = (
+    "<note><unpitched><display-step>E</display-step><display-octave>4</display-octave>"
+    "</unpitched><duration>8</duration>{}</note>"
+)
+
+
+def test_unpitched_parts_are_drums():
+    instrument = '<instrument id="P1-I1"/>'
+    text = xml.score(UNPITCHED.format(instrument), part_list=DRUMS)
+    (drum,) = sequence_of(text).notes
+    assert drum.is_drum and drum.pitch == 36  # midi-unpitched counts from 1
+    (drum,) = sequence_of(xml.score(UNPITCHED.format(""))).notes
+    assert drum.is_drum
+
+
+def test_programs_count_from_1_and_parts_keep_their_names():
+    violin = (
+        '<score-part id="P1"><part-name>Violin</part-name><midi-instrument id="I">'
+        "<midi-program>41</midi-program></midi-instrument></score-part>"
+    )
+    other = xml.PART.replace("P1", "P2").replace(">A<", ">Bass\n<")
+    text = xml.parts([xml.measures(WHOLE), xml.measures(WHOLE)], violin + other)
+    sequence = sequence_of(text)
+    assert [(n.program, n.instrument, n.part) for n in sequence.notes] == [
+        (40, 0, 0),
+        (0, 1, 1),
+    ]
+    assert [info.name for info in sequence.part_infos] == ["Violin", "Bass"]
+    assert [info.name for info in sequence.instrument_infos] == ["Violin", "Bass"]
+
+
+def test_unknown_chord_symbols_and_keys_do_not_cost_the_file():
+    harmony = "<harmony><root><root-step>H</root-step></root><kind>odd</kind></harmony>"
+    key = "<key><key-step>X</key-step><key-alter>?</key-alter></key>"
+    first = xml.attributes(more=key)
+    assert rows(xml.score(harmony + WHOLE, first=first)) == [(60, 0, 4)]
+
+
+def test_timewise_scores_are_read():
+    body = xml.attributes() + WHOLE
+    text = (
+        f"<score-timewise><part-list>{xml.PART}{xml.PART.replace('P1', 'P2')}"
+        f'</part-list><measure number="1"><part id="P1">{body}</part><part id="P2">'
+        f'{xml.attributes()}{xml.note("G4", 8)}</part></measure><measure number="2">'
+        f'<part id="P1">{xml.note("D4", 8)}</part></measure></score-timewise>'
+    )
+    assert rows(text) == [(60, 0, 4), (67, 0, 4), (62, 4, 8)]
+
+
+def zipped(**members):
+    with io.BytesIO() as file:
+        with zipfile.ZipFile(file, "w") as archive:
+            for name, text in members.items():
+                archive.writestr(name, text)
+        return file.getvalue()
+
+
+def test_zips_are_read_with_and_without_a_container():
+    text = xml.score(WHOLE)
+    container = (
+        '<container><rootfiles><rootfile full-path="b"/></rootfiles></container>'
+    )
+    files = {"META-INF/container.xml": container, "a.xml": "<score/>", "b": text}
+    for members in (
+        files,
+        {"x.xml": text},
+        {"META-INF/container.xml": "", "x.xml": text},
+    ):
+        assert rows(zipped(**members)) == [(60, 0, 4)]
+    with pytest.raises(MusicFileError, match="not MusicXML that can be read"):
+        rows(zipped(a="nothing"))
+    with pytest.raises(MusicFileError, match="not MusicXML that can be read"):
+        rows(zipped(**{"x.xml": text})[:-30])
+
+
+NAMED = xml.score(WHOLE).replace(">A<", ">Flöte<")
+
+
+@pytest.mark.parametrize(
+    ("declared", "encoding"),
+    [
+        *(("UTF-8", "utf-8"), ("UTF-8", "utf-8-sig"), ("UTF-16", "utf-16")),
+        *(("ISO-8859-1", "latin-1"), ("UTF-8", "latin-1"), ("UTF-8", "utf-16")),
+        ("UTF-16", "utf-8"),
+    ],
+)
+def test_encodings_are_read_also_where_they_are_not_as_declared(declared, encoding):
+    text = NAMED.replace('"1.0"', f'"1.0" encoding="{declared}"')
+    sequence = sequence_of(text.encode(encoding))
+    assert sequence.part_infos[0].name == "Flöte" and len(sequence.notes) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        *(("hello", "not MusicXML"), ("", "not MusicXML"), ("<html/>", "not MusicXML")),
+        (xml.score(WHOLE)[:-30], "not MusicXML"),
+        (xml.score(WHOLE.replace("8", "x")), "not MusicXML"),
+        (xml.score(xml.note("r", 8)), "has no notes"),
+    ],
+)
+def test_what_is_no_score_is_refused_with_a_reason(text, reason):
+    with pytest.raises(MusicFileError, match=reason):
+        rows(text)
+
+
+def test_a_voice_that_runs_over_a_little_does_not_move_the_next_bar():
+    back = "<backup><duration>8</duration></backup>"
+    over = xml.note("C4", 8) + back + xml.note("E4", 9, "<voice>2</voice>")
+    assert rows(xml.score(over, WHOLE))[-1] == (60, 4, 8)
+    cadenza = xml.note("C4", 8) + back + xml.note("E4", 16, "<voice>2</voice>")
+    assert rows(xml.score(cadenza, WHOLE))[-1] == (60, 8, 12)
+
+
+@pytest.mark.parametrize("suffix", [".xml", ".musicxml", ".mxl"])
+def test_each_suffix_is_read(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    path.write_text(xml.score(WHOLE))
+    assert [n.pitch for n in reading.read(path).notes] == [60]
+
+
+PIECES = st.lists(
+    st.lists(
+        st.tuples(
+            st.integers(36, 96),
+            st.sampled_from([0.25, 0.5, 0.75, 1, 1.5, 2, 3]),
+            st.booleans(),
+        ),
+        min_size=1,
+        max_size=12,
+    ),
+    min_size=1,
+    max_size=3,
+)
+
+
+@settings(max_examples=15, deadline=None)
+@given(PIECES)
+def test_what_music21_writes_is_read_at_the_writers_own_onsets(pieces):
+    music21 = pytest.importorskip("music21")
+    from music21.musicxml import m21ToXml
+
+    score, expected = music21.stream.Score(), set()
+    for events in pieces:
+        part = music21.stream.Part()
+        for pitch, length, is_rest in events:
+            if not is_rest:
+                expected.add((float(part.highestTime), pitch))
+            kind = music21.note.Rest if is_rest else music21.note.Note
+            event = kind() if is_rest else kind(pitch)
+            event.quarterLength = length
+            part.append(event)
+        score.insert(0, part)
+    if expected:
+        data = m21ToXml.GeneralObjectExporter(score).parse()
+        assert {(start, pitch) for pitch, start, _ in rows(data)} == expected
