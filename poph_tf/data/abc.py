@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _FIELD = re.compile(r"[A-Za-z+]:(?![|:])")
 _DIRECTIVE = "%%"
+# That of note-seq, so that tunes give the records that they gave before.
+_VELOCITY = 90
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -68,7 +70,7 @@ class Tunes(Mapping[str, "NoteSequence | MusicFileError"]):
         try:
             score = abc_tune.parse([*self._header, *lines], self._name)
             sequence = score_sequence.to_sequence(
-                score, self._name, repeats=self._repeats
+                score, self._name, repeats=self._repeats, velocity=_VELOCITY
             )
         except MusicFileError as error:
             return error

@@ -473,7 +473,7 @@ class _TuneReader:
 
     def _end_bar(self, voice: _Voice) -> None:
         if voice.at or voice.layer:
-            self._measure(voice).ends.add(voice.at)
+            self._measure(voice).ends.append(voice.at)
             voice.measure += 1
         voice.at, voice.layer, voice.accidentals = Fraction(0), 0, {}
 

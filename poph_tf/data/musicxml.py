@@ -228,7 +228,7 @@ class _MeasureReader:
         for child in element:
             if reader := readers.get(child.tag):
                 reader(child)
-        self._measure.ends.update(self._ends.values())
+        self._measure.ends += self._ends.values()
 
     def _duration(self, element: Element) -> Fraction:
         text = element.findtext("duration")

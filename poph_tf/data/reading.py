@@ -15,7 +15,14 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
-from poph_tf.data import abc, midi_bytes, midi_note_seq, musicxml, score_sequence
+from poph_tf.data import (
+    abc,
+    humdrum,
+    midi_bytes,
+    midi_note_seq,
+    musicxml,
+    score_sequence,
+)
 from poph_tf.data import notes as notes_lib
 from poph_tf.errors import MusicFileError
 
@@ -63,6 +70,11 @@ def _read_musicxml(data: bytes, name: str, options: Options) -> Pieces:
     return {"": score_sequence.to_sequence(score, name, repeats=options.repeats)}
 
 
+def _read_humdrum(data: bytes, name: str, options: Options) -> Pieces:
+    score = humdrum.parse(data, name)
+    return {"": score_sequence.to_sequence(score, name, repeats=options.repeats)}
+
+
 def _read_abc(data: bytes, name: str, options: Options) -> Pieces:
     return abc.Tunes(data, name, options.repeats)
 
@@ -75,6 +87,7 @@ READERS: dict[str, Reader] = {
     **dict.fromkeys(MIDI_SUFFIXES, _read_midi),
     **dict.fromkeys((".xml", ".musicxml", ".mxl"), _read_musicxml),
     ".abc": _read_abc,
+    ".krn": _read_humdrum,
     SEQUENCE_SUFFIX: _read_sequence,
 }
 SUFFIXES = tuple(suffix for suffix in READERS if suffix != SEQUENCE_SUFFIX)

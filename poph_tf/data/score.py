@@ -58,13 +58,13 @@ class Measure:
         begins_repeat: whether a repeat begins here.
         times: how often the passage that ends here is played; 0: nothing ends here.
         endings: the times at which this alternative ending is played; empty: always.
-        label: the part of the tune that begins here, a letter.
+        label: the name of the section that begins here.
         segno, coda: whether the sign stands here.
         da_capo, dal_segno, to_coda, fine: what is said at its end.
     """
 
     length: Fraction = Fraction(0)
-    ends: set[Fraction] = dataclasses.field(default_factory=set)
+    ends: list[Fraction] = dataclasses.field(default_factory=list)
     metre: tuple[int, int] | None = None
     key: tuple[int, bool] | None = None
     tempi: list[tuple[Fraction, float]] = dataclasses.field(default_factory=list)
@@ -98,14 +98,16 @@ class Score:
         parts: the parts.
         measures: the bars, in the order of the score.
         title: the title, or "".
-        order: the labels of measures in the order of playing; "": as written.
+        order: labels of sections in the order of playing; empty: as written.
+        order_once: the same without repeats.
         repairs: how often what could not be kept was changed, by kind.
     """
 
     parts: list[Part] = dataclasses.field(default_factory=list)
     measures: list[Measure] = dataclasses.field(default_factory=list)
     title: str = ""
-    order: str = ""
+    order: Sequence[str] = ()
+    order_once: Sequence[str] = ()
     repairs: collections.Counter[str] = dataclasses.field(
         default_factory=collections.Counter
     )
@@ -121,6 +123,8 @@ class Score:
 
 def once(score: Score) -> list[int]:
     """The measures without repeats: of alternative endings, the last only."""
+    if order := _in_order(score, score.order_once):
+        return order
     last = _last_endings(score.measures)
     return [k for k, m in enumerate(score.measures) if not m.endings or last[k]]
 
@@ -135,12 +139,15 @@ def unfold(score: Score) -> list[int]:
     Raises:
         MusicFileError: If that would go on for more than `MAX_MEASURES`.
     """
+    return _in_order(score, score.order) or _played(score.measures)
+
+
+def _in_order(score: Score, names: Sequence[str]) -> list[int]:
+    """The measures of sections; none if there are no such sections."""
     labels = {m.label: k for k, m in enumerate(score.measures) if m.label}
-    sections = [labels[label] for label in score.order if label in labels]
-    if not sections:
-        return _played(score.measures)
+    sections = [labels[name] for name in names if name in labels]
     edges = [*sorted(labels.values()), len(score.measures)]
-    order = list(range(edges[0]))  # what comes before the first label
+    order = list(range(edges[0])) if sections else []  # what precedes all labels
     for start in sections:
         stop = edges[edges.index(start) + 1]
         order += [start + k for k in _played(score.measures[start:stop])]

@@ -28,7 +28,7 @@ from poph_tf.errors import MusicFileError
 if TYPE_CHECKING:
     from note_seq import NoteSequence
 
-VELOCITY = 80
+VELOCITY = 64
 DEFAULT_QPM = 120.0
 Repeats = Literal["played", "once"]
 _MIDI_BEATS = (1, 2, 4, 8, 16, 32, 64)
@@ -57,6 +57,7 @@ def to_sequence(
     *,
     repeats: Repeats = "played",
     tempo_qpm: float = DEFAULT_QPM,
+    velocity: int = VELOCITY,
 ) -> "NoteSequence":
     """Turns a score into a NoteSequence.
 
@@ -66,6 +67,7 @@ def to_sequence(
         repeats: "played": repeats, endings and jumps as players play them; "once": each
             measure once, and of alternative endings the last.
         tempo_qpm: quarter notes a minute until the score gives a tempo.
+        velocity: of every note, 1..127.
 
     Returns:
         A sequence with a part and an instrument for each part of the score, time
@@ -96,7 +98,11 @@ def to_sequence(
     _add_signs(sequence, score, order, starts, signatures, tempi, seconds)
     for index, part in enumerate(score.parts):
         _add_part(sequence, index, part, _tones(part, order, starts), seconds)
-    sequence.total_time = max(note.end_time for note in sequence.notes)
+    for note in sequence.notes:
+        note.velocity = velocity
+    # Rests at the end count; a note may last beyond its bar.
+    last = max(note.end_time for note in sequence.notes)
+    sequence.total_time = max(last, seconds(starts[-1]))
     return sequence
 
 
@@ -124,15 +130,17 @@ def _metres(measures: Iterable[Measure]) -> list[_Signature]:
 def _length(measure: Measure, metre: _Signature) -> Fraction:
     """Quarter notes of a measure; without content, those of its metre.
 
-    Exporters round lengths, and let a voice run over a little: where another voice
-    ends with the bar, as a rest of a bar does, that decides. A cadenza runs over more.
+    Exporters round lengths, and let voices run over: where another voice, or a rest of
+    a bar, ends with the metre, that decides, unless a single voice has a cadenza.
     """
     full = Fraction(4 * metre[0], metre[1] or 1)
     length = measure.length
     if not length or abs(length - full) < _ROUNDING:
         return full
     if full and length > full:
-        if full in measure.ends and length <= full * _RUNS_OVER:
+        in_time = measure.ends.count(full)
+        over = sum(end > full for end in measure.ends)
+        if in_time and (length <= full * _RUNS_OVER or in_time > over):
             return full
         exact = [end for end in measure.ends if end > full and (96 * end) % 1 == 0]
         return max(exact, default=length)
@@ -213,7 +221,6 @@ def _add_part(
         note = tone.note
         sequence.notes.add(
             pitch=note.pitch,
-            velocity=VELOCITY,
             start_time=seconds(tone.start),
             end_time=seconds(tone.end),
             instrument=index,

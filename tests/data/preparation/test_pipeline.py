@@ -249,14 +249,14 @@ def test_note_sequences_and_tunes_become_pieces(tmp_path):
 
 def test_a_tune_that_cannot_be_read_costs_itself_only():
     head = "M:4/4\nL:1/4\nK:C\n"
-    book = ["% A book", "C:Anon", f"X:1\n{head}CDEF|", f"X:2\n{head}(3CDE F|"]
+    book = ["% A book", "C:Anon", f"X:1\n{head}CDEF|", f"X:2\n{head}z4|"]
     book += [f"X:1\n{head}GABc|", f"X:3\n{head}CC&|", "no tune", f"{head}C|"]
     came = convert("\n\n".join(book).encode(), "book.ABC")
     assert [(c.source, c.reason) for c in came] == [
         ("book.ABC#1", None),
-        ("book.ABC#2", "not ABC that can be read (tuplet)"),
+        ("book.ABC#2", "has no notes"),
         ("book.ABC#1@3", None),
-        ("book.ABC#3", "not ABC that can be read (invalid character)"),
+        ("book.ABC#3", None),
         ("book.ABC#@5", "not ABC that can be read (no number, X:)"),
     ]
     assert convert(b"K:C\nCDEF|\n", "one.abc")[0].record
