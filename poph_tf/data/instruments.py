@@ -16,12 +16,14 @@ class Part:
         name: as the file calls it; may be empty.
         program: General MIDI program of most of its notes.
         is_drum: whether it is a drum kit.
+        mask: bool [note], which notes of the piece are its own.
         notes: its notes, with the tempi and bars of the piece.
     """
 
     name: str
     program: int
     is_drum: bool
+    mask: np.ndarray
     notes: Notes
 
 
@@ -44,5 +46,5 @@ def parts(notes: Notes, *, drums: bool = False) -> list[Part]:
                 program = int(np.bincount(notes.program[keep]).argmax())
                 name = notes.names.get(instrument, "")
                 selected = notes_lib.select(notes, keep)
-                found.append(Part(name, program, is_drum, selected))
+                found.append(Part(name, program, is_drum, keep, selected))
     return found

@@ -133,15 +133,22 @@ class _PlainUnpickler(pickle.Unpickler):
         raise pickle.UnpicklingError(f"refuses {module}.{name}")
 
 
+# The module of these differs between the versions of numpy.
+_ARRAY_PARTS: dict[str, Any] = {
+    "ndarray": np.ndarray,
+    "dtype": np.dtype,
+    "_reconstruct": np.empty(0).__reduce__()[0],
+    "scalar": np.float64(0).__reduce__()[0],
+}
+
+
 class _ArrayUnpickler(pickle.Unpickler):
     """Refuses everything but arrays of numbers, and of such arrays."""
 
     def find_class(self, module: str, name: str) -> Any:
-        if module.partition(".")[0] == "numpy" and name in ("ndarray", "dtype"):
-            return getattr(np, name)
-        if module.endswith(".multiarray") and name in ("_reconstruct", "scalar"):
-            return getattr(np._core.multiarray, name)
-        raise pickle.UnpicklingError(f"refuses {module}.{name}")
+        if module.partition(".")[0] != "numpy" or name not in _ARRAY_PARTS:
+            raise pickle.UnpicklingError(f"refuses {module}.{name}")
+        return _ARRAY_PARTS[name]
 
 
 def _read_pickle(path: Path) -> Rolls:

@@ -1,11 +1,192 @@
-"""The tracks that a data set may ask for by name, and who plays them.
+"""The tracks that a data set may ask for by name, and which notes of a piece they get.
 
-A role is found by the names of a piece's parts first and by their programs second.
+A role is found in this order: the name of a part ("Sopran 1", "MELODY"); its General
+MIDI program; for voices of a choir, four parts from high to low, or one part whose notes
+are separated into voices; for the melody, the highest part of one note at a time; for
+the accompaniment, all that is left. Any other name asks for the parts of that name.
 """
 
-from poph_tf.config.tracks import Track
+import re
+from collections.abc import Mapping, Sequence
 
+import numpy as np
+
+from poph_tf.config.tracks import Track
+from poph_tf.data import instruments, voices
+from poph_tf.data.instruments import Part
+from poph_tf.data.notes import Notes
+from poph_tf.errors import InputError
+
+MERGED = "merged"
 # The voices of a choir, from high to low.
 CHOIR = tuple(
     Track(name, program=52, voice=True) for name in ("soprano", "alto", "tenor", "bass")
 )
+# A name with this ending asks for a voice: one note at a time.
+VOICE_SUFFIX = ":voice"
+# The words of a part's name that tell its role.
+_WORDS = {
+    "soprano": r"sopran\w*|superius|cantus|discant\w*|treble",
+    "alto": r"alt|alto|altus|contralto",
+    "tenor": r"tenor\w*",
+    "bass": r"bass|bas|basso|bassus",
+    "melody": r"melod\w*|vocals?|lead|singer|voice|song",
+    "bridge": r"bridge",
+    "piano": r"piano|pno|klavier|keyboard",
+    "accompaniment": r"accomp\w*|backing",
+    "guitar": r"guitars?|gtr",
+    "strings": r"strings?",
+    "organ": r"organ",
+    "drums": r"drums?|percussion",
+}
+# A part with such a name and no more.
+_LETTERS = {track.name[0]: track.name for track in CHOIR}
+# First and last program of each role, and the one that it gets here.
+_PROGRAMS = {
+    "piano": (0, 7, 0),
+    "organ": (16, 23, 19),
+    "guitar": (24, 31, 25),
+    "bass": (32, 39, 33),
+    "strings": (40, 51, 48),
+}
+# At most so many notes at once, on average, make a melody.
+_MELODY_POLYPHONY = 1.05
+_LEFT_OVER = "accompaniment"
+
+
+def wanted(names: Sequence[str]) -> tuple[Track, ...]:
+    """The tracks that a setting names; none for ("merged",).
+
+    Raises:
+        InputError: If a name is impossible, or merged tracks are among others.
+    """
+    if tuple(names) == (MERGED,):
+        return ()
+    if MERGED in names or not names:
+        raise InputError(
+            f"tracks must be {MERGED!r} or names of tracks, got {','.join(names)!r}."
+        )
+    plain = [name.removesuffix(VOICE_SUFFIX) for name in names]
+    if len(set(plain)) != len(plain):
+        raise InputError(f"tracks must be distinct, got {','.join(names)!r}.")
+    voices_of = {track.name: track for track in CHOIR}
+    choir = voices_of if {"soprano", "alto", "tenor"} & set(plain) else {}
+    return tuple(
+        choir[name]
+        if name in choir
+        else Track(
+            name,
+            program=_PROGRAMS.get(name, (0, 0, 0))[2],
+            is_drum=name == "drums",
+            voice=given != name,
+        )
+        for given, name in zip(names, plain, strict=True)
+    )
+
+
+def assign(notes: Notes, tracks: Sequence[Track]) -> dict[Track, np.ndarray]:
+    """Finds the notes of each track.
+
+    Args:
+        notes: of the piece.
+        tracks: those of `wanted`.
+
+    Returns:
+        For each track, bool [note]; what belongs to none is left out.
+
+    Raises:
+        InputError: If a track gets no notes; the message is the reason.
+    """
+    parts = instruments.parts(notes, drums=any(track.is_drum for track in tracks))
+    found: dict[str, list[Part]] = {track.name: [] for track in tracks}
+    left = [part for part in parts if not _take(part, found)]
+    missing = [track.name for track in tracks if not found[track.name]]
+    choir = [track for track in CHOIR if track in tracks]
+    if len(choir) == len(tracks) == len(missing):
+        own = dict(zip(choir, _choir(notes, left, choir), strict=True))
+        return {track: own[track] for track in tracks}
+    if "melody" in missing:
+        _take_melody(left, found)
+    if _LEFT_OVER in missing:
+        found[_LEFT_OVER] = [part for part in left if not part.is_drum]
+    missing = [track.name for track in tracks if not found[track.name]]
+    if missing:
+        raise InputError(f"no notes for the track {missing[0]}")
+    return {track: _where(notes, found[track.name]) for track in tracks}
+
+
+def _take(part: Part, found: Mapping[str, list[Part]]) -> bool:
+    """Gives a part to the track that its name or program tells, if one is wanted."""
+    role = _role(part, found)
+    if role is None:
+        return False
+    found[role].append(part)
+    return True
+
+
+def _role(part: Part, names: Mapping[str, object]) -> str | None:
+    if part.is_drum:
+        return "drums" if "drums" in names else None
+    words = re.sub(r"[\W_]+", " ", part.name.lower()).split()
+    if "_".join(words) in names:
+        return "_".join(words)
+    if len(words) == 1 and words[0] in _LETTERS:
+        return _LETTERS[words[0]] if _LETTERS[words[0]] in names else None
+    for role, pattern in _WORDS.items():
+        if any(re.fullmatch(pattern, re.sub(r"\d+$", "", word)) for word in words):
+            return role if role in names else None
+    for role, (first, last, _) in _PROGRAMS.items():
+        # Files without programs say "piano" of everything: there names decide.
+        if first <= part.program <= last and role in names and part.program:
+            return role
+    return None
+
+
+def _take_melody(left: list[Part], found: dict[str, list[Part]]) -> None:
+    """Takes the highest part of one note at a time out of those left."""
+    single = [
+        p for p in left if not p.is_drum and _polyphony(p.notes) < _MELODY_POLYPHONY
+    ]
+    if single and len(left) > 1:
+        melody = max(single, key=lambda part: float(part.notes.pitch.mean()))
+        left.remove(melody)
+        found["melody"] = [melody]
+
+
+def _polyphony(notes: Notes) -> float:
+    """Mean number of notes while any sounds."""
+    order = np.argsort(notes.start_tick, kind="stable")
+    start, end = notes.start_tick[order], notes.end_tick[order]
+    reached = np.maximum.accumulate(np.append(start[0], end[:-1]))
+    covered = np.maximum(end - np.maximum(start, reached), 0).sum()
+    return float((end - start).sum() / max(covered, 1))
+
+
+def _choir(
+    notes: Notes, parts: Sequence[Part], choir: Sequence[Track]
+) -> list[np.ndarray]:
+    """The notes of voices, bool [note] each: a part for each, or separated notes."""
+    single = [part for part in parts if _polyphony(part.notes) < _MELODY_POLYPHONY]
+    if len(single) == len(parts) == len(choir):
+        high_first = sorted(parts, key=lambda part: -part.notes.pitch.mean())
+        return [part.mask for part in high_first]
+    middles = [voices.CHOIR[CHOIR.index(track)] for track in choir]
+    used = np.flatnonzero(_where(notes, parts))
+    columns = (notes.start_tick, notes.end_tick, notes.pitch)
+    labels = voices.separate(*(column[used] for column in columns), middles)
+    found = []
+    for voice, track in enumerate(choir):
+        if not (labels == voice).any():
+            raise InputError(f"no notes for the track {track.name}")
+        mask = np.zeros(len(notes), bool)
+        mask[used[labels == voice]] = True
+        found.append(mask)
+    return found
+
+
+def _where(notes: Notes, parts: Sequence[Part]) -> np.ndarray:
+    """The notes of some parts; bool [note]."""
+    mask = np.zeros(len(notes), bool)
+    for part in parts:
+        mask |= part.mask
+    return mask

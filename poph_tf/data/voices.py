@@ -1,0 +1,112 @@
+"""Separates notes into voices that have one note at a time.
+
+A beam search over the onsets: of all ways to hand the notes that begin to the voices
+that are free, it keeps those that cost least. A voice should move little, stay near its
+own register and not cross another (pitch proximity and the avoidance of crossing, the
+two principles that most rules of voice separation share).
+
+Source: Chew & Wu (2004), "Separating voices in polyphonic music: a contig mapping
+approach", CMMR; Huron (2001), "Tone and voice", Music Perception 19.
+"""
+
+import itertools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from poph_tf.errors import InputError
+
+BEAM = 24
+# Costs in semitones: of a crossing; of a semitone between a note and the middle of its
+# voice. A leap of more than `LEAP` costs no more.
+CROSSING, REGISTER, LEAP = 6.0, 0.2, 14.0
+# The middles of a choir's voices, MIDI pitches.
+CHOIR = (71.5, 65.0, 59.5, 51.0)
+
+
+class _Path(NamedTuple):
+    """One way to hand out the notes so far.
+
+    Attributes:
+        cost: of all of it.
+        ends: when each voice is free.
+        pitches: the last pitch of each voice; -1 before its first.
+        labels: the voices of the notes in the order of time, as a linked list.
+    """
+
+    cost: float
+    ends: tuple[int, ...]
+    pitches: tuple[int, ...]
+    labels: tuple | None
+
+
+def separate(
+    start: np.ndarray,
+    end: np.ndarray,
+    pitch: np.ndarray,
+    middles: Sequence[float] = CHOIR,
+) -> np.ndarray:
+    """Hands notes to voices.
+
+    Args:
+        start, end: int [note], of any unit of time.
+        pitch: int [note].
+        middles: the middle pitch of each voice, from high to low.
+
+    Returns:
+        int [note]: the voice of each, 0 the highest.
+
+    Raises:
+        InputError: If more notes sound at once than there are voices.
+    """
+    order = np.lexsort((-pitch.astype(int), start))
+    num_voices = len(middles)
+    paths = [_Path(0.0, (-1,) * num_voices, (-1,) * num_voices, None)]
+    for time, group in itertools.groupby(order.tolist(), key=lambda k: int(start[k])):
+        notes = [(int(pitch[k]), int(end[k])) for k in group]
+        paths = [p for path in paths for p in _options(path, time, notes, middles)]
+        if not paths:
+            raise InputError(f"more than {num_voices} notes at once")
+        paths = _best(paths)
+    labels = np.empty(len(order), np.int64)
+    rest = paths[0].labels
+    for k in order[::-1]:
+        assert rest is not None
+        labels[k], rest = rest
+    return labels
+
+
+def _best(paths: Sequence[_Path]) -> list[_Path]:
+    """The cheapest paths; of those that leave the voices alike, the cheapest one."""
+    kept: dict[tuple, _Path] = {}
+    for path in sorted(paths, key=lambda p: p.cost):
+        kept.setdefault((path.ends, path.pitches), path)
+        if len(kept) == BEAM:
+            break
+    return list(kept.values())
+
+
+def _options(
+    path: _Path, time: int, notes: Sequence[tuple[int, int]], middles: Sequence[float]
+) -> list[_Path]:
+    """All ways to go on with the notes (pitch, end) that begin at a time."""
+    free = [voice for voice, end in enumerate(path.ends) if end <= time]
+    found = []
+    for chosen in itertools.permutations(free, len(notes)):
+        ends, pitches, labels, cost = (
+            list(path.ends),
+            list(path.pitches),
+            path.labels,
+            0.0,
+        )
+        for voice, (pitch, end) in zip(chosen, notes, strict=True):
+            before = path.pitches[voice]
+            cost += min(abs(pitch - before), LEAP) if before >= 0 else 0.0
+            cost += REGISTER * abs(pitch - middles[voice])
+            ends[voice], pitches[voice], labels = end, pitch, (voice, labels)
+        sounding = [p for p, end in zip(pitches, ends, strict=True) if end > time]
+        pairs = itertools.combinations(sounding, 2)
+        cost += CROSSING * sum(high < low for high, low in pairs)
+        found.append(_Path(path.cost + cost, tuple(ends), tuple(pitches), labels))
+    return found
