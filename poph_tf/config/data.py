@@ -5,7 +5,9 @@ from typing import Annotated, Literal
 
 from annotated_types import Interval
 
+from poph_tf.config import tracks as tracks_lib
 from poph_tf.config.declaration import Ints, Stored, Texts, settings
+from poph_tf.config.tracks import MERGED
 from poph_tf.errors import InputError
 
 _Share = Annotated[float, Interval(ge=0.0, le=1.0)]
@@ -40,6 +42,10 @@ class DataConfig(Stored):
     splits_csv: str = ""
     """Table of the splits of files: path,split, or with a header that names a column
     split, as MAESTRO's."""
+    tracks: Texts = (MERGED,)
+    """merged: all instruments in one roll; or tracks by their names, such as
+    soprano,alto,tenor,bass or melody,bridge,piano: they are found by the names and
+    programs of the parts. A name with :voice has one note at a time."""
     sustain: bool = False
     """Let the sustain pedal lengthen notes."""
     drums: bool = False
@@ -83,6 +89,7 @@ class DataConfig(Stored):
                 "train_fraction, valid_fraction and test_fraction must add up to 1, "
                 f"got {self.fractions}."
             )
+        tracks_lib.wanted(self.tracks)
         if self.min_steps > self.max_steps:
             raise InputError(
                 f"min_steps must not exceed max_steps, got {self.min_steps} > "
@@ -99,6 +106,11 @@ class DataConfig(Stored):
         for metre in self.metres:
             if not re.fullmatch(r"\d+/\d+", metre):
                 raise InputError(f"metres must be like 4/4, got {metre!r}.")
+
+    @property
+    def wanted_tracks(self) -> tuple[tracks_lib.Track, ...]:
+        """The tracks of each piece; none if they are merged."""
+        return tracks_lib.wanted(self.tracks)
 
     @property
     def fractions(self) -> tuple[float, float, float]:

@@ -31,6 +31,42 @@ class Track:
             )
 
 
+# The setting for no tracks: all instruments in one roll.
+MERGED = "merged"
+# A name with this ending asks for a voice: one note at a time.
+VOICE_SUFFIX = ":voice"
+# The voices of a choir, from high to low.
+CHOIR = tuple(
+    Track(name, program=52, voice=True) for name in ("soprano", "alto", "tenor", "bass")
+)
+# The General MIDI program of the tracks with these names.
+PROGRAMS = {"piano": 0, "organ": 19, "guitar": 25, "bass": 33, "strings": 48}
+
+
+def wanted(names: Sequence[str]) -> tuple[Track, ...]:
+    """The tracks that a setting names; none for ("merged",).
+
+    Raises:
+        InputError: If a name is impossible, or merged tracks are among others.
+    """
+    if tuple(names) == (MERGED,):
+        return ()
+    if MERGED in names or not names:
+        raise InputError(
+            f"tracks must be {MERGED} or names of tracks, got {','.join(names)!r}."
+        )
+    plain = [name.removesuffix(VOICE_SUFFIX) for name in names]
+    # Beside other voices of a choir the bass is one of them.
+    in_choir = bool({track.name for track in CHOIR[:3]} & set(plain))
+    choir = {track.name: track for track in CHOIR if in_choir}
+    made = (
+        choir.get(name)
+        or Track(name, PROGRAMS.get(name, 0), name == "drums", voice=given != name)
+        for given, name in zip(names, plain, strict=True)
+    )
+    return _distinct(tuple(made))
+
+
 def _from_json(values: Any) -> Any:
     """Takes tracks as `Stored.to_dict` leaves them: JSON has a list of objects."""
     if not isinstance(values, list | tuple):

@@ -1,11 +1,17 @@
 """The instruments of a piece, each with its own notes."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
+from poph_tf.config.tracks import Track
 from poph_tf.data import notes as notes_lib
+from poph_tf.data import quantization
 from poph_tf.data.notes import Notes
+from poph_tf.data.quantization import QuantizedNotes
+from poph_tf.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -48,3 +54,46 @@ def parts(notes: Notes, *, drums: bool = False) -> list[Part]:
                 selected = notes_lib.select(notes, keep)
                 found.append(Part(name, program, is_drum, keep, selected))
     return found
+
+
+def quantize(own: Notes, piece: QuantizedNotes, **options: Any) -> QuantizedNotes:
+    """Puts some of the notes of a piece on the piece's own grid.
+
+    Args:
+        own: the notes.
+        piece: the whole piece on the grid.
+        **options: of `quantization.quantize`.
+    """
+    made = quantization.quantize(own, piece.steps_per_quarter, **options)
+    # A track lasts as long as the piece.
+    return dataclasses.replace(made, bar_position=piece.bar_position)
+
+
+def quantize_tracks(
+    notes: Notes,
+    masks: Mapping[Track, np.ndarray],
+    piece: QuantizedNotes,
+    **options: Any,
+) -> dict[Track, QuantizedNotes]:
+    """Puts the tracks of a piece on the grid.
+
+    Args:
+        notes: of the piece.
+        masks: the notes of each track, bool [note].
+        piece: the whole piece on the grid.
+        **options: of `quantization.quantize`.
+
+    Raises:
+        InputError: If a voice has several notes at once.
+    """
+    made = {}
+    for track, mask in masks.items():
+        made[track] = quantize(notes_lib.select(notes, mask), piece, **options)
+        if track.voice and _overlaps(made[track]):
+            raise InputError(f"several notes at once in the voice {track.name}")
+    return made
+
+
+def _overlaps(piece: QuantizedNotes) -> bool:
+    order = np.argsort(piece.start, kind="stable")
+    return bool((piece.end[order][:-1] > piece.start[order][1:]).any())

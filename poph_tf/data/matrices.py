@@ -274,9 +274,7 @@ def from_notes(
     made = from_quantized(piece)
     tracks = []
     for part in instruments.parts(notes, drums=options.get("drums", False)):
-        own = quantization.quantize(part.notes, steps_per_quarter, **options)
-        # The track lasts as long as the piece.
-        own = dataclasses.replace(own, bar_position=piece.bar_position)
+        own = instruments.quantize(part.notes, piece, **options)
         tracks.append(TrackCells(part.name, part.program, part.is_drum, _cells(own)))
     return dataclasses.replace(made, tracks=tuple(tracks))
 

@@ -21,7 +21,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from poph_tf.data import examples, matrices, roles, writing
+from poph_tf.config.tracks import CHOIR
+from poph_tf.data import examples, matrices, writing
 from poph_tf.data.cells import PLAY, VOLUME
 from poph_tf.data.matrices import Matrices
 from poph_tf.errors import InputError
@@ -99,7 +100,7 @@ def _object_array(file: zipfile.ZipFile, name: str) -> np.ndarray:
 
 def _pitches(piece: Any) -> np.ndarray:
     pitches = np.nan_to_num(np.asarray(piece, np.float64)).astype(int)
-    if pitches.ndim != 2 or pitches.shape[1] != len(roles.CHOIR):
+    if pitches.ndim != 2 or pitches.shape[1] != len(CHOIR):
         raise InputError(f"pieces must be [steps, 4], got shape {pitches.shape}.")
     if pitches.min(initial=0) < 0 or pitches.max(initial=0) > 127:
         raise InputError("pitches must be 0 to 127.")
@@ -220,7 +221,7 @@ def voices_to_matrices(pitches: np.ndarray) -> Matrices:
     step, voice = np.nonzero(pitches)
     stack[step, voice, pitches[step, voice]] = (1, 0, VELOCITY)
     bar_position = (np.arange(len(pitches)) % 16).astype(np.uint8)
-    return matrices.from_stack(stack, roles.CHOIR, bar_position)
+    return matrices.from_stack(stack, CHOIR, bar_position)
 
 
 def write_voices(
@@ -228,7 +229,7 @@ def write_voices(
 ) -> examples.DatasetInfo:
     """Writes chorales with their voices, as `write_records` writes rolls."""
     pieces = {s: list(map(voices_to_matrices, rows)) for s, rows in splits.items()}
-    return writing.write(pieces, name, data_dir, roles.CHOIR)
+    return writing.write(pieces, name, data_dir, CHOIR)
 
 
 def write_records(

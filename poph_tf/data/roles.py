@@ -1,9 +1,10 @@
 """The tracks that a data set may ask for by name, and which notes of a piece they get.
 
 A role is found in this order: the name of a part ("Sopran 1", "MELODY"); its General
-MIDI program; for voices of a choir, four parts from high to low, or one part whose notes
-are separated into voices; for the melody, the highest part of one note at a time; for
-the accompaniment, all that is left. Any other name asks for the parts of that name.
+MIDI program; for the voices of a choir, a part for each from high to low, or any parts
+whose notes are separated into voices; for the melody, the highest part of one note at a
+time; for the accompaniment, all that is left. Any other name asks for the parts of that
+name.
 """
 
 import re
@@ -11,19 +12,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from poph_tf.config.tracks import Track
+from poph_tf.config.tracks import CHOIR, Track
 from poph_tf.data import instruments, voices
 from poph_tf.data.instruments import Part
 from poph_tf.data.notes import Notes
 from poph_tf.errors import InputError
 
-MERGED = "merged"
-# The voices of a choir, from high to low.
-CHOIR = tuple(
-    Track(name, program=52, voice=True) for name in ("soprano", "alto", "tenor", "bass")
-)
-# A name with this ending asks for a voice: one note at a time.
-VOICE_SUFFIX = ":voice"
 # The words of a part's name that tell its role.
 _WORDS = {
     "soprano": r"sopran\w*|superius|cantus|discant\w*|treble",
@@ -41,47 +35,11 @@ _WORDS = {
 }
 # A part with such a name and no more.
 _LETTERS = {track.name[0]: track.name for track in CHOIR}
-# First and last program of each role, and the one that it gets here.
-_PROGRAMS = {
-    "piano": (0, 7, 0),
-    "organ": (16, 23, 19),
-    "guitar": (24, 31, 25),
-    "bass": (32, 39, 33),
-    "strings": (40, 51, 48),
-}
+# The families of General MIDI, of eight programs each, that have a role.
+_FAMILIES = {2: "organ", 3: "guitar", 4: "bass", 5: "strings", 6: "strings"}
 # At most so many notes at once, on average, make a melody.
 _MELODY_POLYPHONY = 1.05
 _LEFT_OVER = "accompaniment"
-
-
-def wanted(names: Sequence[str]) -> tuple[Track, ...]:
-    """The tracks that a setting names; none for ("merged",).
-
-    Raises:
-        InputError: If a name is impossible, or merged tracks are among others.
-    """
-    if tuple(names) == (MERGED,):
-        return ()
-    if MERGED in names or not names:
-        raise InputError(
-            f"tracks must be {MERGED!r} or names of tracks, got {','.join(names)!r}."
-        )
-    plain = [name.removesuffix(VOICE_SUFFIX) for name in names]
-    if len(set(plain)) != len(plain):
-        raise InputError(f"tracks must be distinct, got {','.join(names)!r}.")
-    voices_of = {track.name: track for track in CHOIR}
-    choir = voices_of if {"soprano", "alto", "tenor"} & set(plain) else {}
-    return tuple(
-        choir[name]
-        if name in choir
-        else Track(
-            name,
-            program=_PROGRAMS.get(name, (0, 0, 0))[2],
-            is_drum=name == "drums",
-            voice=given != name,
-        )
-        for given, name in zip(names, plain, strict=True)
-    )
 
 
 def assign(notes: Notes, tracks: Sequence[Track]) -> dict[Track, np.ndarray]:
@@ -89,7 +47,7 @@ def assign(notes: Notes, tracks: Sequence[Track]) -> dict[Track, np.ndarray]:
 
     Args:
         notes: of the piece.
-        tracks: those of `wanted`.
+        tracks: the tracks to fill.
 
     Returns:
         For each track, bool [note]; what belongs to none is left out.
@@ -135,11 +93,9 @@ def _role(part: Part, names: Mapping[str, object]) -> str | None:
     for role, pattern in _WORDS.items():
         if any(re.fullmatch(pattern, re.sub(r"\d+$", "", word)) for word in words):
             return role if role in names else None
-    for role, (first, last, _) in _PROGRAMS.items():
-        # Files without programs say "piano" of everything: there names decide.
-        if first <= part.program <= last and role in names and part.program:
-            return role
-    return None
+    # Files without programs say "piano" of everything: there names decide.
+    family = "piano" if 0 < part.program < 8 else _FAMILIES.get(part.program // 8)
+    return family if family in names else None
 
 
 def _take_melody(left: list[Part], found: dict[str, list[Part]]) -> None:
@@ -172,8 +128,8 @@ def _choir(
         return [part.mask for part in high_first]
     middles = [voices.CHOIR[CHOIR.index(track)] for track in choir]
     used = np.flatnonzero(_where(notes, parts))
-    columns = (notes.start_tick, notes.end_tick, notes.pitch)
-    labels = voices.separate(*(column[used] for column in columns), middles)
+    start, end, pitch = notes.start_tick, notes.end_tick, notes.pitch
+    labels = voices.separate(start[used], end[used], pitch[used], middles)
     found = []
     for voice, track in enumerate(choir):
         if not (labels == voice).any():

@@ -50,7 +50,8 @@ def separate(
     """Hands notes to voices.
 
     Args:
-        start, end: int [note], of any unit of time.
+        start: int [note], of any unit of time.
+        end: int [note].
         pitch: int [note].
         middles: the middle pitch of each voice, from high to low.
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from poph_tf.data import dataset, examples, matrices, piano_rolls, roles
+from poph_tf.config.tracks import CHOIR
+from poph_tf.data import dataset, examples, matrices, piano_rolls
 from poph_tf.errors import InputError
 
 NAN = np.nan
@@ -23,9 +24,9 @@ def saved(path, piece):
 def test_voices_become_tracks_of_records(tmp_path):
     splits = piano_rolls.read_voices(saved(tmp_path / "a.npz", PIECE))
     info = piano_rolls.write_voices(splits, "chorales", tmp_path / "data")
-    assert info.tracks == roles.CHOIR and all(track.voice for track in info.tracks)
+    assert info.tracks == CHOIR and all(track.voice for track in info.tracks)
     (piece,) = dataset.read_split(tmp_path / "data", "test")
-    assert [t.name for t in piece.matrices.tracks] == [t.name for t in roles.CHOIR]
+    assert [t.name for t in piece.matrices.tracks] == [t.name for t in CHOIR]
     notes = [
         [tuple(map(int, row)) for row in zip(*matrices.spans(t.cells)[:3], strict=True)]
         for t in piece.matrices.tracks

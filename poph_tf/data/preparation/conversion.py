@@ -13,7 +13,8 @@ import numpy as np
 
 from poph_tf import theory
 from poph_tf.config.data import DataConfig
-from poph_tf.data import examples, quantization, reading, shards
+from poph_tf.config.tracks import Track
+from poph_tf.data import examples, instruments, quantization, reading, roles, shards
 from poph_tf.data import notes as notes_lib
 from poph_tf.data.preparation import alignment, archives, fingerprints, sources
 from poph_tf.data.quantization import QuantizedNotes
@@ -121,20 +122,21 @@ def _convert_piece(
         notes = _selected(reading.to_notes(piece), settings)
         sketch, passages = _sketch(notes)
         notes, found = _aligned(notes, settings)
-        quantized = quantization.quantize(
-            notes,
-            settings.steps_per_quarter,
-            drums=settings.drums,
-            sustain=settings.sustain,
-            max_steps=settings.max_steps,
-            compiled=True,
-        )
+        notes, masks = _tracks(notes, settings)
+        options: dict[str, Any] = {
+            "drums": True,  # Those that are not wanted are gone.
+            "sustain": settings.sustain,
+            "max_steps": settings.max_steps,
+            "compiled": True,
+        }
+        quantized = quantization.quantize(notes, settings.steps_per_quarter, **options)
+        tracks = instruments.quantize_tracks(notes, masks, quantized, **options)
         statistics = _statistics(quantized, found)
         _check_wanted(quantized, statistics, settings)
     except (InputError, MemoryError) as error:
         return Converted(source, style, reason=_reason(error))
     record, piece_id = examples.encode(
-        quantized, style=style, source=source, compiled=True
+        quantized, style=style, source=source, tracks=tracks, compiled=True
     )
     record = _compressed(shards.framed(record))
     statistics["id"] = np.frombuffer(bytes.fromhex(piece_id), np.uint8)
@@ -161,7 +163,7 @@ def _selected(notes: notes_lib.Notes, settings: DataConfig) -> notes_lib.Notes:
     if len(notes) > settings.max_notes:
         raise InputError(f"more than {settings.max_notes:,} notes")
     keep = np.ones(len(notes), bool)
-    if not settings.drums:
+    if not settings.drums and not any(t.is_drum for t in settings.wanted_tracks):
         keep &= ~notes.is_drum
     if settings.programs:
         # Drum kits have no program of the General MIDI list.
@@ -172,6 +174,18 @@ def _selected(notes: notes_lib.Notes, settings: DataConfig) -> notes_lib.Notes:
         kind = "no notes" if not len(notes) else "no notes of the wanted instruments"
         raise InputError(kind)
     return notes_lib.select(notes, keep)
+
+
+def _tracks(
+    notes: notes_lib.Notes, settings: DataConfig
+) -> tuple[notes_lib.Notes, dict[Track, np.ndarray]]:
+    """The notes of the wanted tracks, and which of them are whose (bool [note])."""
+    if not settings.wanted_tracks:
+        return notes, {}
+    masks = roles.assign(notes, settings.wanted_tracks)
+    used = np.any(list(masks.values()), axis=0)
+    kept = {track: mask[used] for track, mask in masks.items()}
+    return notes_lib.select(notes, used), kept
 
 
 def _aligned(

@@ -38,7 +38,12 @@ REPORT_NAME = "report.html"
 _OLD_NAMES = ("twins.csv",)
 _STATE = "input_state"
 # Settings that the first data sets did not have, with the values that change no key.
-_LATER = {"near_duplicates": "group", "split_by": "hash", "splits_csv": ""}
+_LATER = {
+    "near_duplicates": "group",
+    "split_by": "hash",
+    "splits_csv": "",
+    "tracks": ("merged",),
+}
 # Nothing else in a folder is taken for a shard of ours.
 _SHARD = re.compile(rf"({'|'.join(examples.SPLITS)})-\d{{5}}-of-\d{{5}}\.tfrecord\.gz")
 
@@ -229,7 +234,7 @@ def _write(
     _write_csv(output / DUPLICATES_NAME, [("source", "same_as"), *duplicates])
     _write_csv(output / NEAR_DUPLICATES_NAME, alike)
     info = examples.DatasetInfo(
-        format_version=examples.FORMAT_VERSION,
+        format_version=examples.format_version(settings.wanted_tracks),
         id=_dataset_id(pieces, chosen),
         steps_per_quarter=settings.steps_per_quarter,
         styles=tuple(sorted({pieces.styles[k] for k in kept})),
@@ -237,6 +242,7 @@ def _write(
             name: splits.write(pieces, own, name, settings.num_shards, output)
             for name, own in chosen.items()
         },
+        tracks=settings.wanted_tracks,
         rejects=report.by_reason(pieces.rejects),
         repairs=report.by_reason(pieces.repairs),
         num_duplicates=len(duplicates),
