@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from poph_tf.config.tracks import Track
-from poph_tf.data import bars, instruments, quantization, reading
+from poph_tf.data import bars, instruments, quantization, reading, ritardando
 from poph_tf.data import cells as cells_lib
 from poph_tf.data import notes as notes_lib
 from poph_tf.data.cells import CHANNELS, PLAY, REPLAY, VOLUME
@@ -69,6 +69,8 @@ class Matrices:
         title: the title of the piece.
         tracks: the instruments that play, in the order of the file; none where only
             the merger is known.
+        ritardando: how much slower the last quarter is, 0..1, in files made from the
+            piece; see `ritardando.py`.
 
     Example:
         >>> cells = np.zeros((4, 128, 3), np.uint8)
@@ -85,6 +87,7 @@ class Matrices:
     time_signatures: tuple[tuple[int, int, int], ...] = ()
     title: str = ""
     tracks: tuple[TrackCells, ...] = ()
+    ritardando: float = 0.0
 
     def __len__(self) -> int:
         return len(self.cells)
@@ -304,8 +307,9 @@ def to_sequence(matrices: Matrices) -> "NoteSequence":
         matrices: made canonical first.
 
     Returns:
-        A sequence with one tempo, an instrument for each track (a piano where there are
-        none), the piece's length as total_time and its bar positions.
+        A sequence with one tempo (apart from a ritardando), an instrument for each
+        track (a piano where there are none), the piece's length as total_time and its
+        bar positions.
     """
     from note_seq.protobuf import music_pb2
 
@@ -332,6 +336,8 @@ def to_sequence(matrices: Matrices) -> "NoteSequence":
         sequence.text_annotations.add(
             time=step * seconds_per_step, text=f"{notes_lib.BAR_ANNOTATION}{position}"
         )
+    amount = matrices.ritardando
+    ritardando.apply(sequence, matrices.bar_position, per_quarter, amount)
     return sequence
 
 
