@@ -122,8 +122,13 @@ def signatures_table():
     from poph_tf.serving import inputs
 
     rows = ["| signature | meaning | inputs | outputs |", "|---|---|---|---|"]
-    for name, (meaning, takes, gives) in inputs.SIGNATURES.items():
-        rows.append(f"| `{name}` | {meaning} | {', '.join(takes)} | {gives} |")
+    for name, signature in inputs.SIGNATURES.items():
+        takes = ", ".join(signature.inputs)
+        if signature.track_inputs:
+            takes += f"; with tracks also {', '.join(signature.track_inputs)}"
+        rows.append(
+            f"| `{name}` | {signature.meaning} | {takes} | {signature.outputs} |"
+        )
     for alias, name in inputs.ALIASES.items():
         text = "The former name of" if alias in inputs.DEPRECATED else "The same as"
         rows.append(f"| `{alias}` | {text} `{name}`. | | |")

@@ -75,7 +75,7 @@ class Input:
     def describe(self, limits: Limits | None) -> dict[str, str]:
         """Type, range and meaning in words."""
         axes = ", ".join(map(str, ("batch", *self.axes)))
-        type_ = f"{self.dtype} [{axes}]"
+        type_ = f"{self.dtype} [{axes}]".replace(f"{_TRACK}, ", f"({_TRACK},) ")
         return {"type": type_, "range": self.allowed(limits), "meaning": self.meaning}
 
 
@@ -85,9 +85,15 @@ class Signature(NamedTuple):
     meaning: str
     inputs: tuple[str, ...]
     outputs: str
+    track_inputs: tuple[str, ...] = ()
+    """Further inputs of models with tracks."""
+    only_tracks: bool = False
+    """Whether models without tracks lack it."""
 
 
-_GRID = ("time", "pitch")
+# Models without tracks lack that axis.
+_TRACK = "track"
+_GRID = ("time", _TRACK, "pitch")
 INPUTS = {
     "seed": Input("int32", (2,), "Piece k of generate --seed=s has [s, k - 1]."),
     "num_steps": Input("int32", (), "Steps to compose.", 1, "max_steps", 16),
@@ -102,6 +108,21 @@ INPUTS = {
     "replay": Input("uint8", _GRID, "1 where a sounding pitch is struck again.", 0, 1),
     "volume": Input("uint8", _GRID, "Velocity where play is 1, else 0.", 0, 127),
     "bar_position": Input("int32", ("time",), "Steps since the last bar line.", 0),
+    "bars_left": Input(
+        "int32",
+        ("time",),
+        "Bars from the step's to the piece's last one, 0 in that; -1: unknown.",
+        -1,
+        None,
+        -1,
+    ),
+    "given": Input(
+        "float32",
+        ("time", _TRACK),
+        "1 where play, replay and volume are given; steps beyond the last are free.",
+        0,
+        1,
+    ),
     "bar_steps": Input(
         "int32", (), "Steps of the bars that follow; 16 in 4/4.", 1, 256, 16
     ),
@@ -113,9 +134,10 @@ MATRICES = ("play", "replay", "volume")
 _COMPOSE = ("seed", "num_steps", "temperature", "style")
 _SCORE = (*MATRICES, "bar_position", "style")
 _PIECE = (
-    "play, replay, volume uint8 [batch, time, pitch], zeros after a piece's end; "
-    "length int32 [batch]"
+    "play, replay, volume uint8 [batch, time, (track,) pitch], zeros after a piece's "
+    "end; length int32 [batch]"
 )
+_NATS = "play_nats, replay_nats float32 [batch, time]"
 _STATE = "state_bytes string [batch]"
 SIGNATURES = {
     "compose": Signature("Composes pieces in 4/4.", _COMPOSE, _PIECE),
@@ -128,16 +150,25 @@ SIGNATURES = {
         "Advances the state of a piece over given steps, such as a primer.",
         ("state_bytes", *_SCORE, "bar_steps"),
         _STATE,
+        ("bars_left",),
     ),
     "continue_": Signature(
         "Composes the steps after a state; bar by bar it draws the piece of compose.",
         ("state_bytes", *_COMPOSE),
         f"{_PIECE}; {_STATE}",
+        (*MATRICES, "given", "bars_left"),
     ),
     "score": Signature(
         "Negative log-likelihood of each step given all steps before it.",
         _SCORE,
-        "play_nats, replay_nats float32 [batch, time]",
+        _NATS,
+    ),
+    "score_given": Signature(
+        "Negative log-likelihood of what is free given all that is given.",
+        _SCORE,
+        _NATS,
+        ("given", "bars_left"),
+        only_tracks=True,
     ),
 }
 # Former names of signatures; the next release will not answer them.
@@ -153,7 +184,8 @@ def describe(limits: Limits | None = None) -> dict[str, dict[str, Any]]:
     """
     found = {}
     for name, signature in SIGNATURES.items():
-        inputs = {each: INPUTS[each].describe(limits) for each in signature.inputs}
+        takes = (*signature.inputs, *signature.track_inputs)
+        inputs = {each: INPUTS[each].describe(limits) for each in takes}
         found[name] = signature._asdict() | {"inputs": inputs}
     for alias, name in ALIASES.items():
         found[alias] = {"same_as": name, "deprecated": alias in DEPRECATED}
@@ -163,16 +195,29 @@ def describe(limits: Limits | None = None) -> dict[str, dict[str, Any]]:
 def specs(config: ModelConfig) -> dict[str, dict[str, tf.TensorSpec]]:
     """The inputs of each signature, aliases included: name -> input -> TensorSpec."""
     sizes: dict[Any, int | None] = {"time": None, "pitch": config.num_pitches}
+    sizes[_TRACK] = len(config.tracks)
     sizes["styles"] = len(config.styles)
 
     def spec(name: str) -> tf.TensorSpec:
-        shape = [sizes.get(axis, axis) for axis in INPUTS[name].axes]
+        axes = [axis for axis in INPUTS[name].axes if config.tracks or axis != _TRACK]
+        shape = [sizes.get(axis, axis) for axis in axes]
         return tf.TensorSpec([None, *shape], INPUTS[name].dtype, name)
 
-    names = {name: name for name in SIGNATURES} | ALIASES
+    names = {name: name for name in signatures(config)} | ALIASES
+    takes = signatures(config)
     return {
-        alias: {each: spec(each) for each in SIGNATURES[name].inputs}
+        alias: {each: spec(each) for each in takes[name]}
         for alias, name in names.items()
+    }
+
+
+def signatures(config: ModelConfig) -> dict[str, tuple[str, ...]]:
+    """The inputs that each signature of a model takes, by their names."""
+    has_tracks = bool(config.tracks)
+    return {
+        name: signature.inputs + signature.track_inputs * has_tracks
+        for name, signature in SIGNATURES.items()
+        if has_tracks or not signature.only_tracks
     }
 
 

@@ -1,6 +1,7 @@
 """MIDI files written by graph ops: what a plain HTTP client can save and play.
 
-A file has one track of format 0: tempo, 4/4, piano, then the notes. Bytes are looked
+A file has one track of format 0: tempo, 4/4, programs, then the notes; each track of
+the model has a channel. Bytes are looked
 up in a table of the 256 one-byte strings and joined, which keeps NULs. The last entry
 of the table, an empty string, stands for the bytes that a variable-length quantity does
 not need.
@@ -8,7 +9,12 @@ not need.
 Source: Standard MIDI Files 1.0 (MIDI Manufacturers Association, 1996).
 """
 
+import itertools
+from collections.abc import Sequence
+
 import tensorflow as tf
+
+from poph_tf.config import Track
 
 TICKS_PER_QUARTER = 480
 STEPS_PER_QUARTER = 4
@@ -20,56 +26,92 @@ _ABSENT = 256
 _BYTES = [bytes([value]) for value in range(256)] + [b""]
 _HEADER = b"MThd" + (6).to_bytes(4) + b"\0\0" + b"\0\1" + TICKS_PER_QUARTER.to_bytes(2)
 _TEMPO = b"\x00\xff\x51\x03"
-_FOUR_FOUR_AND_PIANO = b"\x00\xff\x58\x04\x04\x02\x18\x08" + b"\x00\xc0\x00"
+_FOUR_FOUR = b"\x00\xff\x58\x04\x04\x02\x18\x08"
+PROGRAM, DRUM_CHANNEL = 0xC0, 9
+MELODIC_CHANNELS = [channel for channel in range(16) if channel != DRUM_CHANNEL]
+_PIANO = (Track("piano"),)
 
 
 def write(
-    cells: tf.Tensor, length: tf.Tensor, tempo_qpm: tf.Tensor, min_pitch: int
+    cells: tf.Tensor,
+    length: tf.Tensor,
+    tempo_qpm: tf.Tensor,
+    min_pitch: int,
+    tracks: Sequence[Track] = (),
 ) -> tf.Tensor:
     """Writes each piece of a batch as a MIDI file.
 
     Args:
-        cells: uint8 [batch, time, pitch, channel], canonical, zeros after a piece's
-            end.
+        cells: uint8 [batch, time, (track,) pitch, channel], canonical, zeros after a
+            piece's end.
         length: int32 [batch]. Steps of each piece.
         tempo_qpm: float32 [batch].
         min_pitch: MIDI number of the first pitch.
+        tracks: those of the model; none for a piano.
 
     Returns:
         string [batch].
     """
+    cells = cells if tracks else cells[:, :, None]
     # Piece by piece: the strings of a whole batch would need gigabytes.
     return tf.map_fn(
-        lambda piece: _write_piece(piece[0], piece[1], piece[2], min_pitch),
+        lambda piece: _write_piece(
+            piece[0], piece[1], piece[2], min_pitch, tracks or _PIANO
+        ),
         (cells, length, tempo_qpm),
         parallel_iterations=1,
         fn_output_signature=tf.TensorSpec([], tf.string),
     )
 
 
+def _channels(tracks: Sequence[Track]) -> list[int]:
+    places = (k % len(MELODIC_CHANNELS) for k in range(len(tracks)))
+    return [
+        DRUM_CHANNEL if track.is_drum else MELODIC_CHANNELS[place]
+        for track, place in zip(tracks, places, strict=True)
+    ]
+
+
 def _write_piece(
-    cells: tf.Tensor, length: tf.Tensor, tempo_qpm: tf.Tensor, min_pitch: int
+    cells: tf.Tensor,
+    length: tf.Tensor,
+    tempo_qpm: tf.Tensor,
+    min_pitch: int,
+    tracks: Sequence[Track],
 ) -> tf.Tensor:
-    steps, events = _events(cells, length, min_pitch)
+    channels = _channels(tracks)
+    steps, events = _events(cells, length, min_pitch, channels)
     deltas = (steps - tf.concat([[0], steps[:-1]], axis=0)) * TICKS_PER_STEP
     numbers = tf.concat([variable_length(deltas), events], axis=1)
     body = tf.strings.reduce_join(tf.gather(tf.constant(_BYTES), numbers))
     microseconds = tf.cast(tf.round(60e6 / tempo_qpm), tf.int32)
     tempo = [_TEMPO, big_endian(microseconds, 3)]
-    track = tf.strings.join([*tempo, _FOUR_FOUR_AND_PIANO, body])
+    programs = b"".join(
+        bytes([0, PROGRAM + channel, track.program])
+        for channel, track in zip(channels, tracks, strict=True)
+    )
+    track = tf.strings.join([*tempo, _FOUR_FOUR + programs, body])
     size = big_endian(tf.strings.length(track), 4)
     return tf.strings.join([_HEADER + b"MTrk", size, track])
 
 
 def _events(
-    cells: tf.Tensor, length: tf.Tensor, min_pitch: int
+    cells: tf.Tensor, length: tf.Tensor, min_pitch: int, channels: Sequence[int]
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Note ends, note starts and the end of the track, in order of time.
+    """Note ends, note starts and the end of the file's track, in order of time.
+
+    Args:
+        cells: [time, track, pitch, channel of a cell].
+        length: in steps.
+        min_pitch: MIDI number of the first pitch.
+        channels: MIDI channel of each track.
 
     Returns:
         Steps int32 [event], and bytes int32 [event, 3].
     """
-    num_pitches = cells.shape[1]
+    _, num_tracks, num_pitches, _ = cells.shape
+    num_cells = num_tracks * num_pitches
+    cells = tf.reshape(cells, (-1, num_cells, 3))
     cells = tf.concat([cells, tf.zeros_like(cells[:1])], axis=0)
     play, replay = cells[..., 0] > 0, cells[..., 1] > 0
     before = tf.concat([tf.zeros_like(play[:1]), play[:-1]], axis=0)
@@ -79,12 +121,14 @@ def _events(
     found = tf.where(tf.concat([ends, starts, last], axis=1))
     steps, columns = tf.unstack(tf.cast(found, tf.int32), axis=1)
     pitches = range(min_pitch, min_pitch + num_pitches)
-    table = [(NOTE_OFF, pitch, OFF_VELOCITY) for pitch in pitches]
-    table += [(NOTE_ON, pitch, 0) for pitch in pitches] + [END_OF_TRACK]
+    places = list(itertools.product(channels, pitches))
+    table = [(NOTE_OFF + channel, pitch, OFF_VELOCITY) for channel, pitch in places]
+    table += [(NOTE_ON + channel, pitch, 0) for channel, pitch in places]
+    table.append(END_OF_TRACK)
     events = tf.gather(tf.constant(table), columns)
-    starting = (columns >= num_pitches) & (columns < 2 * num_pitches)
-    pitch = tf.where(starting, columns - num_pitches, 0)
-    volume = tf.gather_nd(cells[..., 2], tf.stack([steps, pitch], axis=1))
+    starting = (columns >= num_cells) & (columns < 2 * num_cells)
+    cell = tf.where(starting, columns - num_cells, 0)
+    volume = tf.gather_nd(cells[..., 2], tf.stack([steps, cell], axis=1))
     third = tf.where(starting, tf.cast(volume, tf.int32), events[:, 2])
     return steps, tf.concat([events[:, :2], third[:, None]], axis=1)
 

@@ -1,7 +1,7 @@
 """The graphs of the signatures over a model's variables.
 
 `inputs.py` describes the signatures, their inputs and what is checked. Arrays are
-`[batch, time, pitch, channel]`.
+`[batch, time, (track,) pitch, channel]`.
 """
 
 from collections.abc import Callable
@@ -9,18 +9,19 @@ from typing import Any
 
 import tensorflow as tf
 
-from poph_tf.config import Limits
+from poph_tf.config import Limits, ModelConfig
 from poph_tf.data import dataset
 from poph_tf.generation.controls import Controls
-from poph_tf.generation.sampler import Sampler, State
+from poph_tf.generation.sampler import UNKNOWN, Sampler, State
 from poph_tf.models import losses
 from poph_tf.models.polyphony_model import PolyphonyModel
 from poph_tf.serving import midi_graph
-from poph_tf.serving.inputs import ALIASES, MATRICES, SIGNATURES, check, specs
+from poph_tf.serving.inputs import ALIASES, MATRICES, check, specs
 from poph_tf.serving.states import BAR_STEPS, StateBytes, fingerprint
 
 # Steps read at once, all pieces together: bounds the memory that a request needs.
 WINDOW_STEPS = 1024
+_FRAMES = ("previous", "current")
 
 Tensors = dict[str, tf.Tensor]
 
@@ -37,7 +38,7 @@ class ServingModule(tf.Module):
         super().__init__()
         self.config = model.config
         self.limits = limits
-        self.network = model.network
+        self.network: Any = model.network
         self.sampler = Sampler(model)
         self.state_bytes = StateBytes(self.sampler, fingerprint(model))
         # tf.Module does not find the variables inside Keras layers.
@@ -48,7 +49,8 @@ class ServingModule(tf.Module):
         inputs = specs(self.config)
         functions = {
             name: tf.function(getattr(self, name)).get_concrete_function(**inputs[name])
-            for name in SIGNATURES
+            for name in inputs
+            if name not in ALIASES
         }
         return functions | {alias: functions[name] for alias, name in ALIASES.items()}
 
@@ -61,20 +63,26 @@ class ServingModule(tf.Module):
         inputs = self._checked(inputs)
         cells, length = self._compose(inputs)
         files = midi_graph.write(
-            cells, length, inputs["tempo_qpm"], self.config.min_pitch
+            cells,
+            length,
+            inputs["tempo_qpm"],
+            self.config.min_pitch,
+            self.config.tracks,
         )
         return {"midi_bytes": files}
 
     def continue_(self, **inputs: tf.Tensor) -> Tensors:
         """Draws the next steps of each piece; returns its state after them."""
         inputs = self._checked(inputs)
-        num_steps, controls = inputs["num_steps"], _controls(inputs)
+        num_steps, controls = inputs["num_steps"], self._given_controls(inputs)
 
         def draw(start: tf.Tensor, state: State) -> tuple[tf.Tensor, State, tf.Tensor]:
             # As far as the shortest unfinished piece; finished ones keep their state.
             unfinished = num_steps > start
             stop = tf.reduce_min(tf.where(unfinished, num_steps, tf.int32.max))
-            cells, after = self.sampler.draw_steps(state, stop - start, controls)
+            cells, after = self.sampler.draw_steps(
+                state, stop - start, controls.since(start)
+            )
             state = tf.nest.map_structure(
                 lambda new, old: tf.where(_rows_like(unfinished, new), new, old),
                 after,
@@ -83,7 +91,7 @@ class ServingModule(tf.Module):
             return stop, state, cells
 
         start = self.state_bytes.unpack(inputs["state_bytes"])
-        shape = (None, None, self.config.num_pitches, 3)
+        shape = (None, None, *self.sampler.grid, 3)
         state, cells = _loop(
             tf.reduce_max(num_steps), start, draw, tf.TensorSpec(shape, tf.uint8)
         )
@@ -102,7 +110,14 @@ class ServingModule(tf.Module):
             stop = _window_stop(start, cells)
             frames = dataset.to_frames(cells[:, start:stop])
             here = positions[:, start : stop + 1]
-            state = self.sampler.prefill(state, frames, here, inputs["style"])
+            left = inputs.get("bars_left")
+            state = self.sampler.prefill(
+                state,
+                frames,
+                here,
+                inputs["style"],
+                None if left is None else left[:, start:stop],
+            )
             return stop, state, here[:, :0]  # there is nothing to collect
 
         state = self.state_bytes.unpack(inputs["state_bytes"])
@@ -113,26 +128,97 @@ class ServingModule(tf.Module):
 
     def score(self, **inputs: tf.Tensor) -> Tensors:
         """Negative log-likelihood of each step given all steps before it, in nats."""
-        inputs = self._checked(inputs)
+        return self._score(self._checked(inputs))
+
+    def score_given(self, **inputs: tf.Tensor) -> Tensors:
+        """Negative log-likelihood of what is free given all that is given, in nats."""
+        return self._score(self._checked(inputs))
+
+    def _score(self, inputs: Tensors) -> Tensors:
         cells = tf.stack([inputs[name] for name in MATRICES], axis=-1)
-        previous = tf.concat([tf.zeros_like(cells[:, :1]), cells[:, :-1]], axis=1)
+        by_step = {
+            "previous": tf.concat([tf.zeros_like(cells[:, :1]), cells[:, :-1]], axis=1),
+            "current": cells,
+            "bar_position": inputs["bar_position"],
+            **self._track_steps(inputs),
+        }
+        ahead = None
+        if "given" in inputs and self.config.look_ahead_units:
+            ahead = self._look_ahead(by_step)
 
         def read(start: tf.Tensor, state: Any) -> tuple[tf.Tensor, Any, tf.Tensor]:
             stop = _window_stop(start, cells)
-            window = {
-                "previous": dataset.to_frames(previous[:, start:stop]),
-                "current": dataset.to_frames(cells[:, start:stop]),
-                "bar_position": inputs["bar_position"][:, start:stop],
-                "style": inputs["style"],
-            }
-            hidden, state = self.network.time_axis(window, state)
-            return stop, state, _nats(self.network.pitch_axis(hidden, window), window)
+            # Where a given note is struck depends on the step before the window.
+            early = tf.maximum(start - 1, 0) if "given" in inputs else start
+            window = {name: x[:, early:stop] for name, x in by_step.items()}
+            window |= {name: dataset.to_frames(window[name]) for name in _FRAMES}
+            new = {name: x[:, start - early :] for name, x in window.items()}
+            style = {"style": inputs["style"]}
+            if self.config.tracks:
+                known = {"bars_left": new["bars_left"], "look_ahead": None}
+                if ahead is not None:
+                    known["look_ahead"] = ahead[:, start:stop]
+                new |= self.sampler.track_inputs(new["bar_position"], **known)
+            hidden, state = self.network.time_axis(new | style, state)
+            # The step before the window needs no hidden features of its own.
+            hidden = tf.pad(hidden, [[start - early, 0], [0, 0], [0, 0], [0, 0]])
+            outputs = self.network.pitch_axis(hidden, window | style)
+            nats = _nats(outputs, window, self.config)
+            return stop, state, nats[:, start - early :]
 
         state = self.network.zero_state(tf.shape(cells)[0])
         _, nats = _loop(
             tf.shape(cells)[1], state, read, tf.TensorSpec((None, None, 2), tf.float32)
         )
         return {"play_nats": nats[..., 0], "replay_nats": nats[..., 1]}
+
+    def _track_steps(self, inputs: Tensors) -> Tensors:
+        """`bars_left` and `given` of a model with tracks: unknown, nothing."""
+        if not self.config.tracks:
+            return {}
+        like = inputs["play"][:, :, :, 0]
+        unknown = {
+            "bars_left": tf.fill(tf.shape(like)[:2], UNKNOWN),
+            "given": tf.zeros(tf.shape(like)),
+        }
+        return {name: inputs.get(name, value) for name, value in unknown.items()}
+
+    def _look_ahead(self, by_step: Tensors) -> tf.Tensor:
+        """What the network says of the givens, [batch, step, pitch, features]."""
+        frames = {name: dataset.to_frames(by_step[name]) for name in _FRAMES}
+        given = by_step["given"]
+        ahead = self.network.look_ahead(
+            by_step | frames | {"looks_ahead": tf.ones_like(given[:, 0, 0])}
+        )
+        return tf.transpose(ahead, (1, 0, 2, 3))
+
+    def _given_controls(self, inputs: Tensors) -> Controls:
+        """The controls of `continue_`, with the givens of the steps to come."""
+        controls = _controls(inputs)
+        if not self.config.tracks:
+            return controls
+        # Steps beyond those that were sent are free.
+        missing = tf.maximum(
+            tf.reduce_max(inputs["num_steps"]) - tf.shape(inputs["given"])[1], 0
+        )
+        cells = tf.stack([inputs[name] for name in MATRICES], axis=-1)
+        previous = tf.concat([tf.zeros_like(cells[:, :1]), cells[:, :-1]], axis=1)
+        played = (cells[..., 0] > 0) & ((previous[..., 0] == 0) | (cells[..., 1] > 0))
+        frames = dataset.to_frames(cells)
+        given = tf.broadcast_to(inputs["given"][..., None], tf.shape(played))
+        clamped = [given, frames[..., 0], tf.cast(played, tf.float32), frames[..., 2]]
+        steps = {"constraints": tf.stack(clamped, axis=-1)}
+        steps["constraints"] *= given[..., None]
+        if self.config.look_ahead_units:
+            by_step = {"previous": previous, "current": cells, **inputs}
+            position = self.state_bytes.unpack(inputs["state_bytes"])
+            count = tf.range(tf.shape(given)[1])[None]
+            bars = position["bar_position"][:, None] + count
+            by_step["bar_position"] = bars % position["bar_steps"][:, None]
+            steps["look_ahead"] = self._look_ahead(by_step)
+        steps = {name: _padded(x, missing) for name, x in steps.items()}
+        steps["bars_left"] = _padded(inputs["bars_left"] + 1, missing) - 1
+        return controls._replace(**steps)
 
     def _checked(self, inputs: Tensors) -> Tensors:
         """The inputs, for every op that must not run before they are checked.
@@ -146,9 +232,12 @@ class ServingModule(tf.Module):
     def _compose(self, inputs: Tensors) -> tuple[tf.Tensor, tf.Tensor]:
         num_steps = inputs["num_steps"]
         state = self.sampler.zero_state(tf.shape(num_steps)[0], BAR_STEPS)
-        cells, _ = self.sampler.draw_steps(
-            state, tf.reduce_max(num_steps), _controls(inputs)
-        )
+        controls = _controls(inputs)
+        if self.config.tracks:
+            bars = tf.range(tf.reduce_max(num_steps))[None] // BAR_STEPS
+            left = (num_steps[:, None] - 1) // BAR_STEPS - bars
+            controls = controls._replace(bars_left=tf.maximum(left, 0))
+        cells, _ = self.sampler.draw_steps(state, tf.reduce_max(num_steps), controls)
         return _silent_after(cells, num_steps), num_steps
 
 
@@ -162,7 +251,14 @@ def _outputs(cells: tf.Tensor, length: tf.Tensor) -> Tensors:
 
 
 def _silent_after(cells: tf.Tensor, num_steps: tf.Tensor) -> tf.Tensor:
-    return cells * tf.sequence_mask(num_steps, dtype=tf.uint8)[:, :, None, None]
+    mask = tf.sequence_mask(num_steps, dtype=tf.uint8)
+    axes = [1] * (len(cells.shape) - 2)
+    return cells * tf.reshape(mask, tf.concat([tf.shape(mask), axes], axis=0))
+
+
+def _padded(values: tf.Tensor, missing: tf.Tensor) -> tf.Tensor:
+    """Adds steps of zeros to [batch, step, ...]."""
+    return tf.pad(values, [[0, 0], [0, missing]] + [[0, 0]] * (len(values.shape) - 2))
 
 
 def _rows_like(mask: tf.Tensor, leaf: tf.Tensor) -> tf.Tensor:
@@ -171,17 +267,20 @@ def _rows_like(mask: tf.Tensor, leaf: tf.Tensor) -> tf.Tensor:
     return tf.reshape(rows, [-1] + [1] * (len(leaf.shape) - 1))
 
 
-def _nats(outputs: Tensors, window: Tensors) -> tf.Tensor:
-    """Nats of play and replay, float32 [batch, time, 2]."""
+def _nats(outputs: Tensors, window: Tensors, config: ModelConfig) -> tf.Tensor:
+    """Nats of play and replay of what is free, float32 [batch, time, 2]."""
     play = window["current"][..., 0]
-    play_nats = losses.play_nats(play, outputs["play"])
+    play_nats = losses.play_nats_of_tracks(play, outputs["play"], config.tracks)
     replay_nats = tf.zeros_like(play_nats)
     if "replay" in outputs:
         possible = losses.replay_possible(play, window["previous"][..., 0])
         replay_nats = losses.replay_nats(
             possible, window["current"][..., 1], outputs["replay"]
         )
-    return tf.stack([play_nats, replay_nats], axis=-1)
+    nats = [play_nats, replay_nats]
+    if config.tracks:
+        nats = [losses.free_sum(x, window["given"]) for x in nats]
+    return tf.stack(nats, axis=-1)
 
 
 def _window_stop(start: tf.Tensor, cells: tf.Tensor) -> tf.Tensor:

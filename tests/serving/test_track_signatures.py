@@ -1,0 +1,153 @@
+"""The signatures of a model with tracks, against the engine and the trained model."""
+
+import io
+
+import mido
+import numpy as np
+import pytest
+import small
+import tensorflow as tf
+
+from poph_tf.config import GenerationConfig, Limits
+from poph_tf.generation.engine import Engine
+from poph_tf.models import losses
+from poph_tf.serving import inputs as inputs_lib
+from poph_tf.serving import midi_graph
+from poph_tf.serving.signatures import ServingModule
+
+TRACKS = small.VOICES
+NUM_STEPS = 20
+
+
+@pytest.fixture(scope="module")
+def functions():
+    return ServingModule(small.model("voices"), Limits(max_steps=64)).signatures()
+
+
+def asked(num_pieces=2, num_steps=NUM_STEPS):
+    rows = np.arange(num_pieces)
+    return {
+        "seed": tf.constant(np.stack([np.zeros_like(rows), rows], 1), tf.int32),
+        "num_steps": tf.fill([num_pieces], num_steps),
+        "temperature": tf.ones([num_pieces]),
+        "style": tf.constant([[1.0, 0.0]] * num_pieces),
+    }
+
+
+def matrices_of(outputs):
+    return {name: outputs[name] for name in inputs_lib.MATRICES}
+
+
+@pytest.fixture(scope="module")
+def composed(functions):
+    return functions["compose"](**asked(num_steps=32))
+
+
+def test_compose_is_the_piece_of_the_engine_with_its_ending(composed):
+    model = small.model("voices")
+    settings = {"num_bars": 2, "num_pieces": 2, "style": "bach"}
+    pieces = Engine(model, False).compose(GenerationConfig(**settings))
+    low = model.config.min_pitch
+    for k, piece in enumerate(pieces):
+        stack = piece.stack(TRACKS)[:, :, low : low + small.NUM_PITCHES]
+        for channel, name in enumerate(inputs_lib.MATRICES):
+            np.testing.assert_array_equal(composed[name][k], stack[..., channel])
+
+
+def bars_left(num_steps):
+    steps = np.arange(num_steps)
+    return ((num_steps - 1) // 16 - steps // 16).astype(np.int32)
+
+
+def test_continue_draws_the_same_steps_in_parts_and_keeps_what_is_given(
+    functions, composed
+):
+    left, state = bars_left(32), tf.constant([b"", b""])
+    for first, stop in ((0, 12), (12, 32)):
+        given = np.zeros((2, stop - first, 3), np.float32)
+        nothing = {k: v[:, first:stop] * 0 for k, v in matrices_of(composed).items()}
+        part = functions["continue_"](
+            **(asked(num_steps=stop - first) | nothing),
+            given=tf.constant(given),
+            bars_left=tf.constant(np.tile(left[first:stop], (2, 1))),
+            state_bytes=state,
+        )
+        state = part["state_bytes"]
+        np.testing.assert_array_equal(part["play"], composed["play"][:, first:stop])
+    given = np.zeros((2, 8, 3), np.float32)
+    given[0, 4:, 1] = 1
+    notes_given = {k: v[:, 16:24] for k, v in matrices_of(composed).items()}
+    drawn = functions["continue_"](
+        **(asked(num_steps=10) | notes_given),
+        given=tf.constant(given),
+        bars_left=tf.fill([2, 8], -1),
+        state_bytes=tf.constant([b"", b""]),
+    )
+    np.testing.assert_array_equal(
+        drawn["play"][0, 4:8, 1], composed["play"][0, 20:24, 1]
+    )
+    assert drawn["play"].shape == (2, 10, 3, small.NUM_PITCHES)
+
+
+def scored(composed, given, left):
+    """Nats of play and replay of what is free, by the teacher-forced model."""
+    frames = np.stack([composed[name] for name in inputs_lib.MATRICES], -1)
+    frames = (frames / np.array([1, 1, 127])).astype(np.float32)
+    known = small.inputs_of(frames, style=(1.0, 0.0))
+    known |= {"given": given, "bars_left": left}
+    outputs = small.model("voices")(known)
+    play = losses.play_nats_of_tracks(frames[..., 0], outputs["play"], TRACKS)
+    possible = losses.replay_possible(frames[..., 0], known["previous"][..., 0])
+    replay = losses.replay_nats(possible, frames[..., 1], outputs["replay"])
+    return [losses.free_sum(nats, given) for nats in (play, replay)]
+
+
+def test_scores_are_those_of_the_trained_model_in_windows_too(
+    functions, composed, monkeypatch
+):
+    rng = np.random.default_rng(1)
+    given = (rng.random((2, 32, 3)) < 0.4).astype(np.float32)
+    left = np.tile(bars_left(32), (2, 1))
+    monkeypatch.setattr("poph_tf.serving.signatures.WINDOW_STEPS", 14)
+    module = ServingModule(small.model("voices"), Limits(max_steps=64))
+    inputs = matrices_of(composed) | {
+        "bar_position": tf.constant(np.tile(np.arange(32) % 16, (2, 1)), tf.int32),
+        "style": asked()["style"],
+    }
+    found = tf.function(module.score_given)(
+        **inputs, given=tf.constant(given), bars_left=tf.constant(left)
+    )
+    for name, nats in zip(
+        ("play_nats", "replay_nats"), scored(composed, given, left), strict=True
+    ):
+        np.testing.assert_allclose(found[name], nats, atol=1e-4)
+    plain = functions["score"](**inputs)
+    expected = scored(composed, np.zeros_like(given), np.full_like(left, -1))
+    np.testing.assert_allclose(plain["play_nats"], expected[0], atol=1e-4)
+
+
+def test_a_midi_file_has_a_channel_and_a_program_for_each_track(composed):
+    tracks = [type(t)(t.name, program=10 * k) for k, t in enumerate(TRACKS, 1)]
+    cells = tf.stack([composed[name] for name in inputs_lib.MATRICES], axis=-1)
+    files = midi_graph.write(cells, composed["length"], tf.fill([2], 90.0), 36, tracks)
+    messages = list(mido.MidiFile(file=io.BytesIO(files.numpy()[0])))
+    programs = {m.channel: m.program for m in messages if m.type == "program_change"}
+    assert programs == {0: 10, 1: 20, 2: 30}
+    play = composed["play"].numpy()[0]
+    for k in range(3):
+        pitches = {36 + int(p) for p in np.flatnonzero(play[:, k].any(axis=0))}
+        on = [m for m in messages if m.type == "note_on" and m.channel == k]
+        assert pitches == {m.note for m in on}
+
+
+def test_signatures_depend_on_whether_the_model_has_tracks():
+    plain, tracks = (
+        inputs_lib.specs(small.model_config(name)) for name in ("poph2", "voices")
+    )
+    assert "score_given" in tracks and "score_given" not in plain
+    assert tracks["score"]["play"].shape.as_list() == [None, None, 3, 14]
+    assert plain["score"]["play"].shape.as_list() == [None, None, 14]
+    assert set(tracks["continue_"]) - set(plain["continue_"]) == {
+        *("play", "replay", "volume", "given", "bars_left"),
+    }
+    assert set(tracks["compose"]) == set(plain["compose"])
