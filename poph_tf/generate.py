@@ -7,12 +7,13 @@ of them. The same --seed, settings and build give the same pieces. Without --mod
 pretrained model composes (--list_pretrained names them).
 
 --style takes one style of the model or a mixture (bach:0.7,monteverdi:0.3); --key,
---density and --min_probability control what is drawn. With your own music: --primer
-continues it, --redraw draws some of its bars anew, --fix keeps its notes and composes
-around them.
+--density and --min_probability control what is drawn. With your own music (--music):
+--task continues it, draws some of its --bars or tracks anew, or keeps the notes of
+--given tracks and composes around them.
 """
 
 import pathlib
+import sys
 from collections.abc import Sequence
 
 from absl import flags
@@ -57,6 +58,8 @@ def main(words: Sequence[str]) -> int:
 
     model = models.load(model_dir)
     request = config.resolve(model)
+    for change in request.task.changes:
+        print(f"note: {change}", file=sys.stderr)
     with Progress(request.num_steps, "steps") as progress:
         pieces = Engine(model, FLAGS.jit_compile).generate(request, progress.update)
     media = {"png": FLAGS.png, "wav": FLAGS.wav, "page": FLAGS.page}

@@ -36,6 +36,17 @@ SCALES = {
     "mixolydian": MIXOLYDIAN_OUTSIDE,
     "pentatonic": PENTATONIC_OUTSIDE,
 }
+# Semitones above the root.
+CHORDS = {
+    "": (0, 4, 7),
+    "m": (0, 3, 7),
+    "7": (0, 4, 7, 10),
+    "m7": (0, 3, 7, 10),
+    "maj7": (0, 4, 7, 11),
+    "dim": (0, 3, 6),
+    "aug": (0, 4, 8),
+    "sus4": (0, 5, 7),
+}
 TONICS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 PITCH_CLASS_NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 
@@ -152,5 +163,35 @@ def read_bars(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", text)
     first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
     if not 1 <= first <= last:
-        raise InputError(f"redraw must be bars such as '9-12' or '9', got {text!r}.")
+        raise InputError(f"bars must be such as '9-12' or '9', got {text!r}.")
     return first, last
+
+
+def read_chords(text: str) -> np.ndarray:
+    """Reads chords such as 'C G7 Am F#m'.
+
+    Args:
+        text: roots with # or b, each with a quality of `CHORDS`, between spaces.
+
+    Returns:
+        float32 [chord, 12], 1 outside the chord, C first.
+
+    Example:
+        >>> np.flatnonzero(read_chords("Am")[0] == 0).tolist()
+        [0, 4, 9]
+
+    Raises:
+        InputError: If a chord is not known.
+    """
+    rows = []
+    for word in text.replace(",", " ").split():
+        match = re.fullmatch(r"([A-G])([#b]?)(.*)", word)
+        if not match or match[3] not in CHORDS:
+            raise InputError(
+                f"chords must be roots and one of {', '.join(CHORDS)[2:]}, such as "
+                f"'C G7 Am F', got {word!r}."
+            )
+        root = TONICS[match[1]] + {"": 0, "#": 1, "b": -1}[match[2]]
+        inside = (root + np.array(CHORDS[match[3]])) % NUM_PITCH_CLASSES
+        rows.append(np.isin(np.arange(NUM_PITCH_CLASSES), inside, invert=True))
+    return np.array(rows, np.float32).reshape(-1, NUM_PITCH_CLASSES)

@@ -7,7 +7,7 @@ import pydantic
 from annotated_types import Interval
 
 from poph_tf import theory
-from poph_tf.config.declaration import Stored, settings
+from poph_tf.config.declaration import Stored, Texts, settings
 from poph_tf.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,6 +26,17 @@ AUTO_KEY = "auto"
 _Temperature = Annotated[float, Interval(ge=0.0, le=100.0)]
 _Pitch = Annotated[int, Interval(ge=0, le=127)]
 _Rows = Annotated[int, Interval(ge=1, le=MAX_ROWS)]
+# Empty: what the other settings say, see `GenerationConfig.kind`.
+Task = Literal[
+    "",
+    "compose",
+    "continue",
+    "harmonize",
+    "accompany",
+    "infill",
+    "vary",
+    "reharmonize",
+]
 # The path of a music file, or Matrices.
 Music = Annotated[Any, pydantic.WithJsonSchema({"type": ["string", "null"]})]
 
@@ -47,29 +58,55 @@ class GenerationConfig(Stored):
     style: str = ""
     """A style, a mixture (bach:0.7,monteverdi:0.3), or either from a bar on
     ('0: bach; 16: monteverdi'); empty: the shares of the training data."""
+    ending: bool = True
+    """Lead to an end at the last bar (models with tracks); false: an endless stream."""
+    task: Task = ""
+    """What to do with the music: continue it; harmonize or accompany the given tracks;
+    infill bars; vary tracks (draw them anew); reharmonize (draw anew all but the
+    melody). Empty: harmonize with fix, infill with bars, continue with music, else
+    compose."""
+    music: Music = None
+    """Music file (MIDI, MusicXML, ABC) that the task works on."""
+    bars: str = ""
+    """Bars of the music to draw anew, such as 9-12; the rest is kept."""
+    given: Texts = ()
+    """Tracks of the model whose notes in the music are kept (models with tracks)."""
+    draw: Texts = ()
+    """Tracks of the model to draw anew; those of the music that are not named are
+    given (models with tracks)."""
+    map: Texts = ()
+    """Tracks of the music by track of the model, such as 'Vln 1:soprano'; otherwise
+    by their names."""
+    chords: str = ""
+    """Chords of the bars, in turn, such as 'C G Am F': other pitches cost key_strength
+    logits."""
     primer: Music = None
-    """Music file (MIDI, MusicXML, ABC) to continue."""
+    """Another name of music, for continue and infill."""
     from_bar: Annotated[int, Interval(ge=0, le=10**6)] = 0
     """First new bar, counted from 1: the primer is cut there; 0: after its end."""
     keep_primer: bool = True
     """Begin the pieces with the primer."""
     redraw: str = ""
-    """Bars of the primer to draw anew, such as 9-12; the rest is kept."""
+    """Another name of bars, for infill."""
     redraw_lookahead: Annotated[int, Interval(ge=0, le=1024)] = 2
     """Bars after the redrawn ones that they should lead to."""
     fix: Music = None
-    """Music file whose notes are kept; the model composes around them."""
+    """Another name of music, for harmonize: its notes are kept."""
     fix_as: Literal["melody", "bass", "any"] = "melody"
     """melody: nothing is drawn above the kept notes while they sound; bass: nothing
     below; any: anywhere."""
     particles: _Rows = 16
-    """Candidates weighted by how well they fit fix or redraw."""
+    """Candidates weighted by how well they fit fix or redraw; models with tracks
+    look ahead instead."""
     best_of: _Rows = 1
     """Candidates of each piece, of which one is kept."""
     best_by: Literal["key", "likelihood"] = "key"
     """Keep the candidate with the fewest notes outside a key, or the likeliest."""
     tempo_qpm: Annotated[float, Interval(ge=0.0, le=1000.0)] = 0.0
     """Quarter notes a minute; 0: the given music's tempo, or 120."""
+    humanize: Annotated[float, Interval(ge=0.0, le=1.0)] = 1.0
+    """Slow down over the last two bars, at 1 by a quarter of the tempo (models with
+    tracks and dynamics); 0: keep the tempo."""
     metre: str = ""
     """Time signature such as 3/4; empty: that of the given music, or 4/4."""
     key: str = ""
@@ -86,13 +123,14 @@ class GenerationConfig(Stored):
     min_probability: Annotated[float, Interval(ge=0.0, le=0.5)] = 0.0
     """Never draw notes less probable than this, and always draw those more probable
     than 1 minus this."""
+    top_p: Annotated[float, Interval(ge=0.01, le=1.0)] = 1.0
+    """A voice draws from its likeliest pitches that together have this probability."""
     probability_exponent: Annotated[float, Interval(ge=0.01, le=100.0)] = 1.0
     """Exponent of the probabilities (Johnson's); above 1 fewer notes."""
     silence_temperature: _Temperature = 0.1
     """Temperature added per silent step after one bar of silence (0 disables)."""
 
     renamed = {
-        "bars": "num_bars",
         "pieces": "num_pieces",
         "cut": "min_probability",
         "conservativity": "probability_exponent",
@@ -115,32 +153,77 @@ class GenerationConfig(Stored):
             theory.key_outside(self.key)
         if self.metre:
             theory.read_metre(self.metre)
-        if self.redraw:
-            theory.read_bars(self.redraw)
+        if self.bars_to_draw:
+            theory.read_bars(self.bars_to_draw)
+        if self.chords:
+            theory.read_chords(self.chords)
         self._check_together()
 
     def _check_together(self) -> None:
-        if self.redraw and self.primer is None:
-            raise InputError("redraw needs a primer: the piece that has these bars.")
-        if self.from_bar and (self.primer is None or self.redraw):
-            raise InputError("from_bar needs a primer to continue, and no redraw.")
-        if self.fix is not None and self.primer is not None:
-            raise InputError("fix and primer cannot be combined: give one of them.")
-        if self.metre and (self.fix is not None or self.redraw):
+        names = ("music", "primer", "fix")
+        several = [name for name in names if getattr(self, name) is not None]
+        if len(several) > 1:
             raise InputError(
-                "metre cannot be combined with fix or redraw; the input's time "
-                "signature is used."
+                f"{several[1]} and {several[0]} cannot be combined: give one of them."
             )
+        if self.redraw and self.bars:
+            raise InputError("redraw is another name of bars: give one of them.")
+        self._check_task()
         if self.rows_per_piece > MAX_ROWS:
             raise InputError(
                 f"best_of times particles must be at most {MAX_ROWS}, got "
                 f"{self.rows_per_piece}."
             )
 
+    def _check_task(self) -> None:
+        kind, has_music = self.kind, self.source is not None
+        if self.redraw and not has_music:
+            raise InputError("redraw needs a primer: the piece that has these bars.")
+        if kind == "compose" and has_music:
+            raise InputError(
+                "compose takes no music; continue, harmonize or infill do."
+            )
+        if kind != "compose" and not has_music:
+            raise InputError(f"The task {kind} needs music.")
+        for name in ("bars_to_draw", "given", "draw"):
+            if getattr(self, name) and kind in ("compose", "continue"):
+                raise InputError(f"The task {kind} draws whole bars of all tracks.")
+        if self.from_bar and (kind != "continue" or not has_music):
+            raise InputError("from_bar needs a primer to continue, and no redraw.")
+        if self.metre and kind not in ("compose", "continue"):
+            raise InputError(
+                "metre cannot be combined with fix or redraw; the input's time "
+                "signature is used."
+            )
+
+    @property
+    def source(self) -> Any:
+        """The music that the task works on: `music` or its other names."""
+        found = (self.music, self.primer, self.fix)
+        return next((music for music in found if music is not None), None)
+
+    @property
+    def bars_to_draw(self) -> str:
+        """The bars to draw anew: `bars` or its other name."""
+        return self.bars or self.redraw
+
+    @property
+    def kind(self) -> str:
+        """The task; where none is named, what the other settings say."""
+        if self.task:
+            return self.task
+        if self.bars_to_draw:
+            return "infill"
+        if self.draw:
+            return "vary"
+        if self.fix is not None or (self.given and self.source is not None):
+            return "harmonize"
+        return "continue" if self.source is not None else "compose"
+
     @property
     def num_particles(self) -> int:
         """Particles of each candidate; 0 where no given notes could weight them."""
-        return self.particles if self.fix is not None or self.redraw else 0
+        return 0 if self.kind in ("compose", "continue") else self.particles
 
     @property
     def rows_per_piece(self) -> int:

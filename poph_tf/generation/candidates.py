@@ -18,7 +18,7 @@ def best(
     """Chooses one candidate of each piece.
 
     Args:
-        cells: uint8 [candidate, step, pitch, channel], piece-major.
+        cells: uint8 [candidate, step, (track,) pitch, channel], piece-major.
         log_likelihood: float [candidate], nats of the whole piece.
         request: says how to choose.
         min_pitch: MIDI pitch of the first of `cells`.
@@ -28,7 +28,10 @@ def best(
     """
     score = log_likelihood
     if request.best_by == "key":
-        score = -out_of_key(cells[..., 0], min_pitch, request.key_outside)
+        play = cells[..., 0]
+        if play.ndim > 3:
+            play = play.max(axis=2)
+        score = -out_of_key(play, min_pitch, request.key_outside)
     chosen = np.argmax(np.reshape(score, (-1, request.num_candidates)), axis=1)
     return np.arange(len(chosen)) * request.num_candidates + chosen
 

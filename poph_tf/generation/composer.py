@@ -13,6 +13,7 @@ for bar in bach.stream(num_bars=64):
 """
 
 import os
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -96,26 +97,41 @@ class Composer:
         """
         options = {"num_bars": num_bars, "num_pieces": num_pieces, **options}
         options = current_names(GenerationConfig, options)
-        drawn = self.engine.generate(self.resolve("compose", options))
+        request = self.resolve("compose", options)
+        for change in request.task.changes:
+            warnings.warn(change, UserWarning, stacklevel=2)
+        drawn = self.engine.generate(request)
         pieces = [Piece(matrices, self.model.config) for matrices in drawn]
         return pieces[0] if options["num_pieces"] is None else pieces
 
-    def continue_(self, primer: Music, **options: Any) -> Piece | list[Piece]:
-        """Composes bars that follow a primer; see `compose`."""
-        return self.compose(primer=primer, **options)
+    def continue_(self, music: Music, **options: Any) -> Piece | list[Piece]:
+        """Composes bars that follow the music; see `compose`."""
+        return self.compose(task="continue", music=music, **options)
 
-    def harmonize(self, melody: Music, **options: Any) -> Piece | list[Piece]:
-        """Composes around a melody, or a bass with `fix_as="bass"`; see `compose`."""
-        return self.compose(fix=melody, **options)
+    def harmonize(self, music: Music, **options: Any) -> Piece | list[Piece]:
+        """Composes around a melody, a bass (`fix_as`) or tracks; see `compose`."""
+        return self.compose(task="harmonize", music=music, **options)
+
+    def accompany(self, music: Music, **options: Any) -> Piece | list[Piece]:
+        """Composes the other tracks to a melody; see `compose`."""
+        return self.compose(task="accompany", music=music, **options)
 
     def infill(self, music: Music, bars: str, **options: Any) -> Piece | list[Piece]:
         """Composes some bars of a piece anew, such as "9-12"; see `compose`."""
-        return self.compose(primer=music, redraw=bars, **options)
+        return self.compose(task="infill", music=music, bars=bars, **options)
+
+    def vary(self, music: Music, *tracks: str, **options: Any) -> Piece | list[Piece]:
+        """Composes some tracks of a piece anew; see `compose`."""
+        return self.compose(task="vary", music=music, draw=tracks, **options)
+
+    def reharmonize(self, music: Music, **options: Any) -> Piece | list[Piece]:
+        """Composes all but the melody of a piece anew; see `compose`."""
+        return self.compose(task="reharmonize", music=music, **options)
 
     def stream(
         self, num_bars: int = DEFAULT_BARS, **options: Any
     ) -> Iterator[np.ndarray]:
-        """Yields one piece bar by bar as it is drawn, uint8 [step, pitch, channel].
+        """Yields one piece bar by bar, uint8 [step, (track,) pitch, channel].
 
         Raises:
             InputError: Like `compose`, and if the piece is chosen from candidates.
@@ -127,7 +143,7 @@ class Composer:
             )
         request = self.resolve("stream", options)
         bar_steps = request.task.bar_steps
-        drawn = np.zeros((0, self.model.config.num_pitches, 3), np.uint8)
+        drawn = np.zeros((0, *self.engine.sampler.grid, 3), np.uint8)
         for (chunk,) in self.engine.stream(request):
             drawn = np.concatenate([drawn, chunk])
             while len(drawn) >= bar_steps:

@@ -60,18 +60,16 @@ def clamp_all(cells: np.ndarray, config: ModelConfig) -> np.ndarray:
     """Clamps every cell, silent ones too.
 
     Args:
-        cells: uint8 [step, 128, channel], canonical.
+        cells: uint8 [step, (track,) 128, channel], canonical.
         config: of the model.
 
     Returns:
-        float32 [step, pitch, 4].
+        float32 [step, (track,) pitch, 4].
     """
     seen = slice(config.min_pitch, config.max_pitch + 1)
-    clamped = np.ones((len(cells), config.num_pitches, 4), np.float32)
-    clamped[..., 1] = cells[:, seen, 0]
-    clamped[..., 2] = matrices.onsets(cells)[:, seen]
-    clamped[..., 3] = cells[:, seen, 2] / np.float32(127)
-    return clamped
+    parts = (cells[..., 0], matrices.onsets(cells), cells[..., 2] / np.float32(127))
+    clamped = np.stack([np.ones_like(parts[-1]), *parts], axis=-1)
+    return clamped[..., seen, :].astype(np.float32)
 
 
 def _check_pitches(cells: np.ndarray, config: ModelConfig) -> None:

@@ -33,18 +33,23 @@ class Controls(NamedTuple):
         temperature: float32 [batch]. Divides the logits.
         style: float32 [batch, styles], or [batch, step, styles] if it changes.
         bar_position: int32 [batch, step]. None: the state counts on.
-        constraints: float32 [batch, step, pitch, 4], clamped cells as in
+        constraints: float32 [batch, step, (track,) pitch, 4], clamped cells as in
             `constraints.py`. None: all cells are sampled.
+        bars_left: int32 [batch, step], see `Task`. None: unknown.
+        look_ahead: float32 [batch, step, ...], what the network says of the givens at
+            or after each step. None: there are none.
         scored: float32 [batch, step], 0 for steps that the log-likelihood of a piece
             leaves out. None: it has all steps.
         replay_temperature: float32 [batch]. None: `temperature`.
         silence_temperature: float32 [batch] or one number. Added to the temperature of
             each step once a silence lasts a bar.
-        pitch_bias: float32 [batch, pitch]. Added to the play logits: range and key.
+        pitch_bias: float32 [batch, pitch], or [batch, step, pitch] if it changes.
+            Added to the play logits: range, key and chords.
         density: float32 [batch]. Wanted mean number of sounding notes; 0: any.
         min_probability: float32 [batch]. Notes less probable than this are never drawn,
             those more probable than 1 minus this always.
         probability_exponent: float32 [batch] (Johnson's conservativity).
+        top_p: float32 [batch]. A voice draws from its likeliest values of this mass.
         key_strength: float32 [batch]. Logits subtracted from pitches outside the key
             that the piece is in; needs `key_scales`, and `sounded` in the state.
         key_scales: float32 [24, pitch], see `key_scales`.
@@ -55,6 +60,8 @@ class Controls(NamedTuple):
     style: tf.Tensor
     bar_position: tf.Tensor | None = None
     constraints: tf.Tensor | None = None
+    bars_left: tf.Tensor | None = None
+    look_ahead: tf.Tensor | None = None
     scored: tf.Tensor | None = None
     replay_temperature: tf.Tensor | None = None
     silence_temperature: tf.Tensor | float = SILENCE_TEMPERATURE
@@ -62,15 +69,25 @@ class Controls(NamedTuple):
     density: tf.Tensor | None = None
     min_probability: tf.Tensor | None = None
     probability_exponent: tf.Tensor | None = None
+    top_p: tf.Tensor | None = None
     key_strength: tf.Tensor | None = None
     key_scales: tf.Tensor | None = None
 
     def at(self, step: tf.Tensor) -> "Controls":
         """The controls of one step, without a step axis."""
-        names = ["bar_position", "constraints", "scored"]
+        return self._replace(**{k: x[:, step] for k, x in self._by_step().items()})
+
+    def since(self, start: tf.Tensor) -> "Controls":
+        """The controls of the steps from `start` on."""
+        return self._replace(**{k: x[:, start:] for k, x in self._by_step().items()})
+
+    def _by_step(self) -> dict[str, tf.Tensor]:
+        """The controls that have a step axis."""
+        names = ["bar_position", "constraints", "scored", "bars_left", "look_ahead"]
         names += ["style"] * (len(self.style.shape) == 3)
-        values = {k: v for k in names if (v := getattr(self, k)) is not None}
-        return self._replace(**{k: value[:, step] for k, value in values.items()})
+        bias = self.pitch_bias
+        names += ["pitch_bias"] * (bias is not None and len(bias.shape) == 3)
+        return {k: v for k in names if (v := getattr(self, k)) is not None}
 
 
 def key_scales(config: ModelConfig) -> np.ndarray:

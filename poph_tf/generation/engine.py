@@ -110,10 +110,11 @@ class Engine:
         return few and request.num_steps >= COMPILE_FROM_STEPS
 
     def _draw(self, request: Request, jit_compile: bool) -> Iterator[Chunk]:
-        state = self._start(request)
         draw = self._graph(request.num_particles, jit_compile)
+        ahead = self._look_ahead(request)
+        state = self._start(request, ahead)
         for first in range(0, request.num_steps, CHUNK_STEPS):
-            controls = request.chunk(first, CHUNK_STEPS)
+            controls = request.chunk(first, CHUNK_STEPS, ahead)
             cells, origins, state = draw(state, controls)
             yield cells.numpy()[:, : request.num_steps - first], origins.numpy(), state
 
@@ -132,12 +133,15 @@ class Engine:
             )
         return self._graphs[key]
 
-    def _start(self, request: Request) -> State:
+    def _start(self, request: Request, ahead: np.ndarray | None) -> State:
         """The state of all rows before the first drawn step."""
-        state = self.sampler.zero_state(1, request.task.bar_steps)
-        state = self._prefilled(state, request)
-        rows = request.num_rows
-        state = particles.take_rows(state, tf.zeros([rows], tf.int32))
+        rows, styles = request.num_rows, request.styles[:1]
+        if (request.controls.style != styles).any():
+            styles = request.controls.style
+        state = self.sampler.zero_state(len(styles), request.task.bar_steps)
+        state = self._prefilled(state, request, styles, ahead)
+        if len(styles) < rows:
+            state = particles.take_rows(state, tf.zeros([rows], tf.int32))
         if request.controls.key_strength is not None:
             sounded = self._sounded(request.task.prefill.play)
             state["sounded"] = tf.constant(np.tile(sounded, (rows, 1)))
@@ -152,13 +156,59 @@ class Engine:
         weight = controls_lib.KEY_DECAY ** np.arange(len(play))[::-1]
         return (weight @ play[:, self._seen]).astype(np.float32)
 
-    def _prefilled(self, state: State, request: Request) -> State:
-        music = request.task.prefill
-        bars = np.append(music.bar_position, request.task.bar_position[:1])
-        bars, style = bars.astype(np.int32), tf.constant(request.styles[:1])
+    def _prefilled(
+        self,
+        state: State,
+        request: Request,
+        styles: np.ndarray,
+        ahead: np.ndarray | None,
+    ) -> State:
+        """Reads the prefill; one row, or one for each of `styles`."""
+        task, rows = request.task, len(styles)
+        music = task.prefill
+        bars = np.append(music.bar_position, task.bar_position[:1]).astype(np.int32)
+
+        def of_rows(values: np.ndarray) -> tf.Tensor:
+            return tf.constant(np.broadcast_to(values, (rows, *values.shape)))
+
         for first in range(0, len(music), PREFILL_STEPS):
-            steps = slice(first, first + PREFILL_STEPS)
-            cells = music.cells[None, steps, self._seen]
-            positions = tf.constant(bars[None, first : first + cells.shape[1] + 1])
-            state = self._prefill(state, dataset.to_frames(cells), positions, style)
+            steps = slice(first, min(first + PREFILL_STEPS, len(music)))
+            known = {}
+            if task.bars_left is not None:
+                known["bars_left"] = of_rows(task.bars_left[steps])
+            if ahead is not None:
+                known["look_ahead"] = of_rows(ahead[steps])
+            state = self._prefill(
+                state,
+                dataset.to_frames(of_rows(music.cells[steps, ..., self._seen, :])),
+                of_rows(bars[steps.start : steps.stop + 1]),
+                tf.constant(styles),
+                **known,
+            )
+        if task.given is not None and len(music):
+            given = task.given[len(music) - 1, :, 0, 0]
+            state = state | {"given": of_rows(given)}
         return state
+
+    def _look_ahead(self, request: Request) -> np.ndarray | None:
+        """What the network says of the givens, float32 [whole step, pitch, features].
+
+        It runs once over the whole piece, backwards, before the first step.
+        """
+        task = request.task
+        if task.given is None or not self.config.look_ahead_units:
+            return None
+        given, *notes = np.moveaxis(task.given, -1, 0)
+        frames = np.stack(notes, axis=-1)
+        parts = (task.prefill, task, task.after)
+        bars = np.concatenate([part.bar_position for part in parts]).astype(np.int32)
+        inputs = {
+            "current": frames,
+            "previous": np.concatenate([np.zeros_like(frames[:1]), frames[:-1]]),
+            "given": given[:, :, 0],
+            "bar_position": bars,
+            "bars_left": task.bars_left,
+        }
+        batch = {name: tf.constant(value[None]) for name, value in inputs.items()}
+        batch["looks_ahead"] = tf.ones([1])
+        return self.sampler.network.look_ahead(batch)[:, 0].numpy()

@@ -1,4 +1,4 @@
-"""Random numbers that depend on (seed, step, pitch) and on nothing else.
+"""Random numbers that depend on (seed, step, pitch, track) and on nothing else.
 
 Philox4x32-10, written with integer operations of the graph: the same bits with and
 without XLA, in every batch, and in runtimes that lack TensorFlow's stateless random
@@ -45,13 +45,16 @@ def philox(
     return c0, c1, c2, c3
 
 
-def uniforms(seed: tf.Tensor, step: tf.Tensor, num_pitches: int) -> tf.Tensor:
+def uniforms(
+    seed: tf.Tensor, step: tf.Tensor, num_pitches: int, track: int = 0
+) -> tf.Tensor:
     """Numbers for one step of each piece.
 
     Args:
         seed: int32 [batch, 2]. The seed of each piece.
         step: int32 [batch]. The step of each piece, counted from its start.
         num_pitches: how many pitches need numbers.
+        track: the place of the track in the model's.
 
     Returns:
         float32 [batch, pitch, 2] in [0, 1), multiples of 2**-24.
@@ -60,7 +63,7 @@ def uniforms(seed: tf.Tensor, step: tf.Tensor, num_pitches: int) -> tf.Tensor:
     steps = tf.bitcast(step, tf.uint32)[:, None]
     pitches = tf.cast(tf.range(num_pitches), tf.uint32)[None, :]
     zero = tf.zeros_like(steps)
-    bits = philox((steps, pitches, zero, zero), key)[:DRAWS]
+    bits = philox((steps, pitches, zero + track, zero), key)[:DRAWS]
     return tf.stack([_to_unit(draw) for draw in bits], axis=-1)
 
 

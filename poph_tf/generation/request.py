@@ -15,7 +15,7 @@ from poph_tf import theory
 from poph_tf.config import GenerationConfig, ModelConfig, describe
 from poph_tf.config.generation import AUTO_KEY, MAX_PIECES
 from poph_tf.errors import InputError
-from poph_tf.generation import tasks
+from poph_tf.generation import tasks, track_tasks
 from poph_tf.generation.controls import Controls, key_scales
 
 # A pitch out of range: its probability underflows to 0 at any temperature in use.
@@ -27,7 +27,14 @@ OPTIONAL_CONTROLS = (
     "density",
     "min_probability",
     "probability_exponent",
+    "top_p",
 )
+# Controls that a kind of model does not have, and what does it there.
+OF_CHORDS = {
+    "min_probability": "use top_p",
+    "probability_exponent": "use temperature",
+}
+OF_VOICES = {"top_p": "use min_probability"}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -48,6 +55,8 @@ class Request:
         best_by: how the candidate is chosen.
         key_outside: float32 [12], 1 outside the key that candidates are compared by;
             None: the key that fits each best.
+        chords: float32 [step, pitch], the bias of each step's chord, range and key;
+            None: there are no chords.
     """
 
     task: tasks.Task
@@ -59,6 +68,7 @@ class Request:
     num_particles: int
     best_by: Literal["key", "likelihood"]
     key_outside: np.ndarray | None
+    chords: np.ndarray | None = None
 
     @property
     def num_steps(self) -> int:
@@ -75,19 +85,29 @@ class Request:
         """Rows of all pieces."""
         return self.num_pieces * self.rows_per_piece
 
-    def chunk(self, first: int, num_steps: int) -> Controls:
+    def chunk(
+        self, first: int, num_steps: int, ahead: np.ndarray | None = None
+    ) -> Controls:
         """The controls of some steps of all rows, zeros after the last step.
 
         Args:
             first: the first step.
             num_steps: how many.
+            ahead: float32 [whole step, ...], what the network says of the givens.
         """
         steps = np.arange(first, min(first + num_steps, self.num_steps))
-        by_step = {"bar_position": self.task.bar_position[steps].astype(np.int32)}
+        task = self.task
+        by_step = {"bar_position": task.bar_position[steps].astype(np.int32)}
+        if task.bars_left is not None:
+            by_step["bars_left"] = task.bars_left[len(task.prefill) + steps]
+        if ahead is not None:
+            by_step["look_ahead"] = ahead[len(task.prefill) + steps]
         if self.rows_per_piece > 1:
             by_step["scored"] = np.ones(len(steps), np.float32)
-        if self.task.clamped is not None:
-            by_step["constraints"] = self.task.clamped[steps]
+        if task.clamped is not None:
+            by_step["constraints"] = task.clamped[steps]
+        if self.chords is not None:
+            by_step["pitch_bias"] = self.chords[steps]
         if len(self.styles) > 1:
             part = np.searchsorted(self.style_starts, steps, side="right") - 1
             by_step["style"] = self.styles[part]
@@ -110,32 +130,69 @@ def resolve(config: GenerationConfig, model: Any) -> Request:
         InputError: If the settings do not fit the model or the given music.
     """
     model_config = getattr(model, "config", model)
+    _check_controls(config, model_config)
     schedule = style_schedule(config.style, model_config)
-    task = tasks.from_config(config, model_config)
+    source = track_tasks if model_config.tracks else tasks
+    task = source.from_config(config, model_config)
+    num_particles = 0 if model_config.tracks else config.num_particles
     bars, styles = zip(*schedule, strict=True)
     named_key = config.key if config.key != AUTO_KEY else ""
     return Request(
         task=task,
-        controls=_controls(config, model_config, styles[0]),
+        controls=_controls(config, model_config, styles[0], num_particles),
         styles=np.stack(styles),
         style_starts=_steps_of_bars(task.bar_position, bars),
         num_pieces=config.num_pieces,
         num_candidates=config.best_of,
-        num_particles=config.num_particles,
+        num_particles=num_particles,
         best_by=config.best_by,
         key_outside=theory.key_outside(named_key) if named_key else None,
+        chords=_chords(config, model_config, task),
     )
 
 
-def _controls(
-    config: GenerationConfig, model_config: ModelConfig, style: np.ndarray
-) -> Controls:
-    num_rows = config.num_pieces * config.rows_per_piece
+def _changed_controls(config: GenerationConfig) -> list[str]:
+    """The names of controls that are not at their defaults."""
     defaults = {setting.name: setting.default for setting in describe(GenerationConfig)}
+    names = OPTIONAL_CONTROLS
+    return [name for name in names if getattr(config, name) != defaults[name]]
+
+
+def _check_controls(config: GenerationConfig, model_config: ModelConfig) -> None:
+    """Refuses controls that would do nothing in this model."""
+    tracks = model_config.tracks
+    lacking = {}
+    if tracks and all(track.voice for track in tracks):
+        lacking = OF_CHORDS
+    elif not any(track.voice for track in tracks):
+        lacking = OF_VOICES
+    for name in set(_changed_controls(config)) & set(lacking):
+        kind = "of voices" if tracks else "without voices"
+        raise InputError(f"{name} does nothing in a model {kind}: {lacking[name]}.")
+
+
+def _chords(
+    config: GenerationConfig, model_config: ModelConfig, task: tasks.Task
+) -> np.ndarray | None:
+    """The bias of each drawn step, float32 [step, pitch]; None without chords."""
+    if not config.chords:
+        return None
+    outside = theory.read_chords(config.chords)
+    bars = np.maximum(np.cumsum(task.bar_position == 0) - 1, 0)
+    classes = np.arange(model_config.num_pitches) + model_config.min_pitch
+    by_step = outside[bars % len(outside)][:, classes % theory.NUM_PITCH_CLASSES]
+    return pitch_bias(config, model_config) - config.key_strength * by_step
+
+
+def _controls(
+    config: GenerationConfig,
+    model_config: ModelConfig,
+    style: np.ndarray,
+    num_particles: int,
+) -> Controls:
+    num_rows = config.num_pieces * config.best_of * max(num_particles, 1)
     by_row: dict[str, Any] = {
-        name: np.float32(getattr(config, name))
-        for name in OPTIONAL_CONTROLS
-        if getattr(config, name) != defaults[name]
+        name: np.float32(getattr(config, name)) for name in _changed_controls(config)
     }
     by_row |= {"temperature": np.float32(config.temperature), "style": style}
     bias, scales = pitch_bias(config, model_config), None
@@ -145,7 +202,29 @@ def _controls(
         by_row["key_strength"] = np.float32(config.key_strength)
         scales = key_scales(model_config)
     rows = {name: _tiled(value, num_rows) for name, value in by_row.items()}
-    return Controls(seed=_seeds(config, num_rows), key_scales=scales, **rows)
+    seeds = _seeds(config, num_rows)
+    if model_config.tracks and not config.style.strip():
+        rows["style"] = drawn_styles(seeds, style)
+    return Controls(seed=seeds, key_scales=scales, **rows)
+
+
+def drawn_styles(seeds: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """One style for each piece, in all its voices, by the shares of the training data.
+
+    Networks learn styles one at a time; a mixture lies outside what they know.
+
+    Args:
+        seeds: int32 [row, 2], as from `_seeds`.
+        shares: float32 [styles], adding up to 1.
+
+    Returns:
+        float32 [row, styles], one 1 in each row, the same for all rows of a piece.
+    """
+    keys = [(int(seed), int(second) % MAX_PIECES) for seed, second in seeds]
+    numbers = np.array([np.random.default_rng(key).random() for key in keys])
+    edges = np.cumsum(shares, dtype=np.float64)
+    chosen = np.searchsorted(edges, numbers * edges[-1], side="right")
+    return np.eye(len(shares), dtype=np.float32)[np.minimum(chosen, len(shares) - 1)]
 
 
 def pitch_bias(config: GenerationConfig, model_config: ModelConfig) -> np.ndarray:
@@ -179,7 +258,7 @@ def pitch_bias(config: GenerationConfig, model_config: ModelConfig) -> np.ndarra
 
 def _seeds(config: GenerationConfig, num_rows: int) -> np.ndarray:
     """int32 [row, 2]: the seed, and a number of the piece and the row of it."""
-    piece, row = np.divmod(np.arange(num_rows), config.rows_per_piece)
+    piece, row = np.divmod(np.arange(num_rows), num_rows // config.num_pieces)
     second = piece + MAX_PIECES * row
     return np.stack([np.full_like(second, config.seed), second], 1).astype(np.int32)
 

@@ -1,43 +1,36 @@
-"""Draws frames: one step after another, and in each step pitch by pitch.
+"""Draws frames: one step after another.
 
 The state of the time axis is carried on, so the cost of a step does not grow with the
-length of a piece. For one frame, the state and the frame before give hidden features.
-Then, from the first pitch to the last in draw order, play is drawn, then replay given
-play (0 if the pitch did not sound before), and volume is set at an onset; a held note
-keeps the volume of its onset.
+length of a piece. For one frame, the state and the frame before give hidden features;
+from them `chords.py` draws pitch by pitch, or `tracks.py` track by track.
 
-Random numbers come from (seed of the piece, step, pitch), so neither the other pieces
-of a batch nor the number of steps matter.
+Random numbers come from (seed of the piece, step, pitch, track), so neither the other
+pieces of a batch nor the number of steps matter.
 
 Cells may be clamped; the rest are sampled. If the state has sums of log-probabilities
 (see `SUMS`), those of each frame are added; `particles.py` weights particles by them.
 
-Arrays are [batch, step, pitch, channel] at every function of this module; only the
-loop over pitches in `draw_frame` is pitch-major inside, in draw order.
+Arrays are [batch, step, (track,) pitch, channel] at every function of this module.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
+from poph_tf.generation import chords, randomness, tracks
 from poph_tf.generation import controls as controls_lib
-from poph_tf.generation import randomness
 from poph_tf.generation.controls import Controls
 from poph_tf.models.pitch_decoder import PitchDecoder
 from poph_tf.models.polyphony_model import PolyphonyModel
 
 # A silence of this many steps is ended by a rising temperature (DeepJ's rule).
 SILENT_STEPS = 16
-# Volume of 127 for a model without volumes.
-DEFAULT_VOLUME = 80
-# A temperature below this draws the likelier value.
-MIN_TEMPERATURE = 1e-4
+# Bars left that the network does not know.
+UNKNOWN = -1
 # Sums over the steps drawn so far, float32 [batch], updated if a state has them: the
 # log-probability of all cells, and of the clamped ones alone.
 SUMS = ("log_likelihood", "log_weight")
 
-Heads = dict[str, tf.Tensor]
 # Nested; every tensor has the batch (or batch * pitch) first.
 State = dict[str, Any]
 
@@ -50,8 +43,12 @@ class Sampler:
     """
 
     def __init__(self, model: PolyphonyModel) -> None:
-        self.network = model.network
+        # A Network, or a TrackNetwork.
+        self.network: Any = model.network
         self.config = model.config
+        num_tracks = len(self.config.tracks)
+        # The shape of a frame without its channels.
+        self.grid = (num_tracks,) * (num_tracks > 0) + (self.config.num_pitches,)
 
     def zero_state(self, batch_size: Any, bar_steps: Any = 16) -> State:
         """The state before the first step of a piece.
@@ -61,26 +58,36 @@ class Sampler:
             bar_steps: int or int32 [batch]. Steps of a bar.
         """
         zeros = tf.zeros((batch_size,), tf.int32)
+        given = {"given": tf.zeros((batch_size, self.grid[0]))}
         return {
             "network": self.network.zero_state(batch_size),
-            "frame": tf.zeros((batch_size, self.config.num_pitches, 3)),
+            "frame": tf.zeros((batch_size, *self.grid, 3)),
             "step": zeros,
             "bar_position": zeros,
             "bar_steps": zeros + bar_steps,
             "silent_steps": zeros,
             "density_bias": tf.zeros((batch_size,)),
+            **(given if self.config.tracks else {}),
         }
 
     def prefill(
-        self, state: State, frames: tf.Tensor, bar_position: tf.Tensor, style: tf.Tensor
+        self,
+        state: State,
+        frames: tf.Tensor,
+        bar_position: tf.Tensor,
+        style: tf.Tensor,
+        bars_left: tf.Tensor | None = None,
+        look_ahead: tf.Tensor | None = None,
     ) -> State:
         """Advances the state over known frames, as if they had been drawn.
 
         Args:
             state: from `zero_state`, or after any step.
-            frames: float32 [batch, step, pitch, channel], at least one step.
+            frames: float32 [batch, step, (track,) pitch, channel], at least one step.
             bar_position: int32 [batch, step + 1], of these steps and the next one.
             style: float32 [batch, styles].
+            bars_left: int32 [batch, step], of a model with tracks; None: unknown.
+            look_ahead: float32 [batch, step, ...], as in `Controls`.
 
         Returns:
             The state after the last frame.
@@ -88,6 +95,7 @@ class Sampler:
         previous = tf.concat([state["frame"][:, None], frames[:, :-1]], axis=1)
         past = bar_position[:, :-1]
         inputs = {"previous": previous, "bar_position": past, "style": style}
+        inputs |= self.track_inputs(past, bars_left=bars_left, look_ahead=look_ahead)
         _, network = self.network.time_axis(inputs, state["network"])
         return state | {
             "network": network,
@@ -108,12 +116,11 @@ class Sampler:
             controls: of all pieces and of these steps.
 
         Returns:
-            Cells uint8 [batch, step, pitch, channel] with volume 0..127, and the state
-            after them.
+            Cells uint8 [batch, step, (track,) pitch, channel] with volume 0..127, and
+            the state after them.
         """
-        frames = tf.TensorArray(
-            tf.uint8, num_steps, element_shape=(None, self.config.num_pitches, 3)
-        )
+        shape = (None, *self.grid, 3)
+        frames = tf.TensorArray(tf.uint8, num_steps, element_shape=shape)
 
         def draw(index: tf.Tensor, state: State, frames: Any) -> tuple[Any, ...]:
             frame, state = self._draw_step(state, controls.at(index))
@@ -126,7 +133,8 @@ class Sampler:
             # XLA needs a bound of the loop.
             maximum_iterations=num_steps,
         )
-        return tf.transpose(frames.stack(), (1, 0, 2, 3)), state
+        order = (1, 0, *range(2, len(shape) + 1))
+        return tf.transpose(frames.stack(), order), state
 
     def draw_chunk(
         self, state: State, num_steps: int, controls: Controls
@@ -141,156 +149,82 @@ class Sampler:
             bar_position = state["bar_position"]
         before, position = state["frame"][:, None], bar_position[:, None]
         inputs = {"previous": before, "bar_position": position, "style": controls.style}
+        known = {"bars_left": controls.bars_left, "look_ahead": controls.look_ahead}
+        known = {k: x if x is None else x[:, None] for k, x in known.items()}
+        inputs |= self.track_inputs(position, **known)
         hidden, network = self.network.time_axis(inputs, state["network"])
-        embedding = self.network.embed_style(controls.style)
-        decoder = PitchDecoder(self.network, hidden[0], embedding)
         too_silent = tf.nn.relu(state["silent_steps"] - SILENT_STEPS + 1)
         added = controls.silence_temperature * tf.cast(too_silent, tf.float32)
         warmer = controls._replace(temperature=controls.temperature + added)
-        frame, log_probability = self.draw_frame(decoder, state, warmer)
-        silent = tf.reduce_all(frame[..., 0] == 0, axis=-1)
+        frame, log_probability = self.draw_frame(hidden[0], state, warmer)
+        merged, given = frame, {}
+        if self.config.tracks:
+            merged = tf.reduce_max(frame, axis=1)
+            given["given"] = tracks.given_tracks(frame, controls.constraints)
+        silent = tf.reduce_all(merged[..., 0] == 0, axis=-1)
         return frame, state | {
             "network": network,
             "frame": frame,
             "step": state["step"] + 1,
             "bar_position": (bar_position + 1) % state["bar_steps"],
             "silent_steps": tf.where(silent, state["silent_steps"] + 1, 0),
-            **controls_lib.next_state(controls, state, frame),
+            **given,
+            **controls_lib.next_state(controls, state, merged),
             **_next_sums(state, log_probability, controls),
         }
 
-    def draw_frame(
-        self, decoder: PitchDecoder, state: State, controls: Controls
-    ) -> tuple[tf.Tensor, tf.Tensor | None]:
-        """Draws one frame, pitch by pitch.
+    def track_inputs(self, like: tf.Tensor, **known: tf.Tensor | None) -> State:
+        """What the time axis of a model with tracks reads besides.
 
         Args:
-            decoder: of this step.
+            like: [batch, step].
+            **known: `bars_left` [batch, step] and `look_ahead` [batch, step, pitch,
+                features], as in `Controls`.
+        """
+        config = self.config
+        if not config.tracks:
+            return {}
+        left, ahead = known["bars_left"], known["look_ahead"]
+        inputs = {"bars_left": tf.fill(tf.shape(like), UNKNOWN)}
+        if left is not None:
+            inputs["bars_left"] = left
+        if config.look_ahead_units:
+            cells = (config.num_pitches, config.look_ahead_units)
+            shape = tf.concat([tf.shape(like), cells], axis=0)
+            ahead = tf.zeros(shape) if ahead is None else ahead
+            inputs["look_ahead"] = tf.transpose(ahead, (1, 0, 2, 3))
+        return inputs
+
+    def draw_frame(
+        self, hidden: tf.Tensor, state: State, controls: Controls
+    ) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """Draws one frame.
+
+        Args:
+            hidden: float [batch, pitch, features], from the time axis.
             state: before the step.
             controls: of this step.
 
         Returns:
-            float32 [batch, pitch, channel], and the `log_probability` of each cell
-            float32 [batch, pitch] if the state has sums, or None.
+            float32 [batch, (track,) pitch, channel], and log-probabilities float32
+            [batch, track or pitch] if the state has sums, or None.
         """
-        num_pitches, before = self.config.num_pitches, state["frame"]
-        numbers = randomness.uniforms(controls.seed, state["step"], num_pitches)
-        known = {"before": before, "numbers": numbers, "clamped": controls.constraints}
         bias = controls_lib.step_bias(controls, state)
-        if bias is not None:
-            known["bias"] = tf.broadcast_to(bias, tf.shape(before)[:2])
         scored = any(name in state for name in SUMS)
-        known = {k: self._pitch_major(x) for k, x in known.items() if x is not None}
-
-        def draw(heads: Heads, index: tf.Tensor) -> tf.Tensor:
-            here = {name: value[index] for name, value in known.items()}
-            bias = here.pop("bias", None)
-            biased = heads if bias is None else heads | {"play": heads["play"] + bias}
-            cell = draw_cell(biased, controls=controls, **here)
-            if not scored:
-                return cell
-            score = log_probability(heads, here["before"], cell)
-            return tf.concat([cell, score[:, None]], axis=-1)
-
-        cells = self._decode(decoder, draw, width=3 + scored)
-        return cells[..., :3], cells[..., 3] if scored else None
-
-    def _decode(
-        self, decoder: PitchDecoder, draw: Callable[..., tf.Tensor], width: int
-    ) -> tf.Tensor:
-        """Calls `draw(heads, index)` pitch by pitch: float [batch, pitch, width]."""
-        channels, num_pitches = self.network.channels, self.config.num_pitches
-
-        def step(index: tf.Tensor, drawn: tf.Tensor, state: Any, cells: Any) -> Any:
-            heads, state = decoder.step(index, drawn, state)
-            cell = draw(heads, index)
-            drawn = tf.gather(cell, channels, axis=-1)
-            return index + 1, drawn, state, cells.write(index, cell)
-
-        cells = tf.TensorArray(tf.float32, num_pitches, element_shape=(None, width))
-        first = tf.zeros((decoder.num_rows, len(channels)))
-        *_, cells = tf.while_loop(
-            lambda index, *_: index < num_pitches,
-            step,
-            (tf.constant(0), first, decoder.zero_state(), cells),
-            maximum_iterations=num_pitches,
-        )
-        return self.network.in_draw_order(tf.transpose(cells.stack(), (1, 0, 2)), 1)
-
-    def _pitch_major(self, x: tf.Tensor) -> tf.Tensor:
-        """[batch, pitch, ...] -> [pitch, batch, ...], pitches in draw order."""
-        order = (1, 0, *range(2, len(x.shape)))
-        return tf.transpose(self.network.in_draw_order(x, 1), order)
-
-
-def draw_cell(
-    heads: Heads,
-    before: tf.Tensor,
-    numbers: tf.Tensor,
-    controls: Controls,
-    clamped: tf.Tensor | None = None,
-) -> tf.Tensor:
-    """Draws play, replay and volume of one pitch.
-
-    Args:
-        heads: float32 [batch] each: `play`, `replay` (logits), `volume`.
-        before: float32 [batch, channel], the cell of this pitch in the step before.
-        numbers: float32 [batch, 2] in [0, 1).
-        controls: of this step.
-        clamped: float32 [batch, 4], see `constraints.py`.
-    """
-    temperature = tf.maximum(controls.temperature, MIN_TEMPERATURE)
-    probability = controls_lib.play_probability(heads["play"], temperature, controls)
-    play = tf.cast(numbers[:, 0] < probability, tf.float32)
-    again = tf.zeros_like(play)
-    if "replay" in heads:
-        if controls.replay_temperature is not None:
-            temperature = tf.maximum(controls.replay_temperature, MIN_TEMPERATURE)
-        probability = tf.sigmoid(heads["replay"] / temperature)
-        again = tf.cast(numbers[:, 1] < probability, tf.float32)
-    if "volume" in heads:
-        onset = tf.clip_by_value(tf.round(heads["volume"] * 127.0), 1.0, 127.0) / 127.0
-    else:
-        onset = tf.fill(tf.shape(play), DEFAULT_VOLUME / 127.0)
-    if clamped is not None:
-        play, again, onset = (
-            tf.where(clamped[:, 0] > 0, clamped[:, k], drawn)
-            for k, drawn in enumerate((play, again, onset), start=1)
-        )
-    sounded = before[:, 0]
-    replay = again * play * sounded
-    held = sounded * (1.0 - replay)
-    volume = play * tf.where(held > 0, before[:, 2], onset)
-    return tf.stack([play, replay, volume], axis=-1)
-
-
-def log_probability(heads: Heads, before: tf.Tensor, cell: tf.Tensor) -> tf.Tensor:
-    """The log-probability of a cell by the model itself, without controls.
-
-    For play t and replay r of the cell, with probabilities y and z by the heads,
-    log p = log(y if t else 1 - y) + t * sounded * log(z if r else 1 - z). Replay does
-    not count if the pitch did not sound before; volume is not a probability.
-
-    Args:
-        heads: float32 [batch] each: `play`, `replay` (logits).
-        before: float32 [batch, channel], the cell of this pitch in the step before.
-        cell: float32 [batch, channel].
-
-    Returns:
-        float32 [batch], at most 0.
-    """
-    play, replay = cell[:, 0], cell[:, 1]
-    score = tf.math.log_sigmoid((2.0 * play - 1.0) * heads["play"])
-    if "replay" in heads:
-        possible = play * before[:, 0]
-        score += possible * tf.math.log_sigmoid((2.0 * replay - 1.0) * heads["replay"])
-    return score
+        if self.config.tracks:
+            drawing = tracks.TrackDrawing(self.network, hidden, state, controls)
+            return drawing.draw(bias, scored)
+        num_pitches, frame = self.config.num_pitches, state["frame"]
+        numbers = randomness.uniforms(controls.seed, state["step"], num_pitches)
+        embedding = self.network.embed_style(controls.style)
+        decoder = PitchDecoder(self.network, hidden, embedding)
+        return chords.draw(decoder, frame, numbers, controls, bias, scored)
 
 
 def _next_sums(
     state: State, log_probability: tf.Tensor | None, controls: Controls
 ) -> State:
-    """The sums of a state after a frame with log-probability [batch, pitch]."""
+    """The sums of a state after a frame: log-probability [batch, track or pitch]."""
     after, clamped = {}, controls.constraints
     if "log_likelihood" in state:
         gained = tf.reduce_sum(log_probability, axis=-1)
@@ -305,7 +239,8 @@ def _next_sums(
 
 def _silent_steps(before: tf.Tensor, frames: tf.Tensor) -> tf.Tensor:
     """Silent steps in a row at the end of `frames`, after `before` of them."""
-    sounding = tf.reduce_any(frames[..., 0] > 0, axis=-1)
+    axes = range(2, len(frames.shape) - 1)
+    sounding = tf.reduce_any(frames[..., 0] > 0, axis=list(axes))
     num_steps = tf.shape(frames)[1]
     # The last sounding step, counted from 1; 0 if there is none.
     last = tf.reduce_max(tf.where(sounding, tf.range(num_steps) + 1, 0), axis=1)

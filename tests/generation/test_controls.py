@@ -9,7 +9,7 @@ from poph_tf import config, theory
 from poph_tf.config import GenerationConfig
 from poph_tf.data import matrices
 from poph_tf.errors import InputError
-from poph_tf.generation import candidates, sampler
+from poph_tf.generation import candidates, chords
 from poph_tf.generation import controls as controls_lib
 from poph_tf.generation.controls import Controls
 from poph_tf.generation.engine import Engine
@@ -247,5 +247,5 @@ def test_the_default_volume_sounds_where_a_model_has_none():
     heads = {"play": tf.constant([9.0])}
     controls = Controls(None, tf.ones(1), None)
     numbers, before = tf.constant([[0.5, 0.5]]), tf.zeros((1, 3))
-    cell = sampler.draw_cell(heads, before, numbers, controls)
-    np.testing.assert_allclose(cell, [[1.0, 0.0, sampler.DEFAULT_VOLUME / 127]])
+    cell = chords.draw_cell(heads, before, numbers, controls)
+    np.testing.assert_allclose(cell, [[1.0, 0.0, chords.DEFAULT_VOLUME / 127]])

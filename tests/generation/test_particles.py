@@ -211,12 +211,12 @@ def test_without_clamped_cells_each_particle_is_an_ordinary_piece():
 
 
 def test_a_clamped_onset_is_a_replay_if_its_pitch_sounded():
-    from poph_tf.generation import sampler as sampler_lib
+    from poph_tf.generation import chords
 
     heads = {name: tf.zeros([3]) for name in ("play", "replay", "volume")}
     before = tf.constant([[1.0, 0, 0.2], [0, 0, 0], [1, 0, 0.2]])
     given = tf.constant([[1.0, 1, 1, 0.9], [1, 1, 1, 0.9], [1, 1, 0, 0.9]])
-    cell = sampler_lib.draw_cell(
+    cell = chords.draw_cell(
         heads, before, tf.fill([3, 2], 0.99), Controls(None, tf.ones(3), None), given
     )
     expected = [[1, 1, 0.9], [1, 0, 0.9], [1, 0, 0.2]]

@@ -7,8 +7,7 @@ import pytest
 import small
 import tensorflow as tf
 
-from poph_tf.generation import randomness
-from poph_tf.generation import sampler as sampler_lib
+from poph_tf.generation import chords, randomness
 from poph_tf.generation.controls import Controls
 from poph_tf.generation.sampler import Sampler
 
@@ -50,7 +49,7 @@ def drawn_in_python(name):
         (uint8 [piece, time, pitch, 3], list of what the heads said at each cell, in
         the order in which cells were drawn).
     """
-    heads, draw_cell = [], sampler_lib.draw_cell
+    heads, draw_cell = [], chords.draw_cell
 
     def record(given, **known):
         heads.append({name: value.numpy() for name, value in given.items()})
@@ -59,7 +58,7 @@ def drawn_in_python(name):
     sampler = Sampler(small.model(name))
     state = sampler.zero_state(len(SEEDS), BAR_STEPS)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sampler_lib, "draw_cell", record)
+        patch.setattr(chords, "draw_cell", record)
         cells = sampler.draw_steps(state, NUM_STEPS, controls(sampler.config))[0]
     return cells.numpy(), heads
 
@@ -106,7 +105,7 @@ def test_drawn_frames_are_canonical(name):
     assert held.any()
     assert replay.any() == config.replay
     if not config.volume:
-        assert set(np.unique(volume)) == {0, sampler_lib.DEFAULT_VOLUME}
+        assert set(np.unique(volume)) == {0, chords.DEFAULT_VOLUME}
 
 
 CARRIED = [
@@ -205,7 +204,7 @@ def heads(play=0.0, replay=0.0, volume=0.5, rows=1):
 
 
 def cell(given, before=(0, 0, 0), numbers=(0.5, 0.5), temperature=1.0):
-    drawn = sampler_lib.draw_cell(
+    drawn = chords.draw_cell(
         given,
         tf.constant([before], tf.float32),
         tf.constant([numbers], tf.float32),
@@ -267,7 +266,7 @@ def temperatures(monkeypatch):
     """The temperature of each step drawn, for a piece that stays silent."""
     seen = []
 
-    def silence(self, decoder, state, controls):
+    def silence(self, hidden, state, controls):
         seen.append(float(controls.temperature[0]))
         return tf.zeros_like(state["frame"]), None
 

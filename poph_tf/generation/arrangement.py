@@ -1,0 +1,167 @@
+"""A user's music in the tracks of a model: which part is which, and what must change.
+
+A file's parts go to the model's tracks by a table that the user gives (`map`), by their
+names, or by height if their numbers are equal. A single part goes to the track that is
+asked for. Whatever is changed on the way is told in one line each.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from poph_tf import theory
+from poph_tf.config import ModelConfig
+from poph_tf.config import tracks as tracks_lib
+from poph_tf.config.tracks import Track
+from poph_tf.data.matrices import PLAY, Matrices, TrackCells
+from poph_tf.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Arrangement:
+    """Music in the tracks of a model.
+
+    Attributes:
+        cells: uint8 [step, track, 128, channel].
+        present: bool [track], the tracks that the music has.
+        changes: what was changed, a sentence each.
+    """
+
+    cells: np.ndarray
+    present: np.ndarray
+    changes: tuple[str, ...]
+
+
+def arrange(
+    piece: Matrices, model: ModelConfig, table: Sequence[str], single: str
+) -> Arrangement:
+    """Puts the parts of a piece into the tracks of a model.
+
+    Args:
+        piece: the music.
+        model: configuration of a model with tracks.
+        table: texts such as "Vln 1:soprano".
+        single: the track for music of one part.
+
+    Raises:
+        InputError: If parts and tracks cannot be matched, or notes do not fit.
+    """
+    parts = piece.tracks or (TrackCells("", 0, False, piece.cells),)
+    places = _by_table(parts, model.tracks, table) or _by_name(parts, model.tracks)
+    places = places or _by_height(parts, model.tracks, single)
+    cells = np.zeros((len(piece), len(model.tracks), 128, 3), np.uint8)
+    for part, place in places.items():
+        cells[:, place] = np.maximum(cells[:, place], parts[part].cells)
+    unused = [_called(parts, k) for k in range(len(parts)) if k not in places]
+    changes = [f"Not used: {', '.join(unused)}."] if unused else []
+    cells, moved = _within_range(cells, model)
+    changes += moved
+    for place, track in enumerate(model.tracks):
+        if track.voice:
+            low = place == len(model.tracks) - 1
+            cells[:, place], thinned = _one_at_a_time(cells[:, place], track.name, low)
+            changes += thinned
+    present = np.isin(np.arange(len(model.tracks)), list(places.values()))
+    return Arrangement(cells, present, tuple(changes))
+
+
+def _called(parts: Sequence[TrackCells], place: int) -> str:
+    return parts[place].name or f"part {place + 1}"
+
+
+def _listed(parts: Sequence[TrackCells]) -> str:
+    return ", ".join(_called(parts, k) for k in range(len(parts)))
+
+
+def _by_table(
+    parts: Sequence[TrackCells], tracks: Sequence[Track], table: Sequence[str]
+) -> dict[int, int]:
+    names = [_called(parts, k).casefold() for k in range(len(parts))]
+    places = {}
+    for entry in table:
+        part, colon, track = entry.rpartition(":")
+        if not colon or part.strip().casefold() not in names:
+            raise InputError(
+                f"map must be parts of the music by tracks of the model, such as "
+                f"'{_called(parts, 0)}:{tracks[0].name}', got {entry!r}; the music has "
+                f"{_listed(parts)}."
+            )
+        found = tracks_lib.named(tracks, track.strip())
+        places[names.index(part.strip().casefold())] = found
+    return places
+
+
+def _by_name(parts: Sequence[TrackCells], tracks: Sequence[Track]) -> dict[int, int]:
+    names = [track.name.casefold() for track in tracks]
+    called = [part.name.strip().casefold() for part in parts]
+    return {k: names.index(name) for k, name in enumerate(called) if name in names}
+
+
+def _by_height(
+    parts: Sequence[TrackCells], tracks: Sequence[Track], single: str
+) -> dict[int, int]:
+    """A single part, or as many parts as tracks, from high to low."""
+    if len(parts) == 1:
+        return {0: tracks_lib.named(tracks, single)}
+    if len(parts) != len(tracks):
+        raise InputError(
+            f"The music has the parts {_listed(parts)}, and the model the tracks "
+            f"{', '.join(track.name for track in tracks)}: say with map which is which."
+        )
+    order = sorted(range(len(parts)), key=lambda k: -_mean_pitch(parts[k].cells))
+    return {part: place for place, part in enumerate(order)}
+
+
+def _mean_pitch(cells: np.ndarray) -> float:
+    counts = cells[..., PLAY].sum(axis=0, dtype=np.int64)
+    return float(np.average(np.arange(len(counts)), weights=np.maximum(counts, 1e-9)))
+
+
+def _within_range(
+    cells: np.ndarray, model: ModelConfig
+) -> tuple[np.ndarray, list[str]]:
+    """Moves all notes by octaves until the model has their pitches."""
+    sounding = np.flatnonzero(cells[..., PLAY].any(axis=(0, 1)))
+    if not len(sounding):
+        raise InputError("The music must have notes, got a silent piece.")
+    low, high = int(sounding[0]), int(sounding[-1])
+    octave = theory.NUM_PITCH_CLASSES
+    up, down = (
+        -(-(model.min_pitch - low) // octave),
+        -(-(high - model.max_pitch) // octave),
+    )
+    moved = max(up, 0) - max(down, 0)
+    fits = model.min_pitch <= low + octave * moved
+    if not fits or high + octave * moved > model.max_pitch:
+        raise InputError(
+            f"The notes of the music must lie within the model's pitches, "
+            f"{model.min_pitch} to {model.max_pitch}, got {low} to {high}, which no "
+            f"octave brings there."
+        )
+    if not moved:
+        return cells, []
+    words = (
+        f"{abs(moved)} octave{'s' * (abs(moved) > 1)} {'up' if moved > 0 else 'down'}"
+    )
+    return np.roll(cells, octave * moved, axis=2), [
+        f"The music is moved {words}, into the model's pitches {model.min_pitch} to "
+        f"{model.max_pitch}."
+    ]
+
+
+def _one_at_a_time(
+    cells: np.ndarray, name: str, lowest: bool
+) -> tuple[np.ndarray, list[str]]:
+    """Keeps the highest (or lowest) of several notes, [step, pitch, channel]."""
+    play = cells[..., PLAY] != 0
+    several = int((play.sum(axis=1) > 1).sum())
+    if not several:
+        return cells, []
+    toward = play if lowest else play[:, ::-1]
+    first = np.cumsum(toward, axis=1) == 1
+    kept = play & (first if lowest else first[:, ::-1])
+    which = "lowest" if lowest else "highest"
+    return cells * kept[..., None], [
+        f"{name} has several notes at once in {several} steps: the {which} is kept."
+    ]

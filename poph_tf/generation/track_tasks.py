@@ -1,0 +1,163 @@
+"""Tasks of models with tracks: which tracks are given in which steps.
+
+The free steps and tracks are drawn knowing all that is given, before and after:
+
+compose       everything is free
+continue      new bars follow
+harmonize     given are the tracks named, or those that the music has
+accompany     given is the melody (the track of this name, or the first)
+infill        free are the bars named, there the tracks not given
+vary          free are the tracks named with `draw`
+reharmonize   given is the melody of a whole piece
+"""
+
+import dataclasses
+
+import numpy as np
+
+from poph_tf.config import GenerationConfig, ModelConfig
+from poph_tf.config import tracks as tracks_lib
+from poph_tf.config.generation import is_path
+from poph_tf.data import matrices, reading
+from poph_tf.data.matrices import Matrices
+from poph_tf.errors import InputError
+from poph_tf.generation import arrangement, constraints, tasks
+from poph_tf.generation.tasks import Task
+
+MELODY = "melody"
+# Bars left that the network is not told.
+UNKNOWN = -1
+# How much slower the last quarter is with humanize=1, in models that play dynamics.
+RITARDANDO = 0.25
+# A note further from the grid than this, in steps, is told to be moved.
+GRID_TOLERANCE = 0.2
+
+
+def from_config(config: GenerationConfig, model: ModelConfig) -> Task:
+    """The task that the settings describe; reads the given music.
+
+    Raises:
+        InputError: If the settings, the given music and the model do not fit together.
+    """
+    if config.source is None:
+        silence = np.zeros((0, len(model.tracks), 128, 3), np.uint8)
+        nothing = dataclasses.replace(tasks.NOTHING, cells=silence)
+        task = tasks.continue_(nothing, **tasks.continued_by(config))
+    else:
+        task = _with_music(config, model)
+    positions = (task.prefill, task, task.after)
+    bars = np.concatenate([part.bar_position for part in positions])
+    whole = dataclasses.replace(tasks.NOTHING, bar_position=bars)
+    ends_anew = config.ending and not len(task.after)
+    return dataclasses.replace(
+        task,
+        tempo_qpm=config.tempo_qpm or task.tempo_qpm,
+        ritardando=RITARDANDO * config.humanize * (model.volume and ends_anew),
+        tracks=model.tracks,
+        bars_left=whole.bars_left if config.ending else _unknown(len(bars)),
+    )
+
+
+def _unknown(num_steps: int) -> np.ndarray:
+    return np.full(num_steps, UNKNOWN, np.int32)
+
+
+def _with_music(config: GenerationConfig, model: ModelConfig) -> Task:
+    piece, changes = _read(config.source)
+    names = [track.name for track in model.tracks]
+    single = MELODY if MELODY in names else names[0]
+    if config.given:
+        single = config.given[0]
+    found = arrangement.arrange(piece, model, config.map, single)
+    changes = (*changes, *found.changes)
+    stacked = dataclasses.replace(piece, cells=found.cells, tracks=())
+    if config.kind == "continue":
+        task = tasks.continue_(stacked, **tasks.continued_by(config))
+    else:
+        stacked = tasks.whole_bars(stacked)
+        free = _free(config, model, found.present, stacked)
+        task = draw_free(stacked, free, model)
+    return dataclasses.replace(task, changes=changes)
+
+
+def _read(music: object) -> tuple[Matrices, tuple[str, ...]]:
+    """Music on the grid, and what the grid changed."""
+    if not is_path(music):
+        return music, ()  # type: ignore[return-value]
+    notes = reading.read_notes(music)  # type: ignore[arg-type]
+    per_step = notes.ticks_per_quarter / matrices.STEPS_PER_QUARTER
+    between = np.abs(
+        notes.start_tick / per_step - np.round(notes.start_tick / per_step)
+    )
+    moved = int((between > GRID_TOLERANCE).sum())
+    changes = [
+        f"{moved} of {len(between)} notes begin between two sixteenths (such as "
+        f"triplets): each is moved to the nearest."
+    ]
+    return matrices.from_notes(notes), tuple(changes * (moved > 0))
+
+
+def _free(
+    config: GenerationConfig, model: ModelConfig, present: np.ndarray, piece: Matrices
+) -> np.ndarray:
+    """Marks what is drawn, bool [step, track]."""
+    tracks = _free_tracks(config, model, present)
+    steps = np.ones(len(piece), bool)
+    if config.bars_to_draw:
+        start, stop = constraints.steps_of_bars(piece, config.bars_to_draw)
+        steps = np.isin(np.arange(len(piece)), np.arange(start, stop))
+    elif config.kind == "infill":
+        raise InputError("infill needs bars, such as '9-12'.")
+    return steps[:, None] & tracks
+
+
+def _free_tracks(
+    config: GenerationConfig, model: ModelConfig, present: np.ndarray
+) -> np.ndarray:
+    names = [track.name for track in model.tracks]
+    given = [tracks_lib.named(model.tracks, name) for name in config.given]
+    drawn = [tracks_lib.named(model.tracks, name) for name in config.draw]
+    places = np.arange(len(names))
+    if drawn:
+        free = np.isin(places, drawn)
+    elif given:
+        free = ~np.isin(places, given)
+    elif config.kind == "infill":
+        return np.ones(len(names), bool)
+    elif config.kind == "vary":
+        raise InputError(f"vary needs tracks to draw, of {', '.join(names)}.")
+    elif config.kind == "harmonize" and not present.all():
+        free = ~present
+    else:
+        free = places != (names.index(MELODY) if MELODY in names else 0)
+    absent = [name for k, name in enumerate(names) if not (free[k] or present[k])]
+    if absent and not config.bars_to_draw:
+        raise InputError(f"The music has no {', '.join(absent)}, which is given.")
+    if not free.any():
+        raise InputError("All tracks are given; leave one to draw.")
+    return free
+
+
+def draw_free(piece: Matrices, free: np.ndarray, model: ModelConfig) -> Task:
+    """Draws what is free of a piece and keeps the rest.
+
+    Args:
+        piece: `cells` are [step, track, 128, channel].
+        free: bool [step, track].
+        model: configuration of the model.
+    """
+    steps = np.flatnonzero(free.any(axis=1))
+    start, stop = int(steps[0]), int(steps[-1]) + 1
+    given = constraints.clamp_all(piece.cells, model)
+    given *= ~free[:, :, None, None]
+    return Task(
+        bar_position=piece.bar_position[start:stop],
+        bar_steps=tasks.last_bar_steps(piece),
+        num_kept=stop - start,
+        time_signatures=piece.time_signatures,
+        tempo_qpm=piece.tempo_qpm,
+        clamped=given[start:stop],
+        prefill=tasks.some_steps(piece, slice(start)),
+        after=tasks.steps_from(piece, stop),
+        given=given,
+    )

@@ -1,0 +1,236 @@
+"""Draws one step track by track, in the order of the model's tracks.
+
+A track reads what is chosen in the step: the tracks before it, and given ones whatever
+their place. A track with chords is drawn pitch by pitch (`chords.py`); a voice draws
+one pitch or its rest with one number, by the inverse of the distribution function over
+the pitches, low to high, then the rest. Where the pitch drawn was sounding, a second
+number decides whether it is struck again.
+
+The temperature T of a voice divides logits at two places: that of sounding at all,
+log(P(some pitch) / P(rest)), and those of the pitches among each other. At T = 1 this
+is the softmax of the network. At lower temperatures, a rest of probability 0.2 would
+otherwise beat ten pitches of 0.08 each, and the voices would fall silent one by one.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from poph_tf.generation import chords, randomness
+from poph_tf.generation.chords import MIN_TEMPERATURE, Heads
+from poph_tf.generation.controls import Controls
+from poph_tf.models import losses
+from poph_tf.models.pitch_decoder import PitchDecoder
+from poph_tf.models.track_network import TrackNetwork
+
+
+class TrackDrawing:
+    """Draws one step of a model with tracks.
+
+    Args:
+        network: of the model.
+        hidden: float [batch, pitch, features], from the time axis.
+        state: of the sampler before the step.
+        controls: of this step.
+    """
+
+    def __init__(
+        self,
+        network: TrackNetwork,
+        hidden: tf.Tensor,
+        state: Mapping[str, Any],
+        controls: Controls,
+    ) -> None:
+        self.network, self.tracks = network, network.config.tracks
+        self.entries = network.enter_tracks(hidden[None])
+        self.embedding = network.embed_style(controls.style)
+        self.before, self.step = state["frame"], state["step"]
+        self.given_before = state["given"]
+        self.controls = controls
+        self.given = given_tracks(self.before, controls.constraints)
+        self.density = None
+        if controls.density is not None:
+            self.density = state["density_bias"][:, None]
+
+    def draw(
+        self, bias: tf.Tensor | None, scored: bool
+    ) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """Draws the tracks in their order.
+
+        Args:
+            bias: float32 [batch, pitch or 1], added to the logits of the pitches.
+            scored: whether to compute log-probabilities.
+
+        Returns:
+            float32 [batch, track, pitch, channel], and the log-probability float32
+            [batch, track] of what is not given if `scored`, or None.
+        """
+        frame = _given_cells(self.before, self.controls.constraints)
+        notes = self._notes(frame, slice(None))
+        frames, scores = tf.unstack(frame, axis=1), []
+        for k in range(len(self.tracks)):
+            x = self.network.join_context(
+                k, self.entries[k], notes, self.given[:, None]
+            )
+            frames[k], score = self._draw_track(k, x[0], bias, scored)
+            scores.append(score)
+            own = self._notes(frames[k][:, None], slice(k, k + 1))
+            notes = tf.concat([notes[..., :k, :], own, notes[..., k + 1 :, :]], axis=3)
+        score = tf.stack(scores, axis=1) * (1.0 - self.given) if scored else None
+        return tf.stack(frames, axis=1), score
+
+    def _notes(self, frame: tf.Tensor, tracks: slice) -> tf.Tensor:
+        """Features of chosen notes, [batch, 1, pitch, track, features].
+
+        Which notes count as struck depends on the step before, so both are read.
+        """
+        before = self.before[:, tracks]
+        inputs = {
+            "current": tf.stack([before, frame], axis=1),
+            "previous": tf.stack([tf.zeros_like(before), before], axis=1),
+            "given": tf.stack(
+                [self.given_before[:, tracks], self.given[:, tracks]], axis=1
+            ),
+        }
+        return self.network.known_notes(inputs)[:, 1:]
+
+    def _draw_track(
+        self, track: int, x: tf.Tensor, bias: tf.Tensor | None, scored: bool
+    ) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """Cells [batch, pitch, channel] of one track, and their score or None."""
+        voice, before = self.tracks[track].voice, self.before[:, track]
+        controls, clamped = self.controls, self.controls.constraints
+        if clamped is not None:
+            controls = controls._replace(constraints=clamped[:, track])
+        num_pitches = 1 if voice else self.network.config.num_pitches
+        numbers = randomness.uniforms(controls.seed, self.step, num_pitches, track)
+        if voice:
+            heads = self.network.voice_heads(x)
+            biases = (bias, self.density)
+            cells = draw_voice(heads, before, numbers[:, 0], controls, *biases)
+            return cells, voice_log_probability(heads, before, cells)
+        decoder = PitchDecoder(self.network, x, self.embedding)
+        cells, score = chords.draw(decoder, before, numbers, controls, bias, scored)
+        return cells, None if score is None else tf.reduce_sum(score, axis=1)
+
+
+def given_tracks(before: tf.Tensor, clamped: tf.Tensor | None) -> tf.Tensor:
+    """Which tracks of a step are given, float32 [batch, track].
+
+    Args:
+        before: float32 [batch, track, pitch, channel].
+        clamped: of the step, as in `Controls`, or None.
+    """
+    return tf.zeros_like(before[:, :, 0, 0]) if clamped is None else clamped[:, :, 0, 0]
+
+
+def _given_cells(before: tf.Tensor, clamped: tf.Tensor | None) -> tf.Tensor:
+    """The cells of given tracks, zeros in the others, of the shape of `before`."""
+    if clamped is None:
+        return tf.zeros_like(before)
+    given, play, again, onset = tf.unstack(clamped, axis=-1)
+    return given[..., None] * chords.to_cell(play, again, onset, before)
+
+
+def draw_voice(
+    heads: Heads,
+    before: tf.Tensor,
+    numbers: tf.Tensor,
+    controls: Controls,
+    bias: tf.Tensor | None = None,
+    density: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """Draws one pitch or the rest of a voice.
+
+    Args:
+        heads: float32 [batch, pitch] each: `play` (logits against the rest), `replay`
+            (logits), `volume`.
+        before: float32 [batch, pitch, channel], the voice in the step before.
+        numbers: float32 [batch, 2] in [0, 1).
+        controls: of this step; `constraints` are those of the voice.
+        bias: float32 [batch, pitch or 1], added to the logits of the pitches.
+        density: float32 [batch, 1], added to the logit of sounding.
+
+    Returns:
+        float32 [batch, pitch, channel].
+    """
+    probability = voice_probability(heads["play"], controls, bias, density)
+    edges = tf.cumsum(probability, axis=1)
+    number = numbers[:, :1] * edges[:, -1:]
+    place = tf.reduce_sum(tf.cast(edges <= number, tf.int32), axis=1)
+    play = tf.one_hot(place, probability.shape[1])[:, :-1]
+    again, onset = tf.zeros_like(play), chords.onset_volume(heads)
+    if "replay" in heads:
+        logit = tf.reduce_sum(play * heads["replay"], axis=1)
+        struck = numbers[:, 1] < chords.replay_probability(logit, controls)
+        again = tf.cast(struck, tf.float32)[:, None] * play
+    if controls.constraints is not None:
+        given, *values = tf.unstack(controls.constraints, axis=-1)
+        play, again, onset = (
+            tf.where(given > 0, value, drawn)
+            for value, drawn in zip(values, (play, again, onset), strict=True)
+        )
+    return chords.to_cell(play, again, onset, before)
+
+
+def voice_probability(
+    logits: tf.Tensor,
+    controls: Controls,
+    bias: tf.Tensor | None = None,
+    density: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """The probability of each pitch of a voice, then of its rest.
+
+    Args:
+        logits: float32 [batch, pitch], against the rest.
+        controls: of this step.
+        bias: float32 [batch, pitch or 1]. Moves pitches among each other, not the rest.
+        density: float32 [batch, 1]. Moves all pitches against the rest.
+
+    Returns:
+        float32 [batch, pitch + 1]; adds up to 1, or to `top_p` and more.
+    """
+    temperature = tf.maximum(controls.temperature, MIN_TEMPERATURE)[:, None]
+    sounding = tf.reduce_logsumexp(logits, axis=1, keepdims=True)
+    sounding = (sounding if density is None else sounding + density) / temperature
+    biased = logits if bias is None else logits + bias
+    pitches = tf.nn.softmax(biased / temperature) * tf.sigmoid(sounding)
+    probability = tf.concat([pitches, tf.sigmoid(-sounding)], axis=1)
+    if controls.top_p is None:
+        return probability
+    return tf.where(_in_nucleus(probability, controls.top_p), probability, 0.0)
+
+
+def _in_nucleus(probability: tf.Tensor, top_p: tf.Tensor) -> tf.Tensor:
+    """The likeliest values that together have `top_p`, bool [batch, value].
+
+    Reference:
+        Holtzman et al., The Curious Case of Neural Text Degeneration (2020),
+        arXiv:1904.09751, nucleus sampling.
+    """
+    ordered = tf.sort(probability, axis=1, direction="DESCENDING")
+    before = tf.cumsum(ordered, axis=1, exclusive=True)
+    kept = tf.where(before < top_p[:, None], ordered, 2.0)
+    return probability >= tf.reduce_min(kept, axis=1, keepdims=True)
+
+
+def voice_log_probability(
+    heads: Heads, before: tf.Tensor, cells: tf.Tensor
+) -> tf.Tensor:
+    """The log-probability of a voice's step by the model itself, without controls.
+
+    Args:
+        heads: as in `draw_voice`.
+        before: float32 [batch, pitch, channel], the voice in the step before.
+        cells: float32 [batch, pitch, channel].
+
+    Returns:
+        float32 [batch], at most 0.
+    """
+    play = cells[..., 0]
+    score = -losses.voice_nats(play, heads["play"])
+    if "replay" in heads:
+        possible = losses.replay_possible(play, before[..., 0])
+        score -= losses.replay_nats(possible, cells[..., 1], heads["replay"])
+    return score

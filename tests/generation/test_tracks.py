@@ -1,0 +1,248 @@
+"""Drawing with tracks: voices, givens, bars left, and that it is the trained model."""
+
+import numpy as np
+import pytest
+import small
+import tensorflow as tf
+
+from poph_tf.generation import chords, constraints, randomness, tracks
+from poph_tf.generation.controls import Controls
+from poph_tf.generation.sampler import Sampler
+from poph_tf.models import losses
+
+TRACKS = small.MELODY_AND_CHORDS
+SEEDS = [[1, 2], [3, 4], [1, 5]]
+NUM_STEPS, BAR_STEPS = 7, 5
+GRID = (len(SEEDS), NUM_STEPS, len(TRACKS))
+
+
+def model():
+    return small.model("voice_and_chords")
+
+
+def givens(seed=0):
+    """(given [batch, step, track], cells [batch, step, track, pitch, 3])."""
+    rng = np.random.default_rng(seed)
+    given = np.zeros(GRID, np.float32)
+    given[0, :, 0] = 1  # a whole track
+    given[1, 3:5] = 1  # all tracks of a bar
+    given[2] = rng.random(GRID[1:]) < 0.4
+    cells = np.stack(
+        [
+            np.stack([piece.cells[:, 36:50] for piece in pieces], axis=1)
+            for pieces in (
+                [small.random_piece(10 * b + k, NUM_STEPS) for k in range(3)]
+                for b in range(len(SEEDS))
+            )
+        ]
+    )
+    for k, track in enumerate(TRACKS):
+        if track.voice:
+            first = np.cumsum(cells[:, :, k, :, :1], axis=2) == 1
+            cells[:, :, k] *= first
+    return given, cells * given[..., None, None].astype(np.uint8)
+
+
+def controls(given=None, cells=None, temperature=1.0):
+    ones = tf.ones([len(SEEDS)])
+    made = Controls(
+        seed=tf.constant(SEEDS), temperature=temperature * ones, style=ones[:, None]
+    )
+    made = made._replace(bars_left=tf.constant(bars_left()))
+    if given is None:
+        return made
+    clamped = [
+        constraints.clamp_all(
+            np.pad(piece, [(0, 0), (0, 0), (36, 78), (0, 0)]), model().config
+        )
+        * flags[..., None, None]
+        for piece, flags in zip(cells, given, strict=True)
+    ]
+    inputs = inputs_of(small_frames(cells), given)
+    ahead = tf.transpose(model().network.look_ahead(inputs), (1, 0, 2, 3))
+    return made._replace(constraints=tf.constant(np.stack(clamped)), look_ahead=ahead)
+
+
+def small_frames(cells):
+    return cells.astype(np.float32) / np.array([1.0, 1.0, 127.0], np.float32)
+
+
+def bars_left():
+    return np.tile(
+        (NUM_STEPS - 1) // BAR_STEPS - np.arange(NUM_STEPS) // BAR_STEPS, (3, 1)
+    )
+
+
+def inputs_of(frames, given):
+    inputs = small.inputs_of(frames, BAR_STEPS)
+    inputs = {k: tf.constant(v) for k, v in inputs.items()}
+    return inputs | {
+        "given": tf.constant(given),
+        "bars_left": tf.constant(bars_left()),
+        "looks_ahead": tf.ones([len(SEEDS)]),
+    }
+
+
+def drawn(asked, record=None):
+    sampler = Sampler(model())
+    state = sampler.zero_state(len(SEEDS), BAR_STEPS)
+    state |= {"log_likelihood": tf.zeros([len(SEEDS)])}
+    with pytest.MonkeyPatch.context() as patch:
+        if record is not None:
+            for module, name in ((tracks, "draw_voice"), (chords, "draw_cell")):
+                function = getattr(module, name)
+
+                def recorded(heads, *args, function=function, **known):
+                    record.append({k: v.numpy() for k, v in heads.items()})
+                    return function(heads, *args, **known)
+
+                patch.setattr(module, name, recorded)
+        cells, state = sampler.draw_steps(state, NUM_STEPS, asked)
+    return cells.numpy(), state
+
+
+@pytest.mark.parametrize("with_givens", [False, True])
+def test_each_track_is_drawn_from_the_teacher_forced_probability(with_givens):
+    given, known = givens() if with_givens else (np.zeros(GRID, np.float32), None)
+    record = []
+    asked = controls(given, known) if with_givens else controls()
+    cells, state = drawn(asked, record)
+    if with_givens:
+        kept = given[..., None].astype(bool)
+        np.testing.assert_array_equal(
+            np.where(kept, cells[..., 0], 0), np.where(kept, known[..., 0], 0)
+        )
+    inputs = inputs_of(small_frames(cells), given)
+    outputs = model()(inputs)
+    record.reverse()
+    for t in range(NUM_STEPS):
+        for k, track in enumerate(TRACKS):
+            for pitch in [slice(None)] if track.voice else range(14):
+                for name, value in record.pop().items():
+                    expected = outputs[name][:, t, k, pitch].numpy()
+                    if name != "volume":
+                        value, expected = tf.sigmoid(value), tf.sigmoid(expected)
+                    np.testing.assert_allclose(value, expected, atol=1e-4)
+    assert not record
+
+
+def test_the_likelihood_of_a_piece_is_that_of_its_free_tracks():
+    given, known = givens(seed=2)
+    graph = tf.function(lambda asked: drawn_in_graph(asked))
+    cells, state = graph(controls(given, known))
+    inputs = inputs_of(small_frames(cells.numpy()), given)
+    outputs = model()(inputs)
+    play, before = inputs["current"][..., 0], inputs["previous"][..., 0]
+    nats = losses.play_nats_of_tracks(play, outputs["play"], TRACKS)
+    possible = losses.replay_possible(play, before)
+    replay = inputs["current"][..., 1]
+    nats += losses.replay_nats(possible, replay, outputs["replay"])
+    total = tf.reduce_sum(losses.free_sum(nats, given), axis=1)
+    np.testing.assert_allclose(-state["log_likelihood"], total, rtol=1e-5, atol=1e-4)
+
+
+def drawn_in_graph(asked):
+    sampler = Sampler(model())
+    state = sampler.zero_state(len(SEEDS), BAR_STEPS)
+    state |= {"log_likelihood": tf.zeros([len(SEEDS)])}
+    return sampler.draw_steps(state, NUM_STEPS, asked)
+
+
+# A voice.
+
+
+def voice(logits, number=0.5, struck=0.5, temperature=1.0, before=None, **asked):
+    """The pitch that a voice draws, its number of pitches for the rest; its cells."""
+    logits = tf.constant([logits], tf.float32)
+    heads = {"play": logits, "replay": tf.zeros_like(logits)}
+    old = np.zeros((1, logits.shape[1], 3), np.float32)
+    if before is not None:
+        old[0, before] = (1, 0, 0.5)
+    cells = tracks.draw_voice(
+        heads,
+        tf.constant(old),
+        tf.constant([[number, struck]], tf.float32),
+        Controls(None, tf.constant([float(temperature)]), None, **asked),
+    ).numpy()[0]
+    sounding = np.flatnonzero(cells[:, 0])
+    assert len(sounding) <= 1
+    return (int(sounding[0]) if len(sounding) else len(cells)), cells
+
+
+LN2 = np.log(2.0)
+
+
+def test_a_voice_draws_pitches_from_low_to_high_then_the_rest():
+    # Probabilities 1/4, 1/2 and, for the rest, 1/4.
+    logits = [0.0, LN2]
+    pitches = [voice(logits, n)[0] for n in (0.0, 0.249, 0.251, 0.749, 0.751, 0.999)]
+    assert pitches == [0, 0, 1, 1, 2, 2]
+
+
+def test_temperature_divides_the_logits_of_sounding_and_of_pitches_apart():
+    controls = Controls(None, tf.constant([0.5]), None)
+    # Sounding has the odds 3 : 1, squared 9 : 1; the pitches 1 : 2, squared 1 : 4.
+    found = tracks.voice_probability(tf.constant([[0.0, LN2]], tf.float32), controls)
+    np.testing.assert_allclose(found, [[0.9 / 5, 0.9 * 4 / 5, 0.1]], rtol=1e-5)
+
+
+@pytest.mark.parametrize("number", [0.0, 0.5, 0.999])
+def test_a_cold_voice_sounds_though_the_rest_is_likelier_than_any_pitch(number):
+    # Ten pitches of 0.08 each, the rest has 0.2.
+    logits = np.full(10, np.log(0.4))
+    logits[3] += 0.01
+    assert voice(logits, number, temperature=0.0)[0] == 3
+
+
+def test_top_p_keeps_the_likeliest_values_that_reach_it():
+    # 1/8, 4/8, 2/8, and 1/8 for the rest.
+    logits = np.log([1.0, 4.0, 2.0])
+    half = {"top_p": tf.constant([0.45])}
+    assert [voice(logits, n, **half)[0] for n in (0.0, 0.999)] == [1, 1]
+    more = {"top_p": tf.constant([0.7])}
+    assert [voice(logits, n, **more)[0] for n in (0.0, 0.66, 0.67, 0.999)] == [
+        1,
+        1,
+        2,
+        2,
+    ]
+
+
+def test_a_voice_strikes_again_only_the_pitch_that_sounded():
+    (_, struck), (_, held) = (voice([9.0, -9.0], 0, s, before=0) for s in (0.49, 0.51))
+    np.testing.assert_allclose(struck[0, :2], [1, 1])
+    np.testing.assert_allclose(held[0], [1, 0, 0.5])
+    _, other = voice([-9.0, 9.0], 0.5, 0.0, before=0)
+    np.testing.assert_allclose(other[:, 1], [0, 0])
+
+
+def test_a_bias_moves_pitches_and_not_the_rest():
+    controls = Controls(None, tf.constant([1.0]), None)
+    logits, bias = tf.constant([[0.0, 0.0]]), tf.constant([[-1e4, 0.0]])
+    found = tracks.voice_probability(logits, controls, bias)
+    np.testing.assert_allclose(found, [[0.0, 2 / 3, 1 / 3]], rtol=1e-6)
+
+
+def test_density_moves_all_pitches_against_the_rest():
+    asked, more = Controls(None, tf.constant([1.0]), None), tf.constant([[np.log(3.0)]])
+    logits = tf.constant([[0.0, LN2]], tf.float32)
+    more = tf.cast(more, tf.float32)
+    found = tracks.voice_probability(logits, asked, density=more)
+    # Sounding has the odds 3 : 1, times 3.
+    np.testing.assert_allclose(found, [[0.3, 0.6, 0.1]], rtol=1e-5)
+
+
+def test_each_track_has_numbers_of_its_own_and_the_first_those_of_one_track():
+    seed, step = tf.constant([[5, 6]]), tf.constant([7])
+    first, second = (randomness.uniforms(seed, step, 3, track=k) for k in (0, 1))
+    np.testing.assert_array_equal(first, randomness.uniforms(seed, step, 3))
+    assert not np.isin(first, second).any()
+
+
+def test_xla_and_a_plain_graph_draw_the_same_notes_with_givens():
+    asked = controls(*givens(seed=3))
+    plain, compiled = (
+        tf.function(lambda: drawn_in_graph(asked)[0], jit_compile=jit)()
+        for jit in (False, True)
+    )
+    np.testing.assert_array_equal(plain, compiled)
