@@ -3,8 +3,9 @@
   python -m poph_tf.evaluate --model_dir=runs/x --data_dir=data/x --split=test
 
 Scores whole pieces and carries the state from window to window. Prints one JSON object;
-the nats are per step (a sixteenth note), summed over pitches, lower is better, beside
-those of the per-pitch marginal of the training split.
+the nats are per step (a sixteenth note), summed over pitches (and tracks), lower is
+better, beside those of the per-pitch marginal of the training split. With --given=TRACK
+also those of each other track of a model with tracks, given these.
 
 With --compare it needs no model, and compares composed pieces with real ones:
 
@@ -40,6 +41,7 @@ flags.DEFINE_string(
 )
 flags.DEFINE_enum("split", "test", SPLITS, "The split to score, or to compare with.")
 flags.DEFINE_integer("batch_size", 8, "Pieces at once.", lower_bound=1)
+flags.DEFINE_list("given", [], "Tracks that are given: score the others given these.")
 own_flags.define_cores()
 flags.DEFINE_integer("window_steps", 128, "Steps at once.", lower_bound=1)
 flags.DEFINE_bool("skip_corrupt", False, "Skip and count damaged records.")
@@ -88,6 +90,7 @@ def _score() -> dict[str, Any]:
             read_split,
             FLAGS.split,
             progress=progress.update,
+            given=FLAGS.given,
             batch_size=FLAGS.batch_size,
             window_steps=FLAGS.window_steps,
             slices=slices,

@@ -17,12 +17,15 @@ import tensorflow as tf
 
 from poph_tf import theory
 from poph_tf.config import ModelConfig
+from poph_tf.config import tracks as tracks_lib
 from poph_tf.data import dataset
+from poph_tf.data.cells import PLAY
 from poph_tf.data.examples import Piece
 from poph_tf.data.matrices import Matrices
 from poph_tf.errors import InputError
 from poph_tf.models import metrics
 from poph_tf.models import slices as slices_lib
+from poph_tf.models.network import UNKNOWN_BARS_LEFT
 from poph_tf.models.polyphony_model import PolyphonyModel
 
 Batch = dict[str, tf.Tensor]
@@ -45,15 +48,22 @@ class Scorer:
         batch_size: pieces at once.
         window_steps: steps at once.
         slices: parts of a batch that run side by side (see `models/slices.py`).
+        given: names of tracks whose notes are given, whole, and do not count. Pieces
+            are then scored in one window, since every step may depend on all of them.
+        knows_length: whether the model is told how many bars are left.
     """
 
     model: PolyphonyModel
     batch_size: int = 8
     window_steps: int = 128
     slices: int = 1
+    given: Sequence[str] = ()
+    knows_length: bool = False
 
     def __post_init__(self) -> None:
         self.config = self.model.config
+        tracks = self.config.tracks
+        self._given_places = [tracks_lib.named(tracks, name) for name in self.given]
         self._run_window = tf.function(self._window, autograph=False)
 
     def _window(self, inputs: Batch, states: Sequence[Any]) -> tuple[Batch, list[Any]]:
@@ -98,34 +108,48 @@ class Scorer:
         states = [self.model.network.zero_state(count) for count in rows]
         total: Sums = {}
         longest = max(len(piece.matrices) for piece in pieces)
-        for start in range(0, longest, self.window_steps):
-            sums, states = self._run_window(self._inputs(pieces, start), states)
+        steps = self.window_steps * (-(-longest // self.window_steps))
+        steps = steps if self.given else self.window_steps
+        rolls = [roll(piece.matrices, self.config) for piece in pieces]
+        for start in range(0, longest, steps):
+            inputs = self._inputs(pieces, rolls, slice(start, start + steps))
+            sums, states = self._run_window(inputs, states)
             total = {k: total.get(k, 0.0) + float(value) for k, value in sums.items()}
         return total
 
-    def _inputs(self, pieces: Sequence[Piece], start: int) -> Batch:
-        """The window from step `start`, of fixed shape, masked where pieces end."""
-        batch, steps, low = self.batch_size, self.window_steps, self.config.min_pitch
-        frames = np.zeros((batch, steps + 1, self.config.num_pitches, 3), np.uint8)
+    def _inputs(
+        self, pieces: Sequence[Piece], rolls: Sequence[np.ndarray], window: slice
+    ) -> Batch:
+        """A window, of fixed shape, masked where pieces end."""
+        start, batch, steps = window.start, self.batch_size, window.stop - window.start
+        frames = np.zeros((batch, steps + 1, *rolls[0].shape[1:]), np.uint8)
         bars = np.zeros((batch, steps), np.int32)
+        left = np.full((batch, steps), UNKNOWN_BARS_LEFT, np.int32)
         mask = np.zeros((batch, steps), np.float32)
         for row, piece in enumerate(pieces):
-            cells = piece.matrices.cells[:, low : low + self.config.num_pitches]
-            seen = cells[max(start - 1, 0) : start + steps]
+            seen = rolls[row][max(start - 1, 0) : window.stop]
             # Before the first step is silence.
             lead = 1 if start == 0 else 0
             frames[row, lead : lead + len(seen)] = seen
-            here = piece.matrices.bar_position[start : start + steps]
+            here = piece.matrices.bar_position[window]
             bars[row, : len(here)] = here
             mask[row, : len(here)] = 1.0
+            if self.knows_length:
+                left[row, : len(here)] = piece.matrices.bars_left[window]
         frames = dataset.to_frames(frames)
-        return {
+        inputs = {
             "previous": frames[:, :-1],
             "current": frames[:, 1:],
             "bar_position": tf.constant(bars),
+            "bars_left": tf.constant(left),
             "style": tf.constant(self._styles(pieces)),
             "mask": tf.constant(mask),
         }
+        if self.config.tracks:
+            given = np.zeros((batch, steps, len(self.config.tracks)), np.float32)
+            given[..., self._given_places] = mask[..., None]
+            inputs["given"] = tf.constant(given)
+        return inputs
 
     def _styles(self, pieces: Sequence[Piece]) -> np.ndarray:
         names = self.config.styles
@@ -135,6 +159,12 @@ class Scorer:
         return styles
 
 
+def roll(piece: Matrices, config: ModelConfig) -> np.ndarray:
+    """What a model sees of a piece: uint8 [time, (track,) pitch, 3]."""
+    cells = piece.stack(config.tracks) if config.tracks else piece.cells
+    return cells[..., config.min_pitch : config.max_pitch + 1, :]
+
+
 def _batched(pieces: Iterable[Piece], size: int) -> Iterator[list[Piece]]:
     iterator = iter(pieces)
     while batch := list(itertools.islice(iterator, size)):
@@ -142,19 +172,22 @@ def _batched(pieces: Iterable[Piece], size: int) -> Iterator[list[Piece]]:
 
 
 class Marginal:
-    """Per-pitch Bernoulli of a split, add-one smoothed: the least a model must beat.
+    """Bernoulli of each (track and) pitch of a split: the least a model must beat.
+
+    It is add-one smoothed.
 
     Args:
         pieces: pieces of the training split.
-        config: gives the pitches.
+        config: gives the tracks and pitches.
     """
 
     def __init__(self, pieces: Iterable[Piece], config: ModelConfig) -> None:
-        self.pitches = slice(config.min_pitch, config.min_pitch + config.num_pitches)
-        counts, steps = np.zeros(config.num_pitches), 0
+        self.config = config
+        counts, steps = np.zeros(()), 0
         for piece in pieces:
-            counts += piece.matrices.play[:, self.pitches].sum(axis=0)
-            steps += len(piece.matrices)
+            play = roll(piece.matrices, config)[..., PLAY]
+            counts = counts + play.sum(axis=0)
+            steps += len(play)
         self.probability = (counts + 1.0) / (steps + 2.0)
 
     def nats_per_step(self, pieces: Iterable[Piece]) -> float:
@@ -162,8 +195,8 @@ class Marginal:
         nats, steps = 0.0, 0
         sounding, silent = np.log(self.probability), np.log1p(-self.probability)
         for piece in pieces:
-            play = piece.matrices.play[:, self.pitches].astype(np.float64)
-            nats -= (play @ sounding).sum() + ((1.0 - play) @ silent).sum()
+            play = roll(piece.matrices, self.config)[..., PLAY].astype(np.float64)
+            nats -= (play * sounding + (1.0 - play) * silent).sum()
             steps += len(play)
         return float(nats / max(steps, 1))
 
@@ -185,7 +218,8 @@ def evaluate(
     read_split: Callable[[str], Iterable[Piece]],
     split: str,
     progress: Progress | None = None,
-    **settings: int,
+    given: Sequence[str] = (),
+    **settings: Any,
 ) -> dict[str, Any]:
     """All figures of a split, as `poph_tf.evaluate` prints them.
 
@@ -195,6 +229,8 @@ def evaluate(
             that no split must fit in memory.
         split: name of the split.
         progress: called with the number of pieces done.
+        given: names of tracks, for `nats_per_step_given`: the nats of each other track
+            given these, whole, and with them the length of the piece.
         **settings: of `Scorer`.
 
     Returns:
@@ -213,11 +249,31 @@ def evaluate(
     marginal = Marginal(read_split("train"), config)
     return {
         **metrics.summarize(sums, config),
+        **_of_tasks(model, read, given, settings),
         "out_of_key_share": out_of_key_share((p.matrices for p in read()), config),
         "marginal_play_nats_per_step": marginal.nats_per_step(read()),
         "num_pieces": sums["pieces"],
         "styles": _of_styles(by_style, config) if len(config.styles) > 1 else None,
     }
+
+
+def _of_tasks(
+    model: PolyphonyModel,
+    read: ReadSplit,
+    given: Sequence[str],
+    settings: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The figures of a model that is told the length of pieces, or some tracks."""
+    found: dict[str, Any] = {}
+    if model.config.bars_left:
+        sums = Scorer(model, **settings, knows_length=True).sums(read())
+        found["play_nats_per_step_given_length"] = sums["play_nats"] / sums["steps"]
+    if given:
+        sums = Scorer(model, **settings, given=given).sums(read())
+        figures = metrics.summarize(sums, model.config)["nats_per_step_by_track"]
+        free = {name: nats for name, nats in figures.items() if name not in given}
+        found["nats_per_step_given"] = free
+    return found
 
 
 def _sums_by_style(

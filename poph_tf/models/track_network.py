@@ -24,9 +24,11 @@ class TrackNetwork(Network):
 
     Frames are `[batch, time, track, pitch, 3]`. Inputs beside those of `Network`:
     `given` float [batch, time, track], 1 where the user gives the notes of `current`;
-    `bars_left` int32 [batch, time]; `looks_ahead` float [batch], 0 where a step may
-    read what is given up to then only. Instead of these two, `look_ahead` float [time,
-    batch, pitch, units] may bring what `look_ahead` returned for these steps.
+    `ahead` float [batch, more, track, pitch, 2] and `ahead_given` float [batch, more,
+    track], play, struck and what is given of the steps beyond these; `look_ahead` float
+    [batch], 0 where a step may read what is given up to then only. Instead of these
+    three, `later` float [time, batch, pitch, units] may bring what `look_ahead`
+    returned for these steps.
 
     Args:
         config: The settings of the model.
@@ -34,11 +36,14 @@ class TrackNetwork(Network):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
-        self.notes = layers.StruckNotes(config.window_width, name="struck_notes")
+        self.struck = layers.StruckNotes(name="struck_notes")
+        self.notes = layers.TrackNotes(config.window_width, name="track_notes")
         self.side_by_side = layers.SideBySide(name="side_by_side")
         self.ahead: Any = None
         if config.look_ahead_units:
-            self.ahead = layers.LookAhead(config.look_ahead_units, name="look_ahead")
+            self.ahead = layers.LookAhead(
+                config.look_ahead_units, name="look_ahead_lstm"
+            )
 
     def _make_pitch_axis(self) -> None:
         config, units = self.config, self.config.num_track_units
@@ -66,36 +71,43 @@ class TrackNetwork(Network):
         x = super()._features(previous, inputs, training)
         if not self.ahead:
             return x
-        ahead = inputs.get("look_ahead")
-        if ahead is None:
-            ahead = self.look_ahead(inputs, training)
-        return ops.concatenate([x, ahead], axis=-1)
+        later = inputs.get("later")
+        if later is None:
+            later = self.look_ahead(inputs, training)
+        return ops.concatenate([x, later], axis=-1)
 
     def look_ahead(self, inputs: Inputs, training: bool | None = None) -> Tensor:
         """Reads what is given of a whole piece, once before its first step.
 
         Args:
             inputs: `current` and `previous`, whose notes are read where they are
-                given, `given`, `looks_ahead`, and `bar_position` and `bars_left` as
-                far as the model has them.
+                given, `given`, `ahead`, `ahead_given`, `look_ahead` (all but the first
+                three may be missing), and `bar_position` and `bars_left` as far as the
+                model has them.
             training: Whether to apply dropout.
 
         Returns:
             float [time, batch, pitch, units]; zeros where nothing is given later.
         """
+        notes, given = self.known_notes(inputs), _given(inputs)
+        if inputs.get("ahead") is not None:
+            notes = ops.concatenate([notes, inputs["ahead"]], axis=1)
+            given = ops.concatenate([given, inputs["ahead_given"]], axis=1)
+        if inputs.get("look_ahead") is not None:
+            given = given * inputs["look_ahead"][:, None, None]
         bar = self._bar_features(inputs, training)
         bar = None if bar is None else ops.transpose(bar, (1, 0, 2))
-        given = _given(inputs)
-        if inputs.get("looks_ahead") is not None:
-            given = given * inputs["looks_ahead"][:, None, None]
-        return self.ahead(self.known_notes(inputs), given, bar)
+        return self.ahead(self.notes(notes), given, _given(inputs), bar)
 
     def known_notes(self, inputs: Inputs) -> Tensor:
-        """Features of the notes of `current`; see `StruckNotes`."""
+        """Play and struck of `current`, float [batch, time, track, pitch, 2].
+
+        See `layers.look_ahead.struck_notes`.
+        """
         current, previous = (
             self._select_channels(inputs[name]) for name in ("current", "previous")
         )
-        return self.notes(current, previous, _given(inputs))
+        return self.struck(current, previous, _given(inputs))
 
     def _attend_over_time(
         self, x: Tensor, previous: Tensor, before: State, after: State
@@ -120,7 +132,8 @@ class TrackNetwork(Network):
             float32 [batch, time, track, pitch] by name: `play`, `replay` (logits),
             `volume`.
         """
-        notes, entries = self.known_notes(inputs), self.enter_tracks(hidden)
+        notes = self.notes(self.known_notes(inputs))
+        entries = self.enter_tracks(hidden)
         found = [
             self._run_track(k, entries[k], notes, inputs, training)
             for k in range(self.num_tracks)
@@ -144,7 +157,8 @@ class TrackNetwork(Network):
         Args:
             track: Its place.
             entry: Its part of `enter_tracks`, float [time, batch, pitch, units].
-            notes: From `known_notes`; only those drawn before and given are read.
+            notes: Features of the notes of this step, from `notes`; only those drawn
+                before and given are read.
             given: float [batch, time, track].
             training: Whether to apply dropout.
 

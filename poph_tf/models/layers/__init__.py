@@ -25,6 +25,7 @@ from poph_tf.models.layers.look_ahead import (
     SideBySide,
     StruckNotes,
     TrackContext,
+    TrackNotes,
 )
 from poph_tf.models.layers.nade import PitchNade
 from poph_tf.models.layers.recurrent import AxisLSTM, StyleBias
@@ -45,4 +46,5 @@ __all__ = [
     "StyleBias",
     "TimeAttention",
     "TrackContext",
+    "TrackNotes",
 ]

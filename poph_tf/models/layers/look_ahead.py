@@ -56,12 +56,21 @@ def note_features(notes: Tensor, width: int) -> Tensor:
 
 @keras.saving.register_keras_serializable(package="poph_tf")
 class StruckNotes(keras.layers.Layer):
-    """The features of notes that are known; see `struck_notes` and `note_features`.
+    """`struck_notes` as a layer."""
+
+    def call(self, current: Tensor, previous: Tensor, given: Tensor) -> Tensor:
+        """Computes float [batch, time, track, pitch, 2]."""
+        return struck_notes(current, previous, given)
+
+
+@keras.saving.register_keras_serializable(package="poph_tf")
+class TrackNotes(keras.layers.Layer):
+    """`note_features` as a layer.
 
     Args:
         width: int, odd. Semitones of the window.
 
-    Call arguments: those of `struck_notes`.
+    Input shape: `[batch, time, track, pitch, 2]`, from `StruckNotes`.
     Output shape: `[batch, time, pitch, track, features]`.
     """
 
@@ -69,13 +78,9 @@ class StruckNotes(keras.layers.Layer):
         super().__init__(**kwargs)
         self.width = width
 
-    def build(self, *shapes: tuple) -> None:
-        """Makes nothing: the layer has no weights."""
-        self.built = True
-
-    def call(self, current: Tensor, previous: Tensor, given: Tensor) -> Tensor:
+    def call(self, notes: Tensor) -> Tensor:
         """Computes the features."""
-        return note_features(struck_notes(current, previous, given), self.width)
+        return note_features(notes, self.width)
 
 
 @keras.saving.register_keras_serializable(package="poph_tf")
@@ -105,11 +110,13 @@ class LookAhead(keras.layers.Layer):
         units: int. Units of the LSTM.
 
     Call arguments:
-        notes: float [batch, time, pitch, track, features], from `StruckNotes`.
+        notes: float [batch, time, pitch, track, features], from `TrackNotes`.
         given: float [batch, time, track], 1 where those notes are given.
-        bar: float [batch, time, places], what is known of the place in time, or None.
+        steps: [batch, steps, ...], of the steps that are asked for, the first ones.
+        bar: float [batch, steps, places], what is known of their place in time, or
+            None.
 
-    Output shape: `[time, batch, pitch, units]`.
+    Output shape: `[steps, batch, pitch, units]`.
     """
 
     def __init__(self, units: int, **kwargs: Any) -> None:
@@ -118,7 +125,11 @@ class LookAhead(keras.layers.Layer):
         self.lstm = AxisLSTM(units, "time", axis_first=True, use_bias=False)
 
     def build(
-        self, notes_shape: tuple, given_shape: tuple, bar_shape: tuple | None = None
+        self,
+        notes_shape: tuple,
+        given_shape: tuple,
+        steps_shape: tuple,
+        bar_shape: tuple | None = None,
     ) -> None:
         """Makes the LSTM for a number of features."""
         *_, tracks, features = notes_shape
@@ -126,17 +137,22 @@ class LookAhead(keras.layers.Layer):
         self.lstm.build((None, None, None, width))
         self.built = True
 
-    def call(self, notes: Tensor, given: Tensor, bar: Tensor | None = None) -> Tensor:
+    def call(
+        self, notes: Tensor, given: Tensor, steps: Tensor, bar: Tensor | None = None
+    ) -> Tensor:
         """Runs from the last step to the first."""
         told = notes * given[:, :, None, :, None]
         width = notes.shape[3] * notes.shape[4]
         told = tf.reshape(told, tf.concat([tf.shape(told)[:3], [width]], axis=0))
         later = tf.reduce_max(given, axis=-1, keepdims=True)
         later = tf.minimum(tf.cumsum(later, axis=1, reverse=True), 1.0)
-        steps = [given, later] if bar is None else [given, later, bar * later]
-        steps = tf.repeat(tf.concat(steps, -1)[:, :, None], told.shape[2], axis=2)
-        x = tf.transpose(tf.concat([told, steps], axis=-1), (1, 0, 2, 3))
-        return tf.reverse(self.lstm(tf.reverse(x, [0])), [0])
+        known, num_steps = [given, later], tf.shape(steps)[1]
+        if bar is not None:
+            beyond = tf.shape(given)[1] - num_steps
+            known.append(tf.pad(bar, [[0, 0], [0, beyond], [0, 0]]) * later)
+        places = tf.repeat(tf.concat(known, -1)[:, :, None], told.shape[2], axis=2)
+        x = tf.transpose(tf.concat([told, places], axis=-1), (1, 0, 2, 3))
+        return tf.reverse(self.lstm(tf.reverse(x, [0])), [0])[:num_steps]
 
 
 @keras.saving.register_keras_serializable(package="poph_tf")
@@ -150,7 +166,7 @@ class TrackContext(keras.layers.Layer):
         track: int. Place of the track.
 
     Call arguments:
-        notes: float [batch, time, pitch, track, features], from `StruckNotes`.
+        notes: float [batch, time, pitch, track, features], from `TrackNotes`.
         given: float [batch, time, track].
 
     Output shape: `[time, batch, pitch, units]`.
