@@ -31,7 +31,13 @@ setup(
     packages=find_packages(include=["poph_tf", "poph_tf.*"]),
     include_package_data=True,
     package_data={
-        "poph_tf": ["**/web/**/*", "**/templates/*", "pretrained/*/*", "py.typed"]
+        "poph_tf": [
+            "**/web/**/*",
+            "**/templates/*",
+            "**/*.npz",
+            "pretrained/*/*",
+            "py.typed",
+        ]
     },
     install_requires=[
         "tensorflow>=2.21,<2.22",

@@ -50,9 +50,10 @@ class DataConfig(Stored):
     """Let the sustain pedal lengthen notes."""
     drums: bool = False
     """Keep drums (as pitches)."""
-    align: Literal["off", "auto"] = "off"
-    """auto: move each piece onto the grid, and find its bars where its file has none;
-    for performances and files that do not begin on the grid."""
+    align: Literal["off", "auto", "beats"] = "off"
+    """auto: move each piece onto the grid, find its bars where its file has none, and
+    its beats where the file's explain its onsets badly; for performances and files that
+    do not begin on the grid. beats: find the beats of every piece from its notes."""
     reader: Literal["fast", "note_seq"] = "fast"
     """MIDI reader; both give the same notes, but for pedals of several channels under
     --sustain; note_seq is far slower."""

@@ -2,7 +2,10 @@
 
 sources          what folders, archives and NoteSequence files hold, item by item
 conversion       one item -> records, or the reason why there is none
-alignment        the phase of the grid and of the bar, for performances
+alignment        the grid of music that was not played on the file's
+beats            finds the beats of performances from their notes, by
+                 beat_features, beat_network and beat_decoding
+beat_warping     puts notes on the grid of beats that were found
 downbeats        estimates where bars begin
 runners          conversion of chunks of items in processes, or as a Beam pipeline
 staging          finished chunks on disk, so that a run that was killed continues

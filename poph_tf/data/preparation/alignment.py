@@ -1,8 +1,12 @@
-"""Finds the phase of the grid, and of the bar, in music that was not played on it.
+"""Finds the grid, its phase and the bars of music that was not played on it.
 
-Performances and many pop files begin anywhere. Their onsets cluster at some offset from
-the grid of steps: the mean direction of the onsets' phases, as angles on a circle of
-one step. Moving the piece by that offset makes rounding harmless.
+Many files begin anywhere. Their onsets cluster at some offset from the grid of steps:
+the mean direction of the onsets' phases, as angles on a circle of one step. Moving the
+piece by that offset makes rounding harmless.
+
+Performances that were recorded without a click have no such offset, since the beats of
+their files mean nothing. Theirs are found (beats.py) and become the grid
+(beat_warping.py).
 
 Where the file's bars cannot be those of the music (there is no metre, or a "bar" is a
 single beat, or the piece had to be moved, or accents avoid the bar lines), bars are
@@ -18,13 +22,16 @@ import numpy as np
 from poph_tf.data import bars
 from poph_tf.data import notes as notes_lib
 from poph_tf.data.notes import Notes
-from poph_tf.data.preparation import downbeats
+from poph_tf.data.preparation import beat_warping, beats, downbeats
 
 # Below this share of a step a shift would not change what rounding does.
 _LEAST_OFFSET = 1 / 16
 # Mean resultant length under which onsets have no common phase.
 _LEAST_CONCENTRATION = 0.3
 _LEAST_ONSETS = 16
+# Grids that a file may be written on, parts of a quarter: a piece in triplets has no
+# phase on sixteenths, nor one in 32nds.
+_GRIDS = (4, 6, 8, 12)
 # Bar lines found must match the music this much better than the file's own, as a share
 # of their match; above 1, accents avoid the file's.
 _LEAST_GAIN = 1.0
@@ -42,6 +49,7 @@ class Alignment:
         error_after: the same after alignment.
         beats_per_bar: of the bars that were found; 0 if the file's were kept.
         bar_offset_steps: the first bar line found, 0..steps of a bar.
+        beats: how many beats were found and made the grid (0: the file's were kept).
     """
 
     offset_steps: float = 0.0
@@ -50,12 +58,67 @@ class Alignment:
     error_after: float = 0.0
     beats_per_bar: int = 0
     bar_offset_steps: int = 0
+    beats: int = 0
 
 
 def align(
-    notes: Notes, steps_per_quarter: int = bars.STEPS_PER_QUARTER
+    notes: Notes,
+    steps_per_quarter: int = bars.STEPS_PER_QUARTER,
+    *,
+    by_beats: bool = False,
 ) -> tuple[Notes, Alignment]:
-    """Moves a piece onto the grid and gives it bars if its file has none."""
+    """Puts a piece on the grid.
+
+    Args:
+        notes: the notes of a piece.
+        steps_per_quarter: steps of the grid in a quarter note.
+        by_beats: take the beats of the music in any case. Otherwise they are taken
+            where the file's explain the onsets badly; elsewhere the piece is moved
+            onto the grid and gets bars if its file has none.
+
+    Returns:
+        The piece and how it was aligned. Pieces of few notes keep the file's beats.
+    """
+    if len(notes) >= _LEAST_ONSETS and (by_beats or not explained(notes)):
+        along_beats = _along_beats(notes, steps_per_quarter)
+        if along_beats and (by_beats or _improved(along_beats[1])):
+            return along_beats
+    return _moved(notes, steps_per_quarter)
+
+
+def explained(notes: Notes) -> bool:
+    """Whether onsets cluster on some grid of the file's quarters, or beside it."""
+    quarters = notes.start_tick / notes.ticks_per_quarter
+    return any(phase(quarters * grid)[1] >= _LEAST_CONCENTRATION for grid in _GRIDS)
+
+
+def _along_beats(
+    notes: Notes, steps_per_quarter: int
+) -> tuple[Notes, Alignment] | None:
+    """The piece on the grid of its own beats; None if it has too few."""
+    found = beats.find(notes)
+    if len(found.beats) < 2:
+        return None
+    warped = beat_warping.along(notes, found)
+    after, before = (
+        piece.start_tick * steps_per_quarter / piece.ticks_per_quarter
+        for piece in (warped, notes)
+    )
+    return warped, Alignment(
+        concentration=phase(after)[1],
+        error_before=grid_error(before),
+        error_after=grid_error(after),
+        beats_per_bar=int(warped.time_signatures[-1, 1]),
+        beats=len(found.beats),
+    )
+
+
+def _improved(found: Alignment) -> bool:
+    return found.error_after < found.error_before
+
+
+def _moved(notes: Notes, steps_per_quarter: int) -> tuple[Notes, Alignment]:
+    """Moves a piece onto the file's grid and gives it bars if its file has none."""
     step_ticks = notes.ticks_per_quarter / steps_per_quarter
     offset, concentration = phase(notes.start_tick / step_ticks)
     before = grid_error(notes.start_tick / step_ticks)

@@ -191,8 +191,9 @@ def _tracks(
 def _aligned(
     notes: notes_lib.Notes, settings: DataConfig
 ) -> tuple[notes_lib.Notes, alignment.Alignment]:
-    if settings.align == "auto":
-        return alignment.align(notes, settings.steps_per_quarter)
+    if settings.align != "off":
+        by_beats = settings.align == "beats"
+        return alignment.align(notes, settings.steps_per_quarter, by_beats=by_beats)
     positions = notes.start_tick * settings.steps_per_quarter / notes.ticks_per_quarter
     error = alignment.grid_error(positions)
     return notes, alignment.Alignment(error_before=error, error_after=error)

@@ -1,0 +1,76 @@
+"""The network that says of each frame how much it looks like a beat, in numpy.
+
+A convolution over time, then residual blocks, each a dilated convolution and one of
+width 1; the dilation doubles from block to block, so that the last sees ten seconds to
+each side. Made and trained by tools/train_beats.py, whose weights lie beside this
+module.
+
+Reference: Davies & Böck, Temporal Convolutional Networks for Musical Audio Beat
+Tracking, EUSIPCO 2019.
+"""
+
+import functools
+import hashlib
+import io
+from pathlib import Path
+
+import numpy as np
+
+WEIGHTS = Path(__file__).with_name("beat_network.npz")
+# Here, so that what was made with other weights is known by the code that made it.
+WEIGHTS_SHA256 = "e9a9ce10123b017c33e45a066b9547879c66a15ffc1d34cad1c35331e146cbef"
+UNITS = 28
+KERNEL = 5
+DILATIONS = (1, 2, 4, 8, 16, 32, 64, 128)
+# Intervals of beats that the network tells apart, seconds.
+INTERVALS = np.exp(np.linspace(np.log(0.2), np.log(2.8), 24))
+
+
+@functools.cache
+def weights(path: Path = WEIGHTS) -> tuple[np.ndarray, ...]:
+    """Kernels [tap, in, out] and biases [out] by turns, in the order of the layers."""
+    data = path.read_bytes()
+    if path == WEIGHTS and hashlib.sha256(data).hexdigest() != WEIGHTS_SHA256:
+        raise ValueError(f"{path} is not the file that belongs to this version.")
+    with np.load(io.BytesIO(data)) as file:
+        return tuple(file[name].astype(np.float32) for name in file.files)
+
+
+def apply(
+    features: np.ndarray, parameters: tuple[np.ndarray, ...] | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Runs the network.
+
+    Args:
+        features: float32 [frame, feature] of beat_features.
+        parameters: weights; None takes those of the package.
+
+    Returns:
+        float [frame] log-odds of a beat, the same of a bar line, and float [frame,
+        interval] log-probability of each of `INTERVALS`.
+    """
+    layers = iter(parameters or weights())
+    hidden = _elu(_convolved(features, next(layers), next(layers)))
+    for dilation in DILATIONS:
+        inner = _elu(_convolved(hidden, next(layers), next(layers), dilation))
+        hidden = hidden + _convolved(inner, next(layers), next(layers))
+    out = _convolved(_elu(hidden), next(layers), next(layers)).astype(np.float64)
+    tempo = out[:, 2:] - out[:, 2:].max(axis=1, keepdims=True)
+    tempo -= np.log(np.exp(tempo).sum(axis=1, keepdims=True))
+    return out[:, 0], out[:, 1], tempo
+
+
+def _convolved(
+    values: np.ndarray, kernel: np.ndarray, bias: np.ndarray, dilation: int = 1
+) -> np.ndarray:
+    """A convolution over frames, of the same length: float32 [frame, out]."""
+    reach = (len(kernel) - 1) // 2 * dilation
+    padded = np.pad(values, ((reach, reach), (0, 0)))
+    made = np.tile(bias, (len(values), 1))
+    for tap in range(len(kernel)):
+        made += padded[tap * dilation : tap * dilation + len(values)] @ kernel[tap]
+    return made
+
+
+def _elu(values: np.ndarray) -> np.ndarray:
+    return np.where(values > 0, values, np.expm1(np.minimum(values, 0)))

@@ -1,0 +1,113 @@
+"""Finds the beats and bar lines of a performance from its notes alone.
+
+    notes -> features of frames -> network -> log-odds -> the best chain of beats
+
+Beats that notes fall on lie at the mean of their onsets; the others are interpolated.
+The result depends on the notes' times, pitches and velocities, not on tempi, metres or
+pedals that a file gives.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from poph_tf.data import notes as notes_lib
+from poph_tf.data.notes import Notes
+from poph_tf.data.preparation import beat_decoding, beat_features, beat_network
+from poph_tf.data.preparation.beat_decoding import Weights
+
+if TYPE_CHECKING:
+    from note_seq import NoteSequence
+
+Listener = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
+_WEIGHTS = Weights()
+# A note belongs to a beat that is so near; the notes of a chord are so near each other.
+_SNAP_SECONDS = 0.06
+_CHORD_SECONDS = 0.03
+# Longer performances would need more memory than a worker has.
+MAX_SECONDS = 3 * 3600
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Beats:
+    """The beats of a performance.
+
+    Attributes:
+        beats: float64 [beat], seconds, ascending.
+        downbeats: float64 [bar], seconds: the beats that begin a bar.
+    """
+
+    beats: np.ndarray
+    downbeats: np.ndarray
+
+
+def find(
+    piece: "Notes | NoteSequence",
+    *,
+    listen: Listener = beat_network.apply,
+    weights: Weights = _WEIGHTS,
+) -> Beats:
+    """Finds the beats of a performance.
+
+    Args:
+        piece: its notes. Drums count only if there is nothing else.
+        listen: gives the evidence for `beat_decoding.decode` from features.
+        weights: how evidence is weighed.
+
+    Returns:
+        The beats; none for a piece without notes or longer than `MAX_SECONDS`.
+    """
+    notes = piece if isinstance(piece, Notes) else notes_lib.from_sequence(piece)
+    pitched = ~notes.is_drum
+    notes = notes_lib.select(notes, pitched) if pitched.any() else notes
+    seconds = notes_lib.seconds_of(notes)
+    start, end = seconds(notes.start_tick), seconds(notes.end_tick)
+    if not len(start) or start.max() - start.min() > MAX_SECONDS:
+        return Beats(np.zeros(0), np.zeros(0))
+    origin = start.min() - beat_features.LEAD_SECONDS
+    length = start.max() - origin + beat_features.LEAD_SECONDS
+    count = int(length / beat_features.FRAME_SECONDS)
+    columns = (start, end, notes.pitch, notes.velocity)
+    features = beat_features.frames(*columns, origin, count)
+    beat, bar, tempo = listen(features)
+    frame, place = beat_decoding.decode(
+        beat, _nearby(bar), _by_interval(tempo), weights
+    )
+    times = origin + (frame + 0.5) * beat_features.FRAME_SECONDS
+    times = _snapped(times, np.sort(start))
+    return Beats(times, times[place == 0])
+
+
+def _by_interval(tempo: np.ndarray) -> np.ndarray:
+    """Interpolates the network's log-probabilities at the intervals of the decoder."""
+    known = np.log(beat_network.INTERVALS)
+    wanted = np.log(beat_decoding.INTERVALS * beat_features.FRAME_SECONDS)
+    place = np.clip((wanted - known[0]) / (known[1] - known[0]), 0, len(known) - 1)
+    left = np.minimum(place.astype(np.int64), len(known) - 2)
+    share = place - left
+    return tempo[:, left] * (1 - share) + tempo[:, left + 1] * share
+
+
+def _nearby(evidence: np.ndarray) -> np.ndarray:
+    """The greatest evidence within a frame of each: float [frame]."""
+    padded = np.pad(evidence, 1, constant_values=-np.inf)
+    return np.maximum(np.maximum(padded[:-2], padded[2:]), evidence)
+
+
+def _snapped(times: np.ndarray, onsets: np.ndarray) -> np.ndarray:
+    """Moves beats to the mean onset of the notes nearest to them.
+
+    Args:
+        times: float [beat], seconds, ascending.
+        onsets: float [note], seconds, ascending.
+    """
+    right = np.searchsorted(onsets, times).clip(1, max(len(onsets) - 1, 1))
+    pair = onsets[np.stack([right - 1, right.clip(max=len(onsets) - 1)])]
+    nearest = np.where(times - pair[0] <= pair[1] - times, pair[0], pair[1])
+    low = np.searchsorted(onsets, nearest - _CHORD_SECONDS)
+    high = np.searchsorted(onsets, nearest + _CHORD_SECONDS, side="right")
+    total = np.concatenate([[0.0], np.cumsum(onsets)])
+    mean = (total[high] - total[low]) / (high - low)
+    return np.where(np.abs(nearest - times) <= _SNAP_SECONDS, mean, times)
