@@ -81,7 +81,7 @@ def _model_config(training: TrainingConfig) -> ModelConfig:
     info = examples.read_info(FLAGS.data_dir)
     import_tensorflow()
     if not training.init_from or FLAGS["preset"].present:
-        return model_config.with_styles(info)
+        return model_config.with_data(info)
     from poph_tf.training import finetuning
 
     model_dir = FLAGS.model_dir or NO_FOLDER

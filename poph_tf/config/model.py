@@ -129,6 +129,12 @@ class ModelConfig(Stored):
             raise InputError(f"styles must be distinct, got {self.styles}.")
         if self.window_width % 2 == 0:
             raise InputError(f"window_width must be odd, got {self.window_width}.")
+        if self.tracks and (self.harmony_weight or self.pitch_model == "nade"):
+            raise InputError(
+                "A model with tracks needs harmony_weight=0 and pitch_model=lstm, as "
+                f"in the preset poph3, got {self.harmony_weight} and "
+                f"{self.pitch_model}."
+            )
         if self.pitch_model == "nade" and self.pitch_attention == "in_place_of_pitch":
             raise InputError(
                 "pitch_attention=in_place_of_pitch replaces the pitch axis and needs "
@@ -140,20 +146,23 @@ class ModelConfig(Stored):
         """MIDI number of the highest pitch that the model sees."""
         return self.min_pitch + self.num_pitches - 1
 
-    def with_styles(
+    def with_data(
         self, info: "DatasetInfo", known: Sequence[str] = ()
     ) -> "ModelConfig":
-        """Takes over the styles of a data set and their shares of its training steps.
+        """Takes over the tracks of a data set, its styles and their shares of steps.
 
         Args:
             info: the data set's description.
             known: styles to keep that the model knows already.
         """
+        tracks = self.tracks or tuple(info.tracks)
         if not self.style_units or not info.styles:
-            return self
+            return dataclasses.replace(self, tracks=tracks)
         steps = info.splits["train"].steps_by_style
         styles = (*known, *(style for style in info.styles if style not in known))
         counts = [steps.get(style, 0) for style in styles]
         total = sum(counts) or 1
         shares = tuple(count / total for count in counts)
-        return dataclasses.replace(self, styles=styles, style_shares=shares)
+        return dataclasses.replace(
+            self, tracks=tracks, styles=styles, style_shares=shares
+        )

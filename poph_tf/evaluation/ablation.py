@@ -104,7 +104,7 @@ def plan(
     settings = dataclasses.replace(TRAINING, **{**(training or {}), **case.training})
     info = examples.read_info(case.data_dir)
     name = (case.name, variant)
-    return Run(name, case.data_dir, model_config.with_styles(info), settings)
+    return Run(name, case.data_dir, model_config.with_data(info), settings)
 
 
 def run(

@@ -47,7 +47,7 @@ def config_of(
     own = ModelConfig.from_dict(settings["model"]) if settings else None
     source = own or models.read_config(init_from)
     known = () if source.styles == SINGLE_STYLE else source.styles
-    return dataclasses.replace(source, **overrides).with_styles(info, known)
+    return dataclasses.replace(source, **overrides).with_data(info, known)
 
 
 def begin(

@@ -298,11 +298,11 @@ def test_styles_that_a_model_does_not_know_are_an_input_error(data_dir):
 
 def test_a_model_takes_the_styles_and_shares_of_its_data(data_dir):
     info = examples.read_info(data_dir)
-    with_styles = config.preset("deepj").with_styles(info)
+    with_styles = config.preset("deepj").with_data(info)
     assert with_styles.styles == STYLES
     bach = sum(LENGTHS[::2]) / sum(LENGTHS)
     np.testing.assert_allclose(with_styles.style_shares, (bach, 1 - bach))
-    assert config.preset("biaxial").with_styles(info).styles == ("any",)
+    assert config.preset("biaxial").with_data(info).styles == ("any",)
 
 
 @pytest.fixture(scope="module")

@@ -188,7 +188,7 @@ def readers(data_dir: pathlib.Path) -> dict[str, float]:
     from poph_tf.data import dataset
 
     info, paths = dataset.open_split(data_dir, "train")
-    model = config.preset("poph").with_styles(info)
+    model = config.preset("poph").with_data(info)
     stream = dataset.Stream(paths, model, config.TrainingConfig())
     rates = []
     for epoch in range(3):
