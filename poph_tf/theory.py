@@ -9,11 +9,14 @@ Source: Anokhin & Nuzhin, PopH (2018); C major and natural C minor as given ther
 """
 
 import re
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
 from poph_tf.errors import InputError
+
+# numpy is imported where it is used: the help of a command needs only the names.
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 NUM_PITCH_CLASSES = 12
 MAJOR_OUTSIDE = (0, 1, 0, 1, 0, 0, 1, 0, 1, 0, 1, 0)
@@ -51,7 +54,7 @@ TONICS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 PITCH_CLASS_NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 
 
-def scale_rows(minor_scale: str = "natural") -> np.ndarray:
+def scale_rows(minor_scale: str = "natural") -> "np.ndarray":
     """Stacks the marks of all 24 keys.
 
     Args:
@@ -66,12 +69,14 @@ def scale_rows(minor_scale: str = "natural") -> np.ndarray:
         raise ValueError(
             f"minor_scale must be one of {sorted(MINOR_SCALES)}, got {minor_scale!r}."
         )
+    import numpy as np
+
     tonics = range(NUM_PITCH_CLASSES)
     modes = (MAJOR_OUTSIDE, MINOR_SCALES[minor_scale])
     return np.array([np.roll(m, k) for m in modes for k in tonics], np.float32)
 
 
-def class_counts(by_pitch: npt.ArrayLike, first_pitch: int = 0) -> np.ndarray:
+def class_counts(by_pitch: "npt.ArrayLike", first_pitch: int = 0) -> "np.ndarray":
     """Adds up by pitch class.
 
     Args:
@@ -81,12 +86,14 @@ def class_counts(by_pitch: npt.ArrayLike, first_pitch: int = 0) -> np.ndarray:
     Returns:
         float [12], C first.
     """
+    import numpy as np
+
     by_pitch = np.asarray(by_pitch)
     classes = (np.arange(len(by_pitch)) + first_pitch) % NUM_PITCH_CLASSES
     return np.bincount(classes, by_pitch, minlength=NUM_PITCH_CLASSES)
 
 
-def out_of_key_share(class_counts: npt.ArrayLike) -> float:
+def out_of_key_share(class_counts: "npt.ArrayLike") -> float:
     """Share of sounding cells outside the best-fitting of the 12 major scales.
 
     Args:
@@ -99,6 +106,8 @@ def out_of_key_share(class_counts: npt.ArrayLike) -> float:
         >>> out_of_key_share([2, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0])
         0.25
     """
+    import numpy as np
+
     counts = np.asarray(class_counts, np.float64)
     if counts.sum() == 0:
         return 0.0
@@ -106,7 +115,7 @@ def out_of_key_share(class_counts: npt.ArrayLike) -> float:
     return float((majors @ counts).min() / counts.sum())
 
 
-def key_outside(key: str) -> np.ndarray:
+def key_outside(key: str) -> "np.ndarray":
     """Marks the pitch classes outside a key.
 
     Args:
@@ -118,6 +127,8 @@ def key_outside(key: str) -> np.ndarray:
     Raises:
         InputError: If there is no such key.
     """
+    import numpy as np
+
     match = re.fullmatch(r"\s*([A-Ga-g])([#b]?)\s+([a-z ]+?)\s*", key)
     if not match or match.group(3) not in SCALES:
         raise InputError(

@@ -2,10 +2,7 @@
 
 import sys
 import time
-from typing import TextIO
-
-import rich.console
-import rich.progress
+from typing import Any, TextIO
 
 SECONDS_BETWEEN_LINES = 60.0  # where nobody sees a line change
 
@@ -32,8 +29,11 @@ class Progress:
         self.total, self.unit, self.stream = total, unit, stream
         self.first: float | None = None
         self.since = self.said = time.monotonic()
-        self.live = None
+        self.live: Any = None
         if stream is not None and stream.isatty():
+            import rich.console
+            import rich.progress
+
             self.live = rich.progress.Progress(
                 rich.progress.BarColumn(30),
                 rich.progress.TextColumn("{task.description}"),
