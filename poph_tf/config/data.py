@@ -57,6 +57,8 @@ class DataConfig(Stored):
     reader: Literal["fast", "note_seq"] = "fast"
     """MIDI reader; both give the same notes, but for pedals of several channels under
     --sustain; note_seq is far slower."""
+    repeats: Literal["played", "once"] = "played"
+    """Scores: repeats, endings and jumps as players play them, or each bar once."""
     programs: Ints = ()
     """Keep only these General MIDI programs, 0..127; empty: all."""
     channels: Ints = ()

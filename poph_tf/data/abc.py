@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from poph_tf.data import abc_tune, score_sequence
+from poph_tf.data.score import Score
 from poph_tf.errors import MusicFileError
 
 if TYPE_CHECKING:
@@ -63,19 +64,29 @@ class Tunes(Mapping[str, "NoteSequence | MusicFileError"]):
         return iter(self._parts)
 
     def __getitem__(self, label: str) -> "NoteSequence | MusicFileError":
-        lines = self._parts[label]
-        if not _number(lines) and not self._is_alone:
-            reason = "not ABC that can be read (no number, X:)"
-            return MusicFileError(self._name, reason)
         try:
-            score = abc_tune.parse([*self._header, *lines], self._name)
             sequence = score_sequence.to_sequence(
-                score, self._name, repeats=self._repeats, velocity=_VELOCITY
+                self.score(label),
+                self._name,
+                repeats=self._repeats,
+                velocity=_VELOCITY,
             )
         except MusicFileError as error:
             return error
         sequence.source_info.encoding_type = sequence.source_info.ABC
         return sequence
+
+    def score(self, label: str) -> Score:
+        """A tune as written.
+
+        Raises:
+            MusicFileError: If it cannot be read.
+        """
+        lines = self._parts[label]
+        if not _number(lines) and not self._is_alone:
+            reason = "not ABC that can be read (no number, X:)"
+            raise MusicFileError(self._name, reason)
+        return abc_tune.parse([*self._header, *lines], self._name)
 
 
 def _decoded(data: bytes, name: str) -> str:

@@ -19,6 +19,7 @@ import zipfile
 from fractions import Fraction
 from xml.etree import ElementTree
 
+from poph_tf.data import xml_text
 from poph_tf.data.score import Measure, Note, Part, Score
 from poph_tf.errors import MusicFileError, kind_of
 
@@ -44,12 +45,6 @@ _TYPES = {
 _DRUM_CHANNEL, _SNARE_DRUM = 10, 38
 _MAX_TREMOLO = 256
 _MIN_SMALL_PRINT = 64
-_WORDS = {
-    "da_capo": re.compile(r"(d\.? ?c\.?|da capo)( (al|senza) .*)?"),
-    "dal_segno": re.compile(r"(d\.? ?s\.?|dal? segno)( (al|senza) .*)?"),
-    "to_coda": re.compile(r"(to|alla) coda.*"),
-    "fine": re.compile(r"fine"),
-}
 _SOUNDS = {
     "dacapo": "da_capo",
     "dalsegno": "dal_segno",
@@ -71,7 +66,7 @@ def parse(data: bytes, name: str) -> Score:
         MusicFileError: If it cannot be read.
     """
     try:
-        return _Reader().read(_as_utf8(_unpacked(data, name)))
+        return _Reader().read(xml_text.as_utf8(_unpacked(data, name)))
     except (ElementTree.ParseError, ValueError, ArithmeticError, KeyError) as error:
         if isinstance(error, MusicFileError):
             raise MusicFileError(name, error.reason) from None
@@ -109,19 +104,6 @@ def _root_file(archive: zipfile.ZipFile) -> str:
             pass  # The archive may still hold one score.
     scores = (n for n in names if n.lower().endswith((".xml", ".musicxml")))
     return next((n for n in scores if not n.startswith(("META-INF", "__MACOSX"))), "")
-
-
-def _as_utf8(data: bytes) -> bytes:
-    """Mends what contradicts its own declaration of an encoding."""
-    try:
-        text = data.decode(
-            "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-        )
-    except UnicodeDecodeError:
-        if re.match(rb"\s*<\?xml[^>]*encoding=.(?!utf-?8)", data, re.IGNORECASE):
-            return data  # The parser knows the encoding.
-        text = data.decode("latin-1")
-    return re.sub(r"^\s*<\?xml.*?\?>", "", text, count=1, flags=re.DOTALL).encode()
 
 
 @dataclasses.dataclass
@@ -371,9 +353,8 @@ class _MeasureReader:
             self._sound(said)
 
     def _words(self, text: str) -> None:
-        for attribute, pattern in _WORDS.items():
-            if pattern.fullmatch(text.strip(" .()")):
-                setattr(self._measure, attribute, True)
+        for attribute in xml_text.jumps(text):
+            setattr(self._measure, attribute, True)
 
     def _metronome(self, element: Element) -> None:
         """Reads "quarter = 120"; other equations say nothing of the tempo."""
@@ -463,17 +444,21 @@ def _mark(element: Element) -> str:
 
 
 def _add_small_print(state: _PartState) -> None:
-    """Lets small notes sound if they are the part's own.
+    """Lets small notes sound while their part plays, or if it is made of them.
 
-    Cue notes show what others play while a part rests. Some programs call all small
-    notes so: a part that has more of them than of others, among others, plays them.
+    Cue notes show what others play while a part rests; some programs call all small
+    notes so.
     """
-    notes = state.part.notes
-    among = sum(bool(notes[number]) for number, _ in state.cues)
-    own = sum(map(len, notes.values()))
-    if len(state.cues) >= _MIN_SMALL_PRINT and among > len(state.cues) / 2 > own / 2:
-        for number, note in state.cues:
-            notes[number].append(note)
+    notes, cues = state.part.notes, state.cues
+    is_made_of_them = len(cues) > max(_MIN_SMALL_PRINT, sum(map(len, notes.values())))
+    small = [
+        (number, note)
+        for number, note in cues
+        if is_made_of_them
+        or any(n.start <= note.start < n.start + n.length for n in notes[number])
+    ]
+    for number, note in small:
+        notes[number].append(note)
 
 
 def _repetition(note: Note, unit: Fraction) -> list[Note]:

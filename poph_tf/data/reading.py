@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from poph_tf.data import (
     abc,
     humdrum,
+    mei,
     midi_bytes,
     midi_note_seq,
     musicxml,
     score_sequence,
 )
 from poph_tf.data import notes as notes_lib
+from poph_tf.data.score import Score
 from poph_tf.errors import MusicFileError
 
 if TYPE_CHECKING:
@@ -65,16 +67,6 @@ def _read_midi(data: bytes, name: str, options: Options) -> Pieces:
     return {"": midi_bytes.parse(data, name, max_events=limit, compiled=compiled)}
 
 
-def _read_musicxml(data: bytes, name: str, options: Options) -> Pieces:
-    score = musicxml.parse(data, name)
-    return {"": score_sequence.to_sequence(score, name, repeats=options.repeats)}
-
-
-def _read_humdrum(data: bytes, name: str, options: Options) -> Pieces:
-    score = humdrum.parse(data, name)
-    return {"": score_sequence.to_sequence(score, name, repeats=options.repeats)}
-
-
 def _read_abc(data: bytes, name: str, options: Options) -> Pieces:
     return abc.Tunes(data, name, options.repeats)
 
@@ -83,11 +75,25 @@ def _read_sequence(data: bytes, name: str, _: Options) -> Pieces:
     return {"": notes_lib.parse_sequence(data, name)}
 
 
+SCORE_PARSERS: dict[str, Callable[[bytes, str], Score]] = {
+    **dict.fromkeys((".xml", ".musicxml", ".mxl"), musicxml.parse),
+    ".mei": mei.parse,
+    ".krn": humdrum.parse,
+}
+
+
+def _score_reader(suffix: str) -> Reader:
+    def read_score(data: bytes, name: str, options: Options) -> Pieces:
+        score = SCORE_PARSERS[suffix](data, name)
+        return {"": score_sequence.to_sequence(score, name, repeats=options.repeats)}
+
+    return read_score
+
+
 READERS: dict[str, Reader] = {
     **dict.fromkeys(MIDI_SUFFIXES, _read_midi),
-    **dict.fromkeys((".xml", ".musicxml", ".mxl"), _read_musicxml),
+    **{suffix: _score_reader(suffix) for suffix in SCORE_PARSERS},
     ".abc": _read_abc,
-    ".krn": _read_humdrum,
     SEQUENCE_SUFFIX: _read_sequence,
 }
 SUFFIXES = tuple(suffix for suffix in READERS if suffix != SEQUENCE_SUFFIX)
@@ -153,10 +159,17 @@ def read_all(
     Raises:
         MusicFileError: If there is no such file, or nothing in it can be read.
     """
-    pieces, reasons = _open(path, Options())
-    if failures is not None:
-        failures.extend(reasons)
-    yield from (_as_sequence(piece, path) for piece in pieces)
+    first_error, count = None, 0
+    for piece in _open(path, Options()).values():
+        if isinstance(piece, MusicFileError):
+            first_error = first_error or piece
+            if failures is not None:
+                failures.append(piece.reason)
+        else:
+            count += 1
+            yield _as_sequence(piece, path)
+    if first_error and not count:
+        raise first_error
 
 
 def read_notes(path: str | Path) -> notes_lib.Notes:
@@ -164,29 +177,25 @@ def read_notes(path: str | Path) -> notes_lib.Notes:
     return to_notes(_only_piece(path, Options()))
 
 
-def _open(path: str | Path, options: Options) -> tuple[list[Any], list[str]]:
-    """The pieces of a file, and why others cannot be read."""
+def _open(path: str | Path, options: Options) -> Pieces:
+    """The pieces of a file."""
     try:
         data = Path(path).read_bytes()
     except OSError as error:
         raise MusicFileError(path, error.strerror or "cannot be opened") from None
-    pieces = parse(data, str(path), options).values()
-    errors = [piece for piece in pieces if isinstance(piece, MusicFileError)]
-    if len(errors) == len(pieces):
-        raise errors[0]
-    good = [piece for piece in pieces if not isinstance(piece, MusicFileError)]
-    return good, [error.reason for error in errors]
+    return parse(data, str(path), options)
 
 
 def _only_piece(path: str | Path, options: Options) -> Any:
-    pieces, reasons = _open(path, options)
-    if reasons:
-        raise MusicFileError(path, f"holds a tune that cannot be read ({reasons[0]})")
+    pieces = _open(path, options)
     if len(pieces) != 1:
         raise MusicFileError(
             path, f"must hold one tune, holds {len(pieces)}; use midi.read_all"
         )
-    return pieces[0]
+    (piece,) = pieces.values()
+    if isinstance(piece, MusicFileError):
+        raise piece
+    return piece
 
 
 def _as_sequence(piece: Any, path: str | Path) -> "NoteSequence":

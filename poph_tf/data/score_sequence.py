@@ -43,12 +43,19 @@ _Bar = tuple[Fraction, int, int]
 
 
 @dataclasses.dataclass(slots=True)
-class _Tone:
-    """A note that sounds, from start to end in quarter notes."""
+class Tone:
+    """A note that sounds.
+
+    Attributes:
+        start, end: in quarter notes.
+        note: as written, the first of those that are tied.
+        written: where it is written, in quarter notes.
+    """
 
     start: Fraction
     end: Fraction
     note: Note
+    written: Fraction
 
 
 def to_sequence(
@@ -104,6 +111,19 @@ def to_sequence(
     last = max(note.end_time for note in sequence.notes)
     sequence.total_time = max(last, seconds(starts[-1]))
     return sequence
+
+
+def played(score: Score) -> list[list[Tone]]:
+    """The notes of each part as they sound, repeats played.
+
+    Raises:
+        MusicFileError: If the repeats do not end.
+    """
+    order = score_lib.unfold(score)
+    metres = _metres(score.measures)
+    lengths = [_length(score.measures[k], metres[k]) for k in order]
+    starts = list(itertools.accumulate(lengths, initial=Fraction(0)))
+    return [_tones(part, order, starts) for part in score.parts]
 
 
 def _empty_sequence() -> "NoteSequence":
@@ -211,7 +231,7 @@ def _add_part(
     sequence: "NoteSequence",
     index: int,
     part: Part,
-    tones: Sequence[_Tone],
+    tones: Sequence[Tone],
     seconds: Callable[[Fraction], float],
 ) -> None:
     sequence.part_infos.add(part=index, name=part.name)
@@ -231,12 +251,13 @@ def _add_part(
         )
 
 
-def _tones(part: Part, order: Sequence[int], starts: Sequence[Fraction]) -> list[_Tone]:
+def _tones(part: Part, order: Sequence[int], starts: Sequence[Fraction]) -> list[Tone]:
     """The notes of a part as they sound."""
     written = [
-        _Tone(start + note.start, start + note.start + note.length, note)
+        Tone(at, at + note.length, note, at)
         for k, start in zip(order, starts, strict=False)
         for note in part.notes.get(k, ())
+        for at in (start + note.start,)
     ]
     # The first in the file leads where two begin together; a grace note comes first.
     written.sort(key=lambda tone: (tone.start, not tone.note.grace))
@@ -245,11 +266,11 @@ def _tones(part: Part, order: Sequence[int], starts: Sequence[Fraction]) -> list
     return tones
 
 
-def _joined(written: Iterable[_Tone]) -> list[_Tone]:
+def _joined(written: Iterable[Tone]) -> list[Tone]:
     """Lengthens the first of tied notes, and leaves out the others."""
-    kept: list[_Tone] = []
+    kept: list[Tone] = []
     # By pitch and end: a tie may change the voice.
-    held: dict[tuple[int, Fraction], list[_Tone]] = collections.defaultdict(list)
+    held: dict[tuple[int, Fraction], list[Tone]] = collections.defaultdict(list)
     for tone in written:
         note, before = tone.note, None
         waiting = held.get((note.pitch, tone.start))
@@ -263,9 +284,9 @@ def _joined(written: Iterable[_Tone]) -> list[_Tone]:
     return kept
 
 
-def _place_grace_notes(tones: Sequence[_Tone]) -> None:
+def _place_grace_notes(tones: Sequence[Tone]) -> None:
     """Gives grace notes their time, and takes it from their neighbours."""
-    groups: dict[tuple[str, Fraction], list[_Tone]] = collections.defaultdict(list)
+    groups: dict[tuple[str, Fraction], list[Tone]] = collections.defaultdict(list)
     for tone in tones:
         if tone.note.grace:
             groups[tone.note.voice, tone.start].append(tone)

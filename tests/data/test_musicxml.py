@@ -250,10 +250,11 @@ def test_cue_notes_are_silent_and_keep_their_time():
     assert rows(text) == [(67, 2, 4)]
 
 
-def test_small_notes_sound_where_a_part_is_made_of_them():
-    small = xml.note("C4", 1, before="<cue/>")
-    bar = xml.note("G4", 1) + 7 * small
-    assert len(rows(xml.score(*[bar] * 10))) == 80
+def test_small_notes_sound_while_their_part_plays():
+    small = xml.note("C5", 2, before="<cue/>")
+    back = "<backup><duration>4</duration></backup>"
+    own = back + xml.note("C4", 2, "<voice>2</voice>")
+    assert rows(xml.score(small + small + own)) == [(60, 0, 1), (72, 0, 1)]
 
 
 def tremolo(marks, kind="single"):

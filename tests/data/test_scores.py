@@ -29,7 +29,7 @@ def test_read_refuses_a_file_with_an_unreadable_tune(tmp_path):
     bad = "X:2\nT:two\nM:4/4\nL:1/4\nK:C\nz4|\n"
     path = tmp_path / "two.abc"
     path.write_text(f"{good}\n{bad}")
-    with pytest.raises(MusicFileError, match="tune that cannot be read"):
+    with pytest.raises(MusicFileError, match="must hold one tune, holds 2"):
         midi.read(path)
     failures = []
     assert len(list(midi.read_all(path, failures))) == 1

@@ -78,7 +78,9 @@ def convert(item: sources.Item, settings: DataConfig) -> list[Converted]:
     source, style = item.source, item.style
     if item.reason:
         return [Converted(source, style, reason=item.reason)]
-    options = reading.Options(settings.reader, settings.max_events, compiled=True)
+    options = reading.Options(
+        settings.reader, settings.max_events, compiled=True, repeats=settings.repeats
+    )
     try:
         data = _content(item, settings.max_bytes)
         if settings.channels and not source.lower().endswith(reading.MIDI_SUFFIXES):

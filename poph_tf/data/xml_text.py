@@ -1,0 +1,30 @@
+"""What XML scores have in common: encodings, and words that say where to go on."""
+
+import re
+from collections.abc import Iterator
+
+_JUMPS = {
+    "da_capo": re.compile(r"(d\.? ?c\.?|da capo)( (al|senza) .*)?"),
+    "dal_segno": re.compile(r"(d\.? ?s\.?|dal? segno)( (al|senza) .*)?"),
+    "to_coda": re.compile(r"(to|alla) coda.*"),
+    "fine": re.compile(r"fine"),
+}
+
+
+def as_utf8(data: bytes) -> bytes:
+    """Mends what contradicts its own declaration of an encoding."""
+    is_utf16 = data[:2] in (b"\xff\xfe", b"\xfe\xff")
+    try:
+        text = data.decode("utf-16" if is_utf16 else "utf-8-sig")
+    except UnicodeDecodeError:
+        if re.match(rb"\s*<\?xml[^>]*encoding=.(?!utf-?8)", data, re.IGNORECASE):
+            return data  # The parser knows the encoding.
+        text = data.decode("latin-1")
+    return re.sub(r"^\s*<\?xml.*?\?>", "", text, count=1, flags=re.DOTALL).encode()
+
+
+def jumps(words: str) -> Iterator[str]:
+    """The attributes of a Measure that words name, in lower case: "d.c. al fine"."""
+    for attribute, pattern in _JUMPS.items():
+        if pattern.fullmatch(words.strip(" .()")):
+            yield attribute

@@ -1,0 +1,179 @@
+"""Compares the onsets of a score with those of a MIDI file of the same piece.
+
+An onset is a place, in quarter notes, and a pitch; two are equal if the pitch is the
+same and the places are closer than a 24th of a quarter. Unequal onsets are left out
+of the figure if they belong to what a player adds to what is written, by class:
+
+    - grace: grace notes and the notes they lead to;
+    - ornament: notes with an ornament or an arpeggio, and neighbours of their pitches
+      while they last;
+    - tremolo: the same for tremolos.
+"""
+
+import bisect
+import collections
+import dataclasses
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from poph_tf.data import reading, score_sequence, scores
+from poph_tf.data.score_sequence import Tone
+
+CLASSES = ("grace", "ornament", "tremolo")
+_TOLERANCE = 1 / 24
+# How far the pitches of an ornament lie from the note, and its time from it.
+_SEMITONES, _QUARTERS = 3, 0.5
+HEADER = (
+    f"{'equal':>8}{'onsets':>8}{'missing':>8}{'extra':>7}"
+    + "".join(f"{name:>10}" for name in CLASSES)
+    + f"{'left out':>10}{'added':>7}  piece"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Agreement:
+    """How the onsets of a score and of a MIDI file agree.
+
+    Attributes:
+        equal: onsets in both.
+        missing: onsets of the MIDI file that the score lacks.
+        extra: onsets of the score that the MIDI file lacks.
+        left_out: unequal onsets of the score, by class.
+        added: onsets of the MIDI file that belong to a class.
+    """
+
+    equal: int
+    missing: int
+    extra: int
+    left_out: collections.Counter[str]
+    added: int
+
+    @property
+    def share(self) -> float:
+        """Share of equal onsets, of those that are not left out."""
+        return self.equal / max(self.equal + self.missing + self.extra, 1)
+
+    @property
+    def left_out_share(self) -> float:
+        """Share of the score's onsets that are left out."""
+        count = self.left_out.total()
+        return count / max(self.equal + self.extra + count, 1)
+
+    def row(self, name: str) -> str:
+        """A row of the table with `HEADER`."""
+        onsets = self.equal + self.extra + self.left_out.total()
+        classes = "".join(f"{self.left_out[c]:>10,}" for c in CLASSES)
+        return (
+            f"{self.share:>8.2%}{onsets:>8,}{self.missing:>8,}{self.extra:>7,}{classes}"
+            f"{self.left_out_share:>10.2%}{self.added:>7,}  {name}"
+        )
+
+
+def compare(score: str | Path, midi: str | Path) -> Agreement:
+    """Compares a score, its repeats played, with a MIDI file.
+
+    Raises:
+        MusicFileError: If one of them cannot be read, or the score holds several tunes.
+    """
+    tones = [t for part in score_sequence.played(scores.parse_one(score)) for t in part]
+    notes = reading.read_notes(midi)
+    played = list(
+        zip(
+            (notes.start_tick / notes.ticks_per_quarter).tolist(),
+            notes.pitch.tolist(),
+            strict=True,
+        )
+    )
+    return compare_onsets(tones, played)
+
+
+def compare_onsets(
+    tones: Sequence[Tone], played: Iterable[tuple[float, int]]
+) -> Agreement:
+    """Compares the tones of a score with onsets (quarter notes, pitch) as played."""
+    classes = _classes(tones)
+    written = {
+        (float(tone.start), tone.note.pitch): name
+        for tone, name in zip(tones, classes, strict=True)
+    }
+    left = _Onsets(played)
+    unequal = collections.Counter[str]()
+    equal = 0
+    for (start, pitch), name in sorted(written.items()):
+        if left.take(start, pitch):
+            equal += 1
+        else:
+            unequal[name] += 1
+    marked = [(t, name) for t, name in zip(tones, classes, strict=True) if name]
+    added = sum(left.take_around(tone) for tone, _ in marked)
+    return Agreement(
+        equal=equal,
+        missing=left.count(),
+        extra=unequal.pop("", 0),
+        left_out=unequal,
+        added=added,
+    )
+
+
+def total(agreements: Iterable[Agreement]) -> Agreement:
+    """The sum of several comparisons."""
+    parts = list(agreements)
+    counts = np.array([(a.equal, a.missing, a.extra, a.added) for a in parts])
+    equal, missing, extra, added = counts.reshape(-1, 4).sum(0).tolist()
+    left_out = sum((a.left_out for a in parts), collections.Counter[str]())
+    return Agreement(equal, missing, extra, left_out, added)
+
+
+def _classes(tones: Sequence[Tone]) -> list[str]:
+    """The class of each tone; "": none."""
+    graced = {
+        (tone.note.voice, round(float(tone.written), 6))
+        for tone in tones
+        if tone.note.grace
+    }
+    return [
+        tone.note.mark
+        or (
+            "grace"
+            if (tone.note.voice, round(float(tone.written), 6)) in graced
+            else ""
+        )
+        for tone in tones
+    ]
+
+
+class _Onsets:
+    """Onsets that have not been found in the score, by pitch."""
+
+    def __init__(self, onsets: Iterable[tuple[float, int]]) -> None:
+        self._starts: dict[int, list[float]] = collections.defaultdict(list)
+        for start, pitch in sorted(set(onsets)):
+            self._starts[pitch].append(start)
+
+    def take(self, start: float, pitch: int) -> bool:
+        """Removes the onset there, if there is one."""
+        starts = self._starts[pitch]
+        k = bisect.bisect_left(starts, start - _TOLERANCE)
+        if k < len(starts) and starts[k] <= start + _TOLERANCE:
+            del starts[k]
+            return True
+        return False
+
+    def take_around(self, tone: Tone) -> int:
+        """Removes the onsets that an ornament may have made of a tone."""
+        count = 0
+        first, last = float(tone.start) - _QUARTERS, float(tone.end) + _TOLERANCE
+        last = max(last, float(tone.start) + _QUARTERS)
+        pitch = tone.note.pitch
+        for near in range(pitch - _SEMITONES, pitch + _SEMITONES + 1):
+            starts = self._starts[near]
+            a, b = bisect.bisect_left(starts, first), bisect.bisect_right(starts, last)
+            count += b - a
+            del starts[a:b]
+        return count
+
+    def count(self) -> int:
+        """How many are left."""
+        return sum(map(len, self._starts.values()))

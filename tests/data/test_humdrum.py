@@ -1,0 +1,92 @@
+"""Humdrum against values worked by hand."""
+
+import pytest
+
+from poph_tf.data import humdrum, notes, score_sequence
+from poph_tf.errors import MusicFileError
+
+
+def score_of(*lines):
+    return humdrum.parse("\n".join(lines).encode(), "a.krn")
+
+
+def rows(*lines, repeats="played"):
+    """(pitch, start, end) in quarter notes."""
+    sequence = score_sequence.to_sequence(score_of(*lines), repeats=repeats)
+    found = notes.from_sequence(sequence)
+    ticks = found.ticks_per_quarter
+    columns = (found.pitch, found.start_tick / ticks, found.end_tick / ticks)
+    return sorted(zip(*(c.tolist() for c in columns), strict=True), key=lambda r: r[1:])
+
+
+def melody(*tokens, **options):
+    return rows("**kern", *tokens, "*-", **options)
+
+
+def test_pitches_and_lengths():
+    assert melody("4c", "8.CC#", "16ee-", "2r", "1%2b##", "0gg") == [
+        *((60, 0, 1), (37, 1, 1.75), (75, 1.75, 2), (73, 4, 12), (79, 12, 20))
+    ]
+
+
+def test_chords_ties_and_grace_notes():
+    tied = melody("[2c [2e", "=2", "2c] 2e", "4f")
+    assert tied == [(64, 0, 2), (60, 0, 4), (64, 2, 4), (65, 4, 5)]
+    (c, d, e) = melody("4c", "8qd", "4e")
+    assert (c[0], d[0], e) == (60, 62, (64, 1, 2)) and d[2] == 1
+
+
+def test_spines_go_side_by_side_split_and_join():
+    found = rows(
+        "**kern\t**kern\t**dynam",
+        '*I"Bass\t*I"High\t*',
+        "2C\t4c\tf",
+        ".\t4d\t.",
+        "*\t*^\t*",
+        "2D\t2e\t4g\t.",
+        ".\t.\t4a\t.",
+        "*\t*v\t*v\t*",
+        "1E\t1f\t.",
+        "*-\t*-\t*-",
+    )
+    assert sorted(found) == [
+        *((48, 0, 2), (50, 2, 4), (52, 4, 8), (60, 0, 1), (62, 1, 2)),
+        *((64, 2, 4), (65, 4, 8), (67, 2, 3), (69, 3, 4)),
+    ]
+
+
+def test_the_last_spine_is_the_highest_part():
+    parts = score_of("**kern\t**kern", '*I"Bass\t*I"High', "4C\t4c").parts
+    assert [part.name for part in parts] == ["High", "Bass"]
+
+
+def test_repeats_of_bar_lines_and_orders_of_sections():
+    assert [r[0] for r in melody("1c", "=:|!", "1d")] == [60, 60, 62]
+    assert [r[0] for r in melody("1c", "=!|:", "1d", "=:|!")] == [60, 62, 62]
+    ordered = ("*>[A,A1,A,A2]", "*>norep[A,A2]", "*>A", "1c", "=2", "*>A1")
+    ordered += ("1d", "=:|!", "*>A2", "1e")
+    assert [r[0] for r in melody(*ordered)] == [60, 62, 60, 64]
+    assert [r[0] for r in melody(*ordered, repeats="once")] == [60, 64]
+
+
+def test_metre_tempo_and_pickup():
+    text = ("**kern", "*M3/4", "*MM60", "4c", "=1", "2.d", "=2", "2.e", "*-")
+    sequence = score_sequence.to_sequence(score_of(*text))
+    found = [(t.time, t.numerator, t.denominator) for t in sequence.time_signatures]
+    assert found == [(0, 3, 4), (1, 3, 4)]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        *(
+            ("", "not Humdrum"),
+            ("**dynam\nf", "not Humdrum"),
+            ("**kern\nc", "not Humd"),
+        ),
+        *(("**kern\n4c\t4d", "not Humdrum"), ("**kern\n4r", "has no notes")),
+    ],
+)
+def test_what_is_no_humdrum_is_refused(text, reason):
+    with pytest.raises(MusicFileError, match=reason):
+        rows(text)

@@ -1,0 +1,135 @@
+"""MEI against values worked by hand."""
+
+import itertools
+
+import pytest
+
+from poph_tf.data import mei, notes, score_sequence
+from poph_tf.errors import MusicFileError
+
+HEAD = '<mei xmlns="http://www.music-encoding.org/ns/mei"><music><body><mdiv><score>'
+TAIL = "</score></mdiv></body></music></mei>"
+STAVES = '<staffGrp><staffDef n="1" lines="5" label="Flute"{}/></staffGrp>'
+
+
+def score(*measures, more="", staff=""):
+    definition = f'<scoreDef meter.count="4" meter.unit="4"{more}>'
+    bodies = [m if m.startswith("<ending") else measure(m) for m in measures]
+    section = f"<section>{''.join(bodies)}</section>"
+    return f"{HEAD}{definition}{STAVES.format(staff)}</scoreDef>{section}{TAIL}"
+
+
+def measure(content, more="", signs=""):
+    if content.startswith("<measure"):
+        return content
+    layer = f'<staff n="1"><layer n="1">{content}</layer></staff>'
+    return f"<measure{more}>{layer}{signs}</measure>"
+
+
+def note(name, dur=4, more=""):
+    return f'<note pname="{name[0]}" oct="{name[1:]}" dur="{dur}"{more}/>'
+
+
+WHOLE = note("c4", 1)
+
+
+def rows(text, repeats="played"):
+    """(pitch, start, end) in quarter notes."""
+    scored = mei.parse(text.encode(), "a.mei")
+    found = notes.from_sequence(
+        score_sequence.to_sequence(scored, "a.mei", repeats=repeats)
+    )
+    ticks = found.ticks_per_quarter
+    columns = (found.pitch, found.start_tick / ticks, found.end_tick / ticks)
+    return sorted(zip(*(c.tolist() for c in columns), strict=True), key=lambda r: r[1:])
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        *((' accid="s"', 61), (' accid="f"', 59), (' accid.ges="s"', 61)),
+        *((' accid="x"', 62), (' accid="ss"', 62), (' oct.ges="5"', 72)),
+    ],
+)
+def test_pitches_are_as_they_sound(more, expected):
+    assert [row[0] for row in rows(score(note("c4", 1, more)))] == [expected]
+
+
+def test_the_key_holds_where_no_accidental_that_sounds_is_given():
+    # F sharp by the key, natural by its sign, natural again in the bar.
+    music = note("f4") + note("f4", 4, ' accid="n"') + note("f4", 2)
+    assert [r[0] for r in rows(score(music, more=' keysig="1s"'))] == [66, 65, 65]
+    given = note("f4", 2, ' accid.ges="s"') + note("f4", 2)
+    assert [r[0] for r in rows(score(given, more=' key.sig="1s"'))] == [66, 65]
+
+
+def test_transposing_staves_sound_as_they_do():
+    assert [r[0] for r in rows(score(WHOLE, staff=' trans.semi="-2"'))] == [58]
+
+
+def test_lengths_of_dots_tuplets_chords_and_rests():
+    tuplet = f'<tuplet num="3" numbase="2">{note("d4", 8) * 3}</tuplet>'
+    chord = f'<chord dur="4">{note("e4", 4)}{note("g4", 4)}</chord>'
+    music = note("c4", 4, ' dots="1"') + '<rest dur="8"/>' + tuplet + chord
+    thirds = [pytest.approx(2 + k / 3, abs=1e-3) for k in range(4)]
+    expected = [(60, 0, 1.5), *((62, a, b) for a, b in itertools.pairwise(thirds))]
+    assert rows(score(music)) == [*expected, (64, 3, 4), (67, 3, 4)]
+
+
+def test_ties_are_attributes_or_elements():
+    first, last = note("c4", 1, ' tie="i"'), note("c4", 1, ' tie="t"')
+    assert rows(score(first, last)) == [(60, 0, 8)]
+    named = [measure(note("c4", 1, f' xml:id="{k}"')) for k in "ab"]
+    named[0] = named[0].replace("</m", '<tie startid="#a" endid="#b"/></m')
+    assert rows(score(*named)) == [(60, 0, 8)]
+
+
+def test_repeats_and_endings_are_played():
+    d, e = note("d4", 1), note("e4", 1)
+    first = (
+        f'<ending n="1">{measure(d, " right=" + chr(34) + "rptend" + chr(34))}</ending>'
+    )
+    second = f'<ending n="2">{measure(e)}</ending>'
+    text = score(WHOLE, first, second)
+    assert [r[0] for r in rows(text)] == [60, 62, 60, 64]
+    assert [r[0] for r in rows(text, "once")] == [60, 64]
+
+
+def test_tempo_marks_stand_at_their_beat():
+    signs = '<tempo tstamp="3" mm="30" mm.unit="2"/>'
+    text = score(measure(WHOLE, signs=signs), more=' midi.bpm="90"')
+    sequence = score_sequence.to_sequence(mei.parse(text.encode(), "a"))
+    assert [(round(t.time, 6), t.qpm) for t in sequence.tempos] == [
+        (0, 90),
+        (round(2 * 60 / 90, 6), 60),
+    ]
+
+
+def test_tremolos_grace_notes_and_cues():
+    tremolo = f'<bTrem unitdur="8">{note("c4", 2)}</bTrem>'
+    pair = f'<fTrem unitdur="8">{note("d4", 2)}{note("e4", 2)}</fTrem>'
+    found = rows(score(tremolo + pair))
+    assert found == [
+        *((60, k / 2, (k + 1) / 2) for k in range(4)),
+        *((62 + 2 * (k % 2), 2 + k / 2, 2.5 + k / 2) for k in range(4)),
+    ]
+    grace = note("d4", 8, ' grace="acc"')
+    (c, g, e) = rows(score(note("c4", 2) + grace + note("e4", 2)))
+    assert (c[0], g[0], e) == (60, 62, (64, 2, 4)) and g[2] == 2
+    assert rows(score(note("c4", 2, ' cue="true"') + note("e4", 2))) == [(64, 2, 4)]
+
+
+def test_names_and_programs_are_kept():
+    instrument = '<instrDef midi.instrnum="73"/>'
+    text = score(WHOLE).replace(
+        'label="Flute"/>', f'label="Flute">{instrument}</staffDef>'
+    )
+    sequence = score_sequence.to_sequence(mei.parse(text.encode(), "a"))
+    assert sequence.part_infos[0].name == "Flute"
+    assert sequence.notes[0].program == 73
+
+
+@pytest.mark.parametrize("text", ["", "<a/>", score(WHOLE)[:-9], score("<note/>")])
+def test_what_is_no_mei_is_refused(text):
+    with pytest.raises(MusicFileError, match=r"not MEI|has no notes"):
+        rows(text)

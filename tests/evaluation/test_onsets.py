@@ -1,0 +1,38 @@
+"""Scores against MIDI, onset by onset, with numbers worked by hand."""
+
+from fractions import Fraction
+
+from poph_tf.data.score import Note
+from poph_tf.data.score_sequence import Tone
+from poph_tf.evaluation import onsets
+
+
+def tone(start, pitch, length=1, **options):
+    at = Fraction(start)
+    note = Note(at, Fraction(length), pitch, **options)
+    return Tone(at, at + note.length, note, at)
+
+
+def test_equal_onsets_may_differ_by_a_24th_of_a_quarter():
+    found = onsets.compare_onsets([tone(0, 60), tone(1, 62)], [(0, 60), (1.03, 62)])
+    assert (found.equal, found.missing, found.extra, found.share) == (2, 0, 0, 1)
+    found = onsets.compare_onsets([tone(0, 60), tone(1, 62)], [(0, 60), (1.1, 62)])
+    assert (found.equal, found.missing, found.extra) == (1, 1, 1)
+    assert found.share == 1 / 3
+
+
+def test_what_an_ornament_adds_is_left_out_and_counted():
+    trill = tone(1, 62, mark="ornament")
+    played = [(0, 60), (1, 64), (1.25, 62), (1.5, 64), (1.75, 62), (1.5, 70)]
+    found = onsets.compare_onsets([tone(0, 60), trill], played)
+    assert (found.equal, found.missing, found.extra) == (1, 1, 0)
+    assert found.left_out == {"ornament": 1} and found.added == 4
+    assert found.left_out_share == 1 / 2
+
+
+def test_a_note_behind_grace_notes_may_come_late():
+    tones = [tone(1, 64, 0, grace=1), tone(1, 62)]
+    found = onsets.compare_onsets(tones, [(1, 64), (1.2, 62)])
+    assert (found.equal, found.missing, found.extra) == (1, 0, 0)
+    assert found.left_out == {"grace": 1}
+    assert onsets.total([found, found]).equal == 2
