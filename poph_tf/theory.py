@@ -178,7 +178,7 @@ def read_bars(text: str) -> tuple[int, int]:
     return first, last
 
 
-def read_chords(text: str) -> np.ndarray:
+def read_chords(text: str) -> "np.ndarray":
     """Reads chords such as 'C G7 Am F#m'.
 
     Args:
@@ -194,6 +194,8 @@ def read_chords(text: str) -> np.ndarray:
     Raises:
         InputError: If a chord is not known.
     """
+    import numpy as np
+
     rows = []
     for word in text.replace(",", " ").split():
         match = re.fullmatch(r"([A-G])([#b]?)(.*)", word)
