@@ -284,15 +284,17 @@ def _to_inputs(batch: Tensors, stream: Stream) -> Tensors:
     part = -(-stream.training.window_steps // MOST_LENGTHS)
     steps = tf.reduce_max(batch["length"])
     steps = tf.minimum(-(-steps // part) * part, stream.training.window_steps)
+    inputs = windows.task_inputs(batch, steps, part) if stream.model.tracks else {}
+    if inputs:
+        steps = tf.shape(inputs["given"])[1]
     frames = to_frames(batch["frames"][:, : steps + 1])
-    inputs = {
+    return inputs | {
         "previous": frames[:, :-1],
         "current": frames[:, 1:],
         "bar_position": tf.cast(batch["bar_position"][:, :steps], tf.int32),
         "style": tf.one_hot(batch["style"], len(stream.model.styles)),
         "mask": tf.sequence_mask(batch["length"], steps, tf.float32),
     }
-    return inputs | (windows.task_inputs(batch, steps) if stream.model.tracks else {})
 
 
 def to_frames(cells: tf.Tensor) -> tf.Tensor:

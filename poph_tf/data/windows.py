@@ -38,7 +38,7 @@ def cut(
     Returns:
         Dicts of `frames` (the one before the window first), `bar_position`, `length`,
         `style`, `id`, `start`; of a model with tracks also `bars_left`, `given` and
-        `look_ahead`.
+        `looks_ahead`.
     """
     steps = training.window_steps
     reach = steps + (AHEAD if model.tracks else 0)
@@ -120,40 +120,32 @@ def _task(
     return {
         "bars_left": _fit(tf.where(told, bars_left, UNKNOWN), reach, UNKNOWN),
         "given": _fit(drawn, reach),
-        "look_ahead": tf.cast(_uniform(seed, 3) >= NO_LOOK_AHEAD, tf.float32),
+        "looks_ahead": tf.cast(_uniform(seed, 3) >= NO_LOOK_AHEAD, tf.float32),
     }
 
 
-def task_inputs(batch: Tensors, steps: int | tf.Tensor) -> Tensors:
+def task_inputs(batch: Tensors, steps: tf.Tensor, part: int) -> Tensors:
     """The inputs that only models with tracks have.
 
     Args:
         batch: windows of `cut`, in batches.
-        steps: the steps of the batch; shorter windows of the same piece go on in the
-            masked steps and then `ahead`, without a gap, up to `AHEAD` steps beyond
-            their end.
+        steps: those of the longest window.
+        part: the number of steps is a multiple of it, unless it is the most there are.
 
     Returns:
         `bars_left` int32 [batch, time], -1 where unknown; `given` float32 [batch, time,
-        track]; `ahead` float32 [batch, AHEAD, track, pitch, 2], play and struck, of the
-        steps after those, and `ahead_given` float32 [batch, AHEAD, track]; `look_ahead`
-        float32 [batch], 0 where what is given is not known in advance.
+        track]; `looks_ahead` float32 [batch], 0 where what is given is not known in
+        advance. `time` is `steps` and as many more, up to `AHEAD`, as tell what is
+        given after a window's end: there the piece goes on without a gap.
     """
-    beyond = slice(steps, steps + AHEAD)
-    frames, is_given = batch["frames"], batch["given"]
-    play = tf.cast(frames[..., 0] > 0, tf.float32)
-    held = play[:, :-1] * (1.0 - tf.cast(frames[:, 1:, ..., 1], tf.float32))
-    # Where the step before is free, every given note counts as struck: that it goes on
-    # would tell what sounds there.
-    before = tf.pad(is_given, [[0, 0], [1, 0], [0, 0]])[:, :-1]
-    struck = play[:, 1:] * (1.0 - held * before[..., None])
-    ahead = tf.stack([play[:, 1:], struck], axis=-1)[:, beyond]
+    reach = batch["given"].shape[1]
+    is_given = tf.reduce_any(batch["given"] > 0, axis=[0, 2])
+    last = tf.reduce_max(tf.where(is_given, tf.range(1, reach + 1), 0))
+    steps = tf.minimum(tf.maximum(-(-last // part) * part, steps), reach)
     return {
         "bars_left": batch["bars_left"][:, :steps],
-        "given": is_given[:, :steps],
-        "ahead": ahead * is_given[:, beyond, :, None, None],
-        "ahead_given": is_given[:, beyond],
-        "look_ahead": batch["look_ahead"],
+        "given": batch["given"][:, :steps],
+        "looks_ahead": batch["looks_ahead"],
     }
 
 
