@@ -77,6 +77,8 @@ def _score() -> dict[str, Any]:
     model = models.load(FLAGS.model_dir)
     info, _ = dataset.open_split(FLAGS.data_dir, FLAGS.split)
     dataset.check_styles(info, model.config)
+    if model.config.tracks:  # A merged roll is read of any data set.
+        dataset.check_tracks(info, model.config)
     damaged: dict[str, list[str]] = {}
 
     def read_split(split: str) -> Iterable["Piece"]:

@@ -1,10 +1,12 @@
 """Draws a piece as a piano roll, in rows of about eight bars, like a score.
 
 Darker notes are louder; a darker left edge marks each onset, so that a repeated note
-differs from a held one. Bars are numbered; the C of each octave is named (C4 is MIDI
-pitch 60).
+differs from a held one. Each track has a colour, named above. Bars are numbered; the C
+of each octave is named (C4 is MIDI pitch 60).
 """
 
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,8 +22,15 @@ if TYPE_CHECKING:
 PAPER, BLACK_KEY_ROW = "#fdfcfa", "#f2f0ec"
 BAR_LINE, BEAT_LINE = "#a8a49c", "#e3e0da"
 BLACK_KEYS = (1, 3, 6, 8, 10)  # pitch classes
-# From pianissimo to fortissimo.
-NOTE_SHADES = ("#bcd3ee", "#4f86c6", "#173a74")
+# From pianissimo to fortissimo, for each track in turn; told apart by the colour-blind.
+TRACK_SHADES = (
+    ("#bcd3ee", "#4f86c6", "#173a74"),  # blue
+    ("#f6cfae", "#d9772b", "#7a3706"),  # orange
+    ("#b9e0cd", "#2f9e73", "#0b4f36"),  # green
+    ("#e9c2dd", "#b0508f", "#5c1746"),  # purple
+    ("#ece3a4", "#b7a01f", "#5f5205"),  # yellow
+    ("#d3d3d3", "#7f7f7f", "#333333"),  # grey
+)
 ROW_STEPS = 128
 MAX_ROWS = 12
 MIN_PITCHES = 24
@@ -60,14 +69,38 @@ def draw(
         title, x=0.035, y=1 - 0.08 / height, ha="left", va="top", color=figures.INK
     )
     width = max(stop - start for start, stop in rows)
-    notes = np.stack(matrices_lib.spans(matrices_lib.canonical(matrices).cells), 1)
+    matrices = matrices_lib.canonical(matrices)
+    tracks = [track.cells for track in matrices.tracks] or [matrices.cells]
+    notes = [np.stack(matrices_lib.spans(cells), 1) for cells in tracks]
+    _name_tracks(figure, matrices, height)
     for index, (start, stop) in enumerate(rows):
         axes = figure.add_subplot(grid[index])
         axes.set(xlim=(start, start + width), ylim=(low, high))
         _draw_paper(axes, matrices, start, stop)
-        inside = (notes[:, 0] < stop) & (notes[:, 1] > start)
-        _draw_notes(axes, notes[inside], start, stop)
+        # The first track lies uppermost.
+        for shades, own in reversed(list(zip(_shades(), notes, strict=False))):
+            inside = (own[:, 0] < stop) & (own[:, 1] > start)
+            _draw_notes(axes, own[inside], start, stop, shades)
     return figure
+
+
+def _shades() -> Iterator[Sequence[str]]:
+    """Shades of each track, again from the first if there are many."""
+    return itertools.cycle(TRACK_SHADES)
+
+
+def _name_tracks(figure: "Figure", matrices: Matrices, height: float) -> None:
+    """Writes the names of several tracks above the right end, in their colours."""
+    if len(matrices.tracks) < 2:
+        return
+    x = 0.99
+    named = list(zip(matrices.tracks, _shades(), strict=False))
+    for number, (track, shades) in reversed(list(enumerate(named, 1))):
+        name = track.name or f"track {number}"
+        figure.text(
+            x, 1 - 0.1 / height, name, ha="right", va="top", fontsize=9, color=shades[1]
+        )
+        x -= 0.012 + 0.0055 * len(name)
 
 
 def _pitch_range(
@@ -138,7 +171,9 @@ def _draw_paper(axes: "Axes", matrices: Matrices, start: int, stop: int) -> None
     axes.spines[:].set_visible(False)
 
 
-def _draw_notes(axes: "Axes", notes: np.ndarray, start: int, stop: int) -> None:
+def _draw_notes(
+    axes: "Axes", notes: np.ndarray, start: int, stop: int, shades: Sequence[str]
+) -> None:
     """Draws notes [note, (start, end, pitch, velocity)], clipped to the row."""
     from matplotlib.collections import PolyCollection
     from matplotlib.colors import LinearSegmentedColormap
@@ -149,8 +184,8 @@ def _draw_notes(axes: "Axes", notes: np.ndarray, start: int, stop: int) -> None:
     right = np.minimum(notes[:, 1], stop) - _GAP_STEPS
     boxes = _boxes(left, right, notes[:, 2])
     edges = _boxes(left, np.minimum(left + _EDGE_STEPS, right), notes[:, 2])
-    shades = LinearSegmentedColormap.from_list("velocity", NOTE_SHADES)
-    colors = shades(notes[:, 3] / 127)
+    scale = LinearSegmentedColormap.from_list("velocity", list(shades))
+    colors = scale(notes[:, 3] / 127)
     begins = notes[:, 0] >= start
     dark = colors[begins] * (0.55, 0.55, 0.55, 1)
     axes.add_collection(PolyCollection(list(boxes), facecolors=colors, lw=0, zorder=2))

@@ -75,6 +75,7 @@ class Trainer:
         self.cluster = Cluster(self.strategy)
         distribution.check_batch(training.batch_size, replicas)
         self.info, paths = dataset.open_split(str(self.data_dir), "train")
+        dataset.check_tracks(self.info, self.model_config)
         _, valid_paths = dataset.open_split(str(self.data_dir), "valid")
         if self.cluster.chief:
             check_same_run(model_dir, self.model_config, training, self.info.id)

@@ -68,6 +68,24 @@ def test_a_row_breaks_inside_a_bar_only_if_the_bar_is_longer_than_the_row():
     assert piano_roll.split_rows(music) == [(0, 128), (128, 200)]
 
 
+def test_each_track_has_a_colour_that_its_name_shows():
+    stack = np.zeros((16, 2, 128, 3), np.uint8)
+    stack[:, 0, 72] = stack[:, 1, C4] = (1, 0, 64)
+    tracks = (config.Track("high"), config.Track("low"))
+    position = np.arange(16, dtype=np.uint8)
+    figure = piano_roll.draw(matrices.from_stack(stack, tracks, position))
+    names = {t.get_text(): t.get_color() for t in figure.texts if t.get_text()}
+    middles = [shades[1] for shades in piano_roll.TRACK_SHADES]
+    assert names == {"high": middles[0], "low": middles[1]}
+    (axes,) = figure.axes
+    low, _, high, _ = axes.collections[-4:]  # each with its edges; the first uppermost
+    for drawn, pitch, color in ((low, C4, middles[1]), (high, 72, middles[0])):
+        assert round(drawn.get_paths()[0].vertices[:, 1].min()) == pitch
+        # Velocity 64 lies next to the middle shade.
+        wanted = [int(color[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+        np.testing.assert_allclose(drawn.get_facecolor()[0][:3], wanted, atol=0.02)
+
+
 def test_a_louder_note_is_drawn_darker():
     view = {"min_pitch": 48, "num_pitches": 24}
     soft, loud = (picture(piece((0, 16, C4, v)), **view) for v in (20, 120))
