@@ -188,7 +188,7 @@ def read_chords(text: str) -> "np.ndarray":
         float32 [chord, 12], 1 outside the chord, C first.
 
     Example:
-        >>> np.flatnonzero(read_chords("Am")[0] == 0).tolist()
+        >>> (read_chords("Am")[0] == 0).nonzero()[0].tolist()
         [0, 4, 9]
 
     Raises:
