@@ -18,6 +18,7 @@ CORPUS = ["music21>=9.1,<11"]
 MEDIA = ["matplotlib>=3.8,<4"]
 # Writes scores, and engraves them.
 SCORE = ["music21>=9.1,<11", "verovio>=5,<7", "svglib>=1.5,<3"]
+ARCHIVES = ["py7zr>=1.0,<2", "pyarrow>=17,<26"]
 SERVE = ["starlette>=0.40,<2", "uvicorn>=0.30,<1"]
 
 setup(
@@ -58,6 +59,7 @@ setup(
         "media": MEDIA,
         "score": SCORE,
         "serve": SERVE,
+        "archives": ARCHIVES,
         "beam": ["apache-beam[tfrecord]>=2.77,<3"],
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         "dev": FAST
@@ -65,6 +67,7 @@ setup(
         + MEDIA
         + SCORE
         + SERVE
+        + ARCHIVES
         + ["pytest>=8,<10", "pytest-xdist>=3.5,<4", "hypothesis>=6.100,<7"]
         + ["pytest-cov>=6,<8", "ruff>=0.12,<1", "mypy>=1.15,<3"]
         + ["mkdocs-material>=9.6,<10", "mkdocstrings[python]>=0.29,<2"]

@@ -94,9 +94,9 @@ READERS: dict[str, Reader] = {
     **dict.fromkeys(MIDI_SUFFIXES, _read_midi),
     **{suffix: _score_reader(suffix) for suffix in SCORE_PARSERS},
     ".abc": _read_abc,
-    SEQUENCE_SUFFIX: _read_sequence,
+    **dict.fromkeys((SEQUENCE_SUFFIX, ".pb"), _read_sequence),
 }
-SUFFIXES = tuple(suffix for suffix in READERS if suffix != SEQUENCE_SUFFIX)
+SUFFIXES = tuple(READERS)
 
 
 def parse(data: bytes, name: str, options: Options | None = None) -> Pieces:

@@ -1,13 +1,15 @@
-"""Reads the members of zip and tar archives, into memory only.
+"""Reads the members of zip, tar and 7z archives, into memory only.
 
 Members come in the archive's own order; nothing is unpacked to disk. A member that
 could do harm (a path out of the archive, a link, a size beyond the limit) comes with
-the reason for its rejection in the place of its content.
+the reason for its rejection in the place of its content. Archives in archives are read
+too, as folders of their names.
 """
 
 import bz2
 import contextlib
 import gzip
+import io
 import lzma
 import pathlib
 import re
@@ -20,7 +22,7 @@ from typing import IO, Any, NamedTuple
 from poph_tf.errors import InputError
 
 TAR_SUFFIXES = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar")
-SUFFIXES = (*TAR_SUFFIXES, ".zip")
+SUFFIXES = (*TAR_SUFFIXES, ".zip", ".7z")
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 _COMPRESSIONS = {b"\x1f\x8b": gzip, b"BZh": bz2, b"\xfd7zXZ": lzma}
 # What a damaged archive raises when it is opened or read.
@@ -32,6 +34,13 @@ _ERRORS = (
 _LARGEST_RATIO = 200
 _SMALL_ARCHIVE = 2**30
 _READS_AT_END = 8
+# Limits of what is held in memory: an archive in an archive, all members of a 7z.
+_LARGEST_INNER = 2**28
+_LARGEST_7Z = 2**30
+_DEEPEST = 3
+
+
+_Wanted = Callable[[str], bool]
 
 
 class Member(NamedTuple):
@@ -57,20 +66,58 @@ def too_large(max_bytes: int) -> str:
 
 def check(path: pathlib.Path) -> None:
     """Raises InputError if a file is not an archive of the kind that its name says."""
-    kind = "zip" if path.suffix.lower() == ".zip" else "tar"
+    kind = _kind(path.name)
     try:
-        with zipfile.ZipFile(path) if kind == "zip" else _opened_tar(path):
+        with path.open("rb") as file, _OPEN[kind](file):
             pass
+    except InputError:
+        raise
     except _ERRORS:
         raise InputError(f"{path} is not a {kind} archive.") from None
 
 
-def read(
-    path: pathlib.Path, wanted: Callable[[str], bool], max_bytes: int
-) -> Iterator[Member]:
+def read(path: pathlib.Path, wanted: _Wanted, max_bytes: int) -> Iterator[Member]:
     """Reads the members of wanted names; those larger than `max_bytes` are rejected."""
-    read = _read_zip if path.suffix.lower() == ".zip" else _read_tar
-    return read(path, wanted, max_bytes)
+    try:
+        with path.open("rb") as file:
+            yield from _read(file, path.name, wanted, max_bytes, depth=1)
+    except OSError as error:
+        yield Member(1.0, "", None, f"cannot be opened ({error.strerror})")
+
+
+def _kind(name: str) -> str:
+    suffix = pathlib.PurePath(name).suffix.lower()
+    return suffix[1:] if suffix in (".zip", ".7z") else "tar"
+
+
+def _read(
+    file: IO[bytes], name: str, wanted: _Wanted, max_bytes: int, depth: int
+) -> Iterator[Member]:
+    """Reads the members of an archive, and those of the archives in it."""
+
+    def is_inner(name: str) -> bool:
+        return depth < _DEEPEST and name.lower().endswith(SUFFIXES)
+
+    def limit(name: str) -> int:
+        return max(max_bytes, _LARGEST_INNER) if is_inner(name) else max_bytes
+
+    try:
+        with _OPEN[_kind(name)](file) as archive:
+            members = _MEMBERS[_kind(name)]
+            for member in members(
+                archive, lambda name: wanted(name) or is_inner(name), limit
+            ):
+                if member.data is None or not is_inner(member.name):
+                    yield member
+                    continue
+                content, base = io.BytesIO(member.data), member.name
+                for inner in _read(content, base, wanted, max_bytes, depth + 1):
+                    path = f"{base}/{inner.name}"
+                    yield inner._replace(share=member.share, name=path)
+    except InputError as error:
+        yield Member(1.0, "(rest)", None, str(error))
+    except _ERRORS:
+        yield Member(1.0, "(rest)", None, "the archive is damaged from here on")
 
 
 def _member_fault(name: str, size: int, regular: bool, max_bytes: int) -> str | None:
@@ -88,42 +135,38 @@ def _inside(name: str) -> str:
     return "/".join(part for part in name.split("/") if part not in ("", "."))
 
 
-def _read_tar(
-    path: pathlib.Path, wanted: Callable[[str], bool], max_bytes: int
+def _tar_members(
+    opened: "tuple[tarfile.TarFile, _Forward]",
+    wanted: _Wanted,
+    limit: Callable[[str], int],
 ) -> Iterator[Member]:
-    size = max(path.stat().st_size, 1)
-    try:
-        with _opened_tar(path) as (file, archive):
-            for info in archive:
-                share = file.tell() / size
-                # tarfile remembers every member it has seen: forget them.
-                archive.members = []  # type: ignore[attr-defined]
-                if not wanted(info.name) or info.isdir():
-                    continue
-                reason = _member_fault(info.name, info.size, info.isreg(), max_bytes)
-                content = None if reason else archive.extractfile(info)
-                data = content.read() if content else None
-                yield Member(share, _inside(info.name), data, reason)
-    except _ERRORS:
-        reason = "the archive is damaged from here on"
-        yield Member(1.0, "(rest)", None, reason)
+    archive, stream = opened
+    for info in archive:
+        # tarfile remembers every member it has seen: forget them.
+        archive.members = []  # type: ignore[attr-defined]
+        if not wanted(info.name) or info.isdir():
+            continue
+        reason = _member_fault(info.name, info.size, info.isreg(), limit(info.name))
+        content = None if reason else archive.extractfile(info)
+        data = content.read() if content else None
+        yield Member(stream.share(), _inside(info.name), data, reason)
 
 
 @contextlib.contextmanager
-def _opened_tar(path: pathlib.Path) -> Iterator[tuple[IO[bytes], tarfile.TarFile]]:
-    """The file of an archive and the archive, to be read from front to back."""
-    with path.open("rb") as file:
-        magic = file.read(6)
-        file.seek(0)
-        kinds = [kind for m, kind in _COMPRESSIONS.items() if magic.startswith(m)]
-        content: Any = kinds[0].open(file) if kinds else file
-        stream = _Forward(content, path.stat().st_size)
-        with tarfile.open(
-            fileobj=stream,  # type: ignore[call-overload]
-            mode="r|",
-            errors="surrogateescape",
-        ) as archive:
-            yield file, archive
+def _opened_tar(file: IO[bytes]) -> Iterator[tuple[tarfile.TarFile, "_Forward"]]:
+    """An archive, to be read from front to back, and its stream."""
+    magic = file.read(6)
+    kinds = [kind for m, kind in _COMPRESSIONS.items() if magic.startswith(m)]
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    content: Any = kinds[0].open(file) if kinds else file
+    stream = _Forward(content, file, size)
+    with tarfile.open(
+        fileobj=stream,  # type: ignore[call-overload]
+        mode="r|",
+        errors="surrogateescape",
+    ) as archive:
+        yield archive, stream
 
 
 class _Forward:
@@ -133,10 +176,14 @@ class _Forward:
     bytes can expand to any number.
     """
 
-    def __init__(self, stream: IO[bytes], size: int) -> None:
-        self._stream = stream
+    def __init__(self, stream: IO[bytes], file: IO[bytes], size: int) -> None:
+        self._stream, self._file, self._size = stream, file, max(size, 1)
         self._most = max(_LARGEST_RATIO * size, _SMALL_ARCHIVE)
         self._total = self._empty = 0
+
+    def share(self) -> float:
+        """How much of the file was read, 0..1."""
+        return self._file.tell() / self._size
 
     def read(self, size: int) -> bytes:
         data = self._stream.read(size)
@@ -147,20 +194,19 @@ class _Forward:
         return data
 
 
-def _read_zip(
-    path: pathlib.Path, wanted: Callable[[str], bool], max_bytes: int
+def _zip_members(
+    archive: zipfile.ZipFile, wanted: _Wanted, limit: Callable[[str], int]
 ) -> Iterator[Member]:
-    with zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
-        for number, info in enumerate(members):
-            name = info.filename
-            if wanted(name) and not info.is_dir():
-                regular = info.external_attr >> 28 != 0o12
-                reason = _member_fault(name, info.file_size, regular, max_bytes)
-                data = None
-                if reason is None:
-                    data, reason = _zip_data(archive, info, max_bytes)
-                yield Member(number / len(members), _inside(name), data, reason)
+    members = archive.infolist()
+    for number, info in enumerate(members):
+        name = info.filename
+        if wanted(name) and not info.is_dir():
+            regular = info.external_attr >> 28 != 0o12
+            reason = _member_fault(name, info.file_size, regular, limit(name))
+            data = None
+            if reason is None:
+                data, reason = _zip_data(archive, info, limit(name))
+            yield Member(number / len(members), _inside(name), data, reason)
 
 
 def _zip_data(
@@ -176,3 +222,57 @@ def _zip_data(
     except _ERRORS:
         return None, "damaged in the archive"
     return (data, None) if len(data) <= max_bytes else (None, too_large(max_bytes))
+
+
+def _opened_7z(file: IO[bytes]) -> Any:
+    try:
+        import py7zr
+    except ImportError:
+        raise InputError(
+            "a .7z archive needs py7zr: pip install 'poph_tf[archives]'"
+        ) from None
+    try:
+        return py7zr.SevenZipFile(file, "r")
+    except py7zr.exceptions.ArchiveError as error:
+        raise zipfile.BadZipFile(str(error)) from None
+
+
+def _7z_members(
+    archive: Any, wanted: _Wanted, limit: Callable[[str], int]
+) -> Iterator[Member]:
+    """All members at once: each would be unpacked from the start of the archive."""
+    import py7zr
+
+    sizes = {}
+    for info in archive.list():
+        if not info.is_directory and wanted(info.filename):
+            name, size = info.filename, info.uncompressed
+            regular = not getattr(info, "is_symlink", False)
+            reason = _member_fault(name, size, regular, limit(name))
+            if reason:
+                yield Member(0.0, _inside(name), None, reason)
+            else:
+                sizes[name] = size
+    if sum(sizes.values()) > _LARGEST_7Z:
+        raise InputError("a .7z archive that is larger than 1 GB: unpack it first")
+    factory = py7zr.io.BytesIOFactory(max(sizes.values(), default=0) + 1)
+    try:
+        archive.extract(targets=list(sizes), factory=factory)
+    except (py7zr.exceptions.ArchiveError, RuntimeError) as error:
+        raise zipfile.BadZipFile(str(error)) from None
+    for number, name in enumerate(sizes):
+        if name in factory.products:
+            data = factory.products[name].read()
+            yield Member(number / len(sizes), _inside(name), data)
+
+
+_OPEN: dict[str, Callable[[IO[bytes]], Any]] = {
+    "zip": zipfile.ZipFile,
+    "tar": _opened_tar,
+    "7z": _opened_7z,
+}
+_MEMBERS: dict[str, Callable[..., Iterator[Member]]] = {
+    "zip": _zip_members,
+    "tar": _tar_members,
+    "7z": _7z_members,
+}

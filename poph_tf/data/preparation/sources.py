@@ -19,7 +19,7 @@ from typing import Any
 
 from poph_tf.config.data import DataConfig
 from poph_tf.data import examples, reading, shards
-from poph_tf.data.preparation import archives, given_splits
+from poph_tf.data.preparation import archives, given_splits, parquet
 from poph_tf.errors import InputError
 
 # Folder in an output folder while it is being filled (see staging.py).
@@ -142,16 +142,27 @@ def _reader(path: pathlib.Path) -> _Reader:
         return _folder
     if name.endswith(archives.SUFFIXES):
         archives.check(path)
-        return _archive
-    if _is_records(name):
-        return _records
+    if found := _container(name):
+        return found
     if name.endswith(reading.SUFFIXES):
         return _file
     raise InputError(
-        f"{path} must be a folder, a .zip or .tar(.gz/.bz2/.xz) archive, a file of "
-        f"NoteSequences (.tfrecord .tfrecord.gz) or a music file "
+        f"{path} must be a folder, a .zip, .7z or .tar(.gz/.bz2/.xz) archive, a file "
+        "of NoteSequences (.tfrecord .tfrecord.gz), a .parquet file or a music file "
         f"({' '.join(reading.SUFFIXES)})."
     )
+
+
+def _container(name: str) -> _Reader | None:
+    """The reader of a file that holds others, by its name."""
+    name = name.lower()
+    if name.rpartition("/")[2].startswith("._"):
+        return None
+    if name.endswith(archives.SUFFIXES):
+        return _archive
+    if name.endswith(parquet.SUFFIX):
+        return _parquet
+    return _records if _RECORDS.search(name) else None
 
 
 def _listed(styles: Mapping[str, str], source: str, inside: str) -> str:
@@ -167,7 +178,7 @@ def _folder_style(inside: str, base: str, depth: int) -> str:
     name = above[min(depth, len(above)) - 1] if above else base
     if records := _RECORDS.search(name.lower()):
         return name[: records.start()]
-    endings = () if above else archives.SUFFIXES
+    endings = (*archives.SUFFIXES, parquet.SUFFIX)
     return name[
         : -len(next((e for e in endings if name.lower().endswith(e)), "")) or None
     ]
@@ -184,10 +195,6 @@ def _is_music(name: str) -> bool:
     return not base.startswith("._") and base.lower().endswith(reading.SUFFIXES)
 
 
-def _is_records(name: str) -> bool:
-    return bool(_RECORDS.search(name.lower()))
-
-
 def _rejected(inside: str, reason: str) -> Item:
     return Item(inside, reason=reason)
 
@@ -195,12 +202,13 @@ def _rejected(inside: str, reason: str) -> Item:
 def _folder(root: pathlib.Path, max_bytes: int) -> Iterator[_Found]:
     files = list(_files_under(root))
     for number, inside in enumerate(files):
-        read = _records if _is_records(inside) else _file
-        for _, item in read(root / inside, max_bytes):
-            parts = (
-                (inside, item.source) if read is _records and item.source else (inside,)
-            )
-            yield number / len(files), dataclasses.replace(item, source="/".join(parts))
+        container = _container(inside)
+        for share, item in (container or _file)(root / inside, max_bytes):
+            source = inside
+            if container and item.source:
+                source = f"{inside}/{item.source}"
+            share = (number + share) / len(files)
+            yield share, dataclasses.replace(item, source=source)
 
 
 def _file(path: pathlib.Path, max_bytes: int) -> Iterator[_Found]:
@@ -223,7 +231,7 @@ def _files_under(root: pathlib.Path) -> Iterator[str]:
             continue
         folders[:] = [n for n in sorted(folders) if _is_new(folder / n, linked)]
         for file in sorted(files):
-            if _is_music(file) or _is_records(file):
+            if _is_music(file) or _container(file):
                 yield (folder / file).relative_to(root).as_posix()
 
 
@@ -257,6 +265,17 @@ def _is_data_set(folder: pathlib.Path, files: list[str]) -> bool:
 def _archive(path: pathlib.Path, max_bytes: int) -> Iterator[_Found]:
     for share, name, data, reason in archives.read(path, _is_music, max_bytes):
         yield share, Item(name, data=data, reason=reason)
+
+
+def _parquet(path: pathlib.Path, max_bytes: int) -> Iterator[_Found]:
+    try:
+        for share, name, data in parquet.read(path):
+            if len(data) > max_bytes:
+                yield share, _rejected(name, archives.too_large(max_bytes))
+            else:
+                yield share, Item(name, data=data)
+    except InputError as error:
+        yield 1.0, _rejected("", str(error))
 
 
 def _records(path: pathlib.Path, max_bytes: int) -> Iterator[_Found]:

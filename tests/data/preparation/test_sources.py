@@ -1,6 +1,7 @@
 """Tests of what is found in folders, archives and files of NoteSequences."""
 
 import io
+import sys
 import tarfile
 import zipfile
 
@@ -89,6 +90,83 @@ def test_archives_give_what_their_folder_gives(tmp_path, kind):
         assert item.data == members[name]
         assert item.reason is None
     assert {i.style for i in items.values()} == {"lib", "songs"}
+
+
+def test_archives_in_archives_and_folders_are_read(tmp_path):
+    inner, outer = io.BytesIO(), io.BytesIO()
+    with zipfile.ZipFile(inner, "w") as archive:
+        archive.writestr("b.mid", b"abc")
+        archive.writestr("../c.mid", b"abc")
+    with tarfile.open(fileobj=outer, mode="w:gz") as archive:
+        for name, data in (("a.mid", b"xyz"), ("jazz/in.zip", inner.getvalue())):
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    (tmp_path / "songs").mkdir()
+    (tmp_path / "songs" / "all.tgz").write_bytes(outer.getvalue())
+    (tmp_path / "songs" / "bad.zip").write_bytes(b"hello")
+    items = {item.source: item for item in walked(tmp_path / "songs", style_depth=2)}
+    assert {name: item.reason for name, item in items.items()} == {
+        "all.tgz/a.mid": None,
+        "all.tgz/jazz/in.zip/b.mid": None,
+        "all.tgz/jazz/in.zip/../c.mid": "its path leads out of the archive",
+        "bad.zip/(rest)": "the archive is damaged from here on",
+    }
+    assert items["all.tgz/jazz/in.zip/b.mid"].data == b"abc"
+    assert items["all.tgz/a.mid"].style == "all"
+    assert items["all.tgz/jazz/in.zip/b.mid"].style == "jazz"
+
+
+def test_a_7z_archive_gives_what_its_folder_gives(tmp_path, monkeypatch):
+    py7zr = pytest.importorskip("py7zr")
+    path = tmp_path / "songs.7z"
+    members = {name: b"data of " + name.encode() for name in NAMES}
+    with py7zr.SevenZipFile(path, "w") as archive:
+        for name, data in {**members, "large.mid": bytes(300)}.items():
+            archive.writestr(data, name)
+    items = {item.source: item for item in walked(path, max_bytes=200)}
+    assert items.pop("large.mid").reason == "larger than 200 bytes"
+    assert set(items) == MUSIC
+    assert all(item.data == members[name] for name, item in items.items())
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(InputError, match="is not a 7z archive"):
+        sources.check(settings(path))
+    monkeypatch.setitem(sys.modules, "py7zr", None)
+    with pytest.raises(InputError, match=r"pip install 'poph_tf\[archives\]'"):
+        sources.check(settings(path))
+
+
+def test_a_parquet_table_gives_the_files_of_its_rows(tmp_path, monkeypatch):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    one = {"bytes": song(1), "path": "a/b.MID"}
+    columns = {
+        "midi": [one, None, {"bytes": b"X:1\nK:C\nC\n", "path": "tune.abc"}],
+        "raw": [None, song(2), bytes(500_000)],
+        "genre": ["folk", "jazz", "folk"],
+    }
+    (tmp_path / "set").mkdir()
+    path = tmp_path / "set" / "train-00000-of-00001.parquet"
+    parquet.write_table(pyarrow.table(columns), path)
+    items = {item.source: item for item in walked(path)}
+    assert set(items) == {"000001.mid", "000002.mid", "000003.abc"}
+    assert items["000002.mid"].data == song(2)
+    (tmp_path / "set" / "bad.parquet").write_bytes(b"hello")
+    found = reasons(tmp_path / "set", split_by="folder")
+    assert found.pop("bad.parquet") == "not a .parquet file that can be read"
+    assert set(found) == {f"{path.name}/{name}" for name in items}
+    assert set(found.values()) == {None}
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    (item,) = walked(path)
+    assert item.reason.startswith("a .parquet file needs pyarrow: pip install")
+
+
+def test_a_file_of_one_note_sequence_is_read(tmp_path):
+    sequence = music_pb2.NoteSequence()
+    (tmp_path / "a.pb").write_bytes(sequence.SerializeToString())
+    (tmp_path / "b.notesequence").write_bytes(sequence.SerializeToString())
+    assert [item.source for item in walked(tmp_path)] == ["a.pb", "b.notesequence"]
 
 
 def test_several_inputs_keep_their_names_apart(tmp_path):

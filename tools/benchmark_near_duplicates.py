@@ -1,0 +1,107 @@
+"""Measures how near-duplicates are found among many pieces that are all different.
+
+    python tools/benchmark_near_duplicates.py --pieces=10000,100000
+
+Pieces are random walks over a scale with chords; each has steps, leaps and a metre of
+its own. Prints, for each number of pieces, seconds of the grouping, peak memory of the
+process and the size of the largest group; then how many versions (transposed, a part,
+revoiced) of pieces among them are found.
+"""
+
+import os
+import pathlib
+import resource
+import sys
+import time
+from collections.abc import Sequence
+
+import numpy as np
+from absl import flags
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from poph_tf.cli import commands
+from poph_tf.data.preparation import fingerprints, near_duplicates
+
+FLAGS = flags.FLAGS
+flags.DEFINE_list("pieces", ["1000", "10000"], "Numbers of pieces.")
+flags.DEFINE_integer("notes", 300, "Notes of a piece.")
+flags.DEFINE_integer("versions", 200, "Versions that are looked for, of each kind.")
+flags.DEFINE_integer("seed", 0, "Seed of the pieces.")
+
+_SCALE = np.array([0, 2, 4, 5, 7, 9, 11])
+Piece = tuple[np.ndarray, np.ndarray]
+
+
+def piece(seed: int, notes: int) -> Piece:
+    """Onsets (seconds) and pitches of a random piece, a bass below a melody."""
+    random = np.random.default_rng(seed)
+    times, pitches = [], []
+    for low, high, share in ((28, 40, 0.35), (32, 50, 0.65)):
+        steps = random.choice(
+            np.arange(-4, 5), int(notes * share), p=random.dirichlet(np.ones(9) * 0.7)
+        )
+        degree = random.integers(low, high) + np.cumsum(steps)
+        span = high - low
+        degree = low + np.abs((degree - low) % (2 * span) - span)
+        times.append(np.cumsum(random.choice([0.25, 0.5, 1.0], len(steps))))
+        pitches.append(
+            _SCALE[degree % 7] + 12 * (degree // 7) + random.integers(12) - 6
+        )
+    return np.concatenate(times), np.concatenate(pitches)
+
+
+def versions(seed: int, notes: int) -> dict[str, Piece]:
+    """Versions of a piece, by kind."""
+    random = np.random.default_rng(seed)
+    seconds, pitch = piece(seed, notes)
+    begin = random.uniform(0, seconds.max() * 0.6)
+    part = (seconds >= begin) & (seconds < begin + seconds.max() * 0.4)
+    octaves = random.choice([-12, 0, 12], len(pitch), p=[0.15, 0.7, 0.15])
+    return {
+        "transposed": (seconds * 0.8, pitch + 5),
+        "part": (seconds[part] * 1.1, pitch[part] - 3),
+        "revoiced": (seconds, pitch + octaves),
+    }
+
+
+def grouped(pieces: Sequence[tuple[np.ndarray, int]]) -> np.ndarray:
+    """The first piece of the group of each sketch, int64 [piece]."""
+    exact = [number.to_bytes(4, "big") for number in range(len(pieces))]
+    sketches, totals = zip(*pieces, strict=True)
+    return near_duplicates.groups(exact, sketches, np.array(totals))
+
+
+def main(_: Sequence[str]) -> None:
+    """Prints the measures."""
+    sketches: list[tuple[np.ndarray, int]] = []
+    for count in sorted(map(int, FLAGS.pieces)):
+        begun = time.monotonic()
+        seeds = range(len(sketches), count)
+        sketches += [fingerprints.sketch(*_made(seed)) for seed in seeds]
+        made = time.monotonic()
+        first = grouped(sketches)
+        seconds = time.monotonic() - made
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        print(
+            f"{count:>9,} pieces  {seconds:7.1f} s  ({made - begun:.0f} s for "
+            f"{len(seeds):,} sketches)  {memory:.2f} GB  largest group "
+            f"{np.bincount(first).max()}  process {os.getpid()}",
+            flush=True,
+        )
+    chosen = [*np.random.default_rng(FLAGS.seed).choice(count, FLAGS.versions)]
+    made_of = [versions(FLAGS.seed + int(k), FLAGS.notes) for k in chosen]
+    for kind in made_of[0]:
+        first = grouped(
+            sketches + [fingerprints.sketch(*made[kind]) for made in made_of]
+        )
+        found = np.mean(first[chosen] == first[count:])
+        print(f"{kind:<11}{found:7.1%} found, largest group {np.bincount(first).max()}")
+
+
+def _made(seed: int) -> Piece:
+    return piece(FLAGS.seed + seed, FLAGS.notes)
+
+
+if __name__ == "__main__":
+    commands.run(main)
