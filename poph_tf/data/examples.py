@@ -293,6 +293,8 @@ class DatasetInfo:
         num_near_duplicates: pieces that are of one composition with an earlier one.
         num_leaked: pieces of validation and test that are of one composition with one
             of training.
+        split_by_time: whether pieces were too few to share out: each is cut into a part
+            for each split.
         grid_error: mean distance of onsets from the grid before they were quantized,
             in steps; onsets anywhere give 0.25.
         settings: how the data set was made.
@@ -312,6 +314,7 @@ class DatasetInfo:
     num_duplicates: int = 0
     num_near_duplicates: int = 0
     num_leaked: int = 0
+    split_by_time: bool = False
     grid_error: float = 0.0
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
     provenance: dict[str, Any] = dataclasses.field(default_factory=dict)

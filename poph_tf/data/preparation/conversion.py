@@ -133,19 +133,26 @@ def _convert_piece(
         }
         quantized = quantization.quantize(notes, settings.steps_per_quarter, **options)
         tracks = instruments.quantize_tracks(notes, masks, quantized, **options)
-        statistics = _statistics(quantized, found)
+        statistics = measure(quantized, found)
         _check_wanted(quantized, statistics, settings)
     except (InputError, MemoryError) as error:
         return Converted(source, style, reason=_reason(error))
     record, piece_id = examples.encode(
         quantized, style=style, source=source, tracks=tracks, compiled=True
     )
+    statistics["passages"], statistics["sketched"] = passages, len(sketch)
+    made = finish(source, style, record, piece_id, statistics)
+    return dataclasses.replace(made, sketch=sketch, repairs=tuple(notes.repairs))
+
+
+def finish(
+    source: str, style: str, record: bytes, piece_id: str, statistics: Any
+) -> Converted:
+    """The result for a record that is not framed yet."""
     record = _compressed(shards.framed(record))
     statistics["id"] = np.frombuffer(bytes.fromhex(piece_id), np.uint8)
     statistics["size"] = len(record)
-    statistics["passages"], statistics["sketched"] = passages, len(sketch)
-    repairs = tuple(notes.repairs)
-    return Converted(source, style, record, statistics, sketch, repairs=repairs)
+    return Converted(source, style, record, statistics)
 
 
 def _sketch(notes: notes_lib.Notes) -> tuple[np.ndarray, int]:
@@ -201,7 +208,7 @@ def _aligned(
     return notes, alignment.Alignment(error_before=error, error_after=error)
 
 
-def _statistics(piece: QuantizedNotes, found: alignment.Alignment) -> Any:
+def measure(piece: QuantizedNotes, found: alignment.Alignment) -> Any:
     """Measures a piece; STATISTICS scalar without id and size."""
     start, end, pitch = piece.start, piece.end, piece.pitch
     length = len(piece)

@@ -27,6 +27,7 @@ from poph_tf.data.preparation import (
     sources,
     splits,
     staging,
+    windows,
 )
 from poph_tf.errors import InputError
 
@@ -85,7 +86,7 @@ def prepare(
         store.remove()
         raise InputError(_nothing(settings, pieces.rejects))
     _remove_old(output)
-    info = _write(settings, pieces, output, {"key": key, _STATE: state})
+    info = _write(settings, pieces, store, output, {"key": key, _STATE: state})
     store.remove()
     return info
 
@@ -218,6 +219,7 @@ def _nothing(settings: DataConfig, rejects: Sequence[tuple[str, str]]) -> str:
 def _write(
     settings: DataConfig,
     pieces: staging.Pieces,
+    store: staging.Staging,
     output: pathlib.Path,
     marks: dict[str, Any],
 ) -> examples.DatasetInfo:
@@ -230,6 +232,13 @@ def _write(
     if settings.near_duplicates == "drop":
         kept = first = kept[kept == first]
     where = _splits(settings, pieces, kept, first)
+    wanted = sum(share > 0 for share in settings.fractions)
+    by_time = settings.split_by == "hash" and len(set(first.tolist())) < wanted
+    leaked = np.isin(first[where != "train"], first[where == "train"])
+    if by_time:
+        leaked = np.zeros(0, bool)
+        pieces, kept, where = windows.cut(pieces, kept, settings.fractions, store)
+        by_time = len(set(where)) > 1
     chosen = {name: kept[where == name] for name in examples.SPLITS}
     _write_csv(output / REJECTS_NAME, [("source", "reason"), *sorted(pieces.rejects)])
     _write_csv(output / DUPLICATES_NAME, [("source", "same_as"), *duplicates])
@@ -248,7 +257,8 @@ def _write(
         repairs=report.by_reason(pieces.repairs),
         num_duplicates=len(duplicates),
         num_near_duplicates=sum(len(group) - 1 for group in alike),
-        num_leaked=int(np.isin(first[where != "train"], first[where == "train"]).sum()),
+        num_leaked=int(leaked.sum()),
+        split_by_time=by_time,
         grid_error=round(float(pieces.statistics["aligned_error"][kept].mean()), 6),
         settings={**_public(settings), **marks},
         provenance=provenance.describe(),

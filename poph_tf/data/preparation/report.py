@@ -89,6 +89,11 @@ def warnings(info: examples.DatasetInfo) -> list[str]:
         for name, split in info.splits.items()
         if not split.num_pieces
     ]
+    if info.split_by_time:
+        found.append(
+            "There are fewer compositions than splits: each piece is cut by time, its "
+            "beginning for training, its end for validation and test."
+        )
     if info.num_leaked:
         found.append(
             f"{info.num_leaked:,} pieces of validation and test are of one composition "

@@ -116,11 +116,12 @@ def _write_shards(
     for shard, shard_name in enumerate(names):
         path = folder / shard_name
         with files.replacing(path) as partial, partial.open("wb") as file:
-            file.writelines(_record(pieces, k) for k in order[shard::count])
+            file.writelines(record(pieces, k) for k in order[shard::count])
     return tuple(names)
 
 
-def _record(pieces: Pieces, k: int) -> bytes:
+def record(pieces: Pieces, k: int) -> bytes:
+    """The compressed record of a piece."""
     with pieces.paths[k].open("rb") as file:
         file.seek(pieces.offset[k])
         return file.read(pieces.statistics["size"][k])

@@ -1,0 +1,118 @@
+"""Splits by windows of time, for collections of fewer compositions than splits.
+
+Each piece is cut at bar lines: training gets its beginning, validation and test what
+follows. A part is a piece of its own; a note that sounds across a cut begins anew.
+"""
+
+import dataclasses
+import gzip
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from poph_tf.config.tracks import Track
+from poph_tf.data import cells, examples, shards
+from poph_tf.data import matrices as matrices_lib
+from poph_tf.data.matrices import Matrices
+from poph_tf.data.preparation import alignment, conversion, splits
+from poph_tf.data.preparation.conversion import Converted
+from poph_tf.data.preparation.staging import Pieces, Staging
+from poph_tf.data.quantization import QuantizedNotes
+
+_CHUNK = "windows"
+
+
+def cut(
+    pieces: Pieces, kept: np.ndarray, fractions: Sequence[float], store: Staging
+) -> tuple[Pieces, np.ndarray, np.ndarray]:
+    """Cuts pieces into a part for each split.
+
+    Args:
+        pieces: all pieces.
+        kept: int64 [kept], those to cut.
+        fractions: shares of training, validation and test.
+        store: gets the parts.
+
+    Returns:
+        The parts, int64 [part] to choose them all, object [part] their splits.
+    """
+    parts, where = [], []
+    for k in kept.tolist():
+        framed = gzip.decompress(splits.record(pieces, k))
+        body = framed[shards.HEADER_BYTES : -shards.FOOTER_BYTES]
+        piece = examples.deserialize(body)
+        for split, steps in _parts(piece.matrices, fractions):
+            parts.append(_part(piece, split, steps, pieces.statistics[k]))
+            where.append(split)
+    store.write(_CHUNK, parts)
+    made = dataclasses.replace(
+        store.read([_CHUNK]), rejects=pieces.rejects, repairs=pieces.repairs
+    )
+    return made, np.arange(len(parts)), np.array(where, object)
+
+
+def _parts(piece: Matrices, fractions: Sequence[float]) -> Iterator[tuple[str, slice]]:
+    """Splits and their steps; a piece of too few bars is for training alone."""
+    rows = zip(examples.SPLITS, fractions, strict=True)
+    wanted = {split: share for split, share in rows if share > 0}
+    lines = np.flatnonzero(piece.bar_position == 0)
+    lines = np.append(np.union1d(lines, [0]), len(piece))
+    if len(lines) <= len(wanted):
+        wanted = {examples.SPLITS[0]: 1.0}
+    ends = len(piece) * np.cumsum([*wanted.values()]) / sum(wanted.values())
+    nearest = np.abs(lines[:, None] - ends).argmin(axis=0)
+    # Each has a bar at least, and leaves one for each that follows.
+    places = np.arange(1, len(wanted) + 1)
+    nearest = np.clip(nearest, places, len(lines) - 1 - places[::-1] + 1)
+    nearest = np.maximum.accumulate(nearest - places) + places
+    edges = [0, *lines[nearest].tolist()]
+    yield from zip(wanted, map(slice, edges, edges[1:]), strict=True)
+
+
+def _part(piece: examples.Piece, split: str, steps: slice, whole: np.void) -> Converted:
+    """A record of some steps of a piece, with its statistics."""
+    matrices = _cut(piece.matrices, steps)
+    tracks = [Track(t.name, t.program, t.is_drum) for t in matrices.tracks]
+    source = f"{piece.source}#{split}"
+    record = examples.serialize(
+        matrices, style=piece.style, source=source, tracks=tracks
+    )
+    errors = (float(whole["grid_error"]), float(whole["aligned_error"]))
+    found = alignment.Alignment(error_before=errors[0], error_after=errors[1])
+    statistics = conversion.measure(_quantized(matrices), found)
+    piece_id = examples.content_id(matrices, tracks)
+    return conversion.finish(source, piece.style, record, piece_id, statistics)
+
+
+def _cut(piece: Matrices, steps: slice) -> Matrices:
+    tracks = [dataclasses.replace(t, cells=t.cells[steps]) for t in piece.tracks]
+    # Of the time signatures before the first step the last one holds.
+    signatures = {
+        max(step - steps.start, 0): (numerator, denominator)
+        for step, numerator, denominator in piece.time_signatures
+        if step < steps.stop
+    }
+    return matrices_lib.canonical(
+        dataclasses.replace(
+            piece,
+            cells=piece.cells[steps],
+            bar_position=piece.bar_position[steps],
+            time_signatures=tuple((step, *s) for step, s in signatures.items()),
+            tracks=tuple(tracks),
+        )
+    )
+
+
+def _quantized(piece: Matrices) -> QuantizedNotes:
+    start, end, pitch, velocity = cells.spans(piece.cells)
+    order = np.lexsort((start, pitch))
+    return QuantizedNotes(
+        start[order],
+        end[order],
+        pitch[order].astype(np.uint8),
+        velocity[order].astype(np.uint8),
+        bar_position=piece.bar_position,
+        tempo_qpm=piece.tempo_qpm,
+        steps_per_quarter=piece.steps_per_quarter,
+        time_signatures=piece.time_signatures,
+    )
