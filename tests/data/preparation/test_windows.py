@@ -56,7 +56,8 @@ def test_one_file_and_two_files_can_be_trained_on(tmp_path, count):
     assert [split.num_pieces for split in info.splits.values()] == [count] * 3
     assert any("cut by time" in line for line in report.warnings(info))
     found = {
-        split: list(dataset.read_split(tmp_path / "out", split)) for split in info.splits
+        split: list(dataset.read_split(tmp_path / "out", split))
+        for split in info.splits
     }
     # 80 + 60 steps: 112 and 126 are nearest to 116 and 128 among the lines.
     for split, length in (("train", 116), ("valid", 12), ("test", 12)):
