@@ -86,7 +86,7 @@ class Matrices:
     steps_per_quarter: int = STEPS_PER_QUARTER
     time_signatures: tuple[tuple[int, int, int], ...] = ()
     title: str = ""
-    tracks: tuple[TrackCells, ...] = ()
+    tracks: Sequence[TrackCells] = ()
     ritardando: float = 0.0
 
     def __len__(self) -> int:
@@ -275,11 +275,32 @@ def from_notes(
     """Puts notes in ticks on the grid; arguments and result as in `from_sequence`."""
     piece = quantization.quantize(notes, steps_per_quarter, **options)
     made = from_quantized(piece)
-    tracks = []
-    for part in instruments.parts(notes, drums=options.get("drums", False)):
-        own = instruments.quantize(part.notes, piece, **options)
-        tracks.append(TrackCells(part.name, part.program, part.is_drum, _cells(own)))
-    return dataclasses.replace(made, tracks=tuple(tracks))
+    parts = instruments.parts(notes, drums=options.get("drums", False))
+    own = [instruments.quantize(part.notes, piece, **options) for part in parts]
+    return dataclasses.replace(made, tracks=_LazyTracks(parts, own))
+
+
+class _LazyTracks(Sequence[TrackCells]):
+    """The tracks of a piece, whose cells are made when they are asked for.
+
+    The cells of a long piece with many tracks are large, and seldom needed.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[instruments.Part],
+        pieces: Sequence[quantization.QuantizedNotes],
+    ) -> None:
+        self._parts, self._pieces = parts, pieces
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[k] for k in range(len(self))[index]]
+        part, piece = self._parts[index], self._pieces[index]
+        return TrackCells(part.name, part.program, part.is_drum, _cells(piece))
 
 
 def from_quantized(piece: quantization.QuantizedNotes) -> Matrices:
