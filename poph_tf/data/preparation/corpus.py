@@ -2,8 +2,7 @@
 
 Each corpus becomes one folder, named as its style, with one MIDI file a tune. A hidden
 record beside them says for each source file what was written from it and why the rest
-was rejected, so that a run continues where another stopped. `data/scores.py` turns a
-score into a NoteSequence.
+was rejected, so that a run continues where another stopped.
 
 Licence: "to the best of our knowledge, each piece of music in the corpus is either out
 of copyright in the United States or is licensed for use, though there may be
@@ -17,17 +16,22 @@ import json
 import multiprocessing
 import pathlib
 import re
-import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from poph_tf import files
 from poph_tf.cli.progress import Progress
-from poph_tf.data import midi, scores
+from poph_tf.data import midi, score_sequence, scores
+from poph_tf.data.score import Score
 from poph_tf.errors import InputError, MusicFileError
+
+if TYPE_CHECKING:
+    from note_seq import NoteSequence
 
 RECORD_NAME = ".corpus.json"
 _RECORD_EVERY = 50
+_VELOCITY = 80
+VOICES = ("Soprano", "Alto", "Tenor", "Bass")
 # What became of a source file: `written`, file names; `rejected`, counts by reason.
 _Entry = dict[str, Any]
 
@@ -133,24 +137,6 @@ def _natural(path: pathlib.Path) -> list[tuple[int, str]]:
     return [(int(p), "") if p.isdigit() else (-1, p) for p in parts]
 
 
-def parse(path: str | pathlib.Path) -> list[Any]:
-    """Parses a score file with music21; gives a music21.stream.Score for each tune.
-
-    Raises:
-        MusicFileError: If music21 cannot read it.
-    """
-    converter, stream = _music21("converter"), _music21("stream")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            # music21's cache of parsed scores costs more to write than it saves here.
-            score = converter.parse(str(path), forceSource=True, storePickle=False)
-    except Exception as error:  # music21 raises whatever its parser meets.
-        kind = type(error).__name__
-        raise MusicFileError(path, f"music21 cannot read it ({kind})") from error
-    return list(score.scores) if isinstance(score, stream.Opus) else [score]
-
-
 def fetch(
     name: str,
     output_dir: str | pathlib.Path,
@@ -245,7 +231,7 @@ def _convert(task: tuple[str, str, pathlib.Path]) -> tuple[str, _Entry]:
     if stem in corpus.copies:
         return key, _rejected("much the same as another piece")
     try:
-        tunes = parse(_root(name) / key)
+        tunes = list(scores.parse((_root(name) / key).read_bytes(), key))
     except MusicFileError as error:
         return key, _rejected(error.reason)
     written, rejected = [], collections.Counter[str]()
@@ -254,17 +240,30 @@ def _convert(task: tuple[str, str, pathlib.Path]) -> tuple[str, _Entry]:
             f"{stem}_{number:03}.mid" if len(tunes) > 1 else f"{stem}.mid"
         )
         try:
-            sequence = scores.to_sequence(
-                tune,
-                tempo_qpm=corpus.tempo_qpm,
-                four_voices=corpus.four_voices,
-                path=target,
-            )
-            midi.write(sequence, target)
+            midi.write(to_sequence(tune, corpus, target), target)
             written.append(target.name)
         except MusicFileError as error:
             rejected[error.reason] += 1
     return key, {"written": written, "rejected": dict(rejected)}
+
+
+def to_sequence(
+    score: Score, corpus: Corpus, path: str | pathlib.Path = "score"
+) -> "NoteSequence":
+    """Turns a score of a corpus into a NoteSequence, each bar once.
+
+    Raises:
+        MusicFileError: If the score lacks the voices, or has no notes.
+    """
+    if corpus.four_voices:
+        named = [(next(iter(part.name.split()), ""), part) for part in score.parts]
+        parts = [part for name, part in named if name in VOICES]
+        if sorted(name for name, _ in named if name in VOICES) != sorted(VOICES):
+            raise MusicFileError(path, f"not in four voices {', '.join(VOICES)}")
+        score = dataclasses.replace(score, parts=parts)
+    return score_sequence.to_sequence(
+        score, path, repeats="once", tempo_qpm=corpus.tempo_qpm, velocity=_VELOCITY
+    )
 
 
 def _load_record(folder: pathlib.Path) -> dict[str, _Entry]:

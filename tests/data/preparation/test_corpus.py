@@ -1,5 +1,6 @@
 """The corpus against facts read from its scores (music21 is its own source)."""
 
+import dataclasses
 import fractions
 import os
 import subprocess
@@ -8,12 +9,12 @@ import sys
 import pytest
 from collections_of_songs import ROOT
 
-from poph_tf.data import matrices, midi, scores
+from poph_tf.data import matrices, midi, score_sequence, scores
 from poph_tf.data.preparation import corpus
 from poph_tf.errors import InputError, MusicFileError
 from poph_tf.evaluation import copying
 
-music21 = pytest.importorskip("music21")
+pytest.importorskip("music21")
 
 TOOL = ROOT / "tools" / "fetch_corpus.py"
 FOUR_FOUR, THREE_FOUR = (4, 4), (3, 4)
@@ -25,12 +26,8 @@ def quarters(*lengths, metre=FOUR_FOUR):
 
 def bach(stem):
     path = next(p for p in corpus.find("bach") if p.stem == stem)
-    return scores.to_sequence(corpus.parse(path)[0], tempo_qpm=120.0, four_voices=True)
-
-
-def score_of(tiny_notation):
-    part = music21.converter.parse(f"tinyNotation: {tiny_notation}")
-    return music21.stream.Score([part])
+    entry = dataclasses.replace(corpus.CORPORA["bach"], tempo_qpm=120.0)
+    return corpus.to_sequence(scores.parse_one(path), entry)
 
 
 def starts(sequence, instrument=0):
@@ -50,42 +47,42 @@ def tool(*arguments):
 
 
 def test_after_a_pickup_the_time_signature_is_said_again():
-    assert scores.bar_lines(quarters(1, 4, 4, 3)) == [(0, 4, 4), (1, 4, 4)]
+    assert score_sequence.bar_lines(quarters(1, 4, 4, 3)) == [(0, 4, 4), (1, 4, 4)]
 
 
 def test_without_a_pickup_one_time_signature_does():
-    assert scores.bar_lines(quarters(4, 4, 4)) == [(0, 4, 4)]
+    assert score_sequence.bar_lines(quarters(4, 4, 4)) == [(0, 4, 4)]
 
 
 def test_halves_of_a_bar_split_by_a_repeat_sign_are_one_bar():
-    metres = scores.bar_lines(quarters(1, 4, 3, 1, 4, 3))
+    metres = score_sequence.bar_lines(quarters(1, 4, 3, 1, 4, 3))
     assert metres == [(0, 4, 4), (1, 4, 4)]
 
 
 def test_a_bar_of_unusual_length_has_its_own_metre():
-    metres = scores.bar_lines(quarters(4, 3, 4, 4))
+    metres = score_sequence.bar_lines(quarters(4, 3, 4, 4))
     assert metres == [(0, 4, 4), (4, 3, 4), (7, 4, 4)]
 
 
 def test_a_bar_of_unusual_length_is_counted_in_shorter_beats_where_needed():
-    metres = scores.bar_lines(quarters(4, fractions.Fraction(7, 2), 4, 4))
+    metres = score_sequence.bar_lines(quarters(4, fractions.Fraction(7, 2), 4, 4))
     assert metres[1] == (4, 7, 8)
 
 
 def test_a_metre_that_midi_cannot_say_becomes_one_it_can():
-    assert scores.bar_lines(quarters(2, 2, metre=(6, 12))) == [(0, 2, 4)]
+    assert score_sequence.bar_lines(quarters(2, 2, metre=(6, 12))) == [(0, 2, 4)]
 
 
 def test_a_bar_of_triplets_cut_short_does_not_move_the_bars_after_it():
     third = fractions.Fraction(7, 3)
     # 7/3 of a quarter are 9 sixteenths and a third; the next bar line is said exactly.
-    metres = scores.bar_lines(quarters(4, third, 4, 4))
+    metres = score_sequence.bar_lines(quarters(4, third, 4, 4))
     assert metres == [(0, 4, 4), (4, 9, 16), (4 + third, 4, 4)]
 
 
 def test_a_change_of_metre_stands_at_its_bar():
     measures = quarters(4, 4) + quarters(3, 3, metre=THREE_FOUR)
-    assert scores.bar_lines(measures) == [(0, 4, 4), (8, 3, 4)]
+    assert score_sequence.bar_lines(measures) == [(0, 4, 4), (8, 3, 4)]
 
 
 def test_bwv_66_6_begins_with_an_upbeat_of_two_eighth_notes():
@@ -99,25 +96,6 @@ def test_bwv_66_6_begins_with_an_upbeat_of_two_eighth_notes():
     assert soprano == [(0.0, 73), (0.5, 71), (1.0, 69), (2.0, 71)]
 
 
-def test_ties_become_one_note():
-    sequence = scores.to_sequence(score_of("4/4 c2 e4 g4~ g1 c1"), tempo_qpm=120.0)
-    assert [(n.pitch, n.end_time - n.start_time) for n in sequence.notes] == [
-        (60, 1.0),
-        (64, 0.5),
-        (67, 2.5),
-        (60, 2.0),
-    ]
-
-
-def test_a_tempo_mark_inside_moves_what_follows_in_seconds():
-    score = score_of("4/4 c4 d4 e4 f4 g1")
-    score.parts[0].insert(0, music21.tempo.MetronomeMark(number=60))
-    score.parts[0].insert(2, music21.tempo.MetronomeMark(number=120))
-    sequence = scores.to_sequence(score)
-    assert [n.start_time for n in sequence.notes] == [0, 1, 2, 2.5, 3]
-    assert sequence.total_time == 5.0
-
-
 def test_a_score_without_four_voices_is_rejected_with_a_reason():
     with pytest.raises(MusicFileError, match="not in four voices"):
         bach("bwv846")
@@ -125,14 +103,7 @@ def test_a_score_without_four_voices_is_rejected_with_a_reason():
 
 def test_instruments_that_double_the_choir_are_left_out():
     names = [info.name for info in bach("bwv1.6").instrument_infos]
-    assert sorted(names) == sorted(scores.VOICES)
-
-
-def test_a_file_that_music21_cannot_read_is_named_with_the_reason(tmp_path):
-    broken = tmp_path / "broken.mxl"
-    broken.write_text("not a score")
-    with pytest.raises(MusicFileError, match="music21 cannot read it"):
-        corpus.parse(broken)
+    assert sorted(names) == sorted(corpus.VOICES)
 
 
 def test_chorales_named_as_copies_share_long_passages_with_others():
@@ -165,7 +136,7 @@ def test_fetch_writes_midi_files_that_read_back_the_same(tmp_path):
     names = sorted(p.name for p in (tmp_path / "bach").glob("*"))
     assert names == [".corpus.json", "bwv1.6.mid", "bwv2.6.mid"]
     path = corpus.find("bach")[1]
-    score = scores.to_sequence(corpus.parse(path)[0], tempo_qpm=80.0, four_voices=True)
+    score = corpus.to_sequence(scores.parse_one(path), corpus.CORPORA["bach"])
     read = midi.read(str(tmp_path / "bach" / "bwv2.6.mid"))
     wanted, got = (
         sorted((n.pitch, round(n.start_time, 3), round(n.end_time, 3)) for n in s.notes)
@@ -183,16 +154,6 @@ def test_fetch_again_keeps_what_is_there_and_restores_what_is_gone(tmp_path):
     assert result["written"] == 3
     assert kept.read_bytes() == b"mine"
     assert gone.exists()
-
-
-def test_each_tune_of_an_abc_collection_gets_its_own_file(tmp_path):
-    abc = tmp_path / "two.abc"
-    tune = "X:{}\nT:Tune\nM:6/8\nL:1/8\nK:D\nA|d2e f2g|a3 a2|]\n\n"
-    abc.write_text(tune.format(1) + tune.format(2))
-    sequences = [scores.to_sequence(tune) for tune in corpus.parse(abc)]
-    assert len(sequences) == 2
-    # An eighth of pickup in 6/8: the first whole bar begins after 0.25 s.
-    assert [t.time for t in sequences[1].time_signatures] == [0, 0.25]
 
 
 def test_the_command_lists_what_there_is():
@@ -223,9 +184,9 @@ def test_wrong_input_ends_in_one_line(arguments, message):
 
 
 def test_a_missing_music21_is_named_with_the_command_that_installs_it(monkeypatch):
-    monkeypatch.setitem(sys.modules, "music21.converter", None)
+    monkeypatch.setitem(sys.modules, "music21.corpus", None)
     with pytest.raises(InputError, match="pip install music21"):
-        corpus.parse("any.mxl")
+        corpus.find("bach")
 
 
 def test_a_score_in_two_formats_is_written_once():
