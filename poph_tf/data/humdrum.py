@@ -236,7 +236,7 @@ def _length(token: str) -> Fraction:
     """Quarter notes: 4 is one, 0 a breve, 00 a long, 3%2 two thirds of a whole."""
     found = _DURATION.search(token)
     if not found:
-        raise ValueError(f"no duration in {token[:20]!r}")
+        raise ValueError("a note without a duration")
     number, divisor, dots = found.groups()
     if not int(number):
         length = Fraction(4 * 2 ** len(number))
