@@ -189,6 +189,12 @@ LAYERS = {
         layers.FrameAttention(3, num_heads=2, head_units=4),
         ["hidden", "frames"],
     ),
+    "BarsLeft": lambda: (layers.BarsLeft(), ["bars_left"]),
+    "StruckNotes": lambda: (layers.StruckNotes(), ["rolls", "rolls_before", "given"]),
+    "TrackNotes": lambda: (layers.TrackNotes(5), ["rolls"]),
+    "SideBySide": lambda: (layers.SideBySide(), ["rolls"]),
+    "LookAhead": lambda: (layers.LookAhead(4), ["notes", "given", "hidden", "bar"]),
+    "TrackContext": lambda: (layers.TrackContext(4, 1), ["notes", "given"]),
     "AutoregressiveContext": lambda: (
         layers.AutoregressiveContext("window", 5),
         ["frames"],
@@ -197,19 +203,29 @@ LAYERS = {
     "Dropout": lambda: (layers.Dropout(0.3), ["hidden"]),
     "HarmonyLoss": lambda: (layers.HarmonyLoss(2.0, 36, "harmonic"), ["play", "mask"]),
 }
+# Those that put time before the batch.
+TIME_MAJOR_LAYERS = ("SideBySide", "LookAhead", "TrackContext")
 
 
 def layer_inputs(num_rows=2, num_steps=5, num_pitches=NUM_PITCHES, seed=0):
     """Returns inputs for the layers of `LAYERS`, float32 arrays by name."""
     rng = np.random.default_rng(seed)
     grid = (num_rows, num_steps, num_pitches)
-    return {
+    rolls = (*grid[:2], 3, num_pitches, 2)
+    made = {
         "hidden": rng.normal(size=(*grid, FEATURES)).astype(np.float32),
         "frames": (rng.random((*grid, CHANNELS)) < 0.3).astype(np.float32),
         "bar": np.eye(4, dtype=np.float32)[rng.integers(0, 4, grid[:2])],
         "embedding": rng.normal(size=(num_rows, 3)).astype(np.float32),
         "play": rng.normal(size=grid).astype(np.float32),
         "mask": np.ones(grid[:2], np.float32),
+    }
+    return made | {
+        "rolls": (rng.random(rolls) < 0.3).astype(np.float32),
+        "rolls_before": (rng.random(rolls) < 0.3).astype(np.float32),
+        "given": (rng.random(rolls[:3]) < 0.5).astype(np.float32),
+        "notes": rng.random((*grid, 3, FEATURES)).astype(np.float32),
+        "bars_left": rng.integers(-1, 9, grid[:2]).astype(np.float32),
     }
 
 

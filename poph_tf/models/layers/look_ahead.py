@@ -212,6 +212,7 @@ def bars_left_features(bars_left: Tensor) -> Tensor:
         >>> bars_left_features(tf.constant([[-1, 1, 40]]))[0, :, :4].numpy().tolist()
         [[0.0, 0.0, 0.0, 0.0], [1.0, 0.03125, 0.0, 1.0], [1.0, 1.0, 0.0, 0.0]]
     """
+    bars_left = tf.cast(bars_left, tf.int32)
     known = tf.cast(bars_left >= 0, tf.float32)
     share = tf.clip_by_value(bars_left, 0, MOST_BARS_LEFT) / MOST_BARS_LEFT
     numbers = tf.stack([known, tf.cast(share, tf.float32)], axis=-1)
