@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from poph_tf.generation import controls as controls_lib
+from poph_tf.generation import steering
 from poph_tf.generation.controls import Controls
 from poph_tf.models.network import Network
 from poph_tf.models.pitch_decoder import PitchDecoder
@@ -61,12 +61,12 @@ def draw(
         score = log_probability(heads, here["before"], cell)
         return tf.concat([cell, score[:, None]], axis=-1)
 
-    cells = _decode(decoder, draw, width=3 + scored)
+    cells = _decode(decoder, draw, (before.shape[0], 3 + scored))
     return cells[..., :3], cells[..., 3] if scored else None
 
 
 def _decode(
-    decoder: PitchDecoder, draw: Callable[..., tf.Tensor], width: int
+    decoder: PitchDecoder, draw: Callable[..., tf.Tensor], shape: tuple
 ) -> tf.Tensor:
     """Calls `draw(heads, index)` pitch by pitch: float [batch, pitch, width]."""
     network, num_pitches = decoder.network, decoder.network.config.num_pitches
@@ -77,7 +77,7 @@ def _decode(
         drawn = tf.gather(cell, network.channels, axis=-1)
         return index + 1, drawn, state, cells.write(index, cell)
 
-    cells = tf.TensorArray(tf.float32, num_pitches, element_shape=(None, width))
+    cells = tf.TensorArray(tf.float32, num_pitches, element_shape=shape)
     first = tf.zeros((decoder.num_rows, len(network.channels)))
     *_, cells = tf.while_loop(
         lambda index, *_: index < num_pitches,
@@ -111,7 +111,7 @@ def draw_cell(
         clamped: float32 [batch, 4], see `constraints.py`.
     """
     temperature = tf.maximum(controls.temperature, MIN_TEMPERATURE)
-    probability = controls_lib.play_probability(heads["play"], temperature, controls)
+    probability = steering.play_probability(heads["play"], temperature, controls)
     play = tf.cast(numbers[:, 0] < probability, tf.float32)
     again = tf.zeros_like(play)
     if "replay" in heads:

@@ -84,8 +84,9 @@ class Particles(Sampler):
         kept = {name: state[name] for name in state if name not in tracked}
         return cells, lineage[:, 0], kept
 
-    def _draw_step(self, state: State, controls: Controls) -> tuple[tf.Tensor, State]:
-        frame, state = super()._draw_step(state, controls)
+    def draw_step(self, state: State, controls: Controls) -> tuple[tf.Tensor, State]:
+        """Draws one step of each particle."""
+        frame, state = super().draw_step(state, controls)
         lineage = state["lineage"]
         rows = tf.range(tf.shape(lineage)[0])
         here = tf.range(tf.shape(lineage)[1]) == state["place"][:, None]

@@ -1,8 +1,7 @@
 """Random numbers that depend on (seed, step, pitch, track) and on nothing else.
 
 Philox4x32-10, written with integer operations of the graph: the same bits with and
-without XLA, in every batch, and in runtimes that lack TensorFlow's stateless random
-operations.
+without XLA and in every batch. `host_randomness.py` computes them with NumPy.
 
 Source: Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3 (2011),
 doi:10.1145/2063384.2063405, section 4.3 and its constants.
@@ -13,10 +12,8 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-ROUNDS = 10
-MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
-WEYL = (0x9E3779B9, 0xBB67AE85)
-DRAWS = 2  # numbers for each pitch: one for play, one for replay
+from poph_tf.generation.controls import Controls
+from poph_tf.generation.host_randomness import DRAWS, MULTIPLIERS, ROUNDS, WEYL
 
 
 def philox(
@@ -65,6 +62,15 @@ def uniforms(
     zero = tf.zeros_like(steps)
     bits = philox((steps, pitches, zero + track, zero), key)[:DRAWS]
     return tf.stack([_to_unit(draw) for draw in bits], axis=-1)
+
+
+def of_step(
+    controls: Controls, step: tf.Tensor, num_pitches: int, track: int = 0
+) -> tf.Tensor:
+    """The numbers that the controls of a step bring, or those of their seed."""
+    if controls.numbers is None:
+        return uniforms(controls.seed, step, num_pitches, track)
+    return controls.numbers[:, track, :num_pitches]
 
 
 def _multiply(a: tf.Tensor, constant: int) -> tuple[tf.Tensor, tf.Tensor]:

@@ -17,8 +17,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from poph_tf.generation import chords, randomness, tracks
-from poph_tf.generation import controls as controls_lib
+from poph_tf.generation import chords, randomness, steering, tracks
 from poph_tf.generation.controls import Controls
 from poph_tf.models.pitch_decoder import PitchDecoder
 from poph_tf.models.polyphony_model import PolyphonyModel
@@ -123,7 +122,7 @@ class Sampler:
         frames = tf.TensorArray(tf.uint8, num_steps, element_shape=shape)
 
         def draw(index: tf.Tensor, state: State, frames: Any) -> tuple[Any, ...]:
-            frame, state = self._draw_step(state, controls.at(index))
+            frame, state = self.draw_step(state, controls.at(index))
             return index + 1, state, frames.write(index, to_cells(frame))
 
         _, state, frames = tf.while_loop(
@@ -143,7 +142,13 @@ class Sampler:
         cells, state = self.draw_steps(state, num_steps, controls)
         return cells, tf.range(tf.shape(cells)[0]), state
 
-    def _draw_step(self, state: State, controls: Controls) -> tuple[tf.Tensor, State]:
+    def draw_step(self, state: State, controls: Controls) -> tuple[tf.Tensor, State]:
+        """Draws one step: its frame and the state after it; see `draw_steps`.
+
+        Args:
+            state: before the step.
+            controls: of the step, see `Controls.at`.
+        """
         bar_position = controls.bar_position
         if bar_position is None:
             bar_position = state["bar_position"]
@@ -169,7 +174,7 @@ class Sampler:
             "bar_position": (bar_position + 1) % state["bar_steps"],
             "silent_steps": tf.where(silent, state["silent_steps"] + 1, 0),
             **given,
-            **controls_lib.next_state(controls, state, merged),
+            **steering.next_state(controls, state, merged),
             **_next_sums(state, log_probability, controls),
         }
 
@@ -209,13 +214,13 @@ class Sampler:
             float32 [batch, (track,) pitch, channel], and log-probabilities float32
             [batch, track or pitch] if the state has sums, or None.
         """
-        bias = controls_lib.step_bias(controls, state)
+        bias = steering.step_bias(controls, state)
         scored = any(name in state for name in SUMS)
         if self.config.tracks:
             drawing = tracks.TrackDrawing(self.network, hidden, state, controls)
             return drawing.draw(bias, scored)
         num_pitches, frame = self.config.num_pitches, state["frame"]
-        numbers = randomness.uniforms(controls.seed, state["step"], num_pitches)
+        numbers = randomness.of_step(controls, state["step"], num_pitches)
         embedding = self.network.embed_style(controls.style)
         decoder = PitchDecoder(self.network, hidden, embedding)
         return chords.draw(decoder, frame, numbers, controls, bias, scored)

@@ -104,7 +104,7 @@ class TrackDrawing:
         if clamped is not None:
             controls = controls._replace(constraints=clamped[:, track])
         num_pitches = 1 if voice else self.network.config.num_pitches
-        numbers = randomness.uniforms(controls.seed, self.step, num_pitches, track)
+        numbers = randomness.of_step(controls, self.step, num_pitches, track)
         if voice:
             heads = self.network.voice_heads(x)
             biases = (bias, self.density)

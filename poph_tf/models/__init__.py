@@ -30,6 +30,8 @@ __all__ = ["PolyphonyModel", "build", "load", "read_config", "read_settings", "s
 # and provenance of its training.
 WEIGHTS_FILE = "model.keras"
 SETTINGS_FILE = "config.json"
+# The same model converted to run without TensorFlow; see serving/litert.py.
+LIGHT_FILE = "step.tflite"
 
 
 def __getattr__(name: str) -> Any:

@@ -99,6 +99,37 @@ class TrackNetwork(Network):
         bar = None if bar is None else ops.transpose(bar, (1, 0, 2))
         return self.ahead(self.notes(notes), given, _given(inputs), bar)
 
+    def zero_look_ahead(self, batch_size: int) -> State:
+        """Returns the state of `look_ahead_step` behind the last step."""
+        return self.ahead.zero_state(batch_size * self.config.num_pitches, batch_size)
+
+    def look_ahead_step(
+        self, cells: Tensor, bar_position: Tensor, bars_left: Tensor, state: State
+    ) -> tuple[Tensor, State]:
+        """Computes `look_ahead` step by step, from the last step to the first.
+
+        Args:
+            cells: float [batch, 2, track, pitch, 4], the step before and this one:
+                given, then the channels of the given notes.
+            bar_position: int32 [batch, 1].
+            bars_left: int32 [batch, 1].
+            state: As `zero_look_ahead` gives it.
+
+        Returns:
+            float [batch, pitch, units], and the state for the step before.
+        """
+        frames, given = cells[..., 1:], cells[:, :, :, 0, 0]
+        before = ops.concatenate([ops.zeros_like(frames[:, :1]), frames[:, :1]], axis=1)
+        notes = self.known_notes(
+            {"current": frames, "previous": before, "given": given}
+        )
+        bar = self._bar_features(
+            {"bar_position": bar_position, "bars_left": bars_left}, False
+        )
+        bar = None if bar is None else ops.transpose(bar, (1, 0, 2))
+        out, state = self.ahead.step(self.notes(notes[:, 1:]), given[:, 1:], bar, state)
+        return out[0], state
+
     def known_notes(self, inputs: Inputs) -> Tensor:
         """Play and struck of `current`, float [batch, time, track, pitch, 2].
 

@@ -11,6 +11,7 @@ from poph_tf.data import matrices
 from poph_tf.errors import InputError
 from poph_tf.generation import candidates, chords
 from poph_tf.generation import controls as controls_lib
+from poph_tf.generation import steering
 from poph_tf.generation.controls import Controls
 from poph_tf.generation.engine import Engine
 from poph_tf.generation.request import style_schedule, style_vector
@@ -90,13 +91,13 @@ def test_a_setting_out_of_range_is_refused(setting):
 def test_improbable_notes_are_never_drawn_and_nearly_certain_ones_always():
     logits = tf.constant([-3.0, 0.0, 3.0])  # 0.047, 0.5, 0.953
     controls = Controls(None, None, None, min_probability=tf.fill([3], 0.1))
-    drawn = controls_lib.play_probability(logits, tf.ones(3), controls)
+    drawn = steering.play_probability(logits, tf.ones(3), controls)
     np.testing.assert_allclose(drawn, [0.0, 0.5, 1.0])
 
 
 def test_probability_exponent_is_an_exponent_of_the_probability():
     controls = Controls(None, None, None, probability_exponent=tf.constant([2.0]))
-    drawn = controls_lib.play_probability(tf.constant([0.0]), tf.ones(1), controls)
+    drawn = steering.play_probability(tf.constant([0.0]), tf.ones(1), controls)
     np.testing.assert_allclose(drawn, [0.25])
 
 
@@ -139,17 +140,17 @@ def test_key_auto_lowers_pitches_outside_the_keys_that_fit_what_sounded():
     nothing, chord = np.zeros((2, 1, 14), np.float32)
     strength = tf.constant([2.0])
     np.testing.assert_allclose(
-        controls_lib.auto_key_bias(nothing, scales, strength),
+        steering.auto_key_bias(nothing, scales, strength),
         np.zeros((1, 14)),
         atol=1e-6,
     )
     chord[0, [0, 4, 5, 7, 11]] = 20.0  # C E F G B are in C major alone
-    bias = controls_lib.auto_key_bias(chord, scales, strength)
+    bias = steering.auto_key_bias(chord, scales, strength)
     outside = np.isin(np.arange(14) % 12, [1, 3, 6, 8, 10])
     np.testing.assert_allclose(bias, [-2.0 * outside], atol=1e-4)
     chord[0] = 0.0
     chord[0, [0, 4, 7]] = 20.0  # C E G: in C, F and G major; F# is outside C and F
-    bias = controls_lib.auto_key_bias(chord, scales, strength).numpy()[0]
+    bias = steering.auto_key_bias(chord, scales, strength).numpy()[0]
     np.testing.assert_allclose(
         bias[[0, 1, 5, 6, 11]], [0, -2, -2 / 3, -4 / 3, -2 / 3], atol=1e-4
     )

@@ -141,18 +141,44 @@ class LookAhead(keras.layers.Layer):
         self, notes: Tensor, given: Tensor, steps: Tensor, bar: Tensor | None = None
     ) -> Tensor:
         """Runs from the last step to the first."""
+        later = tf.reduce_max(given, axis=-1, keepdims=True)
+        later = tf.minimum(tf.cumsum(later, axis=1, reverse=True), 1.0)
+        num_steps = tf.shape(steps)[1]
+        if bar is not None:
+            beyond = tf.shape(given)[1] - num_steps
+            bar = tf.pad(bar, [[0, 0], [0, beyond], [0, 0]])
+        x = self._read(notes, given, later, bar)
+        return tf.reverse(self.lstm(tf.reverse(x, [0])), [0])[:num_steps]
+
+    def zero_state(self, num_rows: Tensor, batch_size: Tensor) -> dict[str, Any]:
+        """The state behind the last step: nothing is given there."""
+        return {
+            "lstm": self.lstm.zero_state(num_rows),
+            "later": tf.zeros((batch_size, 1, 1)),
+        }
+
+    def step(
+        self, notes: Tensor, given: Tensor, bar: Tensor | None, state: dict[str, Any]
+    ) -> tuple[Tensor, dict[str, Any]]:
+        """Runs one step, after the step behind it; arguments as of a call."""
+        later = tf.maximum(tf.reduce_max(given, axis=-1, keepdims=True), state["later"])
+        x = self._read(notes, given, later, bar)
+        out, lstm = self.lstm.scan(x, tuple(state["lstm"]))
+        return out, {"lstm": lstm, "later": later}
+
+    def _read(
+        self, notes: Tensor, given: Tensor, later: Tensor, bar: Tensor | None
+    ) -> Tensor:
+        """The input of the LSTM, [time, batch, pitch, features].
+
+        `later`, float [batch, time, 1], is 1 where something is given then or later.
+        """
         told = notes * given[:, :, None, :, None]
         width = notes.shape[3] * notes.shape[4]
         told = tf.reshape(told, tf.concat([tf.shape(told)[:3], [width]], axis=0))
-        later = tf.reduce_max(given, axis=-1, keepdims=True)
-        later = tf.minimum(tf.cumsum(later, axis=1, reverse=True), 1.0)
-        known, num_steps = [given, later], tf.shape(steps)[1]
-        if bar is not None:
-            beyond = tf.shape(given)[1] - num_steps
-            known.append(tf.pad(bar, [[0, 0], [0, beyond], [0, 0]]) * later)
+        known = [given, later] if bar is None else [given, later, bar * later]
         places = tf.repeat(tf.concat(known, -1)[:, :, None], told.shape[2], axis=2)
-        x = tf.transpose(tf.concat([told, places], axis=-1), (1, 0, 2, 3))
-        return tf.reverse(self.lstm(tf.reverse(x, [0])), [0])[:num_steps]
+        return tf.transpose(tf.concat([told, places], axis=-1), (1, 0, 2, 3))
 
 
 @keras.saving.register_keras_serializable(package="poph_tf")
@@ -214,8 +240,8 @@ def bars_left_features(bars_left: Tensor) -> Tensor:
     """
     bars_left = tf.cast(bars_left, tf.int32)
     known = tf.cast(bars_left >= 0, tf.float32)
-    share = tf.clip_by_value(bars_left, 0, MOST_BARS_LEFT) / MOST_BARS_LEFT
-    numbers = tf.stack([known, tf.cast(share, tf.float32)], axis=-1)
+    share = tf.cast(tf.clip_by_value(bars_left, 0, MOST_BARS_LEFT), tf.float32)
+    numbers = tf.stack([known, share / MOST_BARS_LEFT], axis=-1)
     return tf.concat([numbers, tf.one_hot(bars_left, NEAR_BARS)], axis=-1)
 
 

@@ -181,7 +181,8 @@ class AxisLSTM(keras.layers.Layer):
 
         The sampler computes it for all rows in one product where it can.
         """
-        return tf.matmul(x, self.lstm.cell.kernel) + self.lstm.cell.bias
+        projected = tf.matmul(x, self.lstm.cell.kernel)
+        return projected + self.lstm.cell.bias if self.use_bias else projected
 
     def step(self, projected: Tensor, state: State) -> tuple[Tensor, State]:
         """Runs one place, from the input's part of the gates.

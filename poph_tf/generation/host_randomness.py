@@ -1,0 +1,74 @@
+"""The random numbers of `randomness.py`, computed with NumPy.
+
+Philox4x32-10 of (seed, step, pitch, track): bit for bit the numbers of the graph.
+
+Source: Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3 (2011),
+doi:10.1145/2063384.2063405, section 4.3 and its constants.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+ROUNDS = 10
+MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+WEYL = (0x9E3779B9, 0xBB67AE85)
+DRAWS = 2  # numbers for each pitch: one for play, one for replay
+_WORD = np.uint64(0xFFFFFFFF)
+
+
+def philox(
+    counter: Sequence[np.ndarray | int], key: Sequence[np.ndarray | int]
+) -> tuple[np.ndarray, ...]:
+    """The Philox4x32-10 block function.
+
+    Args:
+        counter: four arrays of 32-bit words whose shapes broadcast.
+        key: two arrays of 32-bit words whose shapes broadcast with them.
+
+    Returns:
+        Four arrays uint64 of the common shape, each below 2**32.
+
+    Example:
+        >>> [f"{int(word):08x}" for word in philox((0, 0, 0, 0), (0, 0))]
+        ['6627e8d5', 'e169c58d', 'bc57ac4c', '9b00dbd8']
+    """
+    words = [np.asarray(word, np.uint64) for word in (*counter, *key)]
+    c0, c1, c2, c3, k0, k1 = np.broadcast_arrays(*words)
+    for _ in range(ROUNDS):
+        product0 = c0 * np.uint64(MULTIPLIERS[0])
+        product1 = c2 * np.uint64(MULTIPLIERS[1])
+        c0, c1, c2, c3 = (
+            (product1 >> np.uint64(32)) ^ c1 ^ k0,
+            product1 & _WORD,
+            (product0 >> np.uint64(32)) ^ c3 ^ k1,
+            product0 & _WORD,
+        )
+        k0 = (k0 + np.uint64(WEYL[0])) & _WORD
+        k1 = (k1 + np.uint64(WEYL[1])) & _WORD
+    return c0, c1, c2, c3
+
+
+def uniforms(
+    seed: np.ndarray, steps: np.ndarray, num_tracks: int, num_pitches: int
+) -> np.ndarray:
+    """Numbers for steps of one piece.
+
+    Args:
+        seed: int32 [2].
+        steps: int [step], counted from the start of the piece.
+        num_tracks: how many tracks need numbers.
+        num_pitches: how many pitches of each track need numbers.
+
+    Returns:
+        float32 [step, track, pitch, 2] in [0, 1), multiples of 2**-24.
+    """
+    counter = (
+        np.asarray(steps, np.uint64)[:, None, None],
+        np.arange(num_pitches),
+        np.arange(num_tracks)[:, None],
+        0,
+    )
+    bits = philox(counter, np.asarray(seed, np.int32).view(np.uint32))[:DRAWS]
+    top = np.stack(bits, axis=-1) >> np.uint64(8)
+    return top.astype(np.float32) * np.float32(2.0**-24)

@@ -1,0 +1,270 @@
+"""Draws pieces without TensorFlow, from a model that was converted to LiteRT.
+
+`serving/litert.py` converts one step of the sampler, drawing and all, to a flatbuffer
+of two signatures:
+
+    step    state, controls of a step, random numbers -> state, frame
+    ahead   notes given in a step, state -> state, what lies ahead (some models)
+
+So the sampler's logic stands once; the loop here moves states and numbers. Each piece
+is drawn by itself, on a thread of its own: the interpreter releases Python's lock.
+
+Signatures name the parts of the state `state...`; all are zero before the first step.
+"""
+
+import concurrent.futures
+import importlib.util
+import json
+import os
+import pathlib
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from poph_tf.config import GenerationConfig, ModelConfig
+from poph_tf.data.matrices import Matrices
+from poph_tf.errors import InputError
+from poph_tf.generation import candidates, host_randomness
+from poph_tf.generation.controls import SILENCE_TEMPERATURE, Controls
+from poph_tf.generation.request import Request
+from poph_tf.models import LIGHT_FILE, SETTINGS_FILE
+
+CHUNK_STEPS = 64
+STREAM_STEPS = 16
+STATE = "state"
+# Values of controls that change nothing; the step's graph has all of them.
+NEUTRAL = {
+    "silence_temperature": SILENCE_TEMPERATURE,
+    "density": 0.0,
+    "min_probability": 0.0,
+    "probability_exponent": 1.0,
+    "top_p": 2.0,
+    "key_strength": 0.0,
+    "pitch_bias": 0.0,
+    "bars_left": -1,
+    "look_ahead": 0.0,
+    "constraints": 0.0,
+    "scored": 1.0,
+}
+
+Progress = Callable[[int], object]
+Arrays = dict[str, np.ndarray]
+
+
+def is_there(folder: str | os.PathLike[str]) -> bool:
+    """Whether a folder holds a converted model, and this Python can run it."""
+    whole = (pathlib.Path(folder) / LIGHT_FILE).exists()
+    return whole and importlib.util.find_spec("ai_edge_litert") is not None
+
+
+class LightEngine:
+    """Draws requests with a converted model.
+
+    Args:
+        folder: holds the converted model and its settings.
+
+    Raises:
+        InputError: If it does not, or they cannot be read.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        folder = pathlib.Path(folder)
+        try:
+            settings = json.loads((folder / SETTINGS_FILE).read_text("utf-8"))
+            self.config = ModelConfig.from_dict(settings["model"])
+            self._content = (folder / LIGHT_FILE).read_bytes()
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(f"{folder} holds no converted model: {error}.") from None
+        self._of_thread = threading.local()
+
+    @staticmethod
+    def can(request: Request) -> bool:
+        """Whether it can draw a request: particles need TensorFlow."""
+        return not request.num_particles
+
+    def compose(
+        self, config: GenerationConfig, progress: Progress | None = None
+    ) -> list[Matrices]:
+        """Resolves settings and draws the pieces; see `generate`."""
+        return self.generate(config.resolve(self.config), progress)
+
+    def generate(
+        self, request: Request, progress: Progress | None = None
+    ) -> list[Matrices]:
+        """Draws whole pieces; arguments and result as of `Engine.generate`."""
+        chunks, drawn = [], 0
+        for cells, row_states in self._draw(request, CHUNK_STEPS):
+            chunks.append(cells)
+            states = row_states
+            drawn += cells.shape[1]
+            if progress:
+                progress(drawn)
+        cells, task = np.concatenate(chunks, axis=1), request.task
+        if request.num_candidates > 1:
+            name = f"{STATE}_log_likelihood"
+            likelihood = np.concatenate([state[name] for state in states])
+            kept, low = cells[:, : task.num_kept], self.config.min_pitch
+            cells = cells[candidates.best(kept, likelihood, request, low)]
+        return [task.assemble(steps, self.config.min_pitch) for steps in cells]
+
+    def stream(self, request: Request) -> Iterator[np.ndarray]:
+        """Yields the new steps as they are drawn; as `Engine.stream`."""
+        if request.rows_per_piece > 1:
+            raise InputError("Streaming requires best_of=1 and no particles.")
+        left = request.task.num_kept
+        for cells, _ in self._draw(request, STREAM_STEPS):
+            yield cells[:, :left]
+            left = max(left - cells.shape[1], 0)
+
+    def _draw(
+        self, request: Request, num_steps: int
+    ) -> Iterator[tuple[np.ndarray, list[Arrays]]]:
+        """Yields cells uint8 [row, step, (track,) pitch, 3], and the rows' states."""
+        ahead = self._look_ahead(request)
+        rows = range(request.num_rows)
+        workers = min(len(rows), len(os.sched_getaffinity(0)))
+        with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+            states = list(
+                pool.map(lambda row: self._prefilled(request, row, ahead), rows)
+            )
+            done = len(request.task.prefill)
+            for first in range(0, request.num_steps, num_steps):
+                size = min(num_steps, request.num_steps - first)
+                steps = done + first + np.arange(size)
+                controls = request.chunk(first, size, ahead)
+
+                def draw(
+                    row: int, steps: np.ndarray = steps, controls: Controls = controls
+                ) -> np.ndarray:
+                    numbers = self._numbers(request.controls.seed[row], steps)
+                    one = controls._replace(numbers=numbers[None])
+                    return self._draw_row(states, row, one, len(steps))
+
+                yield np.stack(list(pool.map(draw, rows))), states
+
+    def _draw_row(
+        self, states: list[Arrays], row: int, controls: Controls, num_steps: int
+    ) -> np.ndarray:
+        """Draws steps of one row; its state is replaced by the one after them."""
+        frames = []
+        for step in range(num_steps):
+            frame, states[row] = self._step(states[row], _inputs(controls, row, step))
+            frames.append(frame)
+        cells = np.stack(frames) * np.array([1.0, 1.0, 127.0], np.float32)
+        return np.rint(cells).astype(np.uint8)
+
+    def _numbers(self, seed: np.ndarray, steps: np.ndarray) -> np.ndarray:
+        config = self.config
+        num_tracks = max(len(config.tracks), 1)
+        return host_randomness.uniforms(seed, steps, num_tracks, config.num_pitches)
+
+    def _step(self, state: Arrays, controls: Arrays) -> tuple[np.ndarray, Arrays]:
+        """One step of one piece: its frame [(track,) pitch, 3] and the state after."""
+        out = self._runner("step")(
+            **_known(self._runner("step"), {**state, **controls})
+        )
+        frame = out.pop("frame")
+        return frame[0], out
+
+    def _prefilled(
+        self, request: Request, row: int, ahead: np.ndarray | None
+    ) -> Arrays:
+        """The state of a row after the known steps, which are drawn as given."""
+        state = _zeros(self._runner("step"))
+        task, music = request.task, request.task.prefill
+        if not len(music):
+            return state
+        low = self.config.min_pitch
+        cells = music.cells[..., low : low + self.config.num_pitches, :]
+        frames = cells / np.array([1, 1, 127], np.float32)
+        shape = (*frames.shape[:-1], 1)
+        onsets = frames[..., 1:2]
+        clamped = [np.ones(shape, np.float32), frames[..., :1], onsets, frames[..., 2:]]
+        steps = np.arange(len(music))
+        by_step = {
+            "constraints": np.concatenate(clamped, axis=-1)[None],
+            "bar_position": music.bar_position.astype(np.int32)[None],
+            "numbers": self._numbers(np.zeros(2, np.int32), steps)[None],
+            "scored": np.zeros((1, len(music)), np.float32),
+        }
+        if task.bars_left is not None:
+            by_step["bars_left"] = task.bars_left[None, steps]
+        if ahead is not None:
+            by_step["look_ahead"] = ahead[None, steps]
+        controls = request.controls._replace(density=None, **by_step)
+        for step in steps:
+            _, state = self._step(state, _inputs(controls, row, step))
+        if task.given is not None:
+            state[f"{STATE}_given"] = task.given[None, len(music) - 1, :, 0, 0]
+        return state
+
+    def _look_ahead(self, request: Request) -> np.ndarray | None:
+        """As that of `Engine`: float32 [whole step, pitch, features]."""
+        task = request.task
+        if task.given is None or not self.config.look_ahead_units:
+            return None
+        parts = (task.prefill, task, task.after)
+        bars = np.concatenate([part.bar_position for part in parts]).astype(np.int32)
+        runner = self._runner("ahead")
+        state, found = _zeros(runner), []
+        # The step before the first is silent and free.
+        given = np.concatenate([np.zeros_like(task.given[:1]), task.given])
+        for step in reversed(range(len(bars))):
+            inputs = {
+                "given": given[None, step : step + 2],
+                "bar_position": bars[None, step : step + 1],
+                "bars_left": task.bars_left[None, step : step + 1],
+            }
+            state = runner(**_known(runner, {**state, **inputs}))
+            found.append(state.pop("look_ahead")[0])
+        return np.stack(found[::-1])
+
+    def _runner(self, name: str) -> Any:
+        """A signature of this thread's interpreter."""
+        runners = self._of_thread.__dict__
+        if "interpreter" not in runners:
+            from ai_edge_litert.interpreter import Interpreter
+
+            runners["interpreter"] = Interpreter(
+                model_content=self._content, num_threads=1
+            )
+        if name not in runners:
+            runners[name] = runners["interpreter"].get_signature_runner(name)
+        return runners[name]
+
+
+def _zeros(runner: Any) -> Arrays:
+    details = runner.get_input_details()
+    return {
+        name: np.zeros(detail["shape"], detail["dtype"])
+        for name, detail in details.items()
+        if name.startswith(STATE)
+    }
+
+
+def _known(runner: Any, values: Arrays) -> Arrays:
+    """The inputs that a signature has, in its shapes and types."""
+    return {
+        name: np.broadcast_to(
+            np.asarray(values[name], detail["dtype"]), detail["shape"]
+        )
+        for name, detail in runner.get_input_details().items()
+    }
+
+
+def _inputs(controls: Controls, row: int, step: int) -> Arrays:
+    """The controls of one step of one row, neutral where there are none.
+
+    `numbers` are those of the row alone.
+    """
+    numbers, controls = controls.numbers, controls._replace(numbers=None, seed=None)
+    found = {
+        name: value
+        for name, value in controls.at(step)._asdict().items()
+        if value is not None and name != "key_scales"
+    }
+    one = {k: v[row : row + 1] if np.ndim(v) else v for k, v in found.items()}
+    one.setdefault("replay_temperature", one["temperature"])
+    return {**NEUTRAL, **one, "numbers": numbers[:, step]}

@@ -1,0 +1,165 @@
+"""Converts a model to LiteRT: one step of the sampler, which runs without TensorFlow.
+
+The flatbuffer holds the sampler's own graph of a step, for one piece; what it leaves to
+the caller are the loop and the random numbers. `generation/light_engine.py` runs it.
+"""
+
+import pathlib
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from poph_tf import files, models
+from poph_tf.config import ModelConfig
+from poph_tf.errors import InputError
+from poph_tf.generation import controls as controls_lib
+from poph_tf.generation.controls import Controls
+from poph_tf.generation.light_engine import STATE
+from poph_tf.generation.sampler import Sampler
+from poph_tf.models import LIGHT_FILE, SETTINGS_FILE
+from poph_tf.models.polyphony_model import PolyphonyModel
+
+Specs = dict[str, tf.TensorSpec]
+COUNTERS = ("step", "bar_position", "bar_steps")
+
+
+def convert(model: PolyphonyModel) -> bytes:
+    """Converts a model.
+
+    Returns:
+        The flatbuffer, with signatures `step` and, if the model looks ahead, `ahead`.
+
+    Raises:
+        InputError: If an operation of the model has no counterpart in LiteRT.
+    """
+    sampler = Sampler(model)
+    graphs = {"step": _step(sampler)}
+    if model.config.tracks and model.config.look_ahead_units:
+        graphs["ahead"] = _ahead(sampler)
+    module = tf.Module()
+    module.weights = [weight.value for weight in model.variables]
+    with tempfile.TemporaryDirectory() as folder:
+        tf.saved_model.save(module, folder, signatures=graphs)
+        converter = tf.lite.TFLiteConverter.from_saved_model(
+            folder, signature_keys=[*graphs]
+        )
+        try:
+            return converter.convert()
+        # The converter has errors of many kinds.
+        except Exception as error:
+            line = str(error).splitlines()[0]
+            raise InputError(
+                f"A model of the preset {model.config.preset} cannot be converted to "
+                f"LiteRT: {line}"
+            ) from error
+
+
+def export(model_dir: str, export_dir: str) -> pathlib.Path:
+    """Writes the converted model of a directory, with its settings.
+
+    Returns:
+        The folder, which `poph_tf.load` and the commands take as a model directory.
+    """
+    model = models.load(model_dir)
+    folder = pathlib.Path(export_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    files.write(folder / LIGHT_FILE, convert(model))
+    settings = models.read_settings(model_dir) | {"model": model.config.to_dict()}
+    files.write_json(folder / SETTINGS_FILE, settings)
+    return folder
+
+
+def _step(sampler: Sampler) -> Any:
+    config, zero = sampler.config, sampler.zero_state(1)
+    # The caller counts: bar positions are controls, numbers those of the step.
+    counters = {name: zero.pop(name) for name in COUNTERS}
+    zero |= {
+        "log_likelihood": tf.zeros([1]),
+        "sounded": tf.zeros([1, config.num_pitches]),
+    }
+    scales = controls_lib.key_scales(config)
+    names = _control_specs(config, sampler.grid)
+
+    def step(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        known = {name: inputs.pop(name) for name in names}
+        controls = Controls(seed=tf.zeros([1, 2], tf.int32), key_scales=scales, **known)
+        frame, state = sampler.draw_step(_packed(zero, inputs) | counters, controls)
+        return {"frame": frame, **_flat({name: state[name] for name in zero})}
+
+    return _graph(step, {**names, **_specs(_flat(zero))})
+
+
+def _control_specs(config: ModelConfig, grid: tuple[int, ...]) -> Specs:
+    """The controls of a step for one piece."""
+    pitches = config.num_pitches
+    shapes: dict[str, tuple[int, ...]] = {
+        "numbers": (max(len(config.tracks), 1), pitches, 2),
+        "style": (len(config.styles),),
+        "constraints": (*grid, 4),
+        "pitch_bias": (pitches,),
+    }
+    if config.tracks and config.look_ahead_units:
+        shapes["look_ahead"] = (pitches, config.look_ahead_units)
+    numbers = ("temperature", "replay_temperature", "silence_temperature", "density")
+    numbers += ("min_probability", "probability_exponent", "key_strength", "scored")
+    numbers += ("top_p",) * any(track.voice for track in config.tracks)
+    shapes |= dict.fromkeys(numbers, ())
+    specs = {k: tf.TensorSpec((1, *v), tf.float32, k) for k, v in shapes.items()}
+    whole = ("bar_position",) + ("bars_left",) * bool(config.tracks)
+    return specs | {k: tf.TensorSpec((1,), tf.int32, k) for k in whole}
+
+
+def _ahead(sampler: Sampler) -> Any:
+    """The look-ahead of one step, from the last step to the first.
+
+    Its input `given` has the cells of the step before and of this one, as in `Task`.
+    """
+    network = sampler.network
+    zero = network.zero_look_ahead(1)
+
+    def ahead(
+        given: tf.Tensor, bar_position: tf.Tensor, bars_left: tf.Tensor, **state: Any
+    ) -> dict[str, tf.Tensor]:
+        out, after = network.look_ahead_step(
+            given, bar_position, bars_left, _packed(zero, state)
+        )
+        return {"look_ahead": out, **_flat(after)}
+
+    cells = (1, 2, *sampler.grid, 4)
+    specs = {"given": tf.TensorSpec(cells, tf.float32, "given")}
+    for name in ("bar_position", "bars_left"):
+        specs[name] = tf.TensorSpec((1, 1), tf.int32, name)
+    return _graph(ahead, {**specs, **_specs(_flat(zero))})
+
+
+def _graph(function: Callable[..., Any], specs: Specs) -> Any:
+    return tf.function(function).get_concrete_function(**specs)
+
+
+def _specs(tensors: dict[str, tf.Tensor]) -> Specs:
+    return {k: tf.TensorSpec(v.shape, v.dtype, k) for k, v in tensors.items()}
+
+
+def _flat(state: Any, name: str = STATE) -> dict[str, tf.Tensor]:
+    """The tensors of a nested state by the path to each."""
+    if isinstance(state, dict):
+        state = [*state.items()]
+    elif isinstance(state, list | tuple):
+        state = [*enumerate(state)]
+    else:
+        return {name: state}
+    flat: dict[str, tf.Tensor] = {}
+    for key, value in state:
+        flat |= _flat(value, f"{name}_{key}")
+    return flat
+
+
+def _packed(like: Any, flat: dict[str, tf.Tensor], name: str = STATE) -> Any:
+    """The inverse of `_flat`."""
+    if isinstance(like, dict):
+        return {k: _packed(v, flat, f"{name}_{k}") for k, v in like.items()}
+    if isinstance(like, list | tuple):
+        return [_packed(v, flat, f"{name}_{k}") for k, v in enumerate(like)]
+    return flat[name]
