@@ -210,5 +210,4 @@ class Engine:
             "bars_left": task.bars_left,
         }
         batch = {name: tf.constant(value[None]) for name, value in inputs.items()}
-        batch["looks_ahead"] = tf.ones([1])
         return self.sampler.network.look_ahead(batch)[:, 0].numpy()

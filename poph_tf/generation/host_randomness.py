@@ -69,6 +69,7 @@ def uniforms(
         np.arange(num_tracks)[:, None],
         0,
     )
-    bits = philox(counter, np.asarray(seed, np.int32).view(np.uint32))[:DRAWS]
+    key = [*np.asarray(seed, np.int32).view(np.uint32)]
+    bits = philox(counter, key)[:DRAWS]
     top = np.stack(bits, axis=-1) >> np.uint64(8)
     return top.astype(np.float32) * np.float32(2.0**-24)

@@ -160,7 +160,9 @@ class LightEngine:
         num_tracks = max(len(config.tracks), 1)
         return host_randomness.uniforms(seed, steps, num_tracks, config.num_pitches)
 
-    def _step(self, state: Arrays, controls: Arrays) -> tuple[np.ndarray, Arrays]:
+    def _step(
+        self, state: Arrays, controls: dict[str, Any]
+    ) -> tuple[np.ndarray, Arrays]:
         """One step of one piece: its frame [(track,) pitch, 3] and the state after."""
         out = self._runner("step")(
             **_known(self._runner("step"), {**state, **controls})
@@ -194,7 +196,7 @@ class LightEngine:
         if ahead is not None:
             by_step["look_ahead"] = ahead[None, steps]
         controls = request.controls._replace(density=None, **by_step)
-        for step in steps:
+        for step in range(len(music)):
             _, state = self._step(state, _inputs(controls, row, step))
         if task.given is not None:
             state[f"{STATE}_given"] = task.given[None, len(music) - 1, :, 0, 0]
@@ -205,6 +207,9 @@ class LightEngine:
         task = request.task
         if task.given is None or not self.config.look_ahead_units:
             return None
+        left = task.bars_left
+        if left is None:
+            left = np.full(len(task.given), NEUTRAL["bars_left"], np.int32)
         parts = (task.prefill, task, task.after)
         bars = np.concatenate([part.bar_position for part in parts]).astype(np.int32)
         runner = self._runner("ahead")
@@ -215,7 +220,7 @@ class LightEngine:
             inputs = {
                 "given": given[None, step : step + 2],
                 "bar_position": bars[None, step : step + 1],
-                "bars_left": task.bars_left[None, step : step + 1],
+                "bars_left": left[None, step : step + 1],
             }
             state = runner(**_known(runner, {**state, **inputs}))
             found.append(state.pop("look_ahead")[0])
@@ -244,7 +249,7 @@ def _zeros(runner: Any) -> Arrays:
     }
 
 
-def _known(runner: Any, values: Arrays) -> Arrays:
+def _known(runner: Any, values: dict[str, Any]) -> Arrays:
     """The inputs that a signature has, in its shapes and types."""
     return {
         name: np.broadcast_to(
@@ -254,17 +259,15 @@ def _known(runner: Any, values: Arrays) -> Arrays:
     }
 
 
-def _inputs(controls: Controls, row: int, step: int) -> Arrays:
+def _inputs(controls: Controls, row: int, step: int) -> dict[str, Any]:
     """The controls of one step of one row, neutral where there are none.
 
     `numbers` are those of the row alone.
     """
-    numbers, controls = controls.numbers, controls._replace(numbers=None, seed=None)
-    found = {
-        name: value
-        for name, value in controls.at(step)._asdict().items()
-        if value is not None and name != "key_scales"
-    }
+    numbers: Any = controls.numbers
+    of_step = controls._replace(numbers=None).at(step)._asdict()
+    left_out = ("seed", "key_scales")
+    found = {k: v for k, v in of_step.items() if v is not None and k not in left_out}
     one = {k: v[row : row + 1] if np.ndim(v) else v for k, v in found.items()}
     one.setdefault("replay_temperature", one["temperature"])
     return {**NEUTRAL, **one, "numbers": numbers[:, step]}

@@ -197,7 +197,7 @@ class Sampler:
             cells = (config.num_pitches, config.look_ahead_units)
             shape = tf.concat([tf.shape(like), cells], axis=0)
             ahead = tf.zeros(shape) if ahead is None else ahead
-            inputs["look_ahead"] = tf.transpose(ahead, (1, 0, 2, 3))
+            inputs["later"] = tf.transpose(ahead, (1, 0, 2, 3))
         return inputs
 
     def draw_frame(

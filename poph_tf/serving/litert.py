@@ -102,12 +102,14 @@ def _control_specs(config: ModelConfig, grid: tuple[int, ...]) -> Specs:
     }
     if config.tracks and config.look_ahead_units:
         shapes["look_ahead"] = (pitches, config.look_ahead_units)
-    numbers = ("temperature", "replay_temperature", "silence_temperature", "density")
-    numbers += ("min_probability", "probability_exponent", "key_strength", "scored")
-    numbers += ("top_p",) * any(track.voice for track in config.tracks)
+    numbers = [
+        *("temperature", "replay_temperature", "silence_temperature", "scored"),
+        *("density", "min_probability", "probability_exponent", "key_strength"),
+    ]
+    numbers += ["top_p"] * any(track.voice for track in config.tracks)
     shapes |= dict.fromkeys(numbers, ())
     specs = {k: tf.TensorSpec((1, *v), tf.float32, k) for k, v in shapes.items()}
-    whole = ("bar_position",) + ("bars_left",) * bool(config.tracks)
+    whole: tuple[str, ...] = ("bar_position",) + ("bars_left",) * bool(config.tracks)
     return specs | {k: tf.TensorSpec((1,), tf.int32, k) for k in whole}
 
 

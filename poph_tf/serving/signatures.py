@@ -186,10 +186,7 @@ class ServingModule(tf.Module):
     def _look_ahead(self, by_step: Tensors) -> tf.Tensor:
         """What the network says of the givens, [batch, step, pitch, features]."""
         frames = {name: dataset.to_frames(by_step[name]) for name in _FRAMES}
-        given = by_step["given"]
-        ahead = self.network.look_ahead(
-            by_step | frames | {"looks_ahead": tf.ones_like(given[:, 0, 0])}
-        )
+        ahead = self.network.look_ahead(by_step | frames)
         return tf.transpose(ahead, (1, 0, 2, 3))
 
     def _given_controls(self, inputs: Tensors) -> Controls:

@@ -9,9 +9,8 @@ from poph_tf import config, theory
 from poph_tf.config import GenerationConfig
 from poph_tf.data import matrices
 from poph_tf.errors import InputError
-from poph_tf.generation import candidates, chords
+from poph_tf.generation import candidates, chords, steering
 from poph_tf.generation import controls as controls_lib
-from poph_tf.generation import steering
 from poph_tf.generation.controls import Controls
 from poph_tf.generation.engine import Engine
 from poph_tf.generation.request import style_schedule, style_vector

@@ -79,7 +79,6 @@ def inputs_of(frames, given):
     return inputs | {
         "given": tf.constant(given),
         "bars_left": tf.constant(bars_left()),
-        "looks_ahead": tf.ones([len(SEEDS)]),
     }
 
 
