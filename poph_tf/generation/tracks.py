@@ -93,7 +93,7 @@ class TrackDrawing:
                 [self.given_before[:, tracks], self.given[:, tracks]], axis=1
             ),
         }
-        return self.network.known_notes(inputs)[:, 1:]
+        return self.network.notes(self.network.known_notes(inputs)[:, 1:])
 
     def _draw_track(
         self, track: int, x: tf.Tensor, bias: tf.Tensor | None, scored: bool
