@@ -15,11 +15,10 @@ import numpy as np
 
 from poph_tf import theory
 from poph_tf.config import GenerationConfig, ModelConfig, Track
-from poph_tf.config.generation import is_path
 from poph_tf.data import matrices
 from poph_tf.data.matrices import Matrices
 from poph_tf.errors import InputError
-from poph_tf.generation import constraints
+from poph_tf.generation import constraints, given_music
 
 DEFAULT_TEMPO_QPM = 120.0
 DEFAULT_SIGNATURE = (4, 4)
@@ -112,7 +111,10 @@ def from_config(config: GenerationConfig, model: ModelConfig) -> Task:
             raise InputError(f"{name} names tracks, but the model has none.")
     if config.bars_to_draw and config.kind != "infill":
         raise InputError(f"The task {config.kind} has no bars without tracks.")
-    music = read(config.source)
+    music, changes = NOTHING, tuple[str, ...]()
+    if config.source is not None:
+        music, changes = given_music.read(config.source, model)
+        music = dataclasses.replace(music, tracks=())
     if config.kind == "infill":
         task = infill(music, config.bars_to_draw, config.redraw_lookahead, model)
     elif config.kind in ("harmonize", "accompany"):
@@ -120,21 +122,13 @@ def from_config(config: GenerationConfig, model: ModelConfig) -> Task:
     else:
         task = continue_(music, **continued_by(config))
     tempo_qpm = config.tempo_qpm or task.tempo_qpm
-    return dataclasses.replace(task, tempo_qpm=tempo_qpm)
+    return dataclasses.replace(task, tempo_qpm=tempo_qpm, changes=changes)
 
 
 def continued_by(config: GenerationConfig) -> dict[str, Any]:
     """The settings that `continue_` takes."""
     names = ("num_bars", "from_bar", "keep_primer", "metre")
     return {name: getattr(config, name) for name in names}
-
-
-def read(music: Any) -> Matrices:
-    """The music of a setting, all its tracks merged; nothing for None."""
-    if music is None:
-        return NOTHING
-    piece = matrices.from_file(music) if is_path(music) else music
-    return dataclasses.replace(piece, tracks=())
 
 
 def continue_(

@@ -17,11 +17,9 @@ import numpy as np
 
 from poph_tf.config import GenerationConfig, ModelConfig
 from poph_tf.config import tracks as tracks_lib
-from poph_tf.config.generation import is_path
-from poph_tf.data import matrices, reading
 from poph_tf.data.matrices import Matrices
 from poph_tf.errors import InputError
-from poph_tf.generation import arrangement, constraints, tasks
+from poph_tf.generation import arrangement, constraints, given_music, tasks
 from poph_tf.generation.tasks import Task
 
 MELODY = "melody"
@@ -29,8 +27,6 @@ MELODY = "melody"
 UNKNOWN = -1
 # How much slower the last quarter is with humanize=1, in models that play dynamics.
 RITARDANDO = 0.25
-# A note further from the grid than this, in steps, is told to be moved.
-GRID_TOLERANCE = 0.2
 
 
 def from_config(config: GenerationConfig, model: ModelConfig) -> Task:
@@ -63,7 +59,7 @@ def _unknown(num_steps: int) -> np.ndarray:
 
 
 def _with_music(config: GenerationConfig, model: ModelConfig) -> Task:
-    piece, changes = _read(config.source)
+    piece, changes = given_music.read(config.source, model)
     names = [track.name for track in model.tracks]
     single = MELODY if MELODY in names else names[0]
     if config.given:
@@ -78,23 +74,6 @@ def _with_music(config: GenerationConfig, model: ModelConfig) -> Task:
         free = _free(config, model, found.present, stacked)
         task = draw_free(stacked, free, model)
     return dataclasses.replace(task, changes=changes)
-
-
-def _read(music: object) -> tuple[Matrices, tuple[str, ...]]:
-    """Music on the grid, and what the grid changed."""
-    if not is_path(music):
-        return music, ()  # type: ignore[return-value]
-    notes = reading.read_notes(music)  # type: ignore[arg-type]
-    per_step = notes.ticks_per_quarter / matrices.STEPS_PER_QUARTER
-    between = np.abs(
-        notes.start_tick / per_step - np.round(notes.start_tick / per_step)
-    )
-    moved = int((between > GRID_TOLERANCE).sum())
-    changes = [
-        f"{moved} of {len(between)} notes begin between two sixteenths (such as "
-        f"triplets): each is moved to the nearest."
-    ]
-    return matrices.from_notes(notes), tuple(changes * (moved > 0))
 
 
 def _free(

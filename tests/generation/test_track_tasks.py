@@ -232,7 +232,7 @@ def test_notes_between_the_sixteenths_are_told_to_be_moved(tmp_path):
     file.tracks.append(track)
     file.save(tmp_path / "a.mid")
     made = task(fix=str(tmp_path / "a.mid"))
-    assert "2 of 3 notes begin between two sixteenths" in made.changes[0]
+    assert "2 of 3 notes (67%) begin between two sixteenths" in made.changes[0]
 
 
 def test_a_piece_with_tracks_is_written_with_their_names(tmp_path):

@@ -1,0 +1,72 @@
+"""What is told of given music that a model cannot use as it is."""
+
+import numpy as np
+import pytest
+import smf
+
+from poph_tf import config
+from poph_tf.config.tracks import Track
+from poph_tf.data.matrices import Matrices
+from poph_tf.generation import given_music
+
+MODEL = config.preset("biaxial", min_pitch=48, num_pitches=24)
+
+
+def told(tmp_path, *events, model=MODEL):
+    path = tmp_path / "given.mid"
+    path.write_bytes(smf.file(sorted(events, key=lambda event: event[0])))
+    return list(given_music.read(path, model)[1])
+
+
+def note(tick, pitch, channel=0):
+    return [smf.on(tick, pitch, channel=channel), smf.off(tick + 100, pitch, channel)]
+
+
+def test_nothing_is_told_of_notes_on_the_grid_and_within_the_range(tmp_path):
+    assert told(tmp_path, *note(0, 48), *note(480, 71)) == []
+
+
+def test_triplets_are_told_with_their_share(tmp_path):
+    triplet = [event for k in range(3) for event in note(160 * k, 60 + k)]
+    assert told(tmp_path, *triplet, *note(480, 60)) == [
+        "2 of 4 notes (50%) begin between two sixteenths (such as triplets): each is "
+        "moved to the nearest."
+    ]
+
+
+def test_notes_outside_the_range_are_told_with_their_share(tmp_path):
+    line = (
+        "1 of 4 notes (25%) lie outside the model's pitches, 48 to 71: the model does "
+        "not hear them."
+    )
+    events = [event for k in range(4) for event in note(480 * k, 69 + k)]
+    assert told(tmp_path, *events) == [line]
+    cells = np.zeros((8, 128, 3), np.uint8)
+    for step, pitch in enumerate((50, 51, 52, 80)):
+        cells[2 * step, pitch] = (1, 0, 64)
+    piece = Matrices(cells, np.arange(8, dtype=np.uint8))
+    assert given_music.read(piece, MODEL) == (piece, (line,))
+    # A model with tracks moves parts into their range, and tells that itself.
+    tracks = config.ModelConfig(tracks=(Track("lead"),))
+    assert given_music.read(piece, tracks)[1] == ()
+
+
+def test_music_without_notes_is_told(tmp_path):
+    assert told(tmp_path, (0, 0xC0, 5)) == ["The given music has no notes."]
+
+
+def test_drums_and_trills_that_become_one_note_are_told(tmp_path):
+    trill = [*note(0, 60), smf.on(20, 60), smf.off(30, 60)]
+    assert told(tmp_path, *trill, *note(480, 62), *note(0, 36, 9)) == [
+        "1 of 4 notes (25%) are drums: they are left out.",
+        "1 of 3 notes (33%) begin in one sixteenth with another of their pitch: they "
+        "become one.",
+    ]
+
+
+@pytest.mark.parametrize("given", ["gone.mid", "given.txt"])
+def test_files_that_cannot_be_read_are_refused(tmp_path, given):
+    from poph_tf.errors import MusicFileError
+
+    with pytest.raises(MusicFileError, match=given):
+        given_music.read(tmp_path / given, MODEL)
