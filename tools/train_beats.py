@@ -6,6 +6,8 @@
 files whose beats and bars are right, which are played with a changing tempo. Both are
 transposed, stretched and played unevenly, so that few pieces go a long way. With
 `--folds` and `--fold` the compositions of one fold are left out, for cross-validation.
+`--join=a.npz,b.npz` trains nothing and writes networks into one file; their outputs
+are averaged.
 """
 
 import dataclasses
@@ -38,6 +40,7 @@ flags.DEFINE_string("output", str(beat_network.WEIGHTS), "File for the weights."
 flags.DEFINE_integer("folds", 1, "Folds of compositions.", lower_bound=1)
 flags.DEFINE_integer("fold", -1, "The fold to leave out; -1 leaves out none.")
 flags.DEFINE_float("minutes", 20.0, "How long to train.", lower_bound=0.0)
+flags.DEFINE_list("join", [], "Weights to write into one file.")
 flags.DEFINE_integer("seed", 0, "Seed of the examples.")
 
 _FRAMES, _BATCH = 640, 6
@@ -290,10 +293,15 @@ def train(examples: Examples, minutes: float) -> "keras.Model":
 
 def main(_: Sequence[str]) -> None:
     """Trains the network and writes its weights."""
-    if not FLAGS.performances:
-        raise InputError("Give --performances.")
-    model = train(Examples(FLAGS.seed), FLAGS.minutes)
-    weights = [np.float16(value.numpy()) for value in model.trainable_variables]
+    if not FLAGS.performances and not FLAGS.join:
+        raise InputError("Give --performances, or --join.")
+    if FLAGS.join:
+        paths = map(pathlib.Path, FLAGS.join)
+        values = [value for path in paths for value in beat_network.weights(path)]
+    else:
+        model = train(Examples(FLAGS.seed), FLAGS.minutes)
+        values = [value.numpy() for value in model.trainable_variables]
+    weights = [np.float16(value) for value in values]
     np.savez(FLAGS.output, *weights)
     digest = hashlib.sha256(pathlib.Path(FLAGS.output).read_bytes()).hexdigest()
     print(f"{FLAGS.output}: {sum(w.size for w in weights):,} weights, SHA-256 {digest}")

@@ -26,6 +26,7 @@ _METRES = (4, 3, 2)
 _PLACE = np.concatenate([np.arange(metre) for metre in _METRES])
 _METRE = np.repeat(_METRES, _METRES)
 _OPENINGS = np.flatnonzero(_PLACE == 0)
+_BEFORE = np.arange(len(_PLACE)) - 1  # of places that do not open a bar
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,9 +43,9 @@ class Weights:
         cut_bar: penalty of a bar that ends early.
     """
 
-    threshold: float = 0.4
-    tempo: float = 0.015
-    change: float = 5.0
+    threshold: float = 0.0
+    tempo: float = 0.03
+    change: float = 8.0
     bar: float = 1.0
     bar_threshold: float = 0.5
     metre_change: float = 8.0
@@ -77,11 +78,12 @@ class _Chains:
         self._count = len(beat)
         opens = (bar - weights.bar_threshold) * weights.bar
         gain = (beat - weights.threshold)[:, None] + opens[:, None] * (_PLACE == 0)
+        gain = gain.astype(np.float32)
         # Sums over frames, so that those of an interval are one difference.
         tempo = np.cumsum(tempo * weights.tempo, axis=0)
-        self._tempo = np.vstack([np.zeros(len(INTERVALS)), tempo])
-        self._slope = weights.change * np.log(INTERVALS)
-        self._moves = _moves(weights)
+        self._tempo = np.vstack([np.zeros(len(INTERVALS)), tempo]).astype(np.float32)
+        self._slope = (weights.change * np.log(INTERVALS)).astype(np.float32)
+        self._moves = _moves(weights).astype(np.float32)
         shape = (self._count + _LONGEST, len(INTERVALS), len(_PLACE))
         self._score = np.full((self._count, *shape[1:]), -np.inf, np.float32)
         # The best score of what may follow a beat; padded in front.
@@ -97,7 +99,7 @@ class _Chains:
         before = frame[:, None] - INTERVALS
         value = self._next[before + _LONGEST, column]
         # A chain may begin in the first interval of the piece.
-        value = np.where(before[..., None] < 0, 0.0, value)
+        value = np.where(before[..., None] < 0, np.float32(0), value)
         passed = self._tempo[np.maximum(before, -1) + 1, column]
         value = value + (self._tempo[frame + 1] - passed)[..., None] + gain[:, None]
         self._score[frame] = value
@@ -110,7 +112,7 @@ class _Chains:
         turned = (score - slope)[:, ::-1]
         slower = np.maximum.accumulate(turned, axis=1)[:, ::-1] + slope
         best = np.maximum(faster, slower)
-        follows = np.roll(best, 1, axis=2)
+        follows = best[..., _BEFORE]
         for opening in _OPENINGS:
             follows[..., opening] = (best + self._moves[:, opening]).max(axis=2)
         return follows

@@ -18,17 +18,19 @@ import numpy as np
 
 WEIGHTS = Path(__file__).with_name("beat_network.npz")
 # Here, so that what was made with other weights is known by the code that made it.
-WEIGHTS_SHA256 = "e9a9ce10123b017c33e45a066b9547879c66a15ffc1d34cad1c35331e146cbef"
+WEIGHTS_SHA256 = "f5b6754117448f3c30a525cb25d1bf77c32119a5a712112a97d5403a2d58dbb7"
 UNITS = 28
 KERNEL = 5
 DILATIONS = (1, 2, 4, 8, 16, 32, 64, 128)
+# A kernel and a bias of the first layer, of both in each block, and of the last.
+NUM_ARRAYS = 2 * (2 + 2 * len(DILATIONS))
 # Intervals of beats that the network tells apart, seconds.
 INTERVALS = np.exp(np.linspace(np.log(0.2), np.log(2.8), 24))
 
 
 @functools.cache
 def weights(path: Path = WEIGHTS) -> tuple[np.ndarray, ...]:
-    """Kernels [tap, in, out] and biases [out] by turns, in the order of the layers."""
+    """Kernels [tap, in, out] and biases [out] by turns, network by network."""
     data = path.read_bytes()
     if path == WEIGHTS and hashlib.sha256(data).hexdigest() != WEIGHTS_SHA256:
         raise ValueError(f"{path} is not the file that belongs to this version.")
@@ -39,25 +41,34 @@ def weights(path: Path = WEIGHTS) -> tuple[np.ndarray, ...]:
 def apply(
     features: np.ndarray, parameters: tuple[np.ndarray, ...] | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Runs the network.
+    """Runs the network or networks.
 
     Args:
         features: float32 [frame, feature] of beat_features.
-        parameters: weights; None takes those of the package.
+        parameters: weights of a network, or of several, whose outputs are averaged;
+            None takes those of the package.
 
     Returns:
         float [frame] log-odds of a beat, the same of a bar line, and float [frame,
         interval] log-probability of each of `INTERVALS`.
     """
-    layers = iter(parameters or weights())
+    parameters = parameters or weights()
+    networks = range(0, len(parameters), NUM_ARRAYS)
+    outputs = [_run(features, parameters[k : k + NUM_ARRAYS]) for k in networks]
+    out = np.mean(outputs, axis=0, dtype=np.float64)
+    tempo = out[:, 2:] - out[:, 2:].max(axis=1, keepdims=True)
+    tempo -= np.log(np.exp(tempo).sum(axis=1, keepdims=True))
+    return out[:, 0], out[:, 1], tempo
+
+
+def _run(features: np.ndarray, parameters: tuple[np.ndarray, ...]) -> np.ndarray:
+    """The outputs of one network: float32 [frame, 2 + interval]."""
+    layers = iter(parameters)
     hidden = _elu(_convolved(features, next(layers), next(layers)))
     for dilation in DILATIONS:
         inner = _elu(_convolved(hidden, next(layers), next(layers), dilation))
         hidden = hidden + _convolved(inner, next(layers), next(layers))
-    out = _convolved(_elu(hidden), next(layers), next(layers)).astype(np.float64)
-    tempo = out[:, 2:] - out[:, 2:].max(axis=1, keepdims=True)
-    tempo -= np.log(np.exp(tempo).sum(axis=1, keepdims=True))
-    return out[:, 0], out[:, 1], tempo
+    return _convolved(_elu(hidden), next(layers), next(layers))
 
 
 def _convolved(

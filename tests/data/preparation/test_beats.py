@@ -170,9 +170,20 @@ def test_a_dilated_convolution_reads_its_taps():
 
 def test_the_shipped_network_has_the_shape_of_its_module():
     parameters = beat_network.weights()
-    assert len(parameters) == 2 * (2 + 2 * len(beat_network.DILATIONS))
+    assert len(parameters) % beat_network.NUM_ARRAYS == 0
     assert parameters[0].shape[1:] == (beat_features.NUM_FEATURES, beat_network.UNITS)
     assert beat_network.WEIGHTS.stat().st_size < 2_000_000
+
+
+def test_networks_are_averaged():
+    parameters = beat_network.weights()[: beat_network.NUM_ARRAYS]
+    moved = (*parameters[:-1], parameters[-1] + 1.0)  # the last bias
+    features = np.ones((4, beat_features.NUM_FEATURES), np.float32)
+    one, both = (
+        beat_network.apply(features, p) for p in (parameters, parameters + moved)
+    )
+    np.testing.assert_allclose(both[0], one[0] + 0.5, rtol=1e-4)
+    np.testing.assert_allclose(np.exp(both[2]).sum(axis=1), 1.0, rtol=1e-6)
 
 
 def steps(notes, found):
