@@ -59,9 +59,9 @@ def draw(
     clock = tempo_seconds(np.arange(len(piece) + 1) * per_step) + origin
     first, last = (float(np.abs(clock - edge).argmin()) for edge in span)
     _draw_notes(placed, piece.start, piece.end, piece.pitch, (first, last))
-    position = piece.bar_position
-    _draw_lines(placed, np.flatnonzero(position % 4 == 0), figures.GRID)
-    _draw_lines(placed, np.flatnonzero(position == 0), figures.RED)
+    # Each beat has a tempo of its own.
+    _draw_lines(placed, warped.tempo_ticks / per_step, figures.GRID)
+    _draw_lines(placed, np.flatnonzero(piece.bar_position == 0), figures.RED)
     figures.tidy(placed)
     placed.set_xlabel("on the grid, steps")
     return figure

@@ -20,6 +20,8 @@ from poph_tf.data.preparation import (
 )
 from poph_tf.data.preparation.beats import Beats
 from poph_tf.evaluation import beats as beat_evaluation
+from poph_tf.rendering import figures
+from poph_tf.rendering import performance as pictures
 
 NONE = np.zeros((0, 3), np.int64)
 
@@ -262,6 +264,19 @@ def test_the_warp_keeps_the_order_of_notes_and_loses_none(intervals, placed):
     assert 0 <= warped.start_tick[0] <= 2 * 480
     np.testing.assert_array_equal(warped.pitch, notes.pitch)
     assert (np.diff(warped.tempo_ticks) > 0).all() and (warped.tempo_qpms > 0).all()
+
+
+def test_a_picture_shows_the_same_bars_as_played_and_on_the_grid():
+    times = np.arange(1.0, 14.0, 0.6)
+    found = Beats(times, times[::3])
+    rows = [(t, t + 0.5, 60 + k % 7, 64) for k, t in enumerate(times)]
+    picture = pictures.draw(performance(rows), found, first_bar=2, bars=4)
+    played, placed = picture.axes
+    np.testing.assert_allclose(played.get_xlim(), times[[3, 15]])
+    np.testing.assert_allclose(placed.get_xlim(), [12, 60])
+    for axes in (played, placed):
+        lines = [line for line in axes.lines if line.get_color() == figures.RED]
+        assert len(lines) == 5
 
 
 def test_auto_takes_beats_only_where_the_file_explains_the_onsets_badly():
