@@ -1,8 +1,9 @@
 """Music files, notes, matrices and records: from a file to a batch.
 
     reading        formats and their readers: a file -> Notes or a NoteSequence
-      midi_bytes, midi_scan, midi_note_seq, musicxml, abc     the readers
-    midi, scores   read and write files as NoteSequences
+      midi_bytes, midi_chunks, midi_scan, midi_note_seq       the readers of MIDI
+      musicxml, abc                                           those of scores
+    midi, midi_writing, scores   read and write files as NoteSequences
     notes          a piece as arrays of notes in ticks
     quantization, bars                                        notes on the grid
     matrices       play, replay and volume on the grid
