@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from note_seq.protobuf import music_pb2
 
 from poph_tf.config import Track
@@ -113,3 +115,20 @@ def test_a_stack_becomes_a_piece_again():
     again = matrices.from_stack(piece.stack(tracks), tracks, piece.bar_position)
     assert described(again) == described(piece)
     assert again == piece
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.integers(1, 3))
+def test_any_tracks_go_through_a_sequence_and_come_back(seed, steps, count):
+    random = np.random.default_rng(seed)
+    stack = np.zeros((steps, count, 128, 3), np.uint8)
+    stack[..., 50:62, 0] = random.random((steps, count, 12)) < 0.3
+    stack[..., 1:] = random.integers(0, 128, (steps, count, 128, 2))
+    stack[0, :, 55, 0] = 1  # A track without notes would be lost.
+    tracks = [Track(f"track{k}", int(random.integers(128))) for k in range(count)]
+    bars = (np.arange(steps) % 16).astype(np.uint8)
+    piece = matrices.from_stack(stack, tracks, bars)
+    again = matrices.from_sequence(matrices.to_sequence(piece))
+    assert again == piece
+    np.testing.assert_array_equal(again.stack(tracks), piece.stack(tracks))
+    assert [t.program for t in again.tracks] == [t.program for t in tracks]
