@@ -371,3 +371,37 @@ def test_a_zip_without_sense_is_named_and_a_member_costs_itself_only(tmp_path):
         path.write_bytes(whole[:at] + value + whole[at + 2 :])
         with pytest.raises(InputError, match="is not a zip archive"):
             sources.check(settings(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "members", "options", "styles"),
+    [
+        (
+            "lmd_full.tar.gz",
+            ["lmd_full/0/00a.mid", "lmd_full/f/f00.mid"],
+            2,
+            ["0", "f"],
+        ),
+        ("lmd_matched.tgz", ["lmd_matched/A/B/C/TRABC/1.mid"], 5, ["TRABC"]),
+        ("maestro-v3.0.0-midi.zip", ["maestro-v3.0.0/2004/x.midi"], 2, ["2004"]),
+        ("midis.zip", ["Abel, Frederic, Lola Polka, SLN.mid"], 1, ["midis"]),
+        (
+            "POP909.tar",
+            ["POP909/001/001.mid", "POP909/001/versions/a.mid"],
+            1,
+            ["POP909"],
+        ),
+        ("asap.tar", ["asap/Bach/Fugue/bwv_846/x.mid"], 2, ["Bach"]),
+    ],
+)
+def test_the_layout_of_published_collections(tmp_path, name, members, options, styles):
+    path, content = tmp_path / name, dict.fromkeys(members, b"abc")
+    if name.endswith(".zip"):
+        with zipfile.ZipFile(path, "w") as archive:
+            for member, data in content.items():
+                archive.writestr(member, data)
+    else:
+        tar(path, content, "w" if name.endswith(".tar") else "w:gz")
+    items = walked(path, style_depth=options)
+    assert [item.source for item in items] == members
+    assert sorted({item.style for item in items}) == styles
