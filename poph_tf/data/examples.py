@@ -74,6 +74,12 @@ class Piece:
     source: str
     id: str
 
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        """The tracks that the record holds; none if it holds their merger."""
+        own = self.matrices.tracks
+        return tuple(Track(t.name, t.program, t.is_drum) for t in own)
+
 
 def format_version(tracks: Sequence[Track]) -> int:
     """The format of records with these tracks."""

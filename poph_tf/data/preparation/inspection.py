@@ -108,7 +108,7 @@ def verify(data_dir: _Path) -> Damage:
 
 def _problem(piece: Piece) -> str:
     """What is wrong with a record that can be read, or nothing."""
-    if piece.id != examples.content_id(piece.matrices):
+    if piece.id != examples.content_id(piece.matrices, piece.tracks):
         return "its content has another id."
     try:
         matrices.validate(piece.matrices)
@@ -122,12 +122,13 @@ def heading(piece: Piece) -> str:
     made = piece.matrices
     metres = ", ".join(f"{n}/{d} from step {s}" for s, n, d in made.time_signatures)
     start, _, pitch, _ = matrices.spans(made.cells)
+    tracks = ", ".join(track.name for track in made.tracks) or "merged"
     span = f"{pitch.min()}..{pitch.max()}" if len(pitch) else "none"
     return (
         f"source: {piece.source}\nstyle: {piece.style}\nid: {piece.id}\n"
         f"steps: {len(made)}, {made.steps_per_quarter} a quarter\n"
         f"tempo: {made.tempo_qpm:g} quarters a minute\nmetre: {metres}\n"
-        f"notes: {len(start)}, pitches {span}"
+        f"tracks: {tracks}\nnotes: {len(start)}, pitches {span}"
     )
 
 

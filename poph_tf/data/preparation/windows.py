@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from poph_tf.config.tracks import Track
 from poph_tf.data import cells, examples, shards
 from poph_tf.data import matrices as matrices_lib
 from poph_tf.data.matrices import Matrices
@@ -71,8 +70,7 @@ def _parts(piece: Matrices, fractions: Sequence[float]) -> Iterator[tuple[str, s
 
 def _part(piece: examples.Piece, split: str, steps: slice, whole: np.void) -> Converted:
     """A record of some steps of a piece, with its statistics."""
-    matrices = _cut(piece.matrices, steps)
-    tracks = [Track(t.name, t.program, t.is_drum) for t in matrices.tracks]
+    matrices, tracks = _cut(piece.matrices, steps), piece.tracks
     source = f"{piece.source}#{split}"
     record = examples.serialize(
         matrices, style=piece.style, source=source, tracks=tracks

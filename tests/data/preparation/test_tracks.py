@@ -8,7 +8,7 @@ from collections_of_songs import prepared, settings, write
 
 from poph_tf.config.tracks import CHOIR
 from poph_tf.data import dataset, examples
-from poph_tf.data.preparation import conversion, pipeline, sources
+from poph_tf.data.preparation import conversion, inspection, pipeline, sources
 
 VOICES = {"soprano": (72, 74), "alto": (67, 65), "tenor": (64, 62), "bass": (48, 50)}
 NAMES = tuple(VOICES)
@@ -64,6 +64,8 @@ def test_a_data_set_has_the_tracks_of_its_pieces(tmp_path):
     ]
     pieces = list(dataset.read_pieces(paths))
     assert len(pieces) == 5
+    assert not inspection.verify(tmp_path / "out").problems
+    assert "tracks: soprano, alto, tenor, bass" in inspection.heading(pieces[0])
     for piece in pieces:
         shift = int(piece.source.split("/")[-1][0])
         stack = piece.matrices.stack(CHOIR)
