@@ -28,6 +28,7 @@ _LEAST_SHARED = 4
 _COMMON, _COMMON_SHARE = 50, 0.01
 _BLOCK = 64
 _ROWS = 1024
+_PARTS = 8
 
 
 def without_duplicates(
@@ -108,10 +109,10 @@ def _similar(
     count = len(sketches)
     sketched = np.array([len(sketch) for sketch in sketches], np.int64)
     share = fingerprints.share(sketched, totals)
-    table, common = _incidence(sketches, sketched)
+    columns, common = _incidence(sketches, sketched)
+    table = columns.T.tocsr()
     size = totals - common / share  # passages that are counted, estimated
     least = _LEAST_SHARED + np.log10(max(count, 1))
-    columns = table.T.tocsr()
     for begin in range(0, count, _ROWS):
         shared = (table[begin : begin + _ROWS] @ columns).tocoo()
         left, right = shared.row.astype(np.int64) + begin, shared.col.astype(np.int64)
@@ -128,25 +129,42 @@ def _incidence(
     """Which pieces have which passages, of those that tell something.
 
     Returns:
-        uint16 [piece, column]: 1 where a piece has a passage; a column is a passage, or
+        uint16 [column, piece]: 1 where a piece has a passage; a column is a passage, or
         a block of the pieces that have it. And int64 [piece]: passages that are too
         common to be counted.
     """
     count = len(sketches)
-    # Hash and piece in one number: sorting in place saves memory.
-    keys = np.concatenate([*sketches, np.zeros(0, np.uint32)]).astype(np.uint64)
-    keys = keys << np.uint64(32) | np.repeat(np.arange(count, dtype="u8"), sketched)
-    keys.sort()
-    begins = np.flatnonzero(np.diff(keys >> np.uint64(32), prepend=2**32))
-    holders = np.diff(begins, append=len(keys))
-    piece = (keys & np.uint64(2**32 - 1)).astype(np.int32)
-    del keys
-    common = holders > max(_COMMON, _COMMON_SHARE * count)
-    num_common = np.bincount(piece[np.repeat(common, holders)], minlength=count)
-    told = ~common & (holders > 1)
-    piece, holders = piece[np.repeat(told, holders)], holders[told]
-    place = np.arange(len(piece)) - np.repeat(holders.cumsum() - holders, holders)
-    column = np.cumsum(place % _BLOCK == 0, dtype=np.int32) - 1
-    shape = (count, int(column[-1]) + 1 if len(column) else 0)
-    ones = np.ones(len(piece), np.uint16)
-    return sparse.csr_matrix((ones, (piece, column)), shape), num_common
+    limit = max(_COMMON, _COMMON_SHARE * count)
+    hashes = np.concatenate([*sketches, np.zeros(0, np.uint32)])
+    piece = np.repeat(np.arange(count, dtype=np.uint32), sketched)
+    num_common = np.zeros(count, np.int64)
+    pieces, sizes = [], []
+    for part in range(_PARTS):  # of the hashes: sorting all at once needs much memory
+        own = hashes % _PARTS == part
+        keys = hashes[own].astype(np.uint64) << np.uint64(32) | piece[own]
+        keys.sort()
+        begins = np.flatnonzero(np.diff(keys >> np.uint64(32), prepend=2**32))
+        holders = np.diff(begins, append=len(keys))
+        holder = (keys & np.uint64(2**32 - 1)).astype(np.int32)
+        common = np.repeat(holders > limit, holders)
+        num_common += np.bincount(holder[common], minlength=count)
+        told = (holders > 1) & (holders <= limit)
+        pieces.append(holder[np.repeat(told, holders)])
+        sizes.append(_blocks(holders[told]))
+    indices, ends = np.concatenate(pieces), np.concatenate(sizes).cumsum()
+    ones = np.ones(len(indices), np.uint16)
+    indptr = np.append(0, ends).astype(np.int32)
+    return sparse.csr_matrix((ones, indices, indptr), (len(ends), count)), num_common
+
+
+def _blocks(holders: np.ndarray) -> np.ndarray:
+    """Cuts numbers of pieces [passage] into blocks of `_BLOCK` and a rest.
+
+    Example:
+        >>> _blocks(np.array([3, 130]))
+        array([ 3, 64, 64,  2])
+    """
+    counts = -(-holders // _BLOCK)
+    sizes = np.full(counts.sum(), _BLOCK)
+    sizes[counts.cumsum() - 1] = holders - (counts - 1) * _BLOCK
+    return sizes
