@@ -193,7 +193,7 @@ LAYERS = {
     "StruckNotes": lambda: (layers.StruckNotes(), ["rolls", "rolls_before", "given"]),
     "TrackNotes": lambda: (layers.TrackNotes(5), ["rolls"]),
     "SideBySide": lambda: (layers.SideBySide(), ["rolls"]),
-    "LookAhead": lambda: (layers.LookAhead(4), ["notes", "given", "hidden", "bar"]),
+    "LookAhead": lambda: (layers.LookAhead(4), ["notes", "given", "bar"]),
     "TrackContext": lambda: (layers.TrackContext(4, 1), ["notes", "given"]),
     "AutoregressiveContext": lambda: (
         layers.AutoregressiveContext("window", 5),

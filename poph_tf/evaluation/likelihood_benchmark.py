@@ -30,6 +30,7 @@ ROLL = {
     "replay": False,
     "volume": False,
     "bar_positions": 0,
+    "bars_left": False,
     "style_units": 0,
     "harmony_weight": 0.0,
 }
@@ -40,7 +41,6 @@ CHORALES = ROLL | {
     "min_pitch": 36,
     "num_pitches": 46,
     "bar_positions": 16,
-    "bars_left": False,
     "pitch_attention": "none",
     "look_ahead_units": 32,
     "dropout": 0.35,

@@ -4,7 +4,7 @@ Inputs by name: `previous`, `current` float32 [batch, time, pitch, 3], `bar_posi
 int32 [batch, time], `style` float32 [batch, styles], `bars_left` int32 [batch, time]
 (unknown without it) and, for the harmony term only, `mask` float32 [batch, time] (all
 steps are valid without it). Models with tracks have frames [batch, time, track, pitch,
-3], `given` float32 [batch, time, track], `ahead`, `ahead_given` and `look_ahead`
+3], `given` float32 [batch, time, track] and `looks_ahead` float32 [batch]
 (nothing is given without them; see `TrackNetwork`). Outputs by name, float32 [batch,
 time, (track,) pitch]: `play`, `replay` (logits), `volume`, as far as the config has
 them.
@@ -115,9 +115,7 @@ def _defaults(previous: Any) -> dict[str, Any]:
     return {
         "mask": xp.ones_like(step),
         "given": xp.zeros_like(cell),
-        "ahead": previous[:, :0, ..., :2],
-        "ahead_given": cell[:, :0],
-        "look_ahead": xp.ones_like(step[:, 0]),
+        "looks_ahead": xp.ones_like(step[:, 0]),
         "bars_left": xp.full_like(step, UNKNOWN_BARS_LEFT, dtype="int32"),
     }
 
@@ -134,9 +132,7 @@ def _symbolic_inputs(config: ModelConfig) -> dict[str, Tensor]:
     if config.tracks:
         inputs["given"] = keras.Input((*step, *tracks), name="given")
         if config.look_ahead_units:
-            later = {"ahead": (*frame[:-1], 2), "ahead_given": (*step, *tracks)}
-            later["look_ahead"] = ()
-            inputs |= {k: keras.Input(v, name=k) for k, v in later.items()}
+            inputs["looks_ahead"] = keras.Input((), name="looks_ahead")
     if config.bars_left:
         inputs["bars_left"] = keras.Input(step, dtype="int32", name="bars_left")
     if config.style_units:

@@ -24,11 +24,9 @@ class TrackNetwork(Network):
 
     Frames are `[batch, time, track, pitch, 3]`. Inputs beside those of `Network`:
     `given` float [batch, time, track], 1 where the user gives the notes of `current`;
-    `ahead` float [batch, more, track, pitch, 2] and `ahead_given` float [batch, more,
-    track], play, struck and what is given of the steps beyond these; `look_ahead` float
-    [batch], 0 where a step may read what is given up to then only. Instead of these
-    three, `later` float [time, batch, pitch, units] may bring what `look_ahead`
-    returned for these steps.
+    `bars_left` int32 [batch, time]; `looks_ahead` float [batch], 0 where a step may
+    read what is given up to then only. Instead of this one, `later` float [time, batch,
+    pitch, units] may bring what `look_ahead` returned for these steps.
 
     Args:
         config: The settings of the model.
@@ -81,23 +79,19 @@ class TrackNetwork(Network):
 
         Args:
             inputs: `current` and `previous`, whose notes are read where they are
-                given, `given`, `ahead`, `ahead_given`, `look_ahead` (all but the first
-                three may be missing), and `bar_position` and `bars_left` as far as the
-                model has them.
+                given, `given`, `looks_ahead` (1 without it), and `bar_position` and
+                `bars_left` as far as the model has them.
             training: Whether to apply dropout.
 
         Returns:
             float [time, batch, pitch, units]; zeros where nothing is given later.
         """
-        notes, given = self.known_notes(inputs), _given(inputs)
-        if inputs.get("ahead") is not None:
-            notes = ops.concatenate([notes, inputs["ahead"]], axis=1)
-            given = ops.concatenate([given, inputs["ahead_given"]], axis=1)
-        if inputs.get("look_ahead") is not None:
-            given = given * inputs["look_ahead"][:, None, None]
+        given = _given(inputs)
+        if inputs.get("looks_ahead") is not None:
+            given = given * inputs["looks_ahead"][:, None, None]
         bar = self._bar_features(inputs, training)
         bar = None if bar is None else ops.transpose(bar, (1, 0, 2))
-        return self.ahead(self.notes(notes), given, _given(inputs), bar)
+        return self.ahead(self.notes(self.known_notes(inputs)), given, bar)
 
     def zero_look_ahead(self, batch_size: int) -> State:
         """Returns the state of `look_ahead_step` behind the last step."""

@@ -118,7 +118,10 @@ def _scalars(figures: Mapping[str, Any]) -> dict[str, float | None]:
     names = ("learning_rate", "steps_per_second", "input_wait_share", "memory_mb")
     scalars = {name: figures[name] for name in names}
     for part in ("train", "valid"):
-        scalars |= {f"{part}/{name}": x for name, x in figures[part].items()}
+        for name, x in figures[part].items():
+            # A figure by track is one for each.
+            parts = x.items() if isinstance(x, Mapping) else [("", x)]
+            scalars |= {f"{part}/{name}/{k}".rstrip("/"): value for k, value in parts}
     return scalars
 
 

@@ -18,7 +18,7 @@ from poph_tf.models.polyphony_model import PolyphonyModel
 
 Batch = Mapping[str, tf.Tensor]
 # The inputs without a time axis.
-OF_WHOLE_WINDOWS = ("style", "look_ahead", "ahead", "ahead_given")
+OF_WHOLE_WINDOWS = ("style", "looks_ahead")
 
 # Each length of a batch may have its own graph, on purpose; TensorFlow would warn that
 # the same code is traced often.

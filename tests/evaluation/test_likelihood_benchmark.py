@@ -175,6 +175,40 @@ def test_a_plan_is_the_recipe_with_the_settings_given(monkeypatch):
     assert model.dropout == 0.4  # 0.56 - 0.18 x 0.9 = 0.398, to the next twentieth
 
 
+def test_poph3_without_tracks_is_the_network_of_poph2(monkeypatch):
+    split = split_of(200, 8_000)
+    monkeypatch.setattr(examples, "read_info", lambda _: info_of(split))
+    plans = [
+        benchmark.plan(("jsb", name), name, "data", {}, {})
+        for name in ("poph2", "poph3")
+    ]
+    renamed = dataclasses.replace(plans[1].model, preset="poph2")
+    assert renamed == plans[0].model
+    assert plans[1].training == plans[0].training
+
+
+def test_voices_are_trained_and_scored_with_voices_given(tmp_path):
+    rng = np.random.default_rng(0)
+    pitches = {
+        name: [rng.integers(60, 64, (n, 4)).astype(np.uint8) for n in (20, 9)]
+        for name in examples.SPLITS
+    }
+    folder = tmp_path / "records"
+    piano_rolls.write_voices(pitches, "jsb16", folder)
+    sizes = ("num_time_units", "num_track_units", "look_ahead_units", "window_width")
+    tiny = {k: small.SIZES[k] for k in sizes} | {"num_time_layers": 1}
+    steps = {"max_steps": 2, "validate_every": 2, "warmup_steps": 0}
+    planned = benchmark.plan(("jsb16", "poph3"), "poph3", folder, tiny, steps)
+    assert [track.name for track in planned.model.tracks][::3] == ["soprano", "bass"]
+    done = benchmark.run_seed(planned, Runner(tmp_path, 1, print))
+    # A softmax over 46 pitches and rest, nearly untrained: 4 log 47 = 15.4 nats.
+    assert -17 < done["test"] < -13
+    # Three voices of four, and two.
+    assert done["test_given_soprano"] == pytest.approx(done["test"] * 3 / 4, rel=0.1)
+    two = done["test_given_soprano_bass"]
+    assert two == pytest.approx(done["test"] / 2, rel=0.1)
+
+
 @pytest.fixture(scope="module")
 def data_dir(rolls, tmp_path_factory):
     folder = tmp_path_factory.mktemp("rolls") / "records"

@@ -32,7 +32,7 @@ def batch_of(name, num_rows=2, given_share=0.4, seed=0):
         "bar_position": rng.integers(0, 16, grid[:2]).astype(np.int32),
         "bars_left": rng.integers(-1, 9, grid[:2]).astype(np.int32),
         "given": (rng.random(grid[:3]) < given_share).astype(np.float32),
-        "look_ahead": np.ones(num_rows, np.float32),
+        "looks_ahead": np.ones(num_rows, np.float32),
         "style": np.tile(np.eye(len(made.styles), dtype=np.float32)[0], (num_rows, 1)),
     }
 
@@ -50,7 +50,7 @@ def test_an_output_depends_only_on_the_past_on_what_is_drawn_and_on_what_is_give
 ):
     model, inputs = small.model(name), batch_of(name, 1, seed=2)
     made = model.config
-    inputs["look_ahead"][:] = looks_ahead
+    inputs["looks_ahead"][:] = looks_ahead
     cells = [
         cell
         for cell in np.ndindex(inputs["current"].shape[1:4])
@@ -87,28 +87,13 @@ def test_steps_with_nothing_given_later_are_exactly_as_with_nothing_given():
     inputs["given"][:] = 0.0
     inputs["given"][2] = 1.0  # a neighbour in the batch
     free = {**inputs, "given": np.zeros_like(inputs["given"])}
-    off = {**inputs, "look_ahead": np.zeros(3, np.float32)}
-    beyond = {
-        "ahead": np.ones((3, 2, 3, small.NUM_PITCHES, 2), np.float32),
-        "ahead_given": np.zeros((3, 2, 3), np.float32),
-    }
+    off = {**inputs, "looks_ahead": np.zeros(3, np.float32)}
     expected = outputs_of(model, inputs)[:2]
-    for other in (free, off, inputs | beyond):
+    for other in (free, off):
         np.testing.assert_array_equal(outputs_of(model, other)[:2], expected)
     later = model.network.look_ahead({k: tf.constant(v) for k, v in inputs.items()})
     assert np.abs(later[:, :2]).max() == 0.0
     assert np.abs(later[:, 2]).max() > 0.0
-
-
-def test_what_is_given_beyond_a_window_is_heard_in_it():
-    model, inputs = small.model("voices"), batch_of("voices", 2, given_share=0.0)
-    notes = np.zeros((2, 2, 3, small.NUM_PITCHES, 2), np.float32)
-    given = np.zeros((2, 2, 3), np.float32)
-    notes[0, 1, 0, 5], given[0, 1, 0] = 1.0, 1.0
-    before = outputs_of(model, inputs)
-    after = outputs_of(model, inputs | {"ahead": notes, "ahead_given": given})
-    assert (np.abs(after - before)[0].max(axis=(1, 2, 3)) > 0).all()
-    np.testing.assert_array_equal(after[1], before[1])
 
 
 def test_a_given_note_counts_as_struck_where_the_step_before_is_free():

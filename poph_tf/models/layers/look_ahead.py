@@ -112,11 +112,9 @@ class LookAhead(keras.layers.Layer):
     Call arguments:
         notes: float [batch, time, pitch, track, features], from `TrackNotes`.
         given: float [batch, time, track], 1 where those notes are given.
-        steps: [batch, steps, ...], of the steps that are asked for, the first ones.
-        bar: float [batch, steps, places], what is known of their place in time, or
-            None.
+        bar: float [batch, time, places], what is known of the place in time, or None.
 
-    Output shape: `[steps, batch, pitch, units]`.
+    Output shape: `[time, batch, pitch, units]`.
     """
 
     def __init__(self, units: int, **kwargs: Any) -> None:
@@ -125,11 +123,7 @@ class LookAhead(keras.layers.Layer):
         self.lstm = AxisLSTM(units, "time", axis_first=True, use_bias=False)
 
     def build(
-        self,
-        notes_shape: tuple,
-        given_shape: tuple,
-        steps_shape: tuple,
-        bar_shape: tuple | None = None,
+        self, notes_shape: tuple, given_shape: tuple, bar_shape: tuple | None = None
     ) -> None:
         """Makes the LSTM for a number of features."""
         *_, tracks, features = notes_shape
@@ -137,18 +131,12 @@ class LookAhead(keras.layers.Layer):
         self.lstm.build((None, None, None, width))
         self.built = True
 
-    def call(
-        self, notes: Tensor, given: Tensor, steps: Tensor, bar: Tensor | None = None
-    ) -> Tensor:
+    def call(self, notes: Tensor, given: Tensor, bar: Tensor | None = None) -> Tensor:
         """Runs from the last step to the first."""
         later = tf.reduce_max(given, axis=-1, keepdims=True)
         later = tf.minimum(tf.cumsum(later, axis=1, reverse=True), 1.0)
-        num_steps = tf.shape(steps)[1]
-        if bar is not None:
-            beyond = tf.shape(given)[1] - num_steps
-            bar = tf.pad(bar, [[0, 0], [0, beyond], [0, 0]])
         x = self._read(notes, given, later, bar)
-        return tf.reverse(self.lstm(tf.reverse(x, [0])), [0])[:num_steps]
+        return tf.reverse(self.lstm(tf.reverse(x, [0])), [0])
 
     def zero_state(self, num_rows: Tensor, batch_size: Tensor) -> dict[str, Any]:
         """The state behind the last step: nothing is given there."""
