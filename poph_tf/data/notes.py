@@ -29,6 +29,8 @@ SUSTAIN_CONTROL = 64
 # An annotation of a NoteSequence with this text gives the bar position of its step,
 # for bar positions that time signatures cannot express.
 BAR_ANNOTATION = "bar_position="
+# One with this text gives a kind of repair, behind how often it was made.
+REPAIR_ANNOTATION = "repaired="
 _MAX_TICK = 2**40
 _NUMBERS = ("pitch", "velocity", "program", "instrument", "is_drum")
 _NOTE_FIELDS = ("start_tick", "end_tick", *_NUMBERS)
@@ -202,6 +204,7 @@ def from_sequence(sequence: "NoteSequence") -> Notes:
         time_signatures=clock.rows(signatures, 3),
         pedals=clock.rows(controls, 3),
         bar_marks=clock.rows(_bar_marks(sequence), 2),
+        repairs=_repairs(sequence),
         length_tick=int(clock.ticks([sequence.total_time])[0]) if longer else 0,
         title=sequence.sequence_metadata.title,
         names={info.instrument: info.name for info in sequence.instrument_infos},
@@ -298,6 +301,13 @@ def _whole(ticks: np.ndarray) -> np.ndarray:
     if np.any(ticks > _MAX_TICK):
         raise InputError("Times must stay below 2^40 ticks.")
     return np.asarray(ticks).astype(np.int64)
+
+
+def _repairs(sequence: "NoteSequence") -> dict[str, int]:
+    texts = [annotation.text for annotation in sequence.text_annotations]
+    said = [t.split("=", 1)[1] for t in texts if t.startswith(REPAIR_ANNOTATION)]
+    parts = [text.partition(" ") for text in said]
+    return {kind: int(count) for count, _, kind in parts if count.isdecimal()}
 
 
 def _bar_marks(sequence: "NoteSequence") -> Iterator[tuple[float, int]]:

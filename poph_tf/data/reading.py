@@ -96,6 +96,7 @@ READERS: dict[str, Reader] = {
     ".abc": _read_abc,
     **dict.fromkeys((SEQUENCE_SUFFIX, ".pb"), _read_sequence),
 }
+SCORE_SUFFIXES = (*SCORE_PARSERS, ".abc")
 SUFFIXES = tuple(READERS)
 
 

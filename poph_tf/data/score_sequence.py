@@ -22,6 +22,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
 
 from poph_tf.data import score as score_lib
+from poph_tf.data.notes import REPAIR_ANNOTATION
 from poph_tf.data.score import Measure, Note, Part, Score
 from poph_tf.errors import MusicFileError
 
@@ -107,6 +108,8 @@ def to_sequence(
         _add_part(sequence, index, part, _tones(part, order, starts), seconds)
     for note in sequence.notes:
         note.velocity = velocity
+    for kind, count in score.repairs.items():
+        sequence.text_annotations.add(text=f"{REPAIR_ANNOTATION}{count} {kind}")
     # Rests at the end count; a note may last beyond its bar.
     last = max(note.end_time for note in sequence.notes)
     sequence.total_time = max(last, seconds(starts[-1]))

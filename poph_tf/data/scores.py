@@ -35,7 +35,7 @@ def parse(data: bytes, name: str) -> Iterator[Score]:
         if name.lower().endswith(suffix):
             yield parser(data, name)
             return
-    suffixes = " ".join((*reading.SCORE_PARSERS, ".abc"))
+    suffixes = " ".join(reading.SCORE_SUFFIXES)
     raise MusicFileError(name, f"its suffix must be one of {suffixes}")
 
 

@@ -6,6 +6,7 @@ else is converted, nor on when or where.
 
 import dataclasses
 import os
+import time
 import zlib
 from typing import Any
 
@@ -62,6 +63,8 @@ class Converted:
         sketch: uint32 [passage], by which its near-duplicates are found.
         reason: why there is no record.
         repairs: what the reader mended in the file, by kind.
+        score_seconds: what the conversion of the item took, if it is a score; given
+            with the first of its results.
     """
 
     source: str
@@ -71,10 +74,20 @@ class Converted:
     sketch: np.ndarray | None = None
     reason: str | None = None
     repairs: tuple[str, ...] = ()
+    score_seconds: float = 0.0
 
 
 def convert(item: sources.Item, settings: DataConfig) -> list[Converted]:
     """Converts an item; several results only for ABC files with several tunes."""
+    begun = time.perf_counter()
+    made = _convert(item, settings)
+    if item.source.lower().endswith(reading.SCORE_SUFFIXES):
+        seconds = time.perf_counter() - begun
+        made[:1] = [dataclasses.replace(made[0], score_seconds=seconds)]
+    return made
+
+
+def _convert(item: sources.Item, settings: DataConfig) -> list[Converted]:
     source, style = item.source, item.style
     if item.reason:
         return [Converted(source, style, reason=item.reason)]

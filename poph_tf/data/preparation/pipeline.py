@@ -264,7 +264,9 @@ def _write(
         provenance=provenance.describe(),
     )
     statistics = {s: pieces.statistics[own] for s, own in chosen.items() if len(own)}
-    files.write(output / REPORT_NAME, report.page(info, statistics, alike))
+    files.write(
+        output / REPORT_NAME, report.page(info, statistics, alike, pieces.score_seconds)
+    )
     examples.write_info(info, output)
     return info
 

@@ -112,6 +112,7 @@ def page(
     info: examples.DatasetInfo,
     statistics: Mapping[str, np.ndarray],
     groups: Sequence[Sequence[str]] = (),
+    score_seconds: float = 0.0,
 ) -> str:
     """The content of report.html.
 
@@ -119,6 +120,7 @@ def page(
         info: what the data set says of itself.
         statistics: by split that is not empty, conversion.STATISTICS [piece].
         groups: names of near-duplicates, the largest group first.
+        score_seconds: what the conversion of scores took, by all workers together.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("poph_tf.data.preparation"),
@@ -128,6 +130,7 @@ def page(
     return environment.get_template("report.html.jinja").render(
         info=info,
         table=table(info),
+        score_seconds=score_seconds,
         warnings=warnings(info),
         charts=list(_charts(info, statistics)),
         num_groups=len(groups),

@@ -56,6 +56,7 @@ class Pieces:
         offset: int64 [piece], bytes of the file before the record.
         rejects: (source, reason) of each.
         repairs: (source, kind) of what was mended in the files of the pieces.
+        score_seconds: what the conversion of scores took.
     """
 
     sources: list[str]
@@ -66,6 +67,7 @@ class Pieces:
     offset: np.ndarray
     rejects: list[tuple[str, str]]
     repairs: list[tuple[str, str]]
+    score_seconds: float = 0.0
 
     def hashes(self, column: str, chosen: np.ndarray | slice) -> list[bytes]:
         """The hashes in a column of the statistics, of the pieces chosen."""
@@ -148,6 +150,7 @@ class Staging:
             "pieces": [[c.source, c.style] for c in pieces],
             "rejects": [[c.source, c.reason] for c in converted if c.record is None],
             "repairs": [[c.source, kind] for c in pieces for kind in c.repairs],
+            "score_seconds": sum(c.score_seconds for c in converted),
         }
         text = json.dumps(texts, ensure_ascii=False).encode()
         with (
@@ -168,6 +171,7 @@ class Staging:
     def read(self, keys: Iterable[str]) -> Pieces:
         """The pieces and rejects of chunks, without the records."""
         pieces, rejects, repairs, paths = [], [], [], []
+        score_seconds = 0.0
         sketches: list[np.ndarray] = []
         statistics, offsets = [np.zeros(0, STATISTICS)], [np.zeros(0, np.int64)]
         for path in map(self._path, keys):
@@ -180,6 +184,7 @@ class Staging:
             pieces += texts["pieces"]
             rejects += [(source, reason) for source, reason in texts["rejects"]]
             repairs += [(source, kind) for source, kind in texts["repairs"]]
+            score_seconds += texts["score_seconds"]
             paths += [path] * len(size)
         interned: dict[str, str] = {}
         return Pieces(
@@ -191,6 +196,7 @@ class Staging:
             offset=np.concatenate(offsets),
             rejects=rejects,
             repairs=repairs,
+            score_seconds=score_seconds,
         )
 
     def remove(self) -> None:

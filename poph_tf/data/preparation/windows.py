@@ -45,7 +45,10 @@ def cut(
             where.append(split)
     store.write(_CHUNK, parts)
     made = dataclasses.replace(
-        store.read([_CHUNK]), rejects=pieces.rejects, repairs=pieces.repairs
+        store.read([_CHUNK]),
+        rejects=pieces.rejects,
+        repairs=pieces.repairs,
+        score_seconds=pieces.score_seconds,
     )
     return made, np.arange(len(parts)), np.array(where, object)
 
