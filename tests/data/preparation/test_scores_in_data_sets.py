@@ -1,0 +1,40 @@
+"""Scores become data sets: repeats as asked for, repairs and time in the report."""
+
+import musicxml as xml
+from collections_of_songs import prepared
+
+from poph_tf.data import reading, scores
+
+
+def folder_with_a_score(tmp_path):
+    root = tmp_path / "songs" / "style"
+    root.mkdir(parents=True)
+    quarter_tone = xml.note("C4", 8, alter="0.5")
+    for k in range(3):  # three lengths, or they were one piece
+        bodies = [quarter_tone + xml.BACKWARD, *[xml.notes("D4 E4 F4 G4")] * (k + 1)]
+        (root / f"{k}.musicxml").write_text(xml.score(*bodies))
+    return tmp_path / "songs"
+
+
+def test_the_report_says_what_scores_took_and_what_was_mended(tmp_path):
+    root = folder_with_a_score(tmp_path)
+    info = prepared(root, tmp_path / "out", near_duplicates="keep")
+    assert info.repairs == {"microtones rounded": 3}
+    page = (tmp_path / "out" / "report.html").read_text("utf-8")
+    assert "Converting scores took" in page
+    # Bars of 16 steps: one twice, and 1, 2 and 3 more.
+    assert sum(s.num_steps for s in info.splits.values()) == 16 * (3 + 4 + 5)
+
+
+def test_repeats_are_left_out_if_asked_for(tmp_path):
+    root = folder_with_a_score(tmp_path)
+    options = {"near_duplicates": "keep", "repeats": "once"}
+    info = prepared(root, tmp_path / "out", **options)
+    assert sum(s.num_steps for s in info.splits.values()) == 16 * (2 + 3 + 4)
+
+
+def test_scores_are_parsed_as_written_and_read_as_played(tmp_path):
+    path = next(folder_with_a_score(tmp_path).rglob("0.musicxml"))
+    assert len(scores.parse_one(path).measures) == 2
+    assert [n.pitch for n in scores.read(path).notes] == [60, 60, 62, 64, 65, 67]
+    assert reading.read_notes(path).names == {0: "A"}
