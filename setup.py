@@ -52,6 +52,7 @@ setup(
         "jinja2>=3.1,<4",
         "psutil>=6,<8",
         "pebble>=5.1,<6",
+        "ai-edge-litert>=2.1,<3",
     ],
     extras_require={
         "fast": FAST,

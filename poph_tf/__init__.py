@@ -42,11 +42,9 @@ def __getattr__(name: str) -> Any:
 
 
 def _import(module: str) -> Any:
-    """Imports a module; TensorFlow keeps quiet unless its log level is set."""
+    """Imports a module."""
     if module == "poph_tf.generation.composer":
         from poph_tf.cli import quiet
 
-        if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
-            quiet.import_tensorflow()
         quiet.ignore_missing_ffmpeg()
     return importlib.import_module(module)

@@ -1,8 +1,11 @@
-"""Exports for TF Serving: `python -m poph_tf.export --model_dir=runs/x --export_dir=e`.
+"""Exports a model: `python -m poph_tf.export --model_dir=runs/x --export_dir=e`.
 
-Writes the SavedModel of the next version (e/1, then 2, ...), whole or not at all, and
-prints its path. poph_tf/serving/inputs.py describes its signatures and their inputs;
+For TF Serving it writes the SavedModel of the next version (e/1, then 2, ...), whole or
+not at all, and prints its path. poph_tf/serving/inputs.py describes its signatures;
 `saved_model_cli show --dir=e/1 --all` lists names, types and shapes.
+
+--format=litert writes the model converted to LiteRT into e itself. `--model_dir=e` then
+composes without TensorFlow, in a second.
 """
 
 from collections.abc import Sequence
@@ -21,6 +24,12 @@ flags.DEFINE_string(
 )
 flags.DEFINE_string("export_dir", None, "Versions 1, 2, ... appear below it.")
 flags.DEFINE_string("data_dir", None, "Data set to describe in the export.")
+flags.DEFINE_enum(
+    "format",
+    "saved_model",
+    ["saved_model", "litert"],
+    "For a server, or for composing.",
+)
 own_flags.define(Limits)
 
 
@@ -30,6 +39,11 @@ def main(argv: Sequence[str]) -> int:
     own_flags.require("model_dir", "export_dir")
     limits = Limits(**own_flags.values(Limits))
     import_tensorflow()
+    if FLAGS.format == "litert":
+        from poph_tf.serving import litert
+
+        print(litert.export(FLAGS.model_dir, FLAGS.export_dir))
+        return 0
     from poph_tf import serving
 
     path = serving.export_model_dir(

@@ -21,7 +21,6 @@ from absl import flags
 from poph_tf.cli import commands
 from poph_tf.cli import flags as own_flags
 from poph_tf.cli.progress import Progress
-from poph_tf.cli.quiet import import_tensorflow
 from poph_tf.config import GenerationConfig
 from poph_tf.errors import InputError
 from poph_tf.models import pretrained
@@ -51,19 +50,17 @@ def main(words: Sequence[str]) -> int:
         raise InputError(f"--output_dir must be a folder, got {FLAGS.output_dir!r}.")
     model_dir = pretrained.chosen(FLAGS.model_dir, FLAGS.pretrained)
     config = GenerationConfig(**own_flags.values(GenerationConfig))
-    import_tensorflow()
-    from poph_tf import models
-    from poph_tf.generation.engine import Engine
+    from poph_tf.generation.composer import Composer
     from poph_tf.rendering import saving
 
-    model = models.load(model_dir)
-    request = config.resolve(model)
+    composer = Composer(model_dir, jit_compile=FLAGS.jit_compile)
+    request = config.resolve(composer.config)
     for change in request.task.changes:
         print(f"note: {change}", file=sys.stderr)
     with Progress(request.num_steps, "steps") as progress:
-        pieces = Engine(model, FLAGS.jit_compile).generate(request, progress.update)
+        pieces = composer.engine(request).generate(request, progress.update)
     media = {"png": FLAGS.png, "wav": FLAGS.wav, "page": FLAGS.page}
-    print(*saving.save_all(pieces, output_dir, model.config, **media), sep="\n")
+    print(*saving.save_all(pieces, output_dir, composer.config, **media), sep="\n")
     return 0
 
 

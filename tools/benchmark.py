@@ -1,6 +1,6 @@
 """Measures poph_tf on this machine and prints one JSON object.
 
-    python tools/benchmark.py data|train|compose|distribute|serve
+    python tools/benchmark.py data|train|compose|distribute|serve|start
 
 Ratios are taken within the run, so that a slow or busy machine does not change them
 much; idle cores give better absolute figures. `data --archive=songs.tar.gz` times the
@@ -23,7 +23,7 @@ sys.path[:0] = [str(ROOT.parent), str(ROOT)]
 from poph_tf.cli import commands  # noqa: E402
 from poph_tf.errors import InputError  # noqa: E402
 
-NAMES = ("data", "train", "compose", "distribute", "serve")
+NAMES = ("data", "train", "compose", "distribute", "serve", "start")
 # Benchmarks that take an option.
 OPTIONS = {"archive": ("data",), "preset": ("compose", "serve")}
 FLAGS = flags.FLAGS

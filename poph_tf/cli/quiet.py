@@ -22,7 +22,7 @@ def import_tensorflow() -> None:
         return
     # Also hides that the first look for devices found no CUDA.
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    with _held_back_stderr():
+    with held_back_stderr():
         importlib.import_module("tensorflow")
 
 
@@ -32,7 +32,7 @@ def ignore_missing_ffmpeg() -> None:
 
 
 @contextlib.contextmanager
-def _held_back_stderr() -> Iterator[None]:
+def held_back_stderr() -> Iterator[None]:
     """Collects what is written to file descriptor 2; shows it if the block raises."""
     sys.stderr.flush()
     kept = os.dup(2)

@@ -20,7 +20,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from poph_tf.config.tracks import Track
-from poph_tf.data import bars, instruments, quantization, reading, ritardando
+from poph_tf.data import (
+    bars,
+    instruments,
+    music_proto,
+    quantization,
+    reading,
+    ritardando,
+)
 from poph_tf.data import cells as cells_lib
 from poph_tf.data import notes as notes_lib
 from poph_tf.data.cells import CHANNELS, PLAY, REPLAY, VOLUME
@@ -332,7 +339,7 @@ def to_sequence(matrices: Matrices) -> "NoteSequence":
         track (a piano where there are none), the piece's length as total_time and its
         bar positions.
     """
-    from note_seq.protobuf import music_pb2
+    music_pb2 = music_proto.load()
 
     matrices = canonical(matrices)
     per_quarter = matrices.steps_per_quarter

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from poph_tf.data import music_proto
 from poph_tf.errors import InputError, MusicFileError
 
 if TYPE_CHECKING:
@@ -160,7 +161,8 @@ def parse_sequence(data: bytes, name: str) -> "NoteSequence":
         MusicFileError: If the bytes are none, or one that is quantized.
     """
     from google.protobuf.message import DecodeError
-    from note_seq.protobuf import music_pb2
+
+    music_pb2 = music_proto.load()
 
     try:
         sequence = music_pb2.NoteSequence.FromString(data)
@@ -320,7 +322,7 @@ def _bar_marks(sequence: "NoteSequence") -> Iterator[tuple[float, int]]:
 
 def to_sequence(notes: Notes) -> "NoteSequence":
     """Writes notes as a NoteSequence with the encoding of MIDI files."""
-    from note_seq.protobuf import music_pb2
+    music_pb2 = music_proto.load()
 
     sequence = music_pb2.NoteSequence(ticks_per_quarter=notes.ticks_per_quarter)
     sequence.source_info.encoding_type = sequence.source_info.MIDI

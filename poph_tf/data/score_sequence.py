@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
 
+from poph_tf.data import music_proto
 from poph_tf.data import score as score_lib
 from poph_tf.data.notes import REPAIR_ANNOTATION
 from poph_tf.data.score import Measure, Note, Part, Score
@@ -133,7 +134,7 @@ def _empty_sequence() -> "NoteSequence":
     # note-seq takes 1.6 s to import, and warns of players that are not needed.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from note_seq.protobuf import music_pb2
+        music_pb2 = music_proto.load()
 
     sequence = music_pb2.NoteSequence(ticks_per_quarter=480)
     sequence.source_info.source_type = sequence.source_info.SCORE_BASED

@@ -12,23 +12,29 @@ for bar in bach.stream(num_bars=64):
     ...                      # uint8 [step, pitch, channel], as it is drawn
 """
 
+import functools
 import os
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from poph_tf import models
-from poph_tf.config import GenerationConfig
+from poph_tf.cli import quiet
+from poph_tf.config import GenerationConfig, ModelConfig
 from poph_tf.config.declaration import check_names, current_names
 from poph_tf.data.matrices import Matrices
 from poph_tf.errors import InputError
-from poph_tf.generation.engine import Engine
+from poph_tf.generation import light_engine
 from poph_tf.generation.piece import Piece
 from poph_tf.generation.request import Request
 from poph_tf.models import pretrained
-from poph_tf.models.polyphony_model import PolyphonyModel
+
+if TYPE_CHECKING:
+    from poph_tf.generation.engine import Engine
+    from poph_tf.generation.light_engine import LightEngine
+    from poph_tf.models.polyphony_model import PolyphonyModel
 
 Music = str | os.PathLike[str] | Matrices
 DEFAULT_BARS = 8
@@ -46,7 +52,7 @@ def load(model: str | os.PathLike[str] | None = None) -> "Composer":
         InputError: If there is no such model.
     """
     path, style = pretrained.resolve_style(model or pretrained.chosen())
-    return Composer(models.load(path), style)
+    return Composer(path, style)
 
 
 class Composer:
@@ -55,18 +61,52 @@ class Composer:
     The options of all methods are the settings of `GenerationConfig`; music is the path
     of a file, or `Matrices`.
 
+    Where the directory of a model also holds its converted form (`poph_tf.export
+    --format=litert`; the pretrained models do), pieces are drawn without TensorFlow,
+    except with particles. The pieces are the same.
+
     Args:
-        model: what draws the notes.
+        model: what draws the notes, or the directory of a model.
         style: composes in this style unless another is given.
-        jit_compile: whether to compile with XLA; None decides by the length.
+        jit_compile: whether TensorFlow draws, with XLA or without; None decides by
+            what is there and by the length.
+
+    Raises:
+        InputError: If there is no such model.
     """
 
     def __init__(
-        self, model: PolyphonyModel, style: str = "", jit_compile: bool | None = None
+        self,
+        model: "PolyphonyModel | str | os.PathLike[str]",
+        style: str = "",
+        jit_compile: bool | None = None,
     ) -> None:
-        self.model = model
         self.style = style
-        self.engine = Engine(model, jit_compile)
+        self._source, self._jit_compile = model, jit_compile
+        self._light: LightEngine | None = None
+        if not isinstance(model, str | os.PathLike):
+            self.model = model
+        elif jit_compile is None and light_engine.is_there(model):
+            self._light = light_engine.LightEngine(model)
+        self.config: ModelConfig = (self._light or self.model).config
+
+    @functools.cached_property
+    def model(self) -> "PolyphonyModel":
+        """The model as Keras has it; TensorFlow is imported at its first use."""
+        if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
+            quiet.import_tensorflow()
+        return models.load(self._source)
+
+    @functools.cached_property
+    def _graph_engine(self) -> "Engine":
+        from poph_tf.generation.engine import Engine
+
+        return Engine(self.model, self._jit_compile)
+
+    def engine(self, request: Request) -> "Engine | LightEngine":
+        """What draws a request."""
+        light = self._light and self._light.can(request)
+        return self._light if self._light and light else self._graph_engine
 
     def __repr__(self) -> str:
         return f"<Composer in {self.style or ' or '.join(self.styles)}>"
@@ -74,7 +114,7 @@ class Composer:
     @property
     def styles(self) -> tuple[str, ...]:
         """The styles that the option `style` may name."""
-        return self.model.config.styles
+        return self.config.styles
 
     def compose(
         self,
@@ -100,8 +140,8 @@ class Composer:
         request = self.resolve("compose", options)
         for change in request.task.changes:
             warnings.warn(change, UserWarning, stacklevel=2)
-        drawn = self.engine.generate(request)
-        pieces = [Piece(matrices, self.model.config) for matrices in drawn]
+        drawn = self.engine(request).generate(request)
+        pieces = [Piece(matrices, self.config) for matrices in drawn]
         return pieces[0] if options["num_pieces"] is None else pieces
 
     def continue_(self, music: Music, **options: Any) -> Piece | list[Piece]:
@@ -143,9 +183,9 @@ class Composer:
             )
         request = self.resolve("stream", options)
         bar_steps = request.task.bar_steps
-        drawn = np.zeros((0, *self.engine.sampler.grid, 3), np.uint8)
-        for (chunk,) in self.engine.stream(request):
-            drawn = np.concatenate([drawn, chunk])
+        drawn = np.zeros(0, np.uint8)
+        for (chunk,) in self.engine(request).stream(request):
+            drawn = np.concatenate([drawn, chunk]) if len(drawn) else chunk
             while len(drawn) >= bar_steps:
                 yield drawn[:bar_steps]
                 drawn = drawn[bar_steps:]
@@ -157,4 +197,4 @@ class Composer:
         settings |= {
             name: value for name, value in options.items() if value is not None
         }
-        return GenerationConfig(**settings).resolve(self.model)
+        return GenerationConfig(**settings).resolve(self.config)

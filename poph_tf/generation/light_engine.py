@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from poph_tf.cli.quiet import held_back_stderr
 from poph_tf.config import GenerationConfig, ModelConfig
 from poph_tf.data.matrices import Matrices
 from poph_tf.errors import InputError
@@ -78,6 +79,10 @@ class LightEngine:
         except (OSError, ValueError, KeyError) as error:
             raise InputError(f"{folder} holds no converted model: {error}.") from None
         self._of_thread = threading.local()
+        # The first step of a process prints on standard error what runs it.
+        with held_back_stderr():
+            runner = self._runner("step")
+            runner(**_zeros(runner, ""))
 
     @staticmethod
     def can(request: Request) -> bool:
@@ -240,12 +245,12 @@ class LightEngine:
         return runners[name]
 
 
-def _zeros(runner: Any) -> Arrays:
+def _zeros(runner: Any, prefix: str = STATE) -> Arrays:
     details = runner.get_input_details()
     return {
         name: np.zeros(detail["shape"], detail["dtype"])
         for name, detail in details.items()
-        if name.startswith(STATE)
+        if name.startswith(prefix)
     }
 
 
@@ -268,6 +273,9 @@ def _inputs(controls: Controls, row: int, step: int) -> dict[str, Any]:
     of_step = controls._replace(numbers=None).at(step)._asdict()
     left_out = ("seed", "key_scales")
     found = {k: v for k, v in of_step.items() if v is not None and k not in left_out}
-    one = {k: v[row : row + 1] if np.ndim(v) else v for k, v in found.items()}
+    one = {
+        k: v[row : row + 1] if np.ndim(v) and len(v) > 1 else v
+        for k, v in found.items()
+    }
     one.setdefault("replay_temperature", one["temperature"])
     return {**NEUTRAL, **one, "numbers": numbers[:, step]}

@@ -4,6 +4,7 @@ The flatbuffer holds the sampler's own graph of a step, for one piece; what it l
 the caller are the loop and the random numbers. `generation/light_engine.py` runs it.
 """
 
+import os
 import pathlib
 import tempfile
 from collections.abc import Callable
@@ -56,7 +57,9 @@ def convert(model: PolyphonyModel) -> bytes:
             ) from error
 
 
-def export(model_dir: str, export_dir: str) -> pathlib.Path:
+def export(
+    model_dir: str | os.PathLike[str], export_dir: str | os.PathLike[str]
+) -> pathlib.Path:
     """Writes the converted model of a directory, with its settings.
 
     Returns:

@@ -110,6 +110,5 @@ def test_each_model_of_the_package_composes_and_has_a_card(name):
     text = (pretrained.path_of(name) / "card.md").read_text("utf-8")
     assert text == model_cards.render(name, card, models.read_settings(name))
     composer = composer_lib.load(name)
-    composer.engine.jit_compile = False
     assert set(pretrained.styles_of(name)) == set(composer.styles)
     assert len(composer.compose(num_bars=1, seed=1).matrices) == 16

@@ -1,0 +1,122 @@
+"""Drawing without TensorFlow gives the pieces that the graph gives."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import small
+import tensorflow as tf
+from test_golden import TASKS, assert_equal
+
+from poph_tf import models
+from poph_tf.config import GenerationConfig
+from poph_tf.data import matrices
+from poph_tf.errors import InputError
+from poph_tf.generation import host_randomness, randomness
+from poph_tf.generation.composer import Composer
+from poph_tf.generation.engine import Engine
+from poph_tf.generation.light_engine import LightEngine
+from poph_tf.models import pretrained
+from poph_tf.serving import litert
+
+WITHOUT_PARTICLES = [name for name, task in TASKS.items() if "particles" not in task]
+
+
+def test_random_numbers_are_those_of_the_graph_bit_for_bit():
+    seed, steps = np.array([-7, 2**31 - 1], np.int32), np.array([0, 5, 70_000])
+    numbers = host_randomness.uniforms(seed, steps, num_tracks=3, num_pitches=9)
+    for track in range(3):
+        expected = randomness.uniforms(
+            tf.constant([seed] * 3), tf.constant(steps, tf.int32), 9, track
+        )
+        np.testing.assert_array_equal(numbers[:, track], expected)
+
+
+@pytest.fixture(scope="module")
+def scores():
+    return LightEngine(pretrained.path_of("scores"))
+
+
+@pytest.mark.parametrize("task", WITHOUT_PARTICLES)
+def test_every_task_gives_the_pieces_of_the_graph(scores, task):
+    settings = {"num_pieces": 2, "num_bars": 3, "seed": 11} | TASKS[task]
+    pieces = scores.compose(GenerationConfig(**settings))
+    assert_equal(f"scores/{task}", pieces)
+
+
+def test_another_preset_gives_the_pieces_of_the_graph():
+    engine = LightEngine(pretrained.path_of("pop909"))
+    settings = {"num_pieces": 2, "num_bars": 3, "seed": 11} | TASKS["density"]
+    assert_equal("pop909/density", engine.compose(GenerationConfig(**settings)))
+
+
+@pytest.fixture(scope="module")
+def choir(tmp_path_factory):
+    """A model with tracks that looks ahead, as a graph and converted."""
+    folder = tmp_path_factory.mktemp("choir")
+    model = small.model("voices")
+    models.save(model, folder)
+    (folder / "config.json").write_text(json.dumps({"model": {}}))
+    return model, LightEngine(litert.export(folder, folder / "light"))
+
+
+def test_a_model_with_tracks_looks_ahead_as_the_graph_does(choir):
+    model, engine = choir
+    low = model.config.min_pitch
+    tracks = model.config.tracks
+    stack = np.zeros((32, len(tracks), 128, 3), np.uint8)
+    stack[:, 0, low + 4] = (1, 0, 80)
+    stack[16:, 0, low + 4] = 0
+    stack[20:, 0, low + 6] = (1, 0, 80)
+    bars = (np.arange(32) % 16).astype(np.uint8)
+    music = matrices.from_stack(stack, tracks, bars)
+    for settings in (
+        {"num_bars": 2, "temperature": 0.8},
+        {"task": "harmonize", "music": music, "given": (tracks[0].name,)},
+        {"task": "continue", "music": music, "num_bars": 1},
+        {"task": "infill", "music": music, "bars": "2"},
+    ):
+        config = GenerationConfig(num_pieces=2, seed=5, **settings)
+        drawn = engine.compose(config)
+        expected = Engine(model, jit_compile=False).compose(config)
+        for piece, same in zip(drawn, expected, strict=True):
+            assert piece == same, settings
+            np.testing.assert_array_equal(piece.stack(tracks), same.stack(tracks))
+
+
+def test_a_stream_is_the_piece_in_parts(scores):
+    config = GenerationConfig(num_pieces=1, num_bars=3, seed=2)
+    parts = list(scores.stream(config.resolve(scores.config)))
+    assert [part.shape[1] for part in parts] == [16, 16, 16]
+    (piece,) = scores.compose(config)
+    low, size = scores.config.min_pitch, scores.config.num_pitches
+    streamed = np.concatenate(parts, axis=1)[0, ..., 0]
+    np.testing.assert_array_equal(streamed, piece.play[:, low : low + size])
+
+
+def test_particles_are_drawn_by_the_graph_and_the_rest_without():
+    composer = Composer(pretrained.path_of("scores"))
+    plain = composer.resolve("compose", {"num_bars": 1})
+    assert isinstance(composer.engine(plain), LightEngine)
+    with_particles = {"fix": small.random_piece(5, 16, low=60, high=64), "particles": 2}
+    request = composer.resolve("compose", with_particles)
+    assert isinstance(composer.engine(request), Engine)
+
+
+def test_a_piece_is_composed_and_saved_without_tensorflow_and_note_seq(tmp_path):
+    code = (
+        "import sys, poph_tf\n"
+        f"poph_tf.load().compose(num_bars=1).save({str(tmp_path / 'a.mid')!r})\n"
+        "heavy = {'tensorflow', 'keras', 'note_seq', 'numba', 'scipy', 'matplotlib'}\n"
+        "sys.exit(' '.join(heavy & set(sys.modules)) or 0)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert len(matrices.from_file(tmp_path / "a.mid")) == 16
+
+
+def test_what_is_no_converted_model_is_one_error(tmp_path):
+    with pytest.raises(InputError, match="holds no converted model"):
+        LightEngine(tmp_path)
