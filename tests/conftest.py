@@ -15,3 +15,33 @@ import hypothesis
 # A busy machine is no failure.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
+
+import pytest  # noqa: E402
+
+# Files of few but long tests. By their number they would come last, and one process
+# would wait for the other.
+LONG_FILES = (
+    "test_training.py", "test_multi_worker.py", "test_survival.py", "test_commands.py",
+    "test_likelihood_benchmark.py", "test_export.py", "test_server.py", "test_page.py",
+)  # fmt: skip
+# What these folders test does not depend on how TensorFlow optimizes a graph; theirs
+# are small and run a few times, so that optimizing takes longer than they do.
+PLAIN_GRAPHS = ("training", "evaluation")
+
+
+def pytest_collection_modifyitems(items):
+    """Begins with the long files; otherwise the order stays."""
+    items.sort(key=lambda item: item.path.name not in LONG_FILES)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def graphs_are_optimized_where_it_matters(request):
+    """Turns TensorFlow's graph optimizer off in the folders of `PLAIN_GRAPHS`."""
+    if request.path.parent.name not in PLAIN_GRAPHS:
+        yield
+        return
+    import tensorflow as tf
+
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    yield
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})

@@ -79,7 +79,7 @@ def replicas(data_dir, training_settings, name):
             optimizer = optimizers.make(settings)
             optimizer.build(model.trainable_variables)
         step = train_step.TrainStep(
-            model, optimizer, strategy, settings.clip_norm, slices=slices
+            model, optimizer, strategy, settings.clip_norm, slices, any_length=True
         )
         batches = dataset.training_batches(stream, 0)
         sums = [
@@ -92,5 +92,7 @@ def replicas(data_dir, training_settings, name):
 
 
 if __name__ == "__main__":
+    # Graphs this small run once or twice: to optimize them takes longer than they do.
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     job = {"runs": runs, "replicas": replicas}[sys.argv[1]]
     print(json.dumps(job(**json.loads(sys.argv[2]))))

@@ -9,7 +9,8 @@ source tools/environment.sh
 make_environment dev
 "$PYTHON" -m ruff check .
 "$PYTHON" -m ruff format --check .
-run_tests=("$PYTHON" -m pytest --numprocesses="${TEST_PROCESSES:-2}" --dist=loadfile)
+run_tests=("$PYTHON" -m pytest --numprocesses="${TEST_PROCESSES:-2}" --dist=loadfile
+  --no-loadscope-reorder)
 [ "$#" -gt 0 ] && exec "${run_tests[@]}" "$@"
 "$PYTHON" -m mypy
 NO_MKDOCS_2_WARNING=1 "$PYTHON" -m mkdocs build --strict --quiet --site-dir build/manual
