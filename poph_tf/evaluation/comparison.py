@@ -154,19 +154,17 @@ def compare(
     Returns:
         Figures, ready for JSON: `measures` (name -> set -> mean, deviation, count; of
         the composed also `shift`, the difference of means in deviations of the
-        reference), `distances` (histogram -> figures of `distances.compare`), `copies`
-        (of each composed piece), `pieces` (name -> its measures).
+        reference), `guards` (of `guards.check`), `distances` (histogram ->
+        figures of `distances.compare`), `copies` (of each composed piece), `pieces`
+        (name -> its measures).
     """
-    rows = {
-        "composed": [_measure(piece) for piece in composed.pieces],
-        "reference": [_measure(piece) for piece in reference.pieces],
-    }
+    sets = {"composed": composed, "reference": reference}
+    rows = {key: list(map(_measure, pieces.pieces)) for key, pieces in sets.items()}
     copies = _copies(composed, reference, training, rows)
-    for pieces, group in zip((composed, reference), rows.values(), strict=True):
-        _add_shared(pieces, group)
+    for key, pieces in sets.items():
+        _add_shared(pieces, rows[key])
     known = {key: [_without_nan(row) for row in group] for key, group in rows.items()}
     found = {name: _summary(known, name) for name in (*MEASURES, *COPY_MEASURES)}
-    sets = {"composed": composed, "reference": reference}
     return {
         "num_composed": len(composed),
         "num_reference": len(reference),

@@ -1,4 +1,4 @@
-"""Controls: what a musician asks of the sampler beyond the model's own probabilities.
+"""Controls: what a user asks of the sampler beyond the model's own probabilities.
 
 Every control is a tensor with the batch first; `steering.py` tells how it changes what
 is drawn. A control that is None is not in the graph.
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from poph_tf import theory
-from poph_tf.config import ModelConfig
+from poph_tf.config import GenerationConfig, ModelConfig
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # With each step, what sounded counts less for the key: after 4 bars about a third.
 KEY_DECAY = 1.0 - 1.0 / 64.0
 # DeepJ's rule: temperature added per step once a silence lasts a bar.
-SILENCE_TEMPERATURE = 0.1
+SILENCE_TEMPERATURE = GenerationConfig.silence_temperature
 
 
 class Controls(NamedTuple):

@@ -1,7 +1,7 @@
 """Requests: `GenerationConfig` resolved for one model, complete and checked.
 
 The drawing loop reads requests only. Texts are parsed, files are read, and what a
-musician says in bars, keys and styles is in steps, biases and vectors.
+user gives in bars, keys and styles is in steps, biases and vectors.
 """
 
 import contextlib

@@ -7,7 +7,7 @@ of each octave is named (C4 is MIDI pitch 60).
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -59,15 +59,7 @@ def draw(
     """
     low, high = _pitch_range(matrices, min_pitch, num_pitches)
     rows = split_rows(matrices)
-    height = 0.65 + len(rows) * (0.32 + 0.06 * (high - low))
-    figure = figures.new_figure(WIDTH_INCHES, height, layout=None, facecolor=PAPER)
-    grid = figure.add_gridspec(
-        len(rows), 1, left=0.035, right=0.99, hspace=0.22,
-        top=1 - 0.5 / height, bottom=0.15 / height,
-    )  # fmt: skip
-    figure.suptitle(
-        title, x=0.035, y=1 - 0.08 / height, ha="left", va="top", color=figures.INK
-    )
+    figure, grid, height = _new_page(title, len(rows), high - low)
     width = max(stop - start for start, stop in rows)
     matrices = matrices_lib.canonical(matrices)
     tracks = [track.cells for track in matrices.tracks] or [matrices.cells]
@@ -82,6 +74,22 @@ def draw(
             inside = (own[:, 0] < stop) & (own[:, 1] > start)
             _draw_notes(axes, own[inside], start, stop, shades)
     return figure
+
+
+def _new_page(
+    title: str, num_rows: int, num_pitches: int
+) -> tuple["Figure", Any, float]:
+    """An empty figure, the places of its rows, and its height in inches."""
+    height = 0.65 + num_rows * (0.32 + 0.06 * num_pitches)
+    figure = figures.new_figure(WIDTH_INCHES, height, layout=None, facecolor=PAPER)
+    grid = figure.add_gridspec(
+        num_rows, 1, left=0.035, right=0.99, hspace=0.22,
+        top=1 - 0.5 / height, bottom=0.15 / height,
+    )  # fmt: skip
+    figure.suptitle(
+        title, x=0.035, y=1 - 0.08 / height, ha="left", va="top", color=figures.INK
+    )
+    return figure, grid, height
 
 
 def _shades() -> Iterator[Sequence[str]]:
