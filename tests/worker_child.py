@@ -1,6 +1,6 @@
 """One worker of several, for tests: python worker_child.py ARGUMENTS
 
-Trains a small network without dropout; after the step `signal_at` it sends itself the
+Trains a small poph without dropout; after the step `signal_at` it sends itself the
 signal `signal_number`. Prints one line of JSON for each step and one at the end; ends
 with 75 where a command would.
 """
@@ -16,13 +16,9 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 
 def main(hosts, index, data_dir, model_dir, settings, signal_at=0, signal_number=0):
-    import tensorflow as tf
-
     from poph_tf import config, errors
     from poph_tf.training import distribution
 
-    # Graphs this small run a few times: to optimize them takes longer than they do.
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     workers = config.DistributionConfig(
         strategy="multi_worker_mirrored", worker_hosts=hosts, worker_index=index
     )
@@ -38,7 +34,7 @@ def main(hosts, index, data_dir, model_dir, settings, signal_at=0, signal_number
 
     trainer = trainer_lib.Trainer(
         small.without_dropout(
-            small.model_config("biaxial", num_time_layers=1, num_pitch_layers=1)
+            small.model_config("poph", num_time_layers=1, num_pitch_layers=1)
         ),
         config.TrainingConfig(**settings),
         data_dir,
