@@ -69,13 +69,13 @@ def _row(name: str, pieces: Sequence[Performance], finder: Finder) -> str:
 def _plain(features: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Evidence of beats from the number, loudness, length and depth of notes alone."""
     halves = features[:, : 2 * beat_features.PER_HALF].reshape(len(features), 2, -1)
-    number, _, length, low = np.moveaxis(halves[..., :4].max(axis=1), 1, 0)
-    deep = -halves[..., 3].min(axis=1)
+    number, _, length, _ = np.moveaxis(halves[..., :4].max(axis=1), 1, 0)
+    deep = -halves[..., beat_features.LOW].min(axis=1)
     salience = number + length + deep * (number > 0)
     beat = 3 * (salience / max(salience.std(), 1e-6) - 1.5)
-    bar = deep + features[:, -2:].sum(axis=1)
     tempo = -((np.log(beat_network.INTERVALS / 0.6) / 0.5) ** 2) / 2
-    return beat, bar - bar.mean(), np.tile(tempo, (len(features), 1))
+    none = np.zeros(len(features))  # Bars are seen by beat_features.bar_evidence.
+    return beat, none, np.tile(tempo, (len(features), 1))
 
 
 if __name__ == "__main__":

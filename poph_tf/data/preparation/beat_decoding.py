@@ -38,6 +38,7 @@ class Weights:
         tempo: weight of the evidence of tempo, for each frame.
         change: penalty of a change of tempo by a factor e.
         bar: weight of the evidence of bar lines.
+        sight: weight of `beat_features.bar_evidence`, added to that of the network.
         bar_threshold: as `threshold`, of a bar line.
         metre_change: penalty of another metre.
         cut_bar: penalty of a bar that ends early.
@@ -47,6 +48,7 @@ class Weights:
     tempo: float = 0.03
     change: float = 8.0
     bar: float = 1.0
+    sight: float = 2.0
     bar_threshold: float = 0.5
     metre_change: float = 8.0
     cut_bar: float = 7.0

@@ -20,6 +20,7 @@ _HALF_SECONDS = FRAME_SECONDS / 2
 _REACHES = (9, 25, 75)
 _NOVELTY_FRAMES = (8, 20, 40)
 PER_HALF = 6 + 2 * len(_REACHES) + len(_BANDS) + 1
+LOW = 3  # of these, the height of the lowest note
 NUM_FEATURES = 2 * PER_HALF + len(_NOVELTY_FRAMES)
 
 
@@ -66,6 +67,21 @@ def frames(
     features = np.stack(columns, axis=1).reshape(count, 2 * PER_HALF)
     novelty = _novelty(start, pitch, length, origin, count)
     return np.concatenate([features, novelty], axis=1).astype(np.float32)
+
+
+def bar_evidence(features: np.ndarray) -> np.ndarray:
+    """How much frames look like bar lines at sight: low notes and new harmony.
+
+    Args:
+        features: float32 [frame, feature] of `frames`.
+
+    Returns:
+        float64 [frame], 0 on average.
+    """
+    halves = features[:, : 2 * PER_HALF].reshape(len(features), 2, PER_HALF)
+    deep = -halves[..., LOW].min(axis=1)
+    seen = deep.astype(np.float64) + features[:, -2:].sum(axis=1)
+    return seen - seen.mean()
 
 
 class _Halves:

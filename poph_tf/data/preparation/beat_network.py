@@ -55,7 +55,7 @@ def apply(
     parameters = parameters or weights()
     networks = range(0, len(parameters), NUM_ARRAYS)
     outputs = [_run(features, parameters[k : k + NUM_ARRAYS]) for k in networks]
-    out = np.mean(outputs, axis=0, dtype=np.float64)
+    out = np.stack(outputs).astype(np.float64).mean(axis=0)
     tempo = out[:, 2:] - out[:, 2:].max(axis=1, keepdims=True)
     tempo -= np.log(np.exp(tempo).sum(axis=1, keepdims=True))
     return out[:, 0], out[:, 1], tempo

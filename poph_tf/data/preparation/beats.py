@@ -72,6 +72,7 @@ def find(
     columns = (start, end, notes.pitch, notes.velocity)
     features = beat_features.frames(*columns, origin, count)
     beat, bar, tempo = listen(features)
+    bar = bar + weights.sight * beat_features.bar_evidence(features)
     frame, place = beat_decoding.decode(
         beat, _nearby(bar), _by_interval(tempo), weights
     )
