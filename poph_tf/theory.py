@@ -162,7 +162,7 @@ def read_metre(text: str) -> tuple[int, int]:
 
 
 def read_bars(text: str) -> tuple[int, int]:
-    """Reads the first and the last of a range of bars.
+    """Reads the first and the last of a range of bars, counted from 1.
 
     Example:
         >>> read_bars("9-12"), read_bars("9")
@@ -171,10 +171,15 @@ def read_bars(text: str) -> tuple[int, int]:
     Raises:
         InputError: If it is no such range.
     """
+    return read_range(text, "bars", lowest=1)
+
+
+def read_range(text: str, name: str, lowest: int = 0) -> tuple[int, int]:
+    """Reads the first and the last number of a range, not less than `lowest`."""
     match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", text)
-    first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
-    if not 1 <= first <= last:
-        raise InputError(f"bars must be such as '9-12' or '9', got {text!r}.")
+    first, last = (int(match[1]), int(match[2] or match[1])) if match else (-1, -1)
+    if not lowest <= first <= last:
+        raise InputError(f"{name} must be such as '9-12' or '9', got {text!r}.")
     return first, last
 
 

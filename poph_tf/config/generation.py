@@ -69,6 +69,9 @@ class GenerationConfig(Stored):
     """Music file (MIDI, MusicXML, ABC) that the task works on."""
     bars: str = ""
     """Bars of the music to draw anew, such as 9-12; the rest is kept."""
+    steps: str = ""
+    """Sixteenths of the music to draw anew, counted from 0, such as 16-31 (models with
+    tracks)."""
     given: Texts = ()
     """Tracks of the model whose notes in the music are kept (models with tracks)."""
     draw: Texts = ()
@@ -155,6 +158,8 @@ class GenerationConfig(Stored):
             theory.read_metre(self.metre)
         if self.bars_to_draw:
             theory.read_bars(self.bars_to_draw)
+        if self.steps:
+            theory.read_range(self.steps, "steps")
         if self.chords:
             theory.read_chords(self.chords)
         self._check_together()
@@ -166,8 +171,8 @@ class GenerationConfig(Stored):
             raise InputError(
                 f"{several[1]} and {several[0]} cannot be combined: give one of them."
             )
-        if self.redraw and self.bars:
-            raise InputError("redraw is another name of bars: give one of them.")
+        if sum(map(bool, (self.redraw, self.bars, self.steps))) > 1:
+            raise InputError("bars, redraw and steps say the same: give one of them.")
         self._check_task()
         if self.rows_per_piece > MAX_ROWS:
             raise InputError(
@@ -185,7 +190,7 @@ class GenerationConfig(Stored):
             )
         if kind != "compose" and not has_music:
             raise InputError(f"The task {kind} needs music.")
-        for name in ("bars_to_draw", "given", "draw"):
+        for name in ("bars_to_draw", "steps", "given", "draw"):
             if getattr(self, name) and kind in ("compose", "continue"):
                 raise InputError(f"The task {kind} draws whole bars of all tracks.")
         if self.from_bar and (kind != "continue" or not has_music):
@@ -212,7 +217,7 @@ class GenerationConfig(Stored):
         """The task; where none is named, what the other settings say."""
         if self.task:
             return self.task
-        if self.bars_to_draw:
+        if self.bars_to_draw or self.steps:
             return "infill"
         if self.draw:
             return "vary"

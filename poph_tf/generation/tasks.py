@@ -106,9 +106,9 @@ def from_config(config: GenerationConfig, model: ModelConfig) -> Task:
     """
     if config.kind not in ("compose", "continue", "harmonize", "accompany", "infill"):
         raise InputError(f"The task {config.kind} needs a model with tracks.")
-    for name in ("given", "draw", "map"):
+    for name in ("given", "draw", "map", "steps"):
         if getattr(config, name):
-            raise InputError(f"{name} names tracks, but the model has none.")
+            raise InputError(f"{name} is for tracks, but the model has none.")
     if config.bars_to_draw and config.kind != "infill":
         raise InputError(f"The task {config.kind} has no bars without tracks.")
     music, changes = NOTHING, tuple[str, ...]()

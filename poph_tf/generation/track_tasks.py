@@ -15,6 +15,7 @@ import dataclasses
 
 import numpy as np
 
+from poph_tf import theory
 from poph_tf.config import GenerationConfig, ModelConfig
 from poph_tf.config import tracks as tracks_lib
 from poph_tf.data.matrices import Matrices
@@ -85,8 +86,13 @@ def _free(
     if config.bars_to_draw:
         start, stop = constraints.steps_of_bars(piece, config.bars_to_draw)
         steps = np.isin(np.arange(len(piece)), np.arange(start, stop))
+    elif config.steps:
+        first, last = theory.read_range(config.steps, "steps")
+        steps = (np.arange(len(piece)) >= first) & (np.arange(len(piece)) <= last)
+        if last >= len(piece):
+            raise InputError(f"steps must be below {len(piece)}, got {config.steps!r}.")
     elif config.kind == "infill":
-        raise InputError("infill needs bars, such as '9-12'.")
+        raise InputError("infill needs bars, such as '9-12', or steps.")
     return steps[:, None] & tracks
 
 
@@ -110,7 +116,7 @@ def _free_tracks(
     else:
         free = places != (names.index(MELODY) if MELODY in names else 0)
     absent = [name for k, name in enumerate(names) if not (free[k] or present[k])]
-    if absent and not config.bars_to_draw:
+    if absent and not (config.bars_to_draw or config.steps):
         raise InputError(f"The music has no {', '.join(absent)}, which is given.")
     if not free.any():
         raise InputError("All tracks are given; leave one to draw.")

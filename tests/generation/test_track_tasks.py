@@ -140,6 +140,14 @@ def test_infill_draws_bars_and_knows_what_follows():
     assert not piece.tracks[0].cells[:16].any()
 
 
+def test_a_lasso_of_steps_and_tracks_is_drawn():
+    made = task(music=WHOLE, steps="4-9", draw=("alto", "tenor"))
+    assert len(made.prefill) == 4 and made.num_kept == 6 and len(made.after) == 22
+    assert free(made) == ["alto", "tenor"]
+    with pytest.raises(InputError, match="steps must be below 32, got '4-32'"):
+        task(music=WHOLE, steps="4-32")
+
+
 def test_continue_gives_nothing_and_counts_the_bars_to_the_end():
     made = task(task="continue", music=WHOLE, num_bars=2)
     assert made.given is None and made.clamped is None and len(made.prefill) == 32
@@ -183,7 +191,7 @@ def test_tasks_that_cannot_be_are_refused(settings, words):
         ),
         (ModelConfig(), {"top_p": 0.9}, "without voices: use min_probability"),
         (ModelConfig(), {"task": "vary", "music": WHOLE}, "needs a model with tracks"),
-        (ModelConfig(), {"fix": WHOLE, "given": ("alto",)}, "given names tracks"),
+        (ModelConfig(), {"fix": WHOLE, "given": ("alto",)}, "given is for tracks"),
     ],
 )
 def test_what_a_model_cannot_do_is_refused(model, settings, words):

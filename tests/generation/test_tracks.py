@@ -1,11 +1,14 @@
 """Drawing with tracks: voices, givens, bars left, and that it is the trained model."""
 
+import mido
 import numpy as np
 import pytest
 import small
 import tensorflow as tf
 
+from poph_tf.data.matrices import Matrices, TrackCells
 from poph_tf.generation import chords, constraints, randomness, tracks
+from poph_tf.generation.composer import Composer
 from poph_tf.generation.controls import Controls
 from poph_tf.generation.sampler import Sampler
 from poph_tf.models import losses
@@ -245,3 +248,30 @@ def test_xla_and_a_plain_graph_draw_the_same_notes_with_givens():
         for jit in (False, True)
     )
     np.testing.assert_array_equal(plain, compiled)
+
+
+# Whole pieces.
+
+
+def test_a_harmonized_melody_is_kept_and_each_voice_gets_a_track_of_its_own(tmp_path):
+    composer = Composer(small.model("voices"), jit_compile=False)
+    cells = np.zeros((32, 128, 3), np.uint8)
+    for start in range(0, 32, 4):
+        cells[start : start + 3, 40 + start % 7] = (1, 0, 70)
+    bars = (np.arange(32) % 16).astype(np.uint8)
+    melody = TrackCells("soprano", 0, False, cells)
+    music = Matrices(cells, bars, time_signatures=((0, 4, 4),), tracks=(melody,))
+    first, second = composer.harmonize(music, num_pieces=2, seed=4)
+    for piece in (first, second):
+        np.testing.assert_array_equal(piece.matrices.tracks[0].cells, cells)
+    assert first.matrices != second.matrices
+    # Bar 1 is drawn anew: the other is kept in all tracks.
+    again = composer.infill(first.matrices, "1", seed=5).matrices
+    for old, new in zip(first.matrices.tracks, again.tracks, strict=True):
+        np.testing.assert_array_equal(old.cells[16:, :, 0], new.cells[16:, :, 0])
+    assert (again.cells[:16] != first.matrices.cells[:16]).any()
+    first.save(tmp_path / "a.mid")
+    names = [track.name for track in mido.MidiFile(tmp_path / "a.mid").tracks]
+    assert [name for name in names if name] == [t.name for t in small.VOICES]
+    tempi = [m for m in mido.MidiFile(tmp_path / "a.mid") if m.type == "set_tempo"]
+    assert len(tempi) > 4  # the ritardando
