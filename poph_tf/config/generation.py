@@ -52,7 +52,8 @@ class GenerationConfig(Stored):
     temperature: _Temperature = 1.0
     """Below 1 is safer, above 1 bolder."""
     replay_temperature: _Temperature = 0.0
-    """Temperature of repeated notes; 0: as temperature."""
+    """Temperature of repeated notes, in voices also of rests and held notes; 0: as
+    temperature, in voices 1."""
     seed: Annotated[int, Interval(ge=0, le=2**31 - 1)] = 0
     """The same seed, settings and build give the same pieces."""
     style: str = ""

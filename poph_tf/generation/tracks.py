@@ -6,10 +6,12 @@ one pitch or its rest with one number, by the inverse of the distribution functi
 the pitches, low to high, then the rest. Where the pitch drawn was sounding, a second
 number decides whether it is struck again.
 
-The temperature T of a voice divides logits at two places: that of sounding at all,
-log(P(some pitch) / P(rest)), and those of the pitches among each other. At T = 1 this
-is the softmax of the network. At lower temperatures, a rest of probability 0.2 would
-otherwise beat ten pitches of 0.08 each, and the voices would fall silent one by one.
+The temperature of a voice chooses among the pitches to move to. Whether the voice
+rests, holds its pitch or strikes it again is its rhythm, drawn at a temperature of its
+own (`replay_temperature`, 1 unless set). With both at 1 this is the softmax of the
+network. One temperature for all would, where it is low, let a rest of probability 0.2
+win over ten pitches of 0.08 each, and a held pitch over all others: voices would fall
+silent, or stand still.
 """
 
 from collections.abc import Mapping
@@ -23,6 +25,9 @@ from poph_tf.generation.controls import Controls
 from poph_tf.models import losses
 from poph_tf.models.pitch_decoder import PitchDecoder
 from poph_tf.models.track_network import TrackNetwork
+
+# The logit of the held pitch among those to move to.
+NOT_AGAIN = -1e9
 
 
 class TrackDrawing:
@@ -155,7 +160,9 @@ def draw_voice(
     Returns:
         float32 [batch, pitch, channel].
     """
-    probability = voice_probability(heads["play"], controls, bias, density)
+    probability = voice_probability(
+        heads["play"], before[..., 0], controls, bias, density
+    )
     edges = tf.cumsum(probability, axis=1)
     number = numbers[:, :1] * edges[:, -1:]
     place = tf.reduce_sum(tf.cast(edges <= number, tf.int32), axis=1)
@@ -163,7 +170,7 @@ def draw_voice(
     again, onset = tf.zeros_like(play), chords.onset_volume(heads)
     if "replay" in heads:
         logit = tf.reduce_sum(play * heads["replay"], axis=1)
-        struck = numbers[:, 1] < chords.replay_probability(logit, controls)
+        struck = numbers[:, 1] < tf.sigmoid(logit / _rhythm(controls))
         again = tf.cast(struck, tf.float32)[:, None] * play
     if controls.constraints is not None:
         given, *values = tf.unstack(controls.constraints, axis=-1)
@@ -176,6 +183,7 @@ def draw_voice(
 
 def voice_probability(
     logits: tf.Tensor,
+    held: tf.Tensor,
     controls: Controls,
     bias: tf.Tensor | None = None,
     density: tf.Tensor | None = None,
@@ -184,6 +192,7 @@ def voice_probability(
 
     Args:
         logits: float32 [batch, pitch], against the rest.
+        held: float32 [batch, pitch], 1 at the pitch of the step before, if any.
         controls: of this step.
         bias: float32 [batch, pitch or 1]. Moves pitches among each other, not the rest.
         density: float32 [batch, 1]. Moves all pitches against the rest.
@@ -192,14 +201,27 @@ def voice_probability(
         float32 [batch, pitch + 1]; adds up to 1, or to `top_p` and more.
     """
     temperature = tf.maximum(controls.temperature, MIN_TEMPERATURE)[:, None]
+    rhythm = _rhythm(controls)[:, None]
     sounding = tf.reduce_logsumexp(logits, axis=1, keepdims=True)
-    sounding = (sounding if density is None else sounding + density) / temperature
+    sounding = (sounding if density is None else sounding + density) / rhythm
     biased = logits if bias is None else logits + bias
-    pitches = tf.nn.softmax(biased / temperature) * tf.sigmoid(sounding)
-    probability = tf.concat([pitches, tf.sigmoid(-sounding)], axis=1)
+    others = tf.where(held > 0, NOT_AGAIN, biased)
+    stay = tf.reduce_sum(held * biased, axis=1, keepdims=True)
+    stay -= tf.reduce_logsumexp(others, axis=1, keepdims=True)
+    stays = tf.sigmoid(stay / rhythm) * tf.reduce_max(held, axis=1, keepdims=True)
+    pitches = held * stays + (1.0 - stays) * tf.nn.softmax(others / temperature)
+    parts = [tf.sigmoid(sounding) * pitches, tf.sigmoid(-sounding)]
+    probability = tf.concat(parts, axis=1)
     if controls.top_p is None:
         return probability
     return tf.where(_in_nucleus(probability, controls.top_p), probability, 0.0)
+
+
+def _rhythm(controls: Controls) -> tf.Tensor:
+    """The temperature of rests, held and repeated notes of a voice, [batch]."""
+    if controls.replay_temperature is None:
+        return tf.ones_like(controls.temperature)
+    return tf.maximum(controls.replay_temperature, MIN_TEMPERATURE)
 
 
 def _in_nucleus(probability: tf.Tensor, top_p: tf.Tensor) -> tf.Tensor:

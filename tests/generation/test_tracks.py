@@ -181,14 +181,36 @@ def test_a_voice_draws_pitches_from_low_to_high_then_the_rest():
     assert pitches == [0, 0, 1, 1, 2, 2]
 
 
-def test_temperature_divides_the_logits_of_sounding_and_of_pitches_apart():
-    controls = Controls(None, tf.constant([0.5]), None)
-    # Sounding has the odds 3 : 1, squared 9 : 1; the pitches 1 : 2, squared 1 : 4.
-    found = tracks.voice_probability(tf.constant([[0.0, LN2]], tf.float32), controls)
-    np.testing.assert_allclose(found, [[0.9 / 5, 0.9 * 4 / 5, 0.1]], rtol=1e-5)
+def probability(logits, held=None, temperature=1.0, bias=None, density=None, **asked):
+    logits = tf.constant([logits], tf.float32)
+    before = np.zeros(logits.shape, np.float32)
+    if held is not None:
+        before[0, held] = 1
+    controls = Controls(None, tf.constant([float(temperature)]), None, **asked)
+    extra = [x if x is None else tf.constant([x], tf.float32) for x in (bias, density)]
+    return tracks.voice_probability(logits, tf.constant(before), controls, *extra)[0]
 
 
-@pytest.mark.parametrize("number", [0.0, 0.5, 0.999])
+@pytest.mark.parametrize("held", [None, 0, 2])
+def test_at_temperature_1_a_voice_is_the_softmax_of_the_network(held):
+    logits = [0.5, -1.0, 2.0]
+    softmax = np.exp([*logits, 0.0]) / np.exp([*logits, 0.0]).sum()
+    np.testing.assert_allclose(probability(logits, held), softmax, rtol=1e-5)
+
+
+def test_temperature_chooses_among_moves_and_leaves_rests_and_holds_alone():
+    # Weights 2 (held), 1 and 2, and 1 for the rest; squared, the moves are 1 : 4.
+    found = probability([LN2, 0.0, LN2], held=0, temperature=0.5)
+    np.testing.assert_allclose(found, [2 / 6, 3 / 6 / 5, 12 / 6 / 5, 1 / 6], rtol=1e-5)
+    half = {"replay_temperature": tf.constant([0.5])}
+    found = probability([LN2, 0.0, LN2], held=0, **half)
+    # Sounding has the odds 5 : 1, squared 25 : 1, and holding 2 : 3, squared 4 : 9.
+    sounds, holds = 25 / 26, 4 / 13
+    expected = [holds, (1 - holds) / 3, (1 - holds) * 2 / 3]
+    np.testing.assert_allclose(found[:3], sounds * np.array(expected), rtol=1e-5)
+
+
+@pytest.mark.parametrize("number", [0.0, 0.5, 0.79])
 def test_a_cold_voice_sounds_though_the_rest_is_likelier_than_any_pitch(number):
     # Ten pitches of 0.08 each, the rest has 0.2.
     logits = np.full(10, np.log(0.4))
@@ -219,19 +241,16 @@ def test_a_voice_strikes_again_only_the_pitch_that_sounded():
 
 
 def test_a_bias_moves_pitches_and_not_the_rest():
-    controls = Controls(None, tf.constant([1.0]), None)
-    logits, bias = tf.constant([[0.0, 0.0]]), tf.constant([[-1e4, 0.0]])
-    found = tracks.voice_probability(logits, controls, bias)
-    np.testing.assert_allclose(found, [[0.0, 2 / 3, 1 / 3]], rtol=1e-6)
+    found = probability([0.0, 0.0], bias=[-1e4, 0.0])
+    np.testing.assert_allclose(found, [0.0, 2 / 3, 1 / 3], rtol=1e-6)
+    found = probability([0.0, 0.0], held=1, bias=[-1e4, 0.0])
+    np.testing.assert_allclose(found, [0.0, 2 / 3, 1 / 3], rtol=1e-6)
 
 
 def test_density_moves_all_pitches_against_the_rest():
-    asked, more = Controls(None, tf.constant([1.0]), None), tf.constant([[np.log(3.0)]])
-    logits = tf.constant([[0.0, LN2]], tf.float32)
-    more = tf.cast(more, tf.float32)
-    found = tracks.voice_probability(logits, asked, density=more)
+    found = probability([0.0, LN2], density=[np.log(3.0)])
     # Sounding has the odds 3 : 1, times 3.
-    np.testing.assert_allclose(found, [[0.3, 0.6, 0.1]], rtol=1e-5)
+    np.testing.assert_allclose(found, [0.3, 0.6, 0.1], rtol=1e-5)
 
 
 def test_each_track_has_numbers_of_its_own_and_the_first_those_of_one_track():
