@@ -14,7 +14,10 @@ from poph_tf import theory
 from poph_tf.config import ModelConfig
 from poph_tf.config import tracks as tracks_lib
 from poph_tf.config.tracks import Track
+from poph_tf.data import notes as notes_lib
+from poph_tf.data import roles
 from poph_tf.data.matrices import PLAY, Matrices, TrackCells
+from poph_tf.data.notes import Notes
 from poph_tf.errors import InputError
 
 
@@ -64,6 +67,26 @@ def arrange(
             changes += thinned
     present = np.isin(np.arange(len(model.tracks)), list(places.values()))
     return Arrangement(cells, present, tuple(changes))
+
+
+def by_role(notes: Notes, tracks: Sequence[Track]) -> Notes:
+    """The notes with an instrument for each track, as data sets find them.
+
+    Notes that cannot fill all tracks stay as they are, for `arrange`.
+    """
+    try:
+        masks = roles.assign(notes, tracks) if tracks else {}
+    except InputError:
+        return notes
+    if not masks:
+        return notes
+    instrument, used = notes.instrument.copy(), np.zeros(len(notes), bool)
+    for k, track in enumerate(tracks):
+        instrument[masks[track]] = k
+        used |= masks[track]
+    names = {k: track.name for k, track in enumerate(tracks)}
+    found = dataclasses.replace(notes, instrument=instrument, names=names)
+    return notes_lib.select(found, used)
 
 
 def _called(parts: Sequence[TrackCells], place: int) -> str:

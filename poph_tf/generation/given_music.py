@@ -1,27 +1,32 @@
 """Reads the music that a request gives, and tells what of it is not used as it is."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from poph_tf.config import ModelConfig
 from poph_tf.config.generation import is_path
+from poph_tf.config.tracks import Track
 from poph_tf.data import cells, matrices, reading
 from poph_tf.data.matrices import Matrices
 from poph_tf.data.notes import Notes
+from poph_tf.generation import arrangement
 
 # A note further from the grid than this, in steps, is told to be moved.
 GRID_TOLERANCE = 0.2
 
 
-def read(music: Any, model: ModelConfig) -> tuple[Matrices, tuple[str, ...]]:
+def read(
+    music: Any, model: ModelConfig, tracks: Sequence[Track] = ()
+) -> tuple[Matrices, tuple[str, ...]]:
     """Music on the grid, and what is changed of it or not heard, a sentence each.
 
     Args:
         music: Matrices, or the path of a music file.
         model: configuration of the model; one with tracks takes care of its pitches
             when the music is given to them.
+        tracks: the notes of a file are found for these if it has all of them.
 
     Raises:
         MusicFileError: If the file cannot be read.
@@ -29,7 +34,7 @@ def read(music: Any, model: ModelConfig) -> tuple[Matrices, tuple[str, ...]]:
     if not is_path(music):
         return music, tuple(_unheard(music, model))
     notes = reading.read_notes(music)
-    piece = matrices.from_notes(notes)
+    piece = matrices.from_notes(arrangement.by_role(notes, tracks))
     return piece, (*_unlike(notes, piece), *_unheard(piece, model))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from poph_tf.config import GenerationConfig, ModelConfig, Track
-from poph_tf.data import matrices
+from poph_tf.data import matrices, midi
 from poph_tf.data.matrices import Matrices, TrackCells
 from poph_tf.errors import InputError
 from poph_tf.generation import arrangement, track_tasks
@@ -241,6 +241,15 @@ def test_notes_between_the_sixteenths_are_told_to_be_moved(tmp_path):
     file.save(tmp_path / "a.mid")
     made = task(fix=str(tmp_path / "a.mid"))
     assert "2 of 3 notes (67%) begin between two sixteenths" in made.changes[0]
+
+
+def test_a_file_with_all_voices_in_one_part_is_separated_into_them(tmp_path):
+    merged = dataclasses.replace(WHOLE, tracks=())
+    midi.write(matrices.to_sequence(merged), tmp_path / "a.mid")
+    made = task(task="vary", music=str(tmp_path / "a.mid"), draw=("alto",))
+    assert free(made) == ["alto"] and not made.changes
+    given = made.given[0, :, :, 1]
+    assert [np.flatnonzero(row).tolist() for row in given] == [[36], [], [24], [12]]
 
 
 def test_a_piece_with_tracks_is_written_with_their_names(tmp_path):
