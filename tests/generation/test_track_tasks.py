@@ -5,14 +5,15 @@ import dataclasses
 import numpy as np
 import pytest
 
-from poph_tf.config import GenerationConfig, ModelConfig, Track
+from poph_tf.config import GenerationConfig, ModelConfig
+from poph_tf.config.tracks import CHOIR
 from poph_tf.data import matrices, midi
 from poph_tf.data.matrices import Matrices, TrackCells
 from poph_tf.errors import InputError
 from poph_tf.generation import arrangement, track_tasks
 from poph_tf.generation.request import drawn_styles, resolve
 
-SATB = tuple(Track(name, voice=True) for name in ("soprano", "alto", "tenor", "bass"))
+SATB = CHOIR
 MODEL = ModelConfig(tracks=SATB, min_pitch=36, num_pitches=48)
 
 

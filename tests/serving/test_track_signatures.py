@@ -20,8 +20,8 @@ NUM_STEPS = 20
 
 
 @pytest.fixture(scope="module")
-def functions():
-    return ServingModule(small.model("voices"), Limits(max_steps=64)).signatures()
+def module():
+    return ServingModule(small.model("voices"), Limits(max_steps=64))
 
 
 def asked(num_pieces=2, num_steps=NUM_STEPS):
@@ -39,8 +39,8 @@ def matrices_of(outputs):
 
 
 @pytest.fixture(scope="module")
-def composed(functions):
-    return functions["compose"](**asked(num_steps=32))
+def composed(module):
+    return module.compose(**asked(num_steps=32))
 
 
 def test_compose_is_the_piece_of_the_engine_with_its_ending(composed):
@@ -60,13 +60,13 @@ def bars_left(num_steps):
 
 
 def test_continue_draws_the_same_steps_in_parts_and_keeps_what_is_given(
-    functions, composed
+    module, composed
 ):
     left, state = bars_left(32), tf.constant([b"", b""])
     for first, stop in ((0, 12), (12, 32)):
         given = np.zeros((2, stop - first, 3), np.float32)
         nothing = {k: v[:, first:stop] * 0 for k, v in matrices_of(composed).items()}
-        part = functions["continue_"](
+        part = module.continue_(
             **(asked(num_steps=stop - first) | nothing),
             given=tf.constant(given),
             bars_left=tf.constant(np.tile(left[first:stop], (2, 1))),
@@ -77,7 +77,7 @@ def test_continue_draws_the_same_steps_in_parts_and_keeps_what_is_given(
     given = np.zeros((2, 8, 3), np.float32)
     given[0, 4:, 1] = 1
     notes_given = {k: v[:, 16:24] for k, v in matrices_of(composed).items()}
-    drawn = functions["continue_"](
+    drawn = module.continue_(
         **(asked(num_steps=10) | notes_given),
         given=tf.constant(given),
         bars_left=tf.fill([2, 8], -1),
@@ -103,25 +103,24 @@ def scored(composed, given, left):
 
 
 def test_scores_are_those_of_the_trained_model_in_windows_too(
-    functions, composed, monkeypatch
+    module, composed, monkeypatch
 ):
     rng = np.random.default_rng(1)
     given = (rng.random((2, 32, 3)) < 0.4).astype(np.float32)
     left = np.tile(bars_left(32), (2, 1))
     monkeypatch.setattr("poph_tf.serving.signatures.WINDOW_STEPS", 14)
-    module = ServingModule(small.model("voices"), Limits(max_steps=64))
     inputs = matrices_of(composed) | {
         "bar_position": tf.constant(np.tile(np.arange(32) % 16, (2, 1)), tf.int32),
         "style": asked()["style"],
     }
-    found = tf.function(module.score_given)(
+    found = module.score_given(
         **inputs, given=tf.constant(given), bars_left=tf.constant(left)
     )
     for name, nats in zip(
         ("play_nats", "replay_nats"), scored(composed, given, left), strict=True
     ):
         np.testing.assert_allclose(found[name], nats, atol=1e-4)
-    plain = functions["score"](**inputs)
+    plain = module.score(**inputs)
     expected = scored(composed, np.zeros_like(given), np.full_like(left, -1))
     np.testing.assert_allclose(plain["play_nats"], expected[0], atol=1e-4)
 
@@ -138,6 +137,12 @@ def test_a_midi_file_has_a_channel_and_a_program_for_each_track(composed):
         pitches = {36 + int(p) for p in np.flatnonzero(play[:, k].any(axis=0))}
         on = [m for m in messages if m.type == "note_on" and m.channel == k]
         assert pitches == {m.note for m in on}
+
+
+def test_the_graph_of_continue_keeps_the_shapes_of_its_state(module):
+    inputs = inputs_lib.specs(module.config)["continue_"]
+    graph = tf.function(module.continue_).get_concrete_function(**inputs)
+    assert graph.structured_outputs["play"].shape.as_list()[2:] == [3, 14]
 
 
 def test_signatures_depend_on_whether_the_model_has_tracks():
