@@ -30,7 +30,7 @@ PROGRAMS = [
 # Flags of absl and of other programs that the manual names.
 COMMON = {"help", "helpfull", "version", "verbosity"}
 OTHERS = {"no-deps", "logdir", "strict", "cases", "dir", "all"}
-OTHERS |= {"dask_client_address"}  # of Apache Beam
+OTHERS |= {"dask_client_address", "flink_master"}  # of Apache Beam
 
 
 def load_hooks():

@@ -7,7 +7,6 @@ sign could not show the beat; the parts of a cut note are tied. Pitches are spel
 """
 
 import dataclasses
-import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 from xml.etree import ElementTree
@@ -19,7 +18,7 @@ from poph_tf.data import cells as cells_lib
 from poph_tf.data import matrices as matrices_lib
 from poph_tf.data.matrices import Matrices, TrackCells
 from poph_tf.errors import InputError
-from poph_tf.rendering import spelling
+from poph_tf.rendering import notation, spelling
 
 _DOCTYPE = (
     '<!DOCTYPE score-partwise PUBLIC "-//Recordare//DTD MusicXML 4.0 Partwise//EN" '
@@ -30,55 +29,6 @@ _MIDDLE_C = 60
 _TWO_STAVES_SEMITONES = 5
 # A voice whose mean lies this little below middle C has the tenor's clef.
 _TENOR_SEMITONES = 7
-_MAX_VOICES = 4
-# Lengths of a single note or rest, in sixteenths of the grid's quarter of 4 steps.
-_SINGLE = (1, 2, 3, 4, 6, 8, 12, 16)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Note:
-    """A note within one bar.
-
-    Attributes:
-        start, end: steps from the bar line.
-        name: such as "F#4" in music21's spelling ("-" is a flat).
-        velocity: 1..127.
-        before, after: whether it is tied to the note before and after.
-    """
-
-    start: int
-    end: int
-    name: str
-    velocity: int
-    before: bool
-    after: bool
-
-
-@dataclasses.dataclass(frozen=True)
-class _Bar:
-    """A bar of the grid.
-
-    Attributes:
-        length: its steps.
-        first: bar position of its first step, above 0 in an upbeat.
-        metre: its time signature, of music21.
-        per_quarter: steps in a quarter note.
-    """
-
-    length: int
-    first: int
-    metre: Any
-    per_quarter: int
-
-    @property
-    def compound(self) -> bool:
-        """Whether a beat has three parts, as in 6/8."""
-        return self.metre.beatDivisionCount == 3
-
-    @property
-    def strong(self) -> int:
-        """Steps from one beat that no note may hide to the next."""
-        return self.per_quarter * 3 // 2 if self.compound else self.per_quarter * 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +40,7 @@ class _Staff:
         mean_pitch: of all its notes, for the clef.
     """
 
-    tracks: list[list[list[_Note]]]
+    tracks: list[list[list[notation.Note]]]
     mean_pitch: float
 
 
@@ -134,7 +84,7 @@ def _score(piece: Matrices, closed: bool) -> Any:
 
     piece = matrices_lib.canonical(piece)
     tracks = piece.tracks or (TrackCells("Piano", 0, False, piece.cells),)
-    lines = _bar_lines(piece.bar_position)
+    lines = notation.bar_lines(piece.bar_position)
     fifths = _key_signature(tracks)
     title = metadata.Metadata(title=piece.title or "Composition", composer="poph_tf")
     title.software = ["poph_tf"]
@@ -172,12 +122,6 @@ def _key_signature(tracks: Sequence[TrackCells]) -> int:
     return spelling.key_signature(letter, alter)
 
 
-def _bar_lines(bar_position: np.ndarray) -> np.ndarray:
-    """The first step of each bar, and the end: int [bar + 1]."""
-    lines = np.flatnonzero(bar_position == 0)
-    return np.unique(np.concatenate([[0], lines, [len(bar_position)]]))
-
-
 def _staves(track: TrackCells, lines: np.ndarray) -> list[_Staff]:
     """A track on one staff, or on two if it has chords and lies around middle C."""
     play = track.cells[..., cells_lib.PLAY]
@@ -195,24 +139,9 @@ def _staves(track: TrackCells, lines: np.ndarray) -> list[_Staff]:
 def _staff(tracks: Sequence[TrackCells], lines: np.ndarray) -> _Staff:
     pitches = [cells_lib.spans(track.cells)[2] for track in tracks]
     pitch = np.concatenate([*pitches, [_MIDDLE_C] * (not sum(map(len, pitches)))])
-    return _Staff([_by_bar(track.cells, lines) for track in tracks], pitch.mean())
-
-
-def _by_bar(cells: np.ndarray, lines: np.ndarray) -> list[list[_Note]]:
-    """The notes of a track, spelled and cut at the bar lines."""
-    start, end, pitch, velocity = cells_lib.spans(cells)
-    letter, alter, octave = spelling.spell(pitch)
-    by_bar: list[list[_Note]] = [[] for _ in lines[:-1]]
-    for k in range(len(pitch)):
-        sign = "#" * alter[k] if alter[k] > 0 else "-" * -alter[k]
-        name = f"{spelling.LETTERS[letter[k]]}{sign}{octave[k]}"
-        first = int(np.searchsorted(lines, start[k], "right")) - 1
-        for bar in range(first, int(np.searchsorted(lines, end[k], "left"))):
-            low, high = int(lines[bar]), int(lines[bar + 1])
-            cut = max(int(start[k]), low) - low, min(int(end[k]), high) - low
-            tied = bool(start[k] < low), bool(end[k] > high)
-            by_bar[bar].append(_Note(*cut, name, int(velocity[k]), *tied))
-    return by_bar
+    return _Staff(
+        [notation.by_bar(track.cells, lines) for track in tracks], pitch.mean()
+    )
 
 
 def _part(
@@ -236,7 +165,7 @@ def _part(
         first = int(piece.bar_position[low])
         notes = [track[bar] for track in staff.tracks]
         length = int(lines[bar + 1] - low)
-        measure = _measure(notes, _Bar(length, first, metre, per_quarter))
+        measure = _measure(notes, notation.Bar(length, first, metre, per_quarter))
         for change in changes:
             measure.insert(0, change)
         measure.number = bar + (not piece.bar_position[:1].any())
@@ -258,13 +187,15 @@ def _metre_changes(piece: Matrices) -> dict[int, str]:
     return changes
 
 
-def _measure(tracks: Sequence[list[_Note]], bar: _Bar) -> Any:
+def _measure(tracks: Sequence[list[notation.Note]], bar: notation.Bar) -> Any:
     """A music21 Measure of the notes of each track on the staff."""
     from music21 import stream
 
     measure = stream.Measure()
     measure.paddingLeft = bar.first / bar.per_quarter
-    voices = [voice for notes in tracks for voice in _voices(notes, bar.length)]
+    voices = [
+        voice for notes in tracks for voice in notation.voices_of(notes, bar.length)
+    ]
     for k, chords in enumerate(voices):
         voice = measure if len(voices) == 1 else stream.Voice(id=str(k + 1))
         # A rest of every track is shown, but not of each voice within a track.
@@ -305,40 +236,8 @@ def _clef(mean_pitch: float, alone: bool) -> Any:
     return clef.Treble8vbClef() if tenor else clef.BassClef()
 
 
-def _voices(notes: Sequence[_Note], length: int) -> Iterator[list[list[_Note]]]:
-    """Sets the notes of a bar in voices, each a list of chords one after another.
-
-    Notes that begin and end together form a chord. Where more than four voices would be
-    needed, every chord is cut wherever any note begins or ends, which takes one voice.
-    """
-    key = lambda note: (note.start, note.end)  # noqa: E731
-    chords = [list(c) for _, c in itertools.groupby(sorted(notes, key=key), key)]
-    voices: list[list[list[_Note]]] = []
-    for chord in chords:
-        free = [v for v in voices if v[-1][0].end <= chord[0].start]
-        if free:
-            free[0].append(chord)
-        else:
-            voices.append([chord])
-    if len(voices) > _MAX_VOICES:
-        cuts = sorted({0, length, *(t for n in notes for t in (n.start, n.end))})
-        sounding = [
-            [_cut(n, low, high) for n in notes if n.start <= low and high <= n.end]
-            for low, high in itertools.pairwise(cuts)
-        ]
-        voices = [[chord for chord in sounding if chord]]
-    yield from voices or [[]]
-
-
-def _cut(note: _Note, start: int, end: int) -> _Note:
-    """The part of a note from one step to another, tied to the rest."""
-    before = note.before or start > note.start
-    after = note.after or end < note.end
-    return dataclasses.replace(note, start=start, end=end, before=before, after=after)
-
-
 def _signs(
-    chords: Sequence[list[_Note]], bar: _Bar, *, hidden: bool
+    chords: Sequence[list[notation.Note]], bar: notation.Bar, *, hidden: bool
 ) -> Iterator[tuple[float, Any]]:
     """Notes, chords and rests of a voice that fill a bar, with their offsets."""
     from music21 import note
@@ -346,7 +245,7 @@ def _signs(
     at = 0
     for chord in [*chords, []]:
         start = chord[0].start if chord else bar.length
-        for low, high in _single(at, start, bar):
+        for low, high in notation.single_signs(at, start, bar):
             rest = note.Rest(quarterLength=(high - low) / bar.per_quarter)
             # Told here, it need not be looked up in the whole part.
             rest.fullMeasure = high - low == bar.length
@@ -354,39 +253,12 @@ def _signs(
             yield low / bar.per_quarter, rest
         if chord:
             at = chord[0].end
-            for low, high in _single(start, at, bar):
-                cut = [_cut(note, low, high) for note in chord]
+            for low, high in notation.single_signs(start, at, bar):
+                cut = [notation.cut(note, low, high) for note in chord]
                 yield low / bar.per_quarter, _sign(cut, (high - low) / bar.per_quarter)
 
 
-def _single(start: int, end: int, bar: _Bar) -> Iterator[tuple[int, int]]:
-    """Cuts a span of steps into lengths of one sign each that do not hide the beat."""
-    unit = bar.per_quarter / 4
-    while start < end:
-        reach = min(end - start, _reach(start + bar.first, bar))
-        fits = [n * unit for n in _SINGLE if n * unit <= reach]
-        step = int(max(fits, default=reach)) or 1
-        yield start, start + step
-        start += step
-
-
-def _reach(place: int, bar: _Bar) -> int:
-    """Steps that a sign which begins at a bar position may last.
-
-    It may last twice as long as the largest power of two at whose multiple it begins,
-    so that an eighth may be followed by a quarter; off the beat, to the strong beat.
-    """
-    within = place % bar.strong if bar.compound else place
-    if not within:
-        return 4 * bar.per_quarter
-    fine = max(bar.per_quarter // 4, 1)
-    while within % (2 * fine) == 0:
-        fine *= 2
-    on_beat = not bar.compound and place % bar.per_quarter == 0
-    return 2 * fine if on_beat else min(2 * fine, bar.strong - place % bar.strong)
-
-
-def _sign(notes: Sequence[_Note], quarters: float) -> Any:
+def _sign(notes: Sequence[notation.Note], quarters: float) -> Any:
     """A music21 Note or Chord of notes that begin and end together."""
     from music21 import chord, note, tie
 
