@@ -30,7 +30,10 @@ PROGRAMS = [
 # Flags of absl and of other programs that the manual names.
 COMMON = {"help", "helpfull", "version", "verbosity"}
 OTHERS = {"no-deps", "logdir", "strict", "cases", "dir", "all"}
-OTHERS |= {"dask_client_address", "flink_master"}  # of Apache Beam
+# Options of Apache Beam's runners.
+OTHERS |= {"dask_client_address", "flink_master", "spark_master_url", "project"}
+OTHERS |= {"environment_type", "environment_config", "sdk_container_image"}
+OTHERS |= {"region", "temp_location"}
 
 
 def load_hooks():

@@ -1,4 +1,4 @@
-"""How notes on the grid are written: cut at bar lines, in voices, with lengths of signs.
+"""How notes on the grid are written: cut at bar lines, in voices, sign by sign.
 
 Source: the rules of common notation: no sign hides a strong beat, except that a note
 may begin on a beat and last twice as long.
