@@ -68,7 +68,7 @@ def parse(
     bounds = np.array(chunks.bounds, np.int64)
     room = int((bounds[:, 1] - bounds[:, 0]).sum()) // _LEAST_EVENT_BYTES
     room = min(room, max_events) + 1
-    events, others, pairs = (np.empty((k, room), np.int64) for k in (5, 5, 3))
+    events, others, table = (np.empty((k, room), np.int64) for k in (5, 5, 6))
     ends, counts = np.zeros_like(bounds), np.zeros(len(midi_scan.REPAIRS), np.int64)
     loops = midi_scan.compiled() if compiled else (midi_scan.scan, midi_scan.pair_notes)
     scan, pair_notes = loops
@@ -81,13 +81,17 @@ def parse(
     if fault != midi_scan.FINE:
         raise MusicFileError(name, _REASONS[fault])
     events = events[:, :num_events]
-    pairs = pairs[:, : pair_notes(events, pairs)]
+    table = table[:, : pair_notes(events, table)]
     chunks.repairs.update(
         {text: int(counts[k]) for k, text in _REPAIRS.items() if counts[k]}
     )
-    if unended := int((pairs[1] < 0).sum()):
-        chunks.repairs[_UNENDED] += unended
-    notes = _notes(data, chunks, pairs, events, others[:, :num_others], ends)
+    start, end, instrument = table[[0, 1, 5]]
+    if (unended := end < 0).any():
+        chunks.repairs[_UNENDED] += int(unended.sum())
+        last, track_end = ends[instrument >> 4].T
+        last = np.where(last > start, last, track_end)
+        table[1] = np.where(unended, np.maximum(last, start + 1), end)
+    notes = _notes(data, chunks, table, events, others[:, :num_others])
     if chunks.ticks_per_second:
         notes = notes_lib.in_quarters(notes, chunks.ticks_per_second)
     return dataclasses.replace(notes, time_signatures=_metres(notes))
@@ -96,38 +100,36 @@ def parse(
 def _notes(
     data: bytes,
     chunks: midi_chunks.Chunks,
-    pairs: np.ndarray,
+    table: np.ndarray,
     events: np.ndarray,
     others: np.ndarray,
-    ends: np.ndarray,
 ) -> Notes:
     """Notes of the tables that `midi_scan` fills."""
-    column, end_tick, program = pairs
-    start_tick, instrument = events[:2, column]
-    last, track_end = ends[instrument >> 4].T
-    last = np.where(last > start_tick, last, track_end)
-    end_tick = np.where(end_tick < 0, last, end_tick)
+    start_tick, end_tick, *numbers, instrument = table
+    pitch, velocity, program = (row.astype(np.uint8) for row in numbers)
     tempos, signatures = (
         _by_tick(np.array(rows, np.int64).reshape(-1, columns))
         for rows, columns in zip(_meta_events(data, others), (2, 3), strict=True)
     )
     titles = _titles(data, others)
+    # Quicker than to sort them.
+    instruments = np.flatnonzero(np.bincount(instrument))
     return Notes(
         start_tick=start_tick,
-        end_tick=np.maximum(end_tick, start_tick + 1),
-        pitch=events[3, column].astype(np.uint8),
-        velocity=events[4, column].astype(np.uint8),
-        program=program.astype(np.uint8),
+        end_tick=end_tick,
+        pitch=pitch,
+        velocity=velocity,
+        program=program,
         instrument=instrument,
         is_drum=instrument & 0x0F == DRUM_CHANNEL,
         ticks_per_quarter=chunks.ticks_per_quarter,
         tempo_ticks=tempos[:, 0],
         tempo_qpms=6e7 / tempos[:, 1],
         time_signatures=signatures,
-        pedals=_pedals(events, np.unique(instrument)),
+        pedals=_pedals(events, instruments),
         bar_marks=np.zeros((0, 2), np.int64),
         title=titles.get(0, ""),
-        names=_names(titles, instrument) if len(ends) > 1 else {},
+        names=_names(titles, instruments) if len(chunks.bounds) > 1 else {},
         repairs=dict(chunks.repairs),
     )
 
@@ -138,10 +140,13 @@ def _pedals(events: np.ndarray, instruments: np.ndarray) -> np.ndarray:
     "All sound off" and "reset all controllers" release it. A channel has one pedal,
     whatever tracks its events and notes are in.
     """
-    resets = (midi_scan.ALL_SOUND_OFF, midi_scan.RESET_CONTROLS)
-    control = np.where(events[2] == midi_scan.CONTROL, events[3], -1)
-    chosen = (control == notes_lib.SUSTAIN_CONTROL) | np.isin(control, resets)
-    tick, sender, _, control, value = events[:, chosen]
+    controls = events[:, np.flatnonzero(events[2] == midi_scan.CONTROL)]
+    chosen = controls[3] == notes_lib.SUSTAIN_CONTROL
+    for reset in (midi_scan.ALL_SOUND_OFF, midi_scan.RESET_CONTROLS):
+        chosen |= controls[3] == reset
+    tick, sender, _, control, value = controls[:, chosen]
+    if not len(tick):
+        return np.zeros((0, 3), np.int64)
     value = np.where(control == notes_lib.SUSTAIN_CONTROL, value, 0)
     rows = _by_tick(np.stack([tick, sender, value], axis=1))
     if len(rows) * len(instruments) > _MOST_PEDALS:
@@ -179,7 +184,7 @@ def _titles(data: bytes, others: np.ndarray) -> dict[int, str]:
 
 def _names(titles: dict[int, str], instruments: np.ndarray) -> dict[int, str]:
     """Names of the instruments: those of their tracks, unless all share one track."""
-    own = [i for i in np.unique(instruments).tolist() if i >> 4 in titles]
+    own = [i for i in instruments.tolist() if i >> 4 in titles]
     return {instrument: titles[instrument >> 4] for instrument in own}
 
 

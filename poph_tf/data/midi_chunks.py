@@ -108,6 +108,8 @@ def _is_end(data: bytes, start: int, end: int) -> bool:
 
 def _next_chunk(data: bytes, start: int, expected: int | None = None) -> int:
     """Where a chunk begins: as expected, else at the next track from `start` on."""
+    if expected == len(data):
+        return expected
     if expected is not None and data[expected : expected + 4].isalpha():
         return expected
     found = data.find(TRACK, start)

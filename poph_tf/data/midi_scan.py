@@ -178,8 +178,8 @@ def pair_notes(events: np.ndarray, notes: np.ndarray) -> int:
 
     A note-off ends the oldest open note of its track, channel and pitch; "all notes
     off" and "all sound off" end all of their channel in the track. `notes`
-    int64 [3, >= notes] is filled with the column of the note-on in `events`, the end
-    (tick; -1 of a note without an end) and the program, in order of note-ons.
+    int64 [6, >= notes] is filled with start, end (ticks; -1 of a note without an end),
+    pitch, velocity, program and instrument, in order of note-ons.
     """
     # The oldest and newest open note of each key, the one after each open note.
     heads, tails = np.full(16 * 128, -1), np.full(16 * 128, -1)
@@ -196,7 +196,9 @@ def pair_notes(events: np.ndarray, notes: np.ndarray) -> int:
         if kind == PROGRAM:
             programs[channel] = first
         elif kind == NOTE_ON and second > 0:
-            notes[0, count], notes[1, count], notes[2, count] = k, -1, programs[channel]
+            notes[0, count], notes[1, count] = tick, -1
+            notes[2, count], notes[3, count] = first, second
+            notes[4, count], notes[5, count] = programs[channel], instrument
             if heads[key] < 0:
                 heads[key] = count
             else:
@@ -205,12 +207,12 @@ def pair_notes(events: np.ndarray, notes: np.ndarray) -> int:
             count += 1
         elif kind in (NOTE_ON, NOTE_OFF):
             if heads[key] >= 0:
-                notes[1, heads[key]] = tick
+                notes[1, heads[key]] = max(tick, notes[0, heads[key]] + 1)
                 heads[key] = after[heads[key]]
         elif kind == CONTROL and first in (ALL_SOUND_OFF, ALL_NOTES_OFF):
             for other in range(channel << 7, channel + 1 << 7):
                 while heads[other] >= 0:
-                    notes[1, heads[other]] = tick
+                    notes[1, heads[other]] = max(tick, notes[0, heads[other]] + 1)
                     heads[other] = after[heads[other]]
     return count
 
