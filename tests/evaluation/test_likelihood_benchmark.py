@@ -201,12 +201,11 @@ def test_voices_are_trained_and_scored_with_voices_given(tmp_path):
     planned = benchmark.plan(("jsb16", "poph3"), "poph3", folder, tiny, steps)
     assert [track.name for track in planned.model.tracks][::3] == ["soprano", "bass"]
     done = benchmark.run_seed(planned, Runner(tmp_path, 1, print))
-    # A softmax over 46 pitches and rest, nearly untrained: 4 log 47 = 15.4 nats.
-    assert -17 < done["test"] < -13
-    # Three voices of four, and two.
-    assert done["test_given_soprano"] == pytest.approx(done["test"] * 3 / 4, rel=0.1)
-    two = done["test_given_soprano_bass"]
-    assert two == pytest.approx(done["test"] / 2, rel=0.1)
+    # Softmaxes over 46 pitches and rest, nearly untrained: 4 log 47 = 15.4 nats.
+    assert -20 < done["test"] < -12
+    # Four voices, three and two.
+    three, two = done["test_given_soprano"], done["test_given_soprano_bass"]
+    assert done["test"] < three - 2 < two - 4 < -4
 
 
 @pytest.fixture(scope="module")
