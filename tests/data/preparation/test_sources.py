@@ -55,6 +55,17 @@ def tar(path, members, mode="w:gz"):
     return path
 
 
+def packed(path, members):
+    """Writes an archive of the kind that its name says."""
+    if path.suffix != ".zip":
+        kind = path.suffix[1:].replace("tgz", "gz").replace("tar", "")
+        return tar(path, members, f"w:{kind}")
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return path
+
+
 def test_folders_are_walked_in_order_in_any_case_and_script(tmp_path):
     items = walked(folder(tmp_path))
     assert {i.source for i in items} == MUSIC
@@ -76,14 +87,7 @@ def test_archives_give_what_their_folder_gives(tmp_path, kind):
     root = folder(tmp_path)
     path = tmp_path / f"songs.{kind}"
     members = {name: (root / name).read_bytes() for name in NAMES}
-    if kind == "zip":
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, data in members.items():
-                archive.writestr(name, data)
-    else:
-        suffix = kind.split(".")[-1]
-        modes = {"tar": "w", "gz": "w:gz", "tgz": "w:gz", "bz2": "w:bz2", "xz": "w:xz"}
-        tar(path, members, modes[suffix])
+    packed(path, members)
     items = {i.source: i for i in walked(path)}
     assert set(items) == MUSIC
     for name, item in items.items():
@@ -373,35 +377,19 @@ def test_a_zip_without_sense_is_named_and_a_member_costs_itself_only(tmp_path):
             sources.check(settings(path))
 
 
-@pytest.mark.parametrize(
-    ("name", "members", "options", "styles"),
-    [
-        (
-            "lmd_full.tar.gz",
-            ["lmd_full/0/00a.mid", "lmd_full/f/f00.mid"],
-            2,
-            ["0", "f"],
-        ),
-        ("lmd_matched.tgz", ["lmd_matched/A/B/C/TRABC/1.mid"], 5, ["TRABC"]),
-        ("maestro-v3.0.0-midi.zip", ["maestro-v3.0.0/2004/x.midi"], 2, ["2004"]),
-        ("midis.zip", ["Abel, Frederic, Lola Polka, SLN.mid"], 1, ["midis"]),
-        (
-            "POP909.tar",
-            ["POP909/001/001.mid", "POP909/001/versions/a.mid"],
-            1,
-            ["POP909"],
-        ),
-        ("asap.tar", ["asap/Bach/Fugue/bwv_846/x.mid"], 2, ["Bach"]),
-    ],
-)
+LAYOUTS = [
+    ("lmd_full.tar.gz", ["lmd_full/0/00a.mid", "lmd_full/f/f00.mid"], 2, ["0", "f"]),
+    ("lmd_matched.tgz", ["lmd_matched/A/B/C/TRABC/1.mid"], 5, ["TRABC"]),
+    ("maestro-v3.0.0-midi.zip", ["maestro-v3.0.0/2004/x.midi"], 2, ["2004"]),
+    ("midis.zip", ["Abel, Frederic, Lola Polka, SLN.mid"], 1, ["midis"]),
+    ("POP909.tar", ["POP909/001/1.mid", "POP909/001/versions/a.mid"], 1, ["POP909"]),
+    ("asap.tar", ["asap/Bach/Fugue/bwv_846/x.mid"], 2, ["Bach"]),
+]
+
+
+@pytest.mark.parametrize(("name", "members", "options", "styles"), LAYOUTS)
 def test_the_layout_of_published_collections(tmp_path, name, members, options, styles):
-    path, content = tmp_path / name, dict.fromkeys(members, b"abc")
-    if name.endswith(".zip"):
-        with zipfile.ZipFile(path, "w") as archive:
-            for member, data in content.items():
-                archive.writestr(member, data)
-    else:
-        tar(path, content, "w" if name.endswith(".tar") else "w:gz")
+    path = packed(tmp_path / name, dict.fromkeys(members, b"abc"))
     items = walked(path, style_depth=options)
     assert [item.source for item in items] == members
     assert sorted({item.style for item in items}) == styles
