@@ -8,13 +8,13 @@
 Source: https://abcnotation.com/wiki/abc:standard:v2.1 (the tune body).
 """
 
-import dataclasses
 import re
 from collections.abc import Sequence
 from fractions import Fraction
 
 from poph_tf.data import abc_fields
-from poph_tf.data.score import Measure, Note, Part, Score
+from poph_tf.data.abc_voices import FieldReader, Place, Voice
+from poph_tf.data.score import Note, Score
 from poph_tf.errors import MusicFileError
 
 _LETTERS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
@@ -48,8 +48,6 @@ _MARKS = {
     "d.c.": "da_capo",
     "d.s.": "dal_segno",
 }
-# A key of a pitch that an accidental moves, or a tie holds: letter and octave.
-_Place = tuple[str, int]
 
 
 def parse(lines: Sequence[str], name: str) -> Score:
@@ -67,60 +65,8 @@ def parse(lines: Sequence[str], name: str) -> Score:
         raise MusicFileError(name, error.reason) from None
 
 
-@dataclasses.dataclass
-class _Voice:
-    """Where a voice is, and what holds in it.
-
-    Attributes:
-        part: its notes.
-        unit: quarter notes of the unit length.
-        key: semitones by letter.
-        shift: semitones between what is written and what sounds.
-        measure: the number of its bar.
-        at: quarter notes since the beginning of the bar.
-        layer: the number of its overlay (&).
-        accidentals: of this bar, in semitones.
-        ties: pitches that are tied to the next note.
-        ties_at_ending: those before the first of alternative endings.
-        endings: the times at which the bars from here on are played.
-        tuplet: notes left in the tuplet, and the factor of their lengths.
-        factor: of the next length, by a broken rhythm.
-        last: the last notes, and their length.
-    """
-
-    part: Part
-    unit: Fraction
-    key: dict[str, Fraction]
-    shift: int = 0
-    measure: int = 0
-    at: Fraction = Fraction(0)
-    layer: int = 0
-    accidentals: dict[_Place, Fraction] = dataclasses.field(default_factory=dict)
-    ties: dict[_Place, int] = dataclasses.field(default_factory=dict)
-    ties_at_ending: dict[_Place, int] = dataclasses.field(default_factory=dict)
-    endings: frozenset[int] = frozenset()
-    tuplet: tuple[int, Fraction] = (0, Fraction(1))
-    factor: Fraction = Fraction(1)
-    last: tuple[list[Note], Fraction] = dataclasses.field(
-        default_factory=lambda: ([], Fraction(0))
-    )
-
-
-class _TuneReader:
+class _TuneReader(FieldReader):
     """Reads a tune line by line."""
-
-    def __init__(self) -> None:
-        self._score = Score()
-        self._voices: dict[str, _Voice] = {}
-        self._in_header = True
-        self._in_text = False
-        self._unit: Fraction | None = None
-        self._metre: tuple[int, int] | None = None
-        self._key = ""
-        self._tempo = ""
-        self._scope = "pitch"
-        self._instructions: list[Sequence[str]] = []  # of MIDI, for all voices
-        self._voice: _Voice | None = None
 
     def score(self) -> Score:
         for voice in self._voices.values():
@@ -139,143 +85,6 @@ class _TuneReader:
         elif not self._in_header or self._key:
             self._in_header = False
             self._music(line)
-
-    def _directive(self, text: str) -> None:
-        words = text.split()
-        if words[:1] and words[0].startswith(("begin", "end")):
-            self._in_text = words[0].startswith("begin")
-        elif words[:1] == ["propagate-accidentals"]:
-            self._scope = words[1] if len(words) > 1 else self._scope
-        elif [word.lower() for word in words[:1]] == ["midi"]:
-            self._midi(words[1:])
-
-    def _midi(self, words: Sequence[str]) -> None:
-        if self._voice is None and self._in_header:
-            self._instructions.append(words)
-        else:
-            self._instruct(self._current(), words)
-
-    def _instruct(self, voice: _Voice, words: Sequence[str]) -> None:
-        if len(words) < 2 or not re.fullmatch(r"[+-]?\d{1,3}", words[-1]):
-            return
-        number = int(words[-1])
-        if words[0] == "program":
-            voice.part.program = min(max(number, 0), 127)
-        elif words[0] == "transpose":
-            voice.shift += number
-        elif words[0] == "channel":
-            voice.part.is_drum = number == 10
-
-    # Fields.
-
-    def _field(self, name: str, text: str) -> None:
-        readers = {
-            "K": self._read_key,
-            "L": self._read_unit,
-            "M": self._read_metre,
-            "Q": self._read_tempo,
-            "V": self._read_voice,
-            "P": self._read_part,
-        }
-        if name == "T" and self._in_header:
-            self._score.title = self._score.title or text
-        elif name == "I":
-            self._directive(text)
-        elif name in readers:
-            readers[name](text)
-
-    def _read_key(self, text: str) -> None:
-        if self._in_header:
-            self._key, self._in_header = text or "C", False
-            self._begin()
-            return
-        voice = self._current()
-        self._set_key(voice, text)
-
-    def _set_key(self, voice: _Voice, text: str) -> None:
-        if (named := abc_fields.key(text)) is not None:
-            voice.key = abc_fields.accidentals(text, named[0])
-            self._measure(voice).key = named
-        elif re.match(r"\s*(exp\b|[\^_=])", text):
-            voice.key = voice.key | abc_fields.accidentals(text, 0)
-        if (shift := abc_fields.shift(text)) is not None:
-            voice.shift = shift
-
-    def _begin(self) -> None:
-        """What the header says holds for all voices from now on."""
-        measure = self._score.measure(0)
-        measure.metre = self._metre or (0, 0)
-        if self._tempo:
-            self._add_tempo(measure, Fraction(0), self._tempo, self._usual_unit())
-        for voice in self._voices.values():
-            voice.unit = self._usual_unit()
-            own_shift = voice.shift
-            self._set_key(voice, self._key)
-            voice.shift = own_shift or voice.shift
-        if self._voices:
-            self._voice = next(iter(self._voices.values()))
-
-    def _usual_unit(self) -> Fraction:
-        return self._unit or abc_fields.usual_unit_length(self._metre)
-
-    def _read_unit(self, text: str) -> None:
-        unit = abc_fields.unit_length(text)
-        if unit and self._in_header:
-            self._unit = unit
-        elif unit:
-            self._current().unit = unit
-
-    def _read_metre(self, text: str) -> None:
-        metre = abc_fields.metre(text)
-        if self._in_header:
-            self._metre = metre or self._metre
-        elif metre:
-            self._measure(self._current()).metre = metre
-
-    def _read_tempo(self, text: str) -> None:
-        if self._in_header:
-            self._tempo = text
-        else:
-            voice = self._current()
-            self._add_tempo(self._measure(voice), voice.at, text, voice.unit)
-
-    def _add_tempo(
-        self, measure: Measure, at: Fraction, text: str, unit: Fraction
-    ) -> None:
-        if qpm := abc_fields.tempo(text, unit):
-            measure.tempi.append((at, qpm))
-
-    def _read_voice(self, text: str) -> None:
-        key, name = abc_fields.properties(text)
-        if not key or key == "*":
-            return
-        if key not in self._voices:
-            part = Part()
-            self._score.parts.append(part)
-            self._voices[key] = voice = _Voice(part, self._usual_unit(), {})
-            for words in self._instructions:
-                self._instruct(voice, words)
-            if not self._in_header:
-                self._set_key(voice, self._key)
-        self._voice = voice = self._voices[key]
-        voice.part.name = name or voice.part.name
-        if (shift := abc_fields.shift(text)) is not None:
-            voice.shift = shift
-
-    def _read_part(self, text: str) -> None:
-        if self._in_header:
-            self._score.order = abc_fields.order_of_parts(text)
-        elif label := text.strip()[:1]:
-            self._measure(self._current()).label = label
-
-    def _current(self) -> _Voice:
-        if self._voice is None:
-            self._read_voice("1")
-        assert self._voice is not None
-        return self._voice
-
-    def _measure(self, voice: _Voice) -> Measure:
-        return self._score.measure(voice.measure)
 
     # Music.
 
@@ -336,9 +145,7 @@ class _TuneReader:
         self._add(voice, notes)
         self._advance(voice, notes, notes[0].length)
 
-    def _note(
-        self, voice: _Voice, tone: re.Match[str], held: dict[_Place, int]
-    ) -> Note:
+    def _note(self, voice: Voice, tone: re.Match[str], held: dict[Place, int]) -> Note:
         place, sign = _place(tone), tone["sign"]
         letter, octave = place
         where = (letter, octave if self._scope == "octave" else 0)
@@ -363,7 +170,7 @@ class _TuneReader:
             is_drum=voice.part.is_drum,
         )
 
-    def _add(self, voice: _Voice, notes: Sequence[Note]) -> None:
+    def _add(self, voice: Voice, notes: Sequence[Note]) -> None:
         kept = [note for note in notes if 0 <= note.pitch <= 127]
         beyond = len(notes) - len(kept)
         if beyond:
@@ -371,7 +178,7 @@ class _TuneReader:
         self._measure(voice)
         voice.part.notes.setdefault(voice.measure, []).extend(kept)
 
-    def _take_factor(self, voice: _Voice) -> Fraction:
+    def _take_factor(self, voice: Voice) -> Fraction:
         """What tuplets and broken rhythms make of the next length."""
         left, ratio = voice.tuplet
         factor, voice.factor = voice.factor, Fraction(1)
@@ -380,7 +187,7 @@ class _TuneReader:
         voice.tuplet = (left - 1, ratio)
         return factor * ratio
 
-    def _advance(self, voice: _Voice, notes: list[Note], length: Fraction) -> None:
+    def _advance(self, voice: Voice, notes: list[Note], length: Fraction) -> None:
         voice.last = (notes, length)
         voice.at += length
         measure = self._measure(voice)
@@ -400,7 +207,7 @@ class _TuneReader:
                 self._end_bar(voice)
             self._advance(voice, [], self._bar_length(voice))
 
-    def _bar_length(self, voice: _Voice) -> Fraction:
+    def _bar_length(self, voice: Voice) -> Fraction:
         metres = (m.metre for m in self._score.measures[voice.measure :: -1] if m.metre)
         beats, unit = next(metres, (4, 4))
         return Fraction(4 * beats, unit) if unit else Fraction(4)
@@ -461,7 +268,7 @@ class _TuneReader:
         if ending:
             self._ending(voice, ending.lstrip("["))
 
-    def _ending(self, voice: _Voice, text: str) -> None:
+    def _ending(self, voice: Voice, text: str) -> None:
         numbers: set[int] = set()
         for first, last in re.findall(r"(\d{1,2})(?:-(\d{1,2}))?", text):
             numbers.update(range(int(first), int(last or first) + 1))
@@ -471,14 +278,14 @@ class _TuneReader:
             voice.ties = dict(voice.ties_at_ending)
         voice.endings = frozenset(numbers)
 
-    def _end_bar(self, voice: _Voice) -> None:
+    def _end_bar(self, voice: Voice) -> None:
         if voice.at or voice.layer:
             self._measure(voice).ends.append(voice.at)
             voice.measure += 1
         voice.at, voice.layer, voice.accidentals = Fraction(0), 0, {}
 
 
-def _place(tone: re.Match[str]) -> _Place:
+def _place(tone: re.Match[str]) -> Place:
     """Letter, and octave as MIDI numbers count them: C is in the fifth."""
     letter, marks = tone["letter"], tone["octave"]
     octave = 5 + letter.islower() + marks.count("'") - marks.count(",")

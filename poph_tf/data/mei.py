@@ -9,10 +9,10 @@ Source: https://music-encoding.org/guidelines/v5/content/
 
 import collections
 import re
-from collections.abc import Iterable
 from fractions import Fraction
 from xml.etree import ElementTree
 
+from poph_tf.data import mei_values as values
 from poph_tf.data import xml_text
 from poph_tf.data.score import Measure, Note, Part, Score
 from poph_tf.errors import MusicFileError, kind_of
@@ -20,9 +20,7 @@ from poph_tf.errors import MusicFileError, kind_of
 Element = ElementTree.Element
 _ID = "{http://www.w3.org/XML/1998/namespace}id"
 _LETTERS = {"c": 0, "d": 2, "e": 4, "f": 5, "g": 7, "a": 9, "b": 11}
-_LENGTHS = {"breve": 8, "long": 16, "maxima": 32}
 _ALTER = {"s": 1, "f": -1, "x": 2, "n": 0, "u": 0.5, "d": -0.5}
-_ORDER_OF_SHARPS = "fcgdaeb"
 _SNARE_DRUM = 38
 _MAX_DEPTH = 50
 _FUNCTIONS = {
@@ -105,7 +103,7 @@ class _Reader:
                 self._walk(child, depth + 1)
                 self._endings = frozenset()
             elif child.tag in ("app", "choice"):
-                self._walk(_first(child), depth + 1)
+                self._walk(values.first(child), depth + 1)
             elif child.tag in ("mdiv", "score", "section", "lem", "rdg", "body"):
                 self._walk(child, depth + 1)
 
@@ -119,18 +117,18 @@ class _Reader:
             own = [self._staves[name]] if definition.tag == "staffDef" else []
             staves = own or list(self._staves.values())
             self._define_metre(definition)
-            sharps = _key(definition)
+            sharps = values.key(definition)
             if sharps is not None:
                 for staff in staves:
-                    staff.key = _accidentals(sharps)
+                    staff.key = values.accidentals(sharps)
                 self._measure.key = sharps, definition.get("key.mode") == "minor"
             for staff in own:
                 _define_staff(staff, definition)
         _name_groups(element, self._staves)
-        sharps = _key(element)
+        sharps = values.key(element)
         if sharps is not None:
             for staff in self._staves.values():
-                staff.key = staff.key or _accidentals(sharps)
+                staff.key = staff.key or values.accidentals(sharps)
         if element.get("midi.bpm"):
             self._add_tempo(self._measure, element, Fraction(0))
 
@@ -192,7 +190,7 @@ class _Reader:
         if quarters:
             measure.tempi.append((at, float(quarters[0])))
         elif beats:
-            unit = _written(element.get("mm.unit", "4"), element.get("mm.dots"))
+            unit = values.written(element.get("mm.unit", "4"), element.get("mm.dots"))
             measure.tempi.append((at, float(beats[0]) * float(unit)))
 
     def _tie(self, measure: Element) -> None:
@@ -231,19 +229,19 @@ class _LayerReader:
             if child.tag in ("note", "chord"):
                 self._sound(child, factor)
             elif child.tag in ("rest", "space"):
-                self._at += _duration(child) * factor
+                self._at += values.duration(child) * factor
             elif child.tag in ("mRest", "mSpace", "mRpt", "multiRest"):
                 if child.tag == "mRpt":
                     self._repeat_bar()
                 beats, unit = self._reader._metre
                 self._at += Fraction(4 * beats, unit)
             elif child.tag == "tuplet":
-                ratio = _ratio(child)
+                ratio = values.ratio(child)
                 self._events(child, factor * ratio, depth + 1)
             elif child.tag in ("bTrem", "fTrem"):
                 self._tremolo(child, factor, depth)
             elif child.tag in ("app", "choice"):
-                self._events(_first(child), factor, depth + 1)
+                self._events(values.first(child), factor, depth + 1)
             elif child.tag in ("meterSig", "keySig"):
                 continue
             else:  # beams and all that groups events
@@ -256,7 +254,7 @@ class _LayerReader:
         length = Fraction(0)
         self._grace = self._grace + 1 if is_grace else 0
         if not is_grace:
-            length = _duration(element, first) * factor
+            length = values.duration(element, first) * factor
         notes = []
         for tone in tones:
             if element.get("cue") == "true" or tone.get("cue") == "true":
@@ -334,7 +332,7 @@ class _LayerReader:
         marks = marks or (int(beams) if re.fullmatch("[1-6]", beams) else 3)
         unit = Fraction(1, 2**marks)
         if element.get("unitdur"):
-            unit = _written(element.get("unitdur", ""), None)
+            unit = values.written(element.get("unitdur", ""), None)
         struck = int((self._at - start) / unit)
         if not 1 < struck <= 256:
             return
@@ -358,55 +356,6 @@ class _LayerReader:
                 )
 
 
-def _first(element: Element) -> Element:
-    """The reading that is played: a lemma, or what comes first."""
-    lemma = element.find("lem")
-    return next(iter(element), element) if lemma is None else lemma
-
-
-def _written(text: str, dots: str | None) -> Fraction:
-    """Quarter notes of "4", "8", "breve"."""
-    if text not in _LENGTHS and not re.fullmatch(r"[1-9]\d{0,3}", text):
-        raise ValueError("no duration")
-    length = Fraction(_LENGTHS[text]) if text in _LENGTHS else Fraction(4, int(text))
-    count = int(dots) if dots and re.fullmatch("[0-4]", dots) else 0
-    return length * (2 - Fraction(1, 2**count))
-
-
-def _duration(element: Element, tone: Element | None = None) -> Fraction:
-    """Quarter notes of an event; a chord may leave its length to its notes."""
-    for source in (element, tone):
-        if source is not None and source.get("dur"):
-            dots = source.get("dots") or str(len(source.findall("dot")))
-            return _written(source.get("dur", ""), dots)
-    if element.tag == "space":
-        return Fraction(0)
-    raise ValueError("no duration")
-
-
-def _ratio(element: Element) -> Fraction:
-    number = int(element.get("num", "3"))
-    base = int(element.get("numbase", "2"))
-    if not 0 < number <= 100 or not 0 < base <= 100:
-        raise ValueError("no tuplet")
-    return Fraction(base, number)
-
-
-def _key(element: Element) -> int | None:
-    """Sharps of a key, flats negative; None if none is said."""
-    sign = element.find("keySig")
-    text = element.get("keysig") or element.get("key.sig")
-    if sign is not None:
-        text = sign.get("sig") or text
-    found = re.fullmatch(r"([0-7])([sf]?)", text or "")
-    return None if not found else int(found[1]) * (-1 if found[2] == "f" else 1)
-
-
-def _accidentals(sharps: int) -> dict[str, int]:
-    letters = _ORDER_OF_SHARPS if sharps > 0 else _ORDER_OF_SHARPS[::-1]
-    return dict.fromkeys(letters[: abs(sharps)], 1 if sharps > 0 else -1)
-
-
 def _define_staff(staff: _Staff, element: Element) -> None:
     label = element.find("label")
     name = element.get("label", "") if label is None else "".join(label.itertext())
@@ -415,15 +364,7 @@ def _define_staff(staff: _Staff, element: Element) -> None:
         staff.shift = int(element.get("trans.semi", "0"))
     clefs = [element.get("clef.shape"), *(c.get("shape") for c in element.iter("clef"))]
     staff.part.is_drum = staff.part.is_drum or "perc" in clefs
-    _define_instrument(staff.part, element.iter("instrDef"))
-
-
-def _define_instrument(part: Part, elements: Iterable[Element]) -> None:
-    for element in elements:
-        if re.fullmatch(r"\d{1,3}", element.get("midi.instrnum", "")):
-            part.program = min(int(element.get("midi.instrnum", "0")), 127)
-        if element.get("midi.channel") == "10":
-            part.is_drum = True
+    values.define_instrument(staff.part, element.iter("instrDef"))
 
 
 def _name_groups(element: Element, staves: dict[str, _Staff]) -> None:
@@ -435,4 +376,4 @@ def _name_groups(element: Element, staves: dict[str, _Staff]) -> None:
             part = staves[definition.get("n", "")].part
             part.name = part.name or " ".join(name.split())
             if definition.find("instrDef") is None:
-                _define_instrument(part, group.findall("instrDef"))
+                values.define_instrument(part, group.findall("instrDef"))

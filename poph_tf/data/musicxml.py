@@ -15,17 +15,16 @@ import collections
 import dataclasses
 import io
 import re
-import zipfile
 from fractions import Fraction
 from xml.etree import ElementTree
 
+from poph_tf.data import musicxml_values as values
 from poph_tf.data import xml_text
 from poph_tf.data.score import Measure, Note, Part, Score
 from poph_tf.errors import MusicFileError, kind_of
 
 Element = ElementTree.Element
 # Symphonies stay below a tenth of it.
-_MAX_SCORE_BYTES = 100_000_000
 _STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 # Quarter notes of each type of note.
 _TYPES = {
@@ -43,7 +42,6 @@ _TYPES = {
     },
 }
 _DRUM_CHANNEL, _SNARE_DRUM = 10, 38
-_MAX_TREMOLO = 256
 _MIN_SMALL_PRINT = 64
 _SOUNDS = {
     "dacapo": "da_capo",
@@ -66,44 +64,12 @@ def parse(data: bytes, name: str) -> Score:
         MusicFileError: If it cannot be read.
     """
     try:
-        return _Reader().read(xml_text.as_utf8(_unpacked(data, name)))
+        return _Reader().read(xml_text.as_utf8(values.unpacked(data, name)))
     except (ElementTree.ParseError, ValueError, ArithmeticError, KeyError) as error:
         if isinstance(error, MusicFileError):
             raise MusicFileError(name, error.reason) from None
         reason = f"not MusicXML that can be read ({kind_of(error)})"
         raise MusicFileError(name, reason) from None
-
-
-def _unpacked(data: bytes, name: str) -> bytes:
-    """The score in a zip file: the one its container names, or the first."""
-    if not data.startswith(b"PK"):
-        return data
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            member = archive.getinfo(_root_file(archive))
-            is_small = member.file_size <= _MAX_SCORE_BYTES
-            unpacked = archive.read(member) if is_small else b""
-    except Exception as error:
-        # zipfile and its decompressors raise whatever broken archives make them do.
-        reason = f"not MusicXML that can be read ({kind_of(error)})"
-        raise MusicFileError(name, reason) from None
-    if not is_small:
-        raise MusicFileError(name, f"unpacks to more than {_MAX_SCORE_BYTES:,} bytes")
-    return unpacked
-
-
-def _root_file(archive: zipfile.ZipFile) -> str:
-    names = archive.namelist()
-    container = "META-INF/container.xml"
-    if container in names and archive.getinfo(container).file_size < 1_000_000:
-        try:
-            for element in ElementTree.fromstring(archive.read(container)).iter():
-                if element.get("full-path") in names:
-                    return str(element.get("full-path"))
-        except ElementTree.ParseError:
-            pass  # The archive may still hold one score.
-    scores = (n for n in names if n.lower().endswith((".xml", ".musicxml")))
-    return next((n for n in scores if not n.startswith(("META-INF", "__MACOSX"))), "")
 
 
 @dataclasses.dataclass
@@ -135,7 +101,7 @@ class _Reader:
         depth = 0
         inner = "measure"
         for event, element in ElementTree.iterparse(io.BytesIO(data), ("start", "end")):
-            tag = _strip_namespaces(element) if event == "start" else element.tag
+            tag = values.strip_namespaces(element) if event == "start" else element.tag
             if event == "start":
                 depth += 1
                 if depth == 1 and not tag.startswith("score"):
@@ -163,12 +129,12 @@ class _Reader:
         part.name = " ".join(element.findtext("part-name", "").split())
         for instrument in element.findall("midi-instrument"):
             key = instrument.get("id", "")
-            program = _integer(instrument.findtext("midi-program"), 1)
+            program = values.integer(instrument.findtext("midi-program"), 1)
             state.programs[key] = min(max(program - 1, 0), 127)
-            channel = _integer(instrument.findtext("midi-channel"), 0)
+            channel = values.integer(instrument.findtext("midi-channel"), 0)
             part.is_drum = part.is_drum or channel == _DRUM_CHANNEL
             if drum := instrument.findtext("midi-unpitched"):
-                state.drums[key] = _integer(drum, _SNARE_DRUM + 1) - 1
+                state.drums[key] = values.integer(drum, _SNARE_DRUM + 1) - 1
         part.program = next(iter(state.programs.values()), 0)
 
     def _part(self, key: str) -> _PartState:
@@ -215,7 +181,7 @@ class _MeasureReader:
     def _duration(self, element: Element) -> Fraction:
         text = element.findtext("duration")
         if text is not None:
-            return max(_number(text), Fraction(0)) / self._state.divisions
+            return max(values.number(text), Fraction(0)) / self._state.divisions
         return _TYPES.get(element.findtext("type", ""), Fraction(0))
 
     def _backup(self, element: Element) -> None:
@@ -252,7 +218,7 @@ class _MeasureReader:
             starts_tie="start" in ties,
             ends_tie="stop" in ties,
             grace=max(self._grace, 1) if is_grace else 0,
-            mark=_mark(element),
+            mark=values.mark(element),
             program=program,
             is_drum=is_drum,
         )
@@ -268,7 +234,7 @@ class _MeasureReader:
         if tremolo is None or note.grace or not note.length:
             self._notes.append(note)
             return
-        marks = 3 if kind == "unmeasured" else _integer(tremolo.text, 3)
+        marks = 3 if kind == "unmeasured" else values.integer(tremolo.text, 3)
         written = _TYPES.get(element.findtext("type", ""), Fraction(1))
         unit = min(written, Fraction(1)) / 2 ** min(max(marks, 0), 8)
         other = self._state.tremolo if kind == "stop" else None
@@ -277,9 +243,9 @@ class _MeasureReader:
             self._notes.append(note)
         elif other in self._notes[-8:]:
             self._notes.remove(other)
-            self._notes += _alternation(other, note, unit)
+            self._notes += values.alternation(other, note, unit)
         else:
-            self._notes += _repetition(note, unit)
+            self._notes += values.repetition(note, unit)
 
     def _instrument(self, element: Element) -> tuple[int, bool]:
         """Program of a note, and whether it is a drum."""
@@ -301,14 +267,14 @@ class _MeasureReader:
         pitch = element.find("pitch")
         if pitch is None:
             return None
-        alter = _number(pitch.findtext("alter", "0"))
+        alter = values.number(pitch.findtext("alter", "0"))
         if alter.denominator != 1:
             self._score.repairs["microtones rounded"] += 1
         transposition = self._state.transposition
         staff = element.findtext("staff", "1")
         sounding = (
             _STEPS[pitch.findtext("step", "").strip().upper()]
-            + 12 * (_integer(pitch.findtext("octave"), 4) + 1)
+            + 12 * (values.integer(pitch.findtext("octave"), 4) + 1)
             + round(alter)
             + transposition.get(staff, transposition.get("", 0))
         )
@@ -319,21 +285,24 @@ class _MeasureReader:
 
     def _attributes(self, element: Element) -> None:
         if divisions := element.findtext("divisions"):
-            self._state.divisions = _number(divisions) or Fraction(1)
+            self._state.divisions = values.number(divisions) or Fraction(1)
         for transpose in element.findall("transpose"):
-            octaves = _integer(transpose.findtext("octave-change"), 0)
+            octaves = values.integer(transpose.findtext("octave-change"), 0)
             if (double := transpose.find("double")) is not None:
                 octaves += 1 if double.get("above") == "yes" else -1
-            semitones = round(_number(transpose.findtext("chromatic", "0")))
+            semitones = round(values.number(transpose.findtext("chromatic", "0")))
             self._state.transposition[transpose.get("number", "")] = (
                 semitones + 12 * octaves
             )
         if (time := element.find("time")) is not None:
-            self._measure.metre = _metre(time)
+            self._measure.metre = values.metre(time)
         key = element.find("key")
         if key is not None and (fifths := key.findtext("fifths")) and not self._moved:
             minor = key.findtext("mode", "").strip() == "minor"
-            self._measure.key = min(max(_integer(fifths, 0), -7), 7), minor
+            self._measure.key = (
+                min(max(values.integer(fifths, 0), -7), 7),
+                minor,
+            )
 
     @property
     def _moved(self) -> bool:
@@ -370,7 +339,7 @@ class _MeasureReader:
 
     def _sound(self, element: Element) -> None:
         if tempo := element.get("tempo"):
-            self._tempo(_number(tempo))
+            self._tempo(values.number(tempo))
         if element.get("forward-repeat") == "yes":
             self._measure.begins_repeat = True
         for name, attribute in _SOUNDS.items():
@@ -393,54 +362,8 @@ class _MeasureReader:
             if repeat.get("direction") == "forward":
                 measure.begins_repeat = True
             else:
-                times = _integer(repeat.get("times"), 2)
+                times = values.integer(repeat.get("times"), 2)
                 measure.times = max(measure.times, times, 2)
-
-
-def _strip_namespaces(element: Element) -> str:
-    element.tag = element.tag.rpartition("}")[2]
-    return element.tag
-
-
-def _number(text: str) -> Fraction:
-    """A number, exactly; parsers of fractions take underscores and exponents too."""
-    found = re.fullmatch(r"\s*([+-]?\d{1,12}(\.\d{0,12})?)\s*", text)
-    if not found:
-        raise ValueError(f"not a number: {text!r}")
-    return Fraction(found[1])
-
-
-def _integer(text: str | None, default: int) -> int:
-    try:
-        return int(_number(text or ""))
-    except ValueError:
-        return default
-
-
-def _metre(element: Element) -> tuple[int, int] | None:
-    """Numerator and denominator of a time signature, added up where it has several."""
-    if element.find("senza-misura") is not None:
-        return (0, 0)
-    beats = [e.text or "" for e in element.findall("beats")]
-    types = [_integer(e.text, 0) for e in element.findall("beat-type")]
-    parts = [
-        (sum(map(int, re.findall(r"\d{1,4}", count))), unit)
-        for count, unit in zip(beats, types, strict=False)
-    ]
-    if not parts or any(count <= 0 or unit <= 0 for count, unit in parts):
-        return None
-    unit = max(unit for _, unit in parts)
-    return int(sum(Fraction(count * unit, each) for count, each in parts)), unit
-
-
-def _mark(element: Element) -> str:
-    notations = element.find("notations")
-    if notations is None:
-        return ""
-    if notations.find("ornaments/tremolo") is not None:
-        return "tremolo"
-    signs = ("ornaments", "arpeggiate", "non-arpeggiate")
-    return "ornament" if any(notations.find(s) is not None for s in signs) else ""
 
 
 def _add_small_print(state: _PartState) -> None:
@@ -459,29 +382,3 @@ def _add_small_print(state: _PartState) -> None:
     ]
     for number, note in small:
         notes[number].append(note)
-
-
-def _repetition(note: Note, unit: Fraction) -> list[Note]:
-    """A note struck again after each unit."""
-    count = note.length // unit
-    if not 1 < count <= _MAX_TREMOLO:
-        return [note]
-    each = note.length / count
-    return [_part_of(note, note.start + k * each, each) for k in range(count)]
-
-
-def _alternation(first: Note, second: Note, unit: Fraction) -> list[Note]:
-    """Two notes in turn for as long as both last."""
-    length = first.length + second.length
-    count = length // unit
-    if not 1 < count <= _MAX_TREMOLO:
-        return [first, second]
-    each = length / count
-    pair = (first, second)
-    return [_part_of(pair[k % 2], first.start + k * each, each) for k in range(count)]
-
-
-def _part_of(note: Note, start: Fraction, length: Fraction) -> Note:
-    return dataclasses.replace(
-        note, start=start, length=length, starts_tie=False, ends_tie=False
-    )

@@ -1,0 +1,78 @@
+"""Values of MEI: lengths, tuplets, keys, instruments.
+
+Source: https://music-encoding.org/guidelines/v5/content/
+"""
+
+import re
+from collections.abc import Iterable
+from fractions import Fraction
+from xml.etree import ElementTree
+
+from poph_tf.data.score import Part
+
+Element = ElementTree.Element
+
+_LENGTHS = {"breve": 8, "long": 16, "maxima": 32}
+
+
+_ORDER_OF_SHARPS = "fcgdaeb"
+
+
+def first(element: Element) -> Element:
+    """The reading that is played: a lemma, or what comes first."""
+    lemma = element.find("lem")
+    return next(iter(element), element) if lemma is None else lemma
+
+
+def written(text: str, dots: str | None) -> Fraction:
+    """Quarter notes of "4", "8", "breve"."""
+    if text not in _LENGTHS and not re.fullmatch(r"[1-9]\d{0,3}", text):
+        raise ValueError("no duration")
+    length = Fraction(_LENGTHS[text]) if text in _LENGTHS else Fraction(4, int(text))
+    count = int(dots) if dots and re.fullmatch("[0-4]", dots) else 0
+    return length * (2 - Fraction(1, 2**count))
+
+
+def duration(element: Element, tone: Element | None = None) -> Fraction:
+    """Quarter notes of an event; a chord may leave its length to its notes."""
+    for source in (element, tone):
+        if source is not None and source.get("dur"):
+            dots = source.get("dots") or str(len(source.findall("dot")))
+            return written(source.get("dur", ""), dots)
+    if element.tag == "space":
+        return Fraction(0)
+    raise ValueError("no duration")
+
+
+def ratio(element: Element) -> Fraction:
+    """The factor of the lengths in a tuplet."""
+    number = int(element.get("num", "3"))
+    base = int(element.get("numbase", "2"))
+    if not 0 < number <= 100 or not 0 < base <= 100:
+        raise ValueError("no tuplet")
+    return Fraction(base, number)
+
+
+def key(element: Element) -> int | None:
+    """Sharps of a key, flats negative; None if none is said."""
+    sign = element.find("keySig")
+    text = element.get("keysig") or element.get("key.sig")
+    if sign is not None:
+        text = sign.get("sig") or text
+    found = re.fullmatch(r"([0-7])([sf]?)", text or "")
+    return None if not found else int(found[1]) * (-1 if found[2] == "f" else 1)
+
+
+def accidentals(sharps: int) -> dict[str, int]:
+    """The sharps or flats of a key, by letter."""
+    letters = _ORDER_OF_SHARPS if sharps > 0 else _ORDER_OF_SHARPS[::-1]
+    return dict.fromkeys(letters[: abs(sharps)], 1 if sharps > 0 else -1)
+
+
+def define_instrument(part: Part, elements: Iterable[Element]) -> None:
+    """Gives a part the program of its instrument definitions, or makes it drums."""
+    for element in elements:
+        if re.fullmatch(r"\d{1,3}", element.get("midi.instrnum", "")):
+            part.program = min(int(element.get("midi.instrnum", "0")), 127)
+        if element.get("midi.channel") == "10":
+            part.is_drum = True

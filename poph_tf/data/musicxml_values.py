@@ -1,0 +1,126 @@
+"""Values of MusicXML: the file in a container, numbers, metres, jumps, tremolos.
+
+Source: https://www.w3.org/2021/06/musicxml40/musicxml-reference/elements/
+"""
+
+import dataclasses
+import io
+import re
+import zipfile
+from fractions import Fraction
+from xml.etree import ElementTree
+
+from poph_tf.data.score import Note
+from poph_tf.errors import MusicFileError, kind_of
+
+Element = ElementTree.Element
+_MAX_TREMOLO = 256
+
+_MAX_SCORE_BYTES = 100_000_000
+
+
+def unpacked(data: bytes, name: str) -> bytes:
+    """The score in a zip file: the one its container names, or the first."""
+    if not data.startswith(b"PK"):
+        return data
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            member = archive.getinfo(_root_file(archive))
+            is_small = member.file_size <= _MAX_SCORE_BYTES
+            unpacked = archive.read(member) if is_small else b""
+    except Exception as error:
+        # zipfile and its decompressors raise whatever broken archives make them do.
+        reason = f"not MusicXML that can be read ({kind_of(error)})"
+        raise MusicFileError(name, reason) from None
+    if not is_small:
+        raise MusicFileError(name, f"unpacks to more than {_MAX_SCORE_BYTES:,} bytes")
+    return unpacked
+
+
+def _root_file(archive: zipfile.ZipFile) -> str:
+    names = archive.namelist()
+    container = "META-INF/container.xml"
+    if container in names and archive.getinfo(container).file_size < 1_000_000:
+        try:
+            for element in ElementTree.fromstring(archive.read(container)).iter():
+                if element.get("full-path") in names:
+                    return str(element.get("full-path"))
+        except ElementTree.ParseError:
+            pass  # The archive may still hold one score.
+    scores = (n for n in names if n.lower().endswith((".xml", ".musicxml")))
+    return next((n for n in scores if not n.startswith(("META-INF", "__MACOSX"))), "")
+
+
+def strip_namespaces(element: Element) -> str:
+    """Leaves the local name as the tag of an element; returns it."""
+    element.tag = element.tag.rpartition("}")[2]
+    return element.tag
+
+
+def number(text: str) -> Fraction:
+    """A number, exactly; parsers of fractions take underscores and exponents too."""
+    found = re.fullmatch(r"\s*([+-]?\d{1,12}(\.\d{0,12})?)\s*", text)
+    if not found:
+        raise ValueError(f"not a number: {text!r}")
+    return Fraction(found[1])
+
+
+def integer(text: str | None, default: int) -> int:
+    """A whole number, or the default where there is none."""
+    try:
+        return int(number(text or ""))
+    except ValueError:
+        return default
+
+
+def metre(element: Element) -> tuple[int, int] | None:
+    """Numerator and denominator of a time signature, added up where it has several."""
+    if element.find("senza-misura") is not None:
+        return (0, 0)
+    beats = [e.text or "" for e in element.findall("beats")]
+    types = [integer(e.text, 0) for e in element.findall("beat-type")]
+    parts = [
+        (sum(map(int, re.findall(r"\d{1,4}", count))), unit)
+        for count, unit in zip(beats, types, strict=False)
+    ]
+    if not parts or any(count <= 0 or unit <= 0 for count, unit in parts):
+        return None
+    unit = max(unit for _, unit in parts)
+    return int(sum(Fraction(count * unit, each) for count, each in parts)), unit
+
+
+def mark(element: Element) -> str:
+    """What a note is besides: "tremolo", "ornament" or nothing."""
+    notations = element.find("notations")
+    if notations is None:
+        return ""
+    if notations.find("ornaments/tremolo") is not None:
+        return "tremolo"
+    signs = ("ornaments", "arpeggiate", "non-arpeggiate")
+    return "ornament" if any(notations.find(s) is not None for s in signs) else ""
+
+
+def repetition(note: Note, unit: Fraction) -> list[Note]:
+    """A note struck again after each unit."""
+    count = note.length // unit
+    if not 1 < count <= _MAX_TREMOLO:
+        return [note]
+    each = note.length / count
+    return [_part_of(note, note.start + k * each, each) for k in range(count)]
+
+
+def alternation(first: Note, second: Note, unit: Fraction) -> list[Note]:
+    """Two notes in turn for as long as both last."""
+    length = first.length + second.length
+    count = length // unit
+    if not 1 < count <= _MAX_TREMOLO:
+        return [first, second]
+    each = length / count
+    pair = (first, second)
+    return [_part_of(pair[k % 2], first.start + k * each, each) for k in range(count)]
+
+
+def _part_of(note: Note, start: Fraction, length: Fraction) -> Note:
+    return dataclasses.replace(
+        note, start=start, length=length, starts_tie=False, ends_tie=False
+    )
