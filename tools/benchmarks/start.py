@@ -33,14 +33,14 @@ def run(quick: bool = False) -> dict[str, Any]:
             )
             commands.append(seconds)
             memory.append(most)
+    imported, composed = statistics.median(imports), statistics.median(commands)
     figures = {
-        "import_tensorflow_seconds": statistics.median(imports),
-        "command_to_midi_seconds": statistics.median(commands),
+        "import_tensorflow_seconds": imported,
+        "command_to_midi_seconds": composed,
         "command_to_midi_seconds_all": sorted(commands),
         "peak_memory_mb": max(memory) / 2**20,
     }
-    ratio = figures["command_to_midi_seconds"] / figures["import_tensorflow_seconds"]
-    return {**figures, "ratio_to_import": ratio, **_inside()}
+    return {**figures, "ratio_to_import": composed / imported, **_inside()}
 
 
 def _timed(*arguments: str) -> tuple[float, int]:

@@ -5,6 +5,7 @@ sources -> conversion (by runners, in chunks) -> staging on disk
 """
 
 import csv
+import dataclasses
 import hashlib
 import io
 import json
@@ -216,14 +217,33 @@ def _nothing(settings: DataConfig, rejects: Sequence[tuple[str, str]]) -> str:
     return f"None of the {len(rejects)} files in {where} can be used ({reasons})."
 
 
-def _write(
-    settings: DataConfig,
-    pieces: staging.Pieces,
-    store: staging.Staging,
-    output: pathlib.Path,
-    marks: dict[str, Any],
-) -> examples.DatasetInfo:
-    """Writes all files of a data set; its info, with the marks, comes last."""
+@dataclasses.dataclass(frozen=True)
+class _Chosen:
+    """Which pieces go where.
+
+    Attributes:
+        pieces: all pieces, cut into windows of time if `by_time`.
+        kept: int [piece], places in `pieces`, without duplicates.
+        by_split: those of each split.
+        duplicates: (source, the equal source that is kept).
+        alike: sources of each group of near-duplicates.
+        num_leaked: pieces of other splits with a near-duplicate in training.
+        by_time: whether pieces were cut, since there are too few.
+    """
+
+    pieces: staging.Pieces
+    kept: np.ndarray
+    by_split: dict[str, np.ndarray]
+    duplicates: Sequence[tuple[str, str]]
+    alike: Sequence[Sequence[str]]
+    num_leaked: int
+    by_time: bool
+
+
+def _choose(
+    settings: DataConfig, pieces: staging.Pieces, store: staging.Staging
+) -> _Chosen:
+    """Leaves duplicates out, groups near-duplicates and shares the splits out."""
     ids = pieces.hashes("id", slice(None))
     kept, duplicates = near_duplicates.without_duplicates(pieces.sources, ids)
     first = _groups(pieces, kept)
@@ -239,34 +259,49 @@ def _write(
         leaked = np.zeros(0, bool)
         pieces, kept, where = windows.cut(pieces, kept, settings.fractions, store)
         by_time = len(set(where)) > 1
-    chosen = {name: kept[where == name] for name in examples.SPLITS}
-    _write_csv(output / REJECTS_NAME, [("source", "reason"), *sorted(pieces.rejects)])
-    _write_csv(output / DUPLICATES_NAME, [("source", "same_as"), *duplicates])
-    _write_csv(output / NEAR_DUPLICATES_NAME, alike)
+    by_split = {name: kept[where == name] for name in examples.SPLITS}
+    num_leaked = int(leaked.sum())
+    return _Chosen(pieces, kept, by_split, duplicates, alike, num_leaked, by_time)
+
+
+def _write(
+    settings: DataConfig,
+    pieces: staging.Pieces,
+    store: staging.Staging,
+    output: pathlib.Path,
+    marks: dict[str, Any],
+) -> examples.DatasetInfo:
+    """Writes all files of a data set; its info, with the marks, comes last."""
+    chosen = _choose(settings, pieces, store)
+    pieces, kept = chosen.pieces, chosen.kept
+    rejects = [("source", "reason"), *sorted(pieces.rejects)]
+    _write_csv(output / REJECTS_NAME, rejects)
+    _write_csv(output / DUPLICATES_NAME, [("source", "same_as"), *chosen.duplicates])
+    _write_csv(output / NEAR_DUPLICATES_NAME, chosen.alike)
     info = examples.DatasetInfo(
         format_version=examples.format_version(settings.wanted_tracks),
-        id=_dataset_id(pieces, chosen),
+        id=_dataset_id(pieces, chosen.by_split),
         steps_per_quarter=settings.steps_per_quarter,
         styles=tuple(sorted({pieces.styles[k] for k in kept})),
         splits={
             name: splits.write(pieces, own, name, settings.num_shards, output)
-            for name, own in chosen.items()
+            for name, own in chosen.by_split.items()
         },
         tracks=settings.wanted_tracks,
         rejects=report.by_reason(pieces.rejects),
         repairs=report.by_reason(pieces.repairs),
-        num_duplicates=len(duplicates),
-        num_near_duplicates=sum(len(group) - 1 for group in alike),
-        num_leaked=int(leaked.sum()),
-        split_by_time=by_time,
+        num_duplicates=len(chosen.duplicates),
+        num_near_duplicates=sum(len(group) - 1 for group in chosen.alike),
+        num_leaked=chosen.num_leaked,
+        split_by_time=chosen.by_time,
         grid_error=round(float(pieces.statistics["aligned_error"][kept].mean()), 6),
         settings={**_public(settings), **marks},
         provenance=provenance.describe(),
     )
-    statistics = {s: pieces.statistics[own] for s, own in chosen.items() if len(own)}
-    files.write(
-        output / REPORT_NAME, report.page(info, statistics, alike, pieces.score_seconds)
-    )
+    by_split = chosen.by_split.items()
+    statistics = {name: pieces.statistics[own] for name, own in by_split if len(own)}
+    page = report.page(info, statistics, chosen.alike, pieces.score_seconds)
+    files.write(output / REPORT_NAME, page)
     examples.write_info(info, output)
     return info
 

@@ -14,7 +14,7 @@ from note_seq.protobuf import music_pb2
 
 from poph_tf.cli.progress import Progress
 from poph_tf.config import ExecutionOptions
-from poph_tf.data import examples, matrices, midi, midi_bytes, musicxml
+from poph_tf.data import examples, matrices, midi, midi_bytes, musicxml_values
 from poph_tf.data import shards as shards_lib
 from poph_tf.data.preparation import conversion, pipeline, report, sources
 from poph_tf.data.preparation import splits as splits_lib
@@ -285,7 +285,7 @@ def test_a_rest_in_a_tune_is_silence():
 
 
 def test_a_compressed_score_that_would_fill_the_memory_is_rejected(monkeypatch):
-    monkeypatch.setattr(musicxml, "_MAX_SCORE_BYTES", 1000)
+    monkeypatch.setattr(musicxml_values, "_MAX_SCORE_BYTES", 1000)
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("score.xml", b" " * 1001)
