@@ -53,6 +53,7 @@ setup(
         "psutil>=6,<8",
         "pebble>=5.1,<6",
         "ai-edge-litert>=2.1,<3",
+        "google-crc32c>=1.5,<2",
     ],
     extras_require={
         "fast": FAST,

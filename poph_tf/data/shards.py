@@ -14,55 +14,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import google_crc32c
 
 from poph_tf.errors import InputError
 
 HEADER_BYTES = 12
 FOOTER_BYTES = 4
-_POLYNOMIAL = 0x82F63B78
-_BLOCK = 1024
-# These bytes take the state of the checksum from 0 to all ones, where it begins.
-_START = bytes.fromhex("54641f64")
 _MASK_DELTA = 0xA282EAD8
 
 
-def _tables() -> np.ndarray:
-    """uint32 [_BLOCK, 256]: the checksum of a byte with k zero bytes after it."""
-    table = np.arange(256, dtype=np.uint32)
-    for _ in range(8):
-        table = np.where(table & 1, table >> 1 ^ _POLYNOMIAL, table >> 1)
-    tables = np.empty((_BLOCK, 256), np.uint32)
-    tables[0] = table
-    for k in range(1, _BLOCK):
-        tables[k] = table[tables[k - 1] & 0xFF] ^ tables[k - 1] >> 8
-    return tables
-
-
-_TABLES = _tables()
-_PLACES = np.arange(_BLOCK - 1, -1, -1) * 256
-
-
-def crc32c(data: bytes) -> int:
-    """CRC-32C (Castagnoli) of bytes.
-
-    The checksum is linear and ignores zeros at the start: that of a block is the xor of
-    those of its bytes, and the state before it counts like a change of its first four.
-    """
-    size = min(len(data) + len(_START), _BLOCK)
-    padding = bytes(-(len(data) + len(_START)) % size)
-    blocks = np.frombuffer(padding + _START + data, np.uint8).reshape(-1, size)
-    sums = np.bitwise_xor.reduce(_TABLES.reshape(-1)[_PLACES[-size:] + blocks], axis=1)
-    state = 0
-    for block_sum in sums.tolist():
-        for k in range(4):
-            block_sum ^= int(_TABLES[size - 1 - k, state >> 8 * k & 0xFF])
-        state = block_sum
-    return state ^ 0xFFFFFFFF
-
-
 def _masked(data: bytes) -> bytes:
-    crc = crc32c(data)
+    crc = google_crc32c.value(data)
     return struct.pack("<I", ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF)
 
 

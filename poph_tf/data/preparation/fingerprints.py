@@ -18,7 +18,6 @@ Source: min-wise hashing with a limit instead of a number ("FracMinHash", Irber 
 2022, doi:10.1101/2022.01.11.475838).
 """
 
-import bisect
 import hashlib
 
 import numpy as np
@@ -96,11 +95,13 @@ def _passages(seconds: np.ndarray, pitch: np.ndarray) -> list[np.ndarray]:
 
 def _chords(seconds: np.ndarray, pitch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Numbers of chords and pitches [note], in the order of chord, then of pitch."""
-    times = np.sort(seconds).tolist()
-    begins, at = [], 0
-    while at < len(times):
-        begins.append(times[at])
-        at = bisect.bisect_right(times, times[at] + _CHORD_SECONDS, at)
+    times = np.sort(seconds)
+    following = np.searchsorted(times, times + _CHORD_SECONDS, side="right").tolist()
+    first, at = [], 0
+    while at < len(following):
+        first.append(at)
+        at = following[at]
+    begins = times[first]
     chord = np.searchsorted(begins, seconds, side="right") - 1
     order = np.lexsort((pitch, chord))
     return chord[order], pitch[order].astype(np.int64)
