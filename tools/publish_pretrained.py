@@ -19,11 +19,10 @@ from absl import flags
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from poph_tf import files, models  # noqa: E402
 from poph_tf.cli import commands  # noqa: E402
 from poph_tf.cli import flags as own_flags  # noqa: E402
 from poph_tf.evaluation import model_cards, results  # noqa: E402
-from poph_tf.serving import litert  # noqa: E402
+from poph_tf.models import LIGHT_FILE  # noqa: E402
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("model_dir", None, "Directory of poph_tf.train.")
@@ -51,7 +50,12 @@ def main(_: Sequence[str]) -> None:
     }
     card["figures"] = card.get("figures", {}) | measured
     model_cards.publish(Path(FLAGS.model_dir), folder, card)
-    files.write(folder / models.LIGHT_FILE, litert.convert(models.load(folder)))
+    if not (folder / LIGHT_FILE).exists():
+        print(
+            f"note: {folder} has no {LIGHT_FILE}. Convert the model for composing "
+            f"without TensorFlow: python -m poph_tf.export --format=litert "
+            f"--model_dir={folder} --export_dir={folder}"
+        )
     print(folder / "card.md")
 
 

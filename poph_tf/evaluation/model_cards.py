@@ -20,6 +20,7 @@ import jinja2
 from poph_tf import files
 from poph_tf.errors import InputError
 from poph_tf.evaluation import control_trials, results
+from poph_tf.models import LIGHT_FILE
 
 WRITTEN_BY_HAND = ("description", "data", "licence", "good", "bad")
 # Settings of training that the card shows.
@@ -63,8 +64,9 @@ def publish(model_dir: Path, output_dir: Path, card: Mapping[str, Any]) -> None:
             f"tools/measure_controls.py print; they lack {error}."
         ) from error
     output_dir.mkdir(parents=True, exist_ok=True)
-    for file in (weights, model_dir / "config.json"):
-        files.write(output_dir / file.name, file.read_bytes())
+    for file in (weights, model_dir / "config.json", model_dir / LIGHT_FILE):
+        if file.exists():
+            files.write(output_dir / file.name, file.read_bytes())
     files.write_json(output_dir / "card.json", card)
     files.write(output_dir / "card.md", text)
 

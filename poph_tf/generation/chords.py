@@ -157,8 +157,9 @@ def onset_volume(heads: Heads) -> tf.Tensor:
 def replay_probability(logits: tf.Tensor, controls: Controls) -> tf.Tensor:
     """The probability [batch, ...] with which notes that sounded are struck again."""
     temperature = controls.temperature
-    if controls.replay_temperature is not None:
-        temperature = controls.replay_temperature
+    given = controls.replay_temperature
+    if given is not None:
+        temperature = tf.where(given > 0, given, temperature)
     temperature = tf.maximum(temperature, MIN_TEMPERATURE)
     return tf.sigmoid(logits / temperature)
 

@@ -40,7 +40,7 @@ class Controls(NamedTuple):
             or after each step. None: there are none.
         scored: float32 [batch, step], 0 for steps that the log-likelihood of a piece
             leaves out. None: it has all steps.
-        replay_temperature: float32 [batch]. None: `temperature`.
+        replay_temperature: float32 [batch]. 0 or None: `temperature`, of voices 1.
         silence_temperature: float32 [batch] or one number. Added to the temperature of
             each step once a silence lasts a bar.
         pitch_bias: float32 [batch, pitch], or [batch, step, pitch] if it changes.

@@ -37,6 +37,7 @@ STREAM_STEPS = 16
 STATE = "state"
 # Values of controls that change nothing; the step's graph has all of them.
 NEUTRAL = {
+    "replay_temperature": 0.0,
     "silence_temperature": SILENCE_TEMPERATURE,
     "density": 0.0,
     "min_probability": 0.0,
@@ -277,5 +278,4 @@ def _inputs(controls: Controls, row: int, step: int) -> dict[str, Any]:
         k: v[row : row + 1] if np.ndim(v) and len(v) > 1 else v
         for k, v in found.items()
     }
-    one.setdefault("replay_temperature", one["temperature"])
     return {**NEUTRAL, **one, "numbers": numbers[:, step]}

@@ -219,9 +219,10 @@ def voice_probability(
 
 def _rhythm(controls: Controls) -> tf.Tensor:
     """The temperature of rests, held and repeated notes of a voice, [batch]."""
-    if controls.replay_temperature is None:
+    given = controls.replay_temperature
+    if given is None:
         return tf.ones_like(controls.temperature)
-    return tf.maximum(controls.replay_temperature, MIN_TEMPERATURE)
+    return tf.where(given > 0, tf.maximum(given, MIN_TEMPERATURE), 1.0)
 
 
 def _in_nucleus(probability: tf.Tensor, top_p: tf.Tensor) -> tf.Tensor:

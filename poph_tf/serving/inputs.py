@@ -176,17 +176,20 @@ DEPRECATED = {"hear": "prefill"}
 ALIASES = {"serving_default": "compose"} | DEPRECATED
 
 
-def describe(limits: Limits | None = None) -> dict[str, dict[str, Any]]:
+def describe(
+    limits: Limits | None = None, config: ModelConfig | None = None
+) -> dict[str, dict[str, Any]]:
     """All signatures in words, for the model card and the manual, ready for JSON.
 
     Args:
         limits: limits of the export; None shows their names.
+        config: of the model; None describes what any model takes.
     """
     found = {}
-    for name, signature in SIGNATURES.items():
-        takes = (*signature.inputs, *signature.track_inputs)
+    every = {k: (*s.inputs, *s.track_inputs) for k, s in SIGNATURES.items()}
+    for name, takes in (signatures(config) if config else every).items():
         inputs = {each: INPUTS[each].describe(limits) for each in takes}
-        found[name] = signature._asdict() | {"inputs": inputs}
+        found[name] = SIGNATURES[name]._asdict() | {"inputs": inputs}
     for alias, name in ALIASES.items():
         found[alias] = {"same_as": name, "deprecated": alias in DEPRECATED}
     return found

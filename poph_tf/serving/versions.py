@@ -148,7 +148,7 @@ def _card(
             "max_tempo_qpm": tempo.high,
             "max_bar_steps": inputs.INPUTS["bar_steps"].high,
         },
-        "signatures": inputs.describe(module.limits),
+        "signatures": inputs.describe(module.limits, module.config),
         "state_bytes": module.state_bytes.num_bytes,
         "settings": settings,
         "provenance": provenance.describe(),

@@ -68,7 +68,7 @@ def test_the_octave_convolution_moves_with_a_transposition(k, width):
 
 
 def small_features(**options):
-    options = {"filters": 4, "width": 24, "bar_positions": 0} | options
+    options = {"filters": 4, "width": 24} | options
     return layers.NoteFeatures(36, **options)
 
 

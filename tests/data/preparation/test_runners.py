@@ -108,6 +108,15 @@ def test_slow_files_are_returned_in_parts(monkeypatch):
         pool.stop()
 
 
+@pytest.fixture
+def _interruptible():
+    """A shell's job in the background ignores Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
 def test_a_ctrl_c_waits_until_processes_have_started():
     done = []
     with pytest.raises(KeyboardInterrupt), runners._interrupts_held():
@@ -238,11 +247,11 @@ def test_stored_chunks_read_back_the_same(tmp_path):
     assert pieces.sources == ["a.mid", "b.mid"] and pieces.styles == ["s", "s"]
     assert pieces.rejects == [("c.mid", "bad")]
     for k, converted in enumerate(made):
-        assert splits._record(pieces, k) == converted.record
+        assert splits.record(pieces, k) == converted.record
         assert pieces.statistics[k] == converted.statistics
 
 
-def test_a_chunk_depends_on_all_code_that_its_conversion_imports():
+def test_a_chunk_depends_on_all_code_that_its_conversion_imports(tmp_path):
     names = dependencies.source_files("poph_tf.data.preparation.staging")
     imported = [
         "data/abc", "data/reading", "data/bars", "data/examples", "data/midi_bytes",
@@ -256,10 +265,11 @@ def test_a_chunk_depends_on_all_code_that_its_conversion_imports():
     above = ("models", "training", "generation", "evaluation", "rendering", "serving")
     assert not [name for name in names if name.split("/")[1] in above]
     # What was imported when a piece was converted is among them.
-    loaded = "import sys, smf, collections_of_songs as c\n"
+    (tmp_path / "a.mid").write_bytes(song(1))
+    loaded = f"import sys; data = open({str(tmp_path / 'a.mid')!r}, 'rb').read()\n"
     loaded += "from poph_tf.config import DataConfig\n"
     loaded += "from poph_tf.data.preparation import conversion, sources\n"
-    loaded += "item = sources.Item('a.mid', 's', data=c.song(1))\n"
+    loaded += "item = sources.Item('a.mid', 's', data=data)\n"
     loaded += "conversion.convert(item, DataConfig(input=('x',), align='auto'))\n"
     loaded += "print(*(n for n in sys.modules if n.startswith('poph_tf.')))"
     paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
