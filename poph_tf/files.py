@@ -1,10 +1,11 @@
-"""Writing files whole or not at all.
+"""Writing files whole or not at all, and reading tables.
 
 A file is written under another name in the same folder, flushed to the disk and
 renamed: a reader finds the old content or the new one, never a part of it.
 """
 
 import contextlib
+import csv
 import json
 import os
 import pathlib
@@ -35,6 +36,23 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def read_csv(path: str | os.PathLike[str], what: str) -> list[list[str]]:
+    """The rows of a CSV file that are not empty.
+
+    Args:
+        path: the file.
+        what: what it holds, for the error.
+
+    Raises:
+        InputError: If it cannot be read.
+    """
+    try:
+        with pathlib.Path(path).open(encoding="utf-8-sig", newline="") as file:
+            return [row for row in csv.reader(file) if row]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"Cannot read the {what} of {path}: {error}.") from None
 
 
 def write(path: str | os.PathLike[str], content: bytes | str) -> None:

@@ -32,10 +32,10 @@ def read(
         MusicFileError: If the file cannot be read.
     """
     if not is_path(music):
-        return music, tuple(_unheard(music, model))
+        return music, tuple(_left_out(music, model))
     notes = reading.read_notes(music)
     piece = matrices.from_notes(arrangement.by_role(notes, tracks))
-    return piece, (*_unlike(notes, piece), *_unheard(piece, model))
+    return piece, (*_unlike(notes, piece), *_left_out(piece, model))
 
 
 def _unlike(notes: Notes, piece: Matrices) -> Iterator[str]:
@@ -58,7 +58,7 @@ def _unlike(notes: Notes, piece: Matrices) -> Iterator[str]:
         )
 
 
-def _unheard(piece: Matrices, model: ModelConfig) -> Iterator[str]:
+def _left_out(piece: Matrices, model: ModelConfig) -> Iterator[str]:
     """What the model has no place for."""
     by_pitch = cells.onsets(piece.cells).sum(axis=0)
     total = int(by_pitch.sum())
@@ -68,7 +68,7 @@ def _unheard(piece: Matrices, model: ModelConfig) -> Iterator[str]:
     elif outside and not model.tracks:
         yield (
             f"{_share(outside, total)} lie outside the model's pitches, "
-            f"{model.min_pitch} to {model.max_pitch}: the model does not hear them."
+            f"{model.min_pitch} to {model.max_pitch}: the model leaves them out."
         )
 
 

@@ -4,11 +4,11 @@ MAESTRO's table has a row for each recording, with the columns `midi_filename` a
 `split`; the files of Hugging Face data sets begin with the name of their split.
 """
 
-import csv
 import pathlib
 import re
 from collections.abc import Callable
 
+from poph_tf import files
 from poph_tf.config.data import DataConfig
 from poph_tf.errors import InputError
 
@@ -72,11 +72,7 @@ def read_table(path: str) -> dict[str, str]:
     """
     if not path:
         return {}
-    try:
-        with pathlib.Path(path).open(encoding="utf-8-sig", newline="") as file:
-            rows = [row for row in csv.reader(file) if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"Cannot read the splits of {path}: {error}.") from None
+    rows = files.read_csv(path, "splits")
     head = [cell.strip().lower() for cell in rows[0]] if rows else []
     file_column, split_column = 0, 1
     if "split" in head:

@@ -6,7 +6,6 @@ an item with the reason for its rejection.
 """
 
 import contextlib
-import csv
 import dataclasses
 import hashlib
 import itertools
@@ -17,6 +16,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from poph_tf import files
 from poph_tf.config.data import DataConfig
 from poph_tf.data import examples, reading, shards
 from poph_tf.data.preparation import archives, given_splits, parquet
@@ -224,13 +224,13 @@ def _file(path: pathlib.Path, max_bytes: int) -> Iterator[_Found]:
 def _files_under(root: pathlib.Path) -> Iterator[str]:
     """Relative paths of the music files and NoteSequence files, sorted by folder."""
     linked = {root.resolve()}
-    for name, folders, files in os.walk(root, followlinks=True):
+    for name, folders, names in os.walk(root, followlinks=True):
         folder = pathlib.Path(name)
-        if UNFINISHED in folders or _is_data_set(folder, files):
+        if UNFINISHED in folders or _is_data_set(folder, names):
             folders.clear()  # Skip generated data sets.
             continue
         folders[:] = [n for n in sorted(folders) if _is_new(folder / n, linked)]
-        for file in sorted(files):
+        for file in sorted(names):
             if _is_music(file) or _container(file):
                 yield (folder / file).relative_to(root).as_posix()
 
@@ -251,9 +251,9 @@ def _is_new(folder: pathlib.Path, linked: set[pathlib.Path]) -> bool:
     return True
 
 
-def _is_data_set(folder: pathlib.Path, files: list[str]) -> bool:
+def _is_data_set(folder: pathlib.Path, names: list[str]) -> bool:
     """Whether a data set of ours lies in a folder; other programs use the name too."""
-    if examples.INFO_NAME not in files:
+    if examples.INFO_NAME not in names:
         return False
     try:
         info = json.loads((folder / examples.INFO_NAME).read_text("utf-8"))
@@ -309,11 +309,7 @@ def read_styles(path: str) -> dict[str, str]:
     """
     if not path:
         return {}
-    try:
-        with pathlib.Path(path).open(encoding="utf-8-sig", newline="") as file:
-            rows = [row for row in csv.reader(file) if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"Cannot read the styles of {path}: {error}.") from None
+    rows = files.read_csv(path, "styles")
     for number, row in enumerate(rows, 1):
         if len(row) < 2 or not row[1].strip():
             raise InputError(f"{path}, row {number}: must be path,style, got {row}.")
