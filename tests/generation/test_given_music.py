@@ -36,8 +36,8 @@ def test_triplets_are_told_with_their_share(tmp_path):
 
 def test_notes_outside_the_range_are_told_with_their_share(tmp_path):
     line = (
-        "1 of 4 notes (25%) lie outside the model's pitches, 48 to 71: the model does "
-        "not hear them."
+        "1 of 4 notes (25%) lie outside the model's pitches, 48 to 71: the model "
+        "leaves them out."
     )
     events = [event for k in range(4) for event in note(480 * k, 69 + k)]
     assert told(tmp_path, *events) == [line]
