@@ -93,7 +93,8 @@ class Composer:
     @functools.cached_property
     def model(self) -> "PolyphonyModel":
         """The model as Keras has it; TensorFlow is imported at its first use."""
-        if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
+        # 2 is what our commands set; another level says that its logs are wanted.
+        if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2") == "2":
             quiet.import_tensorflow()
         return models.load(self._source)
 
