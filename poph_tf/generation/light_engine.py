@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from poph_tf import cores
 from poph_tf.cli.quiet import held_back_stderr
 from poph_tf.config import GenerationConfig, ModelConfig
 from poph_tf.data.matrices import Matrices
@@ -130,7 +131,7 @@ class LightEngine:
         """Yields cells uint8 [row, step, (track,) pitch, 3], and the rows' states."""
         ahead = self._look_ahead(request)
         rows = range(request.num_rows)
-        workers = min(len(rows), len(os.sched_getaffinity(0)))
+        workers = min(len(rows), cores.available())
         with concurrent.futures.ThreadPoolExecutor(workers) as pool:
             states = list(
                 pool.map(lambda row: self._prefilled(request, row, ahead), rows)

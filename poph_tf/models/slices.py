@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 import tensorflow as tf
 from tensorflow import Tensor
 
+from poph_tf import cores as cores_lib
 from poph_tf.errors import InputError
 
 # Each slice is traced and compiled separately, so there are few.
@@ -48,21 +49,14 @@ def prepare(batch_size: int, cores: int = 0, begun: int | None = None) -> int:
         return unchanged
     if not cores and any(name in os.environ for name in THREAD_VARIABLES):
         return unchanged
-    slices = begun or slices_for(batch_size, cores or available())
+    slices = begun or slices_for(batch_size, cores or cores_lib.available())
     try:
-        _set_threads(slices, cores or available())
+        _set_threads(slices, cores or cores_lib.available())
     except RuntimeError:
         if cores:
             raise InputError("cores must be set before TensorFlow starts.") from None
         return unchanged
     return slices
-
-
-def available() -> int:
-    """Returns the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def slices_for(batch_size: int, cores: int) -> int:

@@ -4,29 +4,15 @@ import json
 import time
 
 import browser
-import numpy as np
 import pytest
+from test_rendering import A4, C4, TONE, piece
 
-from poph_tf.data import matrices
 from poph_tf.errors import InputError
 from poph_tf.rendering import audio, html
 
-C4, A4 = 60, 69
 needs_browser = pytest.mark.skipif(
     browser.PATH is None, reason="Chromium is not installed"
 )
-TONE = 0.5 * np.sin(2 * np.pi * 440 * np.arange(30 * 44100) / 44100)[:, None]
-
-
-def piece(*notes, steps=32, tempo_qpm=120.0):
-    """Matrices of `(start, end, pitch, velocity)` in steps; a bar is 16 steps."""
-    cells = np.zeros((steps, 128, 3), np.uint8)
-    for start, end, pitch, velocity in notes:
-        cells[start, pitch, 1] = start > 0 and cells[start - 1, pitch, 0]
-        cells[start:end, pitch, 0] = 1
-        cells[start:end, pitch, 2] = velocity
-    position = np.arange(steps, dtype=np.uint8) % 16
-    return matrices.Matrices(cells, position, tempo_qpm)
 
 
 def test_the_page_holds_notes_bars_and_tempo():

@@ -14,6 +14,7 @@ from types import FrameType
 import uvicorn
 from starlette.applications import Starlette
 
+from poph_tf import cores
 from poph_tf.config import ServerConfig
 from poph_tf.errors import InputError
 from poph_tf.serving import versions
@@ -50,7 +51,7 @@ def run(
     ):
         loaded = ModelVersions(directory, name, config.warm_up)
         max_rows = loaded.current.card["limits"]["max_batch"] if config.batching else 1
-        num_threads = config.num_threads or os.cpu_count() or 1
+        num_threads = config.num_threads or cores.available()
         batcher = Batcher(num_threads, max_rows, config.batch_timeout_ms / 1000)
         host, port = listener.getsockname()[:2]
         address = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
