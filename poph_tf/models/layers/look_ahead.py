@@ -120,7 +120,9 @@ class LookAhead(keras.layers.Layer):
     def __init__(self, units: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.units = units
-        self.lstm = AxisLSTM(units, "time", axis_first=True, use_bias=False)
+        self.lstm = AxisLSTM(
+            units, "time", axis_first=True, use_bias=False, name="axis_lstm"
+        )
 
     def build(
         self, notes_shape: tuple, given_shape: tuple, bar_shape: tuple | None = None
@@ -201,7 +203,7 @@ class TrackContext(keras.layers.Layer):
     def call(self, notes: Tensor, given: Tensor) -> Tensor:
         """Projects the notes that are known."""
         others = [j for j in range(notes.shape[3]) if j != self.track]
-        drawn = tf.constant([float(j < self.track) for j in others])
+        drawn = tf.constant([float(j < self.track) for j in others], given.dtype)
         known = tf.maximum(tf.gather(given, others, axis=2), drawn)[:, :, None]
         known = tf.repeat(known, notes.shape[2], axis=2)[..., None]
         seen = tf.gather(notes, others, axis=3) * known
