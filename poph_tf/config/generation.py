@@ -127,8 +127,9 @@ class GenerationConfig(Stored):
     min_probability: Annotated[float, Interval(ge=0.0, le=0.5)] = 0.0
     """Never draw notes less probable than this, and always draw those more probable
     than 1 minus this."""
-    top_p: Annotated[float, Interval(ge=0.01, le=1.0)] = 1.0
-    """A voice draws from its likeliest pitches that together have this probability."""
+    top_p: Annotated[float, Interval(ge=0.01, le=1.0)] = 0.85
+    """A voice draws from its likeliest pitches that together have this probability; 1:
+    from all."""
     probability_exponent: Annotated[float, Interval(ge=0.01, le=100.0)] = 1.0
     """Exponent of the probabilities (Johnson's); above 1 fewer notes."""
     silence_temperature: _Temperature = 0.1

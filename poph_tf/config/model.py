@@ -99,6 +99,8 @@ class ModelConfig(Stored):
     """Units of the LSTM that runs backwards over what is given; 0: none."""
     num_track_units: Annotated[int, Interval(ge=1, le=4096)] = 64
     """Units of each track's layers within a step."""
+    voice_leading: bool = False
+    """Let a voice see how its interval to each other voice would change."""
 
     # Losses and regularization.
     harmony_weight: Annotated[float, Interval(ge=0.0, le=1e6)] = 0.0

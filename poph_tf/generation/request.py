@@ -20,7 +20,8 @@ from poph_tf.generation.controls import Controls, key_scales
 
 # A pitch out of range: its probability underflows to 0 at any temperature in use.
 NEVER = -1e4
-# Settings that are a control of the same name; at their defaults the control is off.
+# Settings that are a control of the same name; at their defaults the control is off,
+# but `top_p`, which is on for voices.
 OPTIONAL_CONTROLS = (
     "replay_temperature",
     "silence_temperature",
@@ -191,9 +192,10 @@ def _controls(
     num_particles: int,
 ) -> Controls:
     num_rows = config.num_pieces * config.best_of * max(num_particles, 1)
-    by_row: dict[str, Any] = {
-        name: np.float32(getattr(config, name)) for name in _changed_controls(config)
-    }
+    names = set(_changed_controls(config)) - {"top_p"}
+    if config.top_p < 1 and any(track.voice for track in model_config.tracks):
+        names.add("top_p")
+    by_row: dict[str, Any] = {n: np.float32(getattr(config, n)) for n in names}
     by_row |= {"temperature": np.float32(config.temperature), "style": style}
     bias, scales = pitch_bias(config, model_config), None
     if bias.any():

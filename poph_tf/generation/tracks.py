@@ -75,9 +75,12 @@ class TrackDrawing:
         notes = self._notes(frame, slice(None))
         frames, scores = tf.unstack(frame, axis=1), []
         for k in range(len(self.tracks)):
-            x = self.network.join_context(
-                k, self.entries[k], notes, self.given[:, None]
-            )
+            known = {
+                "current": tf.stack(frames, axis=1)[:, None],
+                "previous": self.before[:, None],
+                "given": self.given[:, None],
+            }
+            x = self.network.join_context(k, self.entries[k], notes, known)
             frames[k], score = self._draw_track(k, x[0], bias, scored)
             scores.append(score)
             own = self._notes(frames[k][:, None], slice(k, k + 1))

@@ -44,7 +44,11 @@ _POPH2 = ModelConfig(
 )
 # For models with tracks; without any it is poph2 that knows the bars left.
 _POPH3 = dataclasses.replace(
-    _POPH2, preset="poph3", bars_left=True, time_attention_steps=512
+    _POPH2,
+    preset="poph3",
+    bars_left=True,
+    time_attention_steps=512,
+    voice_leading=True,
 )
 
 PRESETS = {

@@ -55,8 +55,19 @@ class TrackNetwork(Network):
             layers.TrackContext(units, k, name=f"track_context_{k}")
             for k in range(self.num_tracks)
         ]
+        self.voice_leading: list[Any] = [
+            layers.VoiceLeading(units, k, others, name=f"voice_leading_{k}")
+            if config.voice_leading and track.voice and (others := self._voices(k))
+            else None
+            for k, track in enumerate(config.tracks)
+        ]
         self.track_dropout = layers.Dropout(config.dropout, name="track_dropout")
         self.voice_layer = keras.layers.Dense(units, activation="gelu", name="voice")
+
+    def _voices(self, track: int) -> list[int]:
+        """The places of the other voices."""
+        tracks = enumerate(self.config.tracks)
+        return [j for j, other in tracks if other.voice and j != track]
 
     # Time.
 
@@ -174,7 +185,7 @@ class TrackNetwork(Network):
         track: int,
         entry: Tensor,
         notes: Tensor,
-        given: Tensor,
+        inputs: Inputs,
         training: bool | None = None,
     ) -> Tensor:
         """Adds what a track sees of the other tracks in the same step.
@@ -184,13 +195,17 @@ class TrackNetwork(Network):
             entry: Its part of `enter_tracks`, float [time, batch, pitch, units].
             notes: Features of the notes of this step, from `notes`; only those drawn
                 before and given are read.
-            given: float [batch, time, track].
+            inputs: `current`, of which the same notes are read, `previous`, `given`.
             training: Whether to apply dropout.
 
         Returns:
             float [time, batch, pitch, units].
         """
+        given = _given(inputs)
         context = self.track_contexts[track](notes, given)
+        if self.voice_leading[track]:
+            play, before = (inputs[k][..., 0] for k in ("current", "previous"))
+            context = context + self.voice_leading[track](play, before, given)
         return self.track_dropout(ops.gelu(entry + context), training=training)
 
     def _run_track(
@@ -201,7 +216,7 @@ class TrackNetwork(Network):
         inputs: Inputs,
         training: bool | None,
     ) -> Outputs:
-        x = self.join_context(track, entry, notes, _given(inputs), training)
+        x = self.join_context(track, entry, notes, inputs, training)
         if self.config.tracks[track].voice:
             heads = self.voice_heads(x, training)
             return {k: ops.transpose(v, (1, 0, 2)) for k, v in heads.items()}

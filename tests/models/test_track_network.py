@@ -11,7 +11,7 @@ import tensorflow as tf
 from poph_tf import models
 from poph_tf.models import losses
 from poph_tf.models.layers.look_ahead import struck_notes
-from poph_tf.models.track_decoder import TrackDecoder
+from poph_tf.models.pitch_decoder import PitchDecoder
 
 STEPS = 4
 
@@ -152,13 +152,18 @@ def test_step_by_step_the_outputs_are_those_of_the_whole_piece(name):
         if later is not None:
             step["later"] = later[t : t + 1]
         hidden, state = network.time_axis(step, state)
-        decoder = TrackDecoder(network, hidden, embedding)
+        entries, features = (
+            network.enter_tracks(hidden),
+            network.notes(notes[:, t, None]),
+        )
+        known = {k: inputs[k][:, t : t + 1] for k in ("current", "previous", "given")}
         for k, track in enumerate(model.config.tracks):
-            known = notes[:, t], inputs["given"][:, t]
+            x = network.join_context(k, entries[k], features, known)[0]
             if track.voice:
-                heads = decoder.voice(k, *known)["play"]
+                heads = network.voice_heads(x)["play"]
             else:
-                heads = _walk(decoder.chords(k, *known), inputs["current"][:, t, k])
+                decoder = PitchDecoder(network, x, embedding)
+                heads = _walk(decoder, inputs["current"][:, t, k])
             np.testing.assert_allclose(heads, expected["play"][:, t, k], atol=1e-4)
 
 

@@ -1,0 +1,50 @@
+"""The table of interval changes, by hand."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from poph_tf.models.layers import VoiceLeading
+from poph_tf.models.layers.voice_leading import INTERVALS, MOTIONS
+
+PITCHES = 24
+
+
+def rated(now, before, given=(0, 0), track=1):
+    """Which entry of the table each pitch of a voice reads; None: none."""
+    layer = VoiceLeading(1, track, [1 - track])
+    play, was = (np.zeros((1, 1, 2, PITCHES), np.float32) for _ in range(2))
+    for frame, pitches in ((play, now), (was, before)):
+        for voice, pitch in enumerate(pitches):
+            if pitch is not None:
+                frame[0, 0, voice, pitch] = 1
+    layer.build()
+    entries = np.arange(1, 1 + INTERVALS * INTERVALS * MOTIONS, dtype=np.float32)
+    layer.table.assign(entries.reshape(layer.table.shape))
+    given = tf.constant([[given]], tf.float32)
+    out = layer(tf.constant(play), tf.constant(was), given)[0, 0, :, 0].numpy()
+    return [None if v == 0 else np.unravel_index(int(v) - 1, SHAPE) for v in out]
+
+
+SHAPE = (INTERVALS, INTERVALS, MOTIONS)
+
+
+def test_parallel_fifths_have_an_entry_of_their_own():
+    # The upper voice steps from 19 to 21; the lower one was at 12, a fifth below.
+    found = rated(now=(21, None), before=(19, 12))
+    assert found[14] == (7, 7, 2)  # both up, a fifth again
+    assert found[12] == (7, 9, 1)  # held: oblique
+    assert found[9] == (7, 0, 0)  # down, to an octave: contrary
+
+
+def test_a_rest_is_an_interval_too():
+    assert rated(now=(None, None), before=(19, 12))[14] == (7, 12, 1)
+    assert rated(now=(21, None), before=(None, 12))[14] == (12, 7, 1)
+    assert rated(now=(21, None), before=(19, None))[14] == (12, 7, 1)
+
+
+@pytest.mark.parametrize(("given", "sees"), [((0, 0), False), ((0, 1), True)])
+def test_the_first_voice_sees_later_ones_only_where_they_are_given(given, sees):
+    found = rated(now=(None, 12), before=(19, 12), given=given, track=0)
+    assert (found[19] == (5, 5, 1)) is sees
+    assert (found[19] is None) is not sees
