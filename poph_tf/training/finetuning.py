@@ -1,9 +1,10 @@
-"""Starts a model from the weights of another one, also with other styles.
+"""Starts a model from the weights of another one, also with other styles or tracks.
 
-Everything but the styles and the losses must be the same; `config_of` takes it from the
-other model. The style embedding has a row for each style: rows of styles that both
-models know are copied by name, new ones start from the mean of the old, which the old
-model takes for no style in particular.
+Everything but the styles, the tracks and the losses must be the same; `config_of` takes
+it from the other model. With other tracks, weights whose shapes do not fit begin anew.
+The style embedding has a row for each style: rows of styles that both models know are
+copied by name, new ones start from the mean of the old, which the old model takes for
+no style in particular.
 """
 
 import dataclasses
@@ -23,8 +24,8 @@ from poph_tf.training import run_log
 
 # Settings that may differ; the others decide the shapes or the meaning of weights.
 FREE = (
-    "preset", "styles", "style_shares", "harmony_weight", "minor_scale",
-    "input_dropout", "dropout", "recurrent_dropout",
+    "preset", "styles", "style_shares", "tracks", "voice_leading", "harmony_weight",
+    "minor_scale", "input_dropout", "dropout", "recurrent_dropout",
 )  # fmt: skip
 
 
@@ -40,13 +41,16 @@ def config_of(
         init_from: as for `models.load`.
         model_dir: the run's own directory. If the run has begun, its own config counts:
             the other model may be gone, or trained further.
-        info: the data set; its new styles follow those that the model knows.
+        info: the data set; its new styles follow those that the model knows, its
+            tracks replace those of a model with tracks.
         overrides: settings that replace the other model's.
     """
     settings = run_log.stored_settings(model_dir)
     own = ModelConfig.from_dict(settings["model"]) if settings else None
     source = own or models.read_config(init_from)
     known = () if source.styles == SINGLE_STYLE else source.styles
+    if source.tracks and info.tracks and not own:
+        source = dataclasses.replace(source, tracks=tuple(info.tracks))
     return dataclasses.replace(source, **overrides).with_data(info, known)
 
 
@@ -74,7 +78,9 @@ def begin(
     """
     if not begun:
         if init_from:
-            start_from(model, models.load(init_from))
+            anew = start_from(model, models.load(init_from))
+            if anew:
+                print(f"Begun anew, as they do not fit: {', '.join(anew)}.", flush=True)
             for average, v in zip(averages, model.trainable_variables, strict=False):
                 average.assign(v.value)
         return init_from
@@ -89,19 +95,30 @@ def begin(
     return began_from
 
 
-def start_from(model: PolyphonyModel, source: PolyphonyModel) -> None:
+def start_from(model: PolyphonyModel, source: PolyphonyModel) -> list[str]:
     """Copies the weights of `source` into `model`.
 
+    Returns:
+        The names of weights that `source` lacks or has in another shape, as other
+        tracks make them: these are left as they are.
+
     Raises:
-        InputError: If the models differ in more than their styles and losses.
+        InputError: If the models differ in more than styles, tracks and losses.
     """
     _check_same_sizes(model.config, source.config)
     values = {v.path: v.numpy() for v in source.trainable_variables}
+    anew = []
     for variable in model.trainable_variables:
-        value = values[variable.path]
+        value = values.get(variable.path)
         if model.network.style and variable is model.network.style.kernel:
-            value = style_rows(value, source.config.styles, model.config.styles)
-        variable.assign(value)
+            value = style_rows(
+                values[variable.path], source.config.styles, model.config.styles
+            )
+        if value is None or value.shape != tuple(variable.shape):
+            anew.append(variable.path)
+        else:
+            variable.assign(value)
+    return anew
 
 
 def style_rows(

@@ -135,6 +135,21 @@ def test_a_model_with_more_styles_computes_old_styles_as_its_source_does():
         np.testing.assert_allclose(after[name], value, atol=1e-6)
 
 
+def test_a_model_of_other_tracks_begins_anew_what_does_not_fit_and_says_so():
+    source = small.model("voices")
+    two = source.config.tracks[:2]
+    model = models.build(dataclasses.replace(source.config, tracks=two))
+    before = {v.path: v.numpy() for v in model.trainable_variables}
+    anew = finetuning.start_from(model, source)
+    copied = {v.path: v.numpy() for v in source.trainable_variables}
+    for variable in model.trainable_variables:
+        expected = before if variable.path in anew else copied
+        np.testing.assert_array_equal(variable, expected[variable.path])
+    assert "track_entry/kernel" in anew and "voice/kernel" not in anew
+    # The styles are those of both, and the same tracks leave nothing out.
+    assert not finetuning.start_from(models.build(source.config), source)
+
+
 def test_a_run_from_another_model_has_its_sizes_and_the_styles_of_both(tmp_path):
     source = small.model("poph")  # knows bach and palestrina
     models.save(source, str(tmp_path))
