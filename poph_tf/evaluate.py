@@ -17,13 +17,14 @@ object with a key for each musical measure; --report_dir gets tables and picture
 --blind_test a page with ten pairs, real or composed, that counts and saves answers.
 """
 
-import json
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
+from poph_tf import files
 from poph_tf.cli import commands
 from poph_tf.cli import flags as own_flags
 from poph_tf.cli.progress import Progress
@@ -62,14 +63,14 @@ flags.DEFINE_string("blind_test", None, "HTML page for people to tell both sets 
 
 def main(_: Sequence[str]) -> None:
     """Prints the figures of a model, or of composed pieces, as JSON."""
-    print(json.dumps(_compare() if FLAGS.compare else _score(), indent=2))
+    print(files.to_json(_compare() if FLAGS.compare else _score()))
 
 
 def _score() -> dict[str, Any]:
     own_flags.require("model_dir", "data_dir")
     import_tensorflow()
     from poph_tf import models
-    from poph_tf.data import dataset
+    from poph_tf.data import dataset, integrity
     from poph_tf.evaluation import likelihood
     from poph_tf.models import slices as slices_lib
 
@@ -77,6 +78,9 @@ def _score() -> dict[str, Any]:
     model = models.load(FLAGS.model_dir)
     info, _ = dataset.open_split(FLAGS.data_dir, FLAGS.split)
     dataset.check_styles(info, model.config)
+    faults = integrity.check(info, FLAGS.data_dir, skip_corrupt=FLAGS.skip_corrupt)
+    for fault in faults:
+        print(f"note: {fault}.", file=sys.stderr)
     if model.config.tracks:  # A merged roll is read of any data set.
         dataset.check_tracks(info, model.config)
     damaged: dict[str, list[str]] = {}
@@ -104,7 +108,6 @@ def _score() -> dict[str, Any]:
 
 def _compare() -> dict[str, Any]:
     own_flags.require("reference")
-    from poph_tf import files
     from poph_tf.evaluation import comparison, comparison_plots
     from poph_tf.rendering import figures, html
 

@@ -112,3 +112,9 @@ def define_cores() -> None:
         "and TF_NUM_INTEROP_THREADS say."
     )
     flags.DEFINE_integer("cores", 0, text, lower_bound=0)
+
+
+def define_force() -> None:
+    """Defines the flag of commands that lock the folder they write in."""
+    text = "Take the folder over from another run that is at work there."
+    flags.DEFINE_bool("force", False, text)
