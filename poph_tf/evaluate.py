@@ -41,16 +41,16 @@ flags.DEFINE_string(
     "model_dir", None, "Directory of poph_tf.train, or a pretrained model."
 )
 flags.DEFINE_enum("split", "test", SPLITS, "The split to score, or to compare with.")
-flags.DEFINE_integer("batch_size", 8, "Pieces at once.", lower_bound=1)
+flags.DEFINE_integer("batch_size", 8, "Pieces at once.", 1, 65_536)
 flags.DEFINE_list("given", [], "Tracks that are given: score the others given these.")
 own_flags.define_cores()
-flags.DEFINE_integer("window_steps", 128, "Steps at once.", lower_bound=1)
+flags.DEFINE_integer("window_steps", 128, "Steps at once.", 1, 65_536)
 flags.DEFINE_bool("skip_corrupt", False, "Skip and count damaged records.")
 flags.DEFINE_string("compare", None, "Folder of composed pieces.")
 flags.DEFINE_string("reference", None, "Folder of real pieces, for --compare.")
 flags.DEFINE_enum("train_split", "train", SPLITS, "Split to search for copies.")
 flags.DEFINE_string("style", None, "Compare with real pieces of this style only.")
-flags.DEFINE_integer("max_reference", 500, "Real pieces, at most.", lower_bound=3)
+flags.DEFINE_integer("max_reference", 500, "Real pieces, at most.", 3, 10**6)
 flags.DEFINE_string("report_dir", None, "Folder for the report of --compare.")
 flags.DEFINE_enum(
     "shuffle",

@@ -111,7 +111,7 @@ def define_cores() -> None:
         "CPU cores that share a batch; 0: all of them, or as TF_NUM_INTRAOP_THREADS "
         "and TF_NUM_INTEROP_THREADS say."
     )
-    flags.DEFINE_integer("cores", 0, text, lower_bound=0)
+    flags.DEFINE_integer("cores", 0, text, lower_bound=0, upper_bound=1024)
 
 
 def define_force() -> None:
