@@ -7,6 +7,10 @@ traceback.
 """
 
 import re
+import unicodedata
+
+# Control characters; line and paragraph ends; turns of the writing direction.
+_CONTROL = ("Cc", "Cf", "Zl", "Zp")
 
 
 class InputError(ValueError):
@@ -32,8 +36,26 @@ class MusicFileError(InputError):
         return type(self), (self.path, self.reason)
 
 
+class TrainingFailed(InputError):  # noqa: N818 - what came of it, not what was given
+    """Training came to nothing (its loss exploded); the best weights are kept.
+
+    Commands exit with code 1: the same command would fail again.
+    """
+
+
 class Interrupted(Exception):  # noqa: N818 - an early end that was asked for, no error
     """SIGTERM came; all work is saved and the same command continues from there."""
+
+
+def one_line(text: object) -> str:
+    r"""Text on one line: control characters, which names may hold, are escaped.
+
+    Example:
+        >>> one_line("No file a\nb.mid.")
+        'No file a\\nb.mid.'
+    """
+    control = {c for c in str(text) if unicodedata.category(c) in _CONTROL}
+    return str(text).translate({ord(c): repr(c)[1:-1] for c in control})
 
 
 def kind_of(error: BaseException) -> str:

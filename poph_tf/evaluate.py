@@ -17,13 +17,14 @@ object with a key for each musical measure; --report_dir gets tables and picture
 --blind_test a page with ten pairs, real or composed, that counts and saves answers.
 """
 
-import json
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
+from poph_tf import files
 from poph_tf.cli import commands
 from poph_tf.cli import flags as own_flags
 from poph_tf.cli.progress import Progress
@@ -40,16 +41,16 @@ flags.DEFINE_string(
     "model_dir", None, "Directory of poph_tf.train, or a pretrained model."
 )
 flags.DEFINE_enum("split", "test", SPLITS, "The split to score, or to compare with.")
-flags.DEFINE_integer("batch_size", 8, "Pieces at once.", lower_bound=1)
+flags.DEFINE_integer("batch_size", 8, "Pieces at once.", 1, 65_536)
 flags.DEFINE_list("given", [], "Tracks that are given: score the others given these.")
 own_flags.define_cores()
-flags.DEFINE_integer("window_steps", 128, "Steps at once.", lower_bound=1)
+flags.DEFINE_integer("window_steps", 128, "Steps at once.", 1, 65_536)
 flags.DEFINE_bool("skip_corrupt", False, "Skip and count damaged records.")
 flags.DEFINE_string("compare", None, "Folder of composed pieces.")
 flags.DEFINE_string("reference", None, "Folder of real pieces, for --compare.")
 flags.DEFINE_enum("train_split", "train", SPLITS, "Split to search for copies.")
 flags.DEFINE_string("style", None, "Compare with real pieces of this style only.")
-flags.DEFINE_integer("max_reference", 500, "Real pieces, at most.", lower_bound=3)
+flags.DEFINE_integer("max_reference", 500, "Real pieces, at most.", 3, 10**6)
 flags.DEFINE_string("report_dir", None, "Folder for the report of --compare.")
 flags.DEFINE_enum(
     "shuffle",
@@ -62,14 +63,14 @@ flags.DEFINE_string("blind_test", None, "HTML page for people to tell both sets 
 
 def main(_: Sequence[str]) -> None:
     """Prints the figures of a model, or of composed pieces, as JSON."""
-    print(json.dumps(_compare() if FLAGS.compare else _score(), indent=2))
+    print(files.to_json(_compare() if FLAGS.compare else _score()))
 
 
 def _score() -> dict[str, Any]:
     own_flags.require("model_dir", "data_dir")
     import_tensorflow()
     from poph_tf import models
-    from poph_tf.data import dataset
+    from poph_tf.data import dataset, integrity
     from poph_tf.evaluation import likelihood
     from poph_tf.models import slices as slices_lib
 
@@ -77,6 +78,9 @@ def _score() -> dict[str, Any]:
     model = models.load(FLAGS.model_dir)
     info, _ = dataset.open_split(FLAGS.data_dir, FLAGS.split)
     dataset.check_styles(info, model.config)
+    faults = integrity.check(info, FLAGS.data_dir, skip_corrupt=FLAGS.skip_corrupt)
+    for fault in faults:
+        print(f"note: {fault}.", file=sys.stderr)
     if model.config.tracks:  # A merged roll is read of any data set.
         dataset.check_tracks(info, model.config)
     damaged: dict[str, list[str]] = {}
@@ -104,7 +108,6 @@ def _score() -> dict[str, Any]:
 
 def _compare() -> dict[str, Any]:
     own_flags.require("reference")
-    from poph_tf import files
     from poph_tf.evaluation import comparison, comparison_plots
     from poph_tf.rendering import figures, html
 

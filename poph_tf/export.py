@@ -8,14 +8,17 @@ not at all, and prints its path. poph_tf/serving/inputs.py describes its signatu
 composes without TensorFlow, in a second.
 """
 
+import pathlib
 from collections.abc import Sequence
 
 from absl import flags
 
+from poph_tf import locks
 from poph_tf.cli import commands
 from poph_tf.cli import flags as own_flags
 from poph_tf.cli.quiet import import_tensorflow
 from poph_tf.config import Limits
+from poph_tf.models import pretrained
 
 FLAGS = flags.FLAGS
 
@@ -31,6 +34,7 @@ flags.DEFINE_enum(
     "For a server, or for composing.",
 )
 own_flags.define(Limits)
+own_flags.define_force()
 
 
 def main(argv: Sequence[str]) -> int:
@@ -38,19 +42,23 @@ def main(argv: Sequence[str]) -> int:
     del argv
     own_flags.require("model_dir", "export_dir")
     limits = Limits(**own_flags.values(Limits))
+    pretrained.resolve(FLAGS.model_dir)  # Before a folder is made.
+    with locks.held(FLAGS.export_dir, force=FLAGS.force):
+        print(_export(limits))
+    return 0
+
+
+def _export(limits: Limits) -> pathlib.Path:
     import_tensorflow()
     if FLAGS.format == "litert":
         from poph_tf.serving import litert
 
-        print(litert.export(FLAGS.model_dir, FLAGS.export_dir))
-        return 0
+        return litert.export(FLAGS.model_dir, FLAGS.export_dir)
     from poph_tf import serving
 
-    path = serving.export_model_dir(
+    return serving.export_model_dir(
         FLAGS.model_dir, FLAGS.export_dir, limits=limits, data_dir=FLAGS.data_dir
     )
-    print(path)
-    return 0
 
 
 def run() -> None:

@@ -6,15 +6,20 @@ renamed: a reader finds the old content or the new one, never a part of it.
 
 import contextlib
 import csv
+import errno
 import json
+import math
 import os
 import pathlib
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from poph_tf.errors import InputError
 
 PARTIAL = ".partial"
+# Why a pipe, socket or device in the place of a file is not read.
+NOT_REGULAR = "not a regular file"
 
 
 @contextlib.contextmanager
@@ -36,6 +41,17 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def read_regular(path: str | os.PathLike[str]) -> bytes:
+    """The content of a file; of a pipe or device it could come forever, or never.
+
+    Raises:
+        OSError: If it is no regular file, or cannot be read.
+    """
+    if not stat.S_ISREG(pathlib.Path(path).stat().st_mode):
+        raise OSError(errno.EINVAL, NOT_REGULAR, str(path))
+    return pathlib.Path(path).read_bytes()
 
 
 def read_csv(path: str | os.PathLike[str], what: str) -> list[list[str]]:
@@ -62,9 +78,32 @@ def write(path: str | os.PathLike[str], content: bytes | str) -> None:
         partial.write_bytes(data)
 
 
+def to_json(value: Any, *, indent: int | None = 2, sort_keys: bool = False) -> str:
+    """A value as JSON; numbers that JSON cannot say (NaN, infinities) become null.
+
+    Example:
+        >>> to_json({"a": float("nan"), "b": [1.5, -float("inf")]}, indent=None)
+        '{"a": null, "b": [1.5, null]}'
+    """
+    options: dict[str, Any] = {"indent": indent, "sort_keys": sort_keys}
+    options["allow_nan"] = False
+    try:
+        return json.dumps(value, **options)
+    except ValueError:
+        return json.dumps(_finite(value), **options)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(x) for key, x in value.items()}
+    return [_finite(x) for x in value] if isinstance(value, list | tuple) else value
+
+
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
     """Writes a value as JSON with sorted keys."""
-    write(path, json.dumps(value, indent=2, sort_keys=True) + "\n")
+    write(path, to_json(value, sort_keys=True) + "\n")
 
 
 def write_output(path: str | os.PathLike[str], content: bytes | str) -> None:

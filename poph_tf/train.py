@@ -5,8 +5,8 @@
 Reads the records that tools/make_tfrecords.py wrote, and writes to --model_dir the best
 weights (model.keras), the settings (config.json), checkpoints, metrics.jsonl and
 TensorBoard logs. The same command started again continues the run. Exit codes: 0 the
-run has ended, 2 the input is wrong, 75 start again (SIGTERM or Ctrl-C came and all is
-saved, or another worker was lost).
+run has ended, 1 the loss exploded, 2 the input is wrong, 75 start again (SIGTERM or
+Ctrl-C came and all is saved, or another worker was lost).
 
 On several hosts start the same command on each, with --strategy=multi_worker_mirrored
 and either TF_CONFIG or --worker_hosts=a:2222,b:2222 --worker_index=0 (1 on the second).
@@ -54,6 +54,7 @@ flags.DEFINE_multi_string(
 )
 flags.DEFINE_bool("dry_run", False, "Print what the run needs; write nothing.")
 own_flags.define_cores()
+own_flags.define_force()
 own_flags.define(DistributionConfig)
 own_flags.define(TrainingConfig, unset=True)
 
@@ -100,7 +101,7 @@ def _train(
     slices = _slices(training.batch_size, distribution_config)
     strategy = distribution.make(distribution_config)
     folders = FLAGS.data_dir, FLAGS.model_dir or NO_FOLDER
-    trainer = Trainer(model_config, training, *folders, strategy, slices)
+    trainer = Trainer(model_config, training, *folders, strategy, slices, FLAGS.force)
     if FLAGS.dry_run:
         print("\n".join(dry_run.lines(trainer)))
         return

@@ -7,14 +7,13 @@ layers.
 
 import dataclasses
 import functools
-import hashlib
 import pathlib
 
 import keras
 import numpy as np
 
 from poph_tf import config
-from poph_tf.data import examples, matrices
+from poph_tf.data import examples, integrity, matrices
 from poph_tf.models import layers, presets
 
 TESTS = pathlib.Path(__file__).resolve().parent
@@ -353,14 +352,16 @@ def write_data_set(folder, splits, styles=("bach",), shards=1):
     import tensorflow as tf
 
     folder.mkdir(parents=True, exist_ok=True)
-    infos = {}
+    infos, rows = {}, []
     for split, pieces in splits.items():
         names = [examples.shard_name(split, k, shards) for k in range(shards)]
         steps, counts = dict.fromkeys(styles, 0), dict.fromkeys(styles, 0)
         writers = [tf.io.TFRecordWriter(str(folder / name), "GZIP") for name in names]
         for k, piece in enumerate(pieces):
             style = styles[k % len(styles)]
-            record = examples.serialize(piece, style=style, source=f"{split}/{k}.mid")
+            source = f"{split}/{k}.mid"
+            record = examples.serialize(piece, style=style, source=source)
+            rows.append((split, examples.content_id(piece), style, source))
             writers[k % shards].write(record)
             steps[style] += len(piece)
             counts[style] += 1
@@ -373,10 +374,9 @@ def write_data_set(folder, splits, styles=("bach",), shards=1):
             steps_by_style=steps,
             pieces_by_style=counts,
         )
-    ids = "".join(examples.content_id(p) for ps in splits.values() for p in ps)
     info = examples.DatasetInfo(
         format_version=examples.FORMAT_VERSION,
-        id=hashlib.sha256(ids.encode()).hexdigest(),
+        id=integrity.data_id(rows),
         steps_per_quarter=4,
         styles=tuple(styles),
         splits=infos,

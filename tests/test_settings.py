@@ -3,12 +3,16 @@
 import dataclasses
 import importlib.util
 import json
+import math
 from typing import Annotated, Literal
 
+import hypothesis
 import pytest
 import small
 from absl import flags
 from annotated_types import Interval
+from hypothesis import given
+from hypothesis import strategies as st
 
 from poph_tf import config
 from poph_tf.cli import flags as own_flags
@@ -269,3 +273,50 @@ def test_lists_are_flags_whose_items_have_their_type():
     flags.FLAGS(["test", "--steps=4,x"])
     with pytest.raises(InputError, match="steps must be a list of whole numbers"):
         own_flags.values(Swing)
+
+
+# Every setting of every class.
+
+NUMBERS = [
+    (cls, setting)
+    for cls in CLASSES
+    for setting in describe(cls)
+    if setting.type in (int, float)
+]
+
+
+@pytest.mark.parametrize(
+    ("cls", "setting"), NUMBERS, ids=lambda x: getattr(x, "name", x.__name__)
+)
+def test_no_number_is_absurd(cls, setting):
+    assert setting.low is not None and setting.high is not None
+    values = [math.nan, math.inf, -math.inf, 1e300, -1e300, 10**30, -(10**30)]
+    values += [setting.low - 1, setting.high + 1, "1", None, [], True]
+    for value in values:
+        message = refused(cls, **needed(cls), **{setting.name: value})
+        assert message.startswith(f"{setting.name} must be {setting.expected}, got")
+
+
+@given(value=st.from_type(object) | st.floats() | st.integers(), data=st.data())
+@hypothesis.settings(max_examples=300, deadline=None)
+def test_any_value_of_any_setting_is_taken_or_refused_in_one_sentence(value, data):
+    cls = data.draw(st.sampled_from(CLASSES))
+    setting = data.draw(st.sampled_from(describe(cls)))
+    try:
+        made = cls(**needed(cls) | {setting.name: value})
+    except InputError as error:
+        assert str(error).endswith(".")
+    else:
+        kept = getattr(made, setting.name)
+        if setting.type in (int, float):
+            assert setting.low <= kept <= setting.high
+
+
+def needed(cls):
+    """Values of the settings that must be given."""
+    return {"input": ("songs",)} if cls is config.DataConfig else {}
+
+
+def test_a_list_of_numbers_holds_no_nan():
+    for value in (math.nan, math.inf):
+        assert "weights must be a list of numbers" in refused(Swing, weights=(value,))

@@ -35,6 +35,7 @@ flags.DEFINE_string("output_dir", None, "Folder for the data set.")
 own_flags.define(DataConfig)
 own_flags.define(ExecutionOptions, skip=["num_workers"])
 flags.DEFINE_integer("num_workers", os.cpu_count(), "Worker processes.")
+own_flags.define_force()
 flags.DEFINE_bool("overwrite", False, "Replace another data set in --output_dir.")
 
 
@@ -53,6 +54,7 @@ def main(_: Sequence[str]) -> None:
         output,
         options,
         overwrite=overwrite,
+        force=FLAGS.force,
         progress=Progress(None, "files"),
     )
     print(report.table(info))

@@ -9,16 +9,20 @@ from typing import NoReturn
 from absl import app, flags, logging
 
 import poph_tf
+from poph_tf.cli import signals
 from poph_tf.cli.quiet import ignore_missing_ffmpeg
-from poph_tf.errors import InputError, Interrupted
+from poph_tf.errors import InputError, Interrupted, TrainingFailed, one_line
 
+TRAINING_FAILED = 1
 FAILED = 2
 INTERRUPTED = 75  # EX_TEMPFAIL of sysexits.h: start the same command again
+BROKEN_PIPE = 141  # as the shell says of a program that SIGPIPE ended
 # Errors of the user's paths and disk, not of our code.
 USERS_ERRORS = (
     errno.EACCES,
     errno.EDQUOT,
     errno.EEXIST,
+    errno.EIO,
     errno.EISDIR,
     errno.ENOSPC,
     errno.ENOTDIR,
@@ -63,21 +67,35 @@ def _guarded(main: Main, words: Sequence[str], takes_words: bool) -> int | None:
     if words and not takes_words:
         _fail(f"Takes flags only, got {' '.join(words)!r}; see --help.")
     try:
-        return main(words)
+        with signals.stoppable():
+            code = main(words)
+            sys.stdout.flush()
+            return code
+    except TrainingFailed as error:
+        _fail(error, TRAINING_FAILED)
     except InputError as error:
         _fail(error)
+    except BrokenPipeError:
+        # Python would complain when it flushes what nobody reads.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(BROKEN_PIPE)
     except OSError as error:
         if error.errno not in USERS_ERRORS:
             raise
         _fail(f"{error.strerror}: {error.filename or 'while writing'}.")
     except Interrupted as stop:
-        print(f"{stop} Start the same command again to continue.", file=sys.stderr)
-        sys.exit(INTERRUPTED)
-    except KeyboardInterrupt:
-        sys.exit("Interrupted.")
+        _end_early(stop)
+    except KeyboardInterrupt as stop:
+        _end_early(f"Stopped by {stop or 'SIGINT'}; nothing is left half-written.")
 
 
-def _fail(error: object) -> NoReturn:
-    line = " ".join(str(error).split())
-    print(f"error: {line}", file=sys.stderr)
-    sys.exit(FAILED)
+def _end_early(why: object) -> NoReturn:
+    print(f"{why} Start the same command again to continue.", file=sys.stderr)
+    sys.exit(INTERRUPTED)
+
+
+def _fail(error: object, code: int = FAILED) -> NoReturn:
+    # absl breaks its lines; a line end in a name is escaped instead.
+    text = " ".join(str(error).split()) if isinstance(error, flags.Error) else error
+    print(f"error: {one_line(text)}", file=sys.stderr)
+    sys.exit(code)

@@ -111,4 +111,10 @@ def define_cores() -> None:
         "CPU cores that share a batch; 0: all of them, or as TF_NUM_INTRAOP_THREADS "
         "and TF_NUM_INTEROP_THREADS say."
     )
-    flags.DEFINE_integer("cores", 0, text, lower_bound=0)
+    flags.DEFINE_integer("cores", 0, text, lower_bound=0, upper_bound=1024)
+
+
+def define_force() -> None:
+    """Defines the flag of commands that lock the folder they write in."""
+    text = "Take the folder over from another run that is at work there."
+    flags.DEFINE_bool("force", False, text)

@@ -11,7 +11,8 @@ from poph_tf.config.tracks import MERGED
 from poph_tf.errors import InputError
 
 _Share = Annotated[float, Interval(ge=0.0, le=1.0)]
-_Positive = Annotated[int, Interval(ge=1)]
+_Positive = Annotated[int, Interval(ge=1, le=10**9)]
+_Seconds = Annotated[float, Interval(ge=0.001, le=1e6)]
 
 
 @settings
@@ -28,7 +29,7 @@ class DataConfig(Stored):
     """Share of the pieces for the test."""
     steps_per_quarter: Annotated[int, Interval(ge=1, le=96)] = 4
     """Time grid: 4 makes a step a sixteenth note."""
-    style_depth: _Positive = 1
+    style_depth: Annotated[int, Interval(ge=1, le=100)] = 1
     """Which folder below the input names the style; 1 is the top."""
     styles_csv: str = ""
     """Table path,style that gives the styles of files, in place of the folders."""
@@ -69,7 +70,7 @@ class DataConfig(Stored):
     """Reject shorter pieces."""
     max_steps: _Positive = 40_000
     """Reject longer pieces."""
-    min_polyphony: Annotated[float, Interval(ge=0.0)] = 0.0
+    min_polyphony: Annotated[float, Interval(ge=0.0, le=128.0)] = 0.0
     """Least mean number of notes in the steps that sound."""
     max_silence: _Share = 1.0
     """Largest share of silent steps."""
@@ -79,7 +80,7 @@ class DataConfig(Stored):
     """Reject files with more events."""
     max_notes: _Positive = 200_000
     """Reject pieces with more notes."""
-    num_shards: Annotated[int, Interval(ge=0)] = 0
+    num_shards: Annotated[int, Interval(ge=0, le=99_999)] = 0
     """Training shards; 0: as many as suit the size."""
 
     renamed = {"inputs": "input", "parser": "reader"}
@@ -125,11 +126,11 @@ class DataConfig(Stored):
 class ExecutionOptions:
     """How the work is run; never changes the result, except where a limit is hit."""
 
-    num_workers: _Positive = 1
+    num_workers: Annotated[int, Interval(ge=1, le=4096)] = 1
     """Worker processes."""
-    seconds_per_file: Annotated[float, Interval(ge=0.001)] = 120.0
+    seconds_per_file: _Seconds = 120.0
     """Give up on a file that takes longer."""
-    worker_memory_mb: Annotated[int, Interval(ge=0)] = 4096
+    worker_memory_mb: Annotated[int, Interval(ge=0, le=2**24)] = 4096
     """Memory limit of a worker; 0: none."""
     runner: Literal["local", "beam"] = "local"
     """local: processes here; beam: an Apache Beam pipeline (extra `beam`)."""

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
+from poph_tf import files
 from poph_tf.data import (
     abc,
     humdrum,
@@ -26,7 +27,7 @@ from poph_tf.data import (
 )
 from poph_tf.data import notes as notes_lib
 from poph_tf.data.score import Score
-from poph_tf.errors import MusicFileError
+from poph_tf.errors import MusicFileError, one_line
 
 if TYPE_CHECKING:
     from note_seq import NoteSequence
@@ -181,7 +182,7 @@ def read_notes(path: str | Path) -> notes_lib.Notes:
 def _open(path: str | Path, options: Options) -> Pieces:
     """The pieces of a file."""
     try:
-        data = Path(path).read_bytes()
+        data = files.read_regular(path)
     except OSError as error:
         raise MusicFileError(path, error.strerror or "cannot be opened") from None
     return parse(data, str(path), options)
@@ -207,5 +208,9 @@ def _as_sequence(piece: Any, path: str | Path) -> "NoteSequence":
 
 
 def readable_name(name: str) -> str:
-    """A file name as text; bytes that are not UTF-8 become replacement characters."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    """A file name as text on one line.
+
+    Bytes that are not UTF-8 become replacement characters; line ends and other control
+    characters are escaped.
+    """
+    return one_line(name.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))

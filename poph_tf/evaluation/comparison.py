@@ -14,7 +14,6 @@ A set is a folder of MIDI files, or a split of a folder of records.
 
 import collections
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -287,6 +286,6 @@ def table(result: Mapping[str, Any]) -> str:
 def write(result: Mapping[str, Any], folder: Path) -> None:
     """Writes `comparison.json` and `comparison.md`."""
     folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(result, indent=1, ensure_ascii=False) + "\n"
+    text = files.to_json(result, indent=1) + "\n"
     files.write(folder / "comparison.json", text)
     files.write(folder / "comparison.md", table(result))

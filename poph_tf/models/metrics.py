@@ -119,6 +119,11 @@ def summarize(sums: Mapping[str, SupportsFloat], config: ModelConfig) -> dict[st
     }
 
 
+def coin_nats(config: ModelConfig) -> float:
+    """Nats a step of play where each cell is a coin toss: what knows nothing costs."""
+    return config.num_pitches * max(len(config.tracks), 1) * math.log(2)
+
+
 def f1(true_positives: float, predicted: float, actual: float) -> float:
     """Computes the harmonic mean of precision and recall.
 

@@ -7,15 +7,18 @@ is saved again. A corrupt latest checkpoint is skipped with a warning. The list 
 checkpoints is read from the folder, so there is no list file that can be lost.
 """
 
+import json
 import pathlib
 import re
 import shutil
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 from absl import logging
 
+from poph_tf import files
 from poph_tf.errors import InputError
 
 KEEP = 3
@@ -33,6 +36,7 @@ class Checkpoints:
     Attributes:
         variables: all variables of a checkpoint, as TensorFlow has them.
         last_good: path of the last checkpoint that was saved or restored, or None.
+        notes: what the restored checkpoint holds beside its variables, as JSON has it.
     """
 
     def __init__(
@@ -46,6 +50,7 @@ class Checkpoints:
         self.checkpoint = tf.train.Checkpoint(variables=raw, counters=dict(counters))
         self.variables = [*raw, *counters.values()]
         self.last_good: pathlib.Path | None = None
+        self.notes: dict[str, Any] = {}
 
     def paths(self) -> list[pathlib.Path]:
         """Paths of the checkpoints, oldest first."""
@@ -54,10 +59,17 @@ class Checkpoints:
         matches.sort(key=lambda m: (int(m[3]), int(m[2]), int(m[4] or 0)))
         return [self.directory / match[1] for match in matches]
 
-    def save(self, epoch: int, step: int) -> pathlib.Path:
+    def save(
+        self, epoch: int, step: int, notes: Mapping[str, Any] | None = None
+    ) -> pathlib.Path:
         """Saves all variables and keeps the newest `KEEP` checkpoints.
 
         Epoch and step are in the name of the checkpoint; both grow.
+
+        Args:
+            epoch: the epoch.
+            step: the step.
+            notes: what else to keep, as JSON.
 
         Returns:
             The path of the checkpoint, without its endings.
@@ -69,6 +81,7 @@ class Checkpoints:
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             self._remove(path)  # exists only if it was corrupt and skipped
+            files.write_json(_notes_path(path), notes or {})
             self.checkpoint.write(str(path))
         except (OSError, tf.errors.OpError) as error:
             self._remove(path)  # the index may be cut short too
@@ -110,6 +123,7 @@ class Checkpoints:
                 logging.warning("Skip checkpoint %s: %s.", path, _reason(error))
             else:
                 self.last_good = path
+                self.notes = _read_notes(path)
                 return path
         if paths:
             raise InputError(
@@ -121,6 +135,7 @@ class Checkpoints:
     def _remove(self, path: pathlib.Path) -> None:
         # The index first: data without an index are removed as rests.
         path.with_name(f"{path.name}.index").unlink(missing_ok=True)
+        _notes_path(path).unlink(missing_ok=True)
         for data in self.directory.glob(f"{path.name}.data-*"):
             data.unlink()
 
@@ -129,9 +144,22 @@ class Checkpoints:
         for folder in self.directory.glob("ckpt-*_temp"):
             shutil.rmtree(folder, ignore_errors=True)
         whole = {path.name for path in self.paths()}
-        for data in self.directory.glob("ckpt-*.data-*"):
-            if data.name.rsplit(".data-", 1)[0] not in whole:
-                data.unlink()
+        for rest in self.directory.glob("ckpt-*"):
+            name = re.sub(r"\.(data-.*|notes\.json)$", "", rest.name)
+            if name != rest.name and name not in whole:
+                rest.unlink()
+
+
+def _notes_path(path: pathlib.Path) -> pathlib.Path:
+    return path.with_name(f"{path.name}.notes.json")
+
+
+def _read_notes(path: pathlib.Path) -> dict[str, Any]:
+    """The notes of a checkpoint; earlier versions wrote none."""
+    try:
+        return dict(json.loads(_notes_path(path).read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}
 
 
 def _reason(error: Exception) -> str:

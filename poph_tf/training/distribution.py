@@ -6,6 +6,7 @@ import re
 
 import tensorflow as tf
 
+from poph_tf.cli import signals
 from poph_tf.config import DistributionConfig
 from poph_tf.errors import InputError
 
@@ -62,7 +63,9 @@ def _join_workers(config: DistributionConfig) -> tf.distribute.Strategy:
             f"{TF_CONFIG_EXAMPLE}, got {text!r}."
         )
     try:
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        # TensorFlow waits for the others and lets nothing of Python run meanwhile.
+        with signals.killable():
+            return tf.distribute.MultiWorkerMirroredStrategy()
     except (RuntimeError, ValueError, tf.errors.OpError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"Cannot join the workers: {reason}") from error

@@ -18,7 +18,11 @@ NAME = "metrics.jsonl"
 def append(model_dir: pathlib.Path, figures: Mapping[str, Any]) -> None:
     """Adds a validation."""
     with (model_dir / NAME).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(figures, sort_keys=True) + "\n")
+        file.write(_line(figures))
+
+
+def _line(figures: Mapping[str, Any]) -> str:
+    return files.to_json(figures, indent=None, sort_keys=True) + "\n"
 
 
 def forget_after(model_dir: pathlib.Path, step: int) -> None:
@@ -26,7 +30,7 @@ def forget_after(model_dir: pathlib.Path, step: int) -> None:
     path = model_dir / NAME
     if path.exists():
         kept = [line for line in _lines(path) if line["step"] <= step]
-        files.write(path, "".join(f"{json.dumps(x, sort_keys=True)}\n" for x in kept))
+        files.write(path, "".join(map(_line, kept)))
 
 
 def read(model_dir: str | pathlib.Path) -> list[dict[str, Any]]:

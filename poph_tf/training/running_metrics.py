@@ -25,6 +25,17 @@ class RunningMetrics:
         self.working = self.waiting = 0.0
         self.since = time.monotonic()
 
+    def to_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps, so that a stop leaves no trace in the log."""
+        return {"sums": self.sums, "steps": self.steps}
+
+    def restore(self, kept: Mapping[str, Any]) -> None:
+        """Goes on from what `to_dict` gave; from nothing if it is empty."""
+        self.sums = dict(kept.get("sums", {}))
+        self.steps = int(kept.get("steps", 0))
+        # Their time has passed in another process.
+        self.untimed = self.steps
+
     def timed(self, batches: Iterable[Any]) -> Iterator[Any]:
         """Passes batches on and adds up the seconds spent waiting for them."""
         start = time.monotonic()

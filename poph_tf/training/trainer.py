@@ -21,22 +21,27 @@ from typing import Any
 
 import tensorflow as tf
 
-from poph_tf import provenance
+from poph_tf import locks, models, provenance
+from poph_tf.cli.signals import StopSignals
 from poph_tf.config import ModelConfig, TrainingConfig
 from poph_tf.data import dataset, recovery
-from poph_tf.errors import InputError, Interrupted
+from poph_tf.data.integrity import DataWatch
+from poph_tf.errors import InputError, Interrupted, TrainingFailed
+from poph_tf.models import metrics
 from poph_tf.training import distribution, finetuning
 from poph_tf.training.checkpoints import Checkpoints
 from poph_tf.training.cluster import LOST_WORKER, Cluster
 from poph_tf.training.run_log import RunLog, check_same_run, progress_line
 from poph_tf.training.run_state import RunState
 from poph_tf.training.running_metrics import RunningMetrics
-from poph_tf.training.stop_signals import StopSignals
 from poph_tf.training.train_step import TrainStep
 from poph_tf.training.validation import Validator
 
 # In runs of so many steps, compiling a graph for each length of batches pays off.
 STEPS_WORTH_GRAPHS = 500
+# Play that costs so many times what coin tosses cost has exploded; in so many steps in
+# a row, not by accident.
+EXPLODED, MOST_EXPLODED_STEPS = 5.0, 100
 SECONDS_BETWEEN_COLLECTIONS = 10.0  # a collection may take longer than a tiny epoch
 Report = Callable[[str], object]
 OnStep = Callable[[int, Mapping[str, float]], object]
@@ -53,6 +58,7 @@ class Trainer:
         model_dir: folder of the run.
         strategy: tf.distribute.Strategy.
         slices: number of slices of a batch, from `models.slices.prepare`.
+        force: take `model_dir` over from another run that is at work there.
 
     Attributes:
         steps_per_epoch: number of steps of an epoch, about.
@@ -68,6 +74,7 @@ class Trainer:
     model_dir: str | pathlib.Path
     strategy: tf.distribute.Strategy
     slices: int = 1
+    force: bool = False
 
     def __post_init__(self) -> None:
         training, replicas = self.training, self.strategy.num_replicas_in_sync
@@ -77,6 +84,8 @@ class Trainer:
         self.info, paths = dataset.open_split(str(self.data_dir), "train")
         dataset.check_tracks(self.info, self.model_config)
         _, valid_paths = dataset.open_split(str(self.data_dir), "valid")
+        self.data = DataWatch(self.info, self.data_dir, (*paths, *valid_paths))
+        self.faults = self.data.check(skip_corrupt=training.skip_corrupt)
         if self.cluster.chief:
             check_same_run(model_dir, self.model_config, training, self.info.id)
         self.damaged = recovery.find(paths) if training.skip_corrupt else []
@@ -123,15 +132,29 @@ class Trainer:
         Raises:
             Interrupted: If SIGTERM or SIGINT came (all is saved), or another worker was
                 lost.
-            InputError: If the loss is no longer a number, the disk or the memory is
-                full, or a record is damaged.
+            TrainingFailed: If the loss is no longer a number, or has exploded.
+            InputError: If another run is at work in the folder, the disk or the memory
+                is full, a record is damaged, or the data set was replaced.
         """
         self.report, self.on_step = report, on_step
-        with StopSignals() as self.signals, self._explaining_errors():
+        with (
+            StopSignals() as self.signals,
+            self._explaining_errors(),
+            self._locked() as self.lock,
+        ):
             self._begin()
             reason = self._train()
         best_loss, step = float(self.counters.best_loss), int(self.counters.step)
         return {"best_loss": best_loss, "step": step, "reason": reason}
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[locks.FolderLock | None]:
+        """Holds the model directory, which only the chief writes."""
+        if not self.cluster.chief:
+            yield None
+            return
+        with locks.held(self.model_dir, force=self.force) as lock:
+            yield lock
 
     def _begin(self) -> None:
         """Gives all workers the newest checkpoint, or the first weights."""
@@ -156,11 +179,15 @@ class Trainer:
         if self.damaged:
             records = "; ".join(self.damaged[:5])
             self.report(f"Skips {len(self.damaged)} damaged record(s): {records}.")
+        for fault in self.faults:
+            self.report(f"Goes on with damaged data: {fault}.")
         if restored:
             self.report(f"Continues from step {step} ({restored}).")
         self.saved_at = self.collected_at = time.monotonic()
         self.time_is_up = self._is_out_of_time()
         self.metrics = RunningMetrics()
+        self.metrics.restore(self.checkpoints.notes)
+        self.exploded_steps = 0
 
     def _train(self) -> str:
         """Trains epoch by epoch; returns the reason for the end."""
@@ -196,7 +223,11 @@ class Trainer:
             index = int(self.counters.batch) - 1
             ids = dataset.batch_ids(self.stream, int(self.counters.epoch), index)
             pieces = ", ".join(f"{piece[:12]} from step {step}" for piece, step in ids)
-            raise self._no_number("loss", f"the pieces {pieces}")
+            raise self._failed("loss is not a number", f", on the pieces {pieces}")
+        exploded = self._has_exploded(sums["play_nats"] / max(sums["steps"], 1.0))
+        self.exploded_steps = self.exploded_steps + 1 if exploded else 0
+        if self.exploded_steps >= MOST_EXPLODED_STEPS:
+            raise self._failed(f"loss has exploded to {sums['loss']:,.0f} nats")
         self.metrics.add(sums, seconds, len(self.train_step.compiled) > graphs)
         self.on_step(int(self.counters.step), sums)
 
@@ -252,7 +283,10 @@ class Trainer:
         counters.validated.assign(counters.step)
         valid = self.validator.figures(self.state.weights(), self.report)
         if not math.isfinite(valid["loss"]):
-            raise self._no_number("validation loss", "the validation split")
+            raise self._failed("validation loss is not a number")
+        if self._has_exploded(valid["play_nats_per_step"]):
+            loss = f"{valid['loss']:,.0f} nats a step"
+            raise self._failed(f"validation loss has exploded to {loss}")
         best = valid["loss"] < float(counters.best_loss)
         counters.bad_validations.assign(0 if best else counters.bad_validations + 1)
         counters.best_loss.assign(valid["loss"] if best else counters.best_loss)
@@ -271,9 +305,18 @@ class Trainer:
         self.report(progress_line(figures, left / figures["steps_per_second"]))
         self.metrics.reset()
 
+    def _has_exploded(self, play_nats: float) -> bool:
+        return play_nats > EXPLODED * metrics.coin_nats(self.model_config)
+
     def _save(self) -> None:
-        if self.cluster.chief:
-            self.checkpoints.save(int(self.counters.epoch), int(self.counters.step))
+        self.data.check_unchanged()
+        if self.lock:
+            self.lock.check()
+            self.checkpoints.save(
+                int(self.counters.epoch),
+                int(self.counters.step),
+                self.metrics.to_dict(),
+            )
         self.saved_at = time.monotonic()
 
     # Errors.
@@ -296,10 +339,11 @@ class Trainer:
                 f"batch_size, window_steps or model. ({str(error).splitlines()[0]})"
             ) from error
 
-    def _no_number(self, what: str, pieces: str) -> InputError:
-        return InputError(
-            f"The {what} is not a number at step {int(self.counters.step)}, on "
-            f"{pieces}. Last good checkpoint: "
+    def _failed(self, what: str, where: str = "") -> TrainingFailed:
+        best = pathlib.Path(self.model_dir, models.WEIGHTS_FILE)
+        return TrainingFailed(
+            f"The {what} at step {int(self.counters.step)}{where}. Best weights: "
+            f"{best if best.exists() else 'none yet'}. Last good checkpoint: "
             f"{self.checkpoints.last_good or 'none yet'}. Try a lower learning_rate or "
-            f"clip_norm=1."
+            f"clip_norm=1, in another --model_dir."
         )

@@ -38,6 +38,12 @@ _READS_AT_END = 8
 _LARGEST_INNER = 2**28
 _LARGEST_7Z = 2**30
 _DEEPEST = 3
+# Members of a tar that hold long names and other texts about the next member.
+_TAR_TEXTS = (
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+)
+_LARGEST_TAR_TEXT = 2**20
 
 
 _Wanted = Callable[[str], bool]
@@ -152,6 +158,18 @@ def _tar_members(
         yield Member(stream.share(), _inside(info.name), data, reason)
 
 
+class _TarInfo(tarfile.TarInfo):
+    """A header whose own texts, such as a long name, have a limit.
+
+    tarfile reads them whole, before a name says whether the member is wanted.
+    """
+
+    def _proc_member(self, archive: tarfile.TarFile) -> "_TarInfo":
+        if self.type in _TAR_TEXTS and self.size > _LARGEST_TAR_TEXT:
+            raise tarfile.ReadError("a name of absurd length")
+        return super()._proc_member(archive)  # type: ignore[misc]
+
+
 @contextlib.contextmanager
 def _opened_tar(file: IO[bytes]) -> Iterator[tuple[tarfile.TarFile, "_Forward"]]:
     """An archive, to be read from front to back, and its stream."""
@@ -165,6 +183,7 @@ def _opened_tar(file: IO[bytes]) -> Iterator[tuple[tarfile.TarFile, "_Forward"]]
         fileobj=stream,  # type: ignore[call-overload]
         mode="r|",
         errors="surrogateescape",
+        tarinfo=_TarInfo,
     ) as archive:
         yield archive, stream
 

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from poph_tf import files, provenance
+from poph_tf import files, locks, provenance
 from poph_tf.cli.progress import Progress
 from poph_tf.config.data import DataConfig, ExecutionOptions
-from poph_tf.data import examples, reading
+from poph_tf.data import examples, integrity, reading
 from poph_tf.data.preparation import (
     given_splits,
     near_duplicates,
@@ -57,6 +57,7 @@ def prepare(
     options: ExecutionOptions | None = None,
     *,
     overwrite: bool = False,
+    force: bool = False,
     progress: Progress | None = None,
 ) -> examples.DatasetInfo:
     """Makes a data set, or continues one that was begun.
@@ -66,6 +67,7 @@ def prepare(
         output_dir: folder for the data set.
         options: how the work is run.
         overwrite: whether another data set that is there is replaced.
+        force: whether the folder is taken over from another run.
         progress: shows how far the work is; None shows nothing.
 
     Returns:
@@ -80,16 +82,18 @@ def prepare(
     _check_apart(settings, output)
     if existing := _existing(key, output, overwrite):
         return existing
-    state = sources.state(settings)
-    store = staging.Staging(output, key)
-    pieces = _convert(settings, options or ExecutionOptions(), store, progress)
-    if not pieces.sources:
+    with locks.held(output, force=force) as lock:
+        state = sources.state(settings)
+        store = staging.Staging(output, key)
+        pieces = _convert(settings, options or ExecutionOptions(), store, progress)
+        lock.check()
+        if not pieces.sources:
+            store.remove()
+            raise InputError(_nothing(settings, pieces.rejects))
+        _remove_old(output)
+        info = _write(settings, pieces, store, output, {"key": key, _STATE: state})
         store.remove()
-        raise InputError(_nothing(settings, pieces.rejects))
-    _remove_old(output)
-    info = _write(settings, pieces, store, output, {"key": key, _STATE: state})
-    store.remove()
-    return info
+        return info
 
 
 def is_made(
@@ -328,15 +332,11 @@ def _splits(
 
 
 def _dataset_id(pieces: staging.Pieces, chosen: dict[str, np.ndarray]) -> str:
-    digest = hashlib.sha256(f"poph_tf data {examples.FORMAT_VERSION}".encode())
-    rows = [
+    return integrity.data_id(
         (name, piece_id.hex(), pieces.styles[k], pieces.sources[k])
         for name, own in chosen.items()
         for piece_id, k in zip(pieces.hashes("id", own), own, strict=True)
-    ]
-    for row in sorted(rows):
-        digest.update(repr(row).encode())
-    return digest.hexdigest()
+    )
 
 
 def _public(settings: DataConfig) -> dict[str, Any]:

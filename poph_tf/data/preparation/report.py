@@ -9,6 +9,7 @@ import numpy as np
 
 from poph_tf import theory
 from poph_tf.data import examples
+from poph_tf.data.preparation.sources import UNREAD_FOLDER
 
 _MOST_ROWS = 30
 _MOST_STYLES = 12
@@ -89,6 +90,12 @@ def warnings(info: examples.DatasetInfo) -> list[str]:
         for name, split in info.splits.items()
         if not split.num_pieces
     ]
+    unread = sum(n for why, n in info.rejects.items() if why.startswith(UNREAD_FOLDER))
+    if unread:
+        found.append(
+            f"{unread:,} folders could not be read, and what they hold is missing: see "
+            "rejects.csv."
+        )
     if info.split_by_time:
         found.append(
             "There are fewer compositions than splits: each piece is cut by time, its "

@@ -30,6 +30,7 @@ from multiprocessing.context import BaseContext
 import pebble
 from pebble.pool.process import WORKERS_NAME
 
+from poph_tf.cli import signals
 from poph_tf.cli.quiet import ignore_missing_ffmpeg
 from poph_tf.config.data import DataConfig, ExecutionOptions
 from poph_tf.data.preparation import conversion, sources, staging
@@ -88,7 +89,7 @@ def convert_locally(
 
 @contextlib.contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Lets a Ctrl-C wait for the end of a block; processes begun in it ignore it.
+    """Lets stop signals wait for the end of a block; its processes ignore Ctrl-C.
 
     A start or stop of processes that is broken off leaves some behind, which print
     tracebacks after the command has ended.
@@ -97,18 +98,17 @@ def _interrupts_held() -> Iterator[None]:
         yield
         return
     came: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
     has_masks = hasattr(signal, "pthread_sigmask")  # Windows has none.
-    if has_masks:
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
+    with signals.handled_by(lambda number, _: came.append(number)):
         if has_masks:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        signal.signal(signal.SIGINT, before)
-        if came:
-            signal.raise_signal(signal.SIGINT)
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            yield
+        finally:
+            if has_masks:
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    if came:
+        signal.raise_signal(came[0])
 
 
 class _Pool:

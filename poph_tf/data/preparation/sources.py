@@ -13,6 +13,7 @@ import json
 import os
 import pathlib
 import re
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -24,6 +25,8 @@ from poph_tf.errors import InputError
 
 # Folder in an output folder while it is being filled (see staging.py).
 UNFINISHED = ".unfinished"
+# The reason for a folder of which nothing could be read.
+UNREAD_FOLDER = "a folder that cannot be read"
 # With what TensorFlow's own tools add to the name of a shard.
 _RECORDS = re.compile(r"\.tfrecords?(\.gz)?(-\d+-of-\d+)?(\.gz)?$")
 
@@ -140,6 +143,8 @@ def _reader(path: pathlib.Path) -> _Reader:
         raise InputError(f"No file or folder {path}.")
     if path.is_dir():
         return _folder
+    if fault := _file_fault(path):
+        raise InputError(f"{path}: {fault}.")
     if name.endswith(archives.SUFFIXES):
         archives.check(path)
     if found := _container(name):
@@ -200,31 +205,53 @@ def _rejected(inside: str, reason: str) -> Item:
 
 
 def _folder(root: pathlib.Path, max_bytes: int) -> Iterator[_Found]:
-    files = list(_files_under(root))
-    for number, inside in enumerate(files):
-        container = _container(inside)
-        for share, item in (container or _file)(root / inside, max_bytes):
+    unread: list[OSError] = []
+    names = list(_files_under(root, unread.append))
+    for error in unread:
+        folder = pathlib.Path(error.filename).relative_to(root).as_posix()
+        yield 0.0, _rejected(f"{folder}/", f"{UNREAD_FOLDER} ({error.strerror})")
+    for number, inside in enumerate(names):
+        path, container = root / inside, _container(inside)
+        # A container's own reader opens it here, not in a worker.
+        if container and (fault := _file_fault(path)):
+            yield number / len(names), _rejected(inside, fault)
+            continue
+        for share, item in (container or _file)(path, max_bytes):
             source = inside
             if container and item.source:
                 source = f"{inside}/{item.source}"
-            share = (number + share) / len(files)
+            share = (number + share) / len(names)
             yield share, dataclasses.replace(item, source=source)
 
 
 def _file(path: pathlib.Path, max_bytes: int) -> Iterator[_Found]:
-    reason = None
+    yield 0.0, Item(path.name, path=path, reason=_file_fault(path, max_bytes))
+
+
+def _file_fault(path: pathlib.Path, max_bytes: int | None = None) -> str | None:
+    """Why a file is rejected unread; a pipe or device could be read forever."""
     try:
-        if path.stat().st_size > max_bytes:
-            reason = archives.too_large(max_bytes)
+        status = path.stat()
     except OSError as error:
-        reason = f"cannot be opened ({error.strerror})"
-    yield 0.0, Item(path.name, path=path, reason=reason)
+        return f"cannot be opened ({error.strerror})"
+    if not stat.S_ISREG(status.st_mode):
+        return files.NOT_REGULAR
+    if max_bytes is not None and status.st_size > max_bytes:
+        return archives.too_large(max_bytes)
+    return None
 
 
-def _files_under(root: pathlib.Path) -> Iterator[str]:
-    """Relative paths of the music files and NoteSequence files, sorted by folder."""
+def _files_under(
+    root: pathlib.Path, unread: Callable[[OSError], object] | None = None
+) -> Iterator[str]:
+    """Relative paths of the music files and NoteSequence files, sorted by folder.
+
+    Args:
+        root: the folder.
+        unread: is called with the error of each folder that cannot be read.
+    """
     linked = {root.resolve()}
-    for name, folders, names in os.walk(root, followlinks=True):
+    for name, folders, names in os.walk(root, followlinks=True, onerror=unread):
         folder = pathlib.Path(name)
         if UNFINISHED in folders or _is_data_set(folder, names):
             folders.clear()  # Skip generated data sets.
