@@ -4,10 +4,11 @@ r"""Puts a trained model into the package, with a card that describes it.
   python tools/measure_controls.py --model_dir=runs/x --data_dir=data/x \
       --output=controls.json
   python tools/publish_pretrained.py --model_dir=runs/x --name=x --about=about.json \
-      --test=test.json --controls=controls.json
+      --test=test.json --controls=controls.json --music=music.json
 
-about.json is written by hand: description, data, licence, good and bad (lists of what
-to expect). Without it the existing card is kept, with new figures.
+music.json is what `python -m poph_tf.evaluate --compare=PIECES` printed. about.json is
+written by hand: description, data, licence, good and bad (lists of what to expect).
+Without it the existing card is kept, with new figures.
 """
 
 import sys
@@ -30,6 +31,7 @@ flags.DEFINE_string("name", None, "The model's name.")
 flags.DEFINE_string("about", None, "JSON file, written by hand.")
 flags.DEFINE_string("test", None, "JSON file that poph_tf.evaluate printed.")
 flags.DEFINE_string("controls", None, "JSON file of tools/measure_controls.py.")
+flags.DEFINE_string("music", None, "JSON file of poph_tf.evaluate --compare.")
 flags.DEFINE_alias("steering", "controls")
 flags.DEFINE_string(
     "output_dir", str(ROOT / "poph_tf/pretrained"), "Gets a folder of that name."
@@ -45,7 +47,7 @@ def main(_: Sequence[str]) -> None:
     card = results.read(Path(FLAGS.about or folder / "card.json"))
     measured = {
         name: results.read(Path(path))
-        for name in ("test", "controls")
+        for name in ("test", "controls", "music")
         if (path := FLAGS[name].value)
     }
     card["figures"] = card.get("figures", {}) | measured

@@ -6,7 +6,8 @@ A card is a dict, kept as `card.json` beside the weights for programs and render
     description, data, licence    str, by hand
     good, bad                     lists of str, by hand: what to expect of the model
     figures                       dict, measured: `test` as poph_tf.evaluate prints it,
-                                  `controls` as tools/measure_controls.py prints it
+                                  `controls` as tools/measure_controls.py prints it,
+                                  `music` as poph_tf.evaluate --compare prints it
 
 What the network is and how it was trained comes from the model's own `config.json`.
 """
@@ -28,6 +29,24 @@ SHOWN_TRAINING = (
     "window_steps", "batch_size", "optimizer", "learning_rate", "schedule", "clip_norm",
     "seed",
 )  # fmt: skip
+
+SHOWN_MUSIC = (
+    ("parallels", "parallel fifths or octaves, per 100 changes of chord"),
+    ("outer_parallels", "of these between the outer voices"),
+    ("ends_on_tonic_triad", "ends on the tonic triad"),
+    ("ends_with_cadence", "last two chords V-I or viio-I"),
+    ("four_pitches_share", "exactly four pitches sounding"),
+    ("complete_triads", "complete triads on the beat"),
+    ("semitone_clashes", "chords with a semitone clash"),
+    ("out_of_key_share", "sounding cells outside the key"),
+    ("returning_figures", "four-note figures that come back"),
+    ("final_voices", "voices sounding at the end"),
+    ("polyphony", "voices sounding"),
+    ("notes_per_bar", "notes a bar"),
+    ("chord_changes_per_bar", "changes of chord a bar"),
+    ("distinct_bars", "distinct bars"),
+    ("copied_attacks", "longest passage of the training pieces, in attacks"),
+)
 
 
 def check(card: Mapping[str, Any]) -> None:
@@ -95,6 +114,8 @@ def render(name: str, card: Mapping[str, Any], config: Mapping[str, Any]) -> str
         name=name,
         card=card,
         shown=SHOWN_TRAINING,
+        shown_music=SHOWN_MUSIC,
+        music=figures.get("music"),
         test=test,
         test_rows=[*((test or {}).get("styles") or {}).items(), ("all", test)],
         controls=controls,

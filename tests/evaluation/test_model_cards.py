@@ -56,6 +56,20 @@ def test_a_card_has_the_figures_of_each_style(tmp_path):
     assert "| all | 2.500 | 0.250 | 1,234 |" in text
     assert "54,321 parameters" in text and "pitches 36 to 83" in text
     assert "- Weak: Tame." in text
+    assert "## Music" not in text
+
+
+def test_a_card_has_the_music_beside_real_music(tmp_path):
+    music = {"num_composed": 3, "num_reference": 9, "seconds": 1}
+    music["parallels"] = {"composed": {"mean": 1.25}, "reference": {"mean": 0.5}}
+    music["final_voices"] = {"composed": None, "reference": {"mean": 4.0}}
+    settings = write_model(tmp_path / "run")
+    text = model_cards.render("x", ABOUT | {"figures": {"music": music}}, settings)
+    assert (
+        "| parallel fifths or octaves, per 100 changes of chord | 1.250 | 0.5" in text
+    )
+    assert "| voices sounding at the end | – | 4.000 |" in text
+    assert "3 pieces composed" in text and "semitone" not in text
 
 
 @pytest.mark.parametrize("missing", sorted(ABOUT))
