@@ -94,7 +94,8 @@ def parse(
     notes = _notes(data, chunks, table, events, others[:, :num_others])
     if chunks.ticks_per_second:
         notes = notes_lib.in_quarters(notes, chunks.ticks_per_second)
-    return dataclasses.replace(notes, time_signatures=_metres(notes))
+    notes = dataclasses.replace(notes, time_signatures=_metres(notes))
+    return notes_lib.with_possible_tempos(notes)
 
 
 def _notes(

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from note_seq import NoteSequence
 
 DEFAULT_QPM = 120.0
+# Tempos outside are clamped.
+LOWEST_QPM, HIGHEST_QPM = 10.0, 1000.0
+CLAMPED_TEMPO = "tempos outside 10 to 1,000 clamped"
 DEFAULT_VELOCITY = 64
 # note-seq's value for a NoteSequence without its own.
 DEFAULT_TICKS_PER_QUARTER = 220
@@ -187,7 +190,8 @@ def from_sequence(sequence: "NoteSequence") -> Notes:
     clock = Clock.of(sequence)
     start, end, columns = _columns(sequence)
     # Readers set total_time to the last note's end; only more than that means silence.
-    longer = sequence.total_time > end.max(initial=0.0) + 1e-9
+    longer = not sequence.total_time <= end.max(initial=0.0) + 1e-9
+    total = clock.ticks([sequence.total_time], "total_time")[0] if longer else 0
     signatures = [
         (t.time, t.numerator, t.denominator) for t in sequence.time_signatures
     ]
@@ -196,21 +200,22 @@ def from_sequence(sequence: "NoteSequence") -> Notes:
         for c in sequence.control_changes
         if c.control_number == SUSTAIN_CONTROL
     ]
-    return Notes(
+    made = Notes(
         clock.ticks(start),
         clock.ticks(end),
         **columns,
         ticks_per_quarter=clock.ticks_per_quarter,
         tempo_ticks=clock.tempo_ticks,
         tempo_qpms=clock.tempo_qpms,
-        time_signatures=clock.rows(signatures, 3),
-        pedals=clock.rows(controls, 3),
-        bar_marks=clock.rows(_bar_marks(sequence), 2),
+        time_signatures=clock.rows(signatures, 3, "time signatures"),
+        pedals=clock.rows(controls, 3, "control changes"),
+        bar_marks=clock.rows(_bar_marks(sequence), 2, "bar marks"),
         repairs=_repairs(sequence),
-        length_tick=int(clock.ticks([sequence.total_time])[0]) if longer else 0,
+        length_tick=int(total),
         title=sequence.sequence_metadata.title,
         names={info.instrument: info.name for info in sequence.instrument_infos},
     )
+    return with_possible_tempos(made)
 
 
 def _columns(
@@ -235,6 +240,10 @@ class Clock:
         self, tempos: Iterable[tuple[float, float]], ticks_per_quarter: int
     ) -> None:
         self.ticks_per_quarter = ticks_per_quarter
+        tempos = list(tempos)
+        _check_times([seconds for seconds, _ in tempos], "tempos")
+        if not np.isfinite([qpm for _, qpm in tempos]).all():
+            raise InputError("Tempos must be finite numbers.")
         changes = sorted(
             (seconds, i, qpm) for i, (seconds, qpm) in enumerate(tempos) if qpm > 0
         )
@@ -256,22 +265,33 @@ class Clock:
             ticks_per_quarter = SCORE_TICKS_PER_QUARTER
         return cls(((t.time, t.qpm) for t in sequence.tempos), ticks_per_quarter)
 
-    def ticks(self, seconds: Any) -> np.ndarray:
-        """int64, of the shape of `seconds`."""
+    def ticks(self, seconds: Any, what: str = "notes") -> np.ndarray:
+        """int64, of the shape of `seconds`, the times of `what`."""
         seconds = np.asarray(seconds, np.float64)
-        if not np.isfinite(seconds).all() or (seconds < 0).any():
-            raise InputError("Times must be finite and not negative.")
+        _check_times(seconds, what)
         k = np.searchsorted(self._seconds, seconds, side="right") - 1
         k = np.maximum(k, 0)
         since = (seconds - self._seconds[k]) * self._ticks_per_second[k]
         return _whole(self.tempo_ticks[k] + np.round(since))
 
-    def rows(self, events: Iterable[tuple[float, ...]], columns: int) -> np.ndarray:
+    def rows(
+        self, events: Iterable[tuple[float, ...]], columns: int, what: str
+    ) -> np.ndarray:
         """int64 [event, columns]: events (seconds, values...) in order of time."""
         table = np.array(list(events), np.float64).reshape(-1, columns)
-        rows = table.astype(np.int64)
-        rows[:, 0] = self.ticks(table[:, 0])
+        ticks = self.ticks(table[:, 0], what)
+        rows = np.column_stack([ticks, table[:, 1:].astype(np.int64)])
         return rows[np.argsort(rows[:, 0], kind="stable")]
+
+
+def with_possible_tempos(notes: Notes) -> Notes:
+    """Clamps tempos that nobody plays, which MIDI can store, and counts them."""
+    clamped = np.clip(notes.tempo_qpms, LOWEST_QPM, HIGHEST_QPM)
+    count = int((clamped != notes.tempo_qpms).sum())
+    if not count:
+        return notes
+    repairs = {**notes.repairs, CLAMPED_TEMPO: count}
+    return dataclasses.replace(notes, tempo_qpms=clamped, repairs=repairs)
 
 
 def in_quarters(notes: Notes, ticks_per_second: float) -> Notes:
@@ -297,6 +317,12 @@ def in_quarters(notes: Notes, ticks_per_second: float) -> Notes:
         time_signatures=np.column_stack([signatures, notes.time_signatures[:, 1:]]),
         pedals=np.column_stack([pedals, notes.pedals[:, 1:]]),
     )
+
+
+def _check_times(seconds: Any, what: str) -> None:
+    seconds = np.asarray(seconds, np.float64)
+    if not (np.isfinite(seconds) & (seconds >= 0)).all():
+        raise InputError(f"Times of {what} must be finite and not negative.")
 
 
 def _whole(ticks: np.ndarray) -> np.ndarray:

@@ -26,7 +26,7 @@ from tensorflow import Tensor
 
 from poph_tf import files
 from poph_tf.config import ModelConfig
-from poph_tf.errors import InputError
+from poph_tf.errors import InputError, one_line
 from poph_tf.models import SETTINGS_FILE, WEIGHTS_FILE, layers, pretrained
 from poph_tf.models.network import UNKNOWN_BARS_LEFT, Network
 from poph_tf.models.track_network import TrackNetwork
@@ -38,6 +38,7 @@ _DAMAGE = (
 )
 
 Path = str | os.PathLike[str]
+_REGISTERED_NAME = "poph_tf>PolyphonyModel"
 
 
 @keras.saving.register_keras_serializable(package="poph_tf")
@@ -161,12 +162,14 @@ def load(model_dir: Path) -> PolyphonyModel:
     Raises:
         InputError: If there is none, or it cannot be read.
     """
+    # Only our own class is made of a stranger's file, never one that the file names.
+    config = read_config(model_dir)
     path = _weights_path(model_dir)
     try:
         model = keras.saving.load_model(path, safe_mode=True)
     except _DAMAGE as error:
-        raise InputError(f"{path} is not a model of poph_tf: {error}") from error
-    if not isinstance(model, PolyphonyModel):
+        raise InputError(f"{path} is damaged: {one_line(error)[:200]}") from error
+    if not isinstance(model, PolyphonyModel) or model.config != config:
         raise InputError(f"{path} is a Keras model, but not one of poph_tf.")
     return model
 
@@ -181,7 +184,13 @@ def read_config(model_dir: Path) -> ModelConfig:
     try:
         with zipfile.ZipFile(path) as file:
             stored = json.loads(file.read("config.json"))
+        if stored["registered_name"] != _REGISTERED_NAME:
+            raise InputError(f"{path} is not a model of poph_tf: of another class.")
         return ModelConfig.from_dict(stored["config"]["config"])
+    except zipfile.BadZipFile as error:
+        raise InputError(
+            f"{path} is damaged, or is not a model of poph_tf: {error}"
+        ) from error
     except _DAMAGE as error:
         raise InputError(f"{path} is not a model of poph_tf: {error}") from error
 

@@ -1,12 +1,16 @@
 """Files that contradict the MIDI standard: read as players do, each repair counted."""
 
+import math
+
 import numpy as np
 import pytest
 import smf
+from note_seq.protobuf import music_pb2
 from smf import off, on
 
 from poph_tf.data import matrices, midi, midi_bytes, quantization
 from poph_tf.data import notes as notes_lib
+from poph_tf.errors import InputError
 
 ONE = [on(0, 60), off(480, 60)]
 TWO = [on(480, 62, 70), off(960, 62)]
@@ -315,3 +319,45 @@ def test_tracks_that_double_each_other_sound_as_long_as_any():
     piece = matrices.from_notes(midi_bytes.parse(smf.file(melody, double)))
     assert piece.play[:, 60].sum() == 16
     assert np.flatnonzero(piece.replay[:, 60]).tolist() == [4]
+
+
+def test_tempos_that_nobody_plays_are_clamped_and_counted():
+    sequence = music_pb2.NoteSequence(ticks_per_quarter=220)
+    for time, qpm in ((0.0, 4.0), (15.0, 5000.0), (15.012, 120.0)):
+        sequence.tempos.add(time=time, qpm=qpm)
+    sequence.notes.add(pitch=60, velocity=80, start_time=0.0, end_time=15.0)
+    notes = notes_lib.from_sequence(sequence)
+    assert notes.tempo_qpms.tolist() == [10.0, 1000.0, 120.0]
+    assert notes.repairs == {"tempos outside 10 to 1,000 clamped": 2}
+    assert notes.end_tick.tolist() == [220]  # Where it is in the piece stays.
+
+
+@pytest.mark.parametrize(
+    ("where", "field"),
+    [
+        ("notes", "start_time"),
+        ("notes", "end_time"),
+        ("tempos", "time"),
+        ("time_signatures", "time"),
+        ("control_changes", "time"),
+    ],
+)
+@pytest.mark.parametrize("value", [math.nan, math.inf, -1.0])
+def test_times_that_are_no_times_are_refused_by_name(where, field, value):
+    sequence = music_pb2.NoteSequence(total_time=1.0)
+    sequence.notes.add(pitch=60, velocity=80, start_time=0.0, end_time=1.0)
+    sequence.tempos.add(time=0.0, qpm=120.0)
+    sequence.time_signatures.add(time=0.0, numerator=4, denominator=4)
+    sequence.control_changes.add(time=0.0, control_number=64, control_value=1)
+    setattr(getattr(sequence, where)[0], field, value)
+    with pytest.raises(InputError, match=f"Times of {where.replace('_', ' ')} must be"):
+        notes_lib.from_sequence(sequence)
+
+
+def test_a_tempo_or_length_that_is_no_number_is_refused_by_name():
+    with pytest.raises(InputError, match="Times of total_time must be"):
+        notes_lib.from_sequence(music_pb2.NoteSequence(total_time=math.nan))
+    sequence = music_pb2.NoteSequence()
+    sequence.tempos.add(qpm=math.nan)
+    with pytest.raises(InputError, match="Tempos must be finite numbers"):
+        notes_lib.from_sequence(sequence)

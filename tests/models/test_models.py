@@ -1,6 +1,7 @@
 """Whole models: what each output may depend on, saving and loading."""
 
 import dataclasses
+import json
 import zipfile
 
 import keras
@@ -303,3 +304,31 @@ def test_a_truncated_model_file_is_an_input_error(tmp_path):
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(InputError, match="is not a model"):
         models.load(tmp_path)
+
+
+def test_a_model_file_from_a_stranger_runs_no_code(tmp_path):
+    inputs = keras.Input((2,))
+    mark = tmp_path / "ran"
+    hostile = keras.Model(inputs, keras.layers.Lambda(lambda x: x + 1.0)(inputs))
+    hostile.save(tmp_path / "lambda.keras")
+    with pytest.raises(InputError, match=r"lambda.keras is not a model of poph_tf"):
+        models.load(tmp_path / "lambda.keras")
+    # A class of any module, with arguments of the writer's choice.
+    parts = {"module": "os", "class_name": "system", "registered_name": None}
+    written = {**parts, "config": {"command": f"touch {mark}"}, "build_config": None}
+    with zipfile.ZipFile(tmp_path / "module.keras", "w") as file:
+        file.writestr("config.json", json.dumps(written))
+        file.writestr("metadata.json", "{}")
+        file.writestr("model.weights.h5", "")
+    with pytest.raises(InputError, match=r"module.keras is not a model of poph_tf"):
+        models.load(tmp_path / "module.keras")
+    assert not mark.exists()
+
+
+def test_a_model_file_that_is_cut_short_is_called_damaged(tmp_path):
+    path = tmp_path / "model.keras"
+    small.model("biaxial").save(path)
+    path.write_bytes(path.read_bytes()[:1000])
+    for read in (models.load, models.read_config):
+        with pytest.raises(InputError, match=r"model.keras is damaged"):
+            read(tmp_path)

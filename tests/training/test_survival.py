@@ -12,9 +12,9 @@ import pytest
 import small
 import tensorflow as tf
 
-from poph_tf import config, models
+from poph_tf import config, locks, models
 from poph_tf.data import dataset
-from poph_tf.errors import InputError, Interrupted
+from poph_tf.errors import InputError, Interrupted, TrainingFailed
 from poph_tf.training import trainer as trainer_lib
 from poph_tf.training.run_log import RunLog
 
@@ -142,6 +142,8 @@ def test_two_interruptions_and_a_damaged_checkpoint_leave_no_trace_in_the_end(
     assert events(tmp_path, "train/loss") == [2, 4, 6, 8]
     for one, other in zip(here, validations(there), strict=True):
         assert one["best"] == other["best"]
+        # The figures of training too: the stops fell between validations.
+        assert one["train"] == pytest.approx(other["train"], rel=1e-5)
         assert one["valid"].pop("volume_mse") == other["valid"].pop("volume_mse")
         assert one["valid"] == pytest.approx(other["valid"], rel=1e-5)
 
@@ -210,6 +212,35 @@ def test_a_validation_that_is_not_a_number_ends_the_run_before_it_is_saved(
     assert "validation loss is not a number at step 4" in message
     assert f"Last good checkpoint: {tmp_path}/checkpoints/ckpt-1-3." in message
     assert [line["step"] for line in validations(tmp_path)] == [2]
+
+
+def test_a_loss_that_explodes_ends_the_run_and_keeps_the_best_weights(
+    data_dir, tmp_path
+):
+    made = trainer(data_dir, tmp_path, **PLAIN, max_steps=4)
+
+    def spoil(step, _):
+        if step == 4:
+            heads = made.model.get_layer("heads")
+            heads.bias.assign(heads.bias.numpy() + 1e4)
+
+    with pytest.raises(TrainingFailed) as caught:
+        run(made, spoil)
+    assert "validation loss has exploded to" in str(caught.value)
+    assert f"Best weights: {tmp_path}/model.keras." in str(caught.value)
+    assert [line["step"] for line in validations(tmp_path)] == [2]
+    bias = models.load(tmp_path).get_layer("heads").bias.numpy()
+    assert np.abs(bias).max() < 1e3
+
+
+def test_two_runs_do_not_share_a_folder(data_dir, tmp_path):
+    made = trainer(data_dir, tmp_path, **PLAIN, max_steps=1)
+    with (
+        locks.held(tmp_path),
+        pytest.raises(InputError, match="Another run is at work in"),
+    ):
+        run(made)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_damaged_record_is_named(data_dir, tmp_path):
