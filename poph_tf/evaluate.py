@@ -111,6 +111,10 @@ def _compare() -> dict[str, Any]:
     from poph_tf.evaluation import comparison, comparison_plots
     from poph_tf.rendering import figures, html
 
+    if FLAGS.report_dir:
+        files.ready_folder(FLAGS.report_dir)
+    if FLAGS.blind_test:
+        files.ready_output(FLAGS.blind_test)
     folder, split, style = Path(FLAGS.reference), FLAGS.split, FLAGS.style
     composed = comparison.load(Path(FLAGS.compare), split)
     if FLAGS.shuffle:

@@ -106,6 +106,29 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
     write(path, to_json(value, sort_keys=True) + "\n")
 
 
+def ready_folder(path: str | os.PathLike[str]) -> pathlib.Path:
+    """Makes a folder for results, before the work on them begins.
+
+    Raises:
+        InputError: If it is no folder, or cannot be written in.
+    """
+    folder = pathlib.Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path} must be a folder ({error.strerror}).") from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"Cannot write in {path} (Permission denied).")
+    return folder
+
+
+def ready_output(path: str | os.PathLike[str]) -> None:
+    """Raises InputError if a file for results could not be written in its folder."""
+    if pathlib.Path(path).is_dir():
+        raise InputError(f"Cannot write {path}: it is a folder.")
+    ready_folder(pathlib.Path(path).parent)
+
+
 def write_output(path: str | os.PathLike[str], content: bytes | str) -> None:
     """Writes a file that a user asked for.
 

@@ -12,17 +12,16 @@ pretrained model composes (--list_pretrained names them).
 --given tracks and composes around them.
 """
 
-import pathlib
 import sys
 from collections.abc import Sequence
 
 from absl import flags
 
+from poph_tf import files
 from poph_tf.cli import commands
 from poph_tf.cli import flags as own_flags
 from poph_tf.cli.progress import Progress
 from poph_tf.config import GenerationConfig
-from poph_tf.errors import InputError
 from poph_tf.models import pretrained
 
 FLAGS = flags.FLAGS
@@ -45,9 +44,6 @@ def main(words: Sequence[str]) -> int:
         print(pretrained.table())
         return 0
     own_flags.require("output_dir")
-    output_dir = pathlib.Path(FLAGS.output_dir)
-    if output_dir.exists() and not output_dir.is_dir():
-        raise InputError(f"--output_dir must be a folder, got {FLAGS.output_dir!r}.")
     model_dir = pretrained.chosen(FLAGS.model_dir, FLAGS.pretrained)
     config = GenerationConfig(**own_flags.values(GenerationConfig))
     from poph_tf.generation.composer import Composer
@@ -57,6 +53,7 @@ def main(words: Sequence[str]) -> int:
     request = config.resolve(composer.config)
     for change in request.task.changes:
         print(f"note: {change}", file=sys.stderr)
+    output_dir = files.ready_folder(FLAGS.output_dir)
     with Progress(request.num_steps, "steps") as progress:
         pieces = composer.engine(request).generate(request, progress.update)
     media = {"png": FLAGS.png, "wav": FLAGS.wav, "page": FLAGS.page}

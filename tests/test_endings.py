@@ -104,3 +104,14 @@ def test_json_has_no_number_that_json_cannot_say(tmp_path):
     assert text == '{"a": {"c": null}, "b": [null, 1.0]}'
     files.write_json(tmp_path / "x.json", value)
     assert "NaN" not in (tmp_path / "x.json").read_text()
+
+
+def test_outputs_are_checked_before_the_work(tmp_path):
+    assert files.ready_folder(tmp_path / "new" / "out").is_dir()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"file must be a folder .File exists"):
+        files.ready_folder(tmp_path / "file")
+    with pytest.raises(InputError, match="it is a folder"):
+        files.ready_output(tmp_path / "new")
+    with pytest.raises(InputError, match=r"file must be a folder"):
+        files.ready_output(tmp_path / "file" / "page.html")
