@@ -127,7 +127,7 @@ class GenerationConfig(Stored):
     min_probability: Annotated[float, Interval(ge=0.0, le=0.5)] = 0.0
     """Never draw notes less probable than this, and always draw those more probable
     than 1 minus this."""
-    top_p: Annotated[float, Interval(ge=0.01, le=1.0)] = 0.85
+    top_p: Annotated[float, Interval(ge=0.01, le=1.0)] = 0.87
     """A voice draws from its likeliest pitches that together have this probability; 1:
     from all."""
     probability_exponent: Annotated[float, Interval(ge=0.01, le=100.0)] = 1.0

@@ -48,7 +48,7 @@ CHORALES = ROLL | {
 CHORALES_TRAINING = {
     "window_steps": 256,
     "batch_size": 2,
-    "max_steps": 700,
+    "max_steps": 2000,
     "learning_rate": 0.02,
 }
 # The voices that are given, for figures of the others given these.

@@ -18,7 +18,7 @@ from poph_tf.models import SETTINGS_FILE, WEIGHTS_FILE
 
 ROOT = pathlib.Path(__file__).resolve().parents[1] / "pretrained"
 # The model that composes when none is named.
-DEFAULT = "scores"
+DEFAULT = "chorales"
 MEGABYTE = 1e6
 
 Path = str | os.PathLike[str]

@@ -24,7 +24,7 @@ def shelf(tmp_path_factory):
     made = models.build(
         config.preset("biaxial", **small.SIZES, style_units=2, **small.STYLES)
     )
-    for name in ("aria", "scores"):
+    for name in ("aria", "chorales"):
         folder = root / name
         folder.mkdir()
         models.save(made, str(folder))
@@ -44,9 +44,9 @@ def on_the_shelf(shelf, monkeypatch):
 
 
 def test_the_default_is_listed_first_with_description_styles_and_licence(on_the_shelf):
-    assert pretrained.names() == ("scores", "aria")
+    assert pretrained.names() == ("chorales", "aria")
     first, second = pretrained.table().split("\n\n")
-    assert first.startswith("scores, the default: The scores.\n")
+    assert first.startswith("chorales, the default: The chorales.\n")
     assert "styles:  bach, palestrina" in first and "licence: CC0" in first
     assert second.startswith("aria: The aria.\n") and " MB" in second
 
@@ -64,7 +64,7 @@ def test_a_name_is_a_directory_first_then_a_pretrained_model(
     for name in ("aria", "bach"):
         (tmp_path / name).mkdir()  # of music, perhaps
     assert pretrained.resolve("aria") == on_the_shelf / "aria"
-    assert pretrained.resolve_style("bach") == (on_the_shelf / "scores", "bach")
+    assert pretrained.resolve_style("bach") == (on_the_shelf / "chorales", "bach")
     for name in ("aria", "bach"):
         (tmp_path / name / "model.keras").write_bytes(b"")
         assert pretrained.resolve(name) == pathlib.Path(name)
@@ -72,20 +72,20 @@ def test_a_name_is_a_directory_first_then_a_pretrained_model(
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones(on_the_shelf):
-    words = "no model directory 'sonata'.*pretrained models: scores, aria"
+    words = "no model directory 'sonata'.*pretrained models: chorales, aria"
     for load in (models.load, poph_tf.load):
         with pytest.raises(InputError, match=words):
             load("sonata")
     with pytest.raises(InputError, match="no pretrained model 'sonata'"):
         pretrained.chosen(pretrained="sonata")
     with pytest.raises(InputError, match="not both"):
-        pretrained.chosen("aria", "scores")
+        pretrained.chosen("aria", "chorales")
 
 
 def test_without_a_name_the_default_is_used_if_there_is_one(
     on_the_shelf, tmp_path, monkeypatch
 ):
-    assert pretrained.chosen() == on_the_shelf / "scores"
+    assert pretrained.chosen() == on_the_shelf / "chorales"
     assert pretrained.chosen(pretrained="aria") == on_the_shelf / "aria"
     monkeypatch.setattr(pretrained, "ROOT", tmp_path)
     assert pretrained.table() == "This installation has no pretrained model."
