@@ -74,7 +74,8 @@ def flags_of(program):
         elif re.match(r"DEFINE_|add_argument$", function):
             names.add(ast.literal_eval(argument).lstrip("-"))
     source = ast.unparse(tree)
-    return names | ({"cores"} if "define_cores()" in source else set())
+    shared = re.findall(r"define_(cores|force)\(", source)
+    return names | set(shared)
 
 
 def settings_of(cls, keywords):
