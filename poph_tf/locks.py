@@ -52,6 +52,7 @@ class FolderLock:
 
     def __init__(self, folder: str | os.PathLike[str], *, force: bool = False) -> None:
         self.path = pathlib.Path(folder) / NAME
+        self._made = not self.path.parent.exists()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._take(force)
@@ -69,10 +70,12 @@ class FolderLock:
             )
 
     def release(self) -> None:
-        """Lets the next run in."""
+        """Lets the next run in; a folder made for the lock goes if it is empty."""
         if self._is_ours(self._file):
             with contextlib.suppress(OSError):
                 self.path.unlink()
+                if self._made:
+                    self.path.parent.rmdir()
         self._file.close()
 
     def _take(self, force: bool) -> IO[str]:

@@ -122,7 +122,7 @@ WRONG = {
         "no_model_dir": (["--model_dir={none}"], "no model directory"),
         "no_weights": (["--model_dir={empty}"], "holds no model.keras"),
         "no_steps": (["--max_steps=0"], "max_steps must be a whole number from 1 to"),
-        "export_dir_is_a_file": (["--export_dir={file}"], "export_dir"),
+        "export_dir_is_a_file": (["--export_dir={file}"], "Cannot write in"),
     },
     BENCHMARK: {
         "no_flags": ([], "must be given"),

@@ -167,4 +167,5 @@ def test_the_newest_are_kept_in_the_order_of_steps(folder):
         kept.save(2, step)
     names = [path.name for path in kept.files.paths()]
     assert names == ["ckpt-2-99", "ckpt-2-100", "ckpt-2-101"] and len(names) == KEEP
-    assert len(list(folder.iterdir())) == 2 * KEEP
+    # Index, data and notes of each.
+    assert len(list(folder.iterdir())) == 3 * KEEP

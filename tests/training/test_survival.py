@@ -117,6 +117,10 @@ def cut_newest_checkpoint(model_dir):
     return data.name
 
 
+def known(figures):
+    return {name: value for name, value in figures.items() if value is not None}
+
+
 def test_two_interruptions_and_a_damaged_checkpoint_leave_no_trace_in_the_end(
     data_dir, tmp_path, whole
 ):
@@ -143,7 +147,8 @@ def test_two_interruptions_and_a_damaged_checkpoint_leave_no_trace_in_the_end(
     for one, other in zip(here, validations(there), strict=True):
         assert one["best"] == other["best"]
         # The figures of training too: the stops fell between validations.
-        assert one["train"] == pytest.approx(other["train"], rel=1e-5)
+        ours, theirs = known(one["train"]), known(other["train"])
+        assert ours == pytest.approx(theirs, rel=1e-5)
         assert one["valid"].pop("volume_mse") == other["valid"].pop("volume_mse")
         assert one["valid"] == pytest.approx(other["valid"], rel=1e-5)
 
