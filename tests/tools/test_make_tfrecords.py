@@ -45,7 +45,7 @@ def test_it_prints_a_table_and_where_to_look(tmp_path):
         (["--input=empty", "--output_dir=out"], "Found no music files in empty"),
         (["--input=text.mid", "--output_dir=out"], "not a MIDI file"),
         (["--input=notes.txt", "--output_dir=out"], "notes.txt must be a folder"),
-        (["--input=songs", "--output_dir=notes.txt"], "Cannot write to notes.txt"),
+        (["--input=songs", "--output_dir=notes.txt"], "Cannot write in notes.txt"),
         (
             ["--input=songs", "--output_dir=out", "--train_fraction=0.9"],
             "must add up to 1",
