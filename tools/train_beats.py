@@ -1,4 +1,4 @@
-"""Trains the network that hears beats, whose weights come with the package.
+"""Trains the network that finds beats, whose weights come with the package.
 
     python tools/train_beats.py --performances=asap --scores=songs --minutes=20
 

@@ -1,6 +1,6 @@
 """Reads the notes of a Standard MIDI File into arrays.
 
-Notes are paired as players hear them: a note-off ends the oldest open note of its
+Notes are paired as players do it: a note-off ends the oldest open note of its
 track, channel and pitch; a note without a note-off lasts to the end of the other events
 of its track; the pedal of a channel holds in all of its tracks; channel 10 is drums.
 Tempi and time signatures count in every track; impossible ones are skipped.

@@ -46,7 +46,7 @@ SHOWN_MUSIC = (
     ("notes_per_bar", "notes a bar"),
     ("chord_changes_per_bar", "changes of chord a bar"),
     ("distinct_bars", "distinct bars"),
-    ("copied_attacks", "longest passage of the training pieces, in attacks"),
+    ("copied_attacks", "longest passage that a real piece has too, in attacks"),
 )
 
 

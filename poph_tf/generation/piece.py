@@ -1,4 +1,4 @@
-"""A composed piece: its notes, and how to save, see and hear them."""
+"""A composed piece: its notes, and how to save, show and play them."""
 
 import html
 import os

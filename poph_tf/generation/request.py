@@ -7,6 +7,7 @@ user gives in bars, keys and styles is in steps, biases and vectors.
 import contextlib
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -20,8 +21,8 @@ from poph_tf.generation.controls import Controls, key_scales
 
 # A pitch out of range: its probability underflows to 0 at any temperature in use.
 NEVER = -1e4
-# Settings that are a control of the same name; at their defaults the control is off,
-# but `top_p`, which is on for voices.
+# Settings that are a control of the same name. The control is off where it changes
+# nothing: at the value in `OFF`, or else at the setting's default.
 OPTIONAL_CONTROLS = (
     "replay_temperature",
     "silence_temperature",
@@ -36,6 +37,7 @@ OF_CHORDS = {
     "probability_exponent": "use temperature",
 }
 OF_VOICES = {"top_p": "use min_probability"}
+OFF = {"top_p": 1.0}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -152,23 +154,28 @@ def resolve(config: GenerationConfig, model: Any) -> Request:
     )
 
 
-def _changed_controls(config: GenerationConfig) -> list[str]:
-    """The names of controls that are not at their defaults."""
-    defaults = {setting.name: setting.default for setting in describe(GenerationConfig)}
-    names = OPTIONAL_CONTROLS
-    return [name for name in names if getattr(config, name) != defaults[name]]
+def _changed_controls(config: GenerationConfig, **off: float) -> list[str]:
+    """The names of controls that are not at their defaults, or at `off` if named."""
+    unchanged = {
+        setting.name: setting.default for setting in describe(GenerationConfig)
+    }
+    unchanged |= off
+    return [n for n in OPTIONAL_CONTROLS if getattr(config, n) != unchanged[n]]
+
+
+def _lacking(model_config: ModelConfig) -> Mapping[str, str]:
+    """The controls that a model does not have, and what does it there."""
+    tracks = model_config.tracks
+    if tracks and all(track.voice for track in tracks):
+        return OF_CHORDS
+    return {} if any(track.voice for track in tracks) else OF_VOICES
 
 
 def _check_controls(config: GenerationConfig, model_config: ModelConfig) -> None:
     """Refuses controls that would do nothing in this model."""
-    tracks = model_config.tracks
-    lacking = {}
-    if tracks and all(track.voice for track in tracks):
-        lacking = OF_CHORDS
-    elif not any(track.voice for track in tracks):
-        lacking = OF_VOICES
+    lacking = _lacking(model_config)
     for name in set(_changed_controls(config)) & set(lacking):
-        kind = "of voices" if tracks else "without voices"
+        kind = "of voices" if model_config.tracks else "without voices"
         raise InputError(f"{name} does nothing in a model {kind}: {lacking[name]}.")
 
 
@@ -192,9 +199,7 @@ def _controls(
     num_particles: int,
 ) -> Controls:
     num_rows = config.num_pieces * config.best_of * max(num_particles, 1)
-    names = set(_changed_controls(config)) - {"top_p"}
-    if config.top_p < 1 and any(track.voice for track in model_config.tracks):
-        names.add("top_p")
+    names = set(_changed_controls(config, **OFF)) - set(_lacking(model_config))
     by_row: dict[str, Any] = {n: np.float32(getattr(config, n)) for n in names}
     by_row |= {"temperature": np.float32(config.temperature), "style": style}
     bias, scales = pitch_bias(config, model_config), None

@@ -1,4 +1,4 @@
-"""A few bars composed at each validation, to see and hear what a model has learned.
+"""A few bars composed at each validation, to show what a model has learned.
 
 The seed stays the same throughout a run, so that the pieces can be compared. Without
 matplotlib there is no picture, without tinysoundfont no sound.

@@ -167,6 +167,21 @@ def test_step_by_step_the_outputs_are_those_of_the_whole_piece(name):
             np.testing.assert_allclose(heads, expected["play"][:, t, k], atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["voices", "voice_and_chords"])
+def test_in_bfloat16_the_outputs_are_about_those_in_float32(name):
+    source, inputs = small.model(name), batch_of(name)
+    keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = models.build(source.config)
+    finally:
+        keras.mixed_precision.set_dtype_policy("float32")
+    model.set_weights(source.get_weights())
+    found, expected = (m(inputs)["play"].numpy() for m in (model, source))
+    error = np.abs(found - expected).mean() / expected.std()
+    # bfloat16 has 8 bits.
+    assert found.dtype == np.float32 and 0 < error < 0.02
+
+
 def _walk(decoder, frame):
     network, state, logits = decoder.network, decoder.zero_state(), []
     frame = network.in_draw_order(network._select_channels(frame), 1)

@@ -54,6 +54,25 @@ def note_features(notes: Tensor, width: int) -> Tensor:
     return tf.transpose(near, (0, 1, 3, 2, 4))
 
 
+def known_tracks(given: Tensor, track: int, others: list[int]) -> Tensor:
+    """Which tracks a track may read in the same step: those before it, and given ones.
+
+    Args:
+        given: float [batch, time, track].
+        track: Place of the track that reads.
+        others: Places of the tracks to tell of.
+
+    Returns:
+        float [batch, time, other].
+
+    Example:
+        >>> known_tracks(tf.constant([[[0.0, 0.0, 1.0]]]), 1, [0, 2]).numpy().tolist()
+        [[[1.0, 1.0]]]
+    """
+    drawn = tf.constant([float(j < track) for j in others], given.dtype)
+    return tf.maximum(tf.gather(given, others, axis=2), drawn)
+
+
 @keras.saving.register_keras_serializable(package="poph_tf")
 class StruckNotes(keras.layers.Layer):
     """`struck_notes` as a layer."""
@@ -203,8 +222,7 @@ class TrackContext(keras.layers.Layer):
     def call(self, notes: Tensor, given: Tensor) -> Tensor:
         """Projects the notes that are known."""
         others = [j for j in range(notes.shape[3]) if j != self.track]
-        drawn = tf.constant([float(j < self.track) for j in others], given.dtype)
-        known = tf.maximum(tf.gather(given, others, axis=2), drawn)[:, :, None]
+        known = known_tracks(given, self.track, others)[:, :, None]
         known = tf.repeat(known, notes.shape[2], axis=2)[..., None]
         seen = tf.gather(notes, others, axis=3) * known
         seen = tf.concat([seen, known], axis=-1)

@@ -11,8 +11,11 @@ import keras
 import tensorflow as tf
 from tensorflow import Tensor
 
+from poph_tf.models.layers.features import OCTAVE
+from poph_tf.models.layers.look_ahead import known_tracks
+
 # Intervals are counted in semitones modulo an octave; the last one: a voice rests.
-OCTAVE, INTERVALS = 12, 13
+INTERVALS = OCTAVE + 1
 # Contrary motion, no or oblique motion, similar motion.
 MOTIONS = 3
 
@@ -56,8 +59,7 @@ class VoiceLeading(keras.layers.Layer):
 
     def call(self, play: Tensor, before: Tensor, given: Tensor) -> Tensor:
         """Computes the sum of the embeddings."""
-        drawn = tf.constant([float(j < self.track) for j in self.others], given.dtype)
-        known = tf.maximum(tf.gather(given, self.others, axis=2), drawn)
+        known = known_tracks(given, self.track, self.others)
         own, own_sounds = _places(before[:, :, self.track : self.track + 1])
         was, was_sounds = _places(tf.gather(before, self.others, axis=2))
         now, sounds = _places(tf.gather(play, self.others, axis=2))
