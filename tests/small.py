@@ -194,6 +194,10 @@ LAYERS = {
     "SideBySide": lambda: (layers.SideBySide(), ["rolls"]),
     "LookAhead": lambda: (layers.LookAhead(4), ["notes", "given", "bar"]),
     "TrackContext": lambda: (layers.TrackContext(4, 1), ["notes", "given"]),
+    "VoiceLeading": lambda: (
+        layers.VoiceLeading(4, 1, [0, 2]),
+        ["voices", "voices_before", "given"],
+    ),
     "AutoregressiveContext": lambda: (
         layers.AutoregressiveContext("window", 5),
         ["frames"],
@@ -203,7 +207,7 @@ LAYERS = {
     "HarmonyLoss": lambda: (layers.HarmonyLoss(2.0, 36, "harmonic"), ["play", "mask"]),
 }
 # Those that put time before the batch.
-TIME_MAJOR_LAYERS = ("SideBySide", "LookAhead", "TrackContext")
+TIME_MAJOR_LAYERS = ("SideBySide", "LookAhead", "TrackContext", "VoiceLeading")
 
 
 def layer_inputs(num_rows=2, num_steps=5, num_pitches=NUM_PITCHES, seed=0):
@@ -211,6 +215,7 @@ def layer_inputs(num_rows=2, num_steps=5, num_pitches=NUM_PITCHES, seed=0):
     rng = np.random.default_rng(seed)
     grid = (num_rows, num_steps, num_pitches)
     rolls = (*grid[:2], 3, num_pitches, 2)
+    pitches = np.eye(num_pitches, dtype=np.float32)
     made = {
         "hidden": rng.normal(size=(*grid, FEATURES)).astype(np.float32),
         "frames": (rng.random((*grid, CHANNELS)) < 0.3).astype(np.float32),
@@ -223,6 +228,8 @@ def layer_inputs(num_rows=2, num_steps=5, num_pitches=NUM_PITCHES, seed=0):
         "rolls": (rng.random(rolls) < 0.3).astype(np.float32),
         "rolls_before": (rng.random(rolls) < 0.3).astype(np.float32),
         "given": (rng.random(rolls[:3]) < 0.5).astype(np.float32),
+        "voices": pitches[rng.integers(0, num_pitches, rolls[:3])],
+        "voices_before": pitches[rng.integers(0, num_pitches, rolls[:3])],
         "notes": rng.random((*grid, 3, FEATURES)).astype(np.float32),
         "bars_left": rng.integers(-1, 9, grid[:2]).astype(np.float32),
     }
