@@ -6,9 +6,17 @@ import numpy as np
 import smf
 
 from poph_tf.config import DataConfig, ExecutionOptions
-from poph_tf.data.preparation import pipeline
+from poph_tf.data.preparation import pipeline, sources
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+def walked(*paths, **options):
+    return list(sources.walk(settings(*paths, **options)))
+
+
+def reasons(*paths, **options):
+    return {item.source: item.reason for item in walked(*paths, **options)}
 
 
 def song(seed, *, notes=24, shift=0, microseconds=500_000, offset=0):

@@ -1,4 +1,8 @@
-"""Writes small MusicXML scores for tests."""
+"""Writes small MusicXML scores for tests, and reads them."""
+
+from poph_tf.data import matrices, score_sequence
+from poph_tf.data import musicxml as reader
+from poph_tf.data import notes as notes_lib
 
 HEAD = '<?xml version="1.0"?><score-partwise version="4.0">'
 PART = '<score-part id="P1"><part-name>A</part-name></score-part>'
@@ -76,3 +80,28 @@ def sound(**attributes):
 def direction(content, more=""):
     kind = f"<direction-type>{content}</direction-type>" if content else ""
     return f"<direction>{kind}{more}</direction>"
+
+
+WHOLE = note("C4", 8)
+
+
+def sequence_of(text, repeats="played"):
+    data = text if isinstance(text, bytes) else text.encode()
+    score = reader.parse(data, "a.xml")
+    return score_sequence.to_sequence(score, "a.xml", repeats=repeats)
+
+
+def rows(text, repeats="played"):
+    """(pitch, start, end) in quarter notes, at 120 quarters a minute."""
+    found = notes_lib.from_sequence(sequence_of(text, repeats))
+    ticks = found.ticks_per_quarter
+    columns = (found.pitch, found.start_tick / ticks, found.end_tick / ticks)
+    return sorted(zip(*(c.tolist() for c in columns), strict=True), key=lambda r: r[1:])
+
+
+def pitches(text, repeats="played"):
+    return [row[0] for row in rows(text, repeats)]
+
+
+def grid(text):
+    return matrices.from_sequence(sequence_of(text))

@@ -1,40 +1,13 @@
 """MusicXML against values worked by hand; a quarter has two divisions."""
 
-import io
-import zipfile
-
 import musicxml as xml
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from musicxml import WHOLE, grid, pitches, rows, sequence_of
 
-from poph_tf.data import matrices, musicxml, notes, reading, score_sequence
-from poph_tf.errors import MusicFileError
-
-WHOLE = xml.note("C4", 8)
-
-
-def sequence_of(text, repeats="played"):
-    data = text if isinstance(text, bytes) else text.encode()
-    score = musicxml.parse(data, "a.xml")
-    return score_sequence.to_sequence(score, "a.xml", repeats=repeats)
-
-
-def rows(text, repeats="played"):
-    """(pitch, start, end) in quarter notes, at 120 quarters a minute."""
-    found = notes.from_sequence(sequence_of(text, repeats))
-    ticks = found.ticks_per_quarter
-    columns = (found.pitch, found.start_tick / ticks, found.end_tick / ticks)
-    return sorted(zip(*(c.tolist() for c in columns), strict=True), key=lambda r: r[1:])
-
-
-def pitches(text, repeats="played"):
-    return [row[0] for row in rows(text, repeats)]
-
-
-def grid(text):
-    return matrices.from_sequence(sequence_of(text))
+from poph_tf.data import musicxml, notes
 
 
 @pytest.mark.parametrize(
@@ -360,76 +333,12 @@ def test_timewise_scores_are_read():
     assert rows(text) == [(60, 0, 4), (67, 0, 4), (62, 4, 8)]
 
 
-def zipped(**members):
-    with io.BytesIO() as file:
-        with zipfile.ZipFile(file, "w") as archive:
-            for name, text in members.items():
-                archive.writestr(name, text)
-        return file.getvalue()
-
-
-def test_zips_are_read_with_and_without_a_container():
-    text = xml.score(WHOLE)
-    container = (
-        '<container><rootfiles><rootfile full-path="b"/></rootfiles></container>'
-    )
-    files = {"META-INF/container.xml": container, "a.xml": "<score/>", "b": text}
-    for members in (
-        files,
-        {"x.xml": text},
-        {"META-INF/container.xml": "", "x.xml": text},
-    ):
-        assert rows(zipped(**members)) == [(60, 0, 4)]
-    with pytest.raises(MusicFileError, match="not MusicXML that can be read"):
-        rows(zipped(a="nothing"))
-    with pytest.raises(MusicFileError, match="not MusicXML that can be read"):
-        rows(zipped(**{"x.xml": text})[:-30])
-
-
-NAMED = xml.score(WHOLE).replace(">A<", ">Flöte<")
-
-
-@pytest.mark.parametrize(
-    ("declared", "encoding"),
-    [
-        *(("UTF-8", "utf-8"), ("UTF-8", "utf-8-sig"), ("UTF-16", "utf-16")),
-        *(("ISO-8859-1", "latin-1"), ("UTF-8", "latin-1"), ("UTF-8", "utf-16")),
-        ("UTF-16", "utf-8"),
-    ],
-)
-def test_encodings_are_read_also_where_they_are_not_as_declared(declared, encoding):
-    text = NAMED.replace('"1.0"', f'"1.0" encoding="{declared}"')
-    sequence = sequence_of(text.encode(encoding))
-    assert sequence.part_infos[0].name == "Flöte" and len(sequence.notes) == 1
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        *(("hello", "not MusicXML"), ("", "not MusicXML"), ("<html/>", "not MusicXML")),
-        (xml.score(WHOLE)[:-30], "not MusicXML"),
-        (xml.score(WHOLE.replace("8", "x")), "not MusicXML"),
-        (xml.score(xml.note("r", 8)), "has no notes"),
-    ],
-)
-def test_what_is_no_score_is_refused_with_a_reason(text, reason):
-    with pytest.raises(MusicFileError, match=reason):
-        rows(text)
-
-
 def test_a_voice_that_runs_over_a_little_does_not_move_the_next_bar():
     back = "<backup><duration>8</duration></backup>"
     over = xml.note("C4", 8) + back + xml.note("E4", 9, "<voice>2</voice>")
     assert rows(xml.score(over, WHOLE))[-1] == (60, 4, 8)
     cadenza = xml.note("C4", 8) + back + xml.note("E4", 16, "<voice>2</voice>")
     assert rows(xml.score(cadenza, WHOLE))[-1] == (60, 8, 12)
-
-
-@pytest.mark.parametrize("suffix", [".xml", ".musicxml", ".mxl"])
-def test_each_suffix_is_read(tmp_path, suffix):
-    path = tmp_path / f"a{suffix}"
-    path.write_text(xml.score(WHOLE))
-    assert [n.pitch for n in reading.read(path).notes] == [60]
 
 
 PIECES = st.lists(

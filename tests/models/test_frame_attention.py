@@ -1,16 +1,16 @@
 """Attention by frames: what it recalls, against plain loops and by hand."""
 
 import numpy as np
-import small
+import small_layers
 import tensorflow as tf
-from small import shaken_layer as shaken
+from small_layers import shaken_layer as shaken
 
 from poph_tf.models import layers
 from poph_tf.models.layers import frame_attention
 
 
 def test_it_recalls_a_bounded_past_and_not_the_present():
-    given = small.layer_inputs(num_steps=9)
+    given = small_layers.layer_inputs(num_steps=9)
     x, previous = given["hidden"], given["frames"]
     layer = shaken(layers.FrameAttention(3, num_heads=2, head_units=4), x, previous)
     changed = x.copy()
@@ -23,7 +23,7 @@ def test_it_recalls_a_bounded_past_and_not_the_present():
 
 def test_it_gives_back_the_frame_it_attends_to():
     # One head that looks at the step before (its bias outweighs all) recalls it.
-    given = small.layer_inputs(num_steps=6)
+    given = small_layers.layer_inputs(num_steps=6)
     x, previous = given["hidden"], given["frames"]
     previous[..., 1] *= previous[..., 0]
     layer = layers.FrameAttention(3, num_heads=1, head_units=4)
@@ -39,7 +39,7 @@ def test_it_gives_back_the_frame_it_attends_to():
 
 
 def test_it_abstains_where_nothing_matches():
-    given = small.layer_inputs(num_steps=6)
+    given = small_layers.layer_inputs(num_steps=6)
     layer = layers.FrameAttention(3, num_heads=1, head_units=4)
     layer(given["hidden"], given["frames"])
     layer.distance_bias.assign([[-1000.0] * 3])
@@ -83,7 +83,7 @@ def _pooled(hidden, play):
 
 
 def test_it_equals_plain_loops():
-    given = small.layer_inputs(num_steps=6)
+    given = small_layers.layer_inputs(num_steps=6)
     x, previous = given["hidden"], given["frames"]
     previous[:, 3, :, 0] = 0.0  # a silent frame has no sounding pitch to pool
     previous[:, 0] = 0.0
@@ -121,7 +121,7 @@ def test_pooling_by_hand():
 
 
 def test_it_in_pieces_equals_the_whole():
-    given = small.layer_inputs(num_steps=9)
+    given = small_layers.layer_inputs(num_steps=9)
     x, previous = given["hidden"], given["frames"]
     previous[:, 0] = 0.0  # a piece begins after silence
     layer = shaken(layers.FrameAttention(3, num_heads=2, head_units=4), x, previous)

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-import small
+import small_layers
 import tensorflow as tf
-from small import shaken_layer as shaken
+from small_layers import shaken_layer as shaken
 
 from poph_tf.models import layers
 
@@ -14,7 +14,7 @@ def pieces_of(x, *cuts):
 
 
 def test_a_time_lstm_in_pieces_equals_the_whole():
-    x = small.layer_inputs(num_steps=7)["hidden"]
+    x = small_layers.layer_inputs(num_steps=7)["hidden"]
     layer = shaken(layers.AxisLSTM(4, "time"), x)
     state, parts = layer.zero_state(2 * 14), []
     for part in pieces_of(x, 3, 4):  # the middle piece is a single step
@@ -24,7 +24,7 @@ def test_a_time_lstm_in_pieces_equals_the_whole():
 
 
 def test_time_attention_in_pieces_equals_the_whole():
-    x = small.layer_inputs(num_steps=9)["hidden"]
+    x = small_layers.layer_inputs(num_steps=9)["hidden"]
     layer = shaken(layers.TimeAttention(3, num_heads=2, head_units=4), x)
     state, parts = layer.zero_state(2 * 14), []
     for part in pieces_of(x, 1, 6, 7, 8):  # longer and shorter than the window
@@ -35,7 +35,7 @@ def test_time_attention_in_pieces_equals_the_whole():
 
 @pytest.mark.parametrize("axis", ["time", "pitch"])
 def test_lstm_steps_equal_the_scan(axis):
-    x = small.layer_inputs()["hidden"]
+    x = small_layers.layer_inputs()["hidden"]
     layer = shaken(layers.AxisLSTM(4, axis), x)
     order = (1, 0, 2, 3) if axis == "time" else (2, 0, 1, 3)
 
@@ -80,7 +80,7 @@ def test_lstm_steps_equal_the_scan(axis):
     ids=["time_lstm", "pitch_lstm", "style", "frames"],
 )
 def test_a_layer_gives_the_same_in_every_axis_order(make, names, order):
-    given = [small.layer_inputs()[name] for name in names]
+    given = [small_layers.layer_inputs()[name] for name in names]
     moved = [x.transpose(order) if x.ndim == 4 else x for x in given]
     plain, turned = shaken(make(False), *given), shaken(make(True), *moved)
     turned.set_weights(plain.get_weights())
@@ -89,7 +89,7 @@ def test_a_layer_gives_the_same_in_every_axis_order(make, names, order):
 
 
 def test_steps_of_causal_pitch_attention_equal_the_call():
-    x = small.layer_inputs(num_steps=1)["hidden"]
+    x = small_layers.layer_inputs(num_steps=1)["hidden"]
     layer = shaken(layers.PitchAttention(causal=True, num_heads=2, head_units=4), x)
     state, outs = layer.zero_state(2, 14), []
     for n in range(14):

@@ -4,8 +4,9 @@ import keras
 import numpy as np
 import pytest
 import small
+import small_layers
 import tensorflow as tf
-from small import shaken_layer as shaken
+from small_layers import shaken_layer as shaken
 
 from poph_tf.models import layers
 from poph_tf.models.layers import attention, features
@@ -52,7 +53,7 @@ def test_pitch_position_and_class_by_hand():
 
 
 def test_features_are_in_their_documented_order():
-    given = small.layer_inputs()
+    given = small_layers.layer_inputs()
     layer = layers.NoteFeatures(36, filters=3, width=5)
     out = layer(given["frames"], given["bar"]).numpy()
     assert out.shape[-1] == 3 + 1 + 12 + 1 + 4
@@ -97,7 +98,7 @@ def outside_change(layer, inputs, changed, *, axis, at):
 
 @pytest.mark.parametrize("place", [1, 6, 13])
 def test_causal_pitch_attention_sees_nothing_above(place):
-    x = small.layer_inputs()["hidden"]
+    x = small_layers.layer_inputs()["hidden"]
     layer = shaken(layers.PitchAttention(causal=True, num_heads=2, head_units=4), x)
     changed = x.copy()
     changed[:, :, place:] += 1000.0
@@ -106,7 +107,7 @@ def test_causal_pitch_attention_sees_nothing_above(place):
 
 
 def test_time_attention_sees_a_bounded_past_and_no_future():
-    x = small.layer_inputs(num_steps=9)["hidden"]
+    x = small_layers.layer_inputs(num_steps=9)["hidden"]
     layer = shaken(layers.TimeAttention(3, num_heads=2, head_units=4), x)
     changed = x.copy()
     changed[:, 4] += 5.0
@@ -138,7 +139,7 @@ def test_the_autoregressive_context_equals_plain_loops():
 @pytest.mark.parametrize(("kind", "width"), [("note", 7), ("window", 7), ("window", 1)])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_steps_of_the_autoregressive_context_equal_the_call(kind, width, channels):
-    cells = small.layer_inputs(num_steps=1)["frames"][..., :channels]
+    cells = small_layers.layer_inputs(num_steps=1)["frames"][..., :channels]
     layer = layers.AutoregressiveContext(kind, width)
     state, seen = layer.zero_state(2, channels), []
     before = np.zeros_like(cells[:, 0, 0])
@@ -152,7 +153,7 @@ def test_steps_of_the_autoregressive_context_equal_the_call(kind, width, channel
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_steps_of_the_nade_equal_the_call(channels):
-    given = small.layer_inputs(num_steps=1)
+    given = small_layers.layer_inputs(num_steps=1)
     x, frames = given["hidden"], given["frames"][..., :channels]
     layer = shaken(layers.PitchNade(4, 5), x, frames)
     state, outs = layer.zero_state(2, channels), []
@@ -165,7 +166,7 @@ def test_steps_of_the_nade_equal_the_call(channels):
 
 
 def test_the_nade_sees_only_lower_notes():
-    given = small.layer_inputs()
+    given = small_layers.layer_inputs()
     x, frames = given["hidden"], given["frames"]
     layer = shaken(layers.PitchNade(4, 5), x, frames)
     for place in (0, 5, 13):
@@ -183,13 +184,13 @@ def called(layer, names, given):
     return layer(*[tf.constant(given[name]) for name in names])
 
 
-@pytest.mark.parametrize("name", small.LAYERS)
+@pytest.mark.parametrize("name", small_layers.LAYERS)
 def test_pieces_of_a_batch_do_not_touch_each_other(name):
-    layer, names = small.LAYERS[name]()
-    given, other = small.layer_inputs(3), small.layer_inputs(3, seed=1)
+    layer, names = small_layers.LAYERS[name]()
+    given, other = small_layers.layer_inputs(3), small_layers.layer_inputs(3, seed=1)
     shaken(layer, *[given[n] for n in names])
     mixed = {n: np.concatenate([given[n][:2], other[n][2:]]) for n in names}
-    batch_axis = 1 if name in small.TIME_MAJOR_LAYERS else 0
+    batch_axis = 1 if name in small_layers.TIME_MAJOR_LAYERS else 0
     before, after = (
         np.moveaxis(called(layer, names, g), batch_axis, 0) for g in (given, mixed)
     )
@@ -197,10 +198,10 @@ def test_pieces_of_a_batch_do_not_touch_each_other(name):
     assert np.abs(before[2] - after[2]).max() > 0
 
 
-@pytest.mark.parametrize("name", small.LAYERS)
+@pytest.mark.parametrize("name", small_layers.LAYERS)
 def test_a_layer_is_restored_from_its_config_and_weights(name, tmp_path):
-    layer, names = small.LAYERS[name]()
-    given = small.layer_inputs()
+    layer, names = small_layers.LAYERS[name]()
+    given = small_layers.layer_inputs()
     shaken(layer, *[given[n] for n in names])
     inputs = [keras.Input(given[n].shape[1:], name=n) for n in names]
     model = keras.Model(inputs, layer(*inputs))
@@ -241,12 +242,12 @@ def test_a_layer_stored_under_its_old_names_is_read(layer, old_name, old_options
 
 
 def test_every_exported_layer_is_in_the_list():
-    listed = {type(make()[0]).__name__ for make in small.LAYERS.values()}
+    listed = {type(make()[0]).__name__ for make in small_layers.LAYERS.values()}
     assert listed == set(layers.__all__)
 
 
 def test_an_axis_lstm_on_pitch_never_mixes_steps():
-    x = small.layer_inputs()["hidden"]
+    x = small_layers.layer_inputs()["hidden"]
     layer = layers.AxisLSTM(4, "pitch")
     changed = x.copy()
     changed[:, 2] += 1.0
@@ -255,7 +256,7 @@ def test_an_axis_lstm_on_pitch_never_mixes_steps():
 
 
 def test_style_enters_every_cell_as_tanh_of_a_dense_layer():
-    given = small.layer_inputs()
+    given = small_layers.layer_inputs()
     x, embedding = given["hidden"], given["embedding"]
     layer = shaken(layers.StyleBias(), x, embedding)
     kernel, bias = (v.numpy() for v in layer.dense.trainable_variables)
@@ -266,7 +267,7 @@ def test_style_enters_every_cell_as_tanh_of_a_dense_layer():
 def test_the_harmony_layer_adds_its_mean_over_valid_steps_and_changes_nothing():
     from poph_tf.models import losses
 
-    given = small.layer_inputs()
+    given = small_layers.layer_inputs()
     given["mask"][0, 2:] = given["mask"][1, 4:] = 0.0
     layer = layers.HarmonyLoss(2.0, 40)
     out = layer(given["play"], given["mask"])

@@ -1,20 +1,15 @@
 """Tests of what is found in folders, archives and files of NoteSequences."""
 
-import gzip
 import io
-import os
-import socket
 import sys
 import tarfile
-import tracemalloc
 import zipfile
 
 import pytest
-from collections_of_songs import song
+from collections_of_songs import reasons, settings, song, walked
 from note_seq.protobuf import music_pb2
 
-from poph_tf.config import DataConfig
-from poph_tf.data import reading, shards
+from poph_tf.data import shards
 from poph_tf.data.preparation import sources
 from poph_tf.errors import InputError
 
@@ -27,18 +22,6 @@ NAMES = (
     "top.midi",
 )
 MUSIC = {NAMES[0], NAMES[1], NAMES[4], NAMES[5]}
-
-
-def settings(*paths, **options):
-    return DataConfig(input=tuple(map(str, paths)), **options)
-
-
-def walked(*paths, **options):
-    return list(sources.walk(settings(*paths, **options)))
-
-
-def reasons(*paths, **options):
-    return {item.source: item.reason for item in walked(*paths, **options)}
 
 
 def folder(tmp_path):
@@ -397,54 +380,3 @@ def test_the_layout_of_published_collections(tmp_path, name, members, options, s
     items = walked(path, style_depth=options)
     assert [item.source for item in items] == members
     assert sorted({item.style for item in items}) == styles
-
-
-def test_a_folder_that_cannot_be_read_is_an_item_with_its_reason(tmp_path, monkeypatch):
-    (tmp_path / "good").mkdir()
-    (tmp_path / "good" / "a.mid").write_bytes(b"x")
-    (tmp_path / "locked").mkdir()
-    scandir = os.scandir
-
-    def refusing(path):
-        if str(path).endswith("locked"):
-            raise PermissionError(13, "Permission denied", str(path))
-        return scandir(path)
-
-    monkeypatch.setattr(os, "scandir", refusing)
-    assert reasons(tmp_path) == {
-        "locked/": "a folder that cannot be read (Permission denied)",
-        "good/a.mid": None,
-    }
-
-
-def test_pipes_and_sockets_are_rejected_unread(tmp_path):
-    for name in ("a.mid", "b.zip", "c.tfrecord", "d.parquet"):
-        os.mkfifo(tmp_path / name)
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind(str(tmp_path / "e.mid"))
-    assert set(reasons(tmp_path).values()) == {"not a regular file"}
-    assert len(reasons(tmp_path)) == 5
-    with pytest.raises(InputError, match=r"a.mid: not a regular file"):
-        reasons(tmp_path / "a.mid")
-    with pytest.raises(InputError, match=r"a.mid: not a regular file"):
-        reading.read(tmp_path / "a.mid")
-
-
-def test_a_name_of_absurd_length_in_a_tar_is_not_read(tmp_path):
-    header = tarfile.TarInfo("././@LongLink")
-    header.type, header.size = tarfile.GNUTYPE_LONGNAME, 2**34
-    block = header.tobuf(tarfile.GNU_FORMAT)
-    (tmp_path / "a.tar.gz").write_bytes(gzip.compress(block + bytes(2**26)))
-    tracemalloc.start()
-    found = reasons(tmp_path)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert found == {"a.tar.gz/(rest)": "the archive is damaged from here on"}
-    assert peak < 2**24
-
-
-def test_a_line_end_in_a_name_is_escaped(tmp_path):
-    (tmp_path / "a\nb").mkdir()
-    (tmp_path / "a\nb" / "c\x1b[2J.mid").write_bytes(b"x")
-    (item,) = walked(tmp_path)
-    assert (item.source, item.style) == (r"a\nb/c\x1b[2J.mid", r"a\nb")
