@@ -171,6 +171,20 @@ def _lacking(model_config: ModelConfig) -> Mapping[str, str]:
     return {} if any(track.voice for track in tracks) else OF_VOICES
 
 
+def active_controls(
+    config: GenerationConfig, model_config: ModelConfig
+) -> dict[str, float]:
+    """The controls of `OPTIONAL_CONTROLS` that change what a model draws.
+
+    Example:
+        >>> active_controls(GenerationConfig(density=3.0), ModelConfig())
+        {'density': 3.0}
+    """
+    names = _changed_controls(config, **OFF)
+    lacking = _lacking(model_config)
+    return {name: getattr(config, name) for name in names if name not in lacking}
+
+
 def _check_controls(config: GenerationConfig, model_config: ModelConfig) -> None:
     """Refuses controls that would do nothing in this model."""
     lacking = _lacking(model_config)
@@ -199,16 +213,15 @@ def _controls(
     num_particles: int,
 ) -> Controls:
     num_rows = config.num_pieces * config.best_of * max(num_particles, 1)
-    names = set(_changed_controls(config, **OFF)) - set(_lacking(model_config))
-    by_row: dict[str, Any] = {n: np.float32(getattr(config, n)) for n in names}
-    by_row |= {"temperature": np.float32(config.temperature), "style": style}
+    by_row: dict[str, Any] = active_controls(config, model_config)
+    by_row |= {"temperature": config.temperature, "style": style}
     bias, scales = pitch_bias(config, model_config), None
     if bias.any():
         by_row["pitch_bias"] = bias
     if config.key == AUTO_KEY:
-        by_row["key_strength"] = np.float32(config.key_strength)
+        by_row["key_strength"] = config.key_strength
         scales = key_scales(model_config)
-    rows = {name: _tiled(value, num_rows) for name, value in by_row.items()}
+    rows = {k: _tiled(np.float32(v), num_rows) for k, v in by_row.items()}
     seeds = _seeds(config, num_rows)
     if model_config.tracks and not config.style.strip():
         rows["style"] = drawn_styles(seeds, style)

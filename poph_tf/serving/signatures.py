@@ -9,8 +9,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from poph_tf.config import Limits, ModelConfig
+from poph_tf.config import GenerationConfig, Limits, ModelConfig
 from poph_tf.data import dataset
+from poph_tf.generation import request
 from poph_tf.generation.controls import Controls
 from poph_tf.generation.sampler import UNKNOWN, Sampler, State
 from poph_tf.models import losses
@@ -191,7 +192,7 @@ class ServingModule(tf.Module):
 
     def _given_controls(self, inputs: Tensors) -> Controls:
         """The controls of `continue_`, with the givens of the steps to come."""
-        controls = _controls(inputs)
+        controls = _controls(inputs, self.config)
         if not self.config.tracks:
             return controls
         # Steps beyond those that were sent are free.
@@ -229,7 +230,7 @@ class ServingModule(tf.Module):
     def _compose(self, inputs: Tensors) -> tuple[tf.Tensor, tf.Tensor]:
         num_steps = inputs["num_steps"]
         state = self.sampler.zero_state(tf.shape(num_steps)[0], BAR_STEPS)
-        controls = _controls(inputs)
+        controls = _controls(inputs, self.config)
         if self.config.tracks:
             bars = tf.range(tf.reduce_max(num_steps))[None] // BAR_STEPS
             left = (num_steps[:, None] - 1) // BAR_STEPS - bars
@@ -238,8 +239,12 @@ class ServingModule(tf.Module):
         return _silent_after(cells, num_steps), num_steps
 
 
-def _controls(inputs: Tensors) -> Controls:
-    return Controls(**{name: inputs[name] for name in ("seed", "temperature", "style")})
+def _controls(inputs: Tensors, config: ModelConfig) -> Controls:
+    """The controls that a request gives; the others are those of `GenerationConfig`."""
+    asked = {name: inputs[name] for name in ("seed", "temperature", "style")}
+    rows = tf.shape(inputs["temperature"])
+    others = request.active_controls(GenerationConfig(), config)
+    return Controls(**asked, **{k: tf.fill(rows, v) for k, v in others.items()})
 
 
 def _outputs(cells: tf.Tensor, length: tf.Tensor) -> Tensors:

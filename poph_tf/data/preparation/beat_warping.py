@@ -73,12 +73,15 @@ def along(notes: Notes, found: Beats) -> Notes:
 
 
 def _covering(beats: np.ndarray, onsets: np.ndarray) -> np.ndarray:
-    """Beats from the last one before the first note on, to the first after the last."""
+    """Beats from the last one before the first note on, to the first after the last.
+
+    There are two at least.
+    """
     first, last = beats[1] - beats[0], beats[-1] - beats[-2]
     # Half of the shortest sixteenth: an early note belongs to the beat after it.
     early = max(beats[0] - onsets.min() - first / 16, 0.0)
     before = beats[0] - first * np.arange(np.ceil(early / first), 0, -1)
-    late = max(onsets.max() - beats[-1], 0.0)
+    late = max(onsets.max() - beats[-1], onsets.min() + first / 16 - beats[-1], 0.0)
     after = beats[-1] + last * np.arange(1, np.floor(late / last) + 2)
     every = np.concatenate([before, beats, after])
     return every[np.searchsorted(every, onsets.min() + first / 16, side="right") - 1 :]
