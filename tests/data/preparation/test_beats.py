@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from poph_tf.data import notes as notes_lib
@@ -254,6 +254,7 @@ def test_notes_outside_the_beats_are_kept_and_pedals_follow():
     st.lists(st.floats(0.3, 1.2), min_size=4, max_size=12),
     st.lists(st.tuples(st.floats(0, 12), st.integers(30, 90)), min_size=2),
 )
+@example([1.0, 1.1875, 0.3125, 0.3046875], [(6.5, 30), (6.5, 30)])
 def test_the_warp_keeps_the_order_of_notes_and_loses_none(intervals, placed):
     times = 1.0 + np.concatenate([[0.0], np.cumsum(intervals)])
     rows = [(time, time + 0.1, pitch, 64) for time, pitch in placed]
