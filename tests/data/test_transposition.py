@@ -7,8 +7,9 @@ pitch position and pitch class, which say where a pitch lies.
 import numpy as np
 import pytest
 import small
+import small_layers
 import tensorflow as tf
-from small import shaken_layer as shaken
+from small_layers import shaken_layer as shaken
 
 from poph_tf import config, models
 from poph_tf.models import layers
@@ -86,7 +87,7 @@ def test_pitch_position_and_pitch_class_do_not_move_with_a_transposition():
 @pytest.mark.parametrize("k", SHIFTS)
 def test_unmasked_attention_along_pitch_moves_with_a_rotation(k):
     # It sees a set of pitches, so it commutes with any permutation of them.
-    x = small.layer_inputs()["hidden"]
+    x = small_layers.layer_inputs()["hidden"]
     layer = shaken(layers.PitchAttention(num_heads=2, head_units=4), x)
     np.testing.assert_allclose(
         layer(np.roll(x, k, axis=2)), np.roll(layer(x), k, axis=2), atol=1e-5
@@ -103,7 +104,7 @@ def test_unmasked_attention_along_pitch_moves_with_a_rotation(k):
     ids=["time_lstm", "time_attention"],
 )
 def test_layers_along_time_read_all_pitches_alike(make, k):
-    x = small.layer_inputs()["hidden"]
+    x = small_layers.layer_inputs()["hidden"]
     layer = shaken(make(), x)
     np.testing.assert_allclose(
         layer(np.roll(x, k, axis=2)), np.roll(layer(x), k, axis=2), atol=1e-5
@@ -112,7 +113,7 @@ def test_layers_along_time_read_all_pitches_alike(make, k):
 
 @pytest.mark.parametrize("k", SHIFTS)
 def test_frame_attention_moves_with_a_rotation(k):
-    given = small.layer_inputs()
+    given = small_layers.layer_inputs()
     x, previous = given["hidden"], given["frames"]
     layer = shaken(layers.FrameAttention(3, num_heads=2, head_units=4), x, previous)
     turned = layer(np.roll(x, k, axis=2), np.roll(previous, k, axis=2))
