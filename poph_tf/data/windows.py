@@ -102,9 +102,15 @@ def _edges(length: tf.Tensor, steps: int, seed: tf.Tensor) -> tf.Tensor:
 
 
 def _bars_left(bar_position: tf.Tensor) -> tf.Tensor:
-    """Bar lines still to come after each step; int32 [time]."""
+    """`Matrices.bars_left` in the graph; int32 [time]."""
+    bar_position = tf.cast(bar_position, tf.int32)
     lines = tf.cast(tf.equal(bar_position, 0), tf.int32)
-    return tf.cumsum(lines, exclusive=True, reverse=True)
+    left = tf.cumsum(lines, exclusive=True, reverse=True)
+    last = bar_position[-1]
+    ends = tf.where(bar_position[1:] == 0)[:, 0]
+    before = tf.concat([last[None], tf.gather(bar_position, ends)], 0)[-1]
+    missing = tf.maximum(before - last, 0)
+    return tf.concat([left, tf.zeros([missing], tf.int32)], 0)[missing:]
 
 
 def _task(

@@ -5,6 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given as for_all
+from hypothesis import settings
+from hypothesis import strategies as st
 
 from poph_tf import config
 from poph_tf.config import Track
@@ -102,6 +105,34 @@ def test_tracks_come_in_the_models_order(data_dir):
     assert not play[0, 20:].any() and not play[1, :20].any()
 
 
+@for_all(st.lists(st.integers(1, 5), min_size=1, max_size=6), st.integers(0, 4))
+@settings(max_examples=60, deadline=None)
+def test_bars_left_are_counted_alike_in_the_graph(lengths, pickup):
+    bars = [np.arange(5 - pickup, 5), *map(np.arange, lengths)]
+    positions = np.concatenate(bars).astype(np.uint8)
+    piece = matrices.Matrices(np.zeros((len(positions), 128, 3), np.uint8), positions)
+    in_graph = windows._bars_left(tf.constant(positions))
+    np.testing.assert_array_equal(in_graph, piece.bars_left)
+    assert piece.bars_left.dtype == np.int32
+
+
+@pytest.mark.parametrize(
+    ("lengths", "expected"),
+    [
+        ([1, 4, 4, 3], "2 2221 1110 000"),
+        ([4, 4, 3], "2221 1110 000"),
+        ([4, 4], "1111 0000"),
+        ([3, 4], "111 0000"),
+        ([3], "000"),
+    ],
+)
+def test_bars_left_tell_where_an_incomplete_last_bar_ends(lengths, expected):
+    bars = [np.arange(4 - lengths[0], 4), *map(np.arange, lengths[1:])]
+    positions = np.concatenate(bars)
+    piece = matrices.Matrices(np.zeros((len(positions), 128, 3), np.uint8), positions)
+    assert "".join(map(str, piece.bars_left)) == expected.replace(" ", "")
+
+
 def test_bars_left_count_to_the_end_of_the_piece_or_are_unknown(rows):
     unknown = 0
     for piece, start, row in rows:
@@ -110,11 +141,10 @@ def test_bars_left_count_to_the_end_of_the_piece_or_are_unknown(rows):
             unknown += 1
             assert (row["bars_left"] == -1).all()
             continue
-        # Bars of four steps: the last step is in bar (length - 1) // 4.
-        last = (len(piece) - 1) // BAR
         steps = np.arange(start, start + length)
-        np.testing.assert_array_equal(row["bars_left"][:length], last - steps // BAR)
-        np.testing.assert_array_equal(piece.bars_left[steps], last - steps // BAR)
+        left = (len(piece) - 1 - steps) // BAR
+        np.testing.assert_array_equal(row["bars_left"][:length], left)
+        np.testing.assert_array_equal(piece.bars_left[steps], left)
     assert 0.2 < unknown / len(rows) < 0.47
 
 
