@@ -72,7 +72,9 @@ def _with_music(config: GenerationConfig, model: ModelConfig) -> Task:
     if config.kind == "continue":
         task = tasks.continue_(stacked, **tasks.continued_by(config))
     else:
-        stacked = tasks.whole_bars(stacked)
+        if config.kind == "infill":
+            stacked = tasks.whole_bars(stacked)
+        # Elsewhere the other tracks end with the given ones.
         free = _free(config, model, found.present, stacked)
         task = draw_free(stacked, free, model)
     return dataclasses.replace(task, changes=changes)
