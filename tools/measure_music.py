@@ -55,8 +55,8 @@ def main(_: Sequence[str]) -> None:
     reference = comparison.load(Path(FLAGS.reference))
     melodies = list(_melodies()) if FLAGS.data_dir else []
     composer = poph_tf.load(FLAGS.model_dir)
-    composed = composer.compose(FLAGS.num_bars, FLAGS.num_pieces, **_options())
-    sets = {"composed": [piece.matrices for piece in composed]}
+    size = {"num_bars": FLAGS.num_bars, "num_pieces": FLAGS.num_pieces}
+    sets = {"composed": _compose(composer, **size)}
     if melodies:
         sets["harmonized"] = _harmonize(composer, melodies)
     found = {}
@@ -74,9 +74,11 @@ def main(_: Sequence[str]) -> None:
     print(text, end="")
 
 
-def _options() -> dict[str, Any]:
-    names = ("seed", "temperature", "top_p")
-    return {name: FLAGS[name].value for name in names}
+def _compose(composer: "Composer", **options: Any) -> list[Matrices]:
+    options |= {name: FLAGS[name].value for name in ("seed", "temperature", "top_p")}
+    pieces = composer.compose(**options)
+    pieces = pieces if isinstance(pieces, list) else [pieces]
+    return [piece.matrices for piece in pieces]
 
 
 def _melodies() -> Iterator[Matrices]:
@@ -95,7 +97,7 @@ def _harmonize(composer: "Composer", melodies: Sequence[Matrices]) -> list[Matri
     with Progress(len(melodies), "melodies") as progress:
         pieces = []
         for melody in melodies:
-            pieces.append(composer.harmonize(melody, **_options()).matrices)
+            pieces += _compose(composer, task="harmonize", music=melody)
             progress.update(len(pieces))
     return pieces
 
