@@ -74,6 +74,8 @@ class DataConfig(Stored):
     """Least mean number of notes in the steps that sound."""
     max_silence: _Share = 1.0
     """Largest share of silent steps."""
+    trim_silence: bool = False
+    """Leave out the silence before the first note and after the last."""
     max_bytes: _Positive = 5_000_000
     """Reject larger files."""
     max_events: _Positive = 1_000_000

@@ -8,6 +8,7 @@ import dataclasses
 import os
 import time
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -146,6 +147,8 @@ def _convert_piece(
         }
         quantized = quantization.quantize(notes, settings.steps_per_quarter, **options)
         tracks = instruments.quantize_tracks(notes, masks, quantized, **options)
+        if settings.trim_silence:
+            quantized, tracks = _without_silence(quantized, tracks)
         statistics = measure(quantized, found)
         _check_wanted(quantized, statistics, settings)
     except (InputError, MemoryError) as error:
@@ -265,6 +268,16 @@ def _key(by_pitch: np.ndarray) -> int:
     """The tonic of the major scale that holds most of what sounds."""
     classes = np.bincount(np.arange(128) % 12, by_pitch)
     return int((_MAJOR_ROWS @ classes).argmin())
+
+
+def _without_silence(
+    piece: QuantizedNotes, tracks: Mapping[Track, QuantizedNotes]
+) -> tuple[QuantizedNotes, dict[Track, QuantizedNotes]]:
+    """A piece and its tracks from their first note to their last."""
+    first, stop = int(piece.start.min()), int(piece.end.max())
+    return quantization.between(piece, first, stop), {
+        track: quantization.between(part, first, stop) for track, part in tracks.items()
+    }
 
 
 def _check_wanted(piece: QuantizedNotes, statistics: Any, settings: DataConfig) -> None:

@@ -168,6 +168,20 @@ def test_pieces_off_the_grid_are_remarked_and_aligned_on_request(tmp_path):
     assert not any("--align" in word for word in report.warnings(aligned))
 
 
+def test_silence_around_the_notes_can_be_left_out():
+    tune = b"X:1\nM:4/4\nL:1/4\nK:C\nz3 C|M:3/4\nE F G|z3|\n"
+    kept = []
+    for trim in (False, True):
+        (made,) = convert(tune, "a.abc", trim_silence=trim)
+        record = gzip.decompress(made.record)[12:-4]  # without length and checksums
+        kept.append(examples.deserialize(record).matrices)
+    whole, trimmed = kept
+    assert len(whole) == 40 and len(trimmed) == 16
+    np.testing.assert_array_equal(trimmed.cells, whole.cells[12:28])
+    np.testing.assert_array_equal(trimmed.bar_position[:5], [12, 13, 14, 15, 0])
+    assert trimmed.time_signatures == ((0, 4, 4), (4, 3, 4))
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
