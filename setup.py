@@ -19,7 +19,7 @@ MEDIA = ["matplotlib>=3.8,<4"]
 # Writes scores, and engraves them.
 SCORE = ["music21>=9.1,<11", "verovio>=5,<7", "svglib>=1.5,<3"]
 ARCHIVES = ["py7zr>=1.0,<2", "pyarrow>=17,<26"]
-SERVE = ["starlette>=0.40,<2", "uvicorn>=0.30,<1"]
+SERVE = ["fastapi>=0.115,<1", "uvicorn>=0.30,<1", "python-multipart>=0.0.12,<1"]
 
 setup(
     name="poph_tf",

@@ -1,52 +1,67 @@
-"""A development server: `python -m poph_tf.serve --export_dir=serving/poph`.
+"""The server: `python -m poph_tf.serve` composes for a page and for programs.
 
-With --model_dir=runs/x, or the name of a pretrained model, it makes the export first.
-It answers TF Serving's REST API for an export of poph_tf; a page at / composes, shows,
-plays and saves pieces. It serves the newest version and switches to a newer one when
-that appears. SIGTERM or Ctrl-C lets running requests end first. For a deployment see
-tools/deployment/.
+A page at / and an API (see /docs) compose with the pretrained models, or with those of
+--model_dir. With --export_dir the server also answers TF Serving's REST API for an
+export of poph_tf, and switches to a newer version when one appears. SIGTERM or Ctrl-C
+lets running pieces end at the next bar. For a deployment see tools/deployment/.
 """
 
+import socket
 from collections.abc import Sequence
 
 from absl import flags
 
 from poph_tf.cli import commands
 from poph_tf.cli import flags as own_flags
-from poph_tf.cli.quiet import import_tensorflow
 from poph_tf.config import ServerConfig
 from poph_tf.errors import InputError
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_string("export_dir", None, "Directory that poph_tf.export wrote.")
-flags.DEFINE_string(
-    "model_dir", None, "Instead: a directory of poph_tf.train, or a pretrained model."
+flags.DEFINE_list(
+    "model_dir",
+    [],
+    "What composes: directories of poph_tf.train or poph_tf.export --format=litert, or "
+    "names of pretrained models, the default first. Default: all pretrained models.",
 )
-flags.DEFINE_string("model_name", "", "Default: the last part of the directory.")
+flags.DEFINE_string("export_dir", None, "Also serve this SavedModel of poph_tf.export.")
+flags.DEFINE_string(
+    "model_name", "", "Of the SavedModel. Default: the last part of the directory."
+)
 own_flags.define(ServerConfig)
 
 
 def main(argv: Sequence[str]) -> int:
     """Serves until a signal."""
     del argv
-    if bool(FLAGS.export_dir) == bool(FLAGS.model_dir):
-        raise InputError("Either --export_dir or --model_dir must be given.")
     config = ServerConfig(**own_flags.values(ServerConfig))
-    import_tensorflow()
-    try:
-        from poph_tf.serving.server import lifecycle
-    except ModuleNotFoundError as error:
-        raise InputError(
-            f"The server needs {error.name}: pip install 'poph_tf[serve]'."
-        ) from None
-    lifecycle.run(
-        config,
-        export_dir=FLAGS.export_dir,
-        model_dir=FLAGS.model_dir,
-        name=FLAGS.model_name,
-    )
+    # Before any import that takes long: a port in use is told at once.
+    with _listen(config.host, config.port) as listener:
+        try:
+            from poph_tf.serving import lifecycle
+        except ModuleNotFoundError as error:
+            raise InputError(
+                f"The server needs {error.name}: pip install 'poph_tf[serve]'."
+            ) from None
+        lifecycle.run(
+            config,
+            listener,
+            model_dirs=FLAGS.model_dir,
+            export_dir=FLAGS.export_dir,
+            name=FLAGS.model_name,
+        )
     return 0
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=1024)
+    except OSError as error:
+        raise InputError(
+            f"Cannot listen at {host}:{port} ({error.strerror or error}); choose "
+            f"another --port, or 0 for a free one."
+        ) from None
 
 
 def run() -> None:

@@ -176,7 +176,7 @@ def read_bars(text: str) -> tuple[int, int]:
 
 def read_range(text: str, name: str, lowest: int = 0) -> tuple[int, int]:
     """Reads the first and the last number of a range, not less than `lowest`."""
-    match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", text)
+    match = re.fullmatch(r"\s*(\d{1,9})\s*(?:-\s*(\d{1,9})\s*)?", text)
     first, last = (int(match[1]), int(match[2] or match[1])) if match else (-1, -1)
     if not lowest <= first <= last:
         raise InputError(f"{name} must be such as '9-12' or '9', got {text!r}.")

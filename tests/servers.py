@@ -25,11 +25,11 @@ class Server:
     """
 
     def __init__(self, *flags, export_dir=None, model_dir=None):
+        command = [sys.executable, "-m", "poph_tf.serve"]
         if model_dir:
-            model = f"--model_dir={model_dir}"
+            command.append(f"--model_dir={model_dir}")
         else:
-            model = f"--export_dir={export_dir or exported.export_dir()}"
-        command = [sys.executable, "-m", "poph_tf.serve", model]
+            command.append(f"--export_dir={export_dir or exported.export_dir()}")
         self.process = subprocess.Popen(
             [*command, "--port=0", "--nowarm_up", *flags],
             stdout=subprocess.PIPE,
@@ -37,8 +37,8 @@ class Server:
             text=True,
         )
         lines = iter(self.process.stdout.readline, "")
-        line = next((line for line in lines if not line.startswith("Exporting")), "")
-        if "http://" not in line:
+        line = next((line for line in lines if line.startswith("Serving")), "")
+        if not line:
             self.process.kill()
             raise RuntimeError(f"No server: {line}{self.process.stderr.read()}")
         self.url = line[line.index("http://") :].strip()
@@ -61,7 +61,8 @@ class Server:
     def ask(self, path, body=None, method=None):
         """Sends a request; returns (status, answer), JSON decoded."""
         data = json.dumps(body).encode() if isinstance(body, (dict, list)) else body
-        request = urllib.request.Request(self.url + path, data, method=method)
+        headers = {"Content-Type": "application/json"} if data else {}
+        request = urllib.request.Request(self.url + path, data, headers, method=method)
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:
                 return response.status, _decoded(response)

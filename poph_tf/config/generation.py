@@ -37,7 +37,7 @@ Task = Literal[
     "vary",
     "reharmonize",
 ]
-# The path of a music file, or Matrices.
+# The path of a music file, Matrices or Notes.
 Music = Annotated[Any, pydantic.WithJsonSchema({"type": ["string", "null"]})]
 
 
@@ -76,8 +76,8 @@ class GenerationConfig(Stored):
     given: Texts = ()
     """Tracks of the model whose notes in the music are kept (models with tracks)."""
     draw: Texts = ()
-    """Tracks of the model to draw anew; those of the music that are not named are
-    given (models with tracks)."""
+    """Tracks of the model to draw anew, such as bass, or bass:16-31 for some of its
+    sixteenths; those of the music that are not named are given (models with tracks)."""
     map: Texts = ()
     """Tracks of the music by track of the model, such as 'Vln 1:soprano'; otherwise
     by their names."""
@@ -252,5 +252,5 @@ class GenerationConfig(Stored):
 
 
 def is_path(music: Any) -> bool:
-    """Whether a music setting names a file; otherwise it is Matrices or None."""
+    """Whether a music setting names a file; otherwise it is music, or None."""
     return isinstance(music, (str, os.PathLike))

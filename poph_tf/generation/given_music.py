@@ -23,7 +23,7 @@ def read(
     """Music on the grid, and what is changed of it or not heard, a sentence each.
 
     Args:
-        music: Matrices, or the path of a music file.
+        music: Matrices, Notes, or the path of a music file.
         model: configuration of the model; one with tracks takes care of its pitches
             when the music is given to them.
         tracks: the notes of a file are found for these if it has all of them.
@@ -31,9 +31,9 @@ def read(
     Raises:
         MusicFileError: If the file cannot be read.
     """
-    if not is_path(music):
+    if isinstance(music, Matrices):
         return music, tuple(_left_out(music, model))
-    notes = reading.read_notes(music)
+    notes = reading.read_notes(music) if is_path(music) else music
     piece = matrices.from_notes(arrangement.by_role(notes, tracks))
     return piece, (*_unlike(notes, piece), *_left_out(piece, model))
 

@@ -12,14 +12,16 @@ is drawn by itself, on a thread of its own: the interpreter releases Python's lo
 Signatures name the parts of the state `state...`; all are zero before the first step.
 """
 
+import collections
 import concurrent.futures
 import importlib.util
+import itertools
 import json
 import os
 import pathlib
 import threading
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -54,6 +56,7 @@ NEUTRAL = {
 
 Progress = Callable[[int], object]
 Arrays = dict[str, np.ndarray]
+T = TypeVar("T")
 
 
 def is_there(folder: str | os.PathLike[str]) -> bool:
@@ -108,7 +111,19 @@ class LightEngine:
             drawn += cells.shape[1]
             if progress:
                 progress(drawn)
-        cells, task = np.concatenate(chunks, axis=1), request.task
+        return self.assemble(np.concatenate(chunks, axis=1), states, request)
+
+    def assemble(
+        self, cells: np.ndarray, states: Sequence[Arrays], request: Request
+    ) -> list[Matrices]:
+        """Makes pieces of all rows; chooses among candidates.
+
+        Args:
+            cells: uint8 [row, step, (track,) pitch, 3].
+            states: of each row, after its last step.
+            request: what they were drawn for.
+        """
+        task = request.task
         if request.num_candidates > 1:
             name = f"{STATE}_log_likelihood"
             likelihood = np.concatenate([state[name] for state in states])
@@ -129,38 +144,58 @@ class LightEngine:
         self, request: Request, num_steps: int
     ) -> Iterator[tuple[np.ndarray, list[Arrays]]]:
         """Yields cells uint8 [row, step, (track,) pitch, 3], and the rows' states."""
-        ahead = self._look_ahead(request)
-        rows = range(request.num_rows)
+        ahead = last(self.look_ahead(request))
+        edges = (*range(0, request.num_steps, num_steps), request.num_steps)
+        rows = [self.row(request, row, ahead, edges) for row in range(request.num_rows)]
         workers = min(len(rows), cores.available())
         with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-            states = list(
-                pool.map(lambda row: self._prefilled(request, row, ahead), rows)
-            )
-            done = len(request.task.prefill)
-            for first in range(0, request.num_steps, num_steps):
-                size = min(num_steps, request.num_steps - first)
-                steps = done + first + np.arange(size)
-                controls = request.chunk(first, size, ahead)
+            while all(found := list(pool.map(lambda row: next(row, None), rows))):
+                cells, states = zip(*found, strict=True)
+                if cells[0].size:
+                    yield np.stack(cells), list(states)
 
-                def draw(
-                    row: int, steps: np.ndarray = steps, controls: Controls = controls
-                ) -> np.ndarray:
-                    numbers = self._numbers(request.controls.seed[row], steps)
-                    one = controls._replace(numbers=numbers[None])
-                    return self._draw_row(states, row, one, len(steps))
+    def row(
+        self,
+        request: Request,
+        row: int,
+        ahead: np.ndarray | None,
+        edges: Sequence[int],
+    ) -> Iterator[tuple[np.ndarray, Arrays]]:
+        """Draws one row in slices, each of which may run in another thread.
 
-                yield np.stack(list(pool.map(draw, rows))), states
+        Args:
+            request: what to draw.
+            row: which of its rows.
+            ahead: the last that `look_ahead` gave.
+            edges: the steps at which slices begin, and the number of steps.
 
-    def _draw_row(
-        self, states: list[Arrays], row: int, controls: Controls, num_steps: int
-    ) -> np.ndarray:
-        """Draws steps of one row; its state is replaced by the one after them."""
+        Yields:
+            cells uint8 [step, (track,) pitch, 3] and the state after them; first, of
+            no steps, for each slice of the known steps before the first drawn one.
+        """
+        state = _zeros(self._runner("step"))
+        done = len(request.task.prefill)
+        for known in self._prefilled(state, request, row, ahead):
+            state = known
+            yield np.zeros(0, np.uint8), state
+        for first, stop in itertools.pairwise(edges):
+            steps = done + np.arange(first, stop)
+            numbers = self._numbers(request.controls.seed[row], steps)
+            controls = request.chunk(first, len(steps), ahead)
+            controls = controls._replace(numbers=numbers[None])
+            cells, state = self._draw_steps(state, row, controls, len(steps))
+            yield cells, state
+
+    def _draw_steps(
+        self, state: Arrays, row: int, controls: Controls, num_steps: int
+    ) -> tuple[np.ndarray, Arrays]:
+        """Draws steps of one row: their cells, and the state after them."""
         frames = []
         for step in range(num_steps):
-            frame, states[row] = self._step(states[row], _inputs(controls, row, step))
+            frame, state = self._step(state, _inputs(controls, row, step))
             frames.append(frame)
         cells = np.stack(frames) * np.array([1.0, 1.0, 127.0], np.float32)
-        return np.rint(cells).astype(np.uint8)
+        return np.rint(cells).astype(np.uint8), state
 
     def _numbers(self, seed: np.ndarray, steps: np.ndarray) -> np.ndarray:
         config = self.config
@@ -177,14 +212,29 @@ class LightEngine:
         frame = out.pop("frame")
         return frame[0], out
 
+    def score(self, request: Request) -> Iterator[float]:
+        """Yields the nats of each known step by the model itself, without controls."""
+        name, state = f"{STATE}_log_likelihood", _zeros(self._runner("step"))
+        for known in self._prefilled(state, request, 0, None, every=1, scored=1.0):
+            yield -float(known[name][0])
+            known[name] = np.zeros_like(known[name])
+
     def _prefilled(
-        self, request: Request, row: int, ahead: np.ndarray | None
-    ) -> Arrays:
-        """The state of a row after the known steps, which are drawn as given."""
-        state = _zeros(self._runner("step"))
+        self,
+        state: Arrays,
+        request: Request,
+        row: int,
+        ahead: np.ndarray | None,
+        every: int = STREAM_STEPS,
+        scored: float = 0.0,
+    ) -> Iterator[Arrays]:
+        """Yields the state of a row after every so many of the known steps.
+
+        They are drawn as given; their likelihood counts if they are scored.
+        """
         task, music = request.task, request.task.prefill
         if not len(music):
-            return state
+            return
         low = self.config.min_pitch
         cells = music.cells[..., low : low + self.config.num_pitches, :]
         frames = cells / np.array([1, 1, 127], np.float32)
@@ -196,7 +246,7 @@ class LightEngine:
             "constraints": np.concatenate(clamped, axis=-1)[None],
             "bar_position": music.bar_position.astype(np.int32)[None],
             "numbers": self._numbers(np.zeros(2, np.int32), steps)[None],
-            "scored": np.zeros((1, len(music)), np.float32),
+            "scored": np.full((1, len(music)), scored, np.float32),
         }
         if task.bars_left is not None:
             by_step["bars_left"] = task.bars_left[None, steps]
@@ -204,16 +254,21 @@ class LightEngine:
             by_step["look_ahead"] = ahead[None, steps]
         controls = request.controls._replace(density=None, **by_step)
         for step in range(len(music)):
+            if step and step % every == 0:
+                yield state
             _, state = self._step(state, _inputs(controls, row, step))
         if task.given is not None:
             state[f"{STATE}_given"] = task.given[None, len(music) - 1, :, 0, 0]
-        return state
+        yield state
 
-    def _look_ahead(self, request: Request) -> np.ndarray | None:
-        """As that of `Engine`: float32 [whole step, pitch, features]."""
+    def look_ahead(self, request: Request) -> Iterator[np.ndarray | None]:
+        """As that of `Engine`: float32 [whole step, pitch, features], at the end.
+
+        Yields None after each slice of work before.
+        """
         task = request.task
         if task.given is None or not self.config.look_ahead_units:
-            return None
+            return
         left = task.bars_left
         if left is None:
             left = np.full(len(task.given), NEUTRAL["bars_left"], np.int32)
@@ -231,7 +286,8 @@ class LightEngine:
             }
             state = runner(**_known(runner, {**state, **inputs}))
             found.append(state.pop("look_ahead")[0])
-        return np.stack(found[::-1])
+            if step % STREAM_STEPS == 0:
+                yield np.stack(found[::-1]) if step == 0 else None
 
     def _runner(self, name: str) -> Any:
         """A signature of this thread's interpreter."""
@@ -245,6 +301,11 @@ class LightEngine:
         if name not in runners:
             runners[name] = runners["interpreter"].get_signature_runner(name)
         return runners[name]
+
+
+def last(items: Iterator[T]) -> T | None:
+    """The last item; None if there is none."""
+    return next(iter(collections.deque(items, maxlen=1)), None)
 
 
 def _zeros(runner: Any, prefix: str = STATE) -> Arrays:

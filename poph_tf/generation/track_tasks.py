@@ -90,13 +90,38 @@ def _free(
         start, stop = constraints.steps_of_bars(piece, config.bars_to_draw)
         steps = np.isin(np.arange(len(piece)), np.arange(start, stop))
     elif config.steps:
-        first, last = theory.read_range(config.steps, "steps")
-        steps = (np.arange(len(piece)) >= first) & (np.arange(len(piece)) <= last)
-        if last >= len(piece):
-            raise InputError(f"steps must be below {len(piece)}, got {config.steps!r}.")
-    elif config.kind == "infill":
+        steps = _in_range(config.steps, "steps", len(piece))
+    elif config.kind == "infill" and not config.draw:
         raise InputError("infill needs bars, such as '9-12', or steps.")
-    return steps[:, None] & tracks
+    free = steps[:, None] & tracks & _drawn_steps(config, model, len(piece))
+    if not free.any():
+        raise InputError("Nothing is left to draw: the steps of draw lie elsewhere.")
+    return free
+
+
+def _drawn_steps(
+    config: GenerationConfig, model: ModelConfig, num_steps: int
+) -> np.ndarray:
+    """Marks what `draw` leaves of tracks that it names with steps, [step, track]."""
+    kept = np.ones((num_steps, len(model.tracks)), bool)
+    spans: dict[int, np.ndarray] = {}
+    for name, colon, span in (text.partition(":") for text in config.draw):
+        if colon:
+            place = tracks_lib.named(model.tracks, name.strip())
+            before = spans.get(place, np.zeros(num_steps, bool))
+            spans[place] = before | _in_range(span, "the steps of draw", num_steps)
+    for place, marked in spans.items():
+        kept[:, place] = marked
+    return kept
+
+
+def _in_range(text: str, name: str, num_steps: int) -> np.ndarray:
+    """Marks the steps of a range such as "16-31", bool [step]."""
+    first, last = theory.read_range(text, name)
+    if last >= num_steps:
+        raise InputError(f"{name} must be below {num_steps}, got {text!r}.")
+    places = np.arange(num_steps)
+    return (places >= first) & (places <= last)
 
 
 def _free_tracks(
@@ -104,7 +129,10 @@ def _free_tracks(
 ) -> np.ndarray:
     names = [track.name for track in model.tracks]
     given = [tracks_lib.named(model.tracks, name) for name in config.given]
-    drawn = [tracks_lib.named(model.tracks, name) for name in config.draw]
+    drawn = [
+        tracks_lib.named(model.tracks, text.partition(":")[0].strip())
+        for text in config.draw
+    ]
     places = np.arange(len(names))
     if drawn:
         free = np.isin(places, drawn)

@@ -1,11 +1,25 @@
-"""The SavedModel: a model that composes and scores behind TF Serving.
+"""Serving: the API and its page, and the SavedModel behind TF Serving.
 
+`api/` composes for any program over HTTP, without TensorFlow. Of the SavedModel,
 `inputs.py` says what a request may contain, `signatures.py` has the graphs, and
-`versions.py` writes the directories that a server reads.
+`versions.py` writes the directories that a server reads; `server/` answers for it.
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from poph_tf.config import Limits
-from poph_tf.serving.signatures import ServingModule
-from poph_tf.serving.versions import describe, export, export_model_dir
+
+if TYPE_CHECKING:
+    from poph_tf.serving.signatures import ServingModule
+    from poph_tf.serving.versions import describe, export, export_model_dir
 
 __all__ = ["Limits", "ServingModule", "describe", "export", "export_model_dir"]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name at its first use (PEP 562); most need TensorFlow."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = "signatures" if name == "ServingModule" else "versions"
+    return getattr(importlib.import_module(f"{__name__}.{home}"), name)

@@ -19,7 +19,8 @@ MOST_BARS = exported.MAX_STEPS // exported.BAR_STEPS
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     profile = tmp_path_factory.mktemp("profile")
-    with browser.Page(servers.shared().url, profile) as opened:
+    url = f"{servers.shared().url}?model={exported.MODEL_NAME}"
+    with browser.Page(url, profile) as opened:
         opened.wait("!document.getElementById('compose').disabled")
         yield opened
 
@@ -183,7 +184,9 @@ def test_the_page_throws_no_exception(page):
 def test_page_says_that_the_server_is_gone(tmp_path):
     with (
         servers.Server() as server,
-        browser.Page(server.url, tmp_path / "profile") as page,
+        browser.Page(
+            f"{server.url}?model={exported.MODEL_NAME}", tmp_path / "profile"
+        ) as page,
     ):
         page.wait("!document.getElementById('compose').disabled")
         server.stop()

@@ -2,11 +2,9 @@
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import threading
-import time
 from unittest import mock
 
 import exported
@@ -213,51 +211,27 @@ def test_newer_version_takes_over_and_sigterm_lets_a_request_end(tmp_path):
     assert answers[0][0] == 200
 
 
-def test_the_export_of_a_model_directory_lasts_as_long_as_the_server(tmp_path):
+def test_a_model_that_is_not_converted_is_converted_for_the_servers_time(tmp_path):
     directory = tmp_path / "runs" / NAME
     directory.mkdir(parents=True)
     models.save(exported.model(), str(directory))
     (directory / "config.json").write_text("{}")
     (tmp_path / "temporary").mkdir()
-    # The export goes there, so that the test sees it removed.
+    # The converted model goes there, so that the test sees it removed.
     with mock.patch.dict(os.environ, {"TMPDIR": str(tmp_path / "temporary")}):
         server = servers.Server(model_dir=directory)
     with server:
-        status, answer = server.predict(columns("compose", compose_inputs()))
+        status, answer = server.ask("v1/compose", {"num_bars": 1})
         assert status == 200
-        assert os.listdir(tmp_path / "temporary")
+        assert answer["model"]["name"] == NAME
+        assert list((tmp_path / "temporary").glob("poph-serve-*"))
         assert server.stop() == 0
-    found = servers.arrays(answer["outputs"])
-    np.testing.assert_array_equal(
-        roll_of(found), roll_of(call("compose", compose_inputs()))
-    )
-    assert not os.listdir(tmp_path / "temporary")
-
-
-def test_a_signal_during_the_export_leaves_nothing_behind(tmp_path):
-    directory = tmp_path / NAME
-    directory.mkdir()
-    models.save(exported.model(), str(directory))
-    (directory / "config.json").write_text("{}")
-    temporary = tmp_path / "temporary"
-    temporary.mkdir()
-    command = [sys.executable, "-m", "poph_tf.serve", f"--model_dir={directory}"]
-    with subprocess.Popen(
-        [*command, "--port=0"], env=os.environ | {"TMPDIR": str(temporary)}
-    ) as process:
-        while not list(temporary.rglob("poph-serve-*/*")):
-            assert process.poll() is None
-            time.sleep(0.01)
-        process.terminate()
-    assert process.returncode == 128 + signal.SIGTERM
-    assert not os.listdir(temporary)
+    assert not list((tmp_path / "temporary").glob("poph-serve-*"))
 
 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ([], "Either --export_dir or --model_dir must be given"),
-        (["--export_dir=a", "--model_dir=b"], "Either --export_dir or --model_dir"),
         (["--model_dir=/no/such"], "/no/such"),
         (["--export_dir=/no/such"], "There is no export directory '/no/such'"),
         (["--export_dir={empty}"], "holds no version yet: write one with"),

@@ -1,50 +1,36 @@
-"""The HTTP side: TF Serving's paths and answers, and the page at `/`.
+"""TF Serving's paths and answers, for a SavedModel.
 
     POST /v1/models/NAME[/versions/N]:predict     see rest_api.py
     GET  /v1/models/NAME[/versions/N]             state
     GET  /v1/models/NAME[/versions/N]/metadata    signatures
     GET  /model_cards/N                           model_card.json of a version
-    GET  /, /page/...                             the page
 
 Errors are {"error": "..."}: 400 for what the model or the API does not allow, 404, 405,
-408 if a body does not arrive, 413 if it is too large, 503 for too many requests at the
-same time, 504 if a request takes too long. No request gets a 500. A request to a
-signature by its former name gets the header `Warning` with the new one.
+503 for too many requests at the same time, 504 if a request takes too long. No request
+gets a 500. A request to a signature by its former name gets the header `Warning` with
+the new one. Sizes and times of requests are bounded before; see `api/guard.py`.
 """
 
 import asyncio
-import contextlib
 import functools
 import http
-import importlib.resources
 import logging
-import urllib.parse
-from collections.abc import AsyncIterator
+import pathlib
 
 from starlette.applications import Starlette
 from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
-from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
+from poph_tf import cores
 from poph_tf.config import ServerConfig
 from poph_tf.errors import InputError
 from poph_tf.serving.inputs import DEPRECATED
 from poph_tf.serving.server import rest_api
 from poph_tf.serving.server.batching import Batcher
 from poph_tf.serving.server.model_versions import ModelVersion, ModelVersions
-
-PIECE_PAGE = importlib.resources.files("poph_tf.rendering") / "web"
-SERVER_PAGE = importlib.resources.files("poph_tf.serving") / "web"
-DEFAULT_NAME = "poph"
-# The page loads nothing from other hosts; sounds are synthesized.
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; "
-    "style-src 'self' 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-}
 
 
 class _NameConvertor(StringConvertor):
@@ -54,6 +40,24 @@ class _NameConvertor(StringConvertor):
 register_url_convertor("name", _NameConvertor())
 
 
+def load(export_dir: pathlib.Path, name: str, config: ServerConfig) -> "Server":
+    """A server of the newest version of an export.
+
+    Args:
+        export_dir: directory of the export.
+        name: the model's name; "" for the last part of the directory.
+        config: how the server runs.
+
+    Raises:
+        InputError: If the model cannot be used.
+    """
+    loaded = ModelVersions(export_dir, name, config.warm_up)
+    max_rows = loaded.current.card["limits"]["max_batch"] if config.batching else 1
+    num_threads = config.num_threads or cores.available()
+    batcher = Batcher(num_threads, max_rows, config.batch_timeout_ms / 1000)
+    return Server(loaded, batcher, config)
+
+
 class Server:
     """The endpoints over a model's versions.
 
@@ -61,6 +65,9 @@ class Server:
         versions: with a current version.
         batcher: runs the predict requests.
         config: bounds of requests, and how often to look for versions.
+
+    Attributes:
+        app: the ASGI application.
     """
 
     def __init__(
@@ -70,13 +77,10 @@ class Server:
         self.batcher = batcher
         self.config = config
         self.num_waiting = 0
+        self.app = self._app()
 
-    def app(self) -> Starlette:
-        """The ASGI application."""
-        routes: list[Route | Mount] = [
-            Route("/", self.page),
-            Route("/model_cards/{version}", self.card),
-        ]
+    def _app(self) -> Starlette:
+        routes: list[Route] = [Route("/model_cards/{version}", self.card)]
         model = "/v1/models/{name:name}"
         for path in (model, model + "/versions/{version:name}"):
             routes += [
@@ -84,40 +88,18 @@ class Server:
                 Route(path + "/metadata", self.metadata),
                 Route(path + ":predict", self.predict, methods=["POST"]),
             ]
-        routes += [
-            Mount("/page/serve", StaticFiles(directory=str(SERVER_PAGE))),
-            Mount("/page", StaticFiles(directory=str(PIECE_PAGE))),
-        ]
         handled = (HTTPException, rest_api.BadRequest, Exception)
-        return Starlette(
-            routes=routes,
-            exception_handlers=dict.fromkeys(handled, _answer_error),
-            lifespan=self._lifespan,
-        )
+        handlers = dict.fromkeys(handled, _answer_error)
+        return Starlette(routes=routes, exception_handlers=handlers)
 
-    @contextlib.asynccontextmanager
-    async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
-        poller = asyncio.create_task(self._poll())
-        yield
-        poller.cancel()
-        self.batcher.close()
-
-    async def _poll(self) -> None:
-        while self.config.poll_seconds:
-            await asyncio.sleep(self.config.poll_seconds)
-            try:
-                if await asyncio.to_thread(self.versions.refresh):
-                    logging.info("now serving version %d", self.versions.current.number)
-            except Exception as error:  # the current version stays
-                ours = not isinstance(error, InputError)
-                logging.warning("No newer version: %s", error, exc_info=ours)
-
-    async def page(self, request: Request) -> Response:
-        """The page, which learns the model's name from its own address."""
-        name = self.versions.name
-        if name != DEFAULT_NAME and request.query_params.get("model") != name:
-            return RedirectResponse(f"/?model={urllib.parse.quote(name)}")
-        return FileResponse(str(SERVER_PAGE / "index.html"), headers=_HEADERS)
+    def refresh(self) -> None:
+        """Looks for a newer version."""
+        try:
+            if self.versions.refresh():
+                logging.info("now serving version %d", self.versions.current.number)
+        except Exception as error:  # the current version stays
+            ours = not isinstance(error, InputError)
+            logging.warning("No newer version: %s", error, exc_info=ours)
 
     async def card(self, request: Request) -> Response:
         """The model card of a version."""
@@ -155,7 +137,7 @@ class Server:
             self.num_waiting -= 1
 
     async def _predict(self, request: Request, version: ModelVersion) -> Response:
-        body = await self._read_body(request)
+        body = await request.body()
         # Reading and writing megabytes of JSON would block all other requests.
         asked = await asyncio.to_thread(rest_api.read_predict, body, version.specs)
         function, seconds = (
@@ -172,20 +154,6 @@ class Server:
         if asked.signature in DEPRECATED:
             headers["Warning"] = f'299 - "{_warn_of_former_name(asked.signature)}"'
         return Response(text, media_type="application/json", headers=headers)
-
-    async def _read_body(self, request: Request) -> bytes:
-        """The body of a request, bounded in size and time."""
-        most = self.config.max_body_mb * 2**20
-        body = bytearray()
-        try:
-            async with asyncio.timeout(self.config.body_seconds):
-                async for chunk in request.stream():
-                    body += chunk
-                    if len(body) > most:
-                        raise HTTPException(413, f"The body may have {most} bytes.")
-        except TimeoutError:
-            raise HTTPException(408, "The body did not arrive in time.") from None
-        return bytes(body)
 
     def _version(self, request: Request) -> ModelVersion:
         """The version that the address names."""

@@ -1,0 +1,1 @@
+"""The API: composes over HTTP for any program, without TensorFlow."""

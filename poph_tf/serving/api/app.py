@@ -1,0 +1,433 @@
+"""The addresses of the API.
+
+    GET  /v1/models                                     what composes here
+    POST /v1/compose, continue, harmonize, accompany,   music -> pieces; see bodies.py
+         infill, vary, reharmonize
+    POST /v1/read, render, score                        files -> notes, and back
+    GET  /healthz, /readyz, /openapi.json, /docs
+
+Pieces are answered as JSON, or as the file that `Accept` names, or, with
+`Accept: text/event-stream`, bar by bar as they are drawn.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import pydantic
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from poph_tf.config import GenerationConfig, ServerConfig
+from poph_tf.data import matrices
+from poph_tf.data.matrices import Matrices
+from poph_tf.errors import InputError
+from poph_tf.generation.request import Request as Drawing
+from poph_tf.serving.api import bodies, composing, scores, workers
+from poph_tf.serving.api.composing import TASKS, Composition, Event, ServedModel
+from poph_tf.serving.api.scheduler import Scheduler, Stopping
+from poph_tf.serving.api.workers import Workers
+
+MIDI, MUSICXML = "audio/midi", "application/vnd.recordare.musicxml+xml"
+EVENTS = "text/event-stream"
+MEDIA_TYPES = {
+    "midi": MIDI,
+    "musicxml": MUSICXML,
+    "wav": "audio/wav",
+    "png": "image/png",
+    "pdf": "application/pdf",
+    "svg": "image/svg+xml",
+}
+SUFFIXES = {"midi": ".mid"}
+RETRY = {"Retry-After": "2"}
+# Seconds after which a silent stream says that it lives.
+HEARTBEAT_SECONDS = 10.0
+
+
+class Error(pydantic.BaseModel):
+    """Why a request was refused."""
+
+    error: str
+
+
+class Piece(scores.Score):
+    """A composed piece; its seed gives it again as the only candidate."""
+
+    seed: int
+
+
+class Pieces(pydantic.BaseModel):
+    """The answer with pieces.
+
+    `settings`, sent to the same address, give the same answer again.
+    """
+
+    pieces: list[Piece]
+    settings: dict[str, Any]
+    model: dict[str, str]
+    task: str
+    changes: list[str]
+
+
+class Scored(pydantic.BaseModel):
+    """How music surprises a model."""
+
+    nats_per_step: list[float]
+    changes: list[str]
+
+
+FAILURES: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": Error, "description": "The request cannot be answered."},
+    "503": {"model": Error, "description": "Too much is asked at once; come back."},
+}
+
+
+class Api:
+    """The API over some models.
+
+    Args:
+        config: limits.
+        scheduler: draws.
+        processes: read and render music.
+
+    Attributes:
+        models: by name, the default first; empty until they are loaded.
+    """
+
+    def __init__(
+        self, config: ServerConfig, scheduler: Scheduler, processes: Workers
+    ) -> None:
+        self.config, self.scheduler, self.processes = config, scheduler, processes
+        self.models: Mapping[str, ServedModel] = {}
+
+    def router(self) -> APIRouter:
+        """All addresses."""
+        router = APIRouter(responses=FAILURES)
+        router.get("/healthz", summary="Whether the server runs")(self.health)
+        router.get("/readyz", summary="Whether it composes")(self.ready)
+        router.get("/v1/models", summary="The models")(self.list_models)
+        form = {"requestBody": {"content": _FORM}}
+        for task in TASKS:
+            router.post(
+                f"/v1/{task}",
+                summary=f"{task.capitalize()}",
+                openapi_extra=None if task == "compose" else form,
+                responses={200: _PIECES},
+            )(self._endpoint(task))
+        read = router.post(
+            "/v1/read", summary="Music file to score", openapi_extra=form
+        )
+        read(self.read)
+        router.post("/v1/score", summary="Likelihood of music", openapi_extra=form)(
+            self.score
+        )
+        router.post("/v1/render", summary="Score to file", responses={200: _FILES})(
+            self.render
+        )
+        return router
+
+    async def health(self) -> dict[str, str]:
+        """Whether the server runs; it may still be loading models."""
+        return {"status": "alive"}
+
+    async def ready(self) -> dict[str, str]:
+        """Whether the models are loaded."""
+        self._loaded()
+        return {"status": "ready"}
+
+    async def list_models(self) -> list[dict[str, Any]]:
+        """The models that compose here, the default first."""
+        return [
+            model.about(default=not place)
+            for place, model in enumerate(self._loaded().values())
+        ]
+
+    def _loaded(self) -> Mapping[str, ServedModel]:
+        if not self.models:
+            raise HTTPException(503, "The models are still being loaded.", RETRY)
+        return self.models
+
+    def model(self, name: str) -> ServedModel:
+        """A model by its name; "": the default."""
+        models = self._loaded()
+        found = models.get(name) if name else next(iter(models.values()))
+        if found is None:
+            raise HTTPException(
+                404, f"The models are {', '.join(models)}, got {name[:60]!r}."
+            )
+        return found
+
+    def _endpoint(self, task: str) -> Callable[..., Awaitable[Response]]:
+        kind: Any = bodies.Composing if task == "compose" else bodies.Arranging
+
+        async def endpoint(request: Request, body: kind) -> Response:
+            return await self._compose(request, task, body)
+
+        endpoint.__doc__ = (GenerationConfig.__doc__ or "").strip()
+        endpoint.__name__ = task
+        return endpoint
+
+    async def _compose(
+        self, request: Request, task: str, body: bodies.Settings
+    ) -> Response:
+        model = self.model(body.model)
+        notes = await self._notes(body) if task != "compose" else None
+        drawings = await asyncio.to_thread(self._resolve, model, body, task, notes)
+        answer = _Answer(model, body, task, notes, drawings)
+        client = self._admit(request, sum(drawing.num_rows for drawing in drawings))
+        accept = request.headers.get("accept", "")
+        if EVENTS in accept:
+            events = self._events(answer, client)
+            return StreamingResponse(events, media_type=EVENTS, headers=_NO_BUFFER)
+        composition = Composition(model, drawings)
+        pieces = await self._unless_gone(
+            request, composition.run(self.scheduler, client)
+        )
+        for kind in ("midi", "musicxml"):
+            if MEDIA_TYPES[kind] in accept:
+                return await self._file(pieces[0], kind)
+        return Response(await asyncio.to_thread(answer.text, pieces), media_type=_JSON)
+
+    def _resolve(
+        self, model: ServedModel, body: bodies.Settings, task: str, notes: Any
+    ) -> list[Drawing]:
+        """What to draw for each candidate; checks how much that is."""
+        configs = bodies.configs(body, task, notes)
+        most, each = self.config.max_request_steps, len(configs) * configs[0].best_of
+        # A step is at most a bar; the exact number is known after resolving.
+        if task in ("compose", "continue") and configs[0].num_bars * each > most:
+            raise InputError(_too_much(configs[0].num_bars * each, most))
+        drawings = [config.resolve(model.config) for config in configs[:1]]
+        if not model.engine.can(drawings[0]):
+            raise InputError(
+                f"The model {model.name} has no tracks: here it can compose and "
+                f"continue only."
+            )
+        num_steps = Composition(model, drawings).num_steps * len(configs)
+        if num_steps > most:
+            raise InputError(_too_much(num_steps, most))
+        return drawings + [config.resolve(model.config) for config in configs[1:]]
+
+    def _admit(self, request: Request, num_pieces: int) -> str:
+        """The client of a request, if there is room for what it asks."""
+        client = request.client.host if request.client else ""
+        config, waiting = self.config, self.scheduler.waiting
+        if waiting(client) + num_pieces > config.max_waiting_per_client:
+            raise HTTPException(
+                429, "Too much is asked from your address at once; try again.", RETRY
+            )
+        if waiting() + num_pieces > config.max_waiting:
+            raise HTTPException(503, "Too much is asked at once; try again.", RETRY)
+        return client
+
+    async def _unless_gone(self, request: Request, work: Any) -> Any:
+        """The result of work, which is cancelled if the client leaves or it is late."""
+        task, gone = asyncio.ensure_future(work), asyncio.ensure_future(_gone(request))
+        try:
+            await asyncio.wait(
+                {task, gone},
+                timeout=self.config.timeout_seconds,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if task.done():
+                return task.result()
+            if gone.done():
+                raise HTTPException(499, "The client has left.")
+            raise HTTPException(
+                503, f"Took longer than {self.config.timeout_seconds:g} s.", RETRY
+            )
+        finally:
+            for each in (task, gone):
+                each.cancel()
+
+    async def _events(self, answer: "_Answer", client: str) -> AsyncIterator[str]:
+        """The stream of a request: its bars, then the whole answer."""
+        loop, queue = asyncio.get_running_loop(), asyncio.Queue[Event]()
+
+        def on_bar(event: Event) -> None:
+            with contextlib.suppress(RuntimeError):  # the server is gone
+                loop.call_soon_threadsafe(queue.put_nowait, event)
+
+        composition = Composition(answer.model, answer.drawings, on_bar)
+        work = asyncio.ensure_future(composition.run(self.scheduler, client))
+        work.add_done_callback(lambda _: queue.put_nowait({}))
+        try:
+            while True:
+                try:
+                    event = await asyncio.wait_for(queue.get(), HEARTBEAT_SECONDS)
+                except TimeoutError:
+                    yield ": composing\n\n"
+                    continue
+                if not event:
+                    break
+                yield _event("bar", json.dumps(event, separators=(",", ":")))
+            text = await asyncio.to_thread(answer.text, work.result())
+            yield _event("done", text)
+        except (InputError, Stopping) as error:
+            yield _event("error", json.dumps({"error": str(error)}))
+        except Exception:
+            logging.exception("a stream failed")
+            yield _event("error", json.dumps({"error": _DEFECT}))
+        finally:
+            work.cancel()
+
+    async def _notes(self, body: Any) -> Any:
+        """The notes of a body's music."""
+        music = body.music
+        if isinstance(music, scores.Score):
+            return await asyncio.to_thread(scores.to_notes, music)
+        content, name = music.content()
+        notes = await self.processes.run(
+            workers.READ_SECONDS, workers.read, content, name
+        )
+        # What a file holds is bound as what a score holds.
+        await asyncio.to_thread(matrices.from_notes, notes, max_steps=scores.MAX_STEPS)
+        return notes
+
+    async def read(self, body: bodies.Reading) -> Response:
+        """The score of a music file."""
+        notes = await self._notes(body)
+        piece = await asyncio.to_thread(matrices.from_notes, notes)
+        return JSONResponse(scores.of_matrices(piece))
+
+    async def score(self, request: Request, body: bodies.Scoring) -> Scored:
+        """The surprise of each step, in nats, given all before it."""
+        model, notes = self.model(body.model), await self._notes(body)
+        if model.config.tracks:
+            # Its converted form does not score notes that it is given.
+            raise InputError(
+                f"The model {model.name} has tracks: it cannot score here."
+            )
+        config = GenerationConfig(
+            task="continue",
+            music=notes,
+            num_pieces=1,
+            num_bars=1,
+            ending=False,
+            style=body.style,
+        )
+        drawing = await asyncio.to_thread(config.resolve, model.config)
+        client = self._admit(request, 1)
+        work = composing.score(model, drawing, self.scheduler, client)
+        nats = await self._unless_gone(request, work)
+        return Scored(nats_per_step=nats, changes=list(drawing.task.changes))
+
+    async def render(self, body: bodies.Rendering) -> Response:
+        """The music as a file."""
+        return await self._file(await self._notes(body), body.format)
+
+    async def _file(self, music: Any, kind: str) -> Response:
+        suffix = SUFFIXES.get(kind, f".{kind}")
+        content = await self.processes.run(
+            workers.RENDER_SECONDS, workers.render, music, suffix
+        )
+        return Response(content, media_type=MEDIA_TYPES[kind])
+
+
+class _Answer:
+    """What is told with the pieces of a request."""
+
+    def __init__(
+        self,
+        model: ServedModel,
+        body: bodies.Settings,
+        task: str,
+        notes: Any,
+        drawings: Sequence[Drawing],
+    ) -> None:
+        self.model, self.body, self.task = model, body, task
+        self.notes, self.drawings = notes, drawings
+
+    def text(self, pieces: Sequence[Matrices]) -> str:
+        """The JSON of the answer."""
+        seeds = [int(drawing.controls.seed[0, 0]) for drawing in self.drawings]
+        found = [
+            {**scores.of_matrices(piece), "seed": seed}
+            for piece, seed in zip(pieces, seeds, strict=True)
+        ]
+        settings = self.body.model_dump(mode="json", exclude_unset=True)
+        settings |= {"model": self.model.name, "seed": seeds[0]}
+        if self.notes is not None:
+            settings["music"] = scores.of_matrices(matrices.from_notes(self.notes))
+        answer = {
+            "pieces": found,
+            "settings": settings,
+            "model": {"name": self.model.name, "id": self.model.id},
+            "task": self.task,
+            "changes": list(self.drawings[0].task.changes),
+        }
+        return json.dumps(answer, separators=(",", ":"))
+
+
+_JSON = "application/json"
+_NO_BUFFER = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+_DEFECT = "The server failed; its log has the details."
+_FORM = {
+    "multipart/form-data": {
+        "schema": {
+            "type": "object",
+            "required": ["music"],
+            "properties": {
+                "music": {"type": "string", "format": "binary"},
+                "settings": {"type": "string", "description": "a JSON object"},
+            },
+        }
+    }
+}
+_PIECES: dict[str, Any] = {
+    "model": Pieces,
+    "description": "The pieces; with `Accept` the first as a file, or bars as events.",
+    "content": {MIDI: {}, MUSICXML: {}, EVENTS: {}},
+}
+_FILES: dict[str, Any] = {
+    "description": "The file.",
+    "content": {kind: {} for kind in MEDIA_TYPES.values()},
+}
+
+
+def _too_much(num_steps: int, most: int) -> str:
+    return (
+        f"One request may ask for {most} steps, its candidates and its music together, "
+        f"got {num_steps}."
+    )
+
+
+def _event(name: str, data: str) -> str:
+    return f"event: {name}\ndata: {data}\n\n"
+
+
+async def _gone(request: Request) -> None:
+    """Waits until the client has left."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def handle_errors(app: FastAPI) -> None:
+    """Lets every error be answered by one sentence."""
+
+    async def answer(request: Request, error: Any) -> Response:
+        status, headers = 400, None
+        if isinstance(error, HTTPException):
+            status, headers, reason = error.status_code, error.headers, error.detail
+            if status in (404, 405) and reason in ("Not Found", "Method Not Allowed"):
+                reason = (
+                    f"{reason}: {request.method} is not for this address; see /docs."
+                )
+        elif isinstance(error, RequestValidationError):
+            reason = bodies.sentence(error.errors())
+        elif isinstance(error, InputError):
+            reason = str(error)
+        elif isinstance(error, Stopping):
+            status, reason, headers = 503, str(error), RETRY
+        else:
+            status, reason = 500, _DEFECT
+        return JSONResponse({"error": reason}, status, headers)
+
+    kinds = (HTTPException, RequestValidationError, InputError, Stopping, Exception)
+    for kind in kinds:
+        app.add_exception_handler(kind, answer)

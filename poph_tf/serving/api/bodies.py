@@ -1,0 +1,229 @@
+"""What requests to the API hold: the settings of `GenerationConfig`, and music.
+
+The models of the bodies are made from the declaration of the settings. Errors are
+told in one sentence.
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+import pydantic
+from annotated_types import Interval, MaxLen
+from starlette.datastructures import Headers, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from poph_tf.config import GenerationConfig, describe
+from poph_tf.errors import InputError, one_line
+from poph_tf.serving.api.scores import MAX_STEPS, Score, Strict
+
+MAX_CANDIDATES = 64
+# Settings that a request says otherwise: by its address, `candidates` and `music`.
+LEFT_OUT = ("num_pieces", "task", "music", "primer", "fix", "redraw")
+# Longest text of a setting or of a value in an error.
+MAX_TEXT, SHOWN = 1000, 60
+FORMATS = ("midi", "musicxml", "wav", "png", "pdf", "svg")
+
+
+class Upload(Strict):
+    """A music file: one of `midi`, `musicxml`, `abc`, or `data` with its name."""
+
+    midi: str | None = None
+    """A MIDI file as base64."""
+    musicxml: str | None = None
+    """A MusicXML file as text."""
+    abc: str | None = None
+    """A tune in ABC notation as text."""
+    data: str | None = None
+    """A file of any kind that is read as base64; its name tells which."""
+    name: Annotated[str, MaxLen(200)] = ""
+    """The name of the file of `data`, such as tune.mxl."""
+
+    def content(self) -> tuple[bytes, str]:
+        """The bytes of the file, and its name.
+
+        Raises:
+            InputError: If there is none, or several, or base64 is wrong.
+        """
+        given = {
+            name: text
+            for name in ("midi", "musicxml", "abc", "data")
+            if (text := getattr(self, name)) is not None
+        }
+        if len(given) != 1:
+            raise InputError("music must hold one of notes, midi, musicxml, abc, data.")
+        ((kind, text),) = given.items()
+        if kind in ("musicxml", "abc"):
+            return text.encode("utf-8", "surrogatepass"), f"music.{kind}"
+        try:
+            content = base64.b64decode(text, validate=True)
+        except (binascii.Error, ValueError):
+            raise InputError(f"music.{kind} must be base64.") from None
+        return content, "music.mid" if kind == "midi" else self.name
+
+
+def _kind_of_music(value: Any) -> str:
+    is_score = isinstance(value, Score) or (
+        isinstance(value, dict) and "notes" in value
+    )
+    return "score" if is_score else "upload"
+
+
+Music = Annotated[
+    Annotated[Score, pydantic.Tag("score")] | Annotated[Upload, pydantic.Tag("upload")],
+    pydantic.Discriminator(_kind_of_music),
+]
+
+
+class Lasso(Strict):
+    """Steps of a track to draw anew."""
+
+    track: Annotated[str, MaxLen(200)]
+    """The name of the track."""
+    start: Annotated[int, Interval(ge=0, le=MAX_STEPS)]
+    """The first step."""
+    end: Annotated[int, Interval(ge=1, le=MAX_STEPS)]
+    """The step after the last."""
+
+    def __str__(self) -> str:
+        if self.end <= self.start:
+            raise InputError(f"draw must end after step {self.start}, got {self.end}.")
+        return f"{self.track}:{self.start}-{self.end - 1}"
+
+
+class Reading(Strict):
+    """A file to read."""
+
+    music: Music
+
+
+class Scoring(Reading):
+    """Music whose likelihood is asked for."""
+
+    model: Annotated[str, MaxLen(200)] = ""
+    """The name of the model; empty: the default."""
+    style: Annotated[str, MaxLen(MAX_TEXT)] = ""
+
+
+class Rendering(Reading):
+    """Music to write as a file."""
+
+    format: Literal["midi", "musicxml", "wav", "png", "pdf", "svg"] = "midi"
+    """The kind of file; svg holds the first page of the score."""
+
+
+class Settings(Strict):
+    """What requests for pieces have beside the settings of `GenerationConfig`."""
+
+    model: Annotated[str, MaxLen(200)] = ""
+    """The name of the model; empty: the default."""
+    candidates: Annotated[int, Interval(ge=1, le=MAX_CANDIDATES)] = 1
+    """Pieces to compose; their seeds follow each other."""
+
+
+def _declared() -> dict[str, Any]:
+    fields: Mapping[str, Any] = GenerationConfig.__pydantic_fields__  # type: ignore[attr-defined]
+    made: dict[str, Any] = {}
+    for name, field in fields.items():
+        if name not in LEFT_OUT:
+            kind = field.annotation
+            if kind is str:
+                kind = Annotated[str, MaxLen(MAX_TEXT)]
+            made[name] = (kind, field)
+    help_text = fields["draw"].description
+    made["draw"] = (list[str | Lasso], pydantic.Field([], description=help_text))
+    return made
+
+
+Composing: type[Settings] = pydantic.create_model(
+    "Composing", __base__=Settings, __doc__="What to compose.", **_declared()
+)
+Arranging: type[Settings] = pydantic.create_model(
+    "Arranging",
+    __base__=Composing,
+    __doc__="What to do with music.",
+    music=(Music, pydantic.Field()),
+)
+
+
+def configs(body: Settings, task: Any, notes: Any) -> list[GenerationConfig]:
+    """The settings of each candidate.
+
+    Args:
+        body: a `Composing` or `Arranging`.
+        task: what to do.
+        notes: the music, if it has some.
+
+    Raises:
+        InputError: If the settings do not fit together.
+    """
+    own = ("model", "candidates", "music")
+    # Left out where unset: a setting may mean something by being there.
+    values = {k: v for k, v in body if k not in own and k in body.model_fields_set}
+    values["draw"] = tuple(str(each) for each in values.get("draw", ()))
+    seed = values.pop("seed", 0)
+    return [
+        GenerationConfig(
+            task=task,
+            music=notes,
+            num_pieces=1,
+            seed=(seed + k) % 2**31,
+            **values,
+        )
+        for k in range(body.candidates)
+    ]
+
+
+def sentence(errors: Sequence[Any]) -> str:
+    """What pydantic found first, in one sentence."""
+    error = errors[0]
+    place = [str(part) for part in error["loc"] if part != "body"]
+    name = ".".join(part for part in place if part not in ("score", "upload"))
+    known = {setting.name: setting for setting in describe(GenerationConfig)}
+    kind = error["type"]
+    if kind == "json_invalid":
+        return "The body must be JSON."
+    if kind == "missing":
+        return f"{name or 'The body'} must be given."
+    if kind == "extra_forbidden":
+        return f"{_shown(name)} is unknown here."
+    if name in known and len(place) == 1:
+        return f"{name} must be {known[name].expected}, got {_shown(error['input'])}."
+    return one_line(f"{name or 'The body'}: {error['msg']}.")
+
+
+def _shown(value: Any) -> str:
+    text = one_line(value if isinstance(value, str) else repr(value))
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+
+
+async def form_to_json(content_type: str, content: bytes) -> bytes:
+    """The JSON body that a form with `music` and `settings` stands for.
+
+    Raises:
+        InputError: If the form is anything else.
+    """
+
+    async def stream() -> Any:
+        yield content
+
+    headers = Headers({"content-type": content_type})
+    parser = MultiPartParser(
+        headers, stream(), max_files=1, max_fields=1, max_part_size=len(content) + 1
+    )
+    parser.spool_max_size = len(content) + 1  # stays in memory
+    try:
+        form = await parser.parse()
+        settings = json.loads(str(form.get("settings") or "{}"))
+        music = form.get("music")
+    except (MultiPartException, ValueError, RecursionError, KeyError):
+        music = None
+    if not isinstance(music, UploadFile) or not isinstance(settings, dict):
+        raise InputError(
+            "A form must have the file music, and may have settings, a JSON object."
+        )
+    data = base64.b64encode(await music.read()).decode("ascii")
+    upload = {"name": (music.filename or "")[-200:], "data": data}
+    return json.dumps({**settings, "music": upload}).encode("utf-8", "surrogatepass")

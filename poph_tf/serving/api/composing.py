@@ -1,0 +1,257 @@
+"""Models that the API serves, and the drawing of a request's pieces in slices."""
+
+import asyncio
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import itertools
+import pathlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, get_args
+
+import numpy as np
+
+from poph_tf.config import ModelConfig
+from poph_tf.config.generation import Task
+from poph_tf.data import cells as cells_lib
+from poph_tf.data.matrices import STEPS_PER_QUARTER, Matrices
+from poph_tf.generation.light_engine import STREAM_STEPS, LightEngine
+from poph_tf.generation.request import Request
+from poph_tf.models import LIGHT_FILE, SETTINGS_FILE, pretrained
+from poph_tf.serving.api import scores
+from poph_tf.serving.api.scheduler import Job, Scheduler
+
+TASKS = tuple(task for task in get_args(Task) if task)
+# What a model without tracks can do without particles, which need TensorFlow.
+TASKS_WITHOUT_TRACKS = ("compose", "continue")
+
+Event = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class ServedModel:
+    """A model that composes.
+
+    Attributes:
+        name: its name.
+        id: the same for the same weights and settings.
+        engine: draws.
+    """
+
+    name: str
+    id: str
+    engine: LightEngine
+
+    @classmethod
+    def load(cls, folder: pathlib.Path, name: str = "") -> "ServedModel":
+        """Loads a converted model."""
+        digest = hashlib.sha256()
+        for file in (LIGHT_FILE, SETTINGS_FILE):
+            digest.update((folder / file).read_bytes())
+        name = name or folder.resolve().name
+        return cls(name, digest.hexdigest()[:16], LightEngine(folder))
+
+    @property
+    def config(self) -> ModelConfig:
+        """The configuration of the model."""
+        return self.engine.config
+
+    def about(self, default: bool) -> dict[str, Any]:
+        """What clients may know of it."""
+        config = self.config
+        return {
+            "name": self.name,
+            "id": self.id,
+            "default": default,
+            "tracks": [
+                {"name": t.name, "program": t.program, "voice": t.voice}
+                for t in config.tracks
+            ],
+            "styles": list(config.styles),
+            "tasks": list(TASKS if config.tracks else TASKS_WITHOUT_TRACKS),
+            "min_pitch": config.min_pitch,
+            "max_pitch": config.max_pitch,
+            "steps_per_quarter": STEPS_PER_QUARTER,
+            "steps_per_bar": config.bar_positions,
+        }
+
+
+class Composition:
+    """The drawing of a request: one or more candidates, each a piece.
+
+    Args:
+        model: what draws.
+        requests: for each candidate; they differ in their seeds.
+        on_bar: called in the drawing thread with each bar, if pieces are not chosen
+            among several.
+    """
+
+    def __init__(
+        self,
+        model: ServedModel,
+        requests: Sequence[Request],
+        on_bar: Callable[[Event], object] | None = None,
+    ) -> None:
+        self.model, self.requests, self.on_bar = model, requests, on_bar
+        self._rows = [
+            (candidate, row)
+            for candidate, request in enumerate(requests)
+            for row in range(request.num_rows)
+        ]
+        self._cells: dict[tuple[int, int], list[np.ndarray]] = {}
+        self._states: dict[tuple[int, int], Any] = {}
+
+    @property
+    def num_steps(self) -> int:
+        """Steps of work."""
+        task = self.requests[0].task
+        known = len(task.given) if task.given is not None else len(task.prefill)
+        return (task.num_steps + known) * len(self._rows)
+
+    async def run(self, scheduler: Scheduler, client: str) -> list[Matrices]:
+        """Draws all pieces; ends the drawing if it is cancelled.
+
+        Args:
+            scheduler: draws.
+            client: whose request it is.
+        """
+        await done(scheduler, client, self._prepare, len(self._rows))
+        return await asyncio.to_thread(self._assemble)
+
+    def _prepare(self, job: Job) -> Iterator[None]:
+        """Looks ahead, which all rows share; then lets them be drawn."""
+        ahead = None
+        for found in self.model.engine.look_ahead(self.requests[0]):
+            ahead = found
+            yield
+        job.parts.extend(self._row(*row, ahead) for row in self._rows)
+
+    def _row(
+        self, candidate: int, row: int, ahead: np.ndarray | None
+    ) -> Iterator[None]:
+        request = self.requests[candidate]
+        drawn = self._cells.setdefault((candidate, row), [])
+        start, edges = 0, _edges(request)
+        slices = self.model.engine.row(request, row, ahead, edges)
+        for cells, self._states[candidate, row] in slices:
+            if cells.size:
+                drawn.append(cells)
+                if self.on_bar and request.num_rows == 1:
+                    before = drawn[-2] if start else None
+                    self.on_bar(self._bar(candidate, start, cells, before))
+                start += len(cells)
+            yield
+
+    def _bar(
+        self, candidate: int, start: int, cells: np.ndarray, before: np.ndarray | None
+    ) -> Event:
+        """The event of a bar."""
+        task = self.requests[candidate].task
+        lines = task.prefill.bar_position if task.keep_prefill else np.zeros(0)
+        places = np.concatenate([lines, task.bar_position[: start + 1]])
+        first = len(lines) + start
+        cells = cells[: max(task.num_kept - start, 0)]
+        return {
+            "candidate": candidate,
+            "bar": int((places[1:] == 0).sum()),
+            "start": first,
+            "num_steps": len(cells),
+            "notes": list(_notes(cells, before, first, self.model.config.min_pitch)),
+        }
+
+    def _assemble(self) -> list[Matrices]:
+        pieces = []
+        for candidate, request in enumerate(self.requests):
+            rows = [(candidate, row) for row in range(request.num_rows)]
+            cells = np.stack([np.concatenate(self._cells[row]) for row in rows])
+            states = [self._states[row] for row in rows]
+            pieces += self.model.engine.assemble(cells, states, request)
+        return pieces
+
+
+async def score(
+    model: ServedModel, request: Request, scheduler: Scheduler, client: str
+) -> list[float]:
+    """The nats of each step of the music that a request continues."""
+    nats: list[float] = []
+
+    def part(_: Job) -> Iterator[None]:
+        for value in model.engine.score(request):
+            nats.append(value)
+            if len(nats) % STREAM_STEPS == 0:
+                yield
+
+    await done(scheduler, client, part)
+    return nats
+
+
+async def done(
+    scheduler: Scheduler,
+    client: str,
+    part: Callable[[Job], Iterator[None]],
+    size: int = 1,
+) -> None:
+    """Runs a job of one part, which may add others; ends it if it is cancelled.
+
+    Args:
+        scheduler: runs it.
+        client: whose it is.
+        part: makes the part.
+        size: pieces that the job holds in memory.
+    """
+    loop = asyncio.get_running_loop()
+    ended = loop.create_future()
+
+    def tell(error: BaseException | None) -> None:
+        if not ended.done():
+            ended.set_exception(error) if error else ended.set_result(None)
+
+    def end(error: BaseException | None) -> None:
+        with contextlib.suppress(RuntimeError):  # the server is gone
+            loop.call_soon_threadsafe(tell, error)
+
+    job = Job(client, (), end, size)
+    job.parts.append(part(job))
+    scheduler.submit(job)
+    try:
+        await ended
+    finally:
+        scheduler.end(job)
+
+
+def _edges(request: Request) -> list[int]:
+    """The steps at which slices of a request begin: bar lines, and its end."""
+    lines = np.flatnonzero(request.task.bar_position == 0).tolist()
+    edges = sorted({0, *lines, request.num_steps})
+    # A bar that the metre or a client made very long is no reason to wait.
+    parts = [range(a, b, 2 * STREAM_STEPS) for a, b in itertools.pairwise(edges)]
+    return [*(step for part in parts for step in part), request.num_steps]
+
+
+def _notes(
+    cells: np.ndarray, before: np.ndarray | None, start: int, low: int
+) -> Iterator[Event]:
+    """The notes of a slice; those that sound on from the slice before are tied.
+
+    Args:
+        cells: uint8 [step, (track,) pitch, 3].
+        before: those of the slice before, if there is one.
+        start: the step of the first.
+        low: MIDI pitch of the first.
+    """
+    if cells.ndim == 3:
+        cells, before = cells[:, None], None if before is None else before[:, None]
+    right = cells_lib.canonical(cells)
+    for track in range(cells.shape[1]):
+        for note in scores.notes_of(right[:, track], track, start, low):
+            place = track, note["pitch"] - low
+            held = before is not None and before[(-1, *place, 0)]
+            tied = note["start"] == start and held and not cells[(0, *place, 1)]
+            yield note | ({"tied": True} if tied else {})
+
+
+@functools.cache
+def default_folders() -> tuple[pathlib.Path, ...]:
+    """The folders of the pretrained models, the default first."""
+    return tuple(pretrained.ROOT / name for name in pretrained.names())

@@ -1,0 +1,193 @@
+"""What is checked of every request before the API sees it.
+
+Host and Origin (DNS rebinding, cross-site requests), the size of the body and the time
+it takes. Forms become JSON here. Every answer gets the headers that keep browsers from
+trusting it too much.
+"""
+
+import asyncio
+import json
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from poph_tf.config import ServerConfig
+from poph_tf.errors import InputError
+from poph_tf.serving.api import bodies
+
+# The page loads nothing from other hosts.
+SECURITY_HEADERS = {
+    "content-security-policy": "default-src 'self'; img-src 'self' data: blob:; "
+    "media-src 'self' blob:; object-src 'none'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+}
+THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+MEGABYTE = 2**20
+JSON, FORM = "application/json", "multipart/form-data"
+
+Pairs = list[tuple[bytes, bytes]]
+
+
+class Refused(Exception):  # noqa: N818  an answer, no fault of ours
+    """The request is answered at once.
+
+    Args:
+        status: HTTP status.
+        reason: one sentence.
+    """
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+def encoded(headers: Iterable[tuple[str, str]]) -> Pairs:
+    """Headers as ASGI and h11 have them."""
+    return [
+        (name.encode("latin-1"), value.encode("latin-1")) for name, value in headers
+    ]
+
+
+class Guard:
+    """An ASGI application around another.
+
+    Args:
+        app: answers what is let in.
+        config: what is let in.
+    """
+
+    def __init__(self, app: ASGIApp, config: ServerConfig) -> None:
+        self.app, self.config = app, config
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        send = self._sender(headers, send)
+        try:
+            self._check_names(headers, (scope.get("server") or ("",))[0])
+            if scope["method"] == "OPTIONS" and "origin" in headers:
+                await _answer(send, 204, "")
+                return
+            body = await self._body(headers, scope["path"], receive)
+            scope, body = await self._as_json(scope, headers, body)
+        except Refused as error:
+            await _answer(send, error.status, json.dumps({"error": str(error)}))
+            return
+        if scope["method"] == "HEAD":  # the server leaves the body out
+            scope = {**scope, "method": "GET"}
+        await self.app(scope, _receiver(body, receive), send)
+
+    def _check_names(self, headers: Headers, own_address: str) -> None:
+        names = {*THIS_MACHINE, self.config.host, own_address, *self.config.allow_hosts}
+        host = headers.get("host", "localhost")
+        if _name(f"//{host}") not in names:
+            raise Refused(
+                400, f"This server is not called {host[:60]!r}; see --allow_hosts."
+            )
+        origin = headers.get("origin")
+        if origin is None or origin in self.config.allow_origins:
+            return
+        if urlsplit(origin).netloc.lower() != host.lower():
+            raise Refused(
+                403, f"Pages of {origin[:60]!r} may not ask here; see --allow_origins."
+            )
+
+    async def _body(self, headers: Headers, path: str, receive: Receive) -> bytes:
+        """The body of a request, bounded in size and time."""
+        is_form = headers.get("content-type", "").startswith(FORM)
+        config = self.config
+        megabytes = config.max_upload_mb if is_form else config.max_body_mb
+        most, body = megabytes * MEGABYTE, bytearray()
+        told = headers.get("content-length", "0")
+        too_large = Refused(413, f"The body may have {most} bytes.")
+        if not told.isdecimal() or int(told[:20]) > most:
+            raise too_large
+        try:
+            async with asyncio.timeout(config.body_seconds):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise Refused(400, "The body did not arrive.")
+                    body += message.get("body", b"")
+                    if len(body) > most:
+                        raise too_large
+                    if not message.get("more_body"):
+                        return bytes(body)
+        except TimeoutError:
+            raise Refused(408, "The body did not arrive in time.") from None
+
+    async def _as_json(
+        self, scope: Scope, headers: Headers, body: bytes
+    ) -> tuple[Scope, bytes]:
+        """A form as JSON; TF Serving's clients need not say that theirs is JSON."""
+        kind = headers.get("content-type", "")
+        if scope["method"] != "POST" or ":" in scope["path"]:
+            return scope, body
+        if kind.startswith(FORM):
+            try:
+                body = await bodies.form_to_json(kind, body)
+            except InputError as error:
+                raise Refused(400, str(error)) from None
+            kept = [pair for pair in scope["headers"] if pair[0] != b"content-type"]
+            return {**scope, "headers": kept + [(b"content-type", JSON.encode())]}, body
+        if kind.split(";")[0].strip().lower() != JSON:
+            raise Refused(415, f"The Content-Type must be {JSON} or {FORM}.")
+        return scope, body
+
+    def _sender(self, headers: Headers, send: Send) -> Send:
+        """`send` with the headers of all answers, and a limit on time."""
+        added = dict(SECURITY_HEADERS)
+        origin = headers.get("origin")
+        if origin in self.config.allow_origins:
+            added |= {
+                "access-control-allow-origin": str(origin),
+                "access-control-allow-methods": "GET, POST",
+                "access-control-allow-headers": "content-type",
+                "cross-origin-resource-policy": "cross-origin",
+                "vary": "origin",
+            }
+        pairs = encoded(added.items())
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", ()), *pairs]}
+            async with asyncio.timeout(self.config.body_seconds):
+                await send(message)
+
+        return send_with_headers
+
+
+def _name(address: str) -> str:
+    try:
+        return (urlsplit(address).hostname or "").rstrip(".")
+    except ValueError:
+        return ""
+
+
+def _receiver(body: bytes, receive: Receive) -> Receive:
+    """Gives the body at once, then what comes."""
+    left: list[Any] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def give() -> Message:
+        return left.pop() if left else await receive()
+
+    return give
+
+
+async def _answer(send: Send, status: int, text: str) -> None:
+    headers = [("content-type", JSON), ("content-length", str(len(text.encode())))]
+    # What is left of the body is not waited for.
+    headers += [("connection", "close")] if status >= 400 else []
+    start = {"type": "http.response.start", "status": status}
+    await send({**start, "headers": encoded(headers)})
+    await send({"type": "http.response.body", "body": text.encode()})

@@ -1,0 +1,155 @@
+"""Threads that share out the drawing of many pieces, a bar at a time.
+
+A job is a request: some parts, each a generator that does a slice of work (a bar of a
+piece) at each step. A thread takes a part, lets it do one slice and puts it back.
+
+Every second slice goes round: to each client in turn, to each of its jobs in turn. The
+others go to the job that has had the fewest, so that a short piece gets at least half
+of the slices that pass while it is drawn, however many long ones there are.
+"""
+
+import collections
+import itertools
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+Part = Iterator[Any]
+
+
+class Stopping(Exception):  # noqa: N818  no fault, an end that was asked for
+    """The server stops; the message is for the client."""
+
+
+class Job:
+    """The parts of one request.
+
+    Args:
+        client: whose request it is.
+        parts: generators; a part may add others to `parts`.
+        on_end: called once, in any thread, with the error that ended the job, or None.
+        size: pieces that it will hold in memory.
+    """
+
+    def __init__(
+        self,
+        client: str,
+        parts: Iterable[Part],
+        on_end: Callable[[BaseException | None], object],
+        size: int = 1,
+    ) -> None:
+        self.client, self.size = client, size
+        self.parts = collections.deque(parts)
+        self.on_end = on_end
+        self.num_slices = 0
+        self.num_running = 0
+        self.ended = False
+
+
+class Scheduler:
+    """Runs jobs.
+
+    Args:
+        num_threads: slices done at the same time.
+    """
+
+    def __init__(self, num_threads: int) -> None:
+        self._jobs: dict[str, collections.deque[Job]] = {}
+        self._changed = threading.Condition()
+        self._turns = itertools.count()
+        self._closing = False
+        self._threads = [
+            threading.Thread(target=self._work, name=f"draw-{k}", daemon=True)
+            for k in range(num_threads)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def waiting(self, client: str | None = None) -> int:
+        """The pieces of all jobs that have not ended, or of a client's."""
+        with self._changed:
+            jobs = (
+                self._jobs.values() if client is None else [self._jobs.get(client, ())]
+            )
+            return sum(job.size for queue in jobs for job in queue)
+
+    def submit(self, job: Job) -> None:
+        """Begins a job."""
+        with self._changed:
+            self._jobs.setdefault(job.client, collections.deque()).append(job)
+            self._changed.notify_all()
+
+    def end(self, job: Job, error: BaseException | None = None) -> None:
+        """Ends a job; slices in work are finished, and nothing comes of them."""
+        with self._changed:
+            if job.ended:
+                return
+            job.ended = True
+            queue = self._jobs[job.client]
+            queue.remove(job)
+            if not queue:
+                del self._jobs[job.client]
+        job.on_end(error)
+
+    def end_all(self, error: BaseException) -> None:
+        """Ends all jobs."""
+        with self._changed:
+            jobs = [job for queue in self._jobs.values() for job in queue]
+        for job in jobs:
+            self.end(job, error)
+
+    def close(self) -> None:
+        """Ends the threads after their slices."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self) -> None:
+        while taken := self._take():
+            job, part = taken
+            try:
+                next(part)
+            except StopIteration:
+                self._put_back(job)
+            except BaseException as error:
+                self.end(job, error)
+                self._put_back(job)
+            else:
+                self._put_back(job, part)
+
+    def _take(self) -> tuple[Job, Part] | None:
+        """The next part to work on; waits for one; None when all is over."""
+        with self._changed:
+            while not self._closing:
+                if job := self._choose():
+                    job.num_running += 1
+                    job.num_slices += 1
+                    return job, job.parts.popleft()
+                self._changed.wait()
+        return None
+
+    def _put_back(self, job: Job, part: Part | None = None) -> None:
+        with self._changed:
+            job.num_running -= 1
+            if part:
+                job.parts.append(part)
+            over = not (job.parts or job.num_running)
+            self._changed.notify_all()
+        if over:
+            self.end(job)
+
+    def _choose(self) -> Job | None:
+        """The job whose turn it is, among those with a part that nobody works on."""
+        if next(self._turns) % 2:
+            free = (job for queue in self._jobs.values() for job in queue if job.parts)
+            return min(free, key=lambda job: job.num_slices, default=None)
+        for client, queue in self._jobs.items():
+            for job in queue:
+                if job.parts:
+                    queue.remove(job)
+                    queue.append(job)
+                    self._jobs[client] = self._jobs.pop(client)
+                    return job
+        return None

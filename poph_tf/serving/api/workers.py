@@ -1,0 +1,96 @@
+"""Worker processes for what a client's bytes could do to a process: hang, grow, crash.
+
+Music files are parsed here, and pictures, scores and sound are made.
+"""
+
+import asyncio
+import concurrent.futures
+import contextlib
+import multiprocessing
+from collections.abc import Callable
+from typing import Any
+
+import pebble
+
+from poph_tf.errors import InputError
+
+READ_SECONDS, RENDER_SECONDS = 20, 60
+MEMORY_BYTES = 2 * 2**30
+# A worker is replaced after so many tasks, so that nothing piles up.
+MAX_TASKS = 200
+
+
+class Workers:
+    """A few processes with limits on time and memory.
+
+    Args:
+        num_workers: how many.
+    """
+
+    def __init__(self, num_workers: int) -> None:
+        self._pool = pebble.ProcessPool(
+            num_workers,
+            max_tasks=MAX_TASKS,
+            initializer=_limit_memory,
+            context=multiprocessing.get_context("spawn"),
+        )
+
+    async def run(
+        self, seconds: float, function: Callable[..., Any], *arguments: Any
+    ) -> Any:
+        """Runs a function.
+
+        Raises:
+            InputError: If it does, or takes too long, too much memory or the process
+                with it.
+        """
+        future = self._pool.schedule(function, arguments, timeout=seconds)
+        try:
+            return await asyncio.wrap_future(future)
+        except (concurrent.futures.TimeoutError, TimeoutError):
+            raise InputError(f"The music took longer than {seconds} s.") from None
+        except (pebble.ProcessExpired, MemoryError):
+            raise InputError("The music took too much memory.") from None
+
+    def close(self) -> None:
+        """Ends the processes."""
+        self._pool.stop()
+        self._pool.join()
+
+
+def _limit_memory() -> None:
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+
+
+def read(content: bytes, name: str) -> Any:
+    """Reads a music file: Notes.
+
+    Raises:
+        MusicFileError: If it cannot be read.
+    """
+    from poph_tf.data import reading
+
+    pieces = reading.parse(content, name or "music")
+    if len(pieces) != 1:
+        raise InputError(f"{name} must hold one tune, holds {len(pieces)}.")
+    (piece,) = pieces.values()
+    return reading.to_notes(piece)
+
+
+def render(notes: Any, suffix: str) -> bytes:
+    """Writes notes as a file; the suffix tells the kind.
+
+    Raises:
+        InputError: If what the file needs is not installed.
+    """
+    from poph_tf.data import matrices
+    from poph_tf.rendering import saving
+
+    piece = notes
+    if not isinstance(piece, matrices.Matrices):
+        piece = matrices.from_notes(notes)
+    made = saving.RENDERERS[suffix](piece, {})
+    return made.encode() if isinstance(made, str) else made

@@ -1,0 +1,211 @@
+"""Starts the server, loads its models beside it, and stops it at a signal.
+
+The server answers from the first second: `/readyz` tells when the models are loaded.
+"""
+
+import asyncio
+import contextlib
+import os
+import pathlib
+import socket
+import sys
+import tempfile
+import threading
+from collections.abc import AsyncIterator, Sequence
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+
+from poph_tf import cores
+from poph_tf.cli.quiet import import_tensorflow
+from poph_tf.config import ServerConfig
+from poph_tf.generation import light_engine
+from poph_tf.models import pretrained
+from poph_tf.serving.api import app as api_lib
+from poph_tf.serving.api import composing, connections, page
+from poph_tf.serving.api.composing import ServedModel
+from poph_tf.serving.api.guard import Guard
+from poph_tf.serving.api.scheduler import Scheduler, Stopping
+from poph_tf.serving.api.workers import Workers
+
+STOPPING = "The server is stopping; ask again in a moment."
+# For answers that are ready to be taken by their clients.
+GRACE_SECONDS = 3
+
+
+def run(
+    config: ServerConfig,
+    listener: socket.socket,
+    *,
+    model_dirs: Sequence[str] = (),
+    export_dir: str | None = None,
+    name: str = "",
+) -> None:
+    """Serves until SIGTERM or SIGINT.
+
+    Args:
+        config: how the server runs.
+        listener: where it listens.
+        model_dirs: what composes: model directories or names of pretrained models;
+            none: all pretrained models.
+        export_dir: the SavedModel for which TF Serving's addresses answer, if any.
+        name: the SavedModel's name; "" for the last part of the directory.
+
+    Raises:
+        InputError: If a model cannot be used.
+    """
+    with contextlib.ExitStack() as stack:
+        server = Server(config, listener, stack, (model_dirs, export_dir, name))
+        server.serve()
+    if server.failure:
+        raise server.failure
+    if server.busy:
+        # Neither an import nor a graph can be stopped, and Python would wait for them.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+
+
+class Server:
+    """A server with its threads and processes.
+
+    Args:
+        config: how it runs.
+        listener: where it listens.
+        stack: holds what must be closed.
+        asked: model directories, export directory and name, as of `run`.
+
+    Attributes:
+        failure: why the models could not be loaded.
+    """
+
+    failure: BaseException | None = None
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        listener: socket.socket,
+        stack: contextlib.ExitStack,
+        asked: tuple[Sequence[str], str | None, str],
+    ) -> None:
+        self.config, self.listener, self.stack = config, listener, stack
+        self._asked = asked
+        self._loading = threading.Thread(target=self._load, daemon=True)
+        num_threads = config.num_threads or cores.available()
+        self.scheduler = Scheduler(num_threads)
+        stack.callback(self.scheduler.close)
+        processes = Workers(num_threads)
+        stack.callback(processes.close)
+        self.api = api_lib.Api(config, self.scheduler, processes)
+        self.dialect: Any = None
+        self.uvicorn = _Uvicorn(self._settings(), self.scheduler)
+
+    def _settings(self) -> uvicorn.Config:
+        config = self.config
+        app = page.application(self.api, self._answer_dialect, self._lifespan)
+        return uvicorn.Config(
+            Guard(app, config),
+            http=connections.protocol(config),
+            h11_max_incomplete_event_size=connections.MAX_HEAD_BYTES,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=config.idle_seconds,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+
+    @property
+    def address(self) -> str:
+        """Where the page is."""
+        host, port = self.listener.getsockname()[:2]
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+
+    @property
+    def busy(self) -> bool:
+        """Whether something still runs that cannot be stopped."""
+        runs = self.dialect and self.dialect.batcher.running
+        return bool(runs or self._loading.is_alive())
+
+    def serve(self) -> None:
+        """Loads models while it answers, until a signal."""
+        print(f"Loading the models; they compose soon at {self.address}", flush=True)
+        asyncio.run(self.uvicorn.serve(sockets=[self.listener]))
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+        self._loading.start()
+        polling = asyncio.create_task(self._poll())
+        yield
+        polling.cancel()
+        if self.dialect:
+            self.dialect.batcher.close()
+
+    def _load(self) -> None:
+        try:
+            names = self._load_models()
+        except BaseException as error:
+            self.failure = error
+            self.uvicorn.should_exit = True
+        else:
+            print(f"Serving {', '.join(names)} at {self.address}", flush=True)
+
+    async def _poll(self) -> None:
+        while seconds := self.config.poll_seconds:
+            await asyncio.sleep(seconds)
+            if self.dialect:
+                await asyncio.to_thread(self.dialect.refresh)
+
+    def _load_models(self) -> list[str]:
+        model_dirs, export_dir, name = self._asked
+        folders = [_light(each, self.stack) for each in model_dirs]
+        loaded = [ServedModel.load(f) for f in folders or composing.default_folders()]
+        models = {model.name: model for model in loaded}
+        names = list(models)
+        if export_dir:
+            import_tensorflow()
+            from poph_tf.serving.server import app
+
+            self.dialect = app.load(pathlib.Path(export_dir), name, self.config)
+            versions = self.dialect.versions
+            names.append(f"{versions.name} version {versions.current.number}")
+        self.api.models = models
+        return names
+
+    def _answer_dialect(self) -> Any:
+        """The application for TF Serving's addresses, once it is loaded."""
+        if self.dialect:
+            return self.dialect.app
+        _, export_dir, _ = self._asked
+        return None if export_dir else page.no_saved_model
+
+
+def _light(model_dir: str, stack: contextlib.ExitStack) -> pathlib.Path:
+    """The folder of a converted model; others are converted for as long as it runs."""
+    folder = pretrained.resolve(model_dir)
+    if light_engine.is_there(folder):
+        return folder
+    print(f"Converting {model_dir}...", flush=True)
+    import_tensorflow()
+    from poph_tf.serving import litert
+
+    made = stack.enter_context(tempfile.TemporaryDirectory(prefix="poph-serve-"))
+    return litert.export(folder, pathlib.Path(made) / folder.resolve().name)
+
+
+class _Uvicorn(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, scheduler: Scheduler) -> None:
+        super().__init__(config)
+        self.scheduler = scheduler
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begins the end; uvicorn's own would raise the signal again afterwards."""
+        # A second signal does not wait for running requests.
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Lets running pieces end at the next bar, with a sentence."""
+        self.scheduler.end_all(Stopping(STOPPING))
+        await super().shutdown(sockets)
