@@ -1,0 +1,178 @@
+"""How threads share out the slices of jobs. Without a model."""
+
+import threading
+
+from poph_tf.serving.api.scheduler import Job, Scheduler
+
+
+def run(jobs, num_threads=1):
+    """Runs jobs that are all there from the start: the names in the order of slices.
+
+    Args:
+        jobs: (client, name, slices of each part) of each.
+        num_threads: of the scheduler.
+    """
+    order, left, over = [], threading.Semaphore(0), threading.Event()
+
+    def slices(name, count):
+        for _ in range(count):
+            order.append(name)
+            yield
+
+    def wait():
+        over.wait(60)
+        yield
+
+    scheduler = Scheduler(num_threads)
+    for _ in range(num_threads):
+        scheduler.submit(Job("first", [wait()], lambda error: None))
+    while scheduler.waiting("first") and not all_taken(scheduler):
+        pass
+    made = [
+        Job(client, [slices(name, n) for n in parts], lambda error: left.release())
+        for client, name, *parts in jobs
+    ]
+    for job in made:
+        scheduler.submit(job)
+    over.set()
+    for _ in made:
+        assert left.acquire(timeout=60)
+    scheduler.close()
+    return order
+
+
+def all_taken(scheduler):
+    with scheduler._changed:
+        return not any(
+            job.parts for queue in scheduler._jobs.values() for job in queue
+        )
+
+
+def test_all_slices_of_all_parts_are_done():
+    order = run([("a", "x", 3, 4), ("b", "y", 5)], num_threads=3)
+    assert sorted(order) == ["x"] * 7 + ["y"] * 5
+
+
+def test_a_short_job_gets_half_of_the_slices_beside_many_long_ones():
+    long = [("a", f"long{k}", *[100] * 8) for k in range(10)]
+    order = run([*long, ("b", "short", 5)])
+    last = len(order) - order[::-1].index("short")
+    # Of each two slices one goes to the job that has had the fewest; there are ten
+    # others that have had none.
+    assert last <= 5 * (10 + 2)
+    assert order[:last].count("short") == 5
+
+
+def test_a_short_job_that_comes_later_waits_for_at_most_every_second_slice():
+    order, started, over = [], threading.Event(), threading.Event()
+
+    def slow():
+        for k in range(200):
+            if k == 100:
+                started.set()
+                over.wait(60)
+            order.append("long")
+            yield
+
+    def short():
+        for _ in range(20):
+            order.append("short")
+            yield
+
+    ended = threading.Event()
+    scheduler = Scheduler(1)
+    scheduler.submit(Job("a", [slow()], lambda error: None))
+    assert started.wait(60)
+    scheduler.submit(Job("a", [short()], lambda error: ended.set()))
+    over.set()
+    assert ended.wait(60)
+    scheduler.close()
+    last = len(order) - order[::-1].index("short")
+    assert last - 100 <= 2 * 20 + 2
+
+
+def test_clients_take_turns_however_many_jobs_each_has():
+    many = [("a", "a", 30) for _ in range(20)]
+    order = run([*many, ("b", "b", 30)])
+    last = len(order) - order[::-1].index("b")
+    # b has every second of the slices that go round.
+    assert last <= 4 * 30 + 1
+
+
+def test_an_ended_job_is_dropped_at_its_next_slice_and_told_once():
+    scheduler, told = Scheduler(1), []
+    begun, go_on, count = threading.Event(), threading.Event(), []
+
+    def part():
+        while True:
+            count.append(1)
+            begun.set()
+            go_on.wait(60)
+            yield
+
+    job = Job("a", [part()], told.append)
+    scheduler.submit(job)
+    assert begun.wait(60)
+    scheduler.end(job)
+    scheduler.end(job)
+    assert scheduler.waiting() == 0
+    go_on.set()
+    scheduler.close()
+    assert told == [None]
+    assert len(count) == 1
+
+
+def test_an_error_ends_its_job_and_no_other():
+    told, ended = [], threading.Event()
+
+    def fail():
+        yield
+        raise ValueError("broken")
+
+    def good():
+        yield
+        yield
+
+    scheduler = Scheduler(2)
+    scheduler.submit(Job("a", [fail(), good()], lambda error: told.append(error)))
+    scheduler.submit(Job("a", [good()], lambda error: ended.set()))
+    assert ended.wait(60)
+    scheduler.close()
+    assert [str(error) for error in told] == ["broken"]
+
+
+def test_a_part_may_add_others():
+    ended, done = threading.Event(), []
+
+    def other(k):
+        done.append(k)
+        yield
+
+    def first():
+        yield
+        job.parts.extend([other(1), other(2)])
+
+    scheduler = Scheduler(2)
+    job = Job("a", [], lambda error: ended.set(), size=2)
+    job.parts.append(first())
+    scheduler.submit(job)
+    assert ended.wait(60)
+    scheduler.close()
+    assert sorted(done) == [1, 2]
+
+
+def test_the_size_of_what_waits_is_counted_by_client():
+    scheduler, go_on = Scheduler(1), threading.Event()
+
+    def part():
+        go_on.wait(60)
+        yield
+
+    for client, size in (("a", 2), ("a", 3), ("b", 1)):
+        scheduler.submit(Job(client, [part()], lambda error: None, size))
+    assert scheduler.waiting("a") == 5
+    assert scheduler.waiting("b") == 1
+    assert scheduler.waiting("c") == 0
+    assert scheduler.waiting() == 6
+    go_on.set()
+    scheduler.close()
