@@ -4,12 +4,12 @@ import atexit
 import base64
 import functools
 import json
+import socket
 import subprocess
 import sys
 import urllib.error
 import urllib.request
 
-import exported
 import numpy as np
 
 TIMEOUT_SECONDS = 120
@@ -21,7 +21,7 @@ class Server:
     Args:
         *flags: str, more flags.
         export_dir: path, or None for exported.export_dir().
-        model_dir: path; instead.
+        model_dir: path, or the name of a pretrained model; instead.
     """
 
     def __init__(self, *flags, export_dir=None, model_dir=None):
@@ -29,7 +29,7 @@ class Server:
         if model_dir:
             command.append(f"--model_dir={model_dir}")
         else:
-            command.append(f"--export_dir={export_dir or exported.export_dir()}")
+            command.append(f"--export_dir={export_dir or _exported().export_dir()}")
         self.process = subprocess.Popen(
             [*command, "--port=0", "--nowarm_up", *flags],
             stdout=subprocess.PIPE,
@@ -42,6 +42,7 @@ class Server:
             self.process.kill()
             raise RuntimeError(f"No server: {line}{self.process.stderr.read()}")
         self.url = line[line.index("http://") :].strip()
+        self.port = int(self.url.rstrip("/").rpartition(":")[2])
 
     def stop(self):
         """Ends it as a service manager does; returns the exit code."""
@@ -58,10 +59,12 @@ class Server:
     def __exit__(self, *error):
         self.stop()
 
-    def ask(self, path, body=None, method=None):
+    def ask(self, path, body=None, method=None, **headers):
         """Sends a request; returns (status, answer), JSON decoded."""
         data = json.dumps(body).encode() if isinstance(body, (dict, list)) else body
-        headers = {"Content-Type": "application/json"} if data else {}
+        headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        if data:
+            headers = {"Content-Type": "application/json"} | headers
         request = urllib.request.Request(self.url + path, data, headers, method=method)
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:
@@ -69,8 +72,19 @@ class Server:
         except urllib.error.HTTPError as error:
             return error.code, _decoded(error)
 
+    def connect(self):
+        """A bare connection."""
+        return socket.create_connection(("127.0.0.1", self.port), TIMEOUT_SECONDS)
+
     def predict(self, body):
-        return self.ask(f"v1/models/{exported.MODEL_NAME}:predict", body)
+        return self.ask(f"v1/models/{_exported().MODEL_NAME}:predict", body)
+
+
+def _exported():
+    """The module that needs TensorFlow; the API does not."""
+    import exported
+
+    return exported
 
 
 def _decoded(response):
@@ -83,6 +97,14 @@ def _decoded(response):
 def shared():
     """One server for all tests that only send requests."""
     server = Server("--max_body_mb=1")
+    atexit.register(server.stop)
+    return server
+
+
+@functools.cache
+def composing():
+    """One server of the API, with two pretrained models and no TensorFlow."""
+    server = Server(model_dir="chorales,scores")
     atexit.register(server.stop)
     return server
 

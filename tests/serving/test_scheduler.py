@@ -43,9 +43,7 @@ def run(jobs, num_threads=1):
 
 def all_taken(scheduler):
     with scheduler._changed:
-        return not any(
-            job.parts for queue in scheduler._jobs.values() for job in queue
-        )
+        return not any(job.parts for queue in scheduler._jobs.values() for job in queue)
 
 
 def test_all_slices_of_all_parts_are_done():
