@@ -36,6 +36,7 @@ setup(
             "**/web/**/*",
             "**/templates/*",
             "**/*.npz",
+            "**/beat_network.md",
             "pretrained/*/*",
             "py.typed",
         ]

@@ -17,8 +17,10 @@ make_environment() {
     echo "error: needs Python 3.11 to 3.13 as python3, or PYTHON=/path/to/python." >&2
     exit 2
   fi
-  [ -x .venv/bin/python ] || "$base" -m venv .venv
+  [ -d .venv ] || "$base" -m venv .venv
   PYTHON="$PWD/.venv/bin/python"
+  # Windows has its programs in another folder.
+  [ -d .venv/Scripts ] && PYTHON="$PWD/.venv/Scripts/python.exe"
   stamp=".venv/.installed-$extras"
   if [ ! -e "$stamp" ] || [ setup.py -nt "$stamp" ]; then
     echo "Installing poph_tf[$extras] into .venv (TensorFlow is a large download)..."

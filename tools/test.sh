@@ -5,13 +5,12 @@
 # Two processes share the test files; TEST_PROCESSES=1 takes one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+if [ "$#" -eq 0 ]; then
+  ./tools/lint.sh
+  ./tools/manual.sh
+  set -- --cov --cov-report=term:skip-covered --cov-fail-under=90
+fi
 source tools/environment.sh
 make_environment dev
-"$PYTHON" -m ruff check .
-"$PYTHON" -m ruff format --check .
-run_tests=("$PYTHON" -m pytest --numprocesses="${TEST_PROCESSES:-2}" --dist=loadfile
-  --no-loadscope-reorder)
-[ "$#" -gt 0 ] && exec "${run_tests[@]}" "$@"
-"$PYTHON" -m mypy
-NO_MKDOCS_2_WARNING=1 "$PYTHON" -m mkdocs build --strict --quiet --site-dir build/manual
-exec "${run_tests[@]}" --cov --cov-report=term:skip-covered
+exec "$PYTHON" -m pytest --numprocesses="${TEST_PROCESSES:-2}" --dist=loadfile \
+  --no-loadscope-reorder "$@"
