@@ -10,8 +10,10 @@ that polls never sees half a model.
 """
 
 import dataclasses
+import itertools
 import json
 import pathlib
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -30,6 +32,7 @@ from poph_tf.serving.signatures import ServingModule
 EXTRA = "assets.extra"
 CARD_FILE = "model_card.json"
 DATASET_FILE = "dataset_info.json"
+_NUMBER = re.compile("[1-9][0-9]{0,17}")
 _WRITING = ".writing-"
 
 
@@ -157,28 +160,29 @@ def _card(
 
 def _publish(temporary: pathlib.Path, export_dir: pathlib.Path) -> pathlib.Path:
     """Renames to the next free number, even if another export takes one meanwhile."""
-    while True:
-        path = export_dir / str(max(numbers(export_dir), default=0) + 1)
+    for number in itertools.count(max(numbers(export_dir), default=0) + 1):
+        path = export_dir / str(number)
         try:
             return temporary.rename(path)
         except OSError:
             if not path.exists():
                 raise
+    raise AssertionError
 
 
 def numbers(export_dir: pathlib.Path) -> list[int]:
-    """The versions in a directory, sorted.
+    """The versions in a directory, sorted: folders with a number, without zeros before.
 
     Raises:
         InputError: If there is no such directory.
     """
     try:
-        names = [path.name for path in export_dir.iterdir()]
+        names = [path.name for path in export_dir.iterdir() if path.is_dir()]
     except OSError as error:
         raise InputError(
             f"There is no export directory {str(export_dir)!r} ({error.strerror})."
         ) from None
-    return sorted(int(name) for name in names if name.isdecimal())
+    return sorted(int(name) for name in names if _NUMBER.fullmatch(name))
 
 
 def describe(version_dir: str | pathlib.Path) -> dict[str, Any]:

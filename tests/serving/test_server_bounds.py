@@ -10,7 +10,8 @@ import pytest
 import tensorflow as tf
 
 from poph_tf.config import ServerConfig
-from poph_tf.serving.server import app, batching, rest_api
+from poph_tf.errors import InputError
+from poph_tf.serving.server import app, batching, model_versions, rest_api
 
 
 def ask_app(application, path, chunks=(b"{}",), method="POST"):
@@ -178,3 +179,35 @@ def test_batcher_merges_requests_that_arrive_while_it_is_busy():
 
     asyncio.run(ask())
     assert sizes == [5]
+
+
+def test_versions_are_loaded_told_and_rolled_back(tmp_path, monkeypatch, caplog):
+    loaded = []
+
+    def load(path, warm_up=True):
+        loaded.append(path.name)
+        if (path / "broken").exists():
+            raise InputError("broken.")
+        return types.SimpleNamespace(number=int(path.name))
+
+    monkeypatch.setattr(model_versions, "ModelVersion", load)
+    for name in ("1", "2", "007", "0", "x"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "9").write_text("a file")
+    (tmp_path / "2" / "broken").touch()
+    found = model_versions.ModelVersions(tmp_path, "m")
+    assert found.current.number == 1
+    assert "Version 2 is left out: broken." in caplog.text
+    for _ in range(3):
+        assert not found.refresh()
+    assert loaded == ["2", "1"]
+    (tmp_path / "3").mkdir()
+    assert found.refresh()
+    assert found.current.number == 3
+    (tmp_path / "3").rmdir()
+    assert found.refresh()
+    assert found.current.number == 1
+    (tmp_path / "1").rmdir()
+    with pytest.raises(InputError, match=r"broken\."):
+        found.refresh()
+    assert found.current.number == 1

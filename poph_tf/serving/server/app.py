@@ -93,13 +93,14 @@ class Server:
         return Starlette(routes=routes, exception_handlers=handlers)
 
     def refresh(self) -> None:
-        """Looks for a newer version."""
+        """Looks for another version."""
         try:
             if self.versions.refresh():
                 logging.info("now serving version %d", self.versions.current.number)
-        except Exception as error:  # the current version stays
-            ours = not isinstance(error, InputError)
-            logging.warning("No newer version: %s", error, exc_info=ours)
+        except InputError as error:  # the current version stays
+            logging.debug("No version: %s", error)
+        except Exception:
+            logging.exception("The current version stays.")
 
     async def card(self, request: Request) -> Response:
         """The model card of a version."""

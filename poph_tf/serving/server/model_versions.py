@@ -1,12 +1,13 @@
-"""The versions of a model in a server: loaded, described, replaced by newer ones."""
+"""The versions of a model in a server: loaded, described, replaced by others."""
 
+import logging
 import pathlib
 import re
 from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
-from google.protobuf import json_format
+from google.protobuf import json_format, message
 from tensorflow.core.protobuf import saved_model_pb2
 
 from poph_tf.errors import InputError
@@ -40,7 +41,7 @@ class ModelVersion:
         self.metadata = read_metadata(path)
         try:
             self._loaded = tf.saved_model.load(str(path))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
             raise InputError(f"{path} is no SavedModel: {error}") from error
         self.specs, self.functions = {}, {}
         for name, function in self._loaded.signatures.items():
@@ -51,7 +52,7 @@ class ModelVersion:
 
 
 class ModelVersions:
-    """The newest version of an export directory.
+    """The newest version of an export directory that can be loaded.
 
     Args:
         export_dir: directory that holds the versions.
@@ -67,31 +68,43 @@ class ModelVersions:
     ) -> None:
         self.export_dir = export_dir
         self.name = name or export_dir.resolve().name
-        self.current = ModelVersion(self._newest(), warm_up)
+        self._broken: dict[int, InputError] = {}
+        self.current = self._newest(warm_up)
 
     def refresh(self) -> bool:
-        """Loads the newest version if it is not the current one.
+        """Loads the newest version that can be, if it is not the current one.
 
         Returns:
-            Whether there is a new one.
+            Whether there is another one.
 
         Raises:
-            InputError: If there is none, or it cannot be loaded.
+            InputError: If there is none.
         """
-        newest = self._newest()
-        if int(newest.name) <= self.current.number:
-            return False
-        self.current = ModelVersion(newest)
-        return True
+        before = self.current
+        self.current = self._newest()
+        return self.current is not before
 
-    def _newest(self) -> pathlib.Path:
+    def _newest(self, warm_up: bool = True) -> ModelVersion:
+        """The newest version that can be loaded; each broken one is told once."""
         found = versions.numbers(self.export_dir)
-        if not found:
-            raise InputError(
-                f"{self.export_dir} holds no version yet: write one with "
-                f"python -m poph_tf.export --export_dir={self.export_dir}."
-            )
-        return self.export_dir / str(found[-1])
+        current = getattr(self, "current", None)
+        for number in reversed(found):
+            if current and number == current.number:
+                return current
+            if number in self._broken:
+                continue
+            try:
+                return ModelVersion(self.export_dir / str(number), warm_up)
+            except InputError as error:
+                self._broken[number] = error
+                if len(found) > 1:
+                    logging.warning("Version %d is left out: %s", number, error)
+        if self._broken:
+            raise next(iter(self._broken.values()))
+        raise InputError(
+            f"{self.export_dir} holds no version yet: write one with "
+            f"python -m poph_tf.export --export_dir={self.export_dir}."
+        )
 
 
 def _on_arrays(function: Any) -> Callable[[Arrays], Arrays]:
@@ -107,11 +120,11 @@ def _on_arrays(function: Any) -> Callable[[Arrays], Arrays]:
     return run
 
 
-def reason(message: str) -> str:
+def reason(text: str) -> str:
     """What the graph says of bad input, without TensorFlow's wrapping."""
-    found = _ASSERTION.search(message)
+    found = _ASSERTION.search(text)
     if not found:
-        return message.splitlines()[0]
+        return text.splitlines()[0]
     return " ".join(part for part in found.groups() if part) + "."
 
 
@@ -120,7 +133,7 @@ def read_metadata(path: pathlib.Path) -> dict[str, Any]:
     saved = saved_model_pb2.SavedModel()
     try:
         saved.ParseFromString((path / "saved_model.pb").read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, message.DecodeError) as error:
         raise InputError(f"{path} is no SavedModel: {error}.") from None
     return {
         name: json_format.MessageToDict(

@@ -1,0 +1,199 @@
+"""What the server refuses, over a real socket: names, sizes, times, connections."""
+
+import contextlib
+import json
+import re
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+import servers
+
+CLIENTS = 8
+GUARDED = ("content-security-policy", "x-content-type-options")
+
+
+@pytest.fixture(scope="module")
+def server():
+    flags = [
+        "--header_seconds=1",
+        "--body_seconds=1",
+        f"--max_connections_per_client={CLIENTS}",
+        "--allow_hosts=studio.local",
+        "--allow_origins=https://a.example",
+    ]
+    with servers.Server(*flags, model_dir="scores") as running:
+        yield running
+
+
+def exchange(server, sent, *later):
+    """What comes back for raw bytes until the server closes: (status, headers, body).
+
+    Args:
+        server: servers.Server.
+        sent: bytes that are sent at once.
+        *later: bytes, each sent a little later.
+    """
+    with server.connect() as connection:
+        connection.sendall(sent)
+        with contextlib.suppress(OSError):  # it has closed
+            for part in later:
+                time.sleep(0.05)
+                connection.sendall(part)
+        return parsed(received(connection))
+
+
+def received(connection):
+    content = b""
+    with contextlib.suppress(ConnectionError):
+        while part := connection.recv(65536):
+            content += part
+    return content
+
+
+def parsed(content):
+    head, _, body = content.partition(b"\r\n\r\n")
+    first, *lines = head.decode("latin-1").split("\r\n")
+    headers = dict(line.lower().split(": ", 1) for line in lines)
+    return int(first.split()[1]), headers, body
+
+
+def request(method="GET", path="/healthz", body=b"", **headers):
+    """The bytes of a request that closes its connection."""
+    headers = {"Host": "localhost", "Connection": "close"} | {
+        name.replace("_", "-"): value for name, value in headers.items()
+    }
+    if body:
+        headers |= {"Content-Type": "application/json"}
+        headers = {"Content-Length": len(body)} | headers
+    lines = [f"{method} {path} HTTP/1.1", *(f"{k}: {v}" for k, v in headers.items())]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "127.0.0.1:80"}, 200),
+        ({"Host": "[::1]:8501"}, 200),
+        ({"Host": "LOCALHOST"}, 200),
+        ({"Host": "studio.local"}, 200),
+        ({"Host": "evil.example"}, 400),
+        ({"Host": "localhost.evil.example"}, 400),
+        ({"Host": "localhost@evil.example"}, 400),
+        ({"Host": "10.0.0.7"}, 400),
+        ({"Host": "["}, 400),
+        ({"Origin": "http://localhost"}, 200),
+        ({"Origin": "https://a.example"}, 200),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "https://a.example.evil.example"}, 403),
+        ({"Origin": "http://localhost:99"}, 403),
+        ({"Origin": "null"}, 403),
+    ],
+)
+def test_only_known_names_and_pages_may_ask(server, headers, status):
+    found, answered, body = exchange(server, request(**headers))
+    assert found == status
+    assert (status == 200) != ("error" in json.loads(body))
+    assert ("access-control-allow-origin" in answered) == (
+        headers.get("Origin") == "https://a.example"
+    )
+
+
+def test_a_page_of_an_allowed_site_may_ask_first(server):
+    asked = request("OPTIONS", "/v1/compose", Origin="https://a.example")
+    status, headers, _ = exchange(server, asked)
+    assert status == 204
+    assert headers["access-control-allow-headers"] == "content-type"
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (request(), 200),
+        (request(path="/"), 200),
+        (request(path="/page/../../serve.py"), 404),
+        (request(path="/page/serve/%2e%2e/%2e%2e/serve.py"), 404),
+        (request("BREW", "/v1/compose"), 405),
+        (request("POST", "/v1/compose", b"{"), 400),
+        (request("POST", "/v1/compose", Content_Length="10000000000"), 413),
+        (request("POST", "/v1/compose", Content_Length="9" * 5000), 400),
+        (request("POST", "/v1/compose", Content_Length="-1"), 400),
+        (b"garbage\r\n\r\n", 400),
+        (b"\x16\x03\x01\x02\x00\x01\x00", 400),
+        (request(X="y" * 400_000), 400),
+        (b"GET /healthz HTTP/1.1\r\nHost: local", 408),
+        (request("POST", "/v1/compose", b"{", Content_Length="20"), 408),
+        (b"", 408),
+    ],
+)
+def test_every_answer_is_json_with_headers_that_guard_the_browser(server, sent, status):
+    found, headers, body = exchange(server, sent)
+    assert found == status
+    assert set(GUARDED) <= set(headers)
+    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+    if status != 200:
+        assert re.fullmatch(r'{"error": ?".+"}', body.decode())
+        assert b"Traceback" not in body
+
+
+def test_a_body_without_an_end_is_refused_when_it_is_too_large(server):
+    head = request("POST", "/v1/compose", Transfer_Encoding="chunked")
+    chunk = b"40000\r\n" + b" " * 0x40000 + b"\r\n"
+    head = head.replace(b"Connection", b"Content-Type: application/json\r\nConnection")
+    status, _, body = exchange(server, head, *[chunk] * 5)
+    assert status == 413
+    assert json.loads(body)["error"] == "The body may have 1048576 bytes."
+
+
+def test_slow_heads_and_bodies_are_not_waited_for(server):
+    drops = [b"X"] * 60
+    status, _, _ = exchange(server, b"GET /healthz HTTP/1.1\r\n", *drops)
+    assert status == 408
+    head = request("POST", "/v1/compose", b"{", Content_Length="100")
+    status, _, _ = exchange(server, head, *drops)
+    assert status == 408
+
+
+def test_an_address_has_a_number_of_connections_and_idle_ones_are_closed(server):
+    with contextlib.ExitStack() as stack:
+        idle = [stack.enter_context(server.connect()) for _ in range(CLIENTS)]
+        until_refused = parsed(received(stack.enter_context(server.connect())))
+        assert until_refused[0] == 429
+        assert "Too many connections" in json.loads(until_refused[2])["error"]
+        assert [parsed(received(each))[0] for each in idle] == [408] * CLIENTS
+    assert server.ask("healthz")[0] == 200
+
+
+def test_sigterm_ends_pieces_at_the_next_bar_with_a_sentence():
+    with servers.Server(model_dir="scores") as server, server.connect() as connection:
+        body = b'{"num_bars": 1000}'
+        head = request("POST", "/v1/compose", body, Accept="text/event-stream")
+        connection.sendall(head)
+        first = connection.recv(65536)
+        while b"event: bar" not in first:
+            first += connection.recv(65536)
+        server.process.terminate()
+        rest = received(connection)
+        assert b"event: error" in rest
+        assert b"The server is stopping; ask again in a moment." in rest
+        assert server.process.wait(30) == 0
+        assert "Traceback" not in server.process.stderr.read()
+
+
+def test_a_port_in_use_is_told_before_anything_heavy_is_imported():
+    code = (
+        "import sys; from poph_tf import serve; from poph_tf.errors import InputError\n"
+        "try: serve._listen('127.0.0.1', int(sys.argv[1]))\n"
+        "except InputError as error: print(error)\n"
+        "print({'numpy', 'tensorflow', 'fastapi'} & set(sys.modules))"
+    )
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(port)], capture_output=True, text=True
+        )
+    told, modules = done.stdout.splitlines()
+    assert told.startswith(f"Cannot listen at 127.0.0.1:{port} (Address already in use")
+    assert modules == "set()"
