@@ -6,24 +6,26 @@ from typing import Any
 from poph_tf.errors import InputError
 
 _OPTIONS = {"adjustPageHeight": True, "footer": "none", "header": "none", "scale": 40}
+_LONGEST_PAGE = 60000
 # verovio sets the note of a metronome mark in a music font, which few viewers have.
 _METRONOME_NOTE, _QUARTER_NOTE = "\ueca5", "\N{QUARTER NOTE}"
 
 
-def to_svg(score: bytes) -> list[str]:
+def to_svg(score: bytes, *, paged: bool = True) -> list[str]:
     """Engraves a score.
 
     Args:
         score: a MusicXML file.
+        paged: whether pages end where A4 does; otherwise they are as long as can be.
 
     Returns:
-        An SVG document for each page, A4 at most.
+        An SVG document for each page.
 
     Raises:
         InputError: If verovio is not installed, or cannot read the score.
     """
     toolkit = _import("verovio").toolkit()
-    toolkit.setOptions(_OPTIONS)
+    toolkit.setOptions(_OPTIONS if paged else _OPTIONS | {"pageHeight": _LONGEST_PAGE})
     if not toolkit.loadData(score.decode()):
         raise InputError("The score cannot be engraved: verovio cannot read it.")
     pages = range(1, toolkit.getPageCount() + 1)

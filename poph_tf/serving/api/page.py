@@ -19,8 +19,7 @@ from starlette.types import Receive, Scope, Send
 import poph_tf
 from poph_tf.serving.api.app import RETRY, Api, handle_errors
 
-PIECE_PAGE = importlib.resources.files("poph_tf.rendering") / "web"
-SERVER_PAGE = importlib.resources.files("poph_tf.serving") / "web"
+PAGE = importlib.resources.files("poph_tf.serving") / "web"
 DIALECT_PATHS = ("/v1/models/{rest:path}", "/model_cards/{rest:path}")
 
 _DOCS = jinja2.Template(
@@ -78,8 +77,7 @@ def application(
         *routes,
         Route("/docs", _docs(app)),
         Route("/", _index),
-        Mount("/page/serve", StaticFiles(directory=str(SERVER_PAGE))),
-        Mount("/page", StaticFiles(directory=str(PIECE_PAGE))),
+        Mount("/page", StaticFiles(directory=str(PAGE))),
     ]
     return app
 
@@ -103,7 +101,7 @@ async def no_saved_model(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def _index(request: Request) -> Response:
-    return FileResponse(str(SERVER_PAGE / "index.html"))
+    return FileResponse(str(PAGE / "index.html"))
 
 
 def _docs(app: FastAPI) -> Callable[[Request], Any]:

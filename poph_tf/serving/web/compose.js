@@ -1,0 +1,221 @@
+// Asks the composer and takes up bars as they come; one request at a time, which can
+// be cancelled.
+
+import * as api from "./api.js";
+import { button, find, say, tried } from "./dom.js";
+import { request, roles } from "./request.js";
+import { barNumber, barStarts, barSteps, isEmpty, silence } from "./score.js";
+
+/** @import {Bar} from "./api.js" */
+/** @import {Player} from "./player.js" */
+/** @import {Task} from "./request.js" */
+/** @import {Store} from "./store.js" */
+/** @import {Score} from "./types.js" */
+
+const NAMES = {
+  compose: "Compose",
+  continue: "Continue",
+  harmonize: "Harmonize",
+  accompany: "Accompany",
+  infill: "Infill",
+  vary: "Vary",
+  reharmonize: "Reharmonize",
+};
+const LARGEST_SEED = 2 ** 31;
+
+export class Composing {
+  /** @param {Store} store @param {Player} player @param {() => void} done */
+  constructor(store, player, done) {
+    this.store = store;
+    this.player = player;
+    this.done = done;
+    /** @type {AbortController | null} */
+    this.running = null;
+    /** @type {Score[]} */
+    this.drafts = [];
+    /** The first new step; -1 before it came. */
+    this.first = -1;
+    /** How many bars are awaited of a draft, and how many came. */
+    this.bars = 0;
+    this.seen = 0;
+    for (const task of /** @type {Task[]} */ (Object.keys(NAMES))) {
+      button(`do-${task}`).addEventListener("click", () => tried(() => this.run(task)));
+    }
+    button("cancel").addEventListener("click", () => this.cancel());
+    store.on(["settings"], () => this.showTasks());
+  }
+
+  cancel() {
+    this.running?.abort();
+    say("Cancelled.");
+  }
+
+  /** Greys out what the model cannot do, and says why. */
+  showTasks() {
+    const known = this.store.model?.tasks;
+    for (const [task, name] of Object.entries(NAMES)) {
+      const able = !!this.store.model && (!known?.length || known.includes(task));
+      button(`do-${task}`).setAttribute("aria-disabled", String(!able));
+      button(`do-${task}`).classList.toggle("unable", !able);
+      const why = `The model ${this.store.model?.name} cannot ${name.toLowerCase()}`;
+      button(`do-${task}`).title = able || !this.store.model ? "" : why;
+    }
+  }
+
+  /** @param {Task} task */
+  async run(task) {
+    if (button(`do-${task}`).getAttribute("aria-disabled") === "true") {
+      return say(button(`do-${task}`).title || "No model is loaded yet.", true);
+    }
+    const { store, player } = this;
+    if (store.settings.fresh) store.settings.seed = Math.floor(Math.random() * LARGEST_SEED);
+    const body = request(store, task);
+    if (store.settings.listen) await player.synth.wake();
+    this.running?.abort();
+    const running = (this.running = new AbortController());
+    this.prepare(task, Number(store.settings.candidates));
+    this.showRunning(NAMES[task]);
+    try {
+      const started = performance.now();
+      const answer = await api.compose(task, body, (bar) => this.take(bar), running.signal);
+      this.finish(answer.pieces, NAMES[task]);
+      const seconds = ((performance.now() - started) / 1000).toFixed(1);
+      say([`${NAMES[task]}: done in ${seconds} s.`, ...(answer.changes ?? [])].join(" "));
+    } catch (error) {
+      if (this.running === running) this.giveUp();
+      throw error;
+    } finally {
+      if (this.running === running) this.stopRunning();
+    }
+  }
+
+  /** @param {string} name */
+  showRunning(name) {
+    document.body.classList.add("composing");
+    find("progress", HTMLProgressElement).removeAttribute("value");
+    say(`${name}: composing…`);
+    button("cancel").hidden = false;
+  }
+
+  stopRunning() {
+    this.running = null;
+    this.player.limit = Infinity;
+    document.body.classList.remove("composing");
+    const cancel = button("cancel");
+    const focused = document.activeElement === cancel;
+    cancel.hidden = true;
+    if (focused) button("do-compose").focus();
+  }
+
+  /** Back to what was kept. */
+  giveUp() {
+    this.player.pause();
+    this.store.look(null);
+  }
+
+  /** Drafts that the bars go into. @param {Task} task @param {number} count */
+  prepare(task, count) {
+    const { store } = this;
+    const tracks = store.model?.tracks ?? [];
+    const kept = arranged(store, task);
+    const { metre, tempo } = store.shown;
+    const base = kept ?? silence(tracks, Number(store.settings.bars), metre, tempo);
+    const more = task === "continue" ? Number(store.settings.bars) * barSteps(base) : 0;
+    const draft = { ...base, num_steps: base.num_steps + more };
+    this.drafts = Array.from({ length: count }, () => draft);
+    this.first = -1;
+    this.bars = task === "compose" || task === "continue" ? Number(store.settings.bars) : barStarts(base).length;
+    this.seen = 0;
+  }
+
+  /** Puts a bar that was drawn in its place. @param {Bar} bar */
+  take({ candidate, start, num_steps, notes }) {
+    const draft = this.drafts[candidate];
+    if (!draft) return;
+    const end = start + num_steps;
+    this.drafts[candidate] = withBar(draft, start, end, notes);
+    if (candidate !== 0) return;
+    this.store.look(this.drafts[0]);
+    this.seen += 1;
+    const progress = find("progress", HTMLProgressElement);
+    progress.max = Math.max(this.bars, this.seen);
+    progress.value = this.seen;
+    say(`Composing: bar ${barNumber(draft, start)}.`);
+    this.player.limit = end;
+    if (this.first < 0) this.begin(start);
+  }
+
+  /** Plays from the first new bar on. @param {number} start */
+  begin(start) {
+    this.first = start;
+    if (this.store.settings.listen) this.player.play(start);
+  }
+
+  /** @param {(Score & {seed: number})[]} pieces @param {string} name */
+  finish(pieces, name) {
+    const { store, player } = this;
+    player.limit = Infinity;
+    const order = roles(store);
+    const scores = pieces.map(scoreOf);
+    store.candidates = scores.map((score, k) => ({ score, label: `${name} ${k + 1}` }));
+    store.look(null);
+    store.mix = carried(store, order, scores[0]);
+    if (scores.length === 1) store.edit(scores[0]);
+    else store.look(scores[0]);
+    store.tell("candidates", "parts", "settings");
+    this.done();
+    if (this.first < 0 && store.settings.listen) player.play(0);
+  }
+}
+
+/**
+ * A draft with the notes of a bar; those that are tied to the bar before go on.
+ * @param {Score} draft
+ * @param {number} start
+ * @param {number} end
+ * @param {Bar["notes"]} drawn
+ * @returns {Score}
+ */
+export function withBar(draft, start, end, drawn) {
+  const notes = draft.notes.filter((note) => note.start < start || note.start >= end);
+  for (const { tied, ...note } of drawn) {
+    const before = notes.findLastIndex(
+      (one) => one.track === note.track && one.pitch === note.pitch && one.start < start,
+    );
+    if (!tied || before < 0) notes.push(note);
+    else notes[before] = { ...notes[before], duration: note.start + note.duration - notes[before].start };
+  }
+  return { ...draft, notes };
+}
+
+/** Without the seed, which only an answer has. @param {Score & {seed: number}} piece @returns {Score} */
+function scoreOf({ seed, ...score }) {
+  return score;
+}
+
+/**
+ * The score in the model's tracks; none for a task that takes no music.
+ * @param {Store} store @param {Task} task @returns {Score | null}
+ */
+function arranged(store, task) {
+  const { shown, model } = store;
+  if (task === "compose" || isEmpty(shown)) return null;
+  if (!model?.tracks.length) return shown;
+  const places = roles(store).map((role) => model.tracks.findIndex((track) => track.name === role));
+  const notes = shown.notes
+    .map((note) => ({ ...note, track: places[note.track] }))
+    .filter((note) => note.track >= 0);
+  return { ...shown, tracks: model.tracks, notes };
+}
+
+/**
+ * Volumes and locks of the parts, carried to the tracks of the answer.
+ * @param {Store} store @param {string[]} order roles before @param {Score} score
+ */
+function carried(store, order, score) {
+  return score.tracks.map((track, k) => {
+    const before = store.mix[order.indexOf(track.name)];
+    const mix = before ?? { ...(store.mix[k] ?? { volume: 0.8, muted: false }), locked: false };
+    return { volume: mix.volume, muted: mix.muted, locked: mix.locked };
+  });
+}

@@ -1,0 +1,73 @@
+// Opens files, by a button or dropped on the page, and saves the score as one.
+
+import { read, render } from "./api.js";
+import { button, find, make, say, tried } from "./dom.js";
+import { isScore } from "./score.js";
+
+/** @import {Store} from "./store.js" */
+
+/** What the files are called, and what the server calls their format. */
+const FORMATS = ["mid", "musicxml", "wav", "png", "pdf", "svg"];
+const LARGEST_FILE = 8 * 2 ** 20;
+
+export class Files {
+  /** @param {Store} store @param {() => void} opened */
+  constructor(store, opened) {
+    this.store = store;
+    this.opened = opened;
+    this.name = "music";
+    const input = find("file", HTMLInputElement);
+    button("open").addEventListener("click", () => input.click());
+    input.addEventListener("change", () => {
+      const file = input.files?.[0];
+      input.value = "";
+      if (file) tried(() => this.open(file));
+    });
+    const select = find("format", HTMLSelectElement);
+    select.append(...FORMATS.map((ending) => make("option", { value: ending }, `.${ending}`)));
+    button("save").addEventListener("click", () => tried(() => this.save(select.value)));
+    this.takeDrops();
+  }
+
+  takeDrops() {
+    const { body } = document;
+    const over = (/** @type {boolean} */ on) => body.classList.toggle("dropping", on);
+    body.addEventListener("dragover", (event) => {
+      event.preventDefault();
+      over(true);
+    });
+    body.addEventListener("dragleave", (event) => event.relatedTarget || over(false));
+    body.addEventListener("drop", (event) => {
+      event.preventDefault();
+      over(false);
+      const file = event.dataTransfer?.files[0];
+      if (file) tried(() => this.open(file));
+    });
+  }
+
+  /** @param {File} file */
+  async open(file) {
+    if (file.size > LARGEST_FILE) throw new Error(`${file.name} is larger than 8 MB; open a smaller file.`);
+    say(`Reading ${file.name}…`);
+    const score = await read(file);
+    if (!isScore(score)) throw new Error(`${file.name} holds no notes.`);
+    this.name = file.name.replace(/\.[^.]*$/, "");
+    this.store.edit(score);
+    this.store.tell("parts");
+    this.opened();
+    say(`Opened ${file.name}: ${score.notes.length} notes, ${score.tracks.length} parts.`);
+  }
+
+  /** @param {string} ending */
+  async save(ending) {
+    say(`Writing ${this.name}.${ending}…`);
+    const blob = await render(this.store.shown, ending === "mid" ? "midi" : ending);
+    const address = URL.createObjectURL(blob);
+    const link = make("a", { href: address, download: `${this.name}.${ending}` });
+    document.body.append(link);
+    link.click();
+    link.remove();
+    setTimeout(() => URL.revokeObjectURL(address), 60_000);
+    say(`Saved ${this.name}.${ending}.`);
+  }
+}

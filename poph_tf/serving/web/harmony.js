@@ -1,0 +1,127 @@
+// Names chords and keys, for the labels above the roll.
+
+import { barStarts, barSteps, beatSteps, className } from "./score.js";
+
+/** @import {Note, Score} from "./types.js" */
+/** @typedef {{start: number, end: number, name: string}} Chord */
+
+/** Semitones above the root, and what is written after its name. @type {[number[], string][]} */
+const KINDS = [
+  [[0, 4, 7], ""],
+  [[0, 3, 7], "m"],
+  [[0, 4, 7, 10], "7"],
+  [[0, 3, 7, 10], "m7"],
+  [[0, 4, 7, 11], "maj7"],
+  [[0, 3, 6], "°"],
+  [[0, 3, 6, 10], "ø7"],
+  [[0, 4, 8], "+"],
+  [[0, 5, 7], "sus4"],
+];
+// A kind of more notes must explain so much more of the sound.
+const COST_OF_A_NOTE = 0.06;
+const LEAST_FIT = 0.6;
+// Krumhansl and Kessler (1982): how well each class fits a key, from its tonic.
+const MAJOR = [6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88];
+const MINOR = [6.33, 2.68, 3.52, 5.38, 2.6, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17];
+
+/**
+ * How long each of the 12 classes sounds between two steps.
+ * @param {Note[]} notes
+ * @param {number} from
+ * @param {number} to
+ */
+function weights(notes, from, to) {
+  const sums = new Array(12).fill(0);
+  for (const { pitch, start, duration } of notes) {
+    sums[pitch % 12] += Math.max(0, Math.min(to, start + duration) - Math.max(from, start));
+  }
+  return sums;
+}
+
+/**
+ * The chord that explains most of the sound; empty where none does.
+ * @param {number[]} sums
+ * @param {number} bass class of the lowest note
+ */
+export function nameChord(sums, bass) {
+  const total = sums.reduce((sum, value) => sum + value, 0);
+  let [best, name] = [LEAST_FIT, ""];
+  if (sums.filter((value) => value > 0.02 * total).length < 2) return "";
+  for (let root = 0; root < 12; root++) {
+    if (!sums[root]) continue;
+    for (const [classes, suffix] of KINDS) {
+      const found = classes.map((semitones) => sums[(root + semitones) % 12] / total);
+      const missing = found.filter((share) => share === 0).length;
+      const fit = found.reduce((sum, share) => sum + share, 0) - 0.12 * missing;
+      const rooted = root === bass ? 0.05 : 0;
+      const score = fit - COST_OF_A_NOTE * (classes.length - 3) + rooted;
+      if (score > best) [best, name] = [score, className(root) + suffix];
+    }
+  }
+  return name;
+}
+
+/**
+ * A chord for each half of a bar (a beat of three, a whole bar of two); the same one
+ * after another is one.
+ * @param {Score} score
+ * @returns {Chord[]}
+ */
+export function chords(score) {
+  const [bar, beat] = [barSteps(score), beatSteps(score)];
+  const span = bar % (2 * beat) === 0 ? Math.max(beat, bar / 2) : beat;
+  /** @type {Chord[]} */
+  const found = [];
+  const drums = new Set(score.tracks.flatMap((track, k) => (track.is_drum ? [k] : [])));
+  const tuned = score.notes.filter((note) => !drums.has(note.track));
+  const starts = barStarts(score);
+  for (const [k, first] of starts.entries()) {
+    for (let start = first; start < (starts[k + 1] ?? score.num_steps); start += span) {
+      const here = tuned.filter((n) => n.start < start + span && n.start + n.duration > start);
+      if (!here.length) continue;
+      const bass = Math.min(...here.map((note) => note.pitch)) % 12;
+      const name = nameChord(weights(here, start, start + span), bass);
+      const last = found.at(-1);
+      if (last?.name === name && last.end === start) last.end = start + span;
+      else if (name) found.push({ start, end: start + span, name });
+    }
+  }
+  return found;
+}
+
+/**
+ * The key whose profile correlates best with the sound; empty where little sounds.
+ * @param {Score} score
+ */
+export function keyOf(score) {
+  const sums = weights(score.notes, 0, score.num_steps);
+  if (sums.filter(Boolean).length < 4) return "";
+  let [best, name] = [-Infinity, ""];
+  for (let tonic = 0; tonic < 12; tonic++) {
+    const turned = sums.map((_, k) => sums[(k + tonic) % 12]);
+    for (const [profile, mode] of /** @type {[number[], string][]} */ ([
+      [MAJOR, "major"],
+      [MINOR, "minor"],
+    ])) {
+      const fit = correlation(turned, profile);
+      if (fit > best) [best, name] = [fit, `${className(tonic)} ${mode}`];
+    }
+  }
+  return name;
+}
+
+/**
+ * @param {number[]} a
+ * @param {number[]} b
+ */
+function correlation(a, b) {
+  const mean = (/** @type {number[]} */ values) => values.reduce((x, y) => x + y, 0) / values.length;
+  const [meanA, meanB] = [mean(a), mean(b)];
+  let [both, squareA, squareB] = [0, 0, 0];
+  a.forEach((value, k) => {
+    both += (value - meanA) * (b[k] - meanB);
+    squareA += (value - meanA) ** 2;
+    squareB += (b[k] - meanB) ** 2;
+  });
+  return both / Math.sqrt(squareA * squareB || 1);
+}

@@ -1,0 +1,93 @@
+// The score view: engraved by the server, it follows what plays bar by bar.
+
+import { render } from "./api.js";
+import { find, tried } from "./dom.js";
+import { barStarts } from "./score.js";
+
+/** @import {Player} from "./player.js" */
+/** @import {Store} from "./store.js" */
+/** @import {Score} from "./types.js" */
+
+const WAIT_MILLISECONDS = 400;
+const SVG = "image/svg+xml";
+
+export class Notation {
+  /** @param {Store} store @param {Player} player */
+  constructor(store, player) {
+    this.store = store;
+    this.player = player;
+    this.box = find("notation", HTMLElement);
+    /** @type {Score | null} */
+    this.engraved = null;
+    /** @type {Element[]} */
+    this.bars = [];
+    this.timer = 0;
+    this.ticking = false;
+    store.on(["score"], () => this.later());
+    player.addEventListener("change", () => this.follow());
+  }
+
+  get open() {
+    return !this.box.hidden;
+  }
+
+  /** @param {boolean} on */
+  show(on) {
+    this.box.hidden = !on;
+    if (on) tried(() => this.engrave());
+  }
+
+  /** Engraves when the edits pause. */
+  later() {
+    clearTimeout(this.timer);
+    if (!this.open || document.body.classList.contains("composing")) return;
+    this.timer = setTimeout(() => tried(() => this.engrave()), WAIT_MILLISECONDS);
+  }
+
+  async engrave() {
+    const { shown } = this.store;
+    if (this.engraved === shown) return;
+    this.box.setAttribute("aria-busy", "true");
+    try {
+      const text = await (await render(shown, "svg")).text();
+      if (this.store.shown !== shown) return;
+      this.box.replaceChildren(picture(text));
+      this.bars = [...this.box.querySelectorAll("g.measure")];
+      this.engraved = shown;
+      this.follow();
+    } finally {
+      this.box.removeAttribute("aria-busy");
+    }
+  }
+
+  /** Marks the bar that plays. */
+  follow() {
+    if (this.ticking || !this.open) return;
+    const starts = barStarts(this.store.shown);
+    const place = starts.findLastIndex((start) => start <= this.player.position);
+    this.bars.forEach((bar, k) => bar.classList.toggle("playing", k === place));
+    const bar = this.bars[place];
+    if (!this.player.playing) return;
+    bar?.scrollIntoView({ block: "nearest", inline: "nearest" });
+    this.ticking = true;
+    setTimeout(() => {
+      this.ticking = false;
+      this.follow();
+    }, 100);
+  }
+}
+
+/**
+ * The picture as elements of the page. Its policy forbids scripts, and styles inside of
+ * documents, of which the browser complains as it parses.
+ * @param {string} text
+ */
+export function picture(text) {
+  const plain = text.replace(/<style[^]*?<\/style>/g, "").replace(/\sstyle="[^"]*"/g, "");
+  const svg = new DOMParser().parseFromString(plain, SVG).documentElement;
+  if (svg.nodeName !== "svg") throw new Error("The server sent a score that cannot be shown.");
+  for (const element of svg.querySelectorAll("script, foreignObject")) element.remove();
+  svg.setAttribute("role", "img");
+  svg.setAttribute("aria-label", "The score");
+  return svg;
+}

@@ -1,0 +1,386 @@
+"""The studio in a real browser, before the real server: draw, compose, play, save."""
+
+import contextlib
+import pathlib
+import shutil
+import subprocess
+
+import browser
+import pytest
+import servers
+
+from poph_tf.data import matrices, midi, scores
+
+sync_api = pytest.importorskip("playwright.sync_api")
+expect = sync_api.expect
+pytestmark = pytest.mark.skipif(
+    browser.PATH is None, reason="Chromium is not installed"
+)
+WEB = pathlib.Path(servers.__file__).parents[1] / "poph_tf" / "serving" / "web"
+FLAGS = ["--no-sandbox", "--mute-audio", "--autoplay-policy=no-user-gesture-required"]
+# Composing takes seconds where the machine has other things to do.
+TIMEOUT_MS = 60_000
+expect.set_options(timeout=TIMEOUT_MS)
+# What is drawn in the tests: four quarters, as (step, MIDI pitch).
+MELODY = [(0, 67), (4, 69), (8, 71), (12, 72)]
+TUNE = "X:1\nT:Tune\nM:3/4\nL:1/4\nK:G\nG A B|d2 B|\n"
+STEP_PIXELS, ROW_PIXELS, KEYS_PIXELS, TOP_PIXELS, HIGHEST = 9, 13, 46, 44, 108
+SAVED = "JSON.parse(localStorage.getItem('poph-studio'))"
+
+
+@pytest.fixture(scope="module")
+def server():
+    with servers.Server(model_dir="chorales") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=browser.PATH, args=FLAGS)
+        yield opened
+        opened.close()
+
+
+@contextlib.contextmanager
+def studio(chromium, server, *, path="", script="", size=(1280, 900), **options):
+    """The page in a browser of its own; nothing may go wrong or to other hosts."""
+    size = {"width": size[0], "height": size[1]}
+    context = chromium.new_context(viewport=size, **options)
+    context.set_default_timeout(TIMEOUT_MS)
+    if script:
+        context.add_init_script(script)
+    page, wrong, asked = context.new_page(), [], []
+    page.on("console", lambda line: line.type == "error" and wrong.append(line.text))
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(server.url + path)
+    expect(page.locator("#model option").first).to_be_attached()
+    yield page
+    # What the server refuses, the browser tells too.
+    assert [line for line in wrong if not line.startswith("Failed to load")] == []
+    own = (server.url, "data:", "blob:")
+    assert [url for url in asked if not url.startswith(own)] == []
+    context.close()
+
+
+@pytest.fixture
+def page(chromium, server):
+    with studio(chromium, server) as opened:
+        opened.uncheck("#set-listen")
+        yield opened
+
+
+def score(page):
+    """The score as the page keeps it."""
+    page.wait_for_timeout(400)  # longer than it waits before it saves
+    return page.evaluate(SAVED)["score"]
+
+
+def notes(score, *, track=None):
+    """(track, start, pitch, duration) of the notes."""
+    return sorted(
+        (n["track"], n["start"], n["pitch"], n["duration"])
+        for n in score["notes"]
+        if track in (None, n["track"])
+    )
+
+
+def at(page, step, pitch):
+    """The place of a cell on the page."""
+    box = page.locator("#canvas").bounding_box()
+    left, top = page.evaluate(
+        "[document.querySelector('#roll').scrollLeft,"
+        " document.querySelector('#roll').scrollTop]"
+    )
+    x = box["x"] + KEYS_PIXELS + (step + 0.5) * STEP_PIXELS - left
+    return x, box["y"] + TOP_PIXELS + (HIGHEST - pitch + 0.5) * ROW_PIXELS - top
+
+
+def drag(page, start, stop):
+    page.mouse.move(*start)
+    page.mouse.down()
+    page.mouse.move(*stop, steps=4)
+    page.mouse.up()
+
+
+def draw(page, melody=MELODY):
+    for step, pitch in melody:
+        page.mouse.click(*at(page, step, pitch))
+
+
+def compose(page, task):
+    page.click(f"#do-{task}")
+    expect(page.locator("#status")).to_contain_text("done in")
+
+
+def save(page, ending, folder):
+    page.select_option("#format", ending)
+    with page.expect_download() as download:
+        page.click("#save")
+    path = folder / download.value.suggested_filename
+    download.value.save_as(path)
+    return path
+
+
+def read_notes(sequence):
+    """(start, pitch, duration) of a file's notes, in steps."""
+    piece = matrices.from_sequence(sequence)
+    spans = zip(*map(list, matrices.spans(piece.cells)), strict=True)
+    return sorted((start, pitch, end - start) for start, end, pitch, _ in spans)
+
+
+def test_a_melody_is_drawn_harmonized_varied_and_saved(page, tmp_path):
+    draw(page)
+    drawn = score(page)
+    assert notes(drawn) == [(0, step, pitch, 4) for step, pitch in MELODY]
+    compose(page, "harmonize")
+    first = score(page)
+    assert notes(first, track=0) == notes(drawn)
+    assert all(notes(first, track=track) for track in range(4))
+    page.get_by_label("Lock bass: it is held when the composer draws").click()
+    page.fill("#set-temperature", "1.3")
+    compose(page, "vary")
+    second = score(page)
+    assert notes(second, track=3) == notes(first, track=3)
+    assert notes(second) != notes(first)
+    merged = sorted({note[1:] for note in notes(second)})
+    for ending, reader in (("mid", midi.read), ("musicxml", scores.read)):
+        path = save(page, ending, tmp_path)
+        starts = {(start, pitch) for start, pitch, _ in read_notes(reader(path))}
+        assert starts == {(start, pitch) for start, pitch, _ in merged}, ending
+
+
+def test_notes_are_moved_resized_deleted_and_brought_back(page):
+    draw(page, [(4, 60)])
+    drag(page, at(page, 5, 60), at(page, 9, 62))
+    assert notes(score(page)) == [(0, 8, 62, 4)]
+    x, y = at(page, 11, 62)
+    drag(page, (x + 3, y), (x + 3 + 2 * STEP_PIXELS, y))
+    assert notes(score(page)) == [(0, 8, 62, 6)]
+    page.mouse.click(*at(page, 8, 62), button="right")
+    assert notes(score(page)) == []
+    page.click("#undo")
+    page.click("#undo")
+    assert notes(score(page)) == [(0, 8, 62, 4)]
+    page.click("#redo")
+    assert notes(score(page)) == [(0, 8, 62, 6)]
+
+
+def test_the_roll_is_played_by_keys_alone(page):
+    page.locator(".skip").focus()
+    page.keyboard.press("Enter")
+    page.locator("#roll").focus()
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Enter")
+    expect(page.locator("#whisper")).to_have_text("C♯4 put, 4 steps")
+    page.keyboard.press("Alt+ArrowRight")
+    page.keyboard.press("Shift+ArrowLeft")
+    assert notes(score(page)) == [(0, 1, 61, 3)]
+    page.keyboard.press("Control+c")
+    page.keyboard.press("Control+ArrowRight")
+    page.keyboard.press("Control+v")
+    assert notes(score(page)) == [(0, 1, 61, 3), (0, 16, 61, 3)]
+    page.keyboard.press("Delete")
+    page.keyboard.press("Alt+Shift+ArrowRight")
+    expect(page.locator("#choice")).to_have_text("Chosen: bars 2")
+    page.keyboard.press("Space")
+    expect(page.locator("#play")).to_have_text("Pause")
+    page.keyboard.press("Space")
+    expect(page.locator("#play")).to_have_text("Play")
+    page.keyboard.press("Escape")
+    expect(page.locator("#choice")).to_have_text("")
+
+
+def test_a_lasso_is_filled_in_and_the_rest_stays(page):
+    page.click("#example")
+    compose(page, "harmonize")
+    before = score(page)
+    page.click("#lasso")
+    page.get_by_role("radio", name="bass").check()
+    page.locator("#roll").evaluate("roll => roll.scrollTop = 500")
+    drag(page, at(page, 16, 64), at(page, 31, 40))
+    expect(page.locator("#choice")).to_contain_text("lasso in")
+    chosen = page.locator("#choice").text_content()
+    compose(page, "infill")
+    after = score(page)
+    for track, part in enumerate(before["tracks"]):
+        same = [n for n in notes(before, track=track) if not 12 < n[1] < 36]
+        assert same == [n for n in notes(after, track=track) if not 12 < n[1] < 36]
+        if part["name"] not in chosen:
+            assert notes(before, track=track) == notes(after, track=track)
+
+
+def test_candidates_are_heard_side_by_side_and_one_is_kept(page):
+    page.select_option("#set-candidates", "2")
+    page.fill("#set-bars", "2")
+    compose(page, "compose")
+    cards = page.locator(".candidate")
+    expect(cards).to_have_count(2)
+    page.get_by_role("button", name="Play Compose 2").click()
+    expect(page.get_by_role("button", name="Pause Compose 2")).to_be_visible()
+    cards.nth(1).get_by_text("Keep").click()
+    kept = page.evaluate(SAVED + ".candidates[1].score")
+    assert notes(score(page)) == notes(kept)
+    page.reload()
+    expect(page.locator(".candidate")).to_have_count(2)
+    assert notes(score(page)) == notes(kept)
+
+
+def test_a_link_brings_settings_and_notes(page, chromium, server):
+    draw(page)
+    page.select_option("#set-key", "D minor")
+    page.click("#share")
+    expect(page.locator("#status")).to_contain_text("settings, seed and notes")
+    link = page.evaluate("location.hash")
+    with studio(chromium, server, path=link) as other:
+        expect(other.locator("#set-key")).to_have_value("D minor")
+        assert notes(score(other)) == [(0, step, pitch, 4) for step, pitch in MELODY]
+
+
+def test_files_are_opened_and_dropped(page):
+    tune = {"name": "tune.abc", "mimeType": "text/plain", "buffer": TUNE.encode()}
+    page.set_input_files("#file", tune)
+    expect(page.locator("#status")).to_contain_text("Opened tune.abc: 5 notes")
+    expect(page.locator("#metre")).to_have_value("3/4")
+    page.click("#new")
+    page.evaluate(
+        """text => {
+          const data = new DataTransfer();
+          data.items.add(new File([text], "dropped.abc"));
+          document.body.dispatchEvent(new DragEvent("drop", {dataTransfer: data}));
+        }""",
+        TUNE,
+    )
+    expect(page.locator("#status")).to_contain_text("Opened dropped.abc: 5 notes")
+    assert [note[1:3] for note in notes(score(page))][:3] == [(0, 67), (4, 69), (8, 71)]
+
+
+def test_composing_streams_plays_and_is_cancelled(page):
+    page.check("#set-listen")
+    page.fill("#set-bars", "64")
+    page.click("#do-compose")
+    expect(page.locator("#progress")).to_be_visible()
+    expect(page.locator("#status")).to_contain_text("Composing: bar")
+    expect(page.locator("#play")).to_have_text("Pause")
+    page.click("#cancel")
+    expect(page.locator("#status")).to_have_text("Cancelled.")
+    expect(page.locator("#cancel")).to_be_hidden()
+    expect(page.locator("#play")).to_have_text("Play")
+    assert notes(score(page)) == []
+
+
+def test_the_score_is_engraved_and_follows(page):
+    page.click("#example")
+    page.click("#tab-score")
+    bars = page.locator("#notation g.measure")
+    expect(bars).to_have_count(8)
+    page.locator("#seek").fill("36")
+    expect(bars.nth(2)).to_have_class("measure playing")
+    assert page.locator("#notation [style], #notation style").count() == 0
+
+
+MIDI_KEYBOARD = """
+const input = { name: "Test keys", onmidimessage: null };
+window.send = (...data) => input.onmidimessage({ data: new Uint8Array(data) });
+navigator.requestMIDIAccess = async () => ({ inputs: new Map([["a", input]]) });
+"""
+
+
+def test_a_midi_keyboard_is_recorded_after_a_count_in(chromium, server):
+    with studio(chromium, server, script=MIDI_KEYBOARD) as page:
+        page.fill("#tempo", "300")
+        page.click("#midi")
+        expect(page.locator("#status")).to_have_text("Listening to Test keys.")
+        page.click("#record")
+        page.evaluate("send(0x90, 62, 90)")  # during the count-in: not taken
+        page.evaluate("send(0x80, 62, 0)")
+        page.wait_for_timeout(1200)  # the count-in takes 0.8 s
+        page.evaluate("send(0x90, 64, 90)")
+        page.wait_for_timeout(300)
+        page.evaluate("send(0x80, 64, 0)")
+        page.click("#record")
+        expect(page.locator("#status")).to_have_text("Recorded 1 notes.")
+        ((track, start, pitch, duration),) = notes(score(page))
+        assert (track, pitch) == (0, 64) and start > 0 and duration > 1
+        page.click("#piano")
+        page.locator("#roll").focus()
+        page.click("#record")
+        page.wait_for_timeout(1200)
+        page.keyboard.down("d")
+        page.wait_for_timeout(200)
+        page.keyboard.up("d")
+        page.click("#record")
+        assert [note[2] for note in notes(score(page))] == [64, 64]
+
+
+def test_wrong_things_are_told_in_a_sentence(page):
+    status = page.locator("#status")
+    page.click("#do-harmonize")
+    expect(status).to_contain_text("There are no notes yet")
+    page.click("#example")
+    page.click("#do-infill")
+    expect(status).to_contain_text("Choose what to fill in")
+    page.fill("#set-chords", "C H")
+    page.locator("#set-chords").blur()
+    page.click("#do-harmonize")
+    expect(status).to_have_class("wrong")
+    expect(status).to_contain_text("H")
+    assert page.locator("body.composing").count() == 0
+    page.set_input_files(
+        "#file", {"name": "no.mid", "mimeType": "audio/midi", "buffer": b"no"}
+    )
+    expect(status).not_to_contain_text("Reading")
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_everything_fits_is_named_and_can_be_read(chromium, server, width):
+    checks = (pathlib.Path(__file__).parent / "page_checks.js").read_text()
+    fine = {"tooSmall": [], "unnamed": [], "overlaps": [], "faint": [], "wider": False}
+    with studio(chromium, server, size=(width, 844)) as page:
+        page.click("#example")
+        for theme in ("light", "dark"):
+            page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+            assert page.evaluate(checks) == fine, theme
+
+
+def test_chords_and_keys_get_their_names(page):
+    named = page.evaluate(
+        """async (chords) => {
+          const { nameChord } = await import("/page/harmony.js");
+          const weigh = (classes) =>
+            Array.from({ length: 12 }, (_, k) => Number(classes.includes(k)));
+          return chords.map((classes) => nameChord(weigh(classes), classes[0]));
+        }""",
+        [[0, 4, 7], [9, 0, 4], [7, 11, 2, 5], [11, 2, 5], [0], [0, 1, 2, 3, 4, 5]],
+    )
+    assert named == ["C", "Am", "G7", "B°", "", ""]
+    page.click("#example")
+    expect(page.locator("#key-found")).to_have_text("Key: D major")
+
+
+def test_the_page_says_that_the_server_is_gone(page):
+    page.route("**/v1/compose", lambda route: route.abort())
+    page.click("#do-compose")
+    expect(page.locator("#status")).to_have_text(
+        "The server does not answer; is it running?"
+    )
+
+
+def test_the_modules_pass_the_type_checker():
+    tsc = shutil.which("tsc") or WEB.parents[2] / "build/page/node_modules/.bin/tsc"
+    if not pathlib.Path(tsc).exists():
+        pytest.skip("TypeScript is not installed; see tools/page/check.sh")
+    project = WEB.parents[2] / "tools" / "page"
+    done = subprocess.run(
+        [tsc, "-p", project / "jsconfig.json"], capture_output=True, text=True
+    )
+    assert done.stdout == "" and done.returncode == 0
+
+
+def test_the_page_is_small_and_has_no_inline_code():
+    size = sum(path.stat().st_size for path in WEB.iterdir())
+    assert size < 200_000
+    page = (WEB / "index.html").read_text()
+    assert "style=" not in page and "<script>" not in page and " onclick" not in page
+    assert all(len(p.read_text().splitlines()) <= 400 for p in WEB.iterdir())
