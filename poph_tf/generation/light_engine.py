@@ -319,12 +319,12 @@ def _zeros(runner: Any, prefix: str = STATE) -> Arrays:
 
 def _known(runner: Any, values: dict[str, Any]) -> Arrays:
     """The inputs that a signature has, in its shapes and types."""
-    return {
-        name: np.broadcast_to(
-            np.asarray(values[name], detail["dtype"]), detail["shape"]
-        )
-        for name, detail in runner.get_input_details().items()
-    }
+    found = {}
+    for name, detail in runner.get_input_details().items():
+        value, shape = np.asarray(values[name], detail["dtype"]), detail["shape"]
+        fits = value.ndim == len(shape) and (value.shape == shape).all()
+        found[name] = value if fits else np.broadcast_to(value, shape)
+    return found
 
 
 def _inputs(controls: Controls, row: int, step: int) -> dict[str, Any]:
