@@ -31,8 +31,6 @@ from poph_tf.serving.api.scheduler import Scheduler, Stopping
 from poph_tf.serving.api.workers import Workers
 
 STOPPING = "The server is stopping; ask again in a moment."
-# For answers that are ready to be taken by their clients.
-GRACE_SECONDS = 3
 
 
 def run(
@@ -113,7 +111,7 @@ class Server:
             access_log=False,
             server_header=False,
             timeout_keep_alive=config.idle_seconds,
-            timeout_graceful_shutdown=GRACE_SECONDS,
+            timeout_graceful_shutdown=int(config.timeout_seconds) + 1,
         )
 
     @property

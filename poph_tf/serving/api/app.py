@@ -26,7 +26,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from poph_tf.config import GenerationConfig, ServerConfig
 from poph_tf.data import matrices
 from poph_tf.data.matrices import Matrices
-from poph_tf.errors import InputError
+from poph_tf.errors import InputError, one_line
 from poph_tf.generation.request import Request as Drawing
 from poph_tf.serving.api import bodies, composing, scores, workers
 from poph_tf.serving.api.composing import TASKS, Composition, Event, ServedModel
@@ -269,7 +269,7 @@ class Api:
             text = await asyncio.to_thread(answer.text, work.result())
             yield _event("done", text)
         except (InputError, Stopping) as error:
-            yield _event("error", json.dumps({"error": str(error)}))
+            yield _event("error", json.dumps({"error": one_line(error)}))
         except Exception:
             logging.exception("a stream failed")
             yield _event("error", json.dumps({"error": _DEFECT}))
@@ -414,6 +414,8 @@ def handle_errors(app: FastAPI) -> None:
         status, headers = 400, None
         if isinstance(error, HTTPException):
             status, headers, reason = error.status_code, error.headers, error.detail
+            if status == 400:  # FastAPI's own, of bytes that are no text
+                reason = "The body must be JSON."
             if status in (404, 405) and reason in ("Not Found", "Method Not Allowed"):
                 reason = (
                     f"{reason}: {request.method} is not for this address; see /docs."
@@ -421,7 +423,7 @@ def handle_errors(app: FastAPI) -> None:
         elif isinstance(error, RequestValidationError):
             reason = bodies.sentence(error.errors())
         elif isinstance(error, InputError):
-            reason = str(error)
+            reason = one_line(f"{str(error).rstrip('.')}.")
         elif isinstance(error, Stopping):
             status, reason, headers = 503, str(error), RETRY
         else:
