@@ -6,7 +6,8 @@
 
 In a folder or an archive, each score is compared with the MIDI file beside it that has
 its name, or whose name has its folder's only other part (`xml_score.musicxml` with
-`midi_score.mid`, as in ASAP). Prints a row for each piece and the sum.
+`midi_score.mid`, as in ASAP). Prints a row for each piece and the sum: what
+is equal, what is left out of the score and set aside of the MIDI file, by class.
 """
 
 import pathlib
@@ -43,7 +44,10 @@ def _compare(
         rows.append(onsets.compare(score, midi))
         name = score.parent if score.parent != folder else score
         print(rows[-1].row(str(name.relative_to(folder))))
-    print(onsets.total(rows).row("all"))
+    whole = onsets.total(rows)
+    print(whole.row("all"))
+    kinds = ", ".join(f"{name} {count:,}" for name, count in whole.added.items())
+    print(f"of the MIDI files' onsets are set aside: {kinds or 'none'}")
 
 
 def main(words: Sequence[str]) -> None:

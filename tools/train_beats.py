@@ -45,7 +45,7 @@ flags.DEFINE_integer("seed", 0, "Seed of the examples.")
 
 _FRAMES, _BATCH = 640, 6
 _SPAN = _FRAMES * beat_features.FRAME_SECONDS
-_PERFORMED_SHARE = 0.7
+_PERFORMED_SHARE = 0.55
 _RATE, _LEAST_RATE, _WARMUP_STEPS = 3e-3, 0.02, 30
 _LOG_STEPS = 50
 
@@ -144,7 +144,7 @@ class Examples:
         pieces = group[random.integers(len(group))]
         piece = pieces[random.integers(len(pieces))]
         piece = self._played(piece) if piece.is_score else piece
-        stretch = np.exp(random.uniform(np.log(0.72), np.log(1.4)))
+        stretch = np.exp(random.uniform(np.log(0.78), np.log(1.28)))
         notes = piece.notes * [stretch, stretch, 1, 1]
         beats, downbeats = piece.beats * stretch, piece.downbeats * stretch
         low = beats[0] - 2
@@ -248,7 +248,7 @@ def build() -> "keras.Model":
         wide = convolution(
             beat_network.KERNEL, dilation_rate=dilation, activation="elu"
         )
-        inner = keras.layers.SpatialDropout1D(0.06)(wide(hidden))
+        inner = keras.layers.SpatialDropout1D(0.1)(wide(hidden))
         hidden = hidden + convolution(1, kernel_initializer=small)(inner)
     outputs = 2 + len(beat_network.INTERVALS)
     out = convolution(1, outputs)(keras.layers.Activation("elu")(hidden))

@@ -4,12 +4,31 @@ The axes between time and pitch, if any, are tracks. `data/matrices.py` tells wh
 channels mean.
 """
 
+import dataclasses
+
 import numpy as np
 
 CHANNELS = ("play", "replay", "volume")
 PLAY, REPLAY, VOLUME = range(3)
 # start, end (steps), pitch, velocity.
 Spans = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrackCells:
+    """One instrument or voice of a piece.
+
+    Attributes:
+        name: as the piece calls it; may be empty.
+        program: General MIDI program, 0..127.
+        is_drum: whether its pitches are those of a drum kit.
+        cells: uint8 [time, pitch, 3], as those of `Matrices`.
+    """
+
+    name: str
+    program: int
+    is_drum: bool
+    cells: np.ndarray
 
 
 def onsets(cells: np.ndarray) -> np.ndarray:

@@ -31,6 +31,7 @@ from poph_tf.data import (
 from poph_tf.data import cells as cells_lib
 from poph_tf.data import notes as notes_lib
 from poph_tf.data.cells import CHANNELS, PLAY, REPLAY, VOLUME
+from poph_tf.data.cells import TrackCells as TrackCells
 from poph_tf.data.cells import onsets as onsets
 from poph_tf.data.cells import spans as spans
 from poph_tf.errors import InputError, MusicFileError
@@ -42,23 +43,6 @@ NUM_PITCHES = quantization.NUM_PITCHES
 STEPS_PER_QUARTER = bars.STEPS_PER_QUARTER
 # to_sequence writes this many ticks a quarter unless the grid needs more.
 TICKS_PER_QUARTER = 480
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class TrackCells:
-    """One instrument or voice of a piece.
-
-    Attributes:
-        name: as the piece calls it; may be empty.
-        program: General MIDI program, 0..127.
-        is_drum: whether its pitches are those of a drum kit.
-        cells: uint8 [time, pitch, 3], as those of `Matrices`.
-    """
-
-    name: str
-    program: int
-    is_drum: bool
-    cells: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -213,12 +197,21 @@ def _counting(bar_position: np.ndarray) -> np.ndarray:
 
 
 def validate(matrices: Matrices) -> None:
-    """Raises InputError with the first thing in which matrices are not canonical."""
+    """Raises InputError with the first thing in which matrices are not canonical.
+
+    Those of each track are looked at too, and whether `cells` is their merger.
+    """
     cells, bar_position = matrices.cells, matrices.bar_position
-    if cells.ndim != 3 or cells.shape[1:] != (NUM_PITCHES, 3):
-        raise InputError(f"cells must be [time, 128, 3], got shape {cells.shape}.")
-    if cells.dtype != np.uint8 or bar_position.dtype != np.uint8:
-        raise InputError("cells and bar_position must be uint8.")
+    own = {f"track {track.name!r}: ": track.cells for track in matrices.tracks}
+    for name, part in {"": cells, **own}.items():
+        if part.ndim != 3 or part.shape[1:] != (NUM_PITCHES, 3):
+            raise InputError(
+                f"{name}cells must be [time, 128, 3], got shape {part.shape}."
+            )
+        if len(part) != len(cells):
+            raise InputError(f"{name}has {len(part)} steps, the piece {len(cells)}.")
+        if part.dtype != np.uint8 or bar_position.dtype != np.uint8:
+            raise InputError(f"{name}cells and bar_position must be uint8.")
     if bar_position.shape != cells.shape[:1]:
         raise InputError(
             f"bar_position must be [{len(cells)}], got shape {bar_position.shape}."
@@ -227,20 +220,27 @@ def validate(matrices: Matrices) -> None:
         raise InputError(
             f"tempo_qpm must be at least {bars.MIN_QPM}, got {matrices.tempo_qpm}."
         )
-    right = canonical(matrices)
-    for channel, name in enumerate(CHANNELS):
-        wrong = np.argwhere(cells[..., channel] != right.cells[..., channel])
-        for time, pitch in wrong[:1]:
-            raise InputError(
-                f"{name} at step {time}, pitch {pitch} must be "
-                f"{right.cells[time, pitch, channel]}, got "
-                f"{cells[time, pitch, channel]}."
-            )
-    for time in np.flatnonzero(bar_position != right.bar_position)[:1]:
+    for name, part in {"": cells, **own}.items():
+        _require_equal(part, cells_lib.canonical(part), name)
+    if own:
+        whole = cells_lib.merged(np.stack(list(own.values()), axis=1))
+        _require_equal(cells, whole, "the merger of the tracks: ")
+    counted = _counting(bar_position)
+    for time in np.flatnonzero(bar_position != counted)[:1]:
         raise InputError(
-            f"bar_position at step {time} must be 0 or {right.bar_position[time]}, got "
+            f"bar_position at step {time} must be 0 or {counted[time]}, got "
             f"{bar_position[time]}."
         )
+
+
+def _require_equal(cells: np.ndarray, right: np.ndarray, whose: str) -> None:
+    """Raises InputError with the first cell that is not right; `whose`: a prefix."""
+    for channel, name in enumerate(CHANNELS):
+        for time, pitch in np.argwhere(cells[..., channel] != right[..., channel])[:1]:
+            raise InputError(
+                f"{whose}{name} at step {time}, pitch {pitch} must be "
+                f"{right[time, pitch, channel]}, got {cells[time, pitch, channel]}."
+            )
 
 
 def from_file(

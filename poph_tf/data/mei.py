@@ -104,7 +104,15 @@ class _Reader:
                 self._endings = frozenset()
             elif child.tag in ("app", "choice"):
                 self._walk(values.first(child), depth + 1)
-            elif child.tag in ("mdiv", "score", "section", "lem", "rdg", "body"):
+            elif child.tag in (
+                "music",
+                "mdiv",
+                "score",
+                "section",
+                "lem",
+                "rdg",
+                "body",
+            ):
                 self._walk(child, depth + 1)
 
     # What a staff is.
@@ -290,8 +298,8 @@ class _LayerReader:
 
     def _pitch(self, tone: Element) -> int | None:
         """MIDI number as it sounds; None if there is none."""
-        letter = tone.get("pname.ges") or tone.get("pname")
-        if letter is None or self._staff.part.is_drum:
+        letter = (tone.get("pname.ges") or tone.get("pname") or "").lower()
+        if not letter or self._staff.part.is_drum:
             return _SNARE_DRUM if self._staff.part.is_drum or tone.get("loc") else None
         octave = tone.get("oct.ges") or tone.get("oct") or "4"
         alter = self._alter(tone, letter, octave)

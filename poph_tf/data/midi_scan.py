@@ -71,23 +71,18 @@ def scan_track(
     buffer: Any, bounds: np.ndarray, track: int, limit: int, events: np.ndarray,
     others: np.ndarray, ends: np.ndarray, repairs: np.ndarray, counts: np.ndarray,
 ) -> int:  # fmt: skip
-    """As `scan`, of one track that begins at tick `ends[track, 1]`.
+    """As `scan`, of one track; `RUNS_PAST`: its last event is cut off.
 
-    `counts` int64 [3]: events, columns of `events`, of `others`. `RUNS_PAST`: the last
-    event is cut off.
+    `counts` int64 [3]: events, columns of `events`, of `others`.
     """
     tick, running, interrupted = int(ends[track, 1]), 0, False
     at, end = int(bounds[track, 0]), int(bounds[track, 1])
     while at < end:
         counts[0] += 1
-        if counts[0] > limit:
-            return TOO_MANY
         delta, at = read_number(buffer, at, end)
-        if at < 0 or at >= end:
-            return RUNS_PAST if at >= 0 else -at
         tick += delta
-        if tick > MAX_TICK:
-            return TOO_LONG
+        if counts[0] > limit or at < 0 or at >= end or tick > MAX_TICK:
+            return event_fault(counts[0] > limit, at, end)
         status = int(buffer[at])
         if status == 0xFF and at + 1 < end and buffer[at + 1] == END_OF_TRACK:
             ends[track, 1] = tick
@@ -96,13 +91,12 @@ def scan_track(
         ends[track] = tick
         if status >= 0xF0:
             at = pass_system_event(buffer, at, end, tick, track, others, counts)
-            if at < 0:
-                return RUNS_PAST
             repairs[UNDEFINED] += status in (0xF4, 0xF5, 0xF9, 0xFD)
             interrupted = True
-            continue
-        if status < 0x80 and running == 0:
-            return NO_STATUS
+            if at >= 0:
+                continue
+        if at < 0 or status < 0x80 and running == 0:
+            return RUNS_PAST if at < 0 else NO_STATUS
         # Many files continue in running status after such an event, as players do.
         repairs[RUNNING] += interrupted and status < 0x80
         running, at = (status, at + 1) if status >= 0x80 else (running, at)
@@ -116,6 +110,15 @@ def scan_track(
         at += size
     repairs[NO_END] += 1
     return FINE
+
+
+def event_fault(too_many: bool, at: int, end: int) -> int:
+    """Why no event can be read at a place, which is the negative fault of its time."""
+    if too_many:
+        return TOO_MANY
+    if at < 0 or at >= end:
+        return RUNS_PAST if at >= 0 else -at
+    return TOO_LONG
 
 
 def read_number(buffer: Any, at: int, end: int) -> tuple[int, int]:
@@ -184,8 +187,7 @@ def pair_notes(events: np.ndarray, notes: np.ndarray) -> int:
     # The oldest and newest open note of each key, the one after each open note.
     heads, tails = np.full(16 * 128, -1), np.full(16 * 128, -1)
     after = np.empty(events.shape[1], np.int64)
-    programs = np.zeros(16, np.int64)
-    count, track = 0, -1
+    programs, count, track = np.zeros(16, np.int64), 0, -1
     for k in range(events.shape[1]):
         tick, instrument, kind = events[0, k], events[1, k], events[2, k]
         channel, first, second = instrument & 0x0F, events[3, k], events[4, k]
@@ -196,9 +198,9 @@ def pair_notes(events: np.ndarray, notes: np.ndarray) -> int:
         if kind == PROGRAM:
             programs[channel] = first
         elif kind == NOTE_ON and second > 0:
-            notes[0, count], notes[1, count] = tick, -1
-            notes[2, count], notes[3, count] = first, second
-            notes[4, count], notes[5, count] = programs[channel], instrument
+            notes[0, count], notes[1, count], notes[2, count] = tick, -1, first
+            notes[3, count], notes[4, count] = second, programs[channel]
+            notes[5, count] = instrument
             if heads[key] < 0:
                 heads[key] = count
             else:
@@ -220,6 +222,6 @@ def pair_notes(events: np.ndarray, notes: np.ndarray) -> int:
 @functools.cache
 def compiled() -> tuple[Any, Any]:
     """`scan` and `pair_notes` as machine code; falls back to Python without numba."""
-    helpers = (read_number, pass_system_event, add_event, scan_track)
+    helpers = (event_fault, read_number, pass_system_event, add_event, scan_track)
     loops = numba_utils.compiled(scan, *helpers), numba_utils.compiled(pair_notes)
     return loops if all(loops) else (scan, pair_notes)

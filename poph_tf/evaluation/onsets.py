@@ -28,7 +28,7 @@ _SEMITONES, _QUARTERS = 3, 0.5
 HEADER = (
     f"{'equal':>8}{'onsets':>8}{'missing':>8}{'extra':>7}"
     + "".join(f"{name:>10}" for name in CLASSES)
-    + f"{'left out':>10}{'added':>7}  piece"
+    + f"{'left out':>10}{'added':>7}{'of MIDI':>9}  piece"
 )
 
 
@@ -41,14 +41,14 @@ class Agreement:
         missing: onsets of the MIDI file that the score lacks.
         extra: onsets of the score that the MIDI file lacks.
         left_out: unequal onsets of the score, by class.
-        added: onsets of the MIDI file that belong to a class.
+        added: onsets of the MIDI file that are set aside, by class.
     """
 
     equal: int
     missing: int
     extra: int
     left_out: collections.Counter[str]
-    added: int
+    added: collections.Counter[str]
 
     @property
     def share(self) -> float:
@@ -61,13 +61,20 @@ class Agreement:
         count = self.left_out.total()
         return count / max(self.equal + self.extra + count, 1)
 
+    @property
+    def added_share(self) -> float:
+        """Share of the MIDI file's onsets that are set aside, as players' additions."""
+        count = self.added.total()
+        return count / max(self.equal + self.missing + count, 1)
+
     def row(self, name: str) -> str:
         """A row of the table with `HEADER`."""
         onsets = self.equal + self.extra + self.left_out.total()
         classes = "".join(f"{self.left_out[c]:>10,}" for c in CLASSES)
         return (
             f"{self.share:>8.2%}{onsets:>8,}{self.missing:>8,}{self.extra:>7,}{classes}"
-            f"{self.left_out_share:>10.2%}{self.added:>7,}  {name}"
+            f"{self.left_out_share:>10.2%}{self.added.total():>7,}{self.added_share:>9.2%}"
+            f"  {name}"
         )
 
 
@@ -107,7 +114,9 @@ def compare_onsets(
         else:
             unequal[name] += 1
     marked = [(t, name) for t, name in zip(tones, classes, strict=True) if name]
-    added = sum(left.take_around(tone) for tone, _ in marked)
+    added = collections.Counter[str]()
+    for tone, name in marked:
+        added[name] += left.take_around(tone)
     return Agreement(
         equal=equal,
         missing=left.count(),
@@ -120,9 +129,11 @@ def compare_onsets(
 def total(agreements: Iterable[Agreement]) -> Agreement:
     """The sum of several comparisons."""
     parts = list(agreements)
-    counts = np.array([(a.equal, a.missing, a.extra, a.added) for a in parts])
-    equal, missing, extra, added = counts.reshape(-1, 4).sum(0).tolist()
-    left_out = sum((a.left_out for a in parts), collections.Counter[str]())
+    counts = np.array([(a.equal, a.missing, a.extra) for a in parts])
+    equal, missing, extra = counts.reshape(-1, 3).sum(0).tolist()
+    none = collections.Counter[str]()
+    left_out = sum((a.left_out for a in parts), none)
+    added = sum((a.added for a in parts), none)
     return Agreement(equal, missing, extra, left_out, added)
 
 

@@ -1,16 +1,18 @@
 """MIDI files written by graph ops: what a plain HTTP client can save and play.
 
-A file has one track of format 0: tempo, 4/4, programs, then the notes; each track of
-the model has a channel. Bytes are looked
-up in a table of the 256 one-byte strings and joined, which keeps NULs. The last entry
-of the table, an empty string, stands for the bytes that a variable-length quantity does
-not need.
+A file of a model without tracks has one track (format 0): tempo, 4/4, program, then the
+notes. Of a model with tracks it has a track with the tempo and 4/4, then one for each,
+with its name, channel and program (format 1).
+
+Bytes are looked up in a table of the 256 one-byte strings and joined, which keeps NULs.
+The last entry of the table, an empty string, stands for the bytes that a
+variable-length quantity does not need.
 
 Source: Standard MIDI Files 1.0 (MIDI Manufacturers Association, 1996).
 """
 
-import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -24,12 +26,11 @@ OFF_VELOCITY = 64
 END_OF_TRACK = (0xFF, 0x2F, 0x00)
 _ABSENT = 256
 _BYTES = [bytes([value]) for value in range(256)] + [b""]
-_HEADER = b"MThd" + (6).to_bytes(4) + b"\0\0" + b"\0\1" + TICKS_PER_QUARTER.to_bytes(2)
 _TEMPO = b"\x00\xff\x51\x03"
+_TRACK_NAME = b"\x00\xff\x03"
 _FOUR_FOUR = b"\x00\xff\x58\x04\x04\x02\x18\x08"
 PROGRAM, DRUM_CHANNEL = 0xC0, 9
 MELODIC_CHANNELS = [channel for channel in range(16) if channel != DRUM_CHANNEL]
-_PIANO = (Track("piano"),)
 
 
 def write(
@@ -55,9 +56,7 @@ def write(
     cells = cells if tracks else cells[:, :, None]
     # Piece by piece: the strings of a whole batch would need gigabytes.
     return tf.map_fn(
-        lambda piece: _write_piece(
-            piece[0], piece[1], piece[2], min_pitch, tracks or _PIANO
-        ),
+        lambda piece: _write_piece(piece[0], piece[1], piece[2], min_pitch, tracks),
         (cells, length, tempo_qpm),
         parallel_iterations=1,
         fn_output_signature=tf.TensorSpec([], tf.string),
@@ -79,39 +78,64 @@ def _write_piece(
     min_pitch: int,
     tracks: Sequence[Track],
 ) -> tf.Tensor:
-    channels = _channels(tracks)
-    steps, events = _events(cells, length, min_pitch, channels)
+    """A file, string []; cells are uint8 [time, track, pitch, channel]."""
+    microseconds = tf.cast(tf.round(60e6 / tempo_qpm), tf.int32)
+    head = tf.strings.join([_TEMPO, big_endian(microseconds, 3), _FOUR_FOUR])
+    heads: list[Any] = [tf.strings.join([head, bytes([0, PROGRAM, 0])])]
+    if tracks:
+        heads = [_named(*part) for part in zip(tracks, _channels(tracks), strict=True)]
+    bodies = [
+        tf.strings.join([start, _body(cells[:, k], length, min_pitch, channel)])
+        for k, (start, channel) in enumerate(
+            zip(heads, _channels(tracks) or [0], strict=True)
+        )
+    ]
+    if tracks:
+        bodies.insert(0, tf.strings.join([head, b"\0" + bytes(END_OF_TRACK)]))
+    chunks = [b"MThd", (6).to_bytes(4), (len(tracks) > 0).to_bytes(2)]
+    chunks += [len(bodies).to_bytes(2), TICKS_PER_QUARTER.to_bytes(2)]
+    for body in bodies:
+        chunks += [b"MTrk", big_endian(tf.strings.length(body), 4), body]
+    return tf.strings.join(chunks)
+
+
+def _named(track: Track, channel: int) -> bytes:
+    """The events that open a track: its name, at most 127 bytes of it, and program."""
+    name = track.name.encode()[:127]
+    return (
+        _TRACK_NAME
+        + bytes([len(name)])
+        + name
+        + bytes([0, PROGRAM + channel, track.program])
+    )
+
+
+def _body(
+    cells: tf.Tensor, length: tf.Tensor, min_pitch: int, channel: int
+) -> tf.Tensor:
+    """The notes of a track and its end, string [].
+
+    Args:
+        cells: uint8 [time, pitch, channel of a cell].
+        length: in steps.
+        min_pitch: MIDI number of the first pitch.
+        channel: of MIDI.
+    """
+    steps, events = _events(cells, length, min_pitch, channel)
     deltas = (steps - tf.concat([[0], steps[:-1]], axis=0)) * TICKS_PER_STEP
     numbers = tf.concat([variable_length(deltas), events], axis=1)
-    body = tf.strings.reduce_join(tf.gather(tf.constant(_BYTES), numbers))
-    microseconds = tf.cast(tf.round(60e6 / tempo_qpm), tf.int32)
-    tempo = [_TEMPO, big_endian(microseconds, 3)]
-    programs = b"".join(
-        bytes([0, PROGRAM + channel, track.program])
-        for channel, track in zip(channels, tracks, strict=True)
-    )
-    track = tf.strings.join([*tempo, _FOUR_FOUR + programs, body])
-    size = big_endian(tf.strings.length(track), 4)
-    return tf.strings.join([_HEADER + b"MTrk", size, track])
+    return tf.strings.reduce_join(tf.gather(tf.constant(_BYTES), numbers))
 
 
 def _events(
-    cells: tf.Tensor, length: tf.Tensor, min_pitch: int, channels: Sequence[int]
+    cells: tf.Tensor, length: tf.Tensor, min_pitch: int, channel: int
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Note ends, note starts and the end of the file's track, in order of time.
-
-    Args:
-        cells: [time, track, pitch, channel of a cell].
-        length: in steps.
-        min_pitch: MIDI number of the first pitch.
-        channels: MIDI channel of each track.
+    """Note ends, note starts and the end of the track, in order of time.
 
     Returns:
         Steps int32 [event], and bytes int32 [event, 3].
     """
-    _, num_tracks, num_pitches, _ = cells.shape
-    num_cells = num_tracks * num_pitches
-    cells = tf.reshape(cells, (-1, num_cells, 3))
+    num_pitches = cells.shape[1]
     cells = tf.concat([cells, tf.zeros_like(cells[:1])], axis=0)
     play, replay = cells[..., 0] > 0, cells[..., 1] > 0
     before = tf.concat([tf.zeros_like(play[:1]), play[:-1]], axis=0)
@@ -121,14 +145,13 @@ def _events(
     found = tf.where(tf.concat([ends, starts, last], axis=1))
     steps, columns = tf.unstack(tf.cast(found, tf.int32), axis=1)
     pitches = range(min_pitch, min_pitch + num_pitches)
-    places = list(itertools.product(channels, pitches))
-    table = [(NOTE_OFF + channel, pitch, OFF_VELOCITY) for channel, pitch in places]
-    table += [(NOTE_ON + channel, pitch, 0) for channel, pitch in places]
+    table = [(NOTE_OFF + channel, pitch, OFF_VELOCITY) for pitch in pitches]
+    table += [(NOTE_ON + channel, pitch, 0) for pitch in pitches]
     table.append(END_OF_TRACK)
     events = tf.gather(tf.constant(table), columns)
-    starting = (columns >= num_cells) & (columns < 2 * num_cells)
-    cell = tf.where(starting, columns - num_cells, 0)
-    volume = tf.gather_nd(cells[..., 2], tf.stack([steps, cell], axis=1))
+    starting = (columns >= num_pitches) & (columns < 2 * num_pitches)
+    pitch = tf.where(starting, columns - num_pitches, 0)
+    volume = tf.gather_nd(cells[..., 2], tf.stack([steps, pitch], axis=1))
     third = tf.where(starting, tf.cast(volume, tf.int32), events[:, 2])
     return steps, tf.concat([events[:, :2], third[:, None]], axis=1)
 

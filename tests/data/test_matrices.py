@@ -219,6 +219,25 @@ def test_validate_names_the_first_wrong_cell():
         matrices.validate(dataclasses.replace(piece, bar_position=bar))
 
 
+def test_validate_looks_at_the_tracks_and_their_merger():
+    cells = np.zeros((4, 128, 3), np.uint8)
+    cells[:, 60] = (1, 0, 80)
+    own = matrices.TrackCells("alto", 0, False, cells)
+    piece = matrices.Matrices(cells, np.arange(4, dtype=np.uint8), tracks=(own,))
+    matrices.validate(piece)
+    wrong = cells.copy()
+    wrong[1, 60, VOLUME] = 3
+    for part, words in (
+        (wrong, "track 'alto': volume at step 1, pitch 60 must be 80, got 3"),
+        (cells[:3], "track 'alto': has 3 steps, the piece 4"),
+        (cells[:, :12], r"track 'alto': cells must be \[time, 128, 3\]"),
+        (0 * cells, "the merger of the tracks: play at step 0, pitch 60 must be 0"),
+    ):
+        track = dataclasses.replace(own, cells=part)
+        with pytest.raises(InputError, match=words):
+            matrices.validate(dataclasses.replace(piece, tracks=(track,)))
+
+
 def test_time_signatures_are_guessed_from_bar_positions_when_none_are_given():
     cells = np.zeros((40, 128, 3), np.uint8)
     cells[:, 60] = (1, 0, 64)

@@ -55,6 +55,11 @@ def test_pitches_are_as_they_sound(more, expected):
     assert [row[0] for row in rows(score(note("c4", 1, more)))] == [expected]
 
 
+def test_the_music_of_early_versions_needs_no_body_and_may_have_capital_letters():
+    text = score(note("E4", 1)).replace("<body><mdiv>", "")
+    assert rows(text.replace("</mdiv></body>", "")) == [(64, 0, 4)]
+
+
 def test_the_key_holds_where_no_accidental_that_sounds_is_given():
     # F sharp by the key, natural by its sign, natural again in the bar.
     music = note("f4") + note("f4", 4, ' accid="n"') + note("f4", 2)

@@ -26,7 +26,7 @@ def test_what_an_ornament_adds_is_left_out_and_counted():
     played = [(0, 60), (1, 64), (1.25, 62), (1.5, 64), (1.75, 62), (1.5, 70)]
     found = onsets.compare_onsets([tone(0, 60), trill], played)
     assert (found.equal, found.missing, found.extra) == (1, 1, 0)
-    assert found.left_out == {"ornament": 1} and found.added == 4
+    assert found.left_out == {"ornament": 1} and found.added == {"ornament": 4}
     assert found.left_out_share == 1 / 2
 
 

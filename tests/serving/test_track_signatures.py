@@ -129,7 +129,9 @@ def test_a_midi_file_has_a_channel_and_a_program_for_each_track(composed):
     tracks = [type(t)(t.name, program=10 * k) for k, t in enumerate(TRACKS, 1)]
     cells = tf.stack([composed[name] for name in inputs_lib.MATRICES], axis=-1)
     files = midi_graph.write(cells, composed["length"], tf.fill([2], 90.0), 36, tracks)
-    messages = list(mido.MidiFile(file=io.BytesIO(files.numpy()[0])))
+    file = mido.MidiFile(file=io.BytesIO(files.numpy()[0]))
+    assert [own.name for own in file.tracks] == ["", *(own.name for own in tracks)]
+    messages = list(file)
     programs = {m.channel: m.program for m in messages if m.type == "program_change"}
     assert programs == {0: 10, 1: 20, 2: 30}
     play = composed["play"].numpy()[0]

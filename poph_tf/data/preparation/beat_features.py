@@ -1,4 +1,4 @@
-"""What the beat network hears of a performance: features of frames of 40 ms.
+"""What the beat network is given of a performance: features of frames of 40 ms.
 
 Each half of a frame tells of the notes that begin in it: how many, how loud, how long,
 how high, and whether they are the lowest or highest for a while, for beats fall on bass
