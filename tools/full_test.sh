@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# The slow proofs beside ./tools/test.sh: long fuzzing of the readers, the quickstart, and
-# README's commands as written. Takes about half an hour on two cores.
+# The slow proofs beside ./tools/test.sh: long fuzzing of the readers, the quickstart, the
+# commands of README and manual as written, the wheel. Takes some hours on two cores.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source tools/environment.sh
 make_environment dev
 "$PYTHON" tools/fuzz_readers.py --format=midi --count="${FUZZ_CASES:-50000}"
 ./tools/quickstart.sh
+"$PYTHON" tools/try_docs.py
+./tools/try_wheel.sh
 ./tools/test.sh

@@ -1,0 +1,92 @@
+"""Mutants: which faults are made where, and that the sample is drawn by its seed."""
+
+import ast
+
+import pytest
+
+from poph_tf.errors import InputError
+from tools import mutate
+
+
+@pytest.mark.parametrize(
+    ("code", "fault"),
+    [
+        ("a < b", "a <= b"),
+        ("a + b", "a - b"),
+        ("a and b", "a or b"),
+        ("not a", "a"),
+        ("-a", "a"),
+        ("True", "False"),
+        ("7", "8"),
+        ("a if b else c", "a if not b else c"),
+        ("a in b", "a not in b"),
+    ],
+)
+def test_a_fault_is_small(code, fault):
+    node = ast.parse(code, mode="eval").body
+    assert ast.unparse(mutate.changed(node)) == fault
+    assert ast.unparse(node) == code  # the original stays
+
+
+@pytest.mark.parametrize("code", ["a", "'text'", "None", "f(a)"])
+def test_what_has_no_fault_to_make_stays(code):
+    assert mutate.changed(ast.parse(code, mode="eval").body) is None
+
+
+def test_mutants_leave_annotations_and_messages_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(mutate, "ROOT", tmp_path)
+    (tmp_path / "poph_tf").mkdir()
+    path = tmp_path / "poph_tf" / "module.py"
+    path.write_text(
+        """def f(a: 'Literal[1]' = 2) -> tuple[3]:
+    if a > 4:
+        raise ValueError(f"{5}" + str(6))
+    return "é" * a + 7
+"""
+    )
+    found = mutate.mutants_of("part", path)
+    assert {(m.before, m.after) for m in found} == {
+        ("2", "(3)"),
+        ("a > 4", "(a >= 4)"),
+        ("4", "(5)"),
+        ('"é" * a + 7', "('é' * a - 7)"),
+        ('"é" * a', "('é' / a)"),
+        ("7", "(8)"),
+    }
+    for mutant in found:
+        source = path.read_bytes()
+        assert source[mutant.start : mutant.end].decode() == mutant.before
+
+
+def test_the_sample_is_drawn_by_its_seed_and_even_over_the_parts():
+    parts = ["losses", "host_randomness"]
+    drawn = mutate.sample(6, 1, parts)
+    assert [m.part for m in drawn] == 3 * parts
+    assert drawn != mutate.sample(6, 2, parts)
+    # More are asked for: those of before come first.
+    assert mutate.sample(8, 1, parts)[:6] == drawn
+
+
+def test_files_and_tests_of_all_parts_exist():
+    for globs, tests in mutate.PARTS.values():
+        for glob in globs:
+            assert list((mutate.ROOT / "poph_tf").glob(glob)), glob
+        for name in tests:
+            assert (mutate.ROOT / "tests" / name).exists(), name
+
+
+def test_an_unknown_part_is_refused():
+    with pytest.raises(InputError, match="No part 'x'; there are"):
+        mutate.sample(1, 1, ["x"])
+
+
+def test_the_summary_counts_what_survived():
+    rows = [
+        {"name": "a.py:1: a -> b", "part": "losses", "verdict": "survived"},
+        {"name": "a.py:2: a -> b", "part": "losses", "verdict": "killed"},
+        {"name": "b.py:3: a -> b", "part": "layers", "verdict": "timeout"},
+    ]
+    lines = mutate.summary(rows).splitlines()
+    assert lines[2] == "| losses | 2 | 1 | 0 | 1 | 50% |"
+    assert lines[4] == "| all | 3 | 1 | 1 | 1 | 67% |"
+    assert lines[-1] == "a.py:1: a -> b"

@@ -1,0 +1,294 @@
+"""Runs the commands of README and of the manual as they are written.
+
+    python tools/try_docs.py                                  # all pages; an hour or so
+    python tools/try_docs.py --pages=README.md,docs/how-to/compose.md
+
+Each command of each block ```sh runs in a copy of the checkout, with small stand-ins
+for the files that a reader would bring. What would take hours is stopped by SIGTERM
+after a while, as a reader could; servers run until their page ends. A comment above a
+block
+
+    <!-- not run: needs Docker -->
+
+leaves it out; --list shows these, with their reasons. Without --install, `pip` and
+`python -m venv` do nothing, and the environment is the one that runs this.
+"""
+
+import dataclasses
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+
+from absl import flags
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from poph_tf.cli import commands
+from poph_tf.errors import InputError
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+FLAGS = flags.FLAGS
+flags.DEFINE_list("pages", [], "Only these pages; empty: all.")
+flags.DEFINE_bool("list", False, "Show what would be done and do nothing.")
+flags.DEFINE_bool("install", False, "Let pip and venv install as they are told.")
+flags.DEFINE_float("stop_after", 60, "Seconds after which long work is stopped.")
+flags.DEFINE_float("limit", 900, "Seconds after which any other command has failed.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """The flags: seconds, and whether pip and venv do what they are told."""
+
+    stop_after: float = 60.0
+    limit: float = 900.0
+    install: bool = False
+
+
+# Runs beside what follows on its page.
+SERVERS = r"-m poph_tf\.serve\b|mkdocs serve"
+# May go on for hours. Stopped, each leaves what the next command reads.
+LONG = r"-m poph_tf\.train\b|tools/(ablate|benchmark\w*|measure_\w+|train_beats)\.py"
+# Run by tools/full_test.sh themselves.
+ELSEWHERE = r"^\./tools/\w+\.sh"
+RUN, STOPPED, SERVER, LEFT_OUT = "run", "stopped", "server", "left out"
+# Names in the manual for what a reader has: each is a link to what is here instead.
+LINKS = {
+    "runs/mine": "runs/bach",
+    "runs/x": "runs/bach",
+    "runs/choir": "poph_tf/pretrained/chorales",
+    "data/x": "data/bach",
+    "songs": "given",
+    "POP909": "given",
+    "maestro": "given",
+}
+ARCHIVES = ("pop909.tar.gz", "lmd_full.tar.gz")
+MUSIC = ("mine", "melody", "bass", "tune", "piece", "quartet")
+_BLOCK = re.compile(
+    r"(?:<!-- not run: (?P<why>.+?) -->\s*)?^ *```(?:sh|bash)\n(?P<code>.*?)^ *```$",
+    re.DOTALL | re.MULTILINE,
+)
+_PROLOGUE = """
+pip() { echo "pip $*"; }
+python() {
+  case "$1 ${2:-} ${3:-}" in "-m venv "*|"-m pip "*) ;; *) command python "$@" ;; esac
+}
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """A command of a page, and what is to be done with it, and why."""
+
+    page: str
+    text: str
+    how: str
+    why: str = ""
+
+
+def split(code: str) -> Iterator[str]:
+    """The commands of a block; lines that quotes or a backslash join are one."""
+    lines: list[str] = []
+    for line in code.splitlines():
+        lines.append(line)
+        text = "\n".join(lines).strip()
+        if text.endswith(("\\", "|")) or not _is_whole(text):
+            continue
+        if text and not text.startswith("#"):
+            yield text
+        lines = []
+
+
+def _is_whole(text: str) -> bool:
+    try:
+        shlex.split(text, comments=True)
+    except ValueError:  # a quotation mark without its partner
+        return False
+    return True
+
+
+def commands_of(page: str, text: str) -> list[Command]:
+    """All commands of a page."""
+    found = []
+    for block in _BLOCK.finditer(text):
+        for command in split(block["code"]):
+            if block["why"]:
+                found.append(Command(page, command, LEFT_OUT, block["why"]))
+            elif re.search(ELSEWHERE, command):
+                why = "tools/full_test.sh runs it"
+                found.append(Command(page, command, LEFT_OUT, why))
+            elif re.search(SERVERS, command):
+                found.append(Command(page, command, SERVER))
+            elif re.search(LONG, command):
+                found.append(Command(page, command, STOPPED))
+            else:
+                found.append(Command(page, command, RUN))
+    return found
+
+
+def pages() -> list[str]:
+    """README first: it makes what other pages use."""
+    manual = sorted((ROOT / "docs").rglob("*.md"))
+    first = [ROOT / "README.md", ROOT / "docs" / "getting-started.md"]
+    order = dict.fromkeys([*first, ROOT / "BUILD.md", *manual])
+    return [path.relative_to(ROOT).as_posix() for path in order]
+
+
+def prepare(place: pathlib.Path, options: Options) -> None:
+    """Copies the checkout and lays the stand-ins."""
+    skipped = shutil.ignore_patterns(
+        "__pycache__", ".*", "build", "dist", "runs", "data", "out", "quickstart"
+    )
+    # The package has a folder `data` of its own.
+    for path in ROOT.iterdir():
+        if path.is_dir() and path.name not in skipped(str(ROOT), [path.name]):
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(path, place / path.name, ignore=ignored)
+        elif path.is_file():
+            shutil.copy(path, place)
+    # As in the real one: the environment is here, and this folder is imported.
+    (place / ".venv").symlink_to(pathlib.Path(sys.prefix))
+    _shell(
+        "python tools/fetch_corpus.py --corpus=bach --output_dir=corpus", place, options
+    )
+    tunes = sorted((place / "corpus").rglob("*.mid"))[:40]
+    (place / "given").mkdir()
+    for tune in tunes:
+        shutil.copy(tune, place / "given")
+    for name in MUSIC:
+        shutil.copy(tunes[0], place / f"{name}.mid")
+    for name in ARCHIVES:
+        with tarfile.open(place / name, "w:gz") as archive:
+            archive.add(place / "given", "songs")
+    for folder in ("runs", "data"):
+        (place / folder).mkdir()
+    for name, target in LINKS.items():
+        (place / name).symlink_to(place / target)
+
+
+def _start(
+    text: str, place: pathlib.Path, log: pathlib.Path, options: Options
+) -> subprocess.Popen[str]:
+    known = {**os.environ, "PYTHONPATH": str(place), "VIRTUAL_ENV": sys.prefix}
+    known["PATH"] = f"{pathlib.Path(sys.prefix) / 'bin'}:{os.environ['PATH']}"
+    code = ("" if options.install else _PROLOGUE) + text
+    with log.open("w") as file:
+        return subprocess.Popen(
+            ["bash", "-euo", "pipefail", "-c", code], cwd=place, env=known, text=True,
+            stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )  # fmt: skip
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    """Ends a command and its children, as Ctrl-C or an orchestrator would."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(timeout=120)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _shell(text: str, place: pathlib.Path, options: Options) -> None:
+    log = place / "stand-ins.log"
+    if _start(text, place, log, options).wait():
+        raise InputError(f"{text}: {log.read_text('utf-8')[-2000:]}")
+
+
+def try_command(command: Command, place: pathlib.Path, options: Options) -> str:
+    """Runs a command; returns what went wrong, or an empty string."""
+    log = place / "command.log"
+    process = _start(command.text, place, log, options)
+    try:
+        long = command.how == STOPPED
+        code = process.wait(options.stop_after if long else options.limit)
+    except subprocess.TimeoutExpired:
+        _stop(process)
+        if command.how == STOPPED and "Traceback" not in log.read_text("utf-8"):
+            return ""
+        code = -1
+    shown = log.read_text("utf-8", errors="replace")[-1500:]
+    return f"exit code {code}\n{shown}" if code else ""
+
+
+def serve(
+    command: Command, place: pathlib.Path, options: Options
+) -> tuple[subprocess.Popen[str], str]:
+    """Starts a server; returns it, and what went wrong."""
+    log = place / f"server-{time.monotonic_ns()}.log"
+    process = _start(command.text, place, log, options)
+    end = time.monotonic() + options.limit
+    while process.poll() is None and time.monotonic() < end:
+        if re.search(r"https?://\S+:\d+", log.read_text("utf-8", errors="replace")):
+            return process, ""
+        time.sleep(1)
+    return process, f"does not serve:\n{log.read_text('utf-8')[-1500:]}"
+
+
+def try_page(
+    found: Sequence[Command], place: pathlib.Path, options: Options
+) -> list[str]:
+    """Runs the commands of a page; prints and returns the failures."""
+    failures: list[str] = []
+    servers: list[subprocess.Popen[str]] = []
+    for command in found:
+        begun, problem = time.monotonic(), ""
+        if command.how == SERVER:
+            # The next one takes the port of the one before.
+            while servers:
+                _stop(servers.pop())
+            process, problem = serve(command, place, options)
+            servers.append(process)
+        elif command.how != LEFT_OUT:
+            problem = try_command(command, place, options)
+        what = "FAILED" if problem else command.how
+        took = time.monotonic() - begun
+        print(f"{what:8} {took:5.0f} s  {command.page}: {command.text}", flush=True)
+        if problem:
+            print(problem, flush=True)
+            failures.append(command.text)
+    while servers:
+        _stop(servers.pop())
+    return failures
+
+
+def main(_: Sequence[str]) -> None:
+    """Runs all pages.
+
+    Raises:
+        InputError: If a command failed.
+    """
+    found = {
+        page: commands_of(page, (ROOT / page).read_text("utf-8"))
+        for page in FLAGS.pages or pages()
+    }
+    if FLAGS.list:
+        for command in [command for page in found.values() for command in page]:
+            print(f"{command.how:8} {command.page}: {command.text}  {command.why}")
+        return
+    options = Options(FLAGS.stop_after, FLAGS.limit, FLAGS.install)
+    failures = []
+    with tempfile.TemporaryDirectory() as folder:
+        place = pathlib.Path(folder)
+        prepare(place, options)
+        for commands_here in found.values():
+            failures += try_page(commands_here, place, options)
+    hows = [command.how for page in found.values() for command in page]
+    counts = ", ".join(f"{hows.count(h)} {h}" for h in dict.fromkeys(hows))
+    print(f"{len(hows)} commands: {counts}; {len(failures)} failed.")
+    if failures:
+        raise InputError(f"{len(failures)} commands of the manual fail.")
+
+
+if __name__ == "__main__":
+    commands.run(main)
