@@ -17,7 +17,7 @@ CORPUS = ["music21>=9.1,<11"]
 # never use: tools/quickstart.sh and tools/test.sh install it with --no-deps.
 MEDIA = ["matplotlib>=3.8,<4"]
 # Writes scores, and engraves them.
-SCORE = ["music21>=9.1,<11", "verovio>=5,<7", "svglib>=1.5,<3"]
+SCORE = ["music21>=9.1,<11", "verovio>=5,<7", "svglib>=1.5,<3", "resvg_py>=0.5,<1"]
 ARCHIVES = ["py7zr>=1.0,<2", "pyarrow>=17,<26"]
 SERVE = ["fastapi>=0.115,<1", "uvicorn>=0.30,<1", "python-multipart>=0.0.12,<1"]
 
@@ -74,6 +74,8 @@ setup(
         + ["pytest>=8,<10", "pytest-xdist>=3.5,<4", "hypothesis>=6.100,<7"]
         + ["pytest-cov>=6,<8", "ruff>=0.12,<1", "mypy>=1.15,<3"]
         + ["mkdocs-material>=9.6,<10", "mkdocstrings[python]>=0.29,<2"]
+        # Runs the manual's notebooks.
+        + ["nbclient>=0.10,<1", "ipykernel>=6.29,<8"]
         # The protos of its gRPC interface, for the test of the client.
         + ["tensorflow-serving-api>=2.21,<2.22"],
     },

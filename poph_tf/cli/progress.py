@@ -1,5 +1,6 @@
-"""Progress of long work: a live bar on a terminal, a line now and then elsewhere."""
+"""Progress of long work: a live bar on a terminal or in a notebook, else some lines."""
 
+import html
 import sys
 import time
 from typing import Any, TextIO
@@ -30,6 +31,7 @@ class Progress:
         self.first: float | None = None
         self.since = self.said = time.monotonic()
         self.live: Any = None
+        self.shown: Any = None
         if stream is not None and stream.isatty():
             import rich.console
             import rich.progress
@@ -62,7 +64,9 @@ class Progress:
         self.total = total or self.total
         if self.first is None:
             self.first, self.since = done, now
-        if self.live:
+        if self.shown:
+            self.shown.update(_Bar(done, self.total, self.line(done, text, now)))
+        elif self.live:
             description = self.line(done, text, now)
             self.live.update(
                 self.task, completed=done, total=self.total, description=description
@@ -92,6 +96,39 @@ class Progress:
         if self.live:
             self.live.stop()
             self.live = None
+        if self.shown:
+            self.shown.update(_Bar())
+            self.shown = None
+
+
+class _Bar:
+    """What a notebook shows: a bar and a line of text, or nothing."""
+
+    def __init__(
+        self, done: float = 0, total: float | None = None, line: str = ""
+    ) -> None:
+        self.done, self.total, self.line = done, total, line
+
+    def __repr__(self) -> str:
+        return self.line
+
+    def _repr_html_(self) -> str:
+        if not self.line:
+            return ""
+        bar = f'<progress value="{self.done}" max="{self.total}"></progress> '
+        return (bar if self.total else "") + html.escape(self.line)
+
+
+def in_notebook(total: float | None, unit: str) -> Progress:
+    """Progress that a notebook shows, and nothing else: for calls from Python."""
+    made = Progress(total, unit, stream=None)
+    ipython = sys.modules.get("IPython")
+    shell = ipython and ipython.get_ipython()
+    if hasattr(shell, "kernel"):
+        from IPython.display import display
+
+        made.shown = display(_Bar(), display_id=True)
+    return made
 
 
 def duration(seconds: float) -> str:

@@ -10,8 +10,19 @@
     examples, example_message                                 records and data sets
     shards, recovery                                          TFRecord files
     dataset        batches for training (tf.data)
+    loading        `poph_tf.data.load`: whole pieces as tf.data
+    editing        cuts, joins and transposes pieces
     piano_rolls, writing                                      data sets of benchmarks
     preparation/   data sets made of collections of files
 
 Nothing here imports `models`.
 """
+
+from typing import Any
+
+
+def load(*args: Any, **kwargs: Any) -> Any:
+    """Opens a data set as tf.data; see `poph_tf.data.loading.load`."""
+    from poph_tf.data import loading
+
+    return loading.load(*args, **kwargs)

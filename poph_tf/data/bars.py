@@ -131,6 +131,17 @@ def to_step_signatures(
     return tuple(zip(steps[keep].tolist(), *table[keep, 1:].T.tolist(), strict=True))
 
 
+def bar_edges(bar_position: np.ndarray) -> np.ndarray:
+    """The first step of each bar, and the end: int [bar + 1].
+
+    Example:
+        >>> bar_edges(np.array([2, 3, 0, 1, 2, 3, 0]))  # an upbeat of half a bar
+        array([0, 2, 6, 7])
+    """
+    lines = np.flatnonzero(bar_position == 0)
+    return np.unique(np.concatenate([[0], lines, [len(bar_position)]]))
+
+
 def guessed(bar_position: np.ndarray, steps_per_quarter: int) -> Signatures:
     """Guesses time signatures from bar positions.
 

@@ -77,7 +77,11 @@ class Scorer:
         network = self.model.network
         hidden, state = network.time_axis(inputs, state)
         outputs = network.pitch_axis(hidden, inputs)
-        return metrics.step_sums(outputs, inputs, self.config), state
+        return self._measured(outputs, inputs), state
+
+    def _measured(self, outputs: Batch, inputs: Mapping[str, Any]) -> Batch:
+        """What is kept of a window."""
+        return metrics.step_sums(outputs, inputs, self.config)
 
     def sums(self, pieces: Iterable[Piece], progress: Progress | None = None) -> Sums:
         """Adds up figures over pieces.
@@ -104,23 +108,28 @@ class Scorer:
             yield from _batched(pool, self.batch_size)
 
     def _score_batch(self, pieces: Sequence[Piece]) -> Sums:
+        total: Sums = {}
+        for sums in self.windows(pieces):
+            total = {k: total.get(k, 0.0) + float(value) for k, value in sums.items()}
+        return total
+
+    def windows(self, pieces: Sequence[Piece]) -> Iterator[Batch]:
+        """What is measured of each window of a batch, from the first step on."""
         rows = slices_lib.rows_of(self.batch_size, self.slices)
         states = [self.model.network.zero_state(count) for count in rows]
-        total: Sums = {}
         longest = max(len(piece.matrices) for piece in pieces)
         steps = self.window_steps * (-(-longest // self.window_steps))
         steps = steps if self.given else self.window_steps
         rolls = [roll(piece.matrices, self.config) for piece in pieces]
         for start in range(0, longest, steps):
-            inputs = self._inputs(pieces, rolls, slice(start, start + steps))
+            inputs = self.inputs(pieces, rolls, slice(start, start + steps))
             sums, states = self._run_window(inputs, states)
-            total = {k: total.get(k, 0.0) + float(value) for k, value in sums.items()}
-        return total
+            yield sums
 
-    def _inputs(
+    def inputs(
         self, pieces: Sequence[Piece], rolls: Sequence[np.ndarray], window: slice
     ) -> Batch:
-        """A window, of fixed shape, masked where pieces end."""
+        """The model's inputs for a window of steps, masked where pieces end."""
         start, batch, steps = window.start, self.batch_size, window.stop - window.start
         frames = np.zeros((batch, steps + 1, *rolls[0].shape[1:]), np.uint8)
         bars = np.zeros((batch, steps), np.int32)

@@ -13,31 +13,35 @@ for bar in bach.stream(num_bars=64):
 """
 
 import functools
+import inspect
 import os
 import warnings
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 import numpy as np
 
 from poph_tf import models
-from poph_tf.cli import quiet
-from poph_tf.config import GenerationConfig, ModelConfig
+from poph_tf.cli import progress, quiet
+from poph_tf.config import GenerationConfig, ModelConfig, describe
 from poph_tf.config.declaration import check_names, current_names
 from poph_tf.data.matrices import Matrices
 from poph_tf.errors import InputError
-from poph_tf.generation import light_engine
+from poph_tf.generation import given_music, light_engine, publishing
 from poph_tf.generation.piece import Piece
 from poph_tf.generation.request import Request
 from poph_tf.models import pretrained
 
 if TYPE_CHECKING:
+    from poph_tf.evaluation.inspection import Attention, Surprise
     from poph_tf.generation.engine import Engine
     from poph_tf.generation.light_engine import LightEngine
     from poph_tf.models.polyphony_model import PolyphonyModel
 
-Music = str | os.PathLike[str] | Matrices
+Path = str | os.PathLike[str]
+Music = Path | Matrices | Piece
 DEFAULT_BARS = 8
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def load(model: str | os.PathLike[str] | None = None) -> "Composer":
@@ -55,11 +59,32 @@ def load(model: str | os.PathLike[str] | None = None) -> "Composer":
     return Composer(path, style)
 
 
+def _with_settings(method: Method) -> Method:
+    """Lists the settings in a method's signature, by which notebooks complete."""
+    signature = inspect.signature(method)
+    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    names = {parameter.name for parameter in own}
+    defaults = {"num_bars": DEFAULT_BARS, "num_pieces": None}
+    settings = [
+        inspect.Parameter(
+            setting.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=defaults.get(setting.name, setting.default),
+            annotation=setting.type,
+        )
+        for setting in describe(GenerationConfig)
+        if setting.name not in names
+    ]
+    made = signature.replace(parameters=[*own, *settings])
+    method.__signature__ = made  # type: ignore[attr-defined]
+    return method
+
+
 class Composer:
     """A model that composes.
 
     The options of all methods are the settings of `GenerationConfig`; music is the path
-    of a file, or `Matrices`.
+    of a file, a `Piece` or `Matrices`.
 
     Where the directory of a model also holds its converted form (`poph_tf.export
     --format=litert`; the pretrained models do), pieces are drawn without TensorFlow,
@@ -90,6 +115,26 @@ class Composer:
             self._light = light_engine.LightEngine(model)
         self.config: ModelConfig = (self._light or self.model).config
 
+    @classmethod
+    def from_pretrained(cls, name: Path) -> Self:
+        """Loads what `load` loads: a folder, or a model or style of the package.
+
+        Raises:
+            InputError: If there is no such model.
+        """
+        return cls(*pretrained.resolve_style(name))
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Writes the model to a folder of its own, for `from_pretrained`.
+
+        The folder gets `model.keras`, `config.json`, a card and, where there is one,
+        the converted form.
+
+        Raises:
+            InputError: If it cannot be written.
+        """
+        publishing.save(self._source, self.config, folder)
+
     @functools.cached_property
     def model(self) -> "PolyphonyModel":
         """The model as Keras has it; TensorFlow is imported at its first use."""
@@ -117,6 +162,19 @@ class Composer:
         """The styles that the option `style` may name."""
         return self.config.styles
 
+    @overload
+    def compose(
+        self, num_bars: int = ..., num_pieces: None = None, **options: Any
+    ) -> Piece: ...
+    @overload
+    def compose(
+        self, num_bars: int = ..., *, num_pieces: int, **options: Any
+    ) -> list[Piece]: ...
+    @overload
+    def compose(
+        self, num_bars: int, num_pieces: int, **options: Any
+    ) -> list[Piece]: ...
+    @_with_settings
     def compose(
         self,
         num_bars: int = DEFAULT_BARS,
@@ -141,34 +199,42 @@ class Composer:
         request = self.resolve("compose", options)
         for change in request.task.changes:
             warnings.warn(change, UserWarning, stacklevel=2)
-        drawn = self.engine(request).generate(request)
+        with progress.in_notebook(request.num_steps, "steps") as shown:
+            drawn = self.engine(request).generate(request, shown.update)
         pieces = [Piece(matrices, self.config) for matrices in drawn]
         return pieces[0] if options["num_pieces"] is None else pieces
 
+    @_with_settings
     def continue_(self, music: Music, **options: Any) -> Piece | list[Piece]:
         """Composes bars that follow the music; see `compose`."""
         return self.compose(task="continue", music=music, **options)
 
+    @_with_settings
     def harmonize(self, music: Music, **options: Any) -> Piece | list[Piece]:
         """Composes around a melody, a bass (`fix_as`) or tracks; see `compose`."""
         return self.compose(task="harmonize", music=music, **options)
 
+    @_with_settings
     def accompany(self, music: Music, **options: Any) -> Piece | list[Piece]:
         """Composes the other tracks to a melody; see `compose`."""
         return self.compose(task="accompany", music=music, **options)
 
+    @_with_settings
     def infill(self, music: Music, bars: str, **options: Any) -> Piece | list[Piece]:
         """Composes some bars of a piece anew, such as "9-12"; see `compose`."""
         return self.compose(task="infill", music=music, bars=bars, **options)
 
+    @_with_settings
     def vary(self, music: Music, *tracks: str, **options: Any) -> Piece | list[Piece]:
         """Composes some tracks of a piece anew; see `compose`."""
         return self.compose(task="vary", music=music, draw=tracks, **options)
 
+    @_with_settings
     def reharmonize(self, music: Music, **options: Any) -> Piece | list[Piece]:
         """Composes all but the melody of a piece anew; see `compose`."""
         return self.compose(task="reharmonize", music=music, **options)
 
+    @_with_settings
     def stream(
         self, num_bars: int = DEFAULT_BARS, **options: Any
     ) -> Iterator[np.ndarray]:
@@ -191,11 +257,57 @@ class Composer:
                 yield drawn[:bar_steps]
                 drawn = drawn[bar_steps:]
 
+    def score(self, music: Music, style: str = "") -> "Surprise":
+        """How much each note of a piece surprises the model; imports TensorFlow.
+
+        Args:
+            music: the piece.
+            style: one of the model's; by default this composer's, or the commonest.
+
+        Raises:
+            InputError: If the music cannot be read, or lacks a track of the model.
+        """
+        model = self.model  # Imports TensorFlow without its messages.
+        from poph_tf.evaluation import inspection
+
+        return inspection.surprise(model, *self._read(music, style))
+
+    def attention(self, music: Music, style: str = "") -> "Attention":
+        """What the model recalls while it reads a piece; see `score`.
+
+        Raises:
+            InputError: Like `score`, and if the model has no attention along time.
+        """
+        model = self.model  # Imports TensorFlow without its messages.
+        from poph_tf.evaluation import inspection
+
+        return inspection.attention(model, *self._read(music, style))
+
+    def _read(self, music: Music, style: str) -> tuple[Matrices, str]:
+        """A piece on the grid, and the style to read it in."""
+        shares = self.config.style_shares
+        usual = self.styles[int(np.argmax(shares))]
+        music, changes = given_music.read(
+            _plain(music), self.config, self.config.tracks
+        )
+        for change in changes:
+            warnings.warn(change, UserWarning, stacklevel=3)
+        chosen = style or self.style or usual
+        if chosen not in self.styles:
+            known = ", ".join(self.styles)
+            raise InputError(f"The model has no style {chosen!r}; it has {known}.")
+        return music, chosen
+
     def resolve(self, method: str, options: dict[str, Any]) -> Request:
         """The request of a method that was called with options."""
         check_names(GenerationConfig, options, caller=f"{method}()")
         settings: dict[str, Any] = {"num_pieces": 1, "style": self.style}
         settings |= {
-            name: value for name, value in options.items() if value is not None
+            name: _plain(value) for name, value in options.items() if value is not None
         }
         return GenerationConfig(**settings).resolve(self.config)
+
+
+def _plain(value: Any) -> Any:
+    """The matrices of a piece; anything else as it is."""
+    return value.matrices if isinstance(value, Piece) else value

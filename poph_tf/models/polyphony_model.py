@@ -66,9 +66,10 @@ class PolyphonyModel(keras.Model):
 
     def __call__(self, inputs: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
         """Calls the model on those of the inputs that it uses."""
-        return super().__call__(self._own_inputs(inputs), *args, **kwargs)
+        return super().__call__(self.own_inputs(inputs), *args, **kwargs)
 
-    def _own_inputs(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    def own_inputs(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """The inputs that the model uses; what may be left out is filled in."""
         names = [tensor.name for tensor in self.inputs]
         given = {**_defaults(inputs["previous"]), **inputs}
         given = {name: value for name, value in given.items() if value is not None}

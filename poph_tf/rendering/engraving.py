@@ -1,6 +1,12 @@
-"""Engraves MusicXML: pages of a score as SVG and PDF, with verovio (extra `score`)."""
+"""Engraves MusicXML: pages of a score as SVG, PDF and PNG, with verovio.
 
+All needs the extra `score`. Text in pictures is set in the font that matplotlib brings,
+where it is installed, so that a machine without fonts draws the same picture.
+"""
+
+import importlib.util
 import io
+import pathlib
 from typing import Any
 
 from poph_tf.errors import InputError
@@ -9,6 +15,9 @@ _OPTIONS = {"adjustPageHeight": True, "footer": "none", "header": "none", "scale
 _LONGEST_PAGE = 60000
 # verovio sets the note of a metronome mark in a music font, which few viewers have.
 _METRONOME_NOTE, _QUARTER_NOTE = "\ueca5", "\N{QUARTER NOTE}"
+
+_FONT, _FONTS_OF_MATPLOTLIB = "DejaVu Serif", "mpl-data/fonts/ttf"
+PICTURE_PIXELS = 1400
 
 
 def to_svg(score: bytes, *, paged: bool = True) -> list[str]:
@@ -52,9 +61,22 @@ def to_pdf(score: bytes) -> bytes:
     return file.getvalue()
 
 
-def _import(name: str) -> Any:
-    import importlib
+def to_png(score: bytes) -> bytes:
+    """Engraves the first page of a score as a picture; see `to_svg`."""
+    resvg = _import("resvg_py")
+    options: dict[str, Any] = {}
+    matplotlib = importlib.util.find_spec("matplotlib")
+    if matplotlib and matplotlib.origin:
+        fonts = pathlib.Path(matplotlib.origin).parent / _FONTS_OF_MATPLOTLIB
+        options = {"font_dirs": [str(fonts)], "skip_system_fonts": True}
+        options |= {"font_family": _FONT, "serif_family": _FONT}
+    svg, width = to_svg(score)[0], PICTURE_PIXELS
+    return bytes(
+        resvg.svg_to_bytes(svg_string=svg, background="white", width=width, **options)
+    )
 
+
+def _import(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError:

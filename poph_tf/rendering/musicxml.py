@@ -58,12 +58,10 @@ def to_musicxml(piece: Matrices, *, closed: bool = False) -> bytes:
     Raises:
         InputError: If music21 is not installed.
     """
-    try:
-        from music21.musicxml import m21ToXml
-    except ImportError:
-        raise InputError("Scores need music21: pip install 'poph_tf[score]'.") from None
-    exporter = m21ToXml.ScoreExporter(_score(piece, closed), makeNotation=False)
-    root = exporter.parse()
+    score = to_music21(piece, closed=closed)
+    from music21.musicxml import m21ToXml
+
+    root = m21ToXml.ScoreExporter(score, makeNotation=False).parse()
     for encoding in root.iter("encoding"):
         for date in encoding.findall("encoding-date"):
             encoding.remove(date)
@@ -78,13 +76,16 @@ def is_choir(piece: Matrices) -> bool:
     return len(voices) == 4 and max(voices) <= 1
 
 
-def _score(piece: Matrices, closed: bool) -> Any:
-    """A music21 Score of the piece."""
-    from music21 import layout, metadata, stream
+def to_music21(piece: Matrices, *, closed: bool = False) -> Any:
+    """A music21 Score of the piece; arguments and errors as those of `to_musicxml`."""
+    try:
+        from music21 import layout, metadata, stream
+    except ImportError:
+        raise InputError("Scores need music21: pip install 'poph_tf[score]'.") from None
 
     piece = matrices_lib.canonical(piece)
     tracks = piece.tracks or (TrackCells("Piano", 0, False, piece.cells),)
-    lines = notation.bar_lines(piece.bar_position)
+    lines = bars.bar_edges(piece.bar_position)
     fifths = _key_signature(tracks)
     title = metadata.Metadata(title=piece.title or "Composition", composer="poph_tf")
     title.software = ["poph_tf"]

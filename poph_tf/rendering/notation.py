@@ -65,12 +65,6 @@ class Bar:
         return self.per_quarter * 3 // 2 if self.compound else self.per_quarter * 2
 
 
-def bar_lines(bar_position: np.ndarray) -> np.ndarray:
-    """The first step of each bar, and the end: int [bar + 1]."""
-    lines = np.flatnonzero(bar_position == 0)
-    return np.unique(np.concatenate([[0], lines, [len(bar_position)]]))
-
-
 def by_bar(cells: np.ndarray, lines: np.ndarray) -> list[list[Note]]:
     """The notes of a track, spelled and cut at the bar lines."""
     start, end, pitch, velocity = cells_lib.spans(cells)

@@ -6,7 +6,7 @@ of each octave is named (C4 is MIDI pitch 60).
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +31,9 @@ TRACK_SHADES = (
     ("#ece3a4", "#b7a01f", "#5f5205"),  # yellow
     ("#d3d3d3", "#7f7f7f", "#333333"),  # grey
 )
+# For values that are not loudness: from little to much.
+HEAT_SHADES = ("#f4dfc8", "#e0713c", "#7d0414")
+SHADE = "#d2553f"
 ROW_STEPS = 128
 MAX_ROWS = 12
 MIN_PITCHES = 24
@@ -45,6 +48,8 @@ def draw(
     title: str = "",
     min_pitch: int | None = None,
     num_pitches: int | None = None,
+    values: Sequence[np.ndarray] | None = None,
+    shade: np.ndarray | None = None,
 ) -> "Figure":
     """Draws a piece.
 
@@ -53,6 +58,9 @@ def draw(
         title: Printed above.
         min_pitch: The lowest row; None fits the notes.
         num_pitches: Number of rows; None fits the notes.
+        values: By track, float [note] from 0 to 1, drawn in place of loudness, in one
+            scale of colours for all tracks; in the order of `cells.spans`.
+        shade: float [time], 0 to 1: how strongly each step is coloured.
 
     Raises:
         InputError: If matplotlib is not installed.
@@ -64,15 +72,24 @@ def draw(
     matrices = matrices_lib.canonical(matrices)
     tracks = [track.cells for track in matrices.tracks] or [matrices.cells]
     notes = [np.stack(matrices_lib.spans(cells), 1) for cells in tracks]
-    _name_tracks(figure, matrices, height)
+    shades: Iterable[Sequence[str]] = itertools.cycle(TRACK_SHADES)
+    if values is None:
+        _name_tracks(figure, matrices, height)
+    else:
+        shades = itertools.repeat(HEAT_SHADES)
+        for own, value in zip(notes, values, strict=True):
+            own[:, 3] = 127 * np.clip(value, 0, 1)
+    # The first track lies uppermost.
+    layers = list(zip(notes, shades, strict=False))[::-1]
     for index, (start, stop) in enumerate(rows):
         axes = figure.add_subplot(grid[index])
         axes.set(xlim=(start, start + width), ylim=(low, high))
         _draw_paper(axes, matrices, start, stop)
-        # The first track lies uppermost.
-        for shades, own in reversed(list(zip(_shades(), notes, strict=False))):
+        if shade is not None:
+            _draw_shade(axes, shade[start:stop], start)
+        for own, colors in layers:
             inside = (own[:, 0] < stop) & (own[:, 1] > start)
-            _draw_notes(axes, own[inside], start, stop, shades)
+            _draw_notes(axes, own[inside], start, stop, colors)
     return figure
 
 
@@ -92,17 +109,12 @@ def _new_page(
     return figure, grid, height
 
 
-def _shades() -> Iterator[Sequence[str]]:
-    """Shades of each track, again from the first if there are many."""
-    return itertools.cycle(TRACK_SHADES)
-
-
 def _name_tracks(figure: "Figure", matrices: Matrices, height: float) -> None:
     """Writes the names of several tracks above the right end, in their colours."""
     if len(matrices.tracks) < 2:
         return
     x = 0.99
-    named = list(zip(matrices.tracks, _shades(), strict=False))
+    named = list(zip(matrices.tracks, itertools.cycle(TRACK_SHADES), strict=False))
     for number, (track, shades) in reversed(list(enumerate(named, 1))):
         name = track.name or f"track {number}"
         figure.text(
@@ -177,6 +189,15 @@ def _draw_paper(axes: "Axes", matrices: Matrices, start: int, stop: int) -> None
     axes.set_yticks(np.add(octaves, 0.5), names, fontsize=7, color=figures.INK)
     axes.tick_params(length=0, pad=2)
     axes.spines[:].set_visible(False)
+
+
+def _draw_shade(axes: "Axes", shade: np.ndarray, start: int) -> None:
+    low, high = axes.get_ylim()
+    steps = start + np.arange(len(shade))
+    axes.bar(
+        steps, high - low, 1.0, low, align="edge", color=[(SHADE, x) for x in shade],
+        lw=0, zorder=1,
+    )  # fmt: skip
 
 
 def _draw_notes(

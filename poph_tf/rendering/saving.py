@@ -1,12 +1,13 @@
 """Writes pieces as files that a person opens: MIDI, scores, pictures, sound, pages.
 
-`save` writes one piece; the suffix of the path decides the kind of file. `save_all`
+`save` writes one piece; the ending of its name decides the kind of file. `save_all`
 writes a batch:
 
     piece-1.mid  piece-1.png  piece-1.wav  ...  index.html
 
 Pictures need matplotlib and sound needs tinysoundfont (extra `media`); scores need
-music21, engraved ones verovio too (extra `score`). An .svg file holds the whole score.
+music21, engraved ones verovio too (extra `score`). An .svg file holds the whole score,
+.score.png its first page.
 """
 
 import dataclasses
@@ -35,11 +36,14 @@ from poph_tf.rendering import (
 # A minute of sound takes 21 MB of memory.
 LONGEST_DEFAULT_SOUND_SECONDS = 30 * 60
 
-# What a file of each suffix holds, from a piece and the arguments of `piano_roll.draw`.
+# The ending of an engraved picture; .png alone is the piano roll.
+SCORE_PICTURE = ".score.png"
+# What a file of each ending holds, from a piece and the arguments of `piano_roll.draw`.
 RENDERERS: dict[str, Callable[[Matrices, dict[str, Any]], bytes | str]] = {
     ".mid": lambda piece, _: midi.to_bytes(matrices.to_sequence(piece)),
     ".wav": lambda piece, _: audio.to_wav(_sound(piece)),
     ".mp3": lambda piece, _: audio.to_mp3(_sound(piece)),
+    SCORE_PICTURE: lambda piece, _: engraving.to_png(_score(piece)),
     ".png": lambda piece, view: figures.to_png(piano_roll.draw(piece, **view)),
     ".musicxml": lambda piece, _: musicxml.to_musicxml(piece),
     ".pdf": lambda piece, _: engraving.to_pdf(_score(piece)),
@@ -62,10 +66,16 @@ def save(piece: Matrices, path: str | os.PathLike[str], **view: Any) -> None:
         InputError: If the suffix is unknown, a package is missing, or the file cannot
             be written.
     """
-    suffix = pathlib.PurePath(path).suffix.lower()
-    if suffix not in RENDERERS:
-        raise InputError(f"{path}: must end in one of {', '.join(RENDERERS)}.")
-    files.write_output(path, RENDERERS[suffix](piece, view))
+    files.write_output(path, render(piece, os.fspath(path), **view))
+
+
+def render(piece: Matrices, name: str, **view: Any) -> bytes | str:
+    """What a file of a name with one of the endings of `RENDERERS` holds."""
+    endings = (e for e in RENDERERS if name.lower().endswith(e))
+    ending = next(endings, None)
+    if ending is None:
+        raise InputError(f"{name}: must end in one of {', '.join(RENDERERS)}.")
+    return RENDERERS[ending](piece, view)
 
 
 def save_all(

@@ -87,7 +87,7 @@ def test_the_repr_of_composer_and_piece_says_what_they_are(own_composer):
     cells[:4, [60, 64], 0] = cells[8:12, 60, 0] = 1
     piece = matrices.Matrices(cells, np.arange(32, dtype=np.uint8) % 16)
     said = repr(Piece(piece, own_composer.model.config))
-    assert said == "<Piece of 32 steps, 3 notes>"
+    assert said == "<Piece of 2 bars, 3 notes>"
 
 
 def test_loading_prints_no_warnings_about_the_machine():
@@ -100,7 +100,7 @@ def test_loading_prints_no_warnings_about_the_machine():
         text=True,
         timeout=300,
     )
-    assert done.stdout.startswith("<Piece of 16 steps, ")
+    assert done.stdout.startswith("<Piece of 1 bar, ")
     assert done.stderr == ""
 
 

@@ -303,3 +303,15 @@ def test_pages_are_engraved_as_svg_and_pdf(tmp_path):
 def test_what_is_no_score_is_not_engraved():
     with pytest.raises(InputError, match="verovio cannot read it"):
         engraving.to_svg(b"<a/>")
+
+
+def test_a_picture_of_a_score_is_engraved(tmp_path):
+    saving.save(choir(), tmp_path / "a.score.png")
+    image = pytest.importorskip("matplotlib.image")
+    pixels = image.imread(tmp_path / "a.score.png")[..., :3]
+    assert pixels.shape[1] == engraving.PICTURE_PIXELS
+    ink = pixels.mean(axis=-1) < 0.5
+    # Two staves of five lines, each at least half as long as the widest row of ink.
+    rows = ink.sum(axis=1)
+    lines = np.flatnonzero(rows > rows.max() / 2)
+    assert len(np.flatnonzero(np.diff(lines, prepend=-9) > 1)) == 10

@@ -84,6 +84,17 @@ class FrameAttention(keras.layers.Layer):
         """Attends over a window; what came before it is unknown."""
         return self.scan(x, previous, None)[0]
 
+    def attention_weights(self, x: Tensor, previous: Tensor) -> Tensor:
+        """The weights of a call: how much each step recalls of each earlier one.
+
+        Returns:
+            float32 [batch, head, time, step]; 0 from the step itself on.
+        """
+        query, _, sources, _ = self._prepared(x, previous, None)
+        weights = self._weights(query, sources["keys"], sources["valid"])
+        # The first source lies before the window, the last step is recalled by none.
+        return tf.pad(weights[..., 1:], [[0, 0]] * 3 + [[0, 1]])
+
     def zero_state(self, batch_size: Tensor, num_pitches: int) -> State:
         """Returns an empty cache, no pending key, and a silent frame."""
         keys = (batch_size, self.max_steps, self.num_heads, self.head_units)
@@ -112,13 +123,7 @@ class FrameAttention(keras.layers.Layer):
             The output of a call, and the state after the last step (None if `state` is
             None; training does not need it).
         """
-        # Only small tensors are transposed: pooled features, frames, what is recalled.
-        sounds = tf.reduce_max(self._plays(previous), axis=-1)
-        pooled = self._swapped(pool(x, sounds))
-        previous = self._swapped(previous)
-        past = self._unknown_past(previous) if state is None else state
-        query, key = self._heads(self.ask(pooled)), self._heads(self.tell(pooled))
-        sources = self._sources(past, key, previous)
+        query, key, sources, frames = self._prepared(x, previous, state)
         recalled = self._swapped(self._recall(query, **sources))
         out = tf.concat([x, tf.cast(recalled, x.dtype)], axis=-1)
         if state is None:
@@ -126,9 +131,21 @@ class FrameAttention(keras.layers.Layer):
         kept = {name: value[:, -self.max_steps :] for name, value in sources.items()}
         return out, kept | {
             "pending_key": key[:, -1],
-            "pending_valid": tf.ones_like(past["pending_valid"]),
-            "play": tf.reshape(self._plays(previous)[:, -1], tf.shape(past["play"])),
+            "pending_valid": tf.ones_like(state["pending_valid"]),
+            "play": tf.reshape(self._plays(frames)[:, -1], tf.shape(state["play"])),
         }
+
+    def _prepared(
+        self, x: Tensor, previous: Tensor, state: State | None
+    ) -> tuple[Tensor, Tensor, State, Tensor]:
+        """Queries, keys, sources and frames, all with the batch first."""
+        # Only small tensors are transposed: pooled features, frames, what is recalled.
+        sounds = tf.reduce_max(self._plays(previous), axis=-1)
+        pooled = self._swapped(pool(x, sounds))
+        frames = self._swapped(previous)
+        past = self._unknown_past(frames) if state is None else state
+        query, key = self._heads(self.ask(pooled)), self._heads(self.tell(pooled))
+        return query, key, self._sources(past, key, frames), frames
 
     def _sources(self, past: State, key: Tensor, previous: Tensor) -> State:
         """Appends the keys and values of new steps to the cache.
@@ -168,17 +185,21 @@ class FrameAttention(keras.layers.Layer):
         self, query: Tensor, keys: Tensor, values: Tensor, valid: Tensor
     ) -> Tensor:
         """Returns the weighted means of values, float32 [batch, time, pitch, ...]."""
+        weights = self._weights(query, keys, valid)
+        recalled = tf.einsum("bhts,bsnc->btnhc", weights, values)
+        width = self.num_heads * values.shape[-1]
+        shape = tf.concat([tf.shape(recalled)[:3], [width]], 0)
+        return tf.reshape(recalled, shape)
+
+    def _weights(self, query: Tensor, keys: Tensor, valid: Tensor) -> Tensor:
+        """float32 [batch, head, time, source]; the null source is left out."""
         logits = tf.einsum("bthu,bshu->bhts", query * self.head_units**-0.5, keys)
         # The last source is the step before the last target.
         steps_between = distances(tf.shape(query)[1], tf.shape(keys)[1])
         logits += distance_bias(self.distance_bias, steps_between)
         logits += (1.0 - valid[:, None, None, :]) * MASKED
         null = tf.zeros_like(logits[..., :1])
-        weights = tf.nn.softmax(tf.concat([null, logits], axis=-1))[..., 1:]
-        recalled = tf.einsum("bhts,bsnc->btnhc", weights, values)
-        width = self.num_heads * values.shape[-1]
-        shape = tf.concat([tf.shape(recalled)[:3], [width]], 0)
-        return tf.reshape(recalled, shape)
+        return tf.nn.softmax(tf.concat([null, logits], axis=-1))[..., 1:]
 
 
 def pool(x: Tensor, play: Tensor) -> Tensor:

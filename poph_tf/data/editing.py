@@ -1,0 +1,174 @@
+"""Cuts, joins and transposes pieces on the grid; what comes out is canonical.
+
+Bars count from 0; an upbeat is a bar of its own, as is what is left of a last bar.
+"""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from poph_tf.data import bars
+from poph_tf.data import cells as cells_lib
+from poph_tf.data.cells import PLAY, REPLAY
+from poph_tf.data.matrices import NUM_PITCHES, Matrices, TrackCells, canonical
+from poph_tf.errors import InputError
+
+
+def cut(piece: Matrices, first_bar: int, last_bar: int) -> Matrices:
+    """The bars from one up to, not including, another.
+
+    A note that sounds at the first bar line begins there; one that sounds at the last
+    ends there.
+    """
+    edges = bars.bar_edges(piece.bar_position)
+    start, stop = int(edges[first_bar]), int(edges[last_bar])
+    whole = stop == len(piece)
+    return canonical(
+        dataclasses.replace(
+            piece,
+            cells=piece.cells[start:stop],
+            bar_position=piece.bar_position[start:stop],
+            time_signatures=_signatures_between(piece, start, stop),
+            tracks=tuple(
+                dataclasses.replace(track, cells=track.cells[start:stop])
+                for track in piece.tracks
+            ),
+            ritardando=piece.ritardando if whole else 0.0,
+        )
+    )
+
+
+def _signatures_between(piece: Matrices, start: int, stop: int) -> bars.Signatures:
+    """The time signatures of some steps, counted from the first of these."""
+    before = [s for s in piece.time_signatures if s[0] <= start]
+    after = [s for s in piece.time_signatures if start < s[0] < stop]
+    between = before[-1:] + after
+    return tuple((max(step - start, 0), n, d) for step, n, d in between)
+
+
+def join(first: Matrices, second: Matrices) -> Matrices:
+    """One piece after another, in the tempo of the first.
+
+    Tracks of one name are joined. If one of the pieces has no tracks, neither has the
+    whole.
+
+    Raises:
+        InputError: If their grids differ.
+    """
+    if first.steps_per_quarter != second.steps_per_quarter:
+        raise InputError(
+            "Pieces to join must have the same grid, got "
+            f"{first.steps_per_quarter} and {second.steps_per_quarter} steps a quarter."
+        )
+    if not len(first) or not len(second):
+        return first if len(first) else second
+    return canonical(
+        dataclasses.replace(
+            first,
+            cells=_joined(first.cells, second.cells),
+            bar_position=_joined_positions(first.bar_position, second.bar_position),
+            time_signatures=_joined_signatures(first, second),
+            title=first.title or second.title,
+            tracks=_joined_tracks(first, second),
+            ritardando=second.ritardando,
+        )
+    )
+
+
+def _joined(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    cells = np.concatenate([first, second])
+    # What begins at the seam is struck, even where the pitch sounds already.
+    struck = first[-1, :, PLAY] & second[0, :, PLAY]
+    cells[len(first), :, REPLAY] = struck
+    return cells
+
+
+def _joined_positions(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    positions = np.concatenate([first, second])
+    # An upbeat that does not fill up the bar before is a bar of its own.
+    if int(second[0]) != int(first[-1]) + 1:
+        positions[len(first)] = 0
+    return positions
+
+
+def _joined_signatures(first: Matrices, second: Matrices) -> bars.Signatures:
+    both = [
+        piece.time_signatures
+        or bars.guessed(piece.bar_position, first.steps_per_quarter)
+        for piece in (first, second)
+    ]
+    last = both[0][-1][1:]
+    later = [(step + len(first), n, d) for step, n, d in both[1]]
+    return (*both[0], *(later[1:] if later[0][1:] == last else later))
+
+
+def _joined_tracks(first: Matrices, second: Matrices) -> tuple[TrackCells, ...]:
+    if not first.tracks or not second.tracks:
+        return ()
+    own, others = by_name(first.tracks), by_name(second.tracks)
+    made = []
+    for name in [*own, *(name for name in others if name not in own)]:
+        parts = [
+            found[name].cells if name in found else np.zeros_like(piece.cells)
+            for found, piece in ((own, first), (others, second))
+        ]
+        track = own.get(name) or others[name]
+        made.append(dataclasses.replace(track, cells=_joined(*parts)))
+    return tuple(made)
+
+
+def by_name(tracks: Sequence[TrackCells]) -> dict[str, TrackCells]:
+    """Tracks by their names; those without one, and second ones, get a number.
+
+    Example:
+        >>> cells = np.zeros((1, 128, 3), np.uint8)
+        >>> piano, nameless = (TrackCells(n, 0, False, cells) for n in ("Piano", ""))
+        >>> list(by_name([piano, nameless, piano]))
+        ['Piano', 'track 2', 'Piano 2']
+    """
+    seen: Counter[str] = Counter()
+    found = {}
+    for number, track in enumerate(tracks, start=1):
+        name = track.name or f"track {number}"
+        seen[name] += 1
+        found[name if seen[name] == 1 else f"{name} {seen[name]}"] = track
+    return found
+
+
+def transpose(piece: Matrices, semitones: int) -> Matrices:
+    """The same music some semitones higher (or lower); drums stay.
+
+    Raises:
+        InputError: If a note would leave the pitches 0 to 127.
+    """
+    tracks = tuple(
+        track
+        if track.is_drum
+        else dataclasses.replace(track, cells=_moved(track.cells, semitones))
+        for track in piece.tracks
+    )
+    if any(track.is_drum for track in tracks):
+        cells = cells_lib.merged(np.stack([track.cells for track in tracks], axis=1))
+    else:
+        cells = _moved(piece.cells, semitones)
+    return dataclasses.replace(piece, cells=cells, tracks=tracks)
+
+
+def _moved(cells: np.ndarray, semitones: int) -> np.ndarray:
+    sounding = np.flatnonzero(cells[..., PLAY].any(axis=0))
+    moved = sounding + semitones
+    if len(moved) and not (moved[0] >= 0 and moved[-1] < NUM_PITCHES):
+        raise InputError(
+            f"Transposed by {semitones}, pitches {sounding[0]} to {sounding[-1]} would "
+            f"be {moved[0]} to {moved[-1]}: MIDI has 0 to {NUM_PITCHES - 1}."
+        )
+    out = np.zeros_like(cells)
+    out[:, moved] = cells[:, sounding]
+    return out
+
+
+def only(piece: Matrices, track: TrackCells) -> Matrices:
+    """A piece of one of its tracks."""
+    return dataclasses.replace(piece, cells=track.cells, tracks=(track,))

@@ -1,0 +1,86 @@
+"""Writes a model to a folder that `Composer.from_pretrained` reads.
+
+model.keras   weights, with the model's settings in them
+config.json   settings, and provenance of the training where it is known
+step.tflite   the converted form, if there is one
+card.md       for people, and card.json for programs where the model has one
+"""
+
+import os
+import pathlib
+from typing import TYPE_CHECKING
+
+from poph_tf import files
+from poph_tf.config import ModelConfig
+from poph_tf.models import LIGHT_FILE, SETTINGS_FILE, WEIGHTS_FILE
+
+if TYPE_CHECKING:
+    from poph_tf.models.polyphony_model import PolyphonyModel
+
+Path = str | os.PathLike[str]
+CARD = "card.md"
+FILES = (WEIGHTS_FILE, SETTINGS_FILE, LIGHT_FILE, CARD, "card.json")
+
+
+def save(model: "PolyphonyModel | Path", config: ModelConfig, folder: Path) -> None:
+    """Writes a model.
+
+    Args:
+        model: in memory, or where it lies: a folder or a `.keras` file.
+        config: its settings.
+        folder: made if missing; files of a model in it are replaced.
+
+    Raises:
+        InputError: If the model cannot be read or the folder not be written.
+    """
+    folder = files.ready_folder(folder)
+    is_path = isinstance(model, str | os.PathLike)
+    source = pathlib.Path(model) if is_path else None
+    if source and source.is_dir():
+        _copy(source, folder)
+    else:
+        _write(model, folder)
+    if not (folder / CARD).exists():
+        files.write(folder / CARD, card(folder.name, config))
+
+
+def _copy(source: pathlib.Path, folder: pathlib.Path) -> None:
+    if source.resolve() == folder.resolve():
+        return
+    for name in FILES:
+        (folder / name).unlink(missing_ok=True)  # of another model
+        if (source / name).exists():
+            files.write_output(folder / name, (source / name).read_bytes())
+
+
+def _write(model: "PolyphonyModel | Path", folder: pathlib.Path) -> None:
+    from poph_tf import models
+
+    loaded = models.load(model) if isinstance(model, str | os.PathLike) else model
+    for name in FILES:
+        (folder / name).unlink(missing_ok=True)
+    models.save(loaded, folder)
+    files.write_json(folder / SETTINGS_FILE, {"model": loaded.config.to_dict()})
+
+
+def card(name: str, config: ModelConfig) -> str:
+    """A card of what is known of a model without one: its settings, how to load it."""
+    tracks = ", ".join(track.name for track in config.tracks) or "all in one"
+    return f"""# {name}
+
+A network of poph_tf that composes polyphonic music.
+
+| | |
+|---|---|
+| preset | {config.preset} |
+| styles | {", ".join(config.styles)} |
+| tracks | {tracks} |
+| pitches | {config.min_pitch} to {config.max_pitch} |
+
+```python
+import poph_tf
+
+composer = poph_tf.Composer.from_pretrained("{name}")
+piece = composer.compose(num_bars=8, seed=1)
+```
+"""
