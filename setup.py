@@ -20,6 +20,8 @@ MEDIA = ["matplotlib>=3.8,<4"]
 SCORE = ["music21>=9.1,<11", "verovio>=5,<7", "svglib>=1.5,<3", "resvg_py>=0.5,<1"]
 ARCHIVES = ["py7zr>=1.0,<2", "pyarrow>=17,<26"]
 SERVE = ["fastapi>=0.115,<1", "uvicorn>=0.30,<1", "python-multipart>=0.0.12,<1"]
+# MIDI ports, for live play. pretty_midi brings mido along.
+LIVE = ["mido>=1.3,<2", "python-rtmidi>=1.5.5,<2"]
 
 setup(
     name="poph_tf",
@@ -62,6 +64,7 @@ setup(
         "media": MEDIA,
         "score": SCORE,
         "serve": SERVE,
+        "live": LIVE,
         "archives": ARCHIVES,
         "beam": ["apache-beam[tfrecord]>=2.77,<3"],
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
@@ -70,6 +73,7 @@ setup(
         + MEDIA
         + SCORE
         + SERVE
+        + LIVE
         + ARCHIVES
         + ["pytest>=8,<10", "pytest-xdist>=3.5,<4", "hypothesis>=6.100,<7"]
         + ["pytest-cov>=6,<8", "ruff>=0.12,<1", "mypy>=1.15,<3"]
@@ -85,6 +89,7 @@ setup(
             "poph-evaluate = poph_tf.evaluate:run",
             "poph-generate = poph_tf.generate:run",
             "poph-export = poph_tf.export:run",
+            "poph-live = poph_tf.live:run",
             "poph-serve = poph_tf.serve:run",
         ]
     },

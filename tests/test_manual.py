@@ -24,7 +24,7 @@ SETTINGS = [
 ]
 PROGRAMS = [
     *(f"poph_tf/{name}.py" for name in ("train", "evaluate", "generate", "export")),
-    "poph_tf/serve.py",
+    *("poph_tf/live.py", "poph_tf/serve.py"),
     *(str(path.relative_to(ROOT)) for path in (ROOT / "tools").rglob("*.py")),
 ]
 # Flags of absl and of other programs that the manual names.

@@ -10,6 +10,7 @@ from typing import Any
 from poph_tf.config.data import DataConfig, ExecutionOptions
 from poph_tf.config.declaration import describe, json_schema, parse_overrides
 from poph_tf.config.generation import GenerationConfig
+from poph_tf.config.live import LiveConfig
 from poph_tf.config.model import SINGLE_STYLE, ModelConfig
 from poph_tf.config.serving import Limits, ServerConfig
 from poph_tf.config.tracks import Track
@@ -22,6 +23,7 @@ __all__ = [
     "ExecutionOptions",
     "GenerationConfig",
     "Limits",
+    "LiveConfig",
     "ModelConfig",
     "ServerConfig",
     "Track",

@@ -173,14 +173,14 @@ class LightEngine:
             cells uint8 [step, (track,) pitch, 3] and the state after them; first, of
             no steps, for each slice of the known steps before the first drawn one.
         """
-        state = _zeros(self._runner("step"))
+        state = self.zero_state()
         done = len(request.task.prefill)
         for known in self._prefilled(state, request, row, ahead):
             state = known
             yield np.zeros(0, np.uint8), state
         for first, stop in itertools.pairwise(edges):
             steps = done + np.arange(first, stop)
-            numbers = self._numbers(request.controls.seed[row], steps)
+            numbers = self.numbers(request.controls.seed[row], steps)
             controls = request.chunk(first, len(steps), ahead)
             controls = controls._replace(numbers=numbers[None])
             cells, state = self._draw_steps(state, row, controls, len(steps))
@@ -192,17 +192,22 @@ class LightEngine:
         """Draws steps of one row: their cells, and the state after them."""
         frames = []
         for step in range(num_steps):
-            frame, state = self._step(state, _inputs(controls, row, step))
+            frame, state = self.step(state, step_inputs(controls, row, step))
             frames.append(frame)
         cells = np.stack(frames) * np.array([1.0, 1.0, 127.0], np.float32)
         return np.rint(cells).astype(np.uint8), state
 
-    def _numbers(self, seed: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    def zero_state(self) -> Arrays:
+        """The state before the first step of a piece."""
+        return _zeros(self._runner("step"))
+
+    def numbers(self, seed: np.ndarray, steps: np.ndarray) -> np.ndarray:
+        """The random numbers of steps of a piece, see `host_randomness.uniforms`."""
         config = self.config
         num_tracks = max(len(config.tracks), 1)
         return host_randomness.uniforms(seed, steps, num_tracks, config.num_pitches)
 
-    def _step(
+    def step(
         self, state: Arrays, controls: dict[str, Any]
     ) -> tuple[np.ndarray, Arrays]:
         """One step of one piece: its frame [(track,) pitch, 3] and the state after."""
@@ -214,7 +219,7 @@ class LightEngine:
 
     def score(self, request: Request) -> Iterator[float]:
         """Yields the nats of each known step by the model itself, without controls."""
-        name, state = f"{STATE}_log_likelihood", _zeros(self._runner("step"))
+        name, state = f"{STATE}_log_likelihood", self.zero_state()
         for known in self._prefilled(state, request, 0, None, every=1, scored=1.0):
             yield -float(known[name][0])
             known[name] = np.zeros_like(known[name])
@@ -245,7 +250,7 @@ class LightEngine:
         by_step = {
             "constraints": np.concatenate(clamped, axis=-1)[None],
             "bar_position": music.bar_position.astype(np.int32)[None],
-            "numbers": self._numbers(np.zeros(2, np.int32), steps)[None],
+            "numbers": self.numbers(np.zeros(2, np.int32), steps)[None],
             "scored": np.full((1, len(music)), scored, np.float32),
         }
         if task.bars_left is not None:
@@ -256,7 +261,7 @@ class LightEngine:
         for step in range(len(music)):
             if step and step % every == 0:
                 yield state
-            _, state = self._step(state, _inputs(controls, row, step))
+            _, state = self.step(state, step_inputs(controls, row, step))
         if task.given is not None:
             state[f"{STATE}_given"] = task.given[None, len(music) - 1, :, 0, 0]
         yield state
@@ -327,7 +332,7 @@ def _known(runner: Any, values: dict[str, Any]) -> Arrays:
     return found
 
 
-def _inputs(controls: Controls, row: int, step: int) -> dict[str, Any]:
+def step_inputs(controls: Controls, row: int, step: int) -> dict[str, Any]:
     """The controls of one step of one row, neutral where there are none.
 
     `numbers` are those of the row alone.

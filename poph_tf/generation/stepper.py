@@ -1,0 +1,87 @@
+"""Draws one piece step by step while it is played, without knowing what comes.
+
+Nothing is known of the steps to come: no look-ahead, no bars left. A step that turns
+out to be another than the network was told can be taken back and told again.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from poph_tf.errors import InputError
+from poph_tf.generation.light_engine import STATE, LightEngine, step_inputs
+from poph_tf.generation.request import Request
+
+TO_CELLS = np.array([1.0, 1.0, 127.0], np.float32)
+
+
+class Stepper:
+    """One piece in the making.
+
+    Args:
+        engine: draws the steps.
+        request: whose controls hold; a request to compose. Chords come in turn.
+
+    Raises:
+        InputError: If the style changes along the piece.
+    """
+
+    def __init__(self, engine: LightEngine, request: Request) -> None:
+        if len(request.styles) > 1:
+            raise InputError("Live play takes one style, or a mixture of them.")
+        self._engine, self._chords = engine, request.chords
+        self._controls = request.controls
+        self._has_tracks = bool(engine.config.tracks)
+        self._state = self._before = engine.zero_state()
+        self._step = 0
+
+    def step(self, bar_position: int, clamped: np.ndarray | None = None) -> np.ndarray:
+        """Draws what is free of the next step.
+
+        Args:
+            bar_position: steps since the bar line.
+            clamped: float32 [track, pitch, 4], see `constraints.py`; one track in
+                models without tracks. None: all is free.
+
+        Returns:
+            uint8 [track, pitch, 3].
+        """
+        by_step: dict[str, Any] = {"bar_position": np.array([[bar_position]], np.int32)}
+        if clamped is not None:
+            cells = clamped if self._has_tracks else clamped[0]
+            by_step["constraints"] = cells[None, None]
+        if self._chords is not None:
+            chord = self._chords[self._step % len(self._chords)]
+            by_step["pitch_bias"] = chord[None, None]
+        steps = np.array([self._step])
+        numbers = self._engine.numbers(self._controls.seed[0], steps)
+        controls = self._controls._replace(numbers=numbers[None], **by_step)
+        self._before = self._state
+        inputs = step_inputs(controls, 0, 0)
+        frame, self._state = self._engine.step(self._state, inputs)
+        self._step += 1
+        cells = np.rint(frame * TO_CELLS).astype(np.uint8)
+        return cells if self._has_tracks else cells[None]
+
+    def correct(
+        self, bar_position: int, clamped: np.ndarray, given: np.ndarray
+    ) -> None:
+        """Replaces the last step by what sounded in it.
+
+        Args:
+            bar_position: of that step.
+            clamped: float32 [track, pitch, 4], nothing of it free.
+            given: bool [track], the tracks that were given and not drawn.
+        """
+        self.take_back()
+        self.step(bar_position, clamped)
+        if self._has_tracks:
+            self._state = {
+                **self._state,
+                f"{STATE}_given": given[None].astype(np.float32),
+            }
+
+    def take_back(self) -> None:
+        """Forgets the last step; only one can be taken back."""
+        self._state = self._before
+        self._step -= 1

@@ -1,0 +1,132 @@
+"""Where in the song a moment lies: by a tempo of its own, or by MIDI clock.
+
+A MIDI clock message comes 24 times in a quarter note, so six times in a step; a song
+position counts sixteenths, which are the steps. After a start, continue or song
+position the next clock message is the position itself.
+
+Source: MIDI 1.0 Detailed Specification, System Real Time Messages.
+"""
+
+import math
+from typing import Any, Protocol
+
+CLOCKS_PER_STEP = 6
+# A running clock of the slowest tempo sends one each 0.5 seconds (5 quarters a minute).
+LOST_SECONDS = 1.0
+
+
+class Clock(Protocol):
+    """What both clocks have in common."""
+
+    running: bool
+
+    def start(self, seconds: float, step: int) -> None:
+        """Tells that the session begins, and at which step if it decides that."""
+
+    def receive(self, seconds: float, message: Any) -> bool:
+        """Takes a message; returns whether the position or `running` jumped."""
+
+    def position(self, seconds: float) -> float:
+        """The step at a time, with its fraction."""
+
+    def due(self, step: float) -> float | None:
+        """When to look again for a step that is still to come; None: at a message."""
+
+    def is_lost(self, seconds: float) -> bool:
+        """Whether a running clock has been silent for too long."""
+
+
+class OwnClock:
+    """A steady tempo.
+
+    Args:
+        tempo_qpm: quarter notes a minute.
+        steps_per_quarter: steps in a quarter note.
+
+    Example:
+        >>> clock = OwnClock(120.0, steps_per_quarter=4)
+        >>> clock.start(10.0, step=-16)
+        >>> clock.position(12.5), clock.due(8)
+        (4.0, 13.0)
+    """
+
+    running = True
+
+    def __init__(self, tempo_qpm: float, steps_per_quarter: int) -> None:
+        self.step_seconds = 60.0 / tempo_qpm / steps_per_quarter
+        self._zero = math.inf
+
+    def start(self, seconds: float, step: int) -> None:
+        """Begins at a step."""
+        self._zero = seconds - step * self.step_seconds
+
+    def receive(self, seconds: float, message: Any) -> bool:
+        """Nothing that comes changes the tempo."""
+        del seconds, message
+        return False
+
+    def position(self, seconds: float) -> float:
+        """The step at a time."""
+        return (seconds - self._zero) / self.step_seconds
+
+    def due(self, step: float) -> float:
+        """When a step comes."""
+        return self._zero + step * self.step_seconds
+
+    def is_lost(self, seconds: float) -> bool:
+        """Never."""
+        del seconds
+        return False
+
+
+class MidiClock:
+    """The clock of another program or device.
+
+    Attributes:
+        running: whether it was started and not stopped.
+    """
+
+    def __init__(self) -> None:
+        self.running = False
+        # Clock messages since the start of the song, the last one included.
+        self._clocks = -1
+        self._last_seconds = 0.0
+        self._clock_seconds = math.inf
+
+    def start(self, seconds: float, step: int) -> None:
+        """The other side says when it starts."""
+        del step
+        self._last_seconds = seconds
+
+    def receive(self, seconds: float, message: Any) -> bool:
+        """Takes a message; others than those of a clock are passed over."""
+        kind = message.type
+        if kind == "clock" and self.running:
+            if self._clocks >= 0:
+                self._clock_seconds = seconds - self._last_seconds
+            self._clocks += 1
+            self._last_seconds = seconds
+            return False
+        if kind in ("start", "songpos"):
+            self._clocks = getattr(message, "pos", 0) * CLOCKS_PER_STEP - 1
+        if kind in ("start", "continue"):
+            self.running, self._last_seconds = True, seconds
+        if kind == "stop":
+            self.running = False
+        return kind in ("start", "continue", "stop", "songpos")
+
+    def position(self, seconds: float) -> float:
+        """The step at a time; between two messages by the time between the last two."""
+        since = (seconds - self._last_seconds) / max(self._clock_seconds, 1e-6)
+        # Short of the next message, which may be late.
+        clocks = self._clocks + min(max(since, 0.0), 0.99)
+        return clocks / CLOCKS_PER_STEP
+
+    def due(self, step: float) -> float | None:
+        """When the clock is lost unless a message comes."""
+        del step
+        return self._last_seconds + LOST_SECONDS if self.running else None
+
+    def is_lost(self, seconds: float) -> bool:
+        """Whether a running clock has sent nothing for too long."""
+        return self.running and seconds >= self._last_seconds + LOST_SECONDS

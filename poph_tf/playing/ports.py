@@ -1,0 +1,235 @@
+"""MIDI ports, and the loop that plays a session through a pair of them.
+
+A port is what mido calls one: an object with `receive()`, which waits, `send(message)`
+and `close()`. Real ones need mido and python-rtmidi (extra `live`).
+"""
+
+import contextlib
+import importlib
+import math
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from poph_tf.cli.quiet import held_back_stderr
+from poph_tf.errors import InputError
+from poph_tf.playing.session import Session
+from poph_tf.playing.sounding import Bytes
+
+VIRTUAL_NAME = "poph_tf"
+# How often it is looked whether the ports are still there.
+CHECK_SECONDS = 1.0
+
+
+def load_mido(*, backend: bool = True) -> Any:
+    """The package mido, with a backend for real ports unless none is needed.
+
+    Raises:
+        InputError: If it or the backend is not installed.
+    """
+    try:
+        mido = importlib.import_module("mido")
+        if backend:
+            importlib.import_module("rtmidi")
+    except ModuleNotFoundError as error:
+        package = {"rtmidi": "python-rtmidi"}.get(error.name or "", error.name)
+        raise InputError(
+            f"Live play needs {package}: pip install 'poph_tf[live]'."
+        ) from None
+    return mido
+
+
+@contextlib.contextmanager
+def _plainly() -> Iterator[None]:
+    """Turns errors of ports into one line, and hides those that libraries print."""
+    problem = None
+    with held_back_stderr():
+        try:
+            yield
+        except InputError:
+            raise
+        # ALSA, JACK and CoreMIDI have errors of many kinds.
+        except Exception as error:
+            problem = error
+    if problem:
+        raise InputError(f"No MIDI ports can be had here: {problem}") from None
+
+
+def names() -> tuple[list[str], list[str]]:
+    """The names of the input and of the output ports of this machine.
+
+    Raises:
+        InputError: If the machine has no MIDI system.
+    """
+    mido = load_mido()
+    with _plainly():
+        return mido.get_input_names(), mido.get_output_names()
+
+
+def listing() -> str:
+    """The ports, as the command prints them."""
+    lines = []
+    for kind, ports in zip(("Inputs", "Outputs"), names(), strict=True):
+        lines += [f"{kind}:", *(f"  {name}" for name in ports or ["none"])]
+    return "\n".join(lines)
+
+
+def found(name: str, known: list[str], flag: str) -> str:
+    """The port of this name, or the only one with it in its name."""
+    if name in known:
+        return name
+    found = [port for port in known if name.casefold() in port.casefold()]
+    if len(found) == 1:
+        return found[0]
+    problem = f"fits {len(found)} ports" if found else "is no port"
+    raise InputError(
+        f"{flag}={name} {problem}; there are: {', '.join(known) or 'none'}."
+    )
+
+
+@contextlib.contextmanager
+def opened(
+    input_name: str, output_name: str, virtual: bool
+) -> Iterator[tuple[Any, Any, Callable[[], bool]]]:
+    """Opens the ports.
+
+    Args:
+        input_name: of the port that is listened to, or a part of it.
+        output_name: of the port that is played to.
+        virtual: whether to make ports for other programs to connect to, instead.
+
+    Yields:
+        Input, output, and a function that tells whether both are still there.
+
+    Raises:
+        InputError: If there are no such ports.
+    """
+    mido = load_mido()
+    if not virtual:
+        inputs, outputs = names()
+        input_name = found(input_name, inputs, "--input")
+        output_name = found(output_name, outputs, "--output")
+    with _plainly():
+        if virtual:
+            input_name = output_name = VIRTUAL_NAME
+        source = mido.open_input(input_name, virtual=virtual)
+        target = mido.open_output(output_name, virtual=virtual)
+
+    def still_there() -> bool:
+        if virtual:
+            return True
+        inputs, outputs = names()
+        return input_name in inputs and output_name in outputs
+
+    with source, target:
+        yield source, target, still_there
+
+
+def play(
+    session: Session,
+    source: Any,
+    target: Any,
+    still_there: Callable[[], bool] | None = None,
+    until: Callable[[], float] = lambda: math.inf,
+) -> None:
+    """Plays until it is interrupted; then, and whatever happens, all notes end.
+
+    Times are those of `time.perf_counter`.
+
+    Args:
+        session: what is played.
+        source: port that is listened to.
+        target: port that is played to.
+        still_there: whether the ports are, see `opened`.
+        until: when it ends by itself.
+
+    Raises:
+        InputError: If a port is gone.
+    """
+    arrived: queue.SimpleQueue[tuple[float, Any]] = queue.SimpleQueue()
+    ended = threading.Event()
+
+    def listen() -> None:
+        # A closed port raises, each backend in its own way.
+        with contextlib.suppress(Exception):
+            while (message := source.receive()) is not None:
+                arrived.put((time.perf_counter(), message))
+        arrived.put((time.perf_counter(), None))
+
+    def check() -> None:
+        while still_there and not ended.wait(CHECK_SECONDS):
+            with contextlib.suppress(InputError):
+                if still_there():
+                    continue
+            arrived.put((time.perf_counter(), None))
+            return
+
+    for work in (listen, check):
+        threading.Thread(target=work, daemon=True).start()
+    try:
+        _send(target, session.start(time.perf_counter()))
+        while time.perf_counter() < until():
+            _send(target, _next(session, arrived, until()))
+    finally:
+        ended.set()
+        # The port may be what failed.
+        with contextlib.suppress(Exception):
+            _send(target, session.stop())
+
+
+def _next(
+    session: Session,
+    arrived: "queue.SimpleQueue[tuple[float, Any]]",
+    until: float,
+) -> list[Bytes]:
+    """Waits for a message, or for what is due; returns what to send."""
+    wake = session.wake()
+    at = min(until, math.inf if wake is None else wake)
+    wait = None if math.isinf(at) else max(at - time.perf_counter(), 0.0)
+    try:
+        at, message = arrived.get(timeout=wait)
+    except queue.Empty:
+        return session.advance(time.perf_counter())
+    if message is None:
+        raise InputError("A MIDI port is gone; all notes were ended.")
+    return session.receive(at, message)
+
+
+def _send(target: Any, sent: list[Bytes]) -> None:
+    if not sent:
+        return
+    message = load_mido(backend=False).Message
+    try:
+        for data in sent:
+            target.send(message.from_bytes(data))
+    except Exception as error:
+        raise InputError(f"The output port is gone: {error}") from None
+
+
+class Loopback:
+    """A cable in memory, both ends in one: what is sent can be received.
+
+    Attributes:
+        on_send: called with each message, in the thread that sends it.
+    """
+
+    def __init__(self, on_send: Callable[[Any], object] | None = None) -> None:
+        self.on_send = on_send
+        self._sent: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def send(self, message: Any) -> None:
+        """Puts a message in."""
+        if self.on_send:
+            self.on_send(message)
+        else:
+            self._sent.put(message)
+
+    def receive(self) -> Any:
+        """Waits for the next message; None after the end."""
+        return self._sent.get()
+
+    def close(self) -> None:
+        """Ends what is received."""
+        self._sent.put(None)

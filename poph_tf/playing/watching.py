@@ -1,0 +1,119 @@
+"""Answers files: a score dropped into a folder comes back composed around.
+
+A file is read when it did not change between two looks. Each is answered once, in a
+file beside it that appears whole; one that cannot be read is passed over until it
+changes.
+"""
+
+import pathlib
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from poph_tf.config import GenerationConfig
+from poph_tf.data import reading
+from poph_tf.errors import InputError, MusicFileError, one_line
+from poph_tf.generation.composer import Composer
+from poph_tf.rendering import saving
+
+POLL_SECONDS = 0.5
+# Tasks that answer a file.
+TASKS = ("harmonize", "accompany", "continue", "infill", "vary", "reharmonize")
+SUFFIXES = (*reading.MIDI_SUFFIXES, *reading.SCORE_SUFFIXES)
+
+Stamp = tuple[int, int]
+Answer = Callable[[pathlib.Path, pathlib.Path], None]
+
+
+class Watch:
+    """The files of a folder that wait for an answer.
+
+    Args:
+        folder: where files are dropped.
+        task: names the answers, NAME.TASK.mid.
+    """
+
+    def __init__(self, folder: pathlib.Path, task: str) -> None:
+        self._folder, self._task = folder, task
+        self._last: dict[pathlib.Path, Stamp] = {}
+        self._tried: dict[pathlib.Path, Stamp] = {}
+
+    def ready(self) -> Iterator[pathlib.Path]:
+        """Yields files that did not change since the last call."""
+        last, self._last = self._last, dict(self._waiting())
+        for path, stamp in sorted(self._last.items()):
+            if last.get(path) == stamp:
+                self._tried[path] = stamp
+                yield path
+
+    def output(self, path: pathlib.Path) -> pathlib.Path:
+        """Where the answer to a file goes."""
+        return path.with_name(f"{path.stem}.{self._task}.mid")
+
+    def _waiting(self) -> Iterator[tuple[pathlib.Path, Stamp]]:
+        """Files that are not empty, not answers, not answered and not tried."""
+        answers = tuple(f".{task}" for task in TASKS)
+        for path in self._folder.iterdir():
+            ours = path.name.startswith(".") or path.stem.endswith(answers)
+            if path.suffix.lower() not in SUFFIXES or ours:
+                continue
+            stamp = _stamp(path)
+            if stamp in (None, self._tried.get(path)) or self.output(path).exists():
+                continue
+            yield path, stamp
+
+
+def _stamp(path: pathlib.Path) -> Stamp | None:
+    """Size and time of change; None for what is empty, no file, or gone."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    is_there = path.is_file() and status.st_size
+    return (status.st_size, status.st_mtime_ns) if is_there else None
+
+
+def answer_ready(watch: Watch, answer: Answer) -> None:
+    """Answers the files that are ready; what goes wrong with one is told."""
+    for path in watch.ready():
+        output = watch.output(path)
+        try:
+            answer(path, output)
+        except (InputError, OSError) as error:
+            print(f"{path.name}: {_reason(error)}", file=sys.stderr, flush=True)
+        else:
+            print(output, flush=True)
+
+
+def _reason(error: Exception) -> str:
+    return one_line(error.reason if isinstance(error, MusicFileError) else error)
+
+
+def run(folder: pathlib.Path, composer: Composer, options: Mapping[str, Any]) -> None:
+    """Answers files until it is interrupted.
+
+    Args:
+        folder: where files are dropped.
+        composer: composes the answers.
+        options: settings of `GenerationConfig`, with a task and without music.
+
+    Raises:
+        InputError: If the settings are wrong, or the folder is gone.
+    """
+
+    def settings(music: pathlib.Path) -> GenerationConfig:
+        return GenerationConfig(**options, num_pieces=1, music=str(music))
+
+    def answer(path: pathlib.Path, output: pathlib.Path) -> None:
+        request = settings(path).resolve(composer.config)
+        for change in request.task.changes:
+            print(f"{path.name}: {change}", file=sys.stderr, flush=True)
+        (piece,) = composer.engine(request).generate(request)
+        saving.save(piece, output)
+
+    watch = Watch(folder, settings(folder).kind)
+    while folder.is_dir():
+        answer_ready(watch, answer)
+        time.sleep(POLL_SECONDS)
+    raise InputError(f"The folder {folder} is gone.")

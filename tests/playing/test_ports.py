@@ -1,0 +1,122 @@
+"""Sessions through ports in memory, in real time; and ports that fail."""
+
+import math
+import sys
+
+import mido
+import pytest
+from fake_engine import session
+
+from poph_tf.config import GenerationConfig, LiveConfig
+from poph_tf.errors import InputError
+from poph_tf.playing import latency, ports
+
+FAST = {"call_bars": 1, "count_in": 1}
+
+
+def fast_session(**config):
+    settings = GenerationConfig(tempo_qpm=1000.0)
+    return session(settings=settings, **config)
+
+
+def test_the_latency_is_that_of_the_notes_that_were_answered():
+    found = latency.measure(fast_session(**FAST), LiveConfig(**FAST), 2, virtual=False)
+    # Two voices, four quarters of two answers: begun and ended.
+    assert (found["rounds"], found["events"], found["step_ms"]) == (2, 32, 15.0)
+    # The call's last note is on its last step, the answer begins with the next.
+    assert found["last_note_to_answer_ms"]["median"] > 0
+    assert 0 <= found["late_ms"]["median"] <= found["late_ms"]["max"] < 15.0
+
+
+def test_the_latency_needs_a_session_that_answers():
+    config = {"mode": "accompany", "count_in": 1}
+    with pytest.raises(InputError, match="--mode=answer"):
+        latency.measure(session(**config), LiveConfig(**config), 1, virtual=False)
+
+
+class Failing(ports.Loopback):
+    """An output that goes away after some messages."""
+
+    def __init__(self, left):
+        super().__init__()
+        self.left, self.received = left, []
+
+    def send(self, message):
+        self.left -= 1
+        if self.left < 0:
+            raise OSError("No such device")
+        self.received.append(message)
+
+
+def test_an_output_that_goes_away_ends_the_session_with_a_sentence():
+    with pytest.raises(InputError, match="output port is gone: No such device"):
+        ports.play(fast_session(**FAST), ports.Loopback(), Failing(4))
+
+
+def test_an_input_that_goes_away_ends_all_notes():
+    source, sent = ports.Loopback(), []
+    source.send(mido.Message("note_on", note=60, velocity=80))
+
+    def record(message):
+        sent.append(message)
+        if message.type == "note_on":
+            source.close()
+
+    playing = fast_session(mode="accompany", count_in=0)
+    with pytest.raises(InputError, match="port is gone"):
+        ports.play(playing, source, ports.Loopback(record))
+    assert [m.type for m in sent[-4:]] == [
+        "note_on",
+        "note_off",
+        *["control_change"] * 2,
+    ]
+
+
+def test_a_port_that_is_no_longer_listed_ends_the_session(monkeypatch):
+    monkeypatch.setattr(ports, "CHECK_SECONDS", 0.01)
+    looks = iter([True, False])
+    with pytest.raises(InputError, match="port is gone"):
+        ports.play(
+            fast_session(**FAST),
+            ports.Loopback(),
+            ports.Loopback(lambda _: None),
+            lambda: next(looks),
+        )
+
+
+def test_ctrl_c_ends_all_notes():
+    sent = []
+
+    def interrupted():
+        if any(m.type == "note_on" for m in sent):
+            raise KeyboardInterrupt
+        return math.inf
+
+    with pytest.raises(KeyboardInterrupt):
+        ports.play(
+            fast_session(**FAST), ports.Loopback(), ports.Loopback(sent.append),
+            until=interrupted,
+        )  # fmt: skip
+    on, *rest = [m for m in sent if m.type != "program_change"]
+    assert (on.type, rest[0].type, rest[-1].control) == ("note_on", "note_off", 123)
+
+
+def test_a_name_may_be_a_part_of_one_ports_name():
+    known = ["Midi Through:0", "Keystation 61:1", "Keystation 61:2"]
+    assert ports.found("through", known, "--input") == "Midi Through:0"
+    assert ports.found("Keystation 61:1", known, "--input") == "Keystation 61:1"
+    with pytest.raises(InputError, match=r"--input=keys fits 2 ports"):
+        ports.found("keys", known, "--input")
+    with pytest.raises(InputError, match=r"--output=x is no port; there are: none"):
+        ports.found("x", [], "--output")
+
+
+def test_missing_packages_are_named_with_what_installs_them(monkeypatch):
+    monkeypatch.setitem(sys.modules, "rtmidi", None)
+    with pytest.raises(
+        InputError, match=r"python-rtmidi: pip install 'poph_tf\[live\]'"
+    ):
+        ports.listing()
+    monkeypatch.setitem(sys.modules, "mido", None)
+    with pytest.raises(InputError, match="needs mido"):
+        ports.play(fast_session(), ports.Loopback(), ports.Loopback())
