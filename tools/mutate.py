@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from absl import flags
 
@@ -105,7 +106,7 @@ def changed(node: ast.AST) -> ast.AST | None:
     """A copy of a node with one small fault, or None where there is none to make."""
     if not isinstance(node, _FAULTY):
         return None
-    new = copy.deepcopy(node)
+    new: Any = copy.deepcopy(node)
     match new:
         case ast.Compare(ops=[op, *_]) if type(op) in _COMPARISONS:
             new.ops[0] = _COMPARISONS[type(op)]()
