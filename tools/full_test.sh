@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 source tools/environment.sh
 make_environment dev
 "$PYTHON" tools/fuzz_readers.py --format=midi --count="${FUZZ_CASES:-50000}"
+"$PYTHON" tools/soak.py --minutes="${SOAK_MINUTES:-60}"
 ./tools/quickstart.sh
 "$PYTHON" tools/try_docs.py
 ./tools/try_wheel.sh

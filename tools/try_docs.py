@@ -26,6 +26,8 @@ import sys
 import tarfile
 import tempfile
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator, Sequence
 
 from absl import flags
@@ -210,8 +212,11 @@ def try_command(command: Command, place: pathlib.Path, options: Options) -> str:
     log = place / "command.log"
     process = _start(command.text, place, log, options)
     try:
-        long = command.how == STOPPED
-        code = process.wait(options.stop_after if long else options.limit)
+        if command.how == STOPPED:
+            _wait_for_settings(command, place, process, options)
+        code = process.wait(
+            options.stop_after if command.how == STOPPED else options.limit
+        )
     except subprocess.TimeoutExpired:
         _stop(process)
         if command.how == STOPPED and "Traceback" not in log.read_text("utf-8"):
@@ -219,6 +224,19 @@ def try_command(command: Command, place: pathlib.Path, options: Options) -> str:
         code = -1
     shown = log.read_text("utf-8", errors="replace")[-1500:]
     return f"exit code {code}\n{shown}" if code else ""
+
+
+def _wait_for_settings(
+    command: Command, place: pathlib.Path, process: subprocess.Popen[str],
+    options: Options,
+) -> None:  # fmt: skip
+    """Waits until a training has begun: what is stopped before leaves no model."""
+    found = re.search(r"poph_tf\.train .*--model_dir=(\S+)", command.text)
+    end = time.monotonic() + options.limit
+    while found and process.poll() is None and time.monotonic() < end:
+        if (place / found[1] / "config.json").exists():
+            return
+        time.sleep(1)
 
 
 def serve(
@@ -229,10 +247,23 @@ def serve(
     process = _start(command.text, place, log, options)
     end = time.monotonic() + options.limit
     while process.poll() is None and time.monotonic() < end:
-        if re.search(r"https?://\S+:\d+", log.read_text("utf-8", errors="replace")):
+        text = log.read_text("utf-8", errors="replace")
+        address = re.search(r"https?://[\w.]+:\d+", text)
+        if address and _is_ready(address[0]):
             return process, ""
         time.sleep(1)
     return process, f"does not serve:\n{log.read_text('utf-8')[-1500:]}"
+
+
+def _is_ready(address: str) -> bool:
+    """Whether a server has loaded its models; one that knows no such path is ready."""
+    try:
+        with urllib.request.urlopen(f"{address}/readyz", timeout=30) as answer:
+            return answer.status == 200
+    except urllib.error.HTTPError as error:
+        return error.code == 404
+    except OSError:
+        return False
 
 
 def try_page(

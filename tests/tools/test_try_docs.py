@@ -81,12 +81,28 @@ def test_long_work_that_is_stopped_has_not_failed_unless_it_raised(
     assert bool(try_docs.try_command(command, tmp_path, options)) == failed
 
 
+def test_training_is_stopped_only_once_it_has_begun(tmp_path):
+    begin = "sleep 1; mkdir -p m; touch m/config.json; sleep 30"
+    code = f"{begin} # poph_tf.train --model_dir=m"
+    command = try_docs.Command("page.md", code, "stopped")
+    options = try_docs.Options(stop_after=0.1)
+    assert not try_docs.try_command(command, tmp_path, options)
+    assert (tmp_path / "m" / "config.json").exists()
+
+
 def test_a_server_runs_beside_the_next_command_and_ends_with_its_page(tmp_path):
-    trap = "trap 'touch ended; exit' TERM; sleep 30 & wait"
-    serve = f"touch up; echo http://localhost:1; {trap}"
+    code = """
+import http.server, pathlib
+server = http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
+print(f"Serving http://127.0.0.1:{server.server_port}", flush=True)
+pathlib.Path("up").touch()
+server.serve_forever()
+"""
+    (tmp_path / "serve.py").write_text(code)
     page = [
-        try_docs.Command("page.md", serve, "server"),
-        try_docs.Command("page.md", "test -e up && test ! -e ended", "run"),
+        try_docs.Command("page.md", "python serve.py", "server"),
+        try_docs.Command("page.md", "test -e up", "run"),
     ]
     assert not try_docs.try_page(page, tmp_path, try_docs.Options())
-    assert (tmp_path / "ended").exists()
+    page[0] = try_docs.Command("page.md", "exit 1", "server")
+    assert try_docs.try_page(page[:1], tmp_path, try_docs.Options()) == ["exit 1"]

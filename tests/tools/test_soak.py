@@ -1,0 +1,46 @@
+"""The soak test counts rightly, and sees what it is there for."""
+
+import pytest
+
+from poph_tf.data import recovery
+from tools import soak
+
+
+def test_changed_bytes_in_records_cost_one_record_at_most():
+    verdicts = [verdict for verdict, _ in soak.records(seed=3)]
+    assert len(verdicts) == soak.CASES_A_TURN
+    assert set(verdicts) <= {soak.READ, soak.REFUSED}
+    assert soak.REFUSED in verdicts
+
+
+def test_records_lost_in_silence_are_seen(monkeypatch):
+    sound = recovery.records
+    monkeypatch.setattr(soak.recovery, "records", lambda path, _: sound(path))
+    assert "a record lost in silence" in {verdict for verdict, _ in soak.records(3)}
+
+
+def test_what_raises_is_a_failure_and_the_others_go_on(monkeypatch):
+    def broken(seed):
+        yield soak.READ, ""
+        raise ValueError(f"seed {seed}")
+
+    monkeypatch.setitem(soak.KINDS, "broken", broken)
+    counts, failures = soak.run(["broken", "records"], seconds=0, seed=5)
+    assert counts["broken"] == {soak.READ: 1, "failed": 1}
+    assert sum(counts["records"].values()) == soak.CASES_A_TURN
+    assert failures == [
+        {"kind": "broken", "problem": "ValueError: seed 5", "turn": "0"}
+    ]
+    assert "| broken | 2 | 1 | 0 | 1 |" in soak.table(counts)
+
+
+@pytest.mark.parametrize("kind", ["abc", "krn"])
+def test_each_kind_of_music_is_of_its_own_format(kind, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        soak.fuzz_readers,
+        "run",
+        lambda k, *_: (seen.append(k), ({"reasons": {}}, []))[1],
+    )
+    assert list(soak.KINDS[kind](1)) == []
+    assert seen == [kind]

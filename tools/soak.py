@@ -1,0 +1,270 @@
+"""Damages everything that is read, for as long as it is told, and counts what happens.
+
+    python tools/soak.py --minutes=60 --log=soak.json
+    python tools/soak.py --minutes=5 --kinds=midi,records
+
+By turns: music files of each format (tools/fuzz_readers.py), shards of records,
+checkpoints, model files with one byte changed, and requests to a server. Right is what
+is read as it was, or refused with a reason. Anything else is a failure, and goes to the
+log with what makes it again: a crash, an answer 5xx, a hang, and data that is other
+than what was written with nobody saying so. Prints a table; exit code 1 on a failure.
+"""
+
+import atexit
+import collections
+import functools
+import gzip
+import http.client
+import json
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from absl import flags, logging
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from poph_tf.cli import commands
+from poph_tf.data import recovery
+from poph_tf.data import shards as shards_lib
+from poph_tf.errors import InputError
+from tools import fuzz_readers
+
+FLAGS = flags.FLAGS
+flags.DEFINE_float("minutes", 60, "How long.", lower_bound=0)
+flags.DEFINE_integer("seed", 1, "Another seed damages otherwise.")
+flags.DEFINE_list("kinds", [], "Only these kinds; empty: all.")
+flags.DEFINE_string("log", "", "File for the result and the failures, JSON.")
+
+# What a case says of itself; any other text is a failure.
+READ, REFUSED = "read as before", "refused"
+Case = Iterator[tuple[str, str]]
+FILES_A_TURN, CASES_A_TURN, REQUEST_SECONDS = 50, 20, 120.0
+REQUEST = {"num_bars": 1, "seed": 3, "temperature": 1.0, "candidates": 1, "top_p": 0.9}
+ROUTES = ("/v1/compose", "/v1/harmonize", "/v1/score", "/v1/render", "/v1/read")
+
+
+def _flipped(random: np.random.Generator, data: bytes) -> bytes:
+    """The data with one byte changed."""
+    made = bytearray(data)
+    made[int(random.integers(len(made)))] ^= int(random.integers(1, 256))
+    return bytes(made)
+
+
+def music(kind: str, seed: int) -> Case:
+    """Damaged files of a format: each is read, or refused with a reason."""
+    result, failures = fuzz_readers.run(kind, FILES_A_TURN, seed)
+    for reason, count in result["reasons"].items():
+        for _ in range(count):
+            yield (REFUSED if reason else READ), ""
+    for failure in failures:
+        yield failure["problem"], failure["hex"]
+
+
+def records(seed: int) -> Case:
+    """Shards with one byte changed: one record is lost at most, and that is said."""
+    random = np.random.default_rng(seed)
+    payloads = [random.bytes(int(size)) for size in random.integers(10, 400, 6)]
+    members = [gzip.compress(shards_lib.framed(p), mtime=0) for p in payloads]
+    whole = b"".join(members)
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "a.tfrecord.gz"
+        for _ in range(CASES_A_TURN):
+            data = _flipped(random, whole)
+            path.write_bytes(data)
+            told: list[str] = []
+            left = list(recovery.records(path, told))
+            wrong = [record for record in left if record not in payloads]
+            if wrong or len(left) < len(payloads) - 1:
+                yield "wrong records, or more than one lost", data.hex()
+            elif len(left) < len(payloads) and not told:
+                yield "a record lost in silence", data.hex()
+            else:
+                yield (READ if len(left) == len(payloads) else REFUSED), ""
+
+
+def checkpoints(seed: int) -> Case:
+    """The newest checkpoint with one byte changed: equal, or the one before it."""
+    import keras
+
+    from poph_tf.training.checkpoints import Checkpoints
+
+    random = np.random.default_rng(seed)
+    with tempfile.TemporaryDirectory() as folder:
+        weight = keras.Variable(np.zeros(3_000, np.float32))
+        kept = Checkpoints(pathlib.Path(folder), [weight], {})
+        for step in (1, 2):
+            weight.assign(np.full(3_000, step, np.float32))
+            kept.save(step, step)
+        files = sorted(pathlib.Path(folder).glob("ckpt-2-2.*"))
+        for number in range(CASES_A_TURN):
+            path = files[number % len(files)]
+            whole = path.read_bytes()
+            path.write_bytes(data := _flipped(random, whole))
+            weight.assign(np.zeros(3_000, np.float32))
+            found = Checkpoints(pathlib.Path(folder), [weight], {}).restore()
+            path.write_bytes(whole)
+            step = int(found.name[-1]) if found else 0
+            if not step or not np.array_equal(weight.numpy(), [step] * 3_000):
+                yield f"{path.name}: other weights than were saved", data.hex()
+            else:
+                yield (READ if step == 2 else REFUSED), ""
+
+
+def models(seed: int) -> Case:
+    """A model file with one byte changed: equal weights, or refused."""
+    from poph_tf import models as models_lib
+    from poph_tf.models import pretrained
+
+    random = np.random.default_rng(seed)
+    whole = (pretrained.resolve("pop909") / "model.keras").read_bytes()
+    sound = models_lib.load("pop909").get_weights()
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "model.keras"
+        for _ in range(CASES_A_TURN // 4):
+            path.write_bytes(data := _flipped(random, whole))
+            try:
+                found = models_lib.load(path).get_weights()
+            except InputError:
+                yield REFUSED, ""
+                continue
+            equal = all(map(np.array_equal, found, sound))
+            place = next(
+                k for k, (a, b) in enumerate(zip(whole, data, strict=True)) if a != b
+            )
+            yield (READ if equal else f"other weights; byte {place}"), ""
+
+
+class _Server:
+    """The server of the pretrained models, in a process of its own."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-m", "poph_tf.serve", "--port=0"]
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        lines = iter(self.process.stdout.readline, "") if self.process.stdout else ()
+        found = (re.search(r"http://([\w.]+):(\d+)", line) for line in lines)
+        address = next(filter(None, found), None)
+        if not address:
+            raise InputError("No server: is the extra serve installed?")
+        self.address = (address[1], int(address[2]))
+
+    def ask(self, route: str, body: bytes) -> int:
+        """Posts a body; returns the status."""
+        connection = http.client.HTTPConnection(*self.address, timeout=REQUEST_SECONDS)
+        try:
+            headers = {"Content-Type": "application/json"}
+            connection.request("POST", route, body, headers)
+            answer = connection.getresponse()
+            answer.read()
+        finally:
+            connection.close()
+        return answer.status
+
+
+@functools.cache
+def _server() -> _Server:
+    """One for the whole run, ended with it."""
+    server = _Server()
+    atexit.register(server.process.terminate)
+    return server
+
+
+def requests(seed: int) -> Case:
+    """Damaged bodies: an answer below 500, or 503 where it is too busy."""
+    random = np.random.default_rng(seed)
+    for _ in range(CASES_A_TURN):
+        route = ROUTES[int(random.integers(len(ROUTES)))]
+        change = (fuzz_readers.damaged, fuzz_readers.reworded)[int(random.integers(2))]
+        body = change(random, json.dumps(REQUEST).encode())
+        try:
+            status = _server().ask(route, body)
+        except OSError as error:
+            yield f"{route}: {type(error).__name__}", body.hex()
+            continue
+        if status >= 500 and status != 503:
+            yield f"{route}: status {status}", body.hex()
+        else:
+            yield (READ if status == 200 else REFUSED), ""
+
+
+KINDS: dict[str, Callable[[int], Case]] = {
+    **{
+        kind: lambda seed, kind=kind: music(kind, seed)  # type: ignore[misc]
+        for kind in fuzz_readers.FORMATS
+    },
+    "records": records,
+    "checkpoints": checkpoints,
+    "models": models,
+    "requests": requests,
+}
+
+
+def run(
+    kinds: Sequence[str], seconds: float, seed: int = 1
+) -> tuple[dict[str, collections.Counter[str]], list[dict[str, str]]]:
+    """Goes round the kinds until the time is over, each once at least.
+
+    Returns:
+        counts by kind of what was read, refused or failed; the failures.
+    """
+    counts = {kind: collections.Counter[str]() for kind in kinds}
+    failures, end, turn = [], time.monotonic() + seconds, 0
+    while not turn or time.monotonic() < end:
+        for kind in kinds:
+            if turn and time.monotonic() > end:
+                break
+            # What a case raises is a failure like any other; the rest of its turn is
+            # left out.
+            try:
+                for verdict, data in KINDS[kind](seed + turn):
+                    sound = verdict in (READ, REFUSED)
+                    counts[kind][verdict if sound else "failed"] += 1
+                    if not sound:
+                        row = {"kind": kind, "problem": verdict, "hex": data}
+                        failures.append(row)
+            except Exception as error:
+                counts[kind]["failed"] += 1
+                problem = f"{type(error).__name__}: {error}"
+                failures.append({"kind": kind, "problem": problem, "turn": str(turn)})
+        turn += 1
+    return counts, failures
+
+
+def table(counts: dict[str, collections.Counter[str]]) -> str:
+    """The counts, as a table for the manual."""
+    columns = (READ, REFUSED, "failed")
+    lines = ["| kind | cases | " + " | ".join(columns) + " |", "|---" * 5 + "|"]
+    for kind, found in counts.items():
+        cells = (sum(found.values()), *(found[column] for column in columns))
+        lines.append(f"| {kind} | " + " | ".join(f"{cell:,}" for cell in cells) + " |")
+    return "\n".join(lines)
+
+
+def main(_: Sequence[str]) -> None:
+    """Runs, prints the table and writes the log.
+
+    Raises:
+        InputError: If there is no such kind, or anything failed.
+    """
+    kinds = FLAGS.kinds or list(KINDS)
+    if unknown := set(kinds) - set(KINDS):
+        raise InputError(f"No kind {sorted(unknown)[0]!r}; there are {list(KINDS)}.")
+    logging.set_verbosity(logging.ERROR)  # no line for each checkpoint that it skips
+    counts, failures = run(kinds, 60 * FLAGS.minutes, FLAGS.seed)
+    print(table(counts))
+    if FLAGS.log:
+        result = {"counts": counts, "failures": failures}
+        pathlib.Path(FLAGS.log).write_text(json.dumps(result, indent=1), "utf-8")
+    if failures:
+        raise InputError(f"{len(failures)} failures; the first: {failures[0]}")
+
+
+if __name__ == "__main__":
+    commands.run(main)
