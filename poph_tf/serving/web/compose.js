@@ -22,6 +22,9 @@ const NAMES = {
   reharmonize: "Reharmonize",
 };
 const LARGEST_SEED = 2 ** 31;
+const MOST_TRIES = 4;
+// So many silent bars are enough to try another seed.
+const SILENT_BARS = 2;
 
 export class Composing {
   /** @param {Store} store @param {Player} player @param {() => void} done */
@@ -38,6 +41,10 @@ export class Composing {
     /** How many bars are awaited of a draft, and how many came. */
     this.bars = 0;
     this.seen = 0;
+    /** Whether the last request was given up because nothing sounded. */
+    this.silent = false;
+    /** Whether silence may be given up early. */
+    this.retries = false;
     for (const task of /** @type {Task[]} */ (Object.keys(NAMES))) {
       button(`do-${task}`).addEventListener("click", () => tried(() => this.run(task)));
     }
@@ -67,8 +74,18 @@ export class Composing {
     if (button(`do-${task}`).getAttribute("aria-disabled") === "true") {
       return say(button(`do-${task}`).title || "No model is loaded yet.", true);
     }
+    const { settings } = this.store;
+    // Nobody clicks to hear nothing: silence is drawn again from another seed.
+    for (let left = settings.fresh ? MOST_TRIES : 1; left > 0; left--) {
+      if (settings.fresh) settings.seed = Math.floor(Math.random() * LARGEST_SEED);
+      if (await this.ask(task)) return;
+    }
+    say("The composer chose silence; try again, or another seed.");
+  }
+
+  /** @param {Task} task @returns {Promise<boolean>} whether anything sounds */
+  async ask(task) {
     const { store, player } = this;
-    if (store.settings.fresh) store.settings.seed = Math.floor(Math.random() * LARGEST_SEED);
     const body = request(store, task);
     if (store.settings.listen) await player.synth.wake();
     this.running?.abort();
@@ -78,11 +95,17 @@ export class Composing {
     try {
       const started = performance.now();
       const answer = await api.compose(task, body, (bar) => this.take(bar), running.signal);
+      if (answer.pieces.every(isEmpty)) {
+        this.giveUp();
+        return false;
+      }
       this.finish(answer.pieces, NAMES[task]);
       const seconds = ((performance.now() - started) / 1000).toFixed(1);
       say([`${NAMES[task]}: done in ${seconds} s.`, ...(answer.changes ?? [])].join(" "));
+      return true;
     } catch (error) {
       if (this.running === running) this.giveUp();
+      if (this.silent) return false;
       throw error;
     } finally {
       if (this.running === running) this.stopRunning();
@@ -124,6 +147,8 @@ export class Composing {
     const draft = { ...base, num_steps: base.num_steps + more };
     this.drafts = Array.from({ length: count }, () => draft);
     this.first = -1;
+    this.silent = false;
+    this.retries = task === "compose" && count === 1 && !!store.settings.fresh;
     this.bars = task === "compose" || task === "continue" ? Number(store.settings.bars) : barStarts(base).length;
     this.seen = 0;
   }
@@ -137,6 +162,11 @@ export class Composing {
     if (candidate !== 0) return;
     this.store.look(this.drafts[0]);
     this.seen += 1;
+    if (this.retries && this.seen >= SILENT_BARS && isEmpty(this.drafts[0])) {
+      this.silent = true;
+      this.running?.abort();
+      return;
+    }
     const progress = find("progress", HTMLProgressElement);
     progress.max = Math.max(this.bars, this.seen);
     progress.value = this.seen;

@@ -87,6 +87,8 @@ export function picture(text) {
   const svg = new DOMParser().parseFromString(plain, SVG).documentElement;
   if (svg.nodeName !== "svg") throw new Error("The server sent a score that cannot be shown.");
   for (const element of svg.querySelectorAll("script, foreignObject")) element.remove();
+  const [width, height] = ["width", "height"].map((side) => parseFloat(svg.getAttribute(side) ?? ""));
+  svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   svg.setAttribute("role", "img");
   svg.setAttribute("aria-label", "The score");
   return svg;

@@ -64,7 +64,8 @@ export class Pointer {
     if (region === "ruler") return this.chooseBars(point);
     if (region === "keys") return this.playKey(point);
     const hit = this.view.hit(this.store.shown, this.store.active, point.x, point.y);
-    if (hit && !event.shiftKey) return this.drag(hit.note, hit.atEnd, point);
+    const held = hit && (this.tool === "draw" || this.store.selection.has(hit.note));
+    if (hit && held && !event.shiftKey) return this.drag(hit.note, hit.atEnd, point);
     if (this.tool === "lasso" || event.shiftKey) return this.lasso(point);
     return event.pointerType === "touch" ? this.tap(point) : this.draw(point);
   }

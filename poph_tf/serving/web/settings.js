@@ -98,7 +98,7 @@ export const FIELDS = [
   {
     name: "ending",
     label: "Lead to an ending",
-    help: "The last bar is an end. Otherwise the music could go on.",
+    help: "The last bar is an end. Otherwise the music is endless: Continue goes on with it.",
     kind: "checkbox",
     value: true,
   },
@@ -162,7 +162,8 @@ export class Form {
     const input = field.kind === "select"
       ? make("select", { id, "aria-describedby": `${id}-help` })
       : make("input", { id, type: field.kind, "aria-describedby": `${id}-help`, ...field.limits });
-    input.addEventListener(field.kind === "range" ? "input" : "change", () => this.take(field, input));
+    input.addEventListener("input", () => this.take(field, input));
+    input.addEventListener("blur", () => this.show());
     const help = make("span", { class: "help", id: `${id}-help`, role: "note" }, field.help);
     const hint = make("span", { class: "hint" }, make("span", { class: "mark", tabindex: 0, "aria-label": `Help: ${field.label}`, "aria-describedby": `${id}-help`, role: "img" }, "?"), help);
     const label = make("label", { for: id }, field.label);
@@ -195,7 +196,10 @@ export class Form {
       if (input instanceof HTMLSelectElement) this.fill(input, field, styles);
       if (input instanceof HTMLInputElement && field.kind === "checkbox") {
         input.checked = Boolean(settings[field.name]);
-      } else if (input instanceof HTMLInputElement || input instanceof HTMLSelectElement) {
+      } else if (input instanceof HTMLSelectElement) {
+        input.value = String(settings[field.name]);
+      } else if (input instanceof HTMLInputElement && input !== document.activeElement) {
+        // What is being typed stays as it is.
         input.value = String(settings[field.name]);
       }
       const row = find(`set-${field.name}-row`, HTMLElement);
