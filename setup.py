@@ -78,6 +78,8 @@ setup(
         + ["pytest>=8,<10", "pytest-xdist>=3.5,<4", "hypothesis>=6.100,<7"]
         + ["pytest-cov>=6,<8", "ruff>=0.12,<1", "mypy>=1.15,<3"]
         + ["mkdocs-material>=9.6,<10", "mkdocstrings[python]>=0.29,<2"]
+        # Drives the studio in a Chromium that is already there.
+        + ["playwright>=1.49,<2"]
         # Runs the manual's notebooks.
         + ["nbclient>=0.10,<1", "ipykernel>=6.29,<8"]
         # The protos of its gRPC interface, for the test of the client.
