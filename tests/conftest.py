@@ -22,7 +22,8 @@ import pytest  # noqa: E402
 # would wait for the other.
 LONG_FILES = (
     "test_training.py", "test_multi_worker.py", "test_survival.py", "test_commands.py",
-    "test_likelihood_benchmark.py", "test_export.py", "test_server.py", "test_studio.py",
+    "test_likelihood_benchmark.py", "test_export.py", "test_server.py",
+    "test_studio.py",
 )  # fmt: skip
 # What these folders test does not depend on how TensorFlow optimizes a graph; theirs
 # are small and run a few times, so that optimizing takes longer than they do.
