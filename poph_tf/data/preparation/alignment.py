@@ -49,7 +49,7 @@ class Alignment:
         error_after: the same after alignment.
         beats_per_bar: of the bars that were found; 0 if the file's were kept.
         bar_offset_steps: the first bar line found, 0..steps of a bar.
-        beats: how many beats were found and made the grid (0: the file's were kept).
+        found: the beats that were found and made the grid; None: the file's were kept.
     """
 
     offset_steps: float = 0.0
@@ -58,7 +58,7 @@ class Alignment:
     error_after: float = 0.0
     beats_per_bar: int = 0
     bar_offset_steps: int = 0
-    beats: int = 0
+    found: beats.Beats | None = None
 
 
 def align(
@@ -109,7 +109,7 @@ def _along_beats(
         error_before=grid_error(before),
         error_after=grid_error(after),
         beats_per_bar=int(warped.time_signatures[-1, 1]),
-        beats=len(found.beats),
+        found=found,
     )
 
 

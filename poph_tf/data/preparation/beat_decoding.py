@@ -36,6 +36,7 @@ class Weights:
     Attributes:
         threshold: the log-odds of a beat that count neither for nor against it.
         tempo: weight of the evidence of tempo, for each frame.
+        density: weight of `beats.usual_density`, added to the evidence of tempo.
         change: penalty of a change of tempo by a factor e.
         bar: weight of the evidence of bar lines.
         sight: weight of `beat_features.bar_evidence`, added to that of the network.
@@ -46,9 +47,10 @@ class Weights:
 
     threshold: float = 0.0
     tempo: float = 0.03
+    density: float = 1.0
     change: float = 8.0
     bar: float = 1.0
-    sight: float = 2.0
+    sight: float = 3.0
     bar_threshold: float = 0.5
     metre_change: float = 8.0
     cut_bar: float = 7.0

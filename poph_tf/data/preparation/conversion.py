@@ -18,7 +18,13 @@ from poph_tf.config.data import DataConfig
 from poph_tf.config.tracks import Track
 from poph_tf.data import examples, instruments, quantization, reading, roles, shards
 from poph_tf.data import notes as notes_lib
-from poph_tf.data.preparation import alignment, archives, fingerprints, sources
+from poph_tf.data.preparation import (
+    alignment,
+    archives,
+    beat_picture,
+    fingerprints,
+    sources,
+)
 from poph_tf.data.quantization import QuantizedNotes
 from poph_tf.errors import InputError, MusicFileError
 
@@ -66,6 +72,7 @@ class Converted:
         repairs: what the reader mended in the file, by kind.
         score_seconds: what the conversion of the item took, if it is a score; given
             with the first of its results.
+        picture: its first bars, if its beats were found; SVG.
     """
 
     source: str
@@ -76,6 +83,7 @@ class Converted:
     reason: str | None = None
     repairs: tuple[str, ...] = ()
     score_seconds: float = 0.0
+    picture: str = ""
 
 
 def convert(item: sources.Item, settings: DataConfig) -> list[Converted]:
@@ -137,7 +145,9 @@ def _convert_piece(
     try:
         notes = _selected(reading.to_notes(piece), settings)
         sketch, passages = _sketch(notes)
+        played = notes
         notes, found = _aligned(notes, settings)
+        picture = beat_picture.draw(played, found.found, notes) if found.found else ""
         notes, masks = _tracks(notes, settings)
         options: dict[str, Any] = {
             "drums": True,  # Those that are not wanted are gone.
@@ -158,7 +168,8 @@ def _convert_piece(
     )
     statistics["passages"], statistics["sketched"] = passages, len(sketch)
     made = finish(source, style, record, piece_id, statistics)
-    return dataclasses.replace(made, sketch=sketch, repairs=tuple(notes.repairs))
+    repairs = tuple(notes.repairs)
+    return dataclasses.replace(made, sketch=sketch, repairs=repairs, picture=picture)
 
 
 def finish(

@@ -304,7 +304,9 @@ def _write(
     )
     by_split = chosen.by_split.items()
     statistics = {name: pieces.statistics[own] for name, own in by_split if len(own)}
-    page = report.page(info, statistics, chosen.alike, pieces.score_seconds)
+    page = report.page(
+        info, statistics, chosen.alike, pieces.score_seconds, pieces.picture
+    )
     files.write(output / REPORT_NAME, page)
     examples.write_info(info, output)
     return info

@@ -120,6 +120,7 @@ def page(
     statistics: Mapping[str, np.ndarray],
     groups: Sequence[Sequence[str]] = (),
     score_seconds: float = 0.0,
+    picture: tuple[str, str] = ("", ""),
 ) -> str:
     """The content of report.html.
 
@@ -128,6 +129,7 @@ def page(
         statistics: by split that is not empty, conversion.STATISTICS [piece].
         groups: names of near-duplicates, the largest group first.
         score_seconds: what the conversion of scores took, by all workers together.
+        picture: name of a performance, and the SVG of `beat_picture.draw`.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("poph_tf.data.preparation"),
@@ -138,6 +140,8 @@ def page(
         info=info,
         table=table(info),
         score_seconds=score_seconds,
+        performance=picture[0],
+        picture=picture[1],
         warnings=warnings(info),
         charts=list(_charts(info, statistics)),
         num_groups=len(groups),

@@ -57,6 +57,7 @@ class Pieces:
         rejects: (source, reason) of each.
         repairs: (source, kind) of what was mended in the files of the pieces.
         score_seconds: what the conversion of scores took.
+        picture: name and picture of the first piece whose beats were found.
     """
 
     sources: list[str]
@@ -68,6 +69,7 @@ class Pieces:
     rejects: list[tuple[str, str]]
     repairs: list[tuple[str, str]]
     score_seconds: float = 0.0
+    picture: tuple[str, str] = ("", "")
 
     def hashes(self, column: str, chosen: np.ndarray | slice) -> list[bytes]:
         """The hashes in a column of the statistics, of the pieces chosen."""
@@ -151,6 +153,7 @@ class Staging:
             "rejects": [[c.source, c.reason] for c in converted if c.record is None],
             "repairs": [[c.source, kind] for c in pieces for kind in c.repairs],
             "score_seconds": sum(c.score_seconds for c in converted),
+            "pictures": [[c.source, c.picture] for c in pieces if c.picture][:1],
         }
         text = json.dumps(texts, ensure_ascii=False).encode()
         with (
@@ -171,7 +174,7 @@ class Staging:
     def read(self, keys: Iterable[str]) -> Pieces:
         """The pieces and rejects of chunks, without the records."""
         pieces, rejects, repairs, paths = [], [], [], []
-        score_seconds = 0.0
+        score_seconds, pictures = 0.0, []
         sketches: list[np.ndarray] = []
         statistics, offsets = [np.zeros(0, STATISTICS)], [np.zeros(0, np.int64)]
         for path in map(self._path, keys):
@@ -185,6 +188,7 @@ class Staging:
             rejects += [(source, reason) for source, reason in texts["rejects"]]
             repairs += [(source, kind) for source, kind in texts["repairs"]]
             score_seconds += texts["score_seconds"]
+            pictures += texts["pictures"]
             paths += [path] * len(size)
         interned: dict[str, str] = {}
         return Pieces(
@@ -197,6 +201,7 @@ class Staging:
             rejects=rejects,
             repairs=repairs,
             score_seconds=score_seconds,
+            picture=tuple(pictures[0]) if pictures else ("", ""),
         )
 
     def remove(self) -> None:

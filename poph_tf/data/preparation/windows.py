@@ -49,6 +49,7 @@ def cut(
         rejects=pieces.rejects,
         repairs=pieces.repairs,
         score_seconds=pieces.score_seconds,
+        picture=pieces.picture,
     )
     return made, np.arange(len(parts)), np.array(where, object)
 

@@ -15,6 +15,7 @@ from poph_tf.data.preparation import (
     beat_decoding,
     beat_features,
     beat_network,
+    beat_picture,
     beat_warping,
     beats,
 )
@@ -284,12 +285,32 @@ def test_auto_takes_beats_only_where_the_file_explains_the_onsets_badly():
     notes = waltz(rubato(96))
     assert not alignment.explained(notes)
     moved, found = alignment.align(notes)
-    assert found.beats > 80
+    assert found.found is not None and len(found.found.beats) > 80
     assert found.error_after < found.error_before
     assert moved.ticks_per_quarter == beat_warping.TICKS_PER_QUARTER
     for parts in (4, 6, 8):
         written = notes.start_tick // 250 * 1000 // parts
         score = dataclasses.replace(notes, start_tick=written, end_tick=written + 9)
         assert alignment.explained(score)
-        assert alignment.align(score)[1].beats == 0
-        assert alignment.align(score, by_beats=True)[1].beats > 0
+        assert alignment.align(score)[1].found is None
+        assert alignment.align(score, by_beats=True)[1].found is not None
+
+
+def test_the_picture_of_a_report_shows_bars_as_played_and_on_the_grid():
+    times = rubato(25)
+    notes = waltz(times)
+    found = Beats(times, times[::3])
+    picture = beat_picture.draw(notes, found, beat_warping.along(notes, found))
+    # Six bars, from the first line to the seventh, above and below.
+    assert picture.count("#cc3333") == 2 * 7
+    assert picture.count("#cccccc") == 2 * (6 * 3 + 1)
+    begun = np.count_nonzero(notes_lib.seconds_of(notes)(notes.start_tick) < times[18])
+    assert picture.count("<rect") >= 2 * begun - 6  # notes on one step are one
+    assert beat_picture.draw(notes, Beats(times, times[:1]), notes) == ""
+
+
+def test_usual_density_prefers_the_interval_with_four_onsets():
+    likely = beats.usual_density(np.arange(0, 60, 0.15))
+    best = beat_decoding.INTERVALS[likely.argmax()] * beat_features.FRAME_SECONDS
+    assert best == pytest.approx(0.6, abs=0.03)
+    assert np.isfinite(beats.usual_density(np.array([1.0]))).all()

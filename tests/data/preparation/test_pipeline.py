@@ -166,6 +166,11 @@ def test_pieces_off_the_grid_are_remarked_and_aligned_on_request(tmp_path):
     aligned = prepared(root, tmp_path / "on", **shares(1.0, 0.0, 0.0), align="auto")
     assert aligned.grid_error == 0
     assert not any("--align" in word for word in report.warnings(aligned))
+    page = (tmp_path / "on" / "report.html").read_text("utf-8")
+    assert "Beats found" not in page
+    prepared(root, tmp_path / "beats", **shares(1.0, 0.0, 0.0), align="beats")
+    page = (tmp_path / "beats" / "report.html").read_text("utf-8")
+    assert "<svg" in page.split("Beats found in ")[1]
 
 
 def test_silence_around_the_notes_can_be_left_out():
