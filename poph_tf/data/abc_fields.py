@@ -84,10 +84,10 @@ def accidentals(text: str, sharps: int) -> dict[str, Fraction]:
 def shift(text: str) -> int | None:
     """Semitones by which a clef, an octave or a transposition moves what is written."""
     said = None
-    if clef := re.search(
-        r"(?:clef=|\b)(?:treble|alto|tenor|bass|[GCF])\d?([+-])8", text
-    ):
-        said = 12 if clef[1] == "+" else -12
+    clef = r"(?:clef=|\b)(?:treble|alto|tenor|bass|[GCF])\d?"
+    # "-8va" is no clef of the standard, but of the programs before it.
+    if sign := re.search(rf"{clef}([+-])8|(?<!\S)([+-])8va", text):
+        said = 12 if "+" in sign.groups() else -12
     if octave := re.search(r"octave=([+-]?\d)", text):
         said = (said or 0) + 12 * int(octave[1])
     if semitones := re.search(r"(?:transpose|\bt)=([+-]?\d{1,2})", text):

@@ -73,7 +73,12 @@ def test_pitches(music, expected):
         *(("C", 65), ("G", 66), ("Em", 66), ("D dor", 65), ("A Mixolydian", 66)),
         *(("F# locrian", 66), ("HP", 66), ("none", 65), ("D =f", 65), ("C ^f", 66)),
         *(("D exp _b", 65), ("Am", 65), ("Bb", 65), ("C clef=bass", 65)),
-        *(("C clef=treble-8", 53), ("C octave=1", 77), ("C transpose=-2", 63)),
+        *(
+            ("C clef=treble-8", 53),
+            ("E phr -8va", 53),
+            ("C octave=1", 77),
+            ("C transpose=-2", 63),
+        ),
     ],
 )
 def test_keys_and_clefs(key, expected):
