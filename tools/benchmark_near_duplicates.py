@@ -91,12 +91,12 @@ def main(_: Sequence[str]) -> None:
     kinds = list(versions(0, FLAGS.notes))
     random = np.random.default_rng(FLAGS.seed)
     chosen = random.permutation(count)[: len(kinds) * FLAGS.versions]
-    made = [
+    changed = [
         versions(FLAGS.seed + int(k), FLAGS.notes)[kinds[place % len(kinds)]]
         for place, k in enumerate(chosen)
     ]
-    first = grouped(sketches + [fingerprints.sketch(*version) for version in made])
-    found = first[chosen] == first[count:]
+    first = grouped(sketches + [fingerprints.sketch(*version) for version in changed])
+    found = np.equal(first[chosen], first[count:])
     for place, kind in enumerate(kinds):
         print(f"{kind:<11}{found[place :: len(kinds)].mean():7.1%} found")
     print(f"largest group {np.bincount(first).max()}")
