@@ -17,7 +17,7 @@ _LONGEST_PAGE = 60000
 _METRONOME_NOTE, _QUARTER_NOTE = "\ueca5", "\N{QUARTER NOTE}"
 
 _FONT, _FONTS_OF_MATPLOTLIB = "DejaVu Serif", "mpl-data/fonts/ttf"
-PICTURE_PIXELS = 1400
+PICTURE_PIXELS = 1200
 
 
 def to_svg(score: bytes, *, paged: bool = True) -> list[str]:
