@@ -9,13 +9,18 @@ A page holds markers, each alone on a line:
     <!-- card: scores -->                 the card of a pretrained model
     <!-- inputs -->                       the inputs of the exported signatures
     <!-- signatures -->                   the exported signatures
+
+Notebooks of docs/tutorials become pages with the outputs that they hold; a link to a
+notebook leads to its page.
 """
 
 import dataclasses
+import json
 import pathlib
 import re
 
 import griffe
+from mkdocs.structure.files import File
 
 from poph_tf import config
 from poph_tf.cli import quiet
@@ -23,6 +28,47 @@ from poph_tf.models import presets
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 _MARKER = re.compile(r"^<!-- (\w+)(?:: ([\w.]+))? -->$", re.MULTILINE)
+
+
+def on_files(files, config, **_):
+    """Adds a page for each notebook, which can be downloaded too; mkdocs calls it."""
+    for file in [file for file in files if file.src_uri.endswith(".ipynb")]:
+        page = file.src_uri.removesuffix(".ipynb") + ".md"
+        text = notebook_page(json.loads(file.content_string))
+        files.append(File.generated(config, page, content=text))
+    return files
+
+
+def notebook_page(notebook):
+    """The Markdown of a notebook: its texts, its code, its outputs."""
+    parts = []
+    for cell in notebook["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "code":
+            parts.append(_fenced(source, "python"))
+            parts += [_output(output) for output in cell["outputs"]]
+        else:
+            parts.append(source)
+    return "\n\n".join(part for part in parts if part)
+
+
+def _fenced(text, language):
+    return f"```{language}\n{text.rstrip()}\n```"
+
+
+def _output(output):
+    """An output as HTML if it has that, as a picture, or as text."""
+    data = {
+        kind: text if isinstance(text, str) else "".join(text)
+        for kind, text in output.get("data", {"text/plain": output.get("text")}).items()
+        if text
+    }
+    if "text/html" in data:
+        return f'<div class="output">{data["text/html"]}</div>'
+    if "image/png" in data:
+        uri = f"data:image/png;base64,{data['image/png'].strip()}"
+        return f'<div class="output"><img alt="What the cell shows" src="{uri}"></div>'
+    return _fenced(data.get("text/plain", ""), "text")
 
 
 def on_page_markdown(markdown, **_):
@@ -40,7 +86,7 @@ def on_page_markdown(markdown, **_):
         }
         return fillers[match[1]](match[2]) if match[1] in fillers else match[0]
 
-    return _MARKER.sub(fill, markdown)
+    return _MARKER.sub(fill, markdown.replace(".ipynb)", ".md)"))
 
 
 class ExampleSections(griffe.Extension):

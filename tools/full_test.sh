@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The slow proofs beside ./tools/test.sh: long fuzzing of the readers, the quickstart, the
-# commands of README and manual as written, the wheel. Takes some hours on two cores.
+# notebooks and the commands of README and manual, the wheel. Takes some hours on two cores.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source tools/environment.sh
@@ -8,6 +8,7 @@ make_environment dev
 "$PYTHON" tools/fuzz_readers.py --format=midi --count="${FUZZ_CASES:-50000}"
 "$PYTHON" tools/soak.py --minutes="${SOAK_MINUTES:-60}"
 ./tools/quickstart.sh
+"$PYTHON" tools/run_notebooks.py
 "$PYTHON" tools/try_docs.py
 ./tools/try_wheel.sh
 ./tools/test.sh

@@ -4,6 +4,7 @@ import inspect
 import json
 import re
 
+import browser
 import numpy as np
 import pytest
 
@@ -108,6 +109,23 @@ def test_a_notebook_gets_a_page_that_loads_nothing(piece):
     assert len(shown) < 40_000
     assert not re.search(r"(?:src|href)=&#34;(?!data:)", shown)
     assert "http" not in shown.replace("http://www.w3.org/2000/svg", "")
+
+
+@pytest.mark.skipif(browser.PATH is None, reason="Chromium is not installed")
+def test_a_notebook_draws_and_plays_a_piece_without_the_network(piece, tmp_path):
+    cell = tmp_path / "cell.html"
+    cell.write_text(f"<!doctype html><div>{piece._repr_html_()}</div>", "utf-8")
+    frame = "document.querySelector('iframe').contentDocument"
+    with browser.Page(cell.as_uri(), tmp_path / "profile") as page:
+        page.wait(f"{frame}.querySelector('canvas.roll')?.width > 300")
+        page.evaluate(f"{frame}.querySelector('button').click()")
+        page.wait(f"{frame}.querySelector('.clock').textContent.startsWith('0:01 /')")
+        page.screenshot(tmp_path / "cell.png")
+        assert page.seen("Runtime.exceptionThrown") == []
+        seen = [e["request"]["url"] for e in page.seen("Network.requestWillBeSent")]
+        assert [url for url in seen if not url.startswith(("data:", "about:"))] == [
+            cell.as_uri()
+        ]
 
 
 def test_notebooks_complete_the_settings_of_every_method():
