@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from symusic.core import ScoreTick
 
 # Of the frame that shows one piece in a notebook.
-_FRAME = '<iframe srcdoc="{}" width="100%" height="420" frameborder="0"></iframe>'
+_FRAME = '<iframe srcdoc="{}" width="100%" height="480" frameborder="0"></iframe>'
 
 
 class Tracks(dict[str, "Piece"]):
@@ -191,10 +191,11 @@ class Piece:
         return Audio(data=audio.to_wav(audio.synthesize(self.to_note_sequence())))
 
     def _repr_html_(self) -> str:
-        title = self.matrices.title or "Composition"
-        shown = html_lib.Piece(title, self.matrices, midi=self.to_midi())
+        name = _count(self.num_bars, "bar")
+        shown = html_lib.Piece(name, self.matrices, midi=self.to_midi())
+        page = html_lib.page([shown], self.matrices.title or "Composition")
         # Everything is in the attribute: nothing is loaded, online or not.
-        return _FRAME.format(html.escape(html_lib.page([shown]), quote=True))
+        return _FRAME.format(html.escape(page, quote=True))
 
 
 def _count(number: int, what: str) -> str:
