@@ -9,11 +9,14 @@ requests by address and status. Needs schemathesis (extra dev).
 """
 
 import collections
+import itertools
 import json
+import math
 import pathlib
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -27,12 +30,15 @@ from poph_tf.errors import InputError
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("count", 1000, "Requests in all.", lower_bound=1)
 flags.DEFINE_integer("seed", 0, "Of the requests.")
+flags.DEFINE_float("minutes", 60.0, "Stop after so long.", lower_bound=0.0)
 flags.DEFINE_string("url", "", "A server that runs; otherwise one is started.")
 flags.DEFINE_string("model", "chorales", "The model of the server that is started.")
 
 # So that each request is quick.
 LIMITS = ("--max_request_steps=32", "--max_waiting=16")
 TIMEOUT_SECONDS = 120
+# Requests that are made before the first of them is sent.
+AT_ONCE = 20
 # Right by the schema; right, with numbers only and short, so that much is composed;
 # wrong.
 MODES = ("positive", "plain", "negative")
@@ -43,11 +49,11 @@ def main(argv: Sequence[str]) -> int:
     del argv
     start = time.monotonic()
     if FLAGS.url:
-        counts, faults = fuzz(FLAGS.url, FLAGS.count, FLAGS.seed)
+        counts, faults = fuzz(FLAGS.url, FLAGS.count, FLAGS.seed, FLAGS.minutes)
     else:
         process, url = started(FLAGS.model)
         try:
-            counts, faults = fuzz(url, FLAGS.count, FLAGS.seed)
+            counts, faults = fuzz(url, FLAGS.count, FLAGS.seed, FLAGS.minutes)
             if process.poll() is not None:
                 faults.append(f"The server ended with {process.returncode}.")
         finally:
@@ -73,7 +79,7 @@ def started(model: str) -> tuple[subprocess.Popen[str], str]:
 
 
 def fuzz(
-    url: str, count: int, seed: int
+    url: str, count: int, seed: int, minutes: float = math.inf
 ) -> tuple[dict[str, dict[str, int]], list[str]]:
     """Sends requests for each address.
 
@@ -81,6 +87,7 @@ def fuzz(
         url: of the server.
         count: requests in all, spread over addresses.
         seed: of the requests.
+        minutes: after which no more are sent.
 
     Returns:
         The number of answers by address and status, and what was wrong.
@@ -89,16 +96,23 @@ def fuzz(
         import schemathesis
     except ModuleNotFoundError as error:
         raise InputError(f"Needs {error.name}: pip install -e '.[dev]'.") from None
-    schema = schemathesis.openapi.from_url(f"{url}openapi.json")
+    start = time.monotonic()
+    with urllib.request.urlopen(
+        f"{url}openapi.json", timeout=TIMEOUT_SECONDS
+    ) as answer:
+        schema = schemathesis.openapi.from_dict(json.load(answer))
     found: Any = schema.get_all_operations()
     operations: list[Any] = [each.ok() for each in found]
     counts = {each.label: collections.Counter[str]() for each in operations}
     faults: list[str] = []
-    each = -(-count // (len(operations) * len(MODES)))
-    for operation in operations:
-        for mode in MODES:
-            for case in cases(operation, mode, each, seed):
-                answer = case.call(timeout=TIMEOUT_SECONDS)
+    kinds = list(itertools.product(operations, MODES))
+    each = min(-(-count // len(kinds)), AT_ONCE)
+    for number in range(-(-count // (each * len(kinds)))):
+        for operation, mode in kinds:
+            if time.monotonic() - start > 60 * minutes:
+                break
+            for case in cases(operation, mode, each, seed + number):
+                answer = case.call(base_url=url, timeout=TIMEOUT_SECONDS)
                 counts[operation.label][str(answer.status_code)] += 1
                 if wrong := fault(answer):
                     faults.append(f"{operation.label}: {wrong} {case.body!r:.300}")

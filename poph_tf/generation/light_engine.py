@@ -217,25 +217,12 @@ class LightEngine:
         frame = out.pop("frame")
         return frame[0], out
 
-    def score(self, request: Request) -> Iterator[float]:
-        """Yields the nats of each known step by the model itself, without controls."""
-        name, state = f"{STATE}_log_likelihood", self.zero_state()
-        for known in self._prefilled(state, request, 0, None, every=1, scored=1.0):
-            yield -float(known[name][0])
-            known[name] = np.zeros_like(known[name])
-
     def _prefilled(
-        self,
-        state: Arrays,
-        request: Request,
-        row: int,
-        ahead: np.ndarray | None,
-        every: int = STREAM_STEPS,
-        scored: float = 0.0,
+        self, state: Arrays, request: Request, row: int, ahead: np.ndarray | None
     ) -> Iterator[Arrays]:
-        """Yields the state of a row after every so many of the known steps.
+        """Yields the state of a row after each slice of the known steps.
 
-        They are drawn as given; their likelihood counts if they are scored.
+        They are drawn as given.
         """
         task, music = request.task, request.task.prefill
         if not len(music):
@@ -251,7 +238,7 @@ class LightEngine:
             "constraints": np.concatenate(clamped, axis=-1)[None],
             "bar_position": music.bar_position.astype(np.int32)[None],
             "numbers": self.numbers(np.zeros(2, np.int32), steps)[None],
-            "scored": np.full((1, len(music)), scored, np.float32),
+            "scored": np.zeros((1, len(music)), np.float32),
         }
         if task.bars_left is not None:
             by_step["bars_left"] = task.bars_left[None, steps]
@@ -259,7 +246,7 @@ class LightEngine:
             by_step["look_ahead"] = ahead[None, steps]
         controls = request.controls._replace(density=None, **by_step)
         for step in range(len(music)):
-            if step and step % every == 0:
+            if step and step % STREAM_STEPS == 0:
                 yield state
             _, state = self.step(state, step_inputs(controls, row, step))
         if task.given is not None:

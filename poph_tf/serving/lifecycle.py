@@ -5,6 +5,7 @@ The server answers from the first second: `/readyz` tells when the models are lo
 
 import asyncio
 import contextlib
+import logging
 import os
 import pathlib
 import socket
@@ -28,7 +29,7 @@ from poph_tf.serving.api import composing, connections, page
 from poph_tf.serving.api.composing import ServedModel
 from poph_tf.serving.api.guard import Guard
 from poph_tf.serving.api.scheduler import Scheduler, Stopping
-from poph_tf.serving.api.workers import Workers
+from poph_tf.serving.api.workers import SCORER_BYTES, Workers
 
 STOPPING = "The server is stopping; ask again in a moment."
 
@@ -96,12 +97,16 @@ class Server:
         stack.callback(self.scheduler.close)
         processes = Workers(num_threads)
         stack.callback(processes.close)
-        self.api = api_lib.Api(config, self.scheduler, processes)
+        scorers = Workers(1, SCORER_BYTES)
+        stack.callback(scorers.close)
+        self.api = api_lib.Api(config, self.scheduler, processes, scorers)
         self.dialect: Any = None
         self.uvicorn = _Uvicorn(self._settings(), self.scheduler)
 
     def _settings(self) -> uvicorn.Config:
         config = self.config
+        # Its warnings tell of malformed forms, which their clients are told.
+        logging.getLogger("python_multipart").setLevel(logging.ERROR)
         app = page.application(self.api, self._answer_dialect, self._lifespan)
         return uvicorn.Config(
             Guard(app, config),

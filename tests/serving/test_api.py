@@ -12,7 +12,8 @@ import servers
 import poph_tf
 from poph_tf.config import GenerationConfig, describe
 from poph_tf.data import midi_bytes
-from poph_tf.serving.api import bodies
+from poph_tf.models import pretrained
+from poph_tf.serving.api import app, bodies, scores, workers
 
 VOICES = ["soprano", "alto", "tenor", "bass"]
 
@@ -43,8 +44,6 @@ def only(score, track):
 
 
 def notes_of_matrices(piece):
-    from poph_tf.serving.api import scores
-
     return scores.of_matrices(piece)["notes"]
 
 
@@ -224,17 +223,17 @@ def test_accept_asks_for_a_midi_file():
     assert len(midi_bytes.parse(midi, "x.mid")) == len(composed(6, 1)["notes"])
 
 
-def test_likelihood_comes_by_step_where_the_model_has_no_tracks():
-    music = composed(3, 1, model="scores")
-    nats = post("v1/score", {"music": music, "model": "scores"})["nats_per_step"]
-    assert len(nats) == 16
-    assert all(each > 0 for each in nats)
-    strange = music | {"notes": [n | {"start": n["start"] + 1} for n in music["notes"]]}
-    other = post("v1/score", {"music": strange, "model": "scores"})["nats_per_step"]
-    assert sum(other) > sum(nats)
-    status, answer = servers.composing().ask("v1/score", {"music": music})
-    assert status == 400
-    assert "has tracks" in answer["error"]
+def test_surprise_comes_by_note_and_by_step():
+    # Where the server's worker runs it, TensorFlow is imported first.
+    music = composed(3, 1)
+    notes = scores.to_notes(scores.Score.model_validate(music))
+    answer = workers.score(str(pretrained.path_of("chorales")), notes, "")
+    assert len(answer["nats_per_step"]) == 16
+    scored = [app.ScoredNote.model_validate(note) for note in answer["notes"]]
+    assert sorted((n.track, n.start, n.pitch, n.duration) for n in scored) == sorted(
+        (n["track"], n["start"], n["pitch"], n["duration"]) for n in music["notes"]
+    )
+    assert all(note.nats > 0 for note in scored)
 
 
 NO_MUSIC = {"notes": []}
@@ -249,6 +248,11 @@ NO_MUSIC = {"notes": []}
         ("compose", {"num_bars": 0}, 400, "num_bars must be a whole number from 1"),
         ("compose", {"num_bars": True}, 400, "num_bars must be a whole number"),
         ("compose", {"temperature": "x"}, 400, "temperature must be a number from 0"),
+        ("compose", b'{"style": "\\ud800"}', 400, "style"),
+        ("compose", b'{"key": "\\ud800"}', 400, "key"),
+        ("compose", b'{"\\ud800": 1}', 400, "unicode"),
+        ("compose", b"[" * 100_000, 400, "The body must be JSON."),
+        ("compose", b'{"seed": ' + b"9" * 5000 + b"}", 400, ""),
         ("compose", b'{"temperature": NaN}', 400, "temperature must be a number"),
         ("compose", {"candidates": 65}, 400, "candidates"),
         ("compose", {"style": "x"}, 400, "has no style 'x'"),

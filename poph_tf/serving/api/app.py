@@ -28,7 +28,7 @@ from poph_tf.data import matrices
 from poph_tf.data.matrices import Matrices
 from poph_tf.errors import InputError, one_line
 from poph_tf.generation.request import Request as Drawing
-from poph_tf.serving.api import bodies, composing, scores, workers
+from poph_tf.serving.api import bodies, scores, workers
 from poph_tf.serving.api.composing import TASKS, Composition, Event, ServedModel
 from poph_tf.serving.api.scheduler import Scheduler, Stopping
 from poph_tf.serving.api.workers import Workers
@@ -74,9 +74,17 @@ class Pieces(pydantic.BaseModel):
     changes: list[str]
 
 
+class ScoredNote(scores.Note):
+    """A note and how it surprises a model."""
+
+    nats: float | None
+    """None outside the model's pitches."""
+
+
 class Scored(pydantic.BaseModel):
     """How music surprises a model."""
 
+    notes: list[ScoredNote]
     nats_per_step: list[float]
     changes: list[str]
 
@@ -94,15 +102,21 @@ class Api:
         config: limits.
         scheduler: draws.
         processes: read and render music.
+        scorers: run models with TensorFlow.
 
     Attributes:
         models: by name, the default first; empty until they are loaded.
     """
 
     def __init__(
-        self, config: ServerConfig, scheduler: Scheduler, processes: Workers
+        self,
+        config: ServerConfig,
+        scheduler: Scheduler,
+        processes: Workers,
+        scorers: Workers,
     ) -> None:
-        self.config, self.scheduler, self.processes = config, scheduler, processes
+        self.config, self.scheduler = config, scheduler
+        self.processes, self.scorers = processes, scorers
         self.models: Mapping[str, ServedModel] = {}
 
     def router(self) -> APIRouter:
@@ -296,26 +310,12 @@ class Api:
         return JSONResponse(scores.of_matrices(piece))
 
     async def score(self, request: Request, body: bodies.Scoring) -> Scored:
-        """The surprise of each step, in nats, given all before it."""
+        """The surprise of each note and each step, in nats, given all before."""
         model, notes = self.model(body.model), await self._notes(body)
-        if model.config.tracks:
-            # Its converted form does not score notes that it is given.
-            raise InputError(
-                f"The model {model.name} has tracks: it cannot score here."
-            )
-        config = GenerationConfig(
-            task="continue",
-            music=notes,
-            num_pieces=1,
-            num_bars=1,
-            ending=False,
-            style=body.style,
+        work = self.scorers.run(
+            workers.SCORE_SECONDS, workers.score, str(model.folder), notes, body.style
         )
-        drawing = await asyncio.to_thread(config.resolve, model.config)
-        client = self._admit(request, 1)
-        work = composing.score(model, drawing, self.scheduler, client)
-        nats = await self._unless_gone(request, work)
-        return Scored(nats_per_step=nats, changes=list(drawing.task.changes))
+        return Scored(**await self._unless_gone(request, work))
 
     async def render(self, body: bodies.Rendering) -> Response:
         """The music as a file."""
@@ -428,6 +428,8 @@ def handle_errors(app: FastAPI) -> None:
             status, reason, headers = 503, str(error), RETRY
         else:
             status, reason = 500, _DEFECT
+        # JSON may hold halves of characters, which no answer can.
+        reason = str(reason).encode("utf-8", "backslashreplace").decode()
         return JSONResponse({"error": reason}, status, headers)
 
     kinds = (HTTPException, RequestValidationError, InputError, Stopping, Exception)

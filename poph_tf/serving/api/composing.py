@@ -36,11 +36,13 @@ class ServedModel:
     Attributes:
         name: its name.
         id: the same for the same weights and settings.
+        folder: holds it.
         engine: draws.
     """
 
     name: str
     id: str
+    folder: pathlib.Path
     engine: LightEngine
 
     @classmethod
@@ -50,7 +52,7 @@ class ServedModel:
         for file in (LIGHT_FILE, SETTINGS_FILE):
             digest.update((folder / file).read_bytes())
         name = name or folder.resolve().name
-        return cls(name, digest.hexdigest()[:16], LightEngine(folder))
+        return cls(name, digest.hexdigest()[:16], folder, LightEngine(folder))
 
     @property
     def config(self) -> ModelConfig:
@@ -168,22 +170,6 @@ class Composition:
             states = [self._states[row] for row in rows]
             pieces += self.model.engine.assemble(cells, states, request)
         return pieces
-
-
-async def score(
-    model: ServedModel, request: Request, scheduler: Scheduler, client: str
-) -> list[float]:
-    """The nats of each step of the music that a request continues."""
-    nats: list[float] = []
-
-    def part(_: Job) -> Iterator[None]:
-        for value in model.engine.score(request):
-            nats.append(value)
-            if len(nats) % STREAM_STEPS == 0:
-                yield
-
-    await done(scheduler, client, part)
-    return nats
 
 
 async def done(

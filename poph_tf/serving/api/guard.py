@@ -71,8 +71,8 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        send = self._sender(headers, send)
+        headers, late = Headers(scope=scope), asyncio.Event()
+        send = self._sender(headers, send, late)
         try:
             self._check_names(headers, (scope.get("server") or ("",))[0])
             if scope["method"] == "OPTIONS" and "origin" in headers:
@@ -85,7 +85,12 @@ class Guard:
             return
         if scope["method"] == "HEAD":  # the server leaves the body out
             scope = {**scope, "method": "GET"}
-        await self.app(scope, _receiver(body, receive), send)
+        try:
+            await self.app(scope, _receiver(body, receive), send)
+        except Exception:
+            # A client that does not take its answer is no fault of ours.
+            if not late.is_set():
+                raise
 
     def _check_names(self, headers: Headers, own_address: str) -> None:
         names = {*THIS_MACHINE, self.config.host, own_address, *self.config.allow_hosts}
@@ -144,7 +149,7 @@ class Guard:
             raise Refused(415, f"The Content-Type must be {JSON} or {FORM}.")
         return scope, body
 
-    def _sender(self, headers: Headers, send: Send) -> Send:
+    def _sender(self, headers: Headers, send: Send, late: asyncio.Event) -> Send:
         """`send` with the headers of all answers, and a limit on time."""
         added = dict(SECURITY_HEADERS)
         origin = headers.get("origin")
@@ -161,8 +166,12 @@ class Guard:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message = {**message, "headers": [*message.get("headers", ()), *pairs]}
-            async with asyncio.timeout(self.config.body_seconds):
-                await send(message)
+            try:
+                async with asyncio.timeout(self.config.body_seconds):
+                    await send(message)
+            except TimeoutError:
+                late.set()
+                raise
 
         return send_with_headers
 

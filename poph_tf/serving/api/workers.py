@@ -6,7 +6,10 @@ Music files are parsed here, and pictures, scores and sound are made.
 import asyncio
 import concurrent.futures
 import contextlib
+import functools
+import math
 import multiprocessing
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -14,8 +17,8 @@ import pebble
 
 from poph_tf.errors import InputError
 
-READ_SECONDS, RENDER_SECONDS = 20, 60
-MEMORY_BYTES = 2 * 2**30
+READ_SECONDS, RENDER_SECONDS, SCORE_SECONDS = 20, 60, 110
+MEMORY_BYTES, SCORER_BYTES = 2 * 2**30, 32 * 2**30
 # A worker is replaced after so many tasks, so that nothing piles up.
 MAX_TASKS = 200
 
@@ -24,14 +27,16 @@ class Workers:
     """A few processes with limits on time and memory.
 
     Args:
-        num_workers: how many.
+        num_workers: how many; they start when there is something to do.
+        memory_bytes: of each; TensorFlow asks for more address space than it uses.
     """
 
-    def __init__(self, num_workers: int) -> None:
+    def __init__(self, num_workers: int, memory_bytes: int = MEMORY_BYTES) -> None:
         self._pool = pebble.ProcessPool(
             num_workers,
             max_tasks=MAX_TASKS,
             initializer=_limit_memory,
+            initargs=(memory_bytes,),
             context=multiprocessing.get_context("spawn"),
         )
 
@@ -58,11 +63,11 @@ class Workers:
         self._pool.join()
 
 
-def _limit_memory() -> None:
+def _limit_memory(num_bytes: int) -> None:
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+        resource.setrlimit(resource.RLIMIT_AS, (num_bytes, num_bytes))
 
 
 def read(content: bytes, name: str) -> Any:
@@ -94,3 +99,38 @@ def render(notes: Any, suffix: str) -> bytes:
         piece = matrices.from_notes(notes)
     made = saving.RENDERERS[suffix](piece, {})
     return made.encode() if isinstance(made, str) else made
+
+
+def score(folder: str, notes: Any, style: str) -> dict[str, Any]:
+    """The surprise of notes and steps, as `Composer.score` has it, ready for JSON.
+
+    Raises:
+        InputError: If the music does not fit the model, or TensorFlow is missing.
+    """
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", UserWarning)
+        try:
+            found = _composer(folder).score(notes, style)
+        except ModuleNotFoundError as error:
+            raise InputError(f"Scoring needs {error.name} on the server.") from None
+    scored = [
+        {
+            "track": track,
+            "pitch": int(pitch),
+            "start": int(start),
+            "duration": int(end - start),
+            "nats": None if math.isnan(nats) else float(nats),
+        }
+        for track, rows in enumerate(found.notes)
+        for start, end, pitch, nats in rows
+    ]
+    changes = [str(each.message) for each in told if each.category is UserWarning]
+    steps = [float(each) for each in found.nats_per_step]
+    return {"notes": scored, "nats_per_step": steps, "changes": changes}
+
+
+@functools.cache
+def _composer(folder: str) -> Any:
+    import poph_tf
+
+    return poph_tf.load(folder)
