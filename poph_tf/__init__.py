@@ -17,15 +17,17 @@ if TYPE_CHECKING:
     from poph_tf.config import GenerationConfig, ModelConfig
     from poph_tf.data.matrices import Matrices
     from poph_tf.generation.composer import Composer
+    from poph_tf.generation.piece import Piece
 
 __version__ = "0.1.0"
-__all__ = ["Composer", "GenerationConfig", "Matrices", "ModelConfig", "load"]
+__all__ = ["Composer", "GenerationConfig", "Matrices", "ModelConfig", "Piece", "load"]
 
 _MODULES = {
     "Composer": "poph_tf.generation.composer",
     "GenerationConfig": "poph_tf.config",
     "Matrices": "poph_tf.data.matrices",
     "ModelConfig": "poph_tf.config",
+    "Piece": "poph_tf.generation.piece",
 }
 
 

@@ -1,0 +1,41 @@
+"""What a notebook shows of long work, and what it leaves."""
+
+import sys
+import types
+
+from poph_tf.cli import progress
+
+
+class Handle:
+    def __init__(self):
+        self.shown = []
+
+    def update(self, what):
+        self.shown.append((repr(what), what._repr_html_()))
+
+
+def notebook(monkeypatch, handle, **shell):
+    ipython = types.ModuleType("IPython")
+    ipython.get_ipython = lambda: types.SimpleNamespace(**shell)
+    display = types.ModuleType("IPython.display")
+    display.display = lambda _, display_id: handle
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
+
+
+def test_a_notebook_shows_a_bar_that_goes_away(monkeypatch):
+    handle = Handle()
+    notebook(monkeypatch, handle, kernel="there is one")
+    with progress.in_notebook(128, "steps") as shown:
+        shown.update(64, "a < b")
+    (text, bar), (_, after) = handle.shown
+    assert text.startswith("64/128 steps  a < b")
+    assert bar.startswith('<progress value="64" max="128"></progress> 64/128 steps')
+    assert "a &lt; b" in bar and after == ""
+
+
+def test_a_console_shows_nothing_of_calls_from_python(monkeypatch, capsys):
+    notebook(monkeypatch, Handle())
+    with progress.in_notebook(128, "steps") as shown:
+        shown.update(64)
+    assert shown.shown is None and capsys.readouterr() == ("", "")
