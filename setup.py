@@ -80,8 +80,8 @@ setup(
         + ["mkdocs-material>=9.6,<10", "mkdocstrings[python]>=0.29,<2"]
         # Drives the studio in a Chromium that is already there.
         + ["playwright>=1.49,<2"]
-        # Runs the manual's notebooks.
-        + ["nbclient>=0.10,<1", "ipykernel>=6.29,<8"]
+        # Runs the manual's notebooks; one of the forms that pieces take.
+        + ["nbclient>=0.10,<1", "ipykernel>=6.29,<8", "symusic>=0.5,<1"]
         # The protos of its gRPC interface, for the test of the client.
         + ["tensorflow-serving-api>=2.21,<2.22"],
     },
