@@ -18,7 +18,7 @@ import numpy as np
 
 WEIGHTS = Path(__file__).with_name("beat_network.npz")
 # Here, so that what was made with other weights is known by the code that made it.
-WEIGHTS_SHA256 = "f5b6754117448f3c30a525cb25d1bf77c32119a5a712112a97d5403a2d58dbb7"
+WEIGHTS_SHA256 = "30415afa3b183c8c3345386d29609d0234ce34b25f685cb64ea5f76bd0f48725"
 UNITS = 28
 KERNEL = 5
 DILATIONS = (1, 2, 4, 8, 16, 32, 64, 128)
