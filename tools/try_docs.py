@@ -58,7 +58,8 @@ class Options:
 # Runs beside what follows on its page.
 SERVERS = r"-m poph_tf\.serve\b|mkdocs serve"
 # May go on for hours. Stopped, each leaves what the next command reads.
-LONG = r"-m poph_tf\.train\b|tools/(ablate|benchmark\w*|measure_\w+|train_beats)\.py"
+LONG = r"-m poph_tf\.train\b|--watch=|"
+LONG += r"tools/(ablate|benchmark\w*|measure_\w+|train_beats)\.py"
 # Run by tools/full_test.sh themselves.
 ELSEWHERE = r"^\./tools/\w+\.sh"
 RUN, STOPPED, SERVER, LEFT_OUT = "run", "stopped", "server", "left out"
