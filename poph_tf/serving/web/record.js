@@ -99,11 +99,11 @@ export class Recorder extends EventTarget {
     const bar = barSteps(store.shown);
     this.start = Math.floor(player.position / bar) * bar;
     this.taken = [];
-    this.recording = true;
     this.wasLooping = player.looping;
     player.looping = false;
     player.endless = player.metronome = true;
     await player.play(this.start - bar);
+    this.recording = true;
     say("Count-in of a bar, then play. Stop ends the recording.");
     this.dispatchEvent(new Event("change"));
   }
@@ -117,7 +117,8 @@ export class Recorder extends EventTarget {
     player.looping = this.wasLooping;
     if (player.playing) player.pause();
     if (taken.length) store.edit(replaceNotes(store.shown, [], taken), taken);
-    say(taken.length ? `Recorded ${taken.length} notes.` : "Nothing was played.");
+    const count = taken.length === 1 ? "1 note" : `${taken.length} notes`;
+    say(taken.length ? `Recorded ${count}.` : "Nothing was played.");
     this.dispatchEvent(new Event("change"));
   }
 }
