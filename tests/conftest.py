@@ -1,6 +1,8 @@
 """What all tests share; the small models and pieces are in small.py."""
 
 import os
+import shutil
+import tempfile
 
 # Read when TensorFlow is first imported: without it every run ends in its start-up log.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -10,7 +12,14 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 
-import hypothesis
+# A folder for what is costly to make and all processes of a run share.
+OWN_FOLDER = None
+if "POPH_TESTS_SHARED" not in os.environ:
+    OWN_FOLDER = os.environ["POPH_TESTS_SHARED"] = tempfile.mkdtemp(
+        prefix="poph-tests-"
+    )
+
+import hypothesis  # noqa: E402
 
 # A busy machine is no failure.
 hypothesis.settings.register_profile("untimed", deadline=None)
@@ -46,3 +55,9 @@ def graphs_are_optimized_where_it_matters(request):
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     yield
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
+
+
+def pytest_unconfigure():
+    """Removes the shared folder in the process that made it, the last to end."""
+    if OWN_FOLDER:
+        shutil.rmtree(OWN_FOLDER, ignore_errors=True)

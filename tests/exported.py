@@ -1,8 +1,9 @@
 """A small model and its export, made once a session for the tests of serving."""
 
 import functools
+import os
 import pathlib
-import tempfile
+import time
 
 import keras
 import numpy as np
@@ -13,6 +14,7 @@ MAX_STEPS, MAX_BATCH = 64, 4
 NUM_PITCHES = small.NUM_PITCHES
 BAR_STEPS = 16
 MODEL_NAME = "tiny"
+SECONDS_TO_WAIT = 600  # for the process that exports
 
 
 @functools.cache
@@ -26,18 +28,21 @@ def model():
 
 
 @functools.cache
-def _kept():
-    return tempfile.TemporaryDirectory(prefix="poph-exported-")
-
-
-@functools.cache
 def export_dir():
-    """The directory that holds version 1."""
+    """The directory that holds version 1: of the process that asks first."""
     from poph_tf import serving
 
-    directory = pathlib.Path(_kept().name) / MODEL_NAME
-    limits = serving.Limits(MAX_STEPS, MAX_BATCH)
-    serving.export(model(), directory, limits=limits, settings={"note": "test"})
+    directory = pathlib.Path(os.environ["POPH_TESTS_SHARED"]) / MODEL_NAME
+    try:
+        directory.mkdir()
+    except FileExistsError:
+        end = time.monotonic() + SECONDS_TO_WAIT
+        # Appears as a whole.
+        while not (directory / "1").exists() and time.monotonic() < end:
+            time.sleep(0.2)
+    else:
+        limits = serving.Limits(MAX_STEPS, MAX_BATCH)
+        serving.export(model(), directory, limits=limits, settings={"note": "test"})
     return directory
 
 

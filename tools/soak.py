@@ -45,8 +45,18 @@ flags.DEFINE_string("log", "", "File for the result and the failures, JSON.")
 READ, REFUSED = "read as before", "refused"
 Case = Iterator[tuple[str, str]]
 FILES_A_TURN, CASES_A_TURN, REQUEST_SECONDS = 50, 20, 120.0
-REQUEST = {"num_bars": 1, "seed": 3, "temperature": 1.0, "candidates": 1, "top_p": 0.9}
-ROUTES = ("/v1/compose", "/v1/harmonize", "/v1/score", "/v1/render", "/v1/read")
+_SETTINGS = {"num_bars": 1, "seed": 3, "temperature": 1.0, "candidates": 1}
+_SCORE = {
+    "tracks": [{"name": "soprano", "program": 52, "is_drum": False}],
+    "notes": [{"track": 0, "pitch": 67, "start": 0, "duration": 8, "velocity": 80}],
+    "num_steps": 16, "steps_per_quarter": 4, "metre": "4/4", "tempo": 96, "pickup": 0,
+}  # fmt: skip
+REQUESTS = {
+    "/v1/compose": _SETTINGS,
+    "/v1/harmonize": {"seed": 1, "music": _SCORE},
+    "/v1/score": {"music": _SCORE},
+    "/v1/render": {"music": _SCORE, "format": "midi"},
+}
 
 
 def _flipped(random: np.random.Generator, data: bytes) -> bytes:
@@ -180,9 +190,9 @@ def requests(seed: int) -> Case:
     """Damaged bodies: an answer below 500, or 503 where it is too busy."""
     random = np.random.default_rng(seed)
     for _ in range(CASES_A_TURN):
-        route = ROUTES[int(random.integers(len(ROUTES)))]
+        route = list(REQUESTS)[int(random.integers(len(REQUESTS)))]
         change = (fuzz_readers.damaged, fuzz_readers.reworded)[int(random.integers(2))]
-        body = change(random, json.dumps(REQUEST).encode())
+        body = change(random, json.dumps(REQUESTS[route]).encode())
         try:
             status = _server().ask(route, body)
         except OSError as error:

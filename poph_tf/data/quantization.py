@@ -62,7 +62,9 @@ def between(piece: QuantizedNotes, start: int, stop: int) -> QuantizedNotes:
         start=piece.start - start,
         end=piece.end - start,
         bar_position=piece.bar_position[start:stop],
-        time_signatures=tuple(s for s in signatures[num_before - 1 :] if s[0] < stop),
+        time_signatures=tuple(
+            s for s in signatures[num_before - 1 :] if s[0] < stop - start
+        ),
     )
 
 

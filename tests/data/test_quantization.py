@@ -112,3 +112,18 @@ def test_a_pitch_sounds_while_any_of_its_notes_does(compiled):
     assert made.volume[:, 60].tolist() == [80, 80, 90, 90, 30, 30, 30, 30, 0, 70]
     assert made.play[:, 61].tolist() == [0] * 6 + [1, 0, 0, 0]
     matrices.validate(made)
+
+
+def test_a_part_of_a_piece_begins_in_the_metre_that_holds_there():
+    piece = quantization.quantize(notes_of([(0, 4800, 60, 80, False)]))
+    assert len(piece) == 40
+    metres = ((0, 4, 4), (20, 3, 4), (30, 2, 4))
+    piece = dataclasses.replace(piece, time_signatures=metres)
+
+    def metres_between(start, stop):
+        return quantization.between(piece, start, stop).time_signatures
+
+    assert metres_between(16, 28) == ((0, 4, 4), (4, 3, 4))
+    assert metres_between(20, 31) == ((0, 3, 4), (10, 2, 4))
+    assert metres_between(24, 30) == ((0, 3, 4),)
+    assert metres_between(35, 40) == ((0, 2, 4),)

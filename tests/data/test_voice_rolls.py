@@ -50,3 +50,19 @@ def test_files_of_other_things_are_refused(tmp_path, piece, words):
     path = saved(tmp_path / "a.npz", piece)
     with pytest.raises(InputError, match=words):
         piano_rolls.read_voices(path)
+
+
+def test_packed_pieces_of_a_single_step_are_read_and_empty_ones_refused(tmp_path):
+    rows = np.zeros((3, piano_rolls.NUM_PITCHES // 8), np.uint8)
+    rows[:, 0] = 0b10000000
+    for lengths, refused in (([1, 2], False), ([0, 3], True), ([1, 1], True)):
+        arrays = dict.fromkeys(examples.SPLITS, rows)
+        arrays |= {f"{name}_lengths": np.array(lengths) for name in examples.SPLITS}
+        np.savez(tmp_path / "a.npz", **arrays)
+        if refused:
+            with pytest.raises(InputError, match="lengths of train must be positive"):
+                piano_rolls.read(tmp_path / "a.npz")
+        else:
+            pieces = piano_rolls.read(tmp_path / "a.npz")["train"]
+            assert [roll.shape for roll in pieces] == [(1, 88), (2, 88)]
+            assert [int(roll.sum()) for roll in pieces] == [1, 2]

@@ -258,3 +258,21 @@ def test_summary_divides_by_steps_and_leaves_out_what_a_model_lacks():
     )
     # Volume's error is a mean over sounding cells; in the loss, over steps.
     assert full["volume_mse"] == 2.0 and full["loss"] == 2.0 + 0.5 + 2.5
+
+
+def test_the_terms_of_tracks_are_summed_without_those_that_are_given():
+    per_track = tf.constant([[[1.0, 2.0, 4.0]]])
+    assert float(losses.free_sum(per_track, None)[0, 0]) == 7
+    given = tf.constant([[[0.0, 1.0, 0.0]]])
+    assert float(losses.free_sum(per_track, given)[0, 0]) == 5
+
+
+def test_a_voice_chooses_among_its_pitches_and_a_rest():
+    # Two steps of three pitches: the second of them, then a rest; logits of zero.
+    play = tf.constant([[[0.0, 1.0, 0.0], [0.0, 0.0, 0.0]]])
+    nats = losses.voice_nats(play, tf.zeros([1, 2, 3]))
+    np.testing.assert_allclose(nats, [[math.log(4), math.log(4)]], rtol=1e-6)
+    # A pitch with odds of 3 to 1 against each other one: 3 of 6.
+    logits = tf.constant([[[0.0, math.log(3), 0.0], [0.0, math.log(3), 0.0]]])
+    nats = losses.voice_nats(play, logits)
+    np.testing.assert_allclose(nats, [[math.log(2), math.log(6)]], rtol=1e-6)
