@@ -64,7 +64,7 @@ def main(words: Sequence[str]) -> None:
             folder = pathlib.Path(temporary)
             if zipfile.is_zipfile(paths[0]):
                 with zipfile.ZipFile(paths[0]) as archive:
-                    archive.extractall(folder)
+                    archive.extractall(folder)  # nosec B202: zipfile stays within
             else:
                 with tarfile.open(paths[0]) as archive:
                     archive.extractall(folder, filter="data")
