@@ -13,7 +13,7 @@ import poph_tf
 from poph_tf.config import GenerationConfig, describe
 from poph_tf.data import midi_bytes
 from poph_tf.models import pretrained
-from poph_tf.serving.api import app, bodies, scores, workers
+from poph_tf.serving.api import answers, bodies, scores, workers
 
 VOICES = ["soprano", "alto", "tenor", "bass"]
 
@@ -229,7 +229,7 @@ def test_surprise_comes_by_note_and_by_step():
     notes = scores.to_notes(scores.Score.model_validate(music))
     answer = workers.score(str(pretrained.path_of("chorales")), notes, "")
     assert len(answer["nats_per_step"]) == 16
-    scored = [app.ScoredNote.model_validate(note) for note in answer["notes"]]
+    scored = [answers.ScoredNote.model_validate(note) for note in answer["notes"]]
     assert sorted((n.track, n.start, n.pitch, n.duration) for n in scored) == sorted(
         (n["track"], n["start"], n["pitch"], n["duration"]) for n in music["notes"]
     )

@@ -14,10 +14,9 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
-import pydantic
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -25,74 +24,31 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from poph_tf.config import GenerationConfig, ServerConfig
 from poph_tf.data import matrices
-from poph_tf.data.matrices import Matrices
 from poph_tf.errors import InputError, one_line
 from poph_tf.generation.request import Request as Drawing
 from poph_tf.serving.api import bodies, scores, workers
+from poph_tf.serving.api.answers import (
+    DEFECT,
+    EVENTS,
+    FAILURES,
+    FILES,
+    FORM,
+    JSON,
+    MEDIA_TYPES,
+    NO_BUFFER,
+    PIECES,
+    SUFFIXES,
+    Answer,
+    Scored,
+    event_text,
+)
 from poph_tf.serving.api.composing import TASKS, Composition, Event, ServedModel
 from poph_tf.serving.api.scheduler import Scheduler, Stopping
 from poph_tf.serving.api.workers import Workers
 
-MIDI, MUSICXML = "audio/midi", "application/vnd.recordare.musicxml+xml"
-EVENTS = "text/event-stream"
-MEDIA_TYPES = {
-    "midi": MIDI,
-    "musicxml": MUSICXML,
-    "wav": "audio/wav",
-    "png": "image/png",
-    "pdf": "application/pdf",
-    "svg": "image/svg+xml",
-}
-SUFFIXES = {"midi": ".mid"}
 RETRY = {"Retry-After": "2"}
 # Seconds after which a silent stream says that it lives.
 HEARTBEAT_SECONDS = 10.0
-
-
-class Error(pydantic.BaseModel):
-    """Why a request was refused."""
-
-    error: str
-
-
-class Piece(scores.Score):
-    """A composed piece; its seed gives it again as the only candidate."""
-
-    seed: int
-
-
-class Pieces(pydantic.BaseModel):
-    """The answer with pieces.
-
-    `settings`, sent to the same address, give the same answer again.
-    """
-
-    pieces: list[Piece]
-    settings: dict[str, Any]
-    model: dict[str, str]
-    task: str
-    changes: list[str]
-
-
-class ScoredNote(scores.Note):
-    """A note and how it surprises a model."""
-
-    nats: float | None
-    """None outside the model's pitches."""
-
-
-class Scored(pydantic.BaseModel):
-    """How music surprises a model."""
-
-    notes: list[ScoredNote]
-    nats_per_step: list[float]
-    changes: list[str]
-
-
-FAILURES: dict[int | str, dict[str, Any]] = {
-    "4XX": {"model": Error, "description": "The request cannot be answered."},
-    "503": {"model": Error, "description": "Too much is asked at once; come back."},
-}
 
 
 class Api:
@@ -125,13 +81,13 @@ class Api:
         router.get("/healthz", summary="Whether the server runs")(self.health)
         router.get("/readyz", summary="Whether it composes")(self.ready)
         router.get("/v1/models", summary="The models")(self.list_models)
-        form = {"requestBody": {"content": _FORM}}
+        form = {"requestBody": {"content": FORM}}
         for task in TASKS:
             router.post(
                 f"/v1/{task}",
                 summary=f"{task.capitalize()}",
                 openapi_extra=None if task == "compose" else form,
-                responses={200: _PIECES},
+                responses={200: PIECES},
             )(self._endpoint(task))
         read = router.post(
             "/v1/read", summary="Music file to score", openapi_extra=form
@@ -140,7 +96,7 @@ class Api:
         router.post("/v1/score", summary="Likelihood of music", openapi_extra=form)(
             self.score
         )
-        router.post("/v1/render", summary="Score to file", responses={200: _FILES})(
+        router.post("/v1/render", summary="Score to file", responses={200: FILES})(
             self.render
         )
         return router
@@ -192,12 +148,12 @@ class Api:
         model = self.model(body.model)
         notes = await self._notes(body) if task != "compose" else None
         drawings = await asyncio.to_thread(self._resolve, model, body, task, notes)
-        answer = _Answer(model, body, task, notes, drawings)
+        answer = Answer(model, body, task, notes, drawings)
         client = self._admit(request, sum(drawing.num_rows for drawing in drawings))
         accept = request.headers.get("accept", "")
         if EVENTS in accept:
             events = self._events(answer, client)
-            return StreamingResponse(events, media_type=EVENTS, headers=_NO_BUFFER)
+            return StreamingResponse(events, media_type=EVENTS, headers=NO_BUFFER)
         composition = Composition(model, drawings)
         pieces = await self._unless_gone(
             request, composition.run(self.scheduler, client)
@@ -205,7 +161,7 @@ class Api:
         for kind in ("midi", "musicxml"):
             if MEDIA_TYPES[kind] in accept:
                 return await self._file(pieces[0], kind)
-        return Response(await asyncio.to_thread(answer.text, pieces), media_type=_JSON)
+        return Response(await asyncio.to_thread(answer.text, pieces), media_type=JSON)
 
     def _resolve(
         self, model: ServedModel, body: bodies.Settings, task: str, notes: Any
@@ -259,7 +215,7 @@ class Api:
             for each in (task, gone):
                 each.cancel()
 
-    async def _events(self, answer: "_Answer", client: str) -> AsyncIterator[str]:
+    async def _events(self, answer: Answer, client: str) -> AsyncIterator[str]:
         """The stream of a request: its bars, then the whole answer."""
         loop, queue = asyncio.get_running_loop(), asyncio.Queue[Event]()
 
@@ -279,14 +235,14 @@ class Api:
                     continue
                 if not event:
                     break
-                yield _event("bar", json.dumps(event, separators=(",", ":")))
+                yield event_text("bar", json.dumps(event, separators=(",", ":")))
             text = await asyncio.to_thread(answer.text, work.result())
-            yield _event("done", text)
+            yield event_text("done", text)
         except (InputError, Stopping) as error:
-            yield _event("error", json.dumps({"error": one_line(error)}))
+            yield event_text("error", json.dumps({"error": one_line(error)}))
         except Exception:
             logging.exception("a stream failed")
-            yield _event("error", json.dumps({"error": _DEFECT}))
+            yield event_text("error", json.dumps({"error": DEFECT}))
         finally:
             work.cancel()
 
@@ -329,76 +285,11 @@ class Api:
         return Response(content, media_type=MEDIA_TYPES[kind])
 
 
-class _Answer:
-    """What is told with the pieces of a request."""
-
-    def __init__(
-        self,
-        model: ServedModel,
-        body: bodies.Settings,
-        task: str,
-        notes: Any,
-        drawings: Sequence[Drawing],
-    ) -> None:
-        self.model, self.body, self.task = model, body, task
-        self.notes, self.drawings = notes, drawings
-
-    def text(self, pieces: Sequence[Matrices]) -> str:
-        """The JSON of the answer."""
-        seeds = [int(drawing.controls.seed[0, 0]) for drawing in self.drawings]
-        found = [
-            {**scores.of_matrices(piece), "seed": seed}
-            for piece, seed in zip(pieces, seeds, strict=True)
-        ]
-        settings = self.body.model_dump(mode="json", exclude_unset=True)
-        settings |= {"model": self.model.name, "seed": seeds[0]}
-        if self.notes is not None:
-            settings["music"] = scores.of_matrices(matrices.from_notes(self.notes))
-        answer = {
-            "pieces": found,
-            "settings": settings,
-            "model": {"name": self.model.name, "id": self.model.id},
-            "task": self.task,
-            "changes": list(self.drawings[0].task.changes),
-        }
-        return json.dumps(answer, separators=(",", ":"))
-
-
-_JSON = "application/json"
-_NO_BUFFER = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-_DEFECT = "The server failed; its log has the details."
-_FORM = {
-    "multipart/form-data": {
-        "schema": {
-            "type": "object",
-            "required": ["music"],
-            "properties": {
-                "music": {"type": "string", "format": "binary"},
-                "settings": {"type": "string", "description": "a JSON object"},
-            },
-        }
-    }
-}
-_PIECES: dict[str, Any] = {
-    "model": Pieces,
-    "description": "The pieces; with `Accept` the first as a file, or bars as events.",
-    "content": {MIDI: {}, MUSICXML: {}, EVENTS: {}},
-}
-_FILES: dict[str, Any] = {
-    "description": "The file.",
-    "content": {kind: {} for kind in MEDIA_TYPES.values()},
-}
-
-
 def _too_much(num_steps: int, most: int) -> str:
     return (
         f"One request may ask for {most} steps, its candidates and its music together, "
         f"got {num_steps}."
     )
-
-
-def _event(name: str, data: str) -> str:
-    return f"event: {name}\ndata: {data}\n\n"
 
 
 async def _gone(request: Request) -> None:
@@ -427,7 +318,7 @@ def handle_errors(app: FastAPI) -> None:
         elif isinstance(error, Stopping):
             status, reason, headers = 503, str(error), RETRY
         else:
-            status, reason = 500, _DEFECT
+            status, reason = 500, DEFECT
         # JSON may hold halves of characters, which no answer can.
         reason = str(reason).encode("utf-8", "backslashreplace").decode()
         return JSONResponse({"error": reason}, status, headers)

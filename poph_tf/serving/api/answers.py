@@ -1,0 +1,138 @@
+"""What the API answers with: its models for OpenAPI, its files, its events."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pydantic
+
+from poph_tf.data import matrices
+from poph_tf.data.matrices import Matrices
+from poph_tf.generation.request import Request as Drawing
+from poph_tf.serving.api import bodies, scores
+from poph_tf.serving.api.composing import ServedModel
+
+MIDI, MUSICXML = "audio/midi", "application/vnd.recordare.musicxml+xml"
+EVENTS = "text/event-stream"
+MEDIA_TYPES = {
+    "midi": MIDI,
+    "musicxml": MUSICXML,
+    "wav": "audio/wav",
+    "png": "image/png",
+    "pdf": "application/pdf",
+    "svg": "image/svg+xml",
+}
+SUFFIXES = {"midi": ".mid"}
+
+JSON = "application/json"
+NO_BUFFER = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+DEFECT = "The server failed; its log has the details."
+
+
+class Error(pydantic.BaseModel):
+    """Why a request was refused."""
+
+    error: str
+
+
+class Piece(scores.Score):
+    """A composed piece; its seed gives it again as the only candidate."""
+
+    seed: int
+
+
+class Pieces(pydantic.BaseModel):
+    """The answer with pieces.
+
+    `settings`, sent to the same address, give the same answer again.
+    """
+
+    pieces: list[Piece]
+    settings: dict[str, Any]
+    model: dict[str, str]
+    task: str
+    changes: list[str]
+
+
+class ScoredNote(scores.Note):
+    """A note and how it surprises a model."""
+
+    nats: float | None
+    """None outside the model's pitches."""
+
+
+class Scored(pydantic.BaseModel):
+    """How music surprises a model."""
+
+    notes: list[ScoredNote]
+    nats_per_step: list[float]
+    changes: list[str]
+
+
+FAILURES: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": Error, "description": "The request cannot be answered."},
+    "503": {"model": Error, "description": "Too much is asked at once; come back."},
+}
+
+
+FORM = {
+    "multipart/form-data": {
+        "schema": {
+            "type": "object",
+            "required": ["music"],
+            "properties": {
+                "music": {"type": "string", "format": "binary"},
+                "settings": {"type": "string", "description": "a JSON object"},
+            },
+        }
+    }
+}
+PIECES: dict[str, Any] = {
+    "model": Pieces,
+    "description": "The pieces; with `Accept` the first as a file, or bars as events.",
+    "content": {MIDI: {}, MUSICXML: {}, EVENTS: {}},
+}
+FILES: dict[str, Any] = {
+    "description": "The file.",
+    "content": {kind: {} for kind in MEDIA_TYPES.values()},
+}
+
+
+class Answer:
+    """What is told with the pieces of a request."""
+
+    def __init__(
+        self,
+        model: ServedModel,
+        body: bodies.Settings,
+        task: str,
+        notes: Any,
+        drawings: Sequence[Drawing],
+    ) -> None:
+        self.model, self.body, self.task = model, body, task
+        self.notes, self.drawings = notes, drawings
+
+    def text(self, pieces: Sequence[Matrices]) -> str:
+        """The JSON of the answer."""
+        seeds = [int(drawing.controls.seed[0, 0]) for drawing in self.drawings]
+        found = [
+            {**scores.of_matrices(piece), "seed": seed}
+            for piece, seed in zip(pieces, seeds, strict=True)
+        ]
+        settings = self.body.model_dump(mode="json", exclude_unset=True)
+        settings |= {"model": self.model.name, "seed": seeds[0]}
+        if self.notes is not None:
+            settings["music"] = scores.of_matrices(matrices.from_notes(self.notes))
+        answer = {
+            "pieces": found,
+            "settings": settings,
+            "model": {"name": self.model.name, "id": self.model.id},
+            "task": self.task,
+            "changes": list(self.drawings[0].task.changes),
+        }
+        return json.dumps(answer, separators=(",", ":"))
+
+
+def event_text(name: str, data: str) -> str:
+    """The text of an event of a stream."""
+    return f"event: {name}\ndata: {data}\n\n"
