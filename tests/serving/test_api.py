@@ -273,6 +273,7 @@ NO_MUSIC = {"notes": []}
         ("read", {"music": {"musicxml": "<a"}}, 400, "music.musicxml: "),
         ("harmonize", {"model": "scores", "music": "m"}, 400, "music"),
         ("render", {"music": NO_MUSIC, "format": "exe"}, 400, "format"),
+        ("render", {"music": NO_MUSIC, "format": "pdf"}, 400, "must have notes"),
         ("nothing", {}, 404, "Not Found"),
     ],
 )

@@ -89,7 +89,7 @@ def render(notes: Any, suffix: str) -> bytes:
     """Writes notes as a file; the suffix tells the kind.
 
     Raises:
-        InputError: If what the file needs is not installed.
+        InputError: If there is no music, or what the file needs is not installed.
     """
     from poph_tf.data import matrices
     from poph_tf.rendering import saving
@@ -97,6 +97,8 @@ def render(notes: Any, suffix: str) -> bytes:
     piece = notes
     if not isinstance(piece, matrices.Matrices):
         piece = matrices.from_notes(notes)
+    if not len(piece):  # no bar to write a rest in
+        raise InputError("The music must have notes, or num_steps, to become a file.")
     made = saving.RENDERERS[suffix](piece, {})
     return made.encode() if isinstance(made, str) else made
 
