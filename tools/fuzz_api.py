@@ -35,7 +35,7 @@ flags.DEFINE_string("url", "", "A server that runs; otherwise one is started.")
 flags.DEFINE_string("model", "chorales", "The model of the server that is started.")
 
 # So that each request is quick.
-LIMITS = ("--max_request_steps=32", "--max_waiting=16")
+LIMITS = ("--max_request_steps=32", "--max_waiting=16", "--timeout_seconds=30")
 TIMEOUT_SECONDS = 120
 # Requests that are made before the first of them is sent.
 AT_ONCE = 20
