@@ -76,7 +76,7 @@ LINKS = {
 ARCHIVES = ("pop909.tar.gz", "lmd_full.tar.gz")
 MUSIC = ("mine", "melody", "bass", "tune", "piece", "quartet")
 _BLOCK = re.compile(
-    r"(?:<!-- not run: (?P<why>.+?) -->\s*)?^ *```(?:sh|bash)\n(?P<code>.*?)^ *```$",
+    r"(?:<!-- not run: (?P<why>[^>]+?) -->\s*)?^ *```(?:sh|bash)\n(?P<code>.*?)^ *```$",
     re.DOTALL | re.MULTILINE,
 )
 _PROLOGUE = """
