@@ -19,6 +19,8 @@ const KINDS = [
 ];
 // A kind of more notes must explain so much more of the sound.
 const COST_OF_A_NOTE = 0.06;
+// One note of a chord may be missing, not two.
+const COST_OF_A_GAP = 0.25;
 const LEAST_FIT = 0.6;
 // Krumhansl and Kessler (1982): how well each class fits a key, from its tonic.
 const MAJOR = [6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88];
@@ -52,7 +54,7 @@ export function nameChord(sums, bass) {
     for (const [classes, suffix] of KINDS) {
       const found = classes.map((semitones) => sums[(root + semitones) % 12] / total);
       const missing = found.filter((share) => share === 0).length;
-      const fit = found.reduce((sum, share) => sum + share, 0) - 0.12 * missing;
+      const fit = found.reduce((sum, share) => sum + share, 0) - COST_OF_A_GAP * missing;
       const rooted = root === bass ? 0.05 : 0;
       const score = fit - COST_OF_A_NOTE * (classes.length - 3) + rooted;
       if (score > best) [best, name] = [score, className(root) + suffix];
