@@ -27,13 +27,16 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from absl import flags, logging
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+TOOLS = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(TOOLS))
+sys.path.insert(0, str(TOOLS.parent))
+
+import fuzz_readers
 
 from poph_tf.cli import commands
 from poph_tf.data import recovery
 from poph_tf.data import shards as shards_lib
 from poph_tf.errors import InputError
-from tools import fuzz_readers
 
 FLAGS = flags.FLAGS
 flags.DEFINE_float("minutes", 60, "How long.", lower_bound=0)
