@@ -27,9 +27,8 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from absl import flags, logging
 
-TOOLS = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(TOOLS))
-sys.path.insert(0, str(TOOLS.parent))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import fuzz_readers
 
