@@ -5,6 +5,7 @@ the time signatures, and each begins a bar; without one the piece is in 4/4. Lin
 that fall between steps go to the nearest, halves up.
 """
 
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -232,3 +233,16 @@ def _time_signature(bar_steps: int, steps_per_quarter: int) -> tuple[int, int]:
     while (quarters * denominator / 4).denominator > 1 and denominator < 64:
         denominator *= 2
     return max(1, round(quarters * denominator / 4)), denominator
+
+
+def marks(
+    bar_position: np.ndarray, steps_per_quarter: int, signatures: np.ndarray
+) -> Iterator[tuple[int, int]]:
+    """(step, bar position) where time signatures alone would give another position."""
+    # Ticks of the length of a step.
+    grid = (steps_per_quarter, steps_per_quarter)
+    if np.array_equal(bar_position, positions_of(signatures, len(bar_position), *grid)):
+        return
+    following = np.minimum(bar_position[:-1].astype(int) + 1, MAX_BAR_POSITION)
+    for step in np.flatnonzero(bar_position != np.append(-1, following)):
+        yield int(step), int(bar_position[step])

@@ -13,7 +13,7 @@ Source: the note representation of DeepJ (Mao et al., 2018, arXiv:1801.00887, 3.
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -370,7 +370,9 @@ def to_sequence(matrices: Matrices) -> "NoteSequence":
     for instrument, track in enumerate(matrices.tracks or (merged,)):
         _add_notes(sequence, instrument, track, seconds_per_step)
     sequence.total_time = len(matrices) * seconds_per_step
-    for step, position in _bar_marks(matrices, np.array(signatures, np.int64)):
+    signature_rows = np.array(signatures, np.int64)
+    steps = (matrices.bar_position, matrices.steps_per_quarter)
+    for step, position in bars.marks(*steps, signature_rows):
         sequence.text_annotations.add(
             time=step * seconds_per_step, text=f"{notes_lib.BAR_ANNOTATION}{position}"
         )
@@ -395,15 +397,3 @@ def _add_notes(
             program=track.program,
             is_drum=track.is_drum,
         )
-
-
-def _bar_marks(matrices: Matrices, signatures: np.ndarray) -> Iterator[tuple[int, int]]:
-    """(step, bar position) for bar positions that time signatures cannot express."""
-    wanted = matrices.bar_position
-    # Ticks of the length of a step.
-    grid = (matrices.steps_per_quarter, matrices.steps_per_quarter)
-    if np.array_equal(wanted, bars.positions_of(signatures, len(wanted), *grid)):
-        return
-    following = np.minimum(wanted[:-1].astype(int) + 1, bars.MAX_BAR_POSITION)
-    for step in np.flatnonzero(wanted != np.append(-1, following)):
-        yield int(step), int(wanted[step])
