@@ -48,9 +48,6 @@ class TrainingConfig(Stored):
     """Lowest transposition in semitones, drawn anew for every window."""
     max_transpose: _Semitones = 5
     """Highest transposition in semitones."""
-    shortened: Annotated[float, Interval(ge=0.0, le=1.0)] = 0.0
-    """Share of the pieces whose beginning is joined to their last bars: a network that
-    knows the bars left learns to end from anywhere."""
     shuffle_windows: Annotated[int, Interval(ge=1, le=10**7)] = 2048
     """Windows in the shuffle buffer."""
     skip_corrupt: bool = False

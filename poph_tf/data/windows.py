@@ -20,9 +20,6 @@ AHEAD = 64
 # is, and the share with givens that are not known in advance.
 UNKNOWN_LENGTH, NO_LOOK_AHEAD = 1 / 3, 0.1
 UNKNOWN = -1
-# Of a shortened piece: steps kept of its end (most), of its beginning (least), and the
-# first of its numbers for random draws; no window has them.
-MOST_STEPS_KEPT, LEAST_BEGINNING, SHORTENED = 48, 32, 1_000_000
 Tensors = dict[str, tf.Tensor]
 
 
@@ -43,8 +40,6 @@ def cut(
         `style`, `id`, `start`; of a model with tracks also `bars_left`, `given` and
         `looks_ahead`.
     """
-    if training.shortened:
-        piece = _shortened(piece, seed, training.shortened)
     steps = training.window_steps
     reach = steps + (AHEAD if model.tracks else 0)
     edges = _edges(tf.shape(piece["cells"])[0], steps, seed)
@@ -74,28 +69,6 @@ def cut(
 
     places = tf.data.Dataset.range(tf.cast(tf.size(edges) - 1, tf.int64))
     return places.map(_as_written(window))
-
-
-def _shortened(piece: Tensors, seed: tf.Tensor, share: float) -> Tensors:
-    """Joins the beginning of a piece to its end, for a share of the pieces.
-
-    Real music is always ready to end when few bars are left, so that a network need not
-    look at them. Here the last bars follow whatever stands somewhere before, on the
-    same place in the bar.
-    """
-    positions = piece["bar_position"]
-    steps = tf.range(tf.size(positions))
-    kept = tf.cast(_uniform(seed, SHORTENED + 1) * MOST_STEPS_KEPT, tf.int32) + 1
-    stop = tf.maximum(tf.size(positions) - kept, 0)
-    alike = (positions == positions[stop]) & (steps >= LEAST_BEGINNING) & (steps < stop)
-    places = tf.boolean_mask(steps, alike)
-    number = tf.cast(tf.size(places), tf.float32)
-    chosen = (_uniform(seed, SHORTENED) < share) & (number > 0)
-    place = tf.cast(_uniform(seed, SHORTENED + 2) * number, tf.int32)
-    start = tf.cond(chosen, lambda: places[place], lambda: stop)
-    joined = tf.boolean_mask(steps, (steps < start) | (steps >= stop))
-    both = {k: tf.gather(piece[k], joined) for k in ("cells", "bar_position")}
-    return {**piece, **both}
 
 
 def _edges(length: tf.Tensor, steps: int, seed: tf.Tensor) -> tf.Tensor:

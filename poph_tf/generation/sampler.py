@@ -160,7 +160,7 @@ class Sampler:
         hidden, network = self.network.time_axis(inputs, state["network"])
         too_silent = tf.nn.relu(state["silent_steps"] - SILENT_STEPS + 1)
         added = controls.silence_temperature * tf.cast(too_silent, tf.float32)
-        warmer = controls._replace(temperature=controls.temperature + added)
+        warmer = tracks.warmed(controls, added, self.config.tracks)
         frame, log_probability = self.draw_frame(hidden[0], state, warmer)
         merged, given = frame, {}
         if self.config.tracks:

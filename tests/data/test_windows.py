@@ -133,29 +133,6 @@ def test_bars_left_tell_where_an_incomplete_last_bar_ends(lengths, expected):
     assert "".join(map(str, piece.bars_left)) == expected.replace(" ", "")
 
 
-def test_a_shortened_piece_joins_its_beginning_to_its_end():
-    piece = PIECES[3]
-    whole = {
-        "cells": tf.constant(piece.stack((HIGH, LOW))),
-        "bar_position": tf.constant(piece.bar_position),
-    }
-    lengths = set()
-    for seed in range(20):
-        made = windows._shortened(whole, tf.constant([seed, 1], tf.int64), 0.5)
-        cells, length = made["cells"].numpy(), len(made["cells"])
-        lengths.add(length)
-        np.testing.assert_array_equal(made["bar_position"], np.arange(length) % BAR)
-        kept = (len(piece) - length) // BAR * BAR
-        assert kept == len(piece) - length  # Whole bars are left out.
-        same = (cells == piece.stack((HIGH, LOW))[:length]).all(axis=(1, 2, 3))
-        first = length if same.all() else int(same.argmin())
-        assert first >= windows.LEAST_BEGINNING
-        end = piece.stack((HIGH, LOW))[len(piece) - (length - first) :]
-        np.testing.assert_array_equal(cells[first:], end)
-    # About half of the pieces are as before.
-    assert len(piece) in lengths and len(lengths) > 5
-
-
 def test_bars_left_count_to_the_end_of_the_piece_or_are_unknown(rows):
     unknown = 0
     for piece, start, row in rows:

@@ -294,3 +294,25 @@ def test_a_harmonized_melody_is_kept_and_each_voice_gets_a_track_of_its_own(tmp_
     assert [name for name in names if name] == [t.name for t in small.VOICES]
     tempi = [m for m in mido.MidiFile(tmp_path / "a.mid") if m.type == "set_tempo"]
     assert len(tempi) > 4  # the ritardando
+
+
+def test_after_a_long_silence_a_voice_rests_less_and_moves_as_before():
+    logits = tf.constant([[-7.0, -8.0, -7.5]])
+    ones = tf.ones([1])
+    made = Controls(seed=tf.constant([[1, 2]]), temperature=ones, style=ones[:, None])
+    nothing_held = tf.zeros([1, 3])
+    alone = tracks.voice_probability(logits, nothing_held, made)[0].numpy()
+    added = tf.constant([5.0 / tracks.SURE_OF_RESTS])
+    warm = tracks.warmed(made, added, [TRACKS[0]])
+    found = tracks.voice_probability(logits, nothing_held, warm)[0].numpy()
+    # The odds of sounding to the power 1 / (1 + 5).
+    odds = np.exp([-7.0, -8.0, -7.5]).sum()
+    assert alone[-1] == pytest.approx(1 / (1 + odds))
+    assert found[-1] == pytest.approx(1 / (1 + odds ** (1 / 6)))
+    np.testing.assert_allclose(
+        found[:-1] / found[:-1].sum(), alone[:-1] / alone[:-1].sum(), rtol=1e-5
+    )
+    np.testing.assert_array_equal(warm.temperature, 1.0)
+    still = tracks.warmed(made, 0 * added, [TRACKS[0]])
+    same = tracks.voice_probability(logits, nothing_held, still)[0]
+    np.testing.assert_allclose(same, alone, rtol=1e-6)
