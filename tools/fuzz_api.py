@@ -28,11 +28,7 @@ from poph_tf.cli import commands
 from poph_tf.errors import InputError
 
 FLAGS = flags.FLAGS
-flags.DEFINE_integer("count", 1000, "Requests in all.", lower_bound=1)
-flags.DEFINE_integer("seed", 0, "Of the requests.")
-flags.DEFINE_float("minutes", 60.0, "Stop after so long.", lower_bound=0.0)
-flags.DEFINE_string("url", "", "A server that runs; otherwise one is started.")
-flags.DEFINE_string("model", "chorales", "The model of the server that is started.")
+
 
 # So that each request is quick.
 LIMITS = ("--max_request_steps=32", "--max_waiting=16", "--timeout_seconds=30")
@@ -170,5 +166,15 @@ def fault(answer: Any) -> str:
     return ""
 
 
+def define_flags() -> None:
+    """The flags of the command; a test that imports this defines none."""
+    flags.DEFINE_integer("count", 1000, "Requests in all.", lower_bound=1)
+    flags.DEFINE_integer("seed", 0, "Of the requests.")
+    flags.DEFINE_float("minutes", 60.0, "Stop after so long.", lower_bound=0.0)
+    flags.DEFINE_string("url", "", "A server that runs; otherwise one is started.")
+    flags.DEFINE_string("model", "chorales", "The model of the server that is started.")
+
+
 if __name__ == "__main__":
+    define_flags()
     commands.run(main)

@@ -32,11 +32,7 @@ from poph_tf.errors import InputError
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FLAGS = flags.FLAGS
-flags.DEFINE_integer("count", 300, "Mutants, shared among the parts.", lower_bound=1)
-flags.DEFINE_integer("seed", 1, "Another seed draws another sample.")
-flags.DEFINE_list("parts", [], "Only these parts; empty: all.")
-flags.DEFINE_string("log", "mutants.jsonl", "A JSON object for each mutant.")
-flags.DEFINE_float("seconds", 300, "A mutant that takes longer is killed.")
+
 
 # Each part: its files, and the tests that judge them.
 PARTS = {
@@ -302,5 +298,17 @@ def main(_: Sequence[str]) -> None:
     print(summary(rows_of(log)))
 
 
+def define_flags() -> None:
+    """The flags of the command; a test that imports this defines none."""
+    flags.DEFINE_integer(
+        "count", 300, "Mutants, shared among the parts.", lower_bound=1
+    )
+    flags.DEFINE_integer("seed", 1, "Another seed draws another sample.")
+    flags.DEFINE_list("parts", [], "Only these parts; empty: all.")
+    flags.DEFINE_string("log", "mutants.jsonl", "A JSON object for each mutant.")
+    flags.DEFINE_float("seconds", 300, "A mutant that takes longer is killed.")
+
+
 if __name__ == "__main__":
+    define_flags()
     commands.run(main)

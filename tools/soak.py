@@ -38,10 +38,7 @@ from poph_tf.data import shards as shards_lib
 from poph_tf.errors import InputError
 
 FLAGS = flags.FLAGS
-flags.DEFINE_float("minutes", 60, "How long.", lower_bound=0)
-flags.DEFINE_integer("seed", 1, "Another seed damages otherwise.")
-flags.DEFINE_list("kinds", [], "Only these kinds; empty: all.")
-flags.DEFINE_string("log", "", "File for the result and the failures, JSON.")
+
 
 # What a case says of itself; any other text is a failure.
 READ, REFUSED = "read as before", "refused"
@@ -278,5 +275,14 @@ def main(_: Sequence[str]) -> None:
         raise InputError(f"{len(failures)} failures; the first: {failures[0]}")
 
 
+def define_flags() -> None:
+    """The flags of the command; a test that imports this defines none."""
+    flags.DEFINE_float("minutes", 60, "How long.", lower_bound=0)
+    flags.DEFINE_integer("seed", 1, "Another seed damages otherwise.")
+    flags.DEFINE_list("kinds", [], "Only these kinds; empty: all.")
+    flags.DEFINE_string("log", "", "File for the result and the failures, JSON.")
+
+
 if __name__ == "__main__":
+    define_flags()
     commands.run(main)

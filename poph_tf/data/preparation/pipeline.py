@@ -46,6 +46,7 @@ _LATER = {
     "split_by": "hash",
     "splits_csv": "",
     "tracks": ("merged",),
+    "trim_silence": False,
 }
 # Nothing else in a folder is taken for a shard of ours.
 _SHARD = re.compile(rf"({'|'.join(examples.SPLITS)})-\d{{5}}-of-\d{{5}}\.tfrecord\.gz")
