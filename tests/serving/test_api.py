@@ -337,10 +337,10 @@ def occupy(server, accept):
     """A connection whose long piece takes the only place of a server."""
     headers = {"Content-Type": "application/json", "Accept": accept}
     body = json.dumps({"num_bars": 1000})
-    for _ in range(20):
+    for wait in (0.3, 0.5, 1, 2, 3, 4, 5, 6):
         connection = http.client.HTTPConnection("127.0.0.1", server.port)
         connection.request("POST", "/v1/compose", body, headers)
-        time.sleep(0.3)  # If the short piece comes first, the long one is refused.
+        time.sleep(wait)  # If the short piece comes first, the long one is refused.
         if server.ask("v1/compose", {"num_bars": 1})[0] == 503:
             return connection
         connection.close()
