@@ -1,4 +1,4 @@
-"""How a musician and the composer play together."""
+"""Settings of playing with the composer."""
 
 from typing import Annotated, Literal
 

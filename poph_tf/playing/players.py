@@ -29,7 +29,7 @@ class Player(Protocol):
     def begin(self, step: int) -> list[Bytes]:
         """A step begins; returns what to send."""
 
-    def hear(self, step: int) -> list[Bytes]:
+    def on_note(self, step: int) -> list[Bytes]:
         """A note came in the first half of the step."""
 
     def settle(self, step: int) -> None:
@@ -79,7 +79,7 @@ class Answering:
             return self._sounding.silence()
         return self._sounding.show(self._next, range(len(self._next)))
 
-    def hear(self, step: int) -> list[Bytes]:
+    def on_note(self, step: int) -> list[Bytes]:
         """A call is read when its steps are settled."""
         del step
         return []
@@ -159,7 +159,7 @@ class Accompanying:
             return self._sounding.silence()
         return self._draw(step, clamped)
 
-    def hear(self, step: int) -> list[Bytes]:
+    def on_note(self, step: int) -> list[Bytes]:
         """Draws the step again if it was drawn without the note."""
         clamped = self._heard.clamped(step)
         if self._told is not None:

@@ -152,7 +152,7 @@ class Session:
         position = self.clock.position(seconds) + ROUNDING
         self._heard.press(message.note, message.velocity, position)
         step, is_late = divmod(self._half, 2)
-        return [] if is_late or step < 0 else self._player.hear(step)
+        return [] if is_late or step < 0 else self._player.on_note(step)
 
     def _listens(self, message: Any) -> bool:
         return self._config.listen in (0, message.channel + 1)
