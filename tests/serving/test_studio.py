@@ -228,7 +228,7 @@ def test_candidates_are_heard_side_by_side_and_one_is_kept(page):
     page.get_by_role("button", name="Play Compose 2").click()
     expect(page.get_by_role("button", name="Pause Compose 2")).to_be_visible()
     cards.nth(1).get_by_text("Keep").click()
-    # Not wait_for_function: it evaluates text in the page, which its policy forbids.
+    # wait_for_function evaluates text in the page, which its policy forbids.
     tries = iter(range(TIMEOUT_MS // 100))
     while page.evaluate(SAVED + "?.candidates?.length") != 2 and next(tries) >= 0:
         page.wait_for_timeout(100)
