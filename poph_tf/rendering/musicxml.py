@@ -265,7 +265,7 @@ def _sign(notes: Sequence[notation.Note], quarters: float) -> Any:
 
     made = []
     for own in notes:
-        sign = note.Note(own.name, quarterLength=quarters)
+        sign = note.Note(own.name, octave=own.octave, quarterLength=quarters)
         sign.volume.velocity = own.velocity
         if own.before or own.after:
             kind = (

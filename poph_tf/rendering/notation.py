@@ -25,7 +25,8 @@ class Note:
 
     Attributes:
         start, end: steps from the bar line.
-        name: such as "F#4" in music21's spelling ("-" is a flat).
+        name: such as "F#" in music21's spelling ("-" is a flat).
+        octave: scientific. Apart from the name, where -1 would read as a flat.
         velocity: 1..127.
         before, after: whether it is tied to the note before and after.
     """
@@ -33,6 +34,7 @@ class Note:
     start: int
     end: int
     name: str
+    octave: int
     velocity: int
     before: bool
     after: bool
@@ -72,13 +74,13 @@ def by_bar(cells: np.ndarray, lines: np.ndarray) -> list[list[Note]]:
     by_bar: list[list[Note]] = [[] for _ in lines[:-1]]
     for k in range(len(pitch)):
         sign = "#" * alter[k] if alter[k] > 0 else "-" * -alter[k]
-        name = f"{spelling.LETTERS[letter[k]]}{sign}{octave[k]}"
+        name = f"{spelling.LETTERS[letter[k]]}{sign}", int(octave[k])
         first = int(np.searchsorted(lines, start[k], "right")) - 1
         for bar in range(first, int(np.searchsorted(lines, end[k], "left"))):
             low, high = int(lines[bar]), int(lines[bar + 1])
             cut = max(int(start[k]), low) - low, min(int(end[k]), high) - low
             tied = bool(start[k] < low), bool(end[k] > high)
-            by_bar[bar].append(Note(*cut, name, int(velocity[k]), *tied))
+            by_bar[bar].append(Note(*cut, *name, int(velocity[k]), *tied))
     return by_bar
 
 

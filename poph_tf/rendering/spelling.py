@@ -19,6 +19,7 @@ _FIRST_LETTER = np.array([0, 1, 1, 2, 2, 3, 4, 4, 5, 5, 6, 6])
 _SEMITONES = np.array([(TONICS[letter] - TONICS["A"]) % 12 for letter in LETTERS])
 _FIFTHS = np.array([3, 5, 0, 2, 4, -1, 1])  # of A B C D E F G above C
 MAX_FIFTHS = 7
+MAX_ALTER = 2
 
 
 def spell(pitches: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -44,7 +45,10 @@ def spell(pitches: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     options = [(letter + shift) % len(LETTERS) for shift in (0, -1, 1)]
     alters = [_alter(classes, option) for option in options]
     best = int(np.argmin([np.abs(alter).sum() for alter in alters]))
-    letter, alter = options[best], alters[best]
+    # Notes that are in no key: nobody reads a note with three accidentals.
+    far = np.abs(alters[best]) > MAX_ALTER
+    letter = np.where(far, _FIRST_LETTER[classes], options[best])
+    alter = _alter(classes, letter)
     octave = (np.asarray(pitches, int) - alter) // NUM_PITCH_CLASSES - 1
     return letter, alter, octave
 
