@@ -11,16 +11,21 @@ A page holds markers, each alone on a line:
     <!-- signatures -->                   the exported signatures
 
 Notebooks of docs/tutorials become pages with the outputs that they hold; a link to a
-notebook leads to its page.
+notebook leads to its page. Beside the pages stands the demo (docs/demo_files.py).
 """
 
 import dataclasses
 import json
 import pathlib
 import re
+import sys
 
 import griffe
 from mkdocs.structure.files import File
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parent))
+
+import demo_files
 
 from poph_tf import config
 from poph_tf.cli import quiet
@@ -31,7 +36,9 @@ _MARKER = re.compile(r"^<!-- (\w+)(?:: ([\w.]+))? -->$", re.MULTILINE)
 
 
 def on_files(files, config, **_):
-    """Adds a page for each notebook, which can be downloaded too; mkdocs calls it."""
+    """Adds the demo, and a page for each notebook; mkdocs calls it."""
+    for path, content in demo_files.files():
+        files.append(File.generated(config, path, content=content))
     for file in [file for file in files if file.src_uri.endswith(".ipynb")]:
         page = file.src_uri.removesuffix(".ipynb") + ".md"
         text = notebook_page(json.loads(file.content_string))

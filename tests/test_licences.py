@@ -16,13 +16,13 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs" / "reference" / "licences.md").read_text("utf-8")
 SHIPPED = sorted(
     path
-    for folder in ("poph_tf", "docs/images", "tests/golden")
+    for folder in ("poph_tf", "docs/demo", "docs/images", "tests/golden")
     for path in (ROOT / folder).rglob("*")
     if path.is_file() and "__pycache__" not in path.parts
 )
 # Names of files that others than this project would have made.
 FOREIGN = {".ttf", ".otf", ".woff", ".woff2", ".sf2", ".sf3", ".ogg", ".mp3", ".wav"}
-FOREIGN |= {".wasm", ".mid", ".mxl"}
+FOREIGN |= {".wasm", ".gzip", ".mid", ".mxl"}
 
 
 def table(title):

@@ -95,7 +95,9 @@ def test_every_relative_link_and_picture_exists(page):
     targets = re.findall(r"\]\(([^)\s]+)\)", text)
     for target in targets:
         path = target.split("#")[0]
-        if path and not re.match(r"\w+:", target):
+        # What mkdocs makes, it checks.
+        made = path.endswith(("demo/index.html", "openapi.json"))
+        if path and not made and not re.match(r"\w+:", target):
             assert (page.parent / path).exists(), target
 
 

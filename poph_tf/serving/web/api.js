@@ -15,6 +15,8 @@
  * @property {string[]} [changes] what was changed in the music, a sentence each
  */
 
+/** The files that the server writes. */
+export const FORMATS = ["mid", "musicxml", "wav", "png", "pdf", "svg"];
 const MOST_TRIES = 120;
 const TRY_MILLISECONDS = 500;
 

@@ -1,13 +1,11 @@
 // Opens files, by a button or dropped on the page, and saves the score as one.
 
-import { read, render } from "./api.js";
+import { FORMATS, read, render } from "./api.js";
 import { button, find, make, say, tried } from "./dom.js";
 import { isScore } from "./score.js";
 
 /** @import {Store} from "./store.js" */
 
-/** What the files are called, and what the server calls their format. */
-const FORMATS = ["mid", "musicxml", "wav", "png", "pdf", "svg"];
 const LARGEST_FILE = 8 * 2 ** 20;
 
 export class Files {

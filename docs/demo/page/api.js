@@ -1,0 +1,70 @@
+// Stands where the studio's module of that name talks to a server: here a worker of the
+// browser composes, and files are written in the page.
+
+import { midi, readMidi } from "./midi.js";
+
+/** @import {Answer, Bar} from "../../../poph_tf/serving/web/api.js" */
+/** @import {Model, Score} from "./types.js" */
+
+/** The files that the page writes. */
+export const FORMATS = ["mid"];
+const TASKS = ["compose", "continue", "harmonize", "accompany", "infill", "vary", "reharmonize"];
+const NEEDS_SERVER = "needs the server: install poph_tf and run python -m poph_tf.serve.";
+
+const worker = new Worker(new URL("worker.js", import.meta.url));
+let asked = 0;
+
+/** @param {(sentence: string) => void} waiting @returns {Promise<Model[]>} */
+export async function models(waiting) {
+  waiting("Loading the composer…");
+  const network = await (await fetch(new URL("../model/network.json", import.meta.url))).json();
+  const max_pitch = network.min_pitch + network.num_pitches - 1;
+  return [{ ...network, tasks: TASKS, max_pitch }];
+}
+
+/**
+ * Composes; hands over each bar when it comes.
+ * @param {string} kind
+ * @param {any} body
+ * @param {(bar: Bar) => void} onBar
+ * @param {AbortSignal} signal
+ * @returns {Promise<Answer>}
+ */
+export function compose(kind, body, onBar, signal) {
+  if (body.chords) return Promise.reject(new Error(`To compose over chords ${NEEDS_SERVER}`));
+  const id = ++asked;
+  return new Promise((resolve, reject) => {
+    /** @param {MessageEvent} event */
+    const hear = ({ data }) => {
+      if (data.id !== id) return;
+      if (data.bar) return onBar(data.bar);
+      end();
+      if (data.error) reject(new Error(data.error));
+      else resolve({ changes: [], ...data.answer });
+    };
+    const cancel = () => {
+      worker.postMessage({ id: 0 });
+      end();
+      reject(new DOMException("Cancelled.", "AbortError"));
+    };
+    const end = () => {
+      worker.removeEventListener("message", hear);
+      signal.removeEventListener("abort", cancel);
+    };
+    worker.addEventListener("message", hear);
+    signal.addEventListener("abort", cancel);
+    worker.postMessage({ id, kind, body });
+  });
+}
+
+/** Reads a MIDI file. @param {File} file @returns {Promise<Score>} */
+export async function read(file) {
+  if (!/\.midi?$/i.test(file.name)) throw new Error(`Reading ${file.name} ${NEEDS_SERVER}`);
+  return readMidi(new Uint8Array(await file.arrayBuffer()), file.name);
+}
+
+/** A score as a file. @param {Score} score @param {string} format @returns {Promise<Blob>} */
+export async function render(score, format) {
+  if (format !== "midi") throw new Error(`The score view ${NEEDS_SERVER}`);
+  return new Blob([midi(score)], { type: "audio/midi" });
+}

@@ -1,0 +1,140 @@
+// Draws pieces with the flatbuffer of a network: as generation/light_engine.py of
+// poph_tf, which see. Its signatures: `step` draws one step, drawing and all, from the
+// state, the controls and the random numbers; `ahead` reads what is given, from the end.
+
+import { clamped } from "./task.js";
+import { uniforms } from "./uniforms.js";
+import { REST } from "./voices.js";
+
+/** @import {Body, Network, Task} from "./task.js" */
+/** @typedef {Record<string, any>} Tensors by the names of a signature */
+/** @typedef {Record<string, Float32Array | Int32Array | number>} Values */
+
+const STATE = "state";
+const DEFAULT_VELOCITY = 80;
+
+export class Engine {
+  /**
+   * @param {any} lite the module of LiteRT.js
+   * @param {any} compiled the flatbuffer
+   * @param {Network} network
+   */
+  constructor(lite, compiled, network) {
+    this.lite = lite;
+    this.signatures = compiled.signatures;
+    this.network = network;
+  }
+
+  /**
+   * Draws the free cells of a task into its voices.
+   * @param {Task} task
+   * @param {Body} body
+   * @param {number} seed
+   * @returns {AsyncGenerator<number>} each step that is drawn
+   */
+  async *draw(task, body, seed) {
+    const { network } = this;
+    const whole = controls(body, network);
+    const ahead = task.looksAhead ? await this.lookAhead(task) : [];
+    let state = this.zeroState("step");
+    for (let step = 0; step < task.stop; step++) {
+      state = await this.run("step", state, {
+        ...whole,
+        bar_position: task.position[step],
+        bars_left: task.left[step],
+        constraints: clamped(task, step, network),
+        look_ahead: ahead[step] ?? 0,
+        numbers: uniforms(seed, step, network.tracks.length, network.num_pitches),
+      });
+      // The frame drawn is the last one of the state; the runtime names a tensor once.
+      this.take(task, step, state.state_frame.toTypedArray());
+      if (step >= task.start) yield step;
+    }
+    release(state);
+  }
+
+  /** Writes a frame, [track, pitch, play and replay and volume]. @param {Task} task @param {number} step @param {Float32Array} frame */
+  take({ voices, free }, step, frame) {
+    const { num_pitches, min_pitch, tracks } = this.network;
+    for (let track = 0; track < tracks.length; track++) {
+      if (!free[step * tracks.length + track]) continue;
+      const cells = frame.subarray(track * num_pitches * 3, (track + 1) * num_pitches * 3);
+      let pitch = 0;
+      while (pitch < num_pitches && cells[pitch * 3] < 0.5) pitch += 1;
+      const [, again, volume] = cells.subarray(pitch * 3);
+      const rests = pitch === num_pitches;
+      const velocity = Math.round(volume * 127) || DEFAULT_VELOCITY;
+      voices.put(step, track, rests ? REST : pitch + min_pitch, again > 0.5, velocity);
+    }
+  }
+
+  /** What the network says of the givens at or after each step. @param {Task} task */
+  async lookAhead(task) {
+    /** @type {Float32Array[]} */
+    const found = [];
+    let state = this.zeroState("ahead");
+    for (let step = task.score.num_steps - 1; step >= 0; step--) {
+      const given = [step - 1, step].map((at) => clamped(task, at, this.network));
+      const cells = new Float32Array(2 * given[0].length);
+      given.forEach((one, k) => cells.set(one, k * one.length));
+      const out = await this.run("ahead", state, {
+        given: cells,
+        bar_position: task.position[step],
+        bars_left: task.left[step],
+      });
+      const { look_ahead, ...after } = out;
+      found[step] = look_ahead.toTypedArray().slice();
+      look_ahead.delete();
+      state = after;
+    }
+    release(state);
+    return found;
+  }
+
+  /** @param {string} signature @returns {Tensors} */
+  zeroState(signature) {
+    const details = this.signatures[signature].getInputDetails();
+    const states = details.filter((/** @type {any} */ { name }) => name.startsWith(STATE));
+    return Object.fromEntries(states.map((/** @type {any} */ detail) => [detail.name, this.tensor(detail, 0)]));
+  }
+
+  /**
+   * Runs a signature; its inputs are released.
+   * @param {string} signature @param {Tensors} state @param {Values} values
+   * @returns {Promise<Tensors>}
+   */
+  async run(signature, state, values) {
+    const runner = this.signatures[signature];
+    const inputs = { ...state };
+    for (const detail of runner.getInputDetails()) {
+      inputs[detail.name] ??= this.tensor(detail, values[detail.name]);
+    }
+    const out = await runner.run(inputs);
+    release(inputs);
+    return out;
+  }
+
+  /** @param {any} detail of an input @param {Float32Array | Int32Array | number} value for all, or each */
+  tensor({ shape, dtype }, value) {
+    const size = shape.reduce((/** @type {number} */ a, /** @type {number} */ b) => a * b, 1);
+    const numbers = dtype === "int32" ? new Int32Array(size) : new Float32Array(size);
+    if (typeof value === "number") numbers.fill(value);
+    else numbers.set(value);
+    return new this.lite.Tensor(numbers, shape);
+  }
+}
+
+/** @param {Tensors} tensors */
+function release(tensors) {
+  for (const tensor of Object.values(tensors)) tensor.delete();
+}
+
+/** The controls that are the same in all steps. @param {Body} body @param {Network} network @returns {Values} */
+function controls({ temperature, key = "" }, network) {
+  const found = { ...network.controls, temperature };
+  if (key === "auto") return { ...found, key_strength: network.key_strength };
+  const outside = network.keys[key];
+  if (!outside) return found;
+  const bias = (/** @type {number} */ k) => -network.key_strength * outside[(network.min_pitch + k) % 12];
+  return { ...found, pitch_bias: Float32Array.from({ length: network.num_pitches }, (_, k) => bias(k)) };
+}

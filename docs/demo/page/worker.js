@@ -1,0 +1,64 @@
+// The worker that composes: loads the network and its runtime once, then draws what it
+// is asked. A classic worker, since the runtime loads its script with importScripts.
+
+const BASE = new URL(".", self.location.href);
+
+/** @param {string} path */
+async function bytes(path) {
+  const response = await fetch(new URL(path, BASE));
+  if (!response.ok) throw new Error(`The file ${path} is missing (${response.status}).`);
+  return response;
+}
+
+async function load() {
+  const [lite, { Engine }, { task }] = await Promise.all(
+    ["litert/index.js", "engine.js", "task.js"].map((path) => import(new URL(path, BASE).href)),
+  );
+  const packed = (await bytes("litert/litert.wasm.gzip")).body;
+  const unpacked = packed.pipeThrough(new DecompressionStream("gzip"));
+  const wasmBinary = await new Response(unpacked).arrayBuffer();
+  // What the runtime prints is of no use to a visitor.
+  self.Module = { wasmBinary, print: () => {}, printErr: () => {} };
+  await lite.loadLiteRt(new URL("litert/litert_wasm_compat_internal.js", BASE).href);
+  const flatbuffer = new Uint8Array(await (await bytes("../model/step.tflite")).arrayBuffer());
+  const compiled = await lite.loadAndCompile(flatbuffer, { accelerator: "wasm" });
+  const network = await (await bytes("../model/network.json")).json();
+  return { engine: new Engine(lite, compiled, network), task };
+}
+
+const loaded = load();
+let running = 0;
+
+self.onmessage = async ({ data }) => {
+  running = data.id;
+  if (!data.kind) return;
+  try {
+    await compose(data.id, data.kind, data.body);
+  } catch (error) {
+    self.postMessage({ id: data.id, error: String(error?.message ?? error) });
+  }
+};
+
+/** Draws the candidates one after the other; tells each bar. */
+async function compose(id, kind, body) {
+  const { engine, task } = await loaded;
+  const pieces = [];
+  for (let candidate = 0; candidate < body.candidates; candidate++) {
+    const drawn = task(kind, body, engine.network);
+    const { voices, position, score } = drawn;
+    let start = drawn.start;
+    for await (const step of engine.draw(drawn, body, body.seed + candidate)) {
+      const end = step + 1;
+      if (end < drawn.stop && position[end] !== 0) continue;
+      const bar = { candidate, start, num_steps: end - start, notes: voices.notes(start, end) };
+      self.postMessage({ id, bar });
+      start = end;
+      // Lets a message come that ends this.
+      await new Promise((resolve) => setTimeout(resolve));
+      if (running !== id) return;
+    }
+    const notes = voices.notes().map(({ tied, ...note }) => note);
+    pieces.push({ ...score, tempo: body.tempo_qpm, notes, seed: body.seed + candidate });
+  }
+  self.postMessage({ id, answer: { pieces } });
+}

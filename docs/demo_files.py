@@ -1,0 +1,57 @@
+"""The files of the demo: the studio's page with a composer that runs in the browser.
+
+docs/demo/page holds the modules that stand in for the server, and the runtime. All else
+is what the package has: the page, and a pretrained model with its settings.
+"""
+
+import json
+import pathlib
+
+from poph_tf import theory
+from poph_tf.config import GenerationConfig, ModelConfig
+from poph_tf.generation.light_engine import NEUTRAL
+from poph_tf.models import LIGHT_FILE, SETTINGS_FILE, pretrained
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+WEB = ROOT / "poph_tf" / "serving" / "web"
+# The model's voices have one style, which the page then need not choose.
+MODEL = "chorales"
+TONICS = ("C", "Db", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
+
+
+def files():
+    """Path in the manual and content of each file that docs/demo lacks."""
+    for path in sorted(WEB.iterdir()):
+        place = "demo/page" if path.suffix != ".html" else "demo"
+        if not (ROOT / "docs" / place / path.name).exists():
+            text = path.read_text("utf-8").replace("PopH studio", "PopH demo")
+            yield f"{place}/{path.name}", text
+    folder = pretrained.ROOT / MODEL
+    settings = json.loads((folder / SETTINGS_FILE).read_text("utf-8"))
+    model = ModelConfig.from_dict(settings["model"])
+    yield "demo/model/step.tflite", (folder / LIGHT_FILE).read_bytes()
+    yield "demo/model/network.json", json.dumps(network(model))
+
+
+def network(model):
+    """What the browser must know of the model; its types are in docs/demo/page/task.js.
+
+    Args:
+        model: ModelConfig.
+    """
+    config = GenerationConfig()
+    keys = [f"{tonic} {mode}" for tonic in TONICS for mode in ("major", "minor")]
+    controls = {"top_p": config.top_p, "style": 1.0}
+    return {
+        "name": MODEL,
+        "tracks": [
+            {"name": t.name, "program": t.program, "is_drum": t.is_drum}
+            for t in model.tracks
+        ],
+        "styles": list(model.styles),
+        "min_pitch": model.min_pitch,
+        "num_pitches": model.num_pitches,
+        "controls": {**NEUTRAL, **controls},
+        "key_strength": config.key_strength,
+        "keys": {key: theory.key_outside(key).tolist() for key in keys},
+    }

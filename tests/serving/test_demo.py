@@ -1,0 +1,148 @@
+"""The demo, which composes in the browser: held against what Python composes."""
+
+import functools
+import http.server
+import pathlib
+import shutil
+import sys
+import threading
+import types
+
+import pytest
+from studio_page import (
+    MELODY,
+    chromium,
+    compose,
+    draw,
+    expect,
+    needs_chromium,
+    notes,
+    save,
+    score,
+    studio,
+)
+
+from poph_tf.config import GenerationConfig
+from poph_tf.data import midi
+from poph_tf.generation.light_engine import LightEngine
+from poph_tf.models import pretrained
+from poph_tf.serving.api import scores
+
+pytestmark = needs_chromium
+__all__ = ["chromium"]  # fixtures
+DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs"
+sys.path.append(str(DOCS))
+
+import demo_files  # noqa: E402
+
+
+class Files(http.server.SimpleHTTPRequestHandler):
+    """Serves a folder, as any server of static files does."""
+
+    def log_message(self, *args):
+        """Says nothing."""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("site")
+    shutil.copytree(DOCS / "demo", folder / "demo")
+    for name, content in demo_files.files():
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    handler = functools.partial(Files, directory=folder)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}/demo/"
+    yield types.SimpleNamespace(url=address)
+    server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def engine():
+    return LightEngine(pretrained.ROOT / demo_files.MODEL)
+
+
+@pytest.fixture
+def page(chromium, site):
+    with studio(chromium, site) as opened:
+        opened.uncheck("#set-listen")
+        opened.uncheck("#set-fresh")
+        opened.fill("#set-seed", "0")
+        opened.fill("#set-bars", "1")
+        opened.click("#new")
+        yield opened
+
+
+def composed(engine, music=None, **settings):
+    """The score that Python composes with the settings of the page."""
+    source = scores.to_notes(scores.Score(**music)) if music else None
+    config = GenerationConfig(num_pieces=1, num_bars=1, music=source, **settings)
+    (piece,) = engine.compose(config)
+    return scores.of_matrices(piece)
+
+
+def test_composes_and_continues_note_for_note_as_python(page, engine, tmp_path):
+    compose(page, "compose")
+    first = score(page)
+    assert notes(first) == notes(composed(engine, seed=0))
+    compose(page, "continue")
+    second = score(page)
+    assert notes(second) == notes(composed(engine, first, task="continue"))
+    assert second["num_steps"] == 32
+    read = midi.read(save(page, "mid", tmp_path))
+    assert len(read.notes) == len(second["notes"])
+
+
+def test_harmonizes_and_varies_note_for_note_as_python(page, engine):
+    draw(page)
+    melody = score(page)
+    assert notes(melody) == [(0, step, pitch, 4) for step, pitch in MELODY]
+    page.select_option("#set-key", "G major")
+    compose(page, "harmonize")
+    first = score(page)
+    settings = {"task": "harmonize", "given": ("soprano",), "key": "G major"}
+    assert notes(first) == notes(composed(engine, melody, **settings))
+    page.get_by_label("Lock bass: it is held when the composer draws").click()
+    page.get_by_label("Lock soprano: it is held when the composer draws").click()
+    page.fill("#set-temperature", "1.3")
+    page.uncheck("#set-ending")
+    compose(page, "vary")
+    settings = {"task": "vary", "draw": ("alto", "tenor"), "key": "G major"}
+    settings |= {"temperature": 1.3, "ending": False}
+    assert notes(score(page)) == notes(composed(engine, first, **settings))
+
+
+def test_what_needs_a_server_is_told_and_composing_is_cancelled(page):
+    status = page.locator("#status")
+    page.click("#tab-score")
+    expect(status).to_contain_text("needs the server")
+    page.click("#tab-roll")
+    page.fill("#set-chords", "C G")
+    page.click("#do-compose")
+    expect(status).to_contain_text("needs the server")
+    page.fill("#set-chords", "")
+    page.fill("#set-bars", "64")
+    page.click("#do-compose")
+    expect(status).to_contain_text("Composing: bar 1")
+    page.click("#cancel")
+    expect(status).to_have_text("Cancelled.")
+    assert notes(score(page)) == []
+    # The worker is free again.
+    page.fill("#set-bars", "1")
+    compose(page, "compose")
+
+
+def test_midi_files_are_read_as_python_reads_them(page, tmp_path):
+    draw(page)
+    path = save(page, "mid", tmp_path)
+    before = notes(score(page))
+    page.click("#new")
+    page.set_input_files("#file", path)
+    expect(page.locator("#status")).to_contain_text("Opened music.mid: 4 notes")
+    assert notes(score(page)) == before
+    page.set_input_files(
+        "#file", {"name": "no.mid", "mimeType": "audio/midi", "buffer": b"no"}
+    )
+    expect(page.locator("#status")).to_contain_text("no whole MIDI file")
