@@ -9,6 +9,7 @@ A page holds markers, each alone on a line:
     <!-- card: scores -->                 the card of a pretrained model
     <!-- inputs -->                       the inputs of the exported signatures
     <!-- signatures -->                   the exported signatures
+    <!-- api -->                          the HTTP API, which openapi.json holds too
 
 Notebooks of docs/tutorials become pages with the outputs that they hold; a link to a
 notebook leads to its page. Beside the pages stands the demo (docs/demo_files.py).
@@ -30,20 +31,30 @@ import demo_files
 from poph_tf import config
 from poph_tf.cli import quiet
 from poph_tf.models import presets
+from poph_tf.serving.api import page as server
+from poph_tf.serving.api import reference
+from poph_tf.serving.api.app import Api
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 _MARKER = re.compile(r"^<!-- (\w+)(?:: ([\w.]+))? -->$", re.MULTILINE)
 
 
 def on_files(files, config, **_):
-    """Adds the demo, and a page for each notebook; mkdocs calls it."""
-    for path, content in demo_files.files():
+    """Adds the demo, openapi.json, and a page for each notebook; mkdocs calls it."""
+    described = "reference/openapi.json", json.dumps(openapi(), indent=1)
+    for path, content in (*demo_files.files(), described):
         files.append(File.generated(config, path, content=content))
     for file in [file for file in files if file.src_uri.endswith(".ipynb")]:
         page = file.src_uri.removesuffix(".ipynb") + ".md"
         text = notebook_page(json.loads(file.content_string))
         files.append(File.generated(config, page, content=text))
     return files
+
+
+def openapi():
+    """What the server's application says of its API."""
+    api = Api(config.ServerConfig(), None, None, None)
+    return server.application(api, dialect=lambda: None, lifespan=None).openapi()
 
 
 def notebook_page(notebook):
@@ -90,6 +101,7 @@ def on_page_markdown(markdown, **_):
             "card": card,
             "inputs": lambda _: inputs_table(),
             "signatures": lambda _: signatures_table(),
+            "api": lambda _: f"<div>\n{reference.fragment(openapi())}\n</div>",
         }
         return fillers[match[1]](match[2]) if match[1] in fillers else match[0]
 

@@ -75,6 +75,21 @@ FAILURES: dict[int | str, dict[str, Any]] = {
 }
 
 
+_TUNE = {"abc": "X:1\nL:1/4\nK:G\nG A B c|\n"}
+_NOTE = {"pitch": 67, "start": 0, "duration": 4}
+# A body for each address.
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "compose": {"num_bars": 8, "seed": 3, "key": "G major"},
+    "continue": {"music": _TUNE, "num_bars": 4},
+    "harmonize": {"music": _TUNE, "given": ["soprano"], "candidates": 2},
+    "accompany": {"music": _TUNE, "given": ["soprano"]},
+    "infill": {"music": _TUNE, "bars": "1", "given": ["soprano"]},
+    "vary": {"music": _TUNE, "draw": ["soprano"], "bars": "1", "temperature": 1.2},
+    "reharmonize": {"music": _TUNE, "given": ["soprano"]},
+    "read": {"music": _TUNE},
+    "score": {"music": {"notes": [_NOTE], "metre": "4/4", "tempo": 96.0}},
+    "render": {"music": {"notes": [_NOTE]}, "format": "musicxml"},
+}
 FORM = {
     "multipart/form-data": {
         "schema": {
@@ -92,6 +107,7 @@ PIECES: dict[str, Any] = {
     "description": "The pieces; with `Accept` the first as a file, or bars as events.",
     "content": {MIDI: {}, MUSICXML: {}, EVENTS: {}},
 }
+SCORE: dict[str, Any] = {"model": scores.Score, "description": "The score."}
 FILES: dict[str, Any] = {
     "description": "The file.",
     "content": {kind: {} for kind in MEDIA_TYPES.values()},

@@ -15,14 +15,14 @@ import contextlib
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, Body, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from poph_tf.config import GenerationConfig, ServerConfig
+from poph_tf.config import ServerConfig
 from poph_tf.data import matrices
 from poph_tf.errors import InputError, one_line
 from poph_tf.generation.request import Request as Drawing
@@ -30,6 +30,7 @@ from poph_tf.serving.api import bodies, scores, workers
 from poph_tf.serving.api.answers import (
     DEFECT,
     EVENTS,
+    EXAMPLES,
     FAILURES,
     FILES,
     FORM,
@@ -37,6 +38,7 @@ from poph_tf.serving.api.answers import (
     MEDIA_TYPES,
     NO_BUFFER,
     PIECES,
+    SCORE,
     SUFFIXES,
     Answer,
     Scored,
@@ -49,6 +51,11 @@ from poph_tf.serving.api.workers import Workers
 RETRY = {"Retry-After": "2"}
 # Seconds after which a silent stream says that it lives.
 HEARTBEAT_SECONDS = 10.0
+
+
+def _example(name: str) -> Any:
+    """What OpenAPI tells of a body, with an example."""
+    return Body(openapi_examples={name: {"value": EXAMPLES[name]}})
 
 
 class Api:
@@ -90,15 +97,22 @@ class Api:
                 responses={200: PIECES},
             )(self._endpoint(task))
         read = router.post(
-            "/v1/read", summary="Music file to score", openapi_extra=form
+            "/v1/read",
+            summary="Music file to score",
+            openapi_extra=form,
+            responses={200: SCORE},
         )
         read(self.read)
         router.post("/v1/score", summary="Likelihood of music", openapi_extra=form)(
             self.score
         )
-        router.post("/v1/render", summary="Score to file", responses={200: FILES})(
-            self.render
+        render = router.post(
+            "/v1/render",
+            summary="Score to file",
+            responses={200: FILES},
+            response_class=Response,
         )
+        render(self.render)
         return router
 
     async def health(self) -> dict[str, str]:
@@ -134,11 +148,11 @@ class Api:
 
     def _endpoint(self, task: str) -> Callable[..., Awaitable[Response]]:
         kind: Any = bodies.Composing if task == "compose" else bodies.Arranging
+        known: Any = Annotated[kind, _example(task)]
 
-        async def endpoint(request: Request, body: kind) -> Response:
+        async def endpoint(request: Request, body: known) -> Response:
             return await self._compose(request, task, body)
 
-        endpoint.__doc__ = (GenerationConfig.__doc__ or "").strip()
         endpoint.__name__ = task
         return endpoint
 
@@ -259,13 +273,15 @@ class Api:
         await asyncio.to_thread(matrices.from_notes, notes, max_steps=scores.MAX_STEPS)
         return notes
 
-    async def read(self, body: bodies.Reading) -> Response:
+    async def read(self, body: Annotated[bodies.Reading, _example("read")]) -> Response:
         """The score of a music file."""
         notes = await self._notes(body)
         piece = await asyncio.to_thread(matrices.from_notes, notes)
         return JSONResponse(scores.of_matrices(piece))
 
-    async def score(self, request: Request, body: bodies.Scoring) -> Scored:
+    async def score(
+        self, request: Request, body: Annotated[bodies.Scoring, _example("score")]
+    ) -> Scored:
         """The surprise of each note and each step, in nats, given all before."""
         model, notes = self.model(body.model), await self._notes(body)
         work = self.scorers.run(
@@ -273,7 +289,9 @@ class Api:
         )
         return Scored(**await self._unless_gone(request, work))
 
-    async def render(self, body: bodies.Rendering) -> Response:
+    async def render(
+        self, body: Annotated[bodies.Rendering, _example("render")]
+    ) -> Response:
         """The music as a file."""
         return await self._file(await self._notes(body), body.format)
 

@@ -3,11 +3,9 @@
 import contextlib
 import importlib.resources
 import inspect
-import json
 from collections.abc import Callable
 from typing import Any
 
-import jinja2
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -17,37 +15,11 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
 import poph_tf
+from poph_tf.serving.api import reference
 from poph_tf.serving.api.app import RETRY, Api, handle_errors
 
 PAGE = importlib.resources.files("poph_tf.serving") / "web"
 DIALECT_PATHS = ("/v1/models/{rest:path}", "/model_cards/{rest:path}")
-
-_DOCS = jinja2.Template(
-    """<!doctype html>
-<html lang="en"><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<link rel="icon" href="data:,">
-<title>{{ info.title }}: the API</title>
-<h1>{{ info.title }}: the API</h1>
-<p>As OpenAPI: <a href="openapi.json">openapi.json</a>.</p>
-{% for path, methods in paths.items() %}{% for method, about in methods.items() %}
-<h2><code>{{ method | upper }} {{ path }}</code></h2>
-<p>{{ about.summary }}. {{ about.description }}</p>
-{% set body = about.requestBody.content["application/json"].schema["$ref"] %}
-{% if body %}<p>Body: <a href="#{{ body.split("/")[-1] }}">
-{{ body.split("/")[-1] }}</a></p>{% endif %}
-{% endfor %}{% endfor %}
-{% for name, schema in components.schemas.items() %}
-<h2 id="{{ name }}"><code>{{ name }}</code></h2>
-<p>{{ schema.description }}</p>
-<dl>{% for field, about in schema.properties.items() %}
-<dt><code>{{ field }}</code>{% if about.default is defined %}
- = <code>{{ about.default | tojson }}</code>{% endif %}</dt>
-<dd>{{ about.description }}</dd>{% endfor %}</dl>
-{% endfor %}</html>""",
-    autoescape=True,
-    undefined=jinja2.ChainableUndefined,
-)
 
 
 def application(
@@ -107,6 +79,6 @@ async def _index(request: Request) -> Response:
 def _docs(app: FastAPI) -> Callable[[Request], Any]:
     async def docs(request: Request) -> Response:
         # No page from elsewhere, as FastAPI's own would be.
-        return HTMLResponse(_DOCS.render(json.loads(json.dumps(app.openapi()))))
+        return HTMLResponse(reference.page(app.openapi()))
 
     return docs
