@@ -40,7 +40,7 @@ _TEMPLATE = jinja2.Template(
 {{ kinds(about.content) }}{% endfor %}</p>
 {%- for path, methods in paths.items() %}{% for method, about in methods.items() %}
 <h2 id="{{ about.operationId }}"><code>{{ method | upper }} {{ path }}</code></h2>
-<p>{{ about.description or about.summary }}
+<p>{{ (about.description or about.summary).rstrip(".") }}. Answers:
 {{ about.responses["200"].description | replace("`", "") }}</p>
 {%- set content = about.requestBody.content["application/json"] %}
 {%- for example in (content.examples or {}).values() %}

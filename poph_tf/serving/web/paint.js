@@ -26,8 +26,12 @@ const FONT = "11px system-ui, sans-serif";
 /** Colours of the page's theme, read from its style sheet. */
 export class Colours {
   constructor() {
-    const style = getComputedStyle(document.documentElement);
-    const read = (/** @type {string} */ name) => style.getPropertyValue(name).trim();
+    // What an element shows is the colour of the theme; a variable's text has both.
+    const probe = document.body.appendChild(document.createElement("i"));
+    const read = (/** @type {string} */ name) => {
+      probe.style.color = `var(${name})`;
+      return getComputedStyle(probe).color;
+    };
     this.ground = read("--roll");
     this.black = read("--roll-black");
     this.line = read("--roll-line");
@@ -38,6 +42,7 @@ export class Colours {
     this.chosen = read("--chosen");
     this.outside = read("--outside");
     this.parts = Array.from({ length: PARTS }, (_, k) => read(`--part-${k}`));
+    probe.remove();
   }
 
   /** @param {number} track */
