@@ -80,56 +80,68 @@ def share(sketched: np.ndarray, total: np.ndarray) -> np.ndarray:
 
 
 def _passages(seconds: np.ndarray, pitch: np.ndarray) -> list[np.ndarray]:
-    """The hashes of all passages, by kind; uint32 [passage] of each."""
+    """The hashes of all passages, of intervals and of chords; uint32 [passage] each."""
     chord, pitch = _chords(seconds, pitch)
     first = np.diff(chord, prepend=-1) > 0
     last = np.roll(first, -1)
     low, high = (np.diff(pitch[at]) % 12 for at in (first, last))
     return [
-        _hashed(low, _INTERVALS, 1),
-        _hashed(high, _INTERVALS, 2),
-        _hashed(np.diff(pitch) % 256, _INTERVALS, 3),
-        _hashed_chords(chord, pitch),
+        _hashed([low, high, np.diff(pitch) % 256]),
+        _hashed_chords(np.flatnonzero(first), pitch),
     ]
 
 
 def _chords(seconds: np.ndarray, pitch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Numbers of chords and pitches [note], in the order of chord, then of pitch."""
-    times = np.sort(seconds)
-    following = np.searchsorted(times, times + _CHORD_SECONDS, side="right").tolist()
+    order = np.argsort(seconds)
+    times = seconds[order]
+    latest = times + _CHORD_SECONDS
+    apart = np.flatnonzero(times[1:] > latest[:-1])
+    first = np.append(0, apart + 1)[: len(times)]
+    if (times[np.append(apart, -1)[: len(times)]] > latest[first]).any():
+        # Onsets that follow so closely that one chord begins within another's time.
+        first = _begins(np.searchsorted(times, latest, side="right").tolist())
+    begins = np.zeros(len(times), np.int64)
+    begins[first] = 1
+    keys = np.sort(np.cumsum(begins) - 1 << 8 | pitch[order])
+    return keys >> 8, keys & 0xFF
+
+
+def _begins(following: list[int]) -> list[int]:
+    """The first note of each chord, given the first note after a chord from each."""
     first, at = [], 0
     while at < len(following):
         first.append(at)
         at = following[at]
-    begins = times[first]
-    chord = np.searchsorted(begins, seconds, side="right") - 1
-    order = np.lexsort((pitch, chord))
-    return chord[order], pitch[order].astype(np.int64)
+    return first
 
 
-def _hashed(values: np.ndarray, length: int, kind: int) -> np.ndarray:
-    """Hashes of all runs of `length` numbers [value]."""
-    if len(values) < length:
-        return np.zeros(0, np.uint32)
-    windows = np.lib.stride_tricks.sliding_window_view(values, length)
-    return _hashed_rows(windows, kind)
+def _hashed(intervals: list[np.ndarray]) -> np.ndarray:
+    """Hashes of all runs of `_INTERVALS` numbers, of several sequences [interval]."""
+    kind = np.repeat(np.arange(1, len(intervals) + 1), [len(row) for row in intervals])
+    count = max(len(kind) - _INTERVALS + 1, 0)
+    values = np.concatenate(intervals).astype(np.uint64)
+    hashes = _hashed_rows(
+        kind[:count], [values[k : count + k] for k in range(_INTERVALS)]
+    )
+    return hashes[kind[:count] == kind[len(kind) - count :]]
 
 
-def _hashed_chords(chord: np.ndarray, pitch: np.ndarray) -> np.ndarray:
-    """Hashes of runs of different sets of pitch classes."""
-    sets = np.zeros(chord[-1] + 1 if len(chord) else 0, np.int64)
-    np.bitwise_or.at(sets, chord, 1 << (pitch % 12))
+def _hashed_chords(first: np.ndarray, pitch: np.ndarray) -> np.ndarray:
+    """Hashes of runs of different sets of pitch classes; `first` note of each chord."""
+    sets = np.bitwise_or.reduceat(1 << pitch % 12, first) if len(first) else first
     sets = sets[np.diff(sets, prepend=0) != 0]
-    if len(sets) < _CHORDS:
-        return np.zeros(0, np.uint32)
-    windows = np.lib.stride_tricks.sliding_window_view(sets, _CHORDS)
-    return _hashed_rows(_turned(windows, _TURNS[windows[:, :1]]), 4)
+    count = max(len(sets) - _CHORDS + 1, 0)
+    turns = _TURNS[sets[:count]]
+    columns = [_turned(sets[k : count + k], turns) for k in range(_CHORDS)]
+    return _hashed_rows(np.full(count, 4), [c.astype(np.uint64) for c in columns])
 
 
-def _hashed_rows(rows: np.ndarray, kind: int) -> np.ndarray:
-    """uint32 [row]: hashes of int64 [row, number]."""
-    state = np.full(len(rows), kind, np.uint64)
-    for column in rows.T.astype(np.uint64):
-        state = (state ^ column) * _MULTIPLIER
+def _hashed_rows(kind: np.ndarray, columns: list[np.ndarray]) -> np.ndarray:
+    """uint32 [row]: hashes of the kind int64 [row] and of each uint64 [row]."""
+    state = kind.astype(np.uint64)
+    for column in columns:
+        state ^= column
+        state *= _MULTIPLIER
         state ^= state >> np.uint64(29)
     return (state >> np.uint64(32)).astype(np.uint32)

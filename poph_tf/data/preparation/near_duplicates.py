@@ -11,7 +11,8 @@ composition share 9% of their passages at least, and half of them 63%; pairs of 
 share 4% at most. A passage that many pieces have tells nothing and is not counted.
 
 The work grows with the number of pieces, not of pairs: only those that share a passage
-are compared, and holders of one passage in blocks of `_BLOCK`.
+are compared, holders of one passage in blocks of `_BLOCK`, and in large collections
+only those that share several of a quarter of the passages.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,7 +29,11 @@ _LEAST_SHARED = 4
 _COMMON, _COMMON_SHARE = 50, 0.01
 _BLOCK = 64
 _ROWS = 1024
-_PARTS = 8
+# Of the hashes: sorting all at once needs much memory. In collections of more than
+# `_MANY` pieces, unrelated ones share so many passages by chance that pairs are sought
+# by some of the parts, and then held against all.
+_PARTS, _PARTS_OF_MANY = 8, 2
+_MANY = 10_000
 
 
 def without_duplicates(
@@ -109,29 +114,51 @@ def _similar(
     count = len(sketches)
     sketched = np.array([len(sketch) for sketch in sketches], np.int64)
     share = fingerprints.share(sketched, totals)
-    columns, common = _incidence(sketches, sketched)
+    columns, bounds, common = _incidence(sketches, sketched)
     table = columns.T.tocsr()
     size = totals - common / share  # passages that are counted, estimated
     least = _LEAST_SHARED + np.log10(max(count, 1))
+    parts = _PARTS if count <= _MANY else _PARTS_OF_MANY
+    sought = columns[: bounds[parts]]
+    seeking = sought.T.tocsr()
     for begin in range(0, count, _ROWS):
-        shared = (table[begin : begin + _ROWS] @ columns).tocoo()
-        left, right = shared.row.astype(np.int64) + begin, shared.col.astype(np.int64)
+        shared = (seeking[begin : begin + _ROWS] @ sought).tocoo()
+        likely = (shared.data >= 2) & (shared.row + begin < shared.col)
+        left, right = shared.row[likely].astype(np.int64) + begin, shared.col[likely]
         wanted = np.minimum(size[left], size[right])
         wanted *= _CONTAINED * np.minimum(share[left], share[right])
-        wanted += np.sqrt(wanted)  # sampling errs by so much
-        alike = (left < right) & (shared.data >= np.maximum(wanted, least))
+        wanted = np.maximum(wanted + np.sqrt(wanted), least)  # sampling errs by so much
+        number = shared.data[likely].astype(np.int64)
+        if parts < _PARTS:
+            expected = wanted * parts / _PARTS
+            near = number >= expected - 2 * np.sqrt(expected)
+            left, right, wanted = left[near], right[near], wanted[near]
+            number = _shared(table, left, right)
+        alike = number >= wanted
         yield np.stack([left[alike], right[alike]])
+
+
+def _shared(
+    table: sparse.csr_matrix, left: np.ndarray, right: np.ndarray
+) -> np.ndarray:
+    """The columns that the rows of each pair share: int64 [pair]."""
+    number = np.zeros(len(left), np.int64)
+    for begin in range(0, len(left), _ROWS):
+        part = slice(begin, begin + _ROWS)
+        number[part] = table[left[part]].multiply(table[right[part]]).sum(axis=1).flat
+    return number
 
 
 def _incidence(
     sketches: Sequence[np.ndarray], sketched: np.ndarray
-) -> tuple[sparse.csr_matrix, np.ndarray]:
+) -> tuple[sparse.csr_matrix, np.ndarray, np.ndarray]:
     """Which pieces have which passages, of those that tell something.
 
     Returns:
         uint16 [column, piece]: 1 where a piece has a passage; a column is a passage, or
-        a block of the pieces that have it. And int64 [piece]: passages that are too
-        common to be counted.
+        a block of the pieces that have it. int64 [part + 1]: where the columns of each
+        part of the hashes begin. int64 [piece]: passages that are too common to be
+        counted.
     """
     count = len(sketches)
     limit = max(_COMMON, _COMMON_SHARE * count)
@@ -139,7 +166,7 @@ def _incidence(
     piece = np.repeat(np.arange(count, dtype=np.uint32), sketched)
     num_common = np.zeros(count, np.int64)
     pieces, sizes = [], []
-    for part in range(_PARTS):  # of the hashes: sorting all at once needs much memory
+    for part in range(_PARTS):
         own = hashes % _PARTS == part
         keys = hashes[own].astype(np.uint64) << np.uint64(32) | piece[own]
         keys.sort()
@@ -154,7 +181,8 @@ def _incidence(
     indices, ends = np.concatenate(pieces), np.concatenate(sizes).cumsum()
     ones = np.ones(len(indices), np.uint16)
     indptr = np.append(0, ends).astype(np.int32)
-    return sparse.csr_matrix((ones, indices, indptr), (len(ends), count)), num_common
+    columns = sparse.csr_matrix((ones, indices, indptr), (len(ends), count))
+    return columns, np.cumsum([0, *map(len, sizes)]), num_common
 
 
 def _blocks(holders: np.ndarray) -> np.ndarray:

@@ -63,6 +63,22 @@ def test_versions_of_a_composition_are_one_group(version):
     assert groups(music(0), version(*music(0)), music(1)) == [0, 0, 2]
 
 
+def test_many_pieces_are_sought_by_a_part_of_their_passages(monkeypatch):
+    pieces = [music(seed) for seed in range(20)]
+    versions = [played(seed, pieces[seed]) for seed in range(20)]
+    every = groups(*pieces, *versions)
+    assert every == 2 * list(range(20))
+    monkeypatch.setattr(near_duplicates, "_MANY", 0)
+    assert groups(*pieces, *versions) == every
+
+
+def test_a_chord_ends_45_milliseconds_after_its_first_note():
+    seconds = np.array([0.09, 0.0, 0.03, 0.06, 2.0])
+    chord, pitch = fingerprints._chords(seconds, np.array([62, 64, 60, 65, 60]))
+    np.testing.assert_array_equal(chord, [0, 0, 1, 1, 2])
+    np.testing.assert_array_equal(pitch, [60, 64, 62, 65, 60])
+
+
 def test_a_chain_of_versions_is_one_group():
     seconds, pitch = music(0)
     whole, left, right = (seconds, pitch), slice(150), slice(250, None)
