@@ -37,6 +37,7 @@ class Weights:
         threshold: the log-odds of a beat that count neither for nor against it.
         tempo: weight of the evidence of tempo, for each frame.
         density: weight of `beats.usual_density`, added to the evidence of tempo.
+        level: the same, where half the tempo is held against the one found.
         change: penalty of a change of tempo by a factor e.
         bar: weight of the evidence of bar lines.
         sight: weight of `beat_features.bar_evidence`, added to that of the network.
@@ -48,6 +49,7 @@ class Weights:
     threshold: float = 0.0
     tempo: float = 0.03
     density: float = 1.0
+    level: float = 2.0
     change: float = 8.0
     bar: float = 1.0
     sight: float = 3.0

@@ -29,6 +29,10 @@ _CHORD_SECONDS = 0.03
 # Chords and single notes that begin in a beat: the median of 26 compositions of ASAP,
 # nearly all of which have 2.6 to 6.5; and how far it spreads, as a logarithm.
 _USUAL_ONSETS, _ONSETS_SPREAD = 4.0, 0.4
+# A piece is in bars of two if so many beats at most are the third or fourth of a bar.
+_OTHER_BARS = 0.1
+# The log-probability of tempi that are out of the question.
+_NEVER = -1000.0
 # Longer performances would need more memory than a worker has.
 MAX_SECONDS = 3 * 3600
 
@@ -77,8 +81,13 @@ def find(
     beat, bar, tempo = listen(features)
     bar = bar + weights.sight * beat_features.bar_evidence(features)
     onsets = np.sort(start)
-    likely = _by_interval(tempo) + weights.density * usual_density(onsets)
-    frame, place = beat_decoding.decode(beat, _nearby(bar), likely, weights)
+    tempo, density, bar = _by_interval(tempo), usual_density(onsets), _nearby(bar)
+    likely = tempo + weights.density * density
+    frame, place = beat_decoding.decode(beat, bar, likely, weights)
+    slower = _half_tempo(frame, place, tempo + weights.level * density)
+    if slower is not None:
+        likely = np.where(slower, likely, _NEVER)
+        frame, place = beat_decoding.decode(beat, bar, likely, weights)
     times = origin + (frame + 0.5) * beat_features.FRAME_SECONDS
     times = _snapped(times, onsets)
     return Beats(times, times[place == 0])
@@ -110,6 +119,38 @@ def usual_density(onsets: np.ndarray) -> np.ndarray:
     rate = chords / max(onsets[-1] - onsets[0], 1.0)
     number = beat_decoding.INTERVALS * beat_features.FRAME_SECONDS * rate
     return -((np.log(number / _USUAL_ONSETS) / _ONSETS_SPREAD) ** 2) / 2
+
+
+def _half_tempo(
+    frame: np.ndarray, place: np.ndarray, likely: np.ndarray
+) -> np.ndarray | None:
+    """Which intervals lie near half the tempo of a chain, where that is likelier.
+
+    Bars of two may be the beats. Twice as many beats add up more evidence of beats,
+    whether one counts so fast or not; here tempo and density alone decide, over the
+    whole piece.
+
+    Args:
+        frame: int [beat], ascending.
+        place: int [beat], in the bar.
+        likely: float [frame, interval], log-probability of each tempo.
+
+    Returns:
+        bool [frame, interval]; None where the tempo of the chain stays.
+    """
+    if len(frame) < 2 or np.mean(place > 1) > _OTHER_BARS:
+        return None
+    known = beat_decoding.INTERVALS
+    last = np.searchsorted(frame, np.arange(len(likely)), side="right") - 1
+    own = np.diff(frame)[last.clip(0, len(frame) - 2), None]
+    distance = np.abs(np.log(known / own)), np.abs(np.log(known / (2 * own)))
+    found, half = (
+        np.take_along_axis(likely, far.argmin(axis=1)[:, None], axis=1).mean()
+        for far in distance
+    )
+    if half <= found or 2 * np.median(own) > known[-1]:
+        return None
+    return distance[1] < np.log(2) / 2
 
 
 def _nearby(evidence: np.ndarray) -> np.ndarray:

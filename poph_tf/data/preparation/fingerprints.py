@@ -100,20 +100,20 @@ def _chords(seconds: np.ndarray, pitch: np.ndarray) -> tuple[np.ndarray, np.ndar
     first = np.append(0, apart + 1)[: len(times)]
     if (times[np.append(apart, -1)[: len(times)]] > latest[first]).any():
         # Onsets that follow so closely that one chord begins within another's time.
-        first = _begins(np.searchsorted(times, latest, side="right").tolist())
+        first = _begins(np.searchsorted(times, latest, side="right"))
     begins = np.zeros(len(times), np.int64)
     begins[first] = 1
     keys = np.sort(np.cumsum(begins) - 1 << 8 | pitch[order])
     return keys >> 8, keys & 0xFF
 
 
-def _begins(following: list[int]) -> list[int]:
+def _begins(following: np.ndarray) -> np.ndarray:
     """The first note of each chord, given the first note after a chord from each."""
-    first, at = [], 0
-    while at < len(following):
+    steps, first, at = following.tolist(), [], 0
+    while at < len(steps):
         first.append(at)
-        at = following[at]
-    return first
+        at = steps[at]
+    return np.array(first)
 
 
 def _hashed(intervals: list[np.ndarray]) -> np.ndarray:

@@ -314,3 +314,20 @@ def test_usual_density_prefers_the_interval_with_four_onsets():
     best = beat_decoding.INTERVALS[likely.argmax()] * beat_features.FRAME_SECONDS
     assert best == pytest.approx(0.6, abs=0.03)
     assert np.isfinite(beats.usual_density(np.array([1.0]))).all()
+
+
+def test_half_the_tempo_is_taken_where_it_is_likelier():
+    known = beat_decoding.INTERVALS
+    likely = np.zeros((60, len(known)))
+    likely[:, known == 20] = 1.0
+    frame, two, three = np.arange(0, 60, 10), [0, 1] * 3, np.arange(6) % 3
+    near = beats._half_tempo(frame, np.array(two), likely)
+    # Within half an octave of 20 frames, in all frames alike.
+    np.testing.assert_array_equal(near[[0, -1]], [(known > 14) & (known < 28.2)] * 2)
+    # Half of a bar of three is no beat; a slow tempo stays; nothing is to be halved.
+    assert beats._half_tempo(frame, three, likely) is None
+    assert beats._half_tempo(frame[::2], np.array([0, 1, 0]), likely) is None
+    assert beats._half_tempo(frame[:1], np.zeros(1), likely) is None
+    longest = np.arange(3) * known[-1]
+    flat = np.zeros((300, len(known)))
+    assert beats._half_tempo(longest, np.array([0, 1, 0]), flat) is None
