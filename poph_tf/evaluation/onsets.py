@@ -4,9 +4,9 @@ An onset is a place, in quarter notes, and a pitch; two are equal if the pitch i
 same and the places are closer than a 24th of a quarter. Unequal onsets are left out
 of the figure if they belong to what a player adds to what is written, by class:
 
-    - grace: grace notes and the notes they lead to;
-    - ornament: notes with an ornament or an arpeggio, and neighbours of their pitches
-      while they last;
+    - grace: grace notes and the notes they lead to, at another time;
+    - ornament: notes with an ornament or an arpeggio, and others up to a whole tone
+      from them while they last;
     - tremolo: the same for tremolos.
 """
 
@@ -24,7 +24,7 @@ from poph_tf.data.score_sequence import Tone
 CLASSES = ("grace", "ornament", "tremolo")
 _TOLERANCE = 1 / 24
 # How far the pitches of an ornament lie from the note, and its time from it.
-_SEMITONES, _QUARTERS = 3, 0.5
+_SEMITONES, _QUARTERS = 2, 0.5
 HEADER = (
     f"{'equal':>8}{'onsets':>8}{'missing':>8}{'extra':>7}"
     + "".join(f"{name:>10}" for name in CLASSES)
@@ -116,7 +116,8 @@ def compare_onsets(
     marked = [(t, name) for t, name in zip(tones, classes, strict=True) if name]
     added = collections.Counter[str]()
     for tone, name in marked:
-        added[name] += left.take_around(tone)
+        # Grace notes move their neighbours in time; ornaments add other pitches.
+        added[name] += left.take_around(tone, 0 if name == "grace" else _SEMITONES)
     return Agreement(
         equal=equal,
         missing=left.count(),
@@ -172,13 +173,13 @@ class _Onsets:
             return True
         return False
 
-    def take_around(self, tone: Tone) -> int:
+    def take_around(self, tone: Tone, semitones: int) -> int:
         """Removes the onsets that an ornament may have made of a tone."""
         count = 0
         first, last = float(tone.start) - _QUARTERS, float(tone.end) + _TOLERANCE
         last = max(last, float(tone.start) + _QUARTERS)
         pitch = tone.note.pitch
-        for near in range(pitch - _SEMITONES, pitch + _SEMITONES + 1):
+        for near in range(pitch - semitones, pitch + semitones + 1):
             starts = self._starts[near]
             a, b = bisect.bisect_left(starts, first), bisect.bisect_right(starts, last)
             count += b - a
