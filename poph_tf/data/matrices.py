@@ -349,36 +349,37 @@ def to_sequence(matrices: Matrices) -> "NoteSequence":
         track (a piano where there are none), the piece's length as total_time and its
         bar positions.
     """
-    music_pb2 = music_proto.load()
-
     matrices = canonical(matrices)
     per_quarter = matrices.steps_per_quarter
     # Up to the next multiple of the grid.
     ticks_per_quarter = -(-TICKS_PER_QUARTER // per_quarter) * per_quarter
-    sequence = music_pb2.NoteSequence(ticks_per_quarter=ticks_per_quarter)
+    sequence = music_proto.load().NoteSequence(ticks_per_quarter=ticks_per_quarter)
     sequence.sequence_metadata.title = matrices.title
     sequence.tempos.add(time=0.0, qpm=matrices.tempo_qpm)
     seconds_per_step = 60.0 / matrices.tempo_qpm / per_quarter
-    signatures = matrices.time_signatures or bars.guessed(
-        matrices.bar_position, per_quarter
-    )
-    for step, numerator, denominator in signatures:
-        sequence.time_signatures.add(
-            time=step * seconds_per_step, numerator=numerator, denominator=denominator
-        )
     merged = TrackCells("", 0, False, matrices.cells)
     for instrument, track in enumerate(matrices.tracks or (merged,)):
         _add_notes(sequence, instrument, track, seconds_per_step)
     sequence.total_time = len(matrices) * seconds_per_step
-    signature_rows = np.array(signatures, np.int64)
-    steps = (matrices.bar_position, matrices.steps_per_quarter)
-    for step, position in bars.marks(*steps, signature_rows):
-        sequence.text_annotations.add(
-            time=step * seconds_per_step, text=f"{notes_lib.BAR_ANNOTATION}{position}"
-        )
+    _add_bars(sequence, matrices, seconds_per_step)
     amount = matrices.ritardando
     ritardando.apply(sequence, matrices.bar_position, per_quarter, amount)
     return sequence
+
+
+def _add_bars(
+    sequence: "NoteSequence", matrices: Matrices, seconds_per_step: float
+) -> None:
+    grid = matrices.bar_position, matrices.steps_per_quarter
+    signatures = matrices.time_signatures or bars.guessed(*grid)
+    for step, numerator, denominator in signatures:
+        sequence.time_signatures.add(
+            time=step * seconds_per_step, numerator=numerator, denominator=denominator
+        )
+    for step, position in bars.marks(*grid, np.array(signatures, np.int64)):
+        sequence.text_annotations.add(
+            time=step * seconds_per_step, text=f"{notes_lib.BAR_ANNOTATION}{position}"
+        )
 
 
 def _add_notes(

@@ -60,6 +60,23 @@ class Tone:
     written: Fraction
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Timeline:
+    """The measures as they are played.
+
+    Attributes:
+        order: places in the score of the measures, one after another.
+        starts: in quarter notes, of each of them, and the end.
+        bars: length, numerator and denominator of each of them.
+        tempi: start in quarter notes and qpm of each tempo, the first at 0.
+    """
+
+    order: Sequence[int]
+    starts: Sequence[Fraction]
+    bars: Sequence[_Bar]
+    tempi: Sequence[tuple[Fraction, float]]
+
+
 def to_sequence(
     score: Score,
     path: object = "score",
@@ -88,32 +105,17 @@ def to_sequence(
     if not any(notes for part in score.parts for notes in part.notes.values()):
         raise MusicFileError(path, "has no notes")
     try:
-        unfold = score_lib.unfold if repeats == "played" else score_lib.once
-        order = unfold(score)
+        timeline = _timeline(score, repeats, tempo_qpm)
     except MusicFileError as error:
         raise MusicFileError(path, error.reason) from None
-    metres = _metres(score.measures)
-    lengths = [
-        _length(m, metre) for m, metre in zip(score.measures, metres, strict=True)
-    ]
-    starts = list(
-        itertools.accumulate((lengths[k] for k in order), initial=Fraction(0))
-    )
-    signatures = bar_lines([(lengths[k], *metres[k]) for k in order if lengths[k]])
-    tempi = _tempi(score.measures, order, starts, tempo_qpm)
-    seconds = _clock(tempi)
-    sequence = _empty_sequence()
-    sequence.sequence_metadata.title = score.title
-    _add_signs(sequence, score, order, starts, signatures, tempi, seconds)
+    seconds = _clock(timeline.tempi)
+    sequence = _empty_sequence(score)
+    _add_signs(sequence, score, timeline, seconds)
     for index, part in enumerate(score.parts):
-        _add_part(sequence, index, part, _tones(part, order, starts), seconds)
-    for note in sequence.notes:
-        note.velocity = velocity
-    for kind, count in score.repairs.items():
-        sequence.text_annotations.add(text=f"{REPAIR_ANNOTATION}{count} {kind}")
+        _add_part(sequence, index, part, _tones(part, timeline), velocity, seconds)
     # Rests at the end count; a note may last beyond its bar.
     last = max(note.end_time for note in sequence.notes)
-    sequence.total_time = max(last, seconds(starts[-1]))
+    sequence.total_time = max(last, seconds(timeline.starts[-1]))
     return sequence
 
 
@@ -123,22 +125,34 @@ def played(score: Score) -> list[list[Tone]]:
     Raises:
         MusicFileError: If the repeats do not end.
     """
-    order = score_lib.unfold(score)
+    timeline = _timeline(score)
+    return [_tones(part, timeline) for part in score.parts]
+
+
+def _timeline(
+    score: Score, repeats: Repeats = "played", tempo_qpm: float = DEFAULT_QPM
+) -> _Timeline:
+    order = (score_lib.unfold if repeats == "played" else score_lib.once)(score)
     metres = _metres(score.measures)
-    lengths = [_length(score.measures[k], metres[k]) for k in order]
+    bars = [(_length(score.measures[k], metres[k]), *metres[k]) for k in order]
+    lengths = (length for length, *_ in bars)
     starts = list(itertools.accumulate(lengths, initial=Fraction(0)))
-    return [_tones(part, order, starts) for part in score.parts]
+    tempi = _tempi([score.measures[k] for k in order], starts, tempo_qpm)
+    return _Timeline(order, starts, bars, tempi)
 
 
-def _empty_sequence() -> "NoteSequence":
+def _empty_sequence(score: Score) -> "NoteSequence":
     # note-seq takes 1.6 s to import, and warns of players that are not needed.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         music_pb2 = music_proto.load()
 
     sequence = music_pb2.NoteSequence(ticks_per_quarter=480)
+    sequence.sequence_metadata.title = score.title
     sequence.source_info.source_type = sequence.source_info.SCORE_BASED
     sequence.source_info.encoding_type = sequence.source_info.MUSIC_XML
+    for kind, count in score.repairs.items():
+        sequence.text_annotations.add(text=f"{REPAIR_ANNOTATION}{count} {kind}")
     return sequence
 
 
@@ -172,17 +186,14 @@ def _length(measure: Measure, metre: _Signature) -> Fraction:
 
 
 def _tempi(
-    measures: Sequence[Measure],
-    order: Sequence[int],
-    starts: Sequence[Fraction],
-    usual_qpm: float,
+    measures: Iterable[Measure], starts: Iterable[Fraction], usual_qpm: float
 ) -> list[tuple[Fraction, float]]:
     """(start in quarter notes, qpm) of each tempo, the first at 0."""
     low, high = _QPM_RANGE
     marks = {
         start + place: float(qpm)
-        for k, start in zip(order, starts, strict=False)
-        for place, qpm in measures[k].tempi
+        for measure, start in zip(measures, starts, strict=False)
+        for place, qpm in measure.tempi
         if low <= qpm <= high
     }
     marks.setdefault(Fraction(0), usual_qpm)
@@ -208,22 +219,20 @@ def _clock(tempi: Sequence[tuple[Fraction, float]]) -> Callable[[Fraction], floa
 def _add_signs(
     sequence: "NoteSequence",
     score: Score,
-    order: Sequence[int],
-    starts: Sequence[Fraction],
-    signatures: Sequence[_Bar],
-    tempi: Sequence[tuple[Fraction, float]],
+    timeline: _Timeline,
     seconds: Callable[[Fraction], float],
 ) -> None:
     """Adds tempi, time signatures and keys."""
-    for start, qpm in tempi:
+    for start, qpm in timeline.tempi:
         sequence.tempos.add(time=seconds(start), qpm=qpm)
-    for start, numerator, denominator in signatures:
-        if start < starts[-1]:
+    bars = [bar for bar in timeline.bars if bar[0]]
+    for start, numerator, denominator in bar_lines(bars):
+        if start < timeline.starts[-1]:
             sequence.time_signatures.add(
                 time=seconds(start), numerator=numerator, denominator=denominator
             )
     known = None
-    for k, start in zip(order, starts, strict=False):
+    for k, start in zip(timeline.order, timeline.starts, strict=False):
         key = score.measures[k].key
         if key and key != known:
             sharps, minor = known = key
@@ -236,6 +245,7 @@ def _add_part(
     index: int,
     part: Part,
     tones: Sequence[Tone],
+    velocity: int,
     seconds: Callable[[Fraction], float],
 ) -> None:
     sequence.part_infos.add(part=index, name=part.name)
@@ -245,6 +255,7 @@ def _add_part(
         note = tone.note
         sequence.notes.add(
             pitch=note.pitch,
+            velocity=velocity,
             start_time=seconds(tone.start),
             end_time=seconds(tone.end),
             instrument=index,
@@ -255,11 +266,11 @@ def _add_part(
         )
 
 
-def _tones(part: Part, order: Sequence[int], starts: Sequence[Fraction]) -> list[Tone]:
+def _tones(part: Part, timeline: _Timeline) -> list[Tone]:
     """The notes of a part as they sound."""
     written = [
         Tone(at, at + note.length, note, at)
-        for k, start in zip(order, starts, strict=False)
+        for k, start in zip(timeline.order, timeline.starts, strict=False)
         for note in part.notes.get(k, ())
         for at in (start + note.start,)
     ]

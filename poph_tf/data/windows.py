@@ -43,31 +43,25 @@ def cut(
     steps = training.window_steps
     reach = steps + (AHEAD if model.tracks else 0)
     edges = _edges(tf.shape(piece["cells"])[0], steps, seed)
-    silence = tf.zeros_like(piece["cells"][:1])
-    frames = tf.concat([silence, piece["cells"]], axis=0)
+    frames = tf.concat([tf.zeros_like(piece["cells"][:1]), piece["cells"]], axis=0)
     bars_left = _bars_left(piece["bar_position"])
 
     def window(k: tf.Tensor) -> Tensors:
-        k = tf.cast(k, tf.int32)
         start, end = edges[k], edges[k + 1]
         stop = tf.minimum(end + reach - steps, edges[-1])
-        own_seed = tf.random.experimental.stateless_fold_in(seed, k)
-        shift = _draw_shift(own_seed, frames[start : stop + 1], model, training)
-        cropped = _crop(frames[start : stop + 1], shift, model)
-        made = {
-            "frames": _fit(cropped, reach + 1),
-            "bar_position": _fit(piece["bar_position"][start:stop], reach),
+        seen, positions = frames[start : stop + 1], piece["bar_position"][start:stop]
+        own_seed = _fold(seed, k)
+        shift = _draw_shift(own_seed, seen, model, training)
+        return {
+            "frames": _fit(_crop(seen, shift, model), reach + 1),
+            "bar_position": _fit(positions, reach),
             "length": end - start,
-            "style": piece["style"],
-            "id": piece["id"],
             "start": start,
+            **{name: piece[name] for name in ("style", "id")},
+            **_task(own_seed, positions, bars_left[start:stop], model, reach),
         }
-        if model.tracks:
-            positions = piece["bar_position"][start:stop]
-            made |= _task(own_seed, positions, bars_left[start:stop], model, reach)
-        return made
 
-    places = tf.data.Dataset.range(tf.cast(tf.size(edges) - 1, tf.int64))
+    places = tf.data.Dataset.range(tf.size(edges, tf.int64) - 1, output_type=tf.int32)
     return places.map(_as_written(window))
 
 
@@ -120,7 +114,9 @@ def _task(
     model: ModelConfig,
     reach: int,
 ) -> Tensors:
-    """What a window tells of the notes and of the end of its piece."""
+    """What a window tells models with tracks of the notes and the end of its piece."""
+    if not model.tracks:
+        return {}
     told = _uniform(seed, 1) >= UNKNOWN_LENGTH
     drawn = given.draw(bar_position, len(model.tracks), _fold(seed, 2))
     return {
@@ -175,7 +171,7 @@ def _draw_shift(
     return tf.random.stateless_uniform([], seed, low, high + 1, tf.int32)
 
 
-def _fold(seed: tf.Tensor, number: int) -> tf.Tensor:
+def _fold(seed: tf.Tensor, number: int | tf.Tensor) -> tf.Tensor:
     return tf.random.experimental.stateless_fold_in(seed, number)
 
 

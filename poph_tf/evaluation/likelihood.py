@@ -96,8 +96,7 @@ class Scorer:
         """
         total: Sums = {}
         for batch in self._batches(pieces):
-            figures = {**self._score_batch(batch), "pieces": len(batch)}
-            total = {k: total.get(k, 0) + value for k, value in figures.items()}
+            total = _added(total, {**self._score_batch(batch), "pieces": len(batch)})
             if progress:
                 progress(int(total["pieces"]))
         return total
@@ -110,7 +109,7 @@ class Scorer:
     def _score_batch(self, pieces: Sequence[Piece]) -> Sums:
         total: Sums = {}
         for sums in self.windows(pieces):
-            total = {k: total.get(k, 0.0) + float(value) for k, value in sums.items()}
+            total = _added(total, {name: float(value) for name, value in sums.items()})
         return total
 
     def windows(self, pieces: Sequence[Piece]) -> Iterator[Batch]:
@@ -172,6 +171,10 @@ def roll(piece: Matrices, config: ModelConfig) -> np.ndarray:
     """What a model sees of a piece: uint8 [time, (track,) pitch, 3]."""
     cells = piece.stack(config.tracks) if config.tracks else piece.cells
     return cells[..., config.min_pitch : config.max_pitch + 1, :]
+
+
+def _added(total: Sums, more: Sums) -> Sums:
+    return {name: total.get(name, 0) + value for name, value in more.items()}
 
 
 def _batched(pieces: Iterable[Piece], size: int) -> Iterator[list[Piece]]:
@@ -243,8 +246,7 @@ def evaluate(
         **settings: of `Scorer`.
 
     Returns:
-        Figures, ready for JSON; `styles` holds those of each style, or None for a model
-        that knows one style.
+        Figures, ready for JSON; `styles`: those of each style, None if there is one.
 
     Raises:
         InputError: If the split has no piece that can be read.
@@ -253,8 +255,7 @@ def evaluate(
     by_style = _sums_by_style(Scorer(model, **settings), read, progress)
     if not by_style:
         raise InputError(f"The {split} split has no piece that can be read.")
-    parts = list(by_style.values())
-    sums = {name: sum(part[name] for part in parts) for name in parts[0]}
+    sums = functools.reduce(_added, by_style.values())
     marginal = Marginal(read_split("train"), config)
     return {
         **metrics.summarize(sums, config),

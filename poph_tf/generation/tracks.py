@@ -176,9 +176,8 @@ def draw_voice(
     play = tf.one_hot(place, probability.shape[1])[:, :-1]
     again, onset = tf.zeros_like(play), chords.onset_volume(heads)
     if "replay" in heads:
-        logit = tf.reduce_sum(play * heads["replay"], axis=1)
-        struck = numbers[:, 1] < tf.sigmoid(logit / _rhythm(controls))
-        again = tf.cast(struck, tf.float32)[:, None] * play
+        logit = tf.reduce_sum(play * heads["replay"], axis=1) / _rhythm(controls)
+        again = play * tf.cast(numbers[:, 1] < tf.sigmoid(logit), tf.float32)[:, None]
     if controls.constraints is not None:
         given, *values = tf.unstack(controls.constraints, axis=-1)
         play, again, onset = (

@@ -39,16 +39,7 @@ def step_sums(
     if "volume" in terms:
         per_step["volume_loss"] = terms["volume"]
     logits = tf.cast(outputs["play"], tf.float32)
-    likely = logits > 0
-    if tracks:
-        voice_likely = losses.voice_log_probability(logits) > math.log(0.5)
-        likely = tf.where(losses.is_voice(tracks)[:, None], voice_likely, likely)
-    predicted = tf.cast(likely, tf.float32)
-    cells = {
-        "true_positives": tf.reduce_sum(predicted * play, axis=-1),
-        "predicted": tf.reduce_sum(predicted, axis=-1),
-        "sounding": tf.reduce_sum(play, axis=-1),
-    }
+    cells = _hits(logits, play, config)
     if "replay" in outputs:
         # Training weights replay by play; a score counts it only where it is possible,
         # because sampling forces 0 elsewhere.
@@ -65,6 +56,21 @@ def step_sums(
         tf.sigmoid(logits), config.min_pitch, config.minor_scale
     )
     return {name: tf.reduce_sum(value * mask) for name, value in per_step.items()}
+
+
+def _hits(logits: Tensor, play: Tensor, config: ModelConfig) -> dict[str, Tensor]:
+    """What F1 takes, float [batch, time, (track)]: a note is predicted if likely."""
+    likely = logits > 0
+    if config.tracks:
+        voice_likely = losses.voice_log_probability(logits) > math.log(0.5)
+        is_voice = losses.is_voice(config.tracks)[:, None]
+        likely = tf.where(is_voice, voice_likely, likely)
+    predicted = tf.cast(likely, tf.float32)
+    return {
+        "true_positives": tf.reduce_sum(predicted * play, axis=-1),
+        "predicted": tf.reduce_sum(predicted, axis=-1),
+        "sounding": tf.reduce_sum(play, axis=-1),
+    }
 
 
 def _by_track(

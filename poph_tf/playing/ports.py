@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 from poph_tf.cli.quiet import held_back_stderr
 from poph_tf.errors import InputError
@@ -21,6 +21,8 @@ from poph_tf.playing.sounding import Bytes
 VIRTUAL_NAME = "poph_tf"
 # How often it is looked whether the ports are still there.
 CHECK_SECONDS = 1.0
+# Times and messages; None: a port is gone.
+_Arrived: TypeAlias = "queue.SimpleQueue[tuple[float, Any]]"
 
 
 def load_mido(*, backend: bool = True) -> Any:
@@ -148,26 +150,11 @@ def play(
     Raises:
         InputError: If a port is gone.
     """
-    arrived: queue.SimpleQueue[tuple[float, Any]] = queue.SimpleQueue()
+    arrived: _Arrived = queue.SimpleQueue()
     ended = threading.Event()
-
-    def listen() -> None:
-        # A closed port raises, each backend in its own way.
-        with contextlib.suppress(Exception):
-            while (message := source.receive()) is not None:
-                arrived.put((time.perf_counter(), message))
-        arrived.put((time.perf_counter(), None))
-
-    def check() -> None:
-        while still_there and not ended.wait(CHECK_SECONDS):
-            with contextlib.suppress(InputError):
-                if still_there():
-                    continue
-            arrived.put((time.perf_counter(), None))
-            return
-
-    for work in (listen, check):
-        threading.Thread(target=work, daemon=True).start()
+    _start_thread(_listen, source, arrived)
+    if still_there:
+        _start_thread(_watch, still_there, ended, arrived)
     try:
         _send(target, session.start(time.perf_counter()))
         while time.perf_counter() < until():
@@ -179,11 +166,33 @@ def play(
             _send(target, session.stop())
 
 
-def _next(
-    session: Session,
-    arrived: "queue.SimpleQueue[tuple[float, Any]]",
-    until: float,
-) -> list[Bytes]:
+def _start_thread(work: Callable[..., None], *arguments: Any) -> None:
+    threading.Thread(target=work, args=arguments, daemon=True).start()
+
+
+def _listen(source: Any, arrived: _Arrived) -> None:
+    """Passes messages on, and None when the port is closed."""
+    # A closed port raises, each backend in its own way.
+    with contextlib.suppress(Exception):
+        while (message := source.receive()) is not None:
+            arrived.put((time.perf_counter(), message))
+    arrived.put((time.perf_counter(), None))
+
+
+def _watch(
+    still_there: Callable[[], bool], ended: threading.Event, arrived: _Arrived
+) -> None:
+    """Puts None in the queue when the ports are gone."""
+    there = True
+    while there and not ended.wait(CHECK_SECONDS):
+        there = False
+        with contextlib.suppress(InputError):
+            there = still_there()
+    if not there:
+        arrived.put((time.perf_counter(), None))
+
+
+def _next(session: Session, arrived: _Arrived, until: float) -> list[Bytes]:
     """Waits for a message, or for what is due; returns what to send."""
     wake = session.wake()
     at = min(until, math.inf if wake is None else wake)

@@ -39,7 +39,7 @@ def draw(
         InputError: If matplotlib is not installed.
     """
     figure = figures.new_figure(WIDTH_INCHES, HEIGHT_INCHES)
-    played, placed = figure.subplots(2, 1)
+    played, quantized = figure.subplots(2, 1)
     lines = found.downbeats[first_bar - 1 : first_bar + bars]
     span = lines[0], lines[-1]
     seconds = notes_lib.seconds_of(notes)
@@ -49,22 +49,28 @@ def draw(
     _draw_lines(played, found.downbeats, figures.RED)
     figures.tidy(played, title)
     played.set_xlabel("as played, seconds")
+    _draw_quantized(quantized, notes, found, span, times[0].min())
+    return figure
 
+
+def _draw_quantized(
+    axes: "Axes", notes: Notes, found: Beats, span: tuple[float, float], begin: float
+) -> None:
+    """Draws the notes on their grid; `span` and `begin`, of the first note: seconds."""
     warped = beat_warping.along(notes, found)
     piece = quantization.quantize(warped)
     # Both panels show the same notes: beats lie where they were put.
     tempo_seconds = notes_lib.seconds_of(warped)
-    origin = times[0].min() - tempo_seconds(warped.start_tick.min())
+    origin = begin - tempo_seconds(warped.start_tick.min())
     per_step = beat_warping.TICKS_PER_QUARTER / piece.steps_per_quarter
     clock = tempo_seconds(np.arange(len(piece) + 1) * per_step) + origin
     first, last = (float(np.abs(clock - edge).argmin()) for edge in span)
-    _draw_notes(placed, piece.start, piece.end, piece.pitch, (first, last))
+    _draw_notes(axes, piece.start, piece.end, piece.pitch, (first, last))
     # Each beat has a tempo of its own.
-    _draw_lines(placed, warped.tempo_ticks / per_step, figures.GRID)
-    _draw_lines(placed, np.flatnonzero(piece.bar_position == 0), figures.RED)
-    figures.tidy(placed)
-    placed.set_xlabel("on the grid, steps")
-    return figure
+    _draw_lines(axes, warped.tempo_ticks / per_step, figures.GRID)
+    _draw_lines(axes, np.flatnonzero(piece.bar_position == 0), figures.RED)
+    figures.tidy(axes)
+    axes.set_xlabel("on the grid, steps")
 
 
 def _draw_notes(

@@ -6,7 +6,7 @@ of each octave is named (C4 is MIDI pitch 60).
 """
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -70,27 +70,30 @@ def draw(
     figure, grid, height = _new_page(title, len(rows), high - low)
     width = max(stop - start for start, stop in rows)
     matrices = matrices_lib.canonical(matrices)
-    tracks = [track.cells for track in matrices.tracks] or [matrices.cells]
-    notes = [np.stack(matrices_lib.spans(cells), 1) for cells in tracks]
-    shades: Iterable[Sequence[str]] = itertools.cycle(TRACK_SHADES)
     if values is None:
         _name_tracks(figure, matrices, height)
-    else:
-        shades = itertools.repeat(HEAT_SHADES)
-        for own, value in zip(notes, values, strict=True):
-            own[:, 3] = 127 * np.clip(value, 0, 1)
-    # The first track lies uppermost.
-    layers = list(zip(notes, shades, strict=False))[::-1]
+    layers = _layers(matrices, values)
     for index, (start, stop) in enumerate(rows):
         axes = figure.add_subplot(grid[index])
         axes.set(xlim=(start, start + width), ylim=(low, high))
         _draw_paper(axes, matrices, start, stop)
-        if shade is not None:
-            _draw_shade(axes, shade[start:stop], start)
+        _draw_shade(axes, shade, start, stop)
         for own, colors in layers:
             inside = (own[:, 0] < stop) & (own[:, 1] > start)
             _draw_notes(axes, own[inside], start, stop, colors)
     return figure
+
+
+def _layers(
+    matrices: Matrices, values: Sequence[np.ndarray] | None
+) -> Sequence[tuple[np.ndarray, Sequence[str]]]:
+    """Notes and colours of each track, the first uppermost; see `_draw_notes`."""
+    tracks = [track.cells for track in matrices.tracks] or [matrices.cells]
+    notes = [np.stack(matrices_lib.spans(cells), 1) for cells in tracks]
+    shades = itertools.cycle(TRACK_SHADES if values is None else [HEAT_SHADES])
+    for own, value in zip(notes, values or [], strict=values is not None):
+        own[:, 3] = 127 * np.clip(value, 0, 1)
+    return list(zip(notes, shades, strict=False))[::-1]
 
 
 def _new_page(
@@ -191,8 +194,10 @@ def _draw_paper(axes: "Axes", matrices: Matrices, start: int, stop: int) -> None
     axes.spines[:].set_visible(False)
 
 
-def _draw_shade(axes: "Axes", shade: np.ndarray, start: int) -> None:
-    low, high = axes.get_ylim()
+def _draw_shade(axes: "Axes", shade: np.ndarray | None, start: int, stop: int) -> None:
+    if shade is None:
+        return
+    shade, (low, high) = shade[start:stop], axes.get_ylim()
     steps = start + np.arange(len(shade))
     axes.bar(
         steps, high - low, 1.0, low, align="edge", color=[(SHADE, x) for x in shade],

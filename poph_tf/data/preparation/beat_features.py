@@ -47,23 +47,18 @@ def frames(
     """
     pitch = pitch.astype(np.int64)
     halves = _Halves(start, origin, 2 * count)
-    low = halves.extreme(pitch, np.minimum, 128)
-    high = halves.extreme(pitch, np.maximum, -1)
-    begun, middle = low < 128, np.median(pitch)
+    number = halves.number()
     loud = (velocity - velocity.mean()) / (velocity.std() + 6.0)
     length = np.log2(1 + np.clip(end - start, 0.02, 4.0) / 0.1)
-    columns = [
-        halves.number(),
-        np.where(begun, halves.extreme(loud, np.maximum, -9.0), 0.0) / 2,
-        np.where(begun, halves.extreme(length, np.maximum, 0.0), 0.0) / 3,
-        np.where(begun, low - middle, 0.0) / 24,
-        np.where(begun, high - middle, 0.0) / 24,
-        *(begun & (low <= -_highest(-low, reach)) for reach in _REACHES),
-        *(begun & (high >= _highest(high, reach)) for reach in _REACHES),
-        _Halves(end, origin, 2 * count).number(),
-    ]
     band = np.searchsorted(_BANDS, pitch, side="right")
-    columns += [halves.number(band == k) for k in range(len(_BANDS) + 1)]
+    columns = [
+        number,
+        np.where(number > 0, halves.extreme(loud, np.maximum, -9.0), 0.0) / 2,
+        np.where(number > 0, halves.extreme(length, np.maximum, 0.0), 0.0) / 3,
+        *_heights(halves, pitch),
+        _Halves(end, origin, 2 * count).number(),
+        *(halves.number(band == k) for k in range(len(_BANDS) + 1)),
+    ]
     features = np.stack(columns, axis=1).reshape(count, 2 * PER_HALF)
     novelty = _novelty(start, pitch, length, origin, count)
     return np.concatenate([features, novelty], axis=1).astype(np.float32)
@@ -102,6 +97,19 @@ class _Halves:
         table = np.full(self._count, empty, np.asarray(values).dtype)
         of.at(table, self._place[self._inside], values[self._inside])
         return table
+
+
+def _heights(halves: _Halves, pitch: np.ndarray) -> list[np.ndarray]:
+    """The lowest and highest note of each half, and whether they are so for a while."""
+    low = halves.extreme(pitch, np.minimum, 128)
+    high = halves.extreme(pitch, np.maximum, -1)
+    begun, middle = low < 128, np.median(pitch)
+    return [
+        np.where(begun, low - middle, 0.0) / 24,
+        np.where(begun, high - middle, 0.0) / 24,
+        *(begun & (low <= -_highest(-low, reach)) for reach in _REACHES),
+        *(begun & (high >= _highest(high, reach)) for reach in _REACHES),
+    ]
 
 
 def _highest(values: np.ndarray, reach: int) -> np.ndarray:

@@ -88,10 +88,7 @@ def prepare(
         store = staging.Staging(output, key)
         pieces = _convert(settings, options or ExecutionOptions(), store, progress)
         lock.check()
-        if not pieces.sources:
-            store.remove()
-            raise InputError(_nothing(settings, pieces.rejects))
-        _remove_old(output)
+        _check_found(settings, pieces, store)
         info = _write(settings, pieces, store, output, {"key": key, _STATE: state})
         store.remove()
         return info
@@ -213,13 +210,21 @@ def _convert_locally(
     return keys
 
 
-def _nothing(settings: DataConfig, rejects: Sequence[tuple[str, str]]) -> str:
-    where = ", ".join(settings.input)
+def _check_found(
+    settings: DataConfig, pieces: staging.Pieces, store: staging.Staging
+) -> None:
+    """Refuses a collection of which no file can be used."""
+    if pieces.sources:
+        return
+    store.remove()
+    where, rejects = ", ".join(settings.input), pieces.rejects
     if not rejects:
-        return f"Found no music files in {where}."
+        raise InputError(f"Found no music files in {where}.")
     counts = report.by_reason(rejects)
     reasons = "; ".join(f"{reason}: {count}" for reason, count in counts.items())
-    return f"None of the {len(rejects)} files in {where} can be used ({reasons})."
+    raise InputError(
+        f"None of the {len(rejects)} files in {where} can be used ({reasons})."
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -277,12 +282,10 @@ def _write(
     marks: dict[str, Any],
 ) -> examples.DatasetInfo:
     """Writes all files of a data set; its info, with the marks, comes last."""
+    _remove_old(output)
     chosen = _choose(settings, pieces, store)
+    _write_lists(chosen, output)
     pieces, kept = chosen.pieces, chosen.kept
-    rejects = [("source", "reason"), *sorted(pieces.rejects)]
-    _write_csv(output / REJECTS_NAME, rejects)
-    _write_csv(output / DUPLICATES_NAME, [("source", "same_as"), *chosen.duplicates])
-    _write_csv(output / NEAR_DUPLICATES_NAME, chosen.alike)
     info = examples.DatasetInfo(
         format_version=examples.format_version(settings.wanted_tracks),
         id=_dataset_id(pieces, chosen.by_split),
@@ -303,14 +306,25 @@ def _write(
         settings={**_public(settings), **marks},
         provenance=provenance.describe(),
     )
-    by_split = chosen.by_split.items()
-    statistics = {name: pieces.statistics[own] for name, own in by_split if len(own)}
-    page = report.page(
-        info, statistics, chosen.alike, pieces.score_seconds, pieces.picture
-    )
-    files.write(output / REPORT_NAME, page)
+    files.write(output / REPORT_NAME, _report(info, chosen))
     examples.write_info(info, output)
     return info
+
+
+def _write_lists(chosen: _Chosen, output: pathlib.Path) -> None:
+    """Writes what was rejected, what is the same, and what is nearly the same."""
+    rejects = [("source", "reason"), *sorted(chosen.pieces.rejects)]
+    _write_csv(output / REJECTS_NAME, rejects)
+    _write_csv(output / DUPLICATES_NAME, [("source", "same_as"), *chosen.duplicates])
+    _write_csv(output / NEAR_DUPLICATES_NAME, chosen.alike)
+
+
+def _report(info: examples.DatasetInfo, chosen: _Chosen) -> str:
+    pieces, by_split = chosen.pieces, chosen.by_split.items()
+    statistics = {name: pieces.statistics[own] for name, own in by_split if len(own)}
+    return report.page(
+        info, statistics, chosen.alike, pieces.score_seconds, pieces.picture
+    )
 
 
 def _groups(pieces: staging.Pieces, kept: np.ndarray) -> np.ndarray:
