@@ -35,8 +35,8 @@ LIMITS = ("--max_request_steps=32", "--max_waiting=16", "--timeout_seconds=30")
 TIMEOUT_SECONDS = 120
 # Requests that are made before the first of them is sent.
 AT_ONCE = 20
-# Right by the schema; right, with numbers only and short, so that much is composed;
-# wrong.
+# Right by the schema; right, with numbers only, short, and the music of the address'
+# example, so that much is composed; wrong.
 MODES = ("positive", "plain", "negative")
 
 
@@ -121,6 +121,7 @@ def cases(operation: Any, mode: str, count: int, seed: int) -> Iterator[Any]:
     from schemathesis import GenerationMode
 
     found: list[Any] = []
+    music = _music_of_example(operation)
     kind = "negative" if mode == "negative" else "positive"
     strategy = operation.as_strategy(generation_mode=GenerationMode(kind))
 
@@ -137,6 +138,7 @@ def cases(operation: Any, mode: str, count: int, seed: int) -> Iterator[Any]:
         if mode == "plain" and isinstance(case.body, dict):
             case.body = {k: v for k, v in case.body.items() if not _is_text(k, v)}
             case.body |= {"num_bars": 1} if "/v1/co" in case.path else {}
+            case.body |= music
         found.append(case)
 
     try:
@@ -144,6 +146,19 @@ def cases(operation: Any, mode: str, count: int, seed: int) -> Iterator[Any]:
     except hypothesis.errors.Unsatisfiable:  # nothing of an address can be wrong
         return
     yield from found
+
+
+def _music_of_example(operation: Any) -> dict[str, Any]:
+    """The music of an address' example, and what is held of it."""
+    body = operation.definition.raw.get("requestBody", {}).get("content", {})
+    examples = body.get("application/json", {}).get("examples", {})
+    own = ("music", "given", "draw", "bars")
+    return {
+        name: value
+        for example in examples.values()
+        for name, value in example["value"].items()
+        if name in own
+    }
 
 
 def _is_text(name: str, value: Any) -> bool:

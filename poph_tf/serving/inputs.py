@@ -103,6 +103,28 @@ INPUTS = {
     "style": Input(
         "float32", ("styles",), "Shares of the model card's styles.", 0, shares=True
     ),
+    "replay_temperature": Input(
+        "float32",
+        (),
+        "Of rests, held and struck notes of voices; 0: as trained.",
+        0,
+        10,
+    ),
+    "top_p": Input(
+        "float32",
+        (),
+        "A voice draws from its likeliest values of this mass.",
+        0.01,
+        1,
+        1,
+    ),
+    "pitch_bias": Input(
+        "float32",
+        ("time", "pitch"),
+        "Added to the logits: -2 outside a key, or a chord; -10000: never.",
+        -1e6,
+        1e6,
+    ),
     "tempo_qpm": Input("float32", (), "Quarter notes a minute.", 10, 1000, 120),
     "play": Input("uint8", _GRID, "1 while the pitch sounds.", 0, 1),
     "replay": Input("uint8", _GRID, "1 where a sounding pitch is struck again.", 0, 1),
@@ -132,6 +154,7 @@ INPUTS = {
 }
 MATRICES = ("play", "replay", "volume")
 _COMPOSE = ("seed", "num_steps", "temperature", "style")
+STEERING = ("replay_temperature", "top_p", "pitch_bias")
 _SCORE = (*MATRICES, "bar_position", "style")
 _PIECE = (
     "play, replay, volume uint8 [batch, time, (track,) pitch], zeros after a piece's "
@@ -157,6 +180,14 @@ SIGNATURES = {
         ("state_bytes", *_COMPOSE),
         f"{_PIECE}; {_STATE}",
         (*MATRICES, "given", "bars_left"),
+    ),
+    "draw_free": Signature(
+        "Draws what is free of whole pieces, knowing all that is given before and "
+        "after: harmonizes, accompanies, fills in, varies.",
+        (*_SCORE, "seed", "temperature"),
+        _PIECE,
+        ("given", "bars_left", *STEERING),
+        only_tracks=True,
     ),
     "score": Signature(
         "Negative log-likelihood of each step given all steps before it.",

@@ -17,7 +17,7 @@ from poph_tf.generation.sampler import UNKNOWN, Sampler, State
 from poph_tf.models import losses
 from poph_tf.models.polyphony_model import PolyphonyModel
 from poph_tf.serving import midi_graph
-from poph_tf.serving.inputs import ALIASES, MATRICES, check, specs
+from poph_tf.serving.inputs import ALIASES, MATRICES, STEERING, check, specs
 from poph_tf.serving.states import BAR_STEPS, StateBytes, fingerprint
 
 # Steps read at once, all pieces together: bounds the memory that a request needs.
@@ -98,6 +98,24 @@ class ServingModule(tf.Module):
         )
         outputs = _outputs(_silent_after(cells, num_steps), num_steps)
         return outputs | {"state_bytes": self.state_bytes.pack(state)}
+
+    def draw_free(self, **inputs: tf.Tensor) -> Tensors:
+        """Draws the free tracks and steps of whole pieces."""
+        inputs = self._checked(inputs)
+        given = inputs["given"]
+        steering = {name: inputs[name] for name in STEERING}
+        if not any(track.voice for track in self.config.tracks):
+            del steering["top_p"]
+        controls = _controls(inputs, self.config)._replace(
+            bar_position=inputs["bar_position"],
+            bars_left=inputs["bars_left"],
+            **steering,
+            **self._givens(inputs),
+        )
+        state = self.sampler.zero_state(tf.shape(given)[0], BAR_STEPS)
+        num_steps = tf.shape(given)[1]
+        cells, _ = self.sampler.draw_steps(state, num_steps, controls)
+        return _outputs(cells, tf.fill(tf.shape(given)[:1], num_steps))
 
     def prefill(self, **inputs: tf.Tensor) -> Tensors:
         """Advances the state of each piece over given steps."""
@@ -199,24 +217,28 @@ class ServingModule(tf.Module):
         missing = tf.maximum(
             tf.reduce_max(inputs["num_steps"]) - tf.shape(inputs["given"])[1], 0
         )
+        position = self.state_bytes.unpack(inputs["state_bytes"])
+        count = tf.range(tf.shape(inputs["given"])[1])[None]
+        bars = position["bar_position"][:, None] + count
+        bar_position = bars % position["bar_steps"][:, None]
+        steps = self._givens(inputs | {"bar_position": bar_position})
+        steps = {name: _padded(x, missing) for name, x in steps.items()}
+        steps["bars_left"] = _padded(inputs["bars_left"] + 1, missing) - 1
+        return controls._replace(**steps)
+
+    def _givens(self, inputs: Tensors) -> Tensors:
+        """What is given in each step, and what the network says of it, as controls."""
         cells = tf.stack([inputs[name] for name in MATRICES], axis=-1)
         previous = tf.concat([tf.zeros_like(cells[:, :1]), cells[:, :-1]], axis=1)
         played = (cells[..., 0] > 0) & ((previous[..., 0] == 0) | (cells[..., 1] > 0))
         frames = dataset.to_frames(cells)
         given = tf.broadcast_to(inputs["given"][..., None], tf.shape(played))
         clamped = [given, frames[..., 0], tf.cast(played, tf.float32), frames[..., 2]]
-        steps = {"constraints": tf.stack(clamped, axis=-1)}
-        steps["constraints"] *= given[..., None]
+        steps = {"constraints": tf.stack(clamped, axis=-1) * given[..., None]}
         if self.config.look_ahead_units:
             by_step = {"previous": previous, "current": cells, **inputs}
-            position = self.state_bytes.unpack(inputs["state_bytes"])
-            count = tf.range(tf.shape(given)[1])[None]
-            bars = position["bar_position"][:, None] + count
-            by_step["bar_position"] = bars % position["bar_steps"][:, None]
             steps["look_ahead"] = self._look_ahead(by_step)
-        steps = {name: _padded(x, missing) for name, x in steps.items()}
-        steps["bars_left"] = _padded(inputs["bars_left"] + 1, missing) - 1
-        return controls._replace(**steps)
+        return steps
 
     def _checked(self, inputs: Tensors) -> Tensors:
         """The inputs, for every op that must not run before they are checked.

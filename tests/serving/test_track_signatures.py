@@ -2,13 +2,16 @@
 
 import io
 
+import exported
 import mido
 import numpy as np
 import pytest
 import small
 import tensorflow as tf
 
+from poph_tf import theory
 from poph_tf.config import GenerationConfig, Limits
+from poph_tf.data import matrices
 from poph_tf.generation.engine import Engine
 from poph_tf.models import losses
 from poph_tf.serving import inputs as inputs_lib
@@ -22,6 +25,11 @@ NUM_STEPS = 20
 @pytest.fixture(scope="module")
 def module():
     return ServingModule(small.model("voices"), Limits(max_steps=64))
+
+
+@pytest.fixture(scope="module")
+def engine():
+    return Engine(small.model("voices"), jit_compile=False)
 
 
 def asked(num_pieces=2, num_steps=NUM_STEPS):
@@ -43,11 +51,10 @@ def composed(module):
     return module.compose(**asked(num_steps=32))
 
 
-def test_compose_is_the_piece_of_the_engine_with_its_ending(composed):
-    model = small.model("voices")
+def test_compose_is_the_piece_of_the_engine_with_its_ending(engine, composed):
     settings = {"num_bars": 2, "num_pieces": 2, "style": "bach"}
-    pieces = Engine(model, False).compose(GenerationConfig(**settings))
-    low = model.config.min_pitch
+    pieces = engine.compose(GenerationConfig(**settings))
+    low = engine.config.min_pitch
     for k, piece in enumerate(pieces):
         stack = piece.stack(TRACKS)[:, :, low : low + small.NUM_PITCHES]
         for channel, name in enumerate(inputs_lib.MATRICES):
@@ -87,6 +94,52 @@ def test_continue_draws_the_same_steps_in_parts_and_keeps_what_is_given(
         drawn["play"][0, 4:8, 1], composed["play"][0, 20:24, 1]
     )
     assert drawn["play"].shape == (2, 10, 3, small.NUM_PITCHES)
+
+
+def test_another_process_harmonizes_and_fills_in_as_the_engine(
+    module, engine, composed, tmp_path
+):
+    model = module.config
+    stack = np.zeros((32, 3, 128, 3), np.uint8)
+    low = model.min_pitch
+    cells = np.stack([composed[name][0] for name in inputs_lib.MATRICES], axis=-1)
+    stack[:, :, low : low + small.NUM_PITCHES] = cells
+    position = (np.arange(32) % 16).astype(np.uint8)
+    music = matrices.from_stack(stack, TRACKS, position)
+    settings = {"music": music, "num_pieces": 1, "seed": 5, "style": "bach"}
+    settings |= {"key": "D major", "temperature": 1.2, "top_p": 0.9}
+    tasks = (
+        {"task": "harmonize", "given": (TRACKS[0].name,)},
+        {"task": "infill", "bars": "2", "given": (TRACKS[2].name,)},
+    )
+    given = np.zeros((2, 32, 3), np.float32)
+    given[0, :, 0] = given[1, :, 2] = given[1, :16] = 1
+    outside = theory.key_outside("D major")[(low + np.arange(14)) % 12]
+    rows = {"temperature": 1.2, "replay_temperature": 0.0, "top_p": 0.9}
+    inputs = {name: np.full(2, value, np.float32) for name, value in rows.items()}
+    inputs |= {
+        "seed": np.array([[5, 0], [5, 0]], np.int32),
+        "style": np.array([[1, 0], [1, 0]], np.float32),
+        "bar_position": np.tile(position, (2, 1)).astype(np.int32),
+        "bars_left": np.tile(bars_left(32), (2, 1)),
+        "given": given,
+        "pitch_bias": np.tile(np.float32(-2 * outside), (2, 32, 1)),
+    }
+    inputs |= {
+        name: np.tile(composed[name][:1], (2, 1, 1, 1)) for name in inputs_lib.MATRICES
+    }
+    specs = inputs_lib.specs(model)["draw_free"]
+    graph = tf.function(module.draw_free).get_concrete_function(**specs)
+    signatures = {"serving_default": graph}
+    tf.saved_model.save(module, str(tmp_path / "export"), signatures=signatures)
+    found = exported.call_elsewhere(tmp_path / "export", inputs, tmp_path)
+    for row, task in enumerate(tasks):
+        config = GenerationConfig(**settings, **task)
+        (piece,) = engine.compose(config)
+        expected = piece.stack(TRACKS)[:, :, low : low + small.NUM_PITCHES]
+        assert (expected != cells).any()
+        np.testing.assert_array_equal(found["play"][row], expected[..., 0])
+        np.testing.assert_array_equal(found["replay"][row], expected[..., 1])
 
 
 def scored(composed, given, left):
