@@ -8,6 +8,7 @@ free, is 3 pitches below what the first has. A free note is struck on each quart
 import numpy as np
 
 from poph_tf.config import GenerationConfig, LiveConfig, ModelConfig, Track
+from poph_tf.generation.stepper import TO_CELLS
 from poph_tf.playing.session import Session, request_of
 
 TRACKS = (Track("high", voice=True), Track("low", voice=True))
@@ -29,9 +30,11 @@ class FakeEngine:
     def numbers(self, seed, steps):
         return np.zeros((len(steps), 2, 24, 2), np.float32)
 
-    def step(self, state, controls):
-        given = controls["constraints"]
-        given = given[0] if isinstance(given, np.ndarray) else np.zeros((2, 24, 4))
+    def draw(self, slices):
+        (one,) = slices
+        state, controls = one.state, one.controls
+        given = controls.constraints
+        given = np.zeros((2, 24, 4)) if given is None else given[0, 0]
         self.told.append((state["step"], given))
         frame = np.zeros((2, 24, 3), np.float32)
         last = state["last"]
@@ -39,12 +42,13 @@ class FakeEngine:
             if given[track, 0, 0]:
                 frame[track] = given[track, :, 1:]
             else:
-                struck = controls["bar_position"][0] % 4 == 0
+                struck = controls.bar_position[0, 0] % 4 == 0
                 frame[track, (last - below) % 24] = (1, struck, 0.5)
             if track == 0 and frame[0, :, 0].any():
                 last = int(np.flatnonzero(frame[0, :, 0])[0])
         after = {"step": state["step"] + 1, "last": last}
-        return frame, after | {"state_given": given[None, :, 0, 0]}
+        cells = np.rint(frame * TO_CELLS).astype(np.uint8)[None]
+        return [(cells, after | {"state_given": given[None, :, 0, 0]})]
 
 
 def session(engine=None, settings=None, **config):

@@ -25,13 +25,18 @@ from poph_tf.errors import InputError  # noqa: E402
 
 NAMES = ("data", "train", "compose", "distribute", "serve", "start")
 # Benchmarks that take an option.
-OPTIONS = {"archive": ("data",), "preset": ("compose", "serve")}
+OPTIONS = {
+    "archive": ("data",),
+    "preset": ("compose", "serve"),
+    "saved_model": ("serve",),
+}
 FLAGS = flags.FLAGS
 flags.DEFINE_bool("quick", False, "Fewer repetitions: a look, not a figure to quote.")
 flags.DEFINE_string(
     "archive", None, "data: time the parse of a folder or archive of your files too."
 )
 flags.DEFINE_string("preset", None, "compose, serve: the preset; deepj by default.")
+flags.DEFINE_bool("saved_model", False, "serve: measure a SavedModel in the same run.")
 
 
 def main(argv: Sequence[str]) -> int:

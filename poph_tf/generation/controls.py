@@ -78,13 +78,13 @@ class Controls(NamedTuple):
 
     def at(self, step: tf.Tensor) -> Controls:
         """The controls of one step, without a step axis."""
-        return self._replace(**{k: x[:, step] for k, x in self._by_step().items()})
+        return self._replace(**{k: x[:, step] for k, x in self.by_step().items()})
 
     def since(self, start: tf.Tensor) -> Controls:
         """The controls of the steps from `start` on."""
-        return self._replace(**{k: x[:, start:] for k, x in self._by_step().items()})
+        return self._replace(**{k: x[:, start:] for k, x in self.by_step().items()})
 
-    def _by_step(self) -> dict[str, tf.Tensor]:
+    def by_step(self) -> dict[str, tf.Tensor]:
         """The controls that have a step axis."""
         names = ["bar_position", "constraints", "scored", "bars_left", "look_ahead"]
         names += ["numbers"]

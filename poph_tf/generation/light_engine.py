@@ -1,26 +1,26 @@
 """Draws pieces without TensorFlow, from a model that was converted to LiteRT.
 
 `serving/litert.py` converts one step of the sampler, drawing and all, to a flatbuffer
-of two signatures:
+of several signatures:
 
-    step    state, controls of a step, random numbers -> state, frame
-    ahead   notes given in a step, state -> state, what lies ahead (some models)
+    step       state, controls of a step, random numbers -> state, frame
+    step_...   the same for more rows at a time, or with a shorter memory
+    ahead      notes given in a step, state -> state, what lies ahead (some models)
 
-So the sampler's logic stands once; the loop here moves states and numbers. Each piece
-is drawn by itself, on a thread of its own: the interpreter releases Python's lock.
-
-Signatures name the parts of the state `state...`; all are zero before the first step.
+So the sampler's logic stands once; the loop here moves states and numbers. Each row is
+drawn in slices (`Slice`), slices of several rows at a time, on all cores: the
+interpreter releases Python's lock.
 """
 
 import collections
 import concurrent.futures
+import dataclasses
 import importlib.util
 import itertools
 import json
 import os
 import pathlib
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -32,12 +32,12 @@ from poph_tf.data.matrices import Matrices
 from poph_tf.errors import InputError
 from poph_tf.generation import candidates, host_randomness
 from poph_tf.generation.controls import SILENCE_TEMPERATURE, Controls
+from poph_tf.generation.light_step import STATE, Arrays, LightStep, split
 from poph_tf.generation.request import Request
 from poph_tf.models import LIGHT_FILE, SETTINGS_FILE
 
 CHUNK_STEPS = 64
 STREAM_STEPS = 16
-STATE = "state"
 # Values of controls that change nothing; the step's graph has all of them.
 NEUTRAL = {
     "replay_temperature": 0.0,
@@ -55,7 +55,8 @@ NEUTRAL = {
 }
 
 Progress = Callable[[int], object]
-Arrays = dict[str, np.ndarray]
+# Cells uint8 [step, (track,) pitch, 3], and the state after the last step.
+Drawn = tuple[np.ndarray, Arrays]
 T = TypeVar("T")
 
 
@@ -63,6 +64,27 @@ def is_there(folder: str | os.PathLike[str]) -> bool:
     """Whether a folder holds a converted model, and this Python can run it."""
     whole = (pathlib.Path(folder) / LIGHT_FILE).exists()
     return whole and importlib.util.find_spec("ai_edge_litert") is not None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Slice:
+    """Steps of one row, to be drawn.
+
+    Attributes:
+        engine: draws them.
+        state: before the first of them.
+        controls: of these steps; of all rows, or of this one.
+        row: which row.
+        num_steps: how many.
+        kept: False for steps known before, of which only the state after them counts.
+    """
+
+    engine: "LightEngine"
+    state: Arrays
+    controls: Controls
+    row: int
+    num_steps: int
+    kept: bool = True
 
 
 class LightEngine:
@@ -80,14 +102,12 @@ class LightEngine:
         try:
             settings = json.loads((folder / SETTINGS_FILE).read_text("utf-8"))
             self.config = ModelConfig.from_dict(settings["model"])
-            self._content = (folder / LIGHT_FILE).read_bytes()
+            content = (folder / LIGHT_FILE).read_bytes()
         except (OSError, ValueError, KeyError) as error:
             raise InputError(f"{folder} holds no converted model: {error}.") from None
-        self._of_thread = threading.local()
-        # The first step of a process prints on standard error what runs it.
         with held_back_stderr():
-            runner = self._runner("step")
-            runner(**_zeros(runner, ""))
+            self._light = LightStep(content)
+        self.batch_rows, self.zero_state = self._light.batch_rows, self._light.zeros
 
     @staticmethod
     def can(request: Request) -> bool:
@@ -147,12 +167,21 @@ class LightEngine:
         ahead = last(self.look_ahead(request))
         edges = (*range(0, request.num_steps, num_steps), request.num_steps)
         rows = [self.row(request, row, ahead, edges) for row in range(request.num_rows)]
+        slices = [next(row) for row in rows]
         workers = min(len(rows), cores.available())
         with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-            while all(found := list(pool.map(lambda row: next(row, None), rows))):
-                cells, states = zip(*found, strict=True)
-                if cells[0].size:
+            while True:
+                groups = grouped(slices, workers)
+                drawn = list(itertools.chain(*pool.map(self.draw, groups)))
+                if slices[0].kept:
+                    cells, states = zip(*drawn, strict=True)
                     yield np.stack(cells), list(states)
+                try:  # all rows have as many slices
+                    slices = [
+                        row.send(one) for row, one in zip(rows, drawn, strict=True)
+                    ]
+                except StopIteration:
+                    return
 
     def row(
         self,
@@ -160,8 +189,8 @@ class LightEngine:
         row: int,
         ahead: np.ndarray | None,
         edges: Sequence[int],
-    ) -> Iterator[tuple[np.ndarray, Arrays]]:
-        """Draws one row in slices, each of which may run in another thread.
+    ) -> Generator[Slice, Drawn, None]:
+        """Goes through one row; whoever takes a slice sends back what was drawn.
 
         Args:
             request: what to draw.
@@ -170,36 +199,32 @@ class LightEngine:
             edges: the steps at which slices begin, and the number of steps.
 
         Yields:
-            cells uint8 [step, (track,) pitch, 3] and the state after them; first, of
-            no steps, for each slice of the known steps before the first drawn one.
+            Slices of the known steps before the first drawn one, then of the others.
         """
-        state = self.zero_state()
+        state = yield from self._prefilled(request, row, ahead)
         done = len(request.task.prefill)
-        for known in self._prefilled(state, request, row, ahead):
-            state = known
-            yield np.zeros(0, np.uint8), state
         for first, stop in itertools.pairwise(edges):
             steps = done + np.arange(first, stop)
             numbers = self.numbers(request.controls.seed[row], steps)
             controls = request.chunk(first, len(steps), ahead)
             controls = controls._replace(numbers=numbers[None])
-            cells, state = self._draw_steps(state, row, controls, len(steps))
-            yield cells, state
+            _, state = yield Slice(self, state, controls, row, len(steps))
 
-    def _draw_steps(
-        self, state: Arrays, row: int, controls: Controls, num_steps: int
-    ) -> tuple[np.ndarray, Arrays]:
-        """Draws steps of one row: their cells, and the state after them."""
+    def draw(self, slices: Sequence[Slice]) -> list[Drawn]:
+        """Draws slices of one length at a time: one of them, or `batch_rows`."""
+        rows = [slice_inputs(one, self._light.controls) for one in slices]
+        inputs = {
+            name: np.stack([row[name] for row in rows], axis=1) for name in rows[0]
+        }
+        state = self._light.stacked([one.state for one in slices])
         frames = []
-        for step in range(num_steps):
-            frame, state = self.step(state, step_inputs(controls, row, step))
+        for step in range(slices[0].num_steps):
+            controls = {name: values[step] for name, values in inputs.items()}
+            frame, state = self._light.step(state, controls)
             frames.append(frame)
-        cells = np.stack(frames) * np.array([1.0, 1.0, 127.0], np.float32)
-        return np.rint(cells).astype(np.uint8), state
-
-    def zero_state(self) -> Arrays:
-        """The state before the first step of a piece."""
-        return _zeros(self._runner("step"))
+        cells = np.stack(frames, axis=1) * np.array([1.0, 1.0, 127.0], np.float32)
+        states = split(state, len(slices))
+        return list(zip(np.rint(cells).astype(np.uint8), states, strict=True))
 
     def numbers(self, seed: np.ndarray, steps: np.ndarray) -> np.ndarray:
         """The random numbers of steps of a piece, see `host_randomness.uniforms`."""
@@ -207,51 +232,36 @@ class LightEngine:
         num_tracks = max(len(config.tracks), 1)
         return host_randomness.uniforms(seed, steps, num_tracks, config.num_pitches)
 
-    def step(
-        self, state: Arrays, controls: dict[str, Any]
-    ) -> tuple[np.ndarray, Arrays]:
-        """One step of one piece: its frame [(track,) pitch, 3] and the state after."""
-        out = self._runner("step")(
-            **_known(self._runner("step"), {**state, **controls})
-        )
-        frame = out.pop("frame")
-        return frame[0], out
-
     def _prefilled(
-        self, state: Arrays, request: Request, row: int, ahead: np.ndarray | None
-    ) -> Iterator[Arrays]:
-        """Yields the state of a row after each slice of the known steps.
-
-        They are drawn as given.
-        """
-        task, music = request.task, request.task.prefill
+        self, request: Request, row: int, ahead: np.ndarray | None
+    ) -> Generator[Slice, Drawn, Arrays]:
+        """Yields slices of the known steps, drawn as given; returns the state after."""
+        task, music, state = request.task, request.task.prefill, self.zero_state()
         if not len(music):
-            return
+            return state
         low = self.config.min_pitch
         cells = music.cells[..., low : low + self.config.num_pitches, :]
-        frames = cells / np.array([1, 1, 127], np.float32)
-        shape = (*frames.shape[:-1], 1)
-        onsets = frames[..., 1:2]
-        clamped = [np.ones(shape, np.float32), frames[..., :1], onsets, frames[..., 2:]]
-        steps = np.arange(len(music))
+        clamped = np.ones((*cells.shape[:-1], 4), np.float32)
+        clamped[..., 1:] = cells / np.array([1, 1, 127], np.float32)
+        known = np.arange(len(music))
         by_step = {
-            "constraints": np.concatenate(clamped, axis=-1)[None],
+            "constraints": clamped[None],
             "bar_position": music.bar_position.astype(np.int32)[None],
-            "numbers": self.numbers(np.zeros(2, np.int32), steps)[None],
+            "numbers": self.numbers(np.zeros(2, np.int32), known)[None],
             "scored": np.zeros((1, len(music)), np.float32),
         }
         if task.bars_left is not None:
-            by_step["bars_left"] = task.bars_left[None, steps]
+            by_step["bars_left"] = task.bars_left[None, known]
         if ahead is not None:
-            by_step["look_ahead"] = ahead[None, steps]
+            by_step["look_ahead"] = ahead[None, known]
         controls = request.controls._replace(density=None, **by_step)
-        for step in range(len(music)):
-            if step and step % STREAM_STEPS == 0:
-                yield state
-            _, state = self.step(state, step_inputs(controls, row, step))
+        for start in range(0, len(music), STREAM_STEPS):
+            size = min(STREAM_STEPS, len(music) - start)
+            part = controls.since(start)
+            _, state = yield Slice(self, state, part, row, size, kept=False)
         if task.given is not None:
             state[f"{STATE}_given"] = task.given[None, len(music) - 1, :, 0, 0]
-        yield state
+        return state
 
     def look_ahead(self, request: Request) -> Iterator[np.ndarray | None]:
         """As that of `Engine`: float32 [whole step, pitch, features], at the end.
@@ -266,33 +276,20 @@ class LightEngine:
             left = np.full(len(task.given), NEUTRAL["bars_left"], np.int32)
         parts = (task.prefill, task, task.after)
         bars = np.concatenate([part.bar_position for part in parts]).astype(np.int32)
-        runner = self._runner("ahead")
-        state, found = _zeros(runner), []
+        state, found = self._light.zeros("ahead"), []
         # The step before the first is silent and free.
         given = np.concatenate([np.zeros_like(task.given[:1]), task.given])
+        given, left = given.astype(np.float32), left.astype(np.int32)
         for step in reversed(range(len(bars))):
             inputs = {
                 "given": given[None, step : step + 2],
                 "bar_position": bars[None, step : step + 1],
                 "bars_left": left[None, step : step + 1],
             }
-            state = runner(**_known(runner, {**state, **inputs}))
+            state = self._light.run("ahead", {**state, **inputs})
             found.append(state.pop("look_ahead")[0])
             if step % STREAM_STEPS == 0:
                 yield np.stack(found[::-1]) if step == 0 else None
-
-    def _runner(self, name: str) -> Any:
-        """A signature of this thread's interpreter."""
-        runners = self._of_thread.__dict__
-        if "interpreter" not in runners:
-            from ai_edge_litert.interpreter import Interpreter
-
-            runners["interpreter"] = Interpreter(
-                model_content=self._content, num_threads=1
-            )
-        if name not in runners:
-            runners[name] = runners["interpreter"].get_signature_runner(name)
-        return runners[name]
 
 
 def last(items: Iterator[T]) -> T | None:
@@ -300,36 +297,36 @@ def last(items: Iterator[T]) -> T | None:
     return next(iter(collections.deque(items, maxlen=1)), None)
 
 
-def _zeros(runner: Any, prefix: str = STATE) -> Arrays:
-    details = runner.get_input_details()
-    return {
-        name: np.zeros(detail["shape"], detail["dtype"])
-        for name, detail in details.items()
-        if name.startswith(prefix)
-    }
+def grouped(slices: Sequence[Slice], num_workers: int) -> list[list[Slice]]:
+    """Groups slices of one engine and length, so that all workers have some.
 
-
-def _known(runner: Any, values: dict[str, Any]) -> Arrays:
-    """The inputs that a signature has, in its shapes and types."""
-    found = {}
-    for name, detail in runner.get_input_details().items():
-        value, shape = np.asarray(values[name], detail["dtype"]), detail["shape"]
-        fits = value.ndim == len(shape) and (value.shape == shape).all()
-        found[name] = value if fits else np.broadcast_to(value, shape)
-    return found
-
-
-def step_inputs(controls: Controls, row: int, step: int) -> dict[str, Any]:
-    """The controls of one step of one row, neutral where there are none.
-
-    `numbers` are those of the row alone.
+    A step takes one row or `batch_rows`; what is left over goes alone.
     """
-    numbers: Any = controls.numbers
-    of_step = controls._replace(numbers=None).at(step)._asdict()
-    left_out = ("seed", "key_scales")
-    found = {k: v for k, v in of_step.items() if v is not None and k not in left_out}
-    one = {
-        k: v[row : row + 1] if np.ndim(v) and len(v) > 1 else v
-        for k, v in found.items()
-    }
-    return {**NEUTRAL, **one, "numbers": numbers[:, step]}
+    size, groups = slices[0].engine.batch_rows, []
+    whole = len(slices) // size if len(slices) >= size * num_workers else 0
+    for k in range(whole):
+        groups.append([*slices[size * k : size * (k + 1)]])
+    return groups + [[one] for one in slices[size * whole :]]
+
+
+def slice_inputs(
+    part: Slice, shapes: Mapping[str, tuple[tuple[int, ...], Any]]
+) -> Arrays:
+    """The controls of a slice, [step, ...], neutral where there are none.
+
+    Args:
+        part: the slice; a control of one row is that of its row.
+        shapes: shape and type of each control of a step.
+    """
+    found, by_step = {}, part.controls.by_step()
+    for name, (shape, dtype) in shapes.items():
+        value = getattr(part.controls, name)
+        if value is None:
+            value = NEUTRAL[name]
+        value = np.asarray(value, dtype)
+        if value.ndim:
+            value = value[part.row if len(value) > 1 else 0]
+        if name in by_step:
+            value = value[: part.num_steps]
+        found[name] = np.broadcast_to(value, (part.num_steps, *shape))
+    return found

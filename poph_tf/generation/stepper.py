@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from poph_tf.errors import InputError
-from poph_tf.generation.light_engine import STATE, LightEngine, step_inputs
+from poph_tf.generation.light_engine import LightEngine, Slice
+from poph_tf.generation.light_step import STATE
 from poph_tf.generation.request import Request
 
 TO_CELLS = np.array([1.0, 1.0, 127.0], np.float32)
@@ -57,10 +58,9 @@ class Stepper:
         numbers = self._engine.numbers(self._controls.seed[0], steps)
         controls = self._controls._replace(numbers=numbers[None], **by_step)
         self._before = self._state
-        inputs = step_inputs(controls, 0, 0)
-        frame, self._state = self._engine.step(self._state, inputs)
+        one = Slice(self._engine, self._state, controls, 0, 1)
+        (((cells,), self._state),) = self._engine.draw([one])
         self._step += 1
-        cells = np.rint(frame * TO_CELLS).astype(np.uint8)
         return cells if self._has_tracks else cells[None]
 
     def correct(

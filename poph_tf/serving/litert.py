@@ -1,9 +1,11 @@
 """Converts a model to LiteRT: one step of the sampler, which runs without TensorFlow.
 
-The flatbuffer holds the sampler's own graph of a step, for one piece; what it leaves to
-the caller are the loop and the random numbers. `generation/light_engine.py` runs it.
+The flatbuffer holds the sampler's own graph of a step: for one piece and for several,
+each with the whole memory of the model and with a short one. What it leaves to the
+caller are the loop and the random numbers. `generation/light_engine.py` runs it.
 """
 
+import itertools
 import os
 import pathlib
 import tempfile
@@ -17,26 +19,39 @@ from poph_tf.config import ModelConfig
 from poph_tf.errors import InputError
 from poph_tf.generation import controls as controls_lib
 from poph_tf.generation.controls import Controls
-from poph_tf.generation.light_engine import STATE
+from poph_tf.generation.light_step import STATE
 from poph_tf.generation.sampler import Sampler
 from poph_tf.models import LIGHT_FILE, SETTINGS_FILE
 from poph_tf.models.polyphony_model import PolyphonyModel
 
 Specs = dict[str, tf.TensorSpec]
 COUNTERS = ("step", "bar_position", "bar_steps")
+# Rows of a step; more at a time gained nothing (docs/results/speed.md).
+BATCHES = (1, 4)
+# Steps: eight bars of 4/4.
+SHORT_MEMORY = 128
 
 
-def convert(model: PolyphonyModel) -> bytes:
+def convert(model: PolyphonyModel, short_memory: int = SHORT_MEMORY) -> bytes:
     """Converts a model.
 
+    Args:
+        model: what to convert.
+        short_memory: steps that the graph recalls which begins a piece.
+
     Returns:
-        The flatbuffer, with signatures `step` and, if the model looks ahead, `ahead`.
+        The flatbuffer, with signatures `step`, for one row and all memory,
+        `step_ROWS_MEMORY` and, if the model looks ahead, `ahead`.
 
     Raises:
         InputError: If an operation of the model has no counterpart in LiteRT.
     """
     sampler = Sampler(model)
-    graphs = {"step": _step(sampler)}
+    graphs = {}
+    for rows, memory in itertools.product(BATCHES, _memories(model, short_memory)):
+        name = f"step_{rows}_{memory}"
+        graphs[name] = _step(sampler, rows, memory)
+    graphs["step"] = graphs.pop(f"step_1_{_memories(model, short_memory)[-1]}")
     if model.config.tracks and model.config.look_ahead_units:
         graphs["ahead"] = _ahead(sampler)
     module = tf.Module()
@@ -74,28 +89,55 @@ def export(
     return folder
 
 
-def _step(sampler: Sampler) -> Any:
-    config, zero = sampler.config, sampler.zero_state(1)
+def _memories(model: PolyphonyModel, short: int) -> list[int]:
+    """The steps that the graphs recall, most last; 0: they are left as they are."""
+    config = model.config
+    if config.time_attention != "frames":
+        return [0]
+    return [
+        *(short,) * (short < config.time_attention_steps),
+        config.time_attention_steps,
+    ]
+
+
+def _step(sampler: Sampler, rows: int, memory: int) -> Any:
+    config, zero = sampler.config, sampler.zero_state(rows)
     # The caller counts: bar positions are controls, numbers those of the step.
     counters = {name: zero.pop(name) for name in COUNTERS}
     zero |= {
-        "log_likelihood": tf.zeros([1]),
-        "sounded": tf.zeros([1, config.num_pitches]),
+        "log_likelihood": tf.zeros([rows]),
+        "sounded": tf.zeros([rows, config.num_pitches]),
     }
     scales = controls_lib.key_scales(config)
-    names = _control_specs(config, sampler.grid)
+    names = _control_specs(config, sampler.grid, rows)
+    specs = _specs(_flat(zero))
+    suffixes = ("_keys", "_values", "_valid")
+    recalled = [
+        k
+        for k, spec in specs.items()
+        if memory and k.endswith(suffixes) and spec.shape.rank > 1
+    ]
+    for k in recalled:
+        shape = (rows, memory, *specs[k].shape[2:])
+        specs[k] = tf.TensorSpec(shape, specs[k].dtype, k)
 
     def step(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         known = {name: inputs.pop(name) for name in names}
-        controls = Controls(seed=tf.zeros([1, 2], tf.int32), key_scales=scales, **known)
+        seed = tf.zeros([rows, 2], tf.int32)
+        controls = Controls(seed=seed, key_scales=scales, **known)
         frame, state = sampler.draw_step(_packed(zero, inputs) | counters, controls)
-        return {"frame": frame, **_flat({name: state[name] for name in zero})}
+        flat = _flat({name: state[name] for name in zero})
+        return {
+            "frame": frame,
+            **flat,
+            **{name: flat[name][:, -memory:] for name in recalled},
+        }
 
-    return _graph(step, {**names, **_specs(_flat(zero))})
+    return _graph(step, {**names, **specs})
 
 
-def _control_specs(config: ModelConfig, grid: tuple[int, ...]) -> Specs:
-    """The controls of a step for one piece."""
+def _control_specs(config: ModelConfig, grid: tuple[int, ...], rows: int) -> Specs:
+    """The controls of a step."""
     pitches = config.num_pitches
     shapes: dict[str, tuple[int, ...]] = {
         "numbers": (max(len(config.tracks), 1), pitches, 2),
@@ -111,9 +153,9 @@ def _control_specs(config: ModelConfig, grid: tuple[int, ...]) -> Specs:
     ]
     numbers += ["top_p"] * any(track.voice for track in config.tracks)
     shapes |= dict.fromkeys(numbers, ())
-    specs = {k: tf.TensorSpec((1, *v), tf.float32, k) for k, v in shapes.items()}
+    specs = {k: tf.TensorSpec((rows, *v), tf.float32, k) for k, v in shapes.items()}
     whole: tuple[str, ...] = ("bar_position",) + ("bars_left",) * bool(config.tracks)
-    return specs | {k: tf.TensorSpec((1,), tf.int32, k) for k in whole}
+    return specs | {k: tf.TensorSpec((rows,), tf.int32, k) for k in whole}
 
 
 def _ahead(sampler: Sampler) -> Any:

@@ -1,5 +1,6 @@
 """Drawing without TensorFlow gives the pieces that the graph gives."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from poph_tf import models
 from poph_tf.config import GenerationConfig
 from poph_tf.data import matrices
 from poph_tf.errors import InputError
-from poph_tf.generation import host_randomness, randomness
+from poph_tf.generation import host_randomness, light_engine, randomness
 from poph_tf.generation.composer import Composer
 from poph_tf.generation.engine import Engine
 from poph_tf.generation.light_engine import LightEngine
@@ -57,9 +58,11 @@ def choir(tmp_path_factory):
     """A model with tracks that looks ahead, as a graph and converted."""
     folder = tmp_path_factory.mktemp("choir")
     model = small.model("voices")
-    models.save(model, folder)
-    (folder / "config.json").write_text(json.dumps({"model": {}}))
-    return model, LightEngine(litert.export(folder, folder / "light"))
+    # A memory that is soon full, as that of a long piece.
+    (folder / models.LIGHT_FILE).write_bytes(litert.convert(model, short_memory=2))
+    settings = {"model": model.config.to_dict()}
+    (folder / models.SETTINGS_FILE).write_text(json.dumps(settings))
+    return model, LightEngine(folder)
 
 
 def test_a_model_with_tracks_looks_ahead_as_the_graph_does(choir):
@@ -84,6 +87,35 @@ def test_a_model_with_tracks_looks_ahead_as_the_graph_does(choir):
         for piece, same in zip(drawn, expected, strict=True):
             assert piece == same, settings
             np.testing.assert_array_equal(piece.stack(tracks), same.stack(tracks))
+
+
+def test_rows_drawn_at_a_time_are_those_drawn_alone(choir):
+    _, engine = choir
+    config = GenerationConfig(num_pieces=9, num_bars=1, seed=3)
+    request = config.resolve(engine.config)
+    rows = [engine.row(request, row, None, (0, 5, 16)) for row in range(9)]
+    slices = [next(row) for row in rows]
+    # The longer memory of one is the memory of all.
+    slices[0] = dataclasses.replace(slices[0], state=engine.draw(slices[:1])[0][1])
+    alone = [engine.draw([one])[0] for one in slices]
+    groups = light_engine.grouped(slices, num_workers=2)
+    assert [len(group) for group in groups] == [4, 4, 1]
+    together = [found for group in groups for found in engine.draw(group)]
+    for (cells, state), (same, also) in zip(together, alone, strict=True):
+        np.testing.assert_array_equal(cells, same)
+        for name in state:
+            value, other = state[name], also[name]
+            if value.ndim > 1 and value.shape != other.shape:
+                value = value[:, -other.shape[1] :]
+            np.testing.assert_allclose(value, other, atol=1e-5)
+
+
+def test_few_rows_are_drawn_alone_so_that_all_cores_have_some(choir):
+    _, engine = choir
+    request = GenerationConfig(num_pieces=7, num_bars=1).resolve(engine.config)
+    slices = [next(engine.row(request, row, None, (0, 16))) for row in range(7)]
+    assert [len(group) for group in light_engine.grouped(slices, 2)] == [1] * 7
+    assert [len(group) for group in light_engine.grouped(slices, 1)] == [4, 1, 1, 1]
 
 
 def test_a_stream_is_the_piece_in_parts(scores):

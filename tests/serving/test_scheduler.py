@@ -1,8 +1,9 @@
 """How threads share out the slices of jobs. Without a model."""
 
 import threading
+import types
 
-from poph_tf.serving.api.scheduler import Job, Scheduler
+from poph_tf.serving.api.scheduler import FAR, Job, Scheduler
 
 
 def run(jobs, num_threads=1):
@@ -174,3 +175,74 @@ def test_the_size_of_what_waits_is_counted_by_client():
     assert scheduler.waiting() == 6
     go_on.set()
     scheduler.close()
+
+
+class Engine:
+    """Draws slices and keeps of which jobs they were, for each time."""
+
+    batch_rows = 3
+
+    def __init__(self):
+        self.drawn = []
+
+    def draw(self, slices):
+        self.drawn.append([one.name for one in slices])
+        return [one.name.upper() for one in slices]
+
+
+def draw_all(engine, jobs, num_threads=1):
+    """As `run`, with jobs whose parts have slices drawn.
+
+    Args:
+        engine: draws.
+        jobs: (name, slices that it has had, slices of each part) of each.
+        num_threads: of the scheduler.
+
+    Returns:
+        What the parts were sent.
+    """
+    found, left, over = [], threading.Semaphore(0), threading.Event()
+
+    def part(name, count):
+        wanted = types.SimpleNamespace(engine=engine, num_steps=len(name), name=name)
+        for _ in range(count):
+            found.append((yield wanted))
+
+    def wait():
+        over.wait(60)
+        yield
+
+    scheduler = Scheduler(num_threads)
+    scheduler.submit(Job("first", [wait()], lambda error: None))
+    for name, had, *parts in jobs:
+        made = [part(name, count) for count in parts]
+        job = Job(name, made, lambda error: left.release())
+        job.num_slices = had
+        scheduler.submit(job)
+    over.set()
+    for _ in jobs:
+        assert left.acquire(timeout=60)
+    scheduler.close()
+    return found
+
+
+def test_slices_of_several_clients_are_drawn_at_a_time_if_there_are_enough():
+    engine = Engine()
+    found = draw_all(engine, [(name, 0, 20) for name in "abcdef"])
+    assert sorted(found) == sorted("ABCDEF" * 20)
+    assert {len(names) for names in engine.drawn[6:-12]} == {3}
+    assert all(len(set(names)) == len(names) for names in engine.drawn)
+
+
+def test_slices_of_another_length_or_too_few_are_drawn_alone():
+    engine = Engine()
+    draw_all(engine, [("a", 0, 5), ("b", 0, 5), ("cc", 0, 5), ("dd", 0, 5)])
+    assert {len(names) for names in engine.drawn} == {1}
+
+
+def test_long_jobs_are_drawn_one_by_one_while_there_is_a_short_one():
+    engine = Engine()
+    draw_all(engine, [("a", 21 + FAR, *[60] * 9), ("b", 0, 20)])
+    last = max(k for k, names in enumerate(engine.drawn) if "b" in names)
+    assert {len(names) for names in engine.drawn[:last]} == {1}
+    assert {len(names) for names in engine.drawn[last + 1 : -9]} == {3}

@@ -1,9 +1,10 @@
-"""Serving over HTTP: latency, first bars, throughput, fairness, and a soak.
+"""Serving over HTTP: latency, first bars, throughput, fairness, and memory.
 
-Clients on the same machine each ask for one piece of 8 bars after another: of the API,
-which streams them, and, in the same run, of a SavedModel through TF Serving's dialect.
-Then a short piece is asked for alone and beside long ones, and short pieces for a
-while; a leak of memory would show as growth after the first fifth of that time.
+Clients on the same machine each ask the API for one piece of 8 bars after another, for
+a fixed time, and read its stream. Then a short piece is asked for alone and beside long
+ones, in turn, and short pieces for a while; a leak of memory would show as growth after
+the first fifth of that time. With --saved_model the same is asked, in the same run, of
+a SavedModel through TF Serving's dialect, which draws one piece after another.
 
 --preset is a preset, with random weights, or the name of a pretrained model.
 """
@@ -12,6 +13,7 @@ import concurrent.futures
 import contextlib
 import http.client
 import json
+import os
 import pathlib
 import statistics
 import subprocess
@@ -24,54 +26,66 @@ from typing import Any
 import psutil
 
 BARS, SHORT_BARS, LONG_BARS, BAR_STEPS = 8, 2, 200, 16
-CLIENTS = (1, 4, 16)
+CLIENTS = (1, 4, 16, 64)
+# How long clients go on asking; what they have begun is finished.
+ASK_SECONDS, QUICK_ASK_SECONDS = 25.0, 4.0
 NUM_LONG = 8
 SOAK_CLIENTS = 4
-SOAK_MINUTES, QUICK_SOAK_MINUTES = 10.0, 0.2
+SOAK_MINUTES, QUICK_SOAK_MINUTES = 2.0, 0.1
 SETTLED_SHARE = 0.2  # of the soak, before memory is read first
 STOP_SECONDS = 300
 JSON = {"Content-Type": "application/json"}
 
 
-def run(quick: bool = False, preset: str = "deepj") -> dict[str, Any]:
+def run(
+    quick: bool = False, preset: str = "deepj", saved_model: bool = False
+) -> dict[str, Any]:
     """Figures of the server, by number of clients."""
-    rounds = 1 if quick else 5
+    seconds = QUICK_ASK_SECONDS if quick else ASK_SECONDS
+    figures: dict[str, Any] = {"preset": preset, "bars": BARS}
     with tempfile.TemporaryDirectory() as folder:
-        light, saved_model = _models(preset, pathlib.Path(folder))
+        light = _light(preset, pathlib.Path(folder))
         with Server(f"--model_dir={light}") as server:
-            figures: dict[str, Any] = {
-                "ready_seconds": server.ready_seconds,
-                "clients": {
-                    str(n): latencies(server.stream, n, rounds) for n in CLIENTS
-                },
-                "short_piece": beside_long_pieces(server, 2 * rounds + 1),
-                **soak(server, QUICK_SOAK_MINUTES if quick else SOAK_MINUTES),
+            figures["ready_seconds"] = server.ready_seconds
+            figures["clients"] = {
+                str(n): latencies(server, server.stream, n, seconds) for n in CLIENTS
             }
-        with Server(f"--export_dir={saved_model}", f"--model_dir={light}") as server:
+            figures["short_piece"] = beside_long_pieces(server, 3 if quick else 9)
+            figures |= soak(server, QUICK_SOAK_MINUTES if quick else SOAK_MINUTES)
+        if not saved_model:
+            return figures
+        exported = _saved_model(light, pathlib.Path(folder))
+        with Server(f"--export_dir={exported}", f"--model_dir={light}") as server:
             figures["saved_model_ready_seconds"] = server.ready_seconds
             figures["clients_of_saved_model"] = {
-                str(n): latencies(server.predict, n, rounds) for n in CLIENTS
+                str(n): latencies(server, server.predict, n, seconds) for n in CLIENTS
             }
-    return {"preset": preset, "bars": BARS, **figures}
+    return figures
 
 
-def _models(preset: str, folder: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
-    """The folders of the converted model and of the SavedModel."""
-    from poph_tf import config, models, serving
+def _light(preset: str, folder: pathlib.Path) -> pathlib.Path:
+    """The folder of the converted model."""
     from poph_tf.models import pretrained
+
+    if own := pretrained.path_of(preset):
+        return own
+    from poph_tf import config, models
     from poph_tf.serving import litert
 
+    models.save(models.build(config.preset(preset)), folder / "model")
+    (folder / "model" / models.SETTINGS_FILE).write_text("{}")
+    return litert.export(folder / "model", folder / "light")
+
+
+def _saved_model(light: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
+    """The folder of the SavedModel of the same weights."""
+    from poph_tf import models, serving
+
     limits = serving.Limits(max_steps=512, max_batch=16)
-    own = pretrained.path_of(preset)
-    if own:
-        model = models.load(own)
-    else:
-        model = models.build(config.preset(preset))
-        models.save(model, folder / "model")
-        (folder / "model" / models.SETTINGS_FILE).write_text("{}")
+    own = folder / "model"
+    model = models.load(own if own.exists() else light)
     serving.export(model, folder / "poph", limits=limits)
-    light = own or litert.export(folder / "model", folder / "light")
-    return light, folder / "poph"
+    return folder / "poph"
 
 
 class Server:
@@ -149,50 +163,73 @@ class Server:
         """Resident memory of the server."""
         return psutil.Process(self.process.pid).memory_info().rss / 2**20
 
+    def processor_seconds(self) -> float:
+        """Processor time of the server so far."""
+        times = psutil.Process(self.process.pid).cpu_times()
+        return times.user + times.system
+
 
 def latencies(
-    ask: Callable[[int], tuple[float, float]], num_clients: int, rounds: int
+    server: Server,
+    ask: Callable[[int], tuple[float, float]],
+    num_clients: int,
+    seconds: float,
 ) -> Mapping[str, float]:
-    """Figures of `num_clients` clients that ask for `rounds` pieces each."""
+    """Figures of clients that ask for one piece after another for some seconds.
+
+    What other processes take from the machine does not change
+    `processor_seconds_per_piece` much; `load` is how many wanted to run.
+    """
+    ask(0)
+    used, start = server.processor_seconds(), time.perf_counter()
 
     def of_client(client: int) -> list[tuple[float, float]]:
-        return [ask(client * 1000 + k) for k in range(rounds)]
+        found = [ask(client * 1000)]
+        while time.perf_counter() - start < seconds:
+            found.append(ask(client * 1000 + len(found)))
+        return found
 
-    ask(0)
     with concurrent.futures.ThreadPoolExecutor(num_clients) as pool:
-        start = time.perf_counter()
         found = sum(pool.map(of_client, range(num_clients)), [])
-        seconds = time.perf_counter() - start
+    took = time.perf_counter() - start
     firsts, times = (sorted(column) for column in zip(*found, strict=True))
-    figures = {
-        f"p{share}_seconds": times[min(len(times) * share // 100, len(times) - 1)]
-        for share in (50, 95, 99)
+    return {
+        **{f"p{share}_seconds": _percentile(times, share) for share in (50, 95, 99)},
+        "p50_first_bar_seconds": _percentile(firsts, 50),
+        "p95_first_bar_seconds": _percentile(firsts, 95),
+        "pieces": len(times),
+        "pieces_per_minute": 60 * len(times) / took,
+        "processor_seconds_per_piece": (server.processor_seconds() - used) / len(times),
+        "memory_mb": server.memory_mb(),
+        "load": os.getloadavg()[0],
     }
-    return figures | {
-        "p50_first_bar_seconds": statistics.median(firsts),
-        "pieces_per_minute": 60 * len(times) / seconds,
-    }
+
+
+def _percentile(values: list[float], share: int) -> float:
+    return values[min(len(values) * share // 100, len(values) - 1)]
 
 
 def beside_long_pieces(server: Server, rounds: int) -> Mapping[str, float]:
-    """Median seconds of a short piece alone, and beside long ones."""
-
-    def median() -> float:
-        return statistics.median(server.stream(k, SHORT_BARS)[1] for k in range(rounds))
-
-    alone = median()
-    with contextlib.ExitStack() as stack:
-        body = {"num_bars": LONG_BARS}
-        for _ in range(NUM_LONG):
-            events = {"Accept": "text/event-stream"}
-            request = server.answer("POST", "/v1/compose", body, **events)
-            stack.enter_context(request).readline()
-        beside = median()
+    """Median seconds of a short piece alone, and beside long ones, in turn."""
+    alone, beside = [], []
+    for k in range(rounds):
+        alone.append(server.stream(k, SHORT_BARS)[1])
+        with contextlib.ExitStack() as stack:
+            body = {"num_bars": LONG_BARS}
+            for _ in range(NUM_LONG):
+                events = {"Accept": "text/event-stream"}
+                request = server.answer("POST", "/v1/compose", body, **events)
+                stack.enter_context(request).readline()
+            beside.append(server.stream(k, SHORT_BARS)[1])
+        time.sleep(1)  # until those who hung up are gone
+    ratios = [long / short for short, long in zip(alone, beside, strict=True)]
     return {
         "bars": SHORT_BARS,
-        "alone_seconds": alone,
-        "beside_long_pieces_seconds": beside,
-        "ratio": beside / alone,
+        "long_pieces": NUM_LONG,
+        "alone_seconds": statistics.median(alone),
+        "beside_long_pieces_seconds": statistics.median(beside),
+        "ratio": statistics.median(ratios),
+        "ratios": sorted(ratios),
     }
 
 

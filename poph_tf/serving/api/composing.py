@@ -16,11 +16,11 @@ from poph_tf.config import ModelConfig
 from poph_tf.config.generation import Task
 from poph_tf.data import cells as cells_lib
 from poph_tf.data.matrices import STEPS_PER_QUARTER, Matrices
-from poph_tf.generation.light_engine import STREAM_STEPS, LightEngine
+from poph_tf.generation.light_engine import STREAM_STEPS, Drawn, LightEngine
 from poph_tf.generation.request import Request
 from poph_tf.models import LIGHT_FILE, SETTINGS_FILE, pretrained
 from poph_tf.serving.api import scores
-from poph_tf.serving.api.scheduler import Job, Scheduler
+from poph_tf.serving.api.scheduler import Job, Part, Scheduler
 
 TASKS = tuple(task for task in get_args(Task) if task)
 # What a model without tracks can do without particles, which need TensorFlow.
@@ -121,29 +121,33 @@ class Composition:
         await done(scheduler, client, self._prepare, len(self._rows))
         return await asyncio.to_thread(self._assemble)
 
-    def _prepare(self, job: Job) -> Iterator[None]:
+    def _prepare(self, job: Job) -> Part:
         """Looks ahead, which all rows share; then lets them be drawn."""
         ahead = None
         for found in self.model.engine.look_ahead(self.requests[0]):
             ahead = found
-            yield
+            yield None
         job.parts.extend(self._row(*row, ahead) for row in self._rows)
 
-    def _row(
-        self, candidate: int, row: int, ahead: np.ndarray | None
-    ) -> Iterator[None]:
+    def _row(self, candidate: int, row: int, ahead: np.ndarray | None) -> Part:
+        """Draws a row; tells of each bar."""
         request = self.requests[candidate]
         drawn = self._cells.setdefault((candidate, row), [])
         start, edges = 0, _edges(request)
         slices = self.model.engine.row(request, row, ahead, edges)
-        for cells, self._states[candidate, row] in slices:
-            if cells.size:
-                drawn.append(cells)
-                if self.on_bar and request.num_rows == 1:
-                    before = drawn[-2] if start else None
-                    self.on_bar(self._bar(candidate, start, cells, before))
-                start += len(cells)
-            yield
+        found: Drawn | None = None
+        with contextlib.suppress(StopIteration):
+            while True:
+                # The first that a generator is sent is None.
+                wanted = slices.send(found)  # type: ignore[arg-type]
+                found = yield wanted
+                cells, self._states[candidate, row] = found
+                if wanted.kept:
+                    drawn.append(cells)
+                    if self.on_bar and request.num_rows == 1:
+                        before = drawn[-2] if start else None
+                        self.on_bar(self._bar(candidate, start, cells, before))
+                    start += len(cells)
 
     def _bar(
         self, candidate: int, start: int, cells: np.ndarray, before: np.ndarray | None
@@ -175,7 +179,7 @@ class Composition:
 async def done(
     scheduler: Scheduler,
     client: str,
-    part: Callable[[Job], Iterator[None]],
+    part: Callable[[Job], Part],
     size: int = 1,
 ) -> None:
     """Runs a job of one part, which may add others; ends it if it is cancelled.

@@ -1,20 +1,29 @@
 """Threads that share out the drawing of many pieces, a bar at a time.
 
-A job is a request: some parts, each a generator that does a slice of work (a bar of a
-piece) at each step. A thread takes a part, lets it do one slice and puts it back.
+A job is a request: some parts, each a generator that does a slice of work at each step,
+or yields a slice of a piece (a bar) to be drawn and is sent what was drawn. A thread
+takes a part, does one slice and puts the part back. Where there are many, it draws
+slices of several at a time.
 
-Every second slice goes round: to each client in turn, to each of its jobs in turn. The
-others go to the job that has had the fewest, so that a short piece gets at least half
-of the slices that pass while it is drawn, however many long ones there are.
+Every second turn goes round: to each client in turn, to each of its jobs in turn. The
+others go to the job that has had the fewest slices, so that a short piece gets at least
+half of the turns that pass while it is drawn, however many long ones there are. Slices
+drawn at a time take longer, so only jobs do it that are about as far as the first.
 """
 
 import collections
 import itertools
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
-Part = Iterator[Any]
+from poph_tf.generation.light_engine import Drawn, Slice
+
+# What it is sent is a `Drawn`, and at first None.
+Part = Generator[Slice | None, Any, None]
+Taken = list[tuple["Job", Part]]
+# Jobs that have had so many slices more than another are drawn one by one.
+FAR = 16
 
 
 class Stopping(Exception):  # noqa: N818  no fault, an end that was asked for
@@ -40,6 +49,8 @@ class Job:
     ) -> None:
         self.client, self.size = client, size
         self.parts = collections.deque(parts)
+        # What each part waits for.
+        self.slices: dict[Part, Slice] = {}
         self.on_end = on_end
         self.num_slices = 0
         self.num_running = 0
@@ -108,27 +119,76 @@ class Scheduler:
 
     def _work(self) -> None:
         while taken := self._take():
-            job, part = taken
             try:
-                next(part)
-            except StopIteration:
-                self._put_back(job)
+                self._do(taken)
             except BaseException as error:
-                self.end(job, error)
-                self._put_back(job)
-            else:
-                self._put_back(job, part)
+                for job, _ in taken:
+                    self.end(job, error)
+                    self._put_back(job)
 
-    def _take(self) -> tuple[Job, Part] | None:
-        """The next part to work on; waits for one; None when all is over."""
+    def _do(self, taken: Taken) -> None:
+        """Draws the slices that some parts wait for, or lets a part do its own work."""
+        slices = [job.slices.pop(part, None) for job, part in taken]
+        whole = [one for one in slices if one]
+        drawn = whole[0].engine.draw(whole) if whole else [None]
+        for (job, part), one in zip(taken, drawn, strict=True):
+            self._send(job, part, one)
+
+    def _send(self, job: Job, part: Part, drawn: Drawn | None) -> None:
+        """Sends a part what was drawn; an error within it ends only its job."""
+        try:
+            wanted = part.send(drawn)
+        except StopIteration:
+            self._put_back(job)
+        except BaseException as error:
+            self.end(job, error)
+            self._put_back(job)
+        else:
+            if wanted:
+                job.slices[part] = wanted
+                # Asking for the first slice is no work.
+                job.num_slices -= drawn is None
+            self._put_back(job, part)
+
+    def _take(self) -> Taken:
+        """The next parts to work on at a time; waits for one; none when all is over."""
         with self._changed:
             while not self._closing:
                 if job := self._choose():
-                    job.num_running += 1
-                    job.num_slices += 1
-                    return job, job.parts.popleft()
+                    taken = [(job, job.parts.popleft())]
+                    taken += self._beside(*taken[0])
+                    for job, _ in taken:
+                        job.num_running += 1
+                        job.num_slices += 1
+                    return taken
                 self._changed.wait()
-        return None
+        return []
+
+    def _beside(self, job: Job, part: Part) -> Taken:
+        """Takes parts that can be drawn at a time with one, if all threads have some.
+
+        Those of jobs that have had the fewest slices come first.
+        """
+        if not (own := job.slices.get(part)):
+            return []
+        jobs = [job for queue in self._jobs.values() for job in queue]
+        jobs.sort(key=lambda job: job.num_slices)
+        near = [one for one in jobs if one.num_slices <= jobs[0].num_slices + FAR]
+        if job not in near:
+            return []
+        found = [
+            (other, like)
+            for other in near
+            for like in other.parts
+            if (its := other.slices.get(like))
+            and (its.engine, its.num_steps) == (own.engine, own.num_steps)
+        ]
+        size = own.engine.batch_rows
+        if len(found) < size + len(self._threads) - 2:
+            return []
+        for other, like in found[: size - 1]:
+            other.parts.remove(like)
+        return found[: size - 1]
 
     def _put_back(self, job: Job, part: Part | None = None) -> None:
         with self._changed:
