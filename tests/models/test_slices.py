@@ -15,17 +15,21 @@ from poph_tf.training import run_log
 
 ROOT = small.ROOT
 PRINT_THREADS = """
-import json, sys
+import json, os, sys
 import tensorflow as tf
 from poph_tf.models import slices as slices_lib
-slices = slices_lib.prepare(*json.loads(sys.argv[1]))
 threads = tf.config.threading
-print(json.dumps([slices, threads.get_inter_op_parallelism_threads(),
-                  threads.get_intra_op_parallelism_threads()]))
+for arguments, environment in json.loads(sys.argv[1]):
+    os.environ.update(environment)
+    threads.set_inter_op_parallelism_threads(0)
+    threads.set_intra_op_parallelism_threads(0)
+    slices = slices_lib.prepare(*arguments)
+    print(json.dumps([slices, threads.get_inter_op_parallelism_threads(),
+                      threads.get_intra_op_parallelism_threads()]))
 """
 
 
-def child(*command, **environment):
+def child(*command):
     """Output of a process without a GPU and without settings of threads."""
     clean = {
         k: v for k, v in os.environ.items() if k not in slices_lib.THREAD_VARIABLES
@@ -34,18 +38,12 @@ def child(*command, **environment):
     result = subprocess.run(
         [sys.executable, *command],
         cwd=ROOT,
-        env=clean | environment,
+        env=clean,
         capture_output=True,
         text=True,
         check=True,
     )
     return result.stdout
-
-
-def threads_after(*arguments, **environment):
-    """(slices, threads side by side, threads of an operation) of a new process."""
-    out = child("-c", PRINT_THREADS, json.dumps(arguments), **environment)
-    return tuple(json.loads(out.splitlines()[-1]))
 
 
 @pytest.mark.parametrize(
@@ -63,27 +61,25 @@ def test_rows_of_slices_differ_by_one_at_most():
     assert slices_lib.rows_of(2, 4) == [1, 1]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        ((16, 2), (2, 2, 1)),
-        # One pool of threads for the operations of all slices.
-        ((16, 9), (4, 4, 9)),
-        ((1, 2), (1, 2, 2)),
-        ((16, 1), (1, 1, 1)),
-        # A run that continues keeps its slices.
-        ((16, 2, 1), (1, 2, 2)),
-        ((16, 2, 4), (4, 2, 1)),
-    ],
-)
-def test_threads_are_as_many_as_cores(arguments, expected):
-    assert threads_after(*arguments) == expected
-
-
-def test_threads_that_the_environment_sets_stay_unless_cores_are_given():
+def test_threads_are_as_many_as_cores_or_what_the_environment_says():
     told = {"TF_NUM_INTRAOP_THREADS": "1"}
-    assert threads_after(16, 0, **told) == (1, 0, 0)
-    assert threads_after(16, 2, **told) == (2, 2, 1)
+    # Arguments and environment: slices, threads side by side, threads of an operation.
+    cases = [
+        (((16, 2), {}), (2, 2, 1)),
+        # One pool of threads for the operations of all slices.
+        (((16, 9), {}), (4, 4, 9)),
+        (((1, 2), {}), (1, 2, 2)),
+        (((16, 1), {}), (1, 1, 1)),
+        # A run that continues keeps its slices.
+        (((16, 2, 1), {}), (1, 2, 2)),
+        (((16, 2, 4), {}), (4, 2, 1)),
+        # What the environment sets stays unless cores are given.
+        (((16, 0), told), (1, 0, 0)),
+        (((16, 2), told), (2, 2, 1)),
+    ]
+    out = child("-c", PRINT_THREADS, json.dumps([case for case, _ in cases]))
+    found = [tuple(json.loads(line)) for line in out.splitlines()[-len(cases) :]]
+    assert found == [expected for _, expected in cases]
 
 
 def test_a_running_tensorflow_is_not_changed(monkeypatch):

@@ -69,8 +69,7 @@ def find(
     notes = piece if isinstance(piece, Notes) else notes_lib.from_sequence(piece)
     pitched = ~notes.is_drum
     notes = notes_lib.select(notes, pitched) if pitched.any() else notes
-    seconds = notes_lib.seconds_of(notes)
-    start, end = seconds(notes.start_tick), seconds(notes.end_tick)
+    start, end = map(notes_lib.seconds_of(notes), (notes.start_tick, notes.end_tick))
     if not len(start) or start.max() - start.min() > MAX_SECONDS:
         return Beats(np.zeros(0), np.zeros(0))
     origin = start.min() - beat_features.LEAD_SECONDS

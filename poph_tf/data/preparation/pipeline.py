@@ -28,7 +28,7 @@ from poph_tf.data.preparation import (
     sources,
     splits,
     staging,
-    windows,
+    time_splits,
 )
 from poph_tf.errors import InputError
 
@@ -267,7 +267,7 @@ def _choose(
     leaked = np.isin(first[where != "train"], first[where == "train"])
     if by_time:
         leaked = np.zeros(0, bool)
-        pieces, kept, where = windows.cut(pieces, kept, settings.fractions, store)
+        pieces, kept, where = time_splits.cut(pieces, kept, settings.fractions, store)
         by_time = len(set(where)) > 1
     by_split = {name: kept[where == name] for name in examples.SPLITS}
     num_leaked = int(leaked.sum())

@@ -8,7 +8,7 @@ from collections_of_songs import write
 from poph_tf.config import DataConfig
 from poph_tf.data import dataset, examples
 from poph_tf.data.matrices import Matrices
-from poph_tf.data.preparation import pipeline, report, windows
+from poph_tf.data.preparation import pipeline, report, time_splits
 
 
 def roll(bars, upbeat=0):
@@ -30,7 +30,7 @@ def roll(bars, upbeat=0):
     ],
 )
 def test_pieces_are_cut_at_bar_lines(piece, fractions, ends):
-    parts = dict(windows._parts(piece, fractions))
+    parts = dict(time_splits._parts(piece, fractions))
     assert {split: steps.stop for split, steps in parts.items()} == ends
     assert next(iter(parts.values())).start == 0
 
