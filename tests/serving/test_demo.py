@@ -64,15 +64,23 @@ def engine():
     return LightEngine(pretrained.ROOT / demo_files.MODEL)
 
 
+@pytest.fixture(scope="module")
+def opened(chromium, site):
+    # One for all tests: the browser compiles the runtime for each page.
+    with studio(chromium, site) as page:
+        page.uncheck("#set-listen")
+        page.uncheck("#set-fresh")
+        yield page
+
+
 @pytest.fixture
-def page(chromium, site):
-    with studio(chromium, site) as opened:
-        opened.uncheck("#set-listen")
-        opened.uncheck("#set-fresh")
-        opened.fill("#set-seed", "0")
-        opened.fill("#set-bars", "1")
-        opened.click("#new")
-        yield opened
+def page(opened):
+    for name, value in (("seed", "0"), ("bars", "1"), ("temperature", "1")):
+        opened.fill(f"#set-{name}", value)
+    opened.select_option("#set-key", "")
+    opened.check("#set-ending")
+    opened.click("#new")
+    return opened
 
 
 def composed(engine, music=None, **settings):
