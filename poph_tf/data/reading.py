@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from note_seq import NoteSequence
 
 MIDI_SUFFIXES = (".mid", ".midi", ".kar", ".rmi")
+# The files that may hold several pieces.
+BOOK_SUFFIX = ".abc"
 # How the records of a TFRecord file of NoteSequences are named.
 SEQUENCE_SUFFIX = ".notesequence"
 
@@ -94,10 +96,10 @@ def _score_reader(suffix: str) -> Reader:
 READERS: dict[str, Reader] = {
     **dict.fromkeys(MIDI_SUFFIXES, _read_midi),
     **{suffix: _score_reader(suffix) for suffix in SCORE_PARSERS},
-    ".abc": _read_abc,
+    BOOK_SUFFIX: _read_abc,
     **dict.fromkeys((SEQUENCE_SUFFIX, ".pb"), _read_sequence),
 }
-SCORE_SUFFIXES = (*SCORE_PARSERS, ".abc")
+SCORE_SUFFIXES = (*SCORE_PARSERS, BOOK_SUFFIX)
 SUFFIXES = tuple(READERS)
 
 

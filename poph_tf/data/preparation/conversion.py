@@ -90,7 +90,7 @@ def convert(item: sources.Item, settings: DataConfig) -> list[Converted]:
     """Converts an item; several results only for ABC files with several tunes."""
     begun = time.perf_counter()
     made = _convert(item, settings)
-    if item.source.lower().endswith(reading.SCORE_SUFFIXES):
+    if made and item.source.lower().endswith(reading.SCORE_SUFFIXES):
         seconds = time.perf_counter() - begun
         made[:1] = [dataclasses.replace(made[0], score_seconds=seconds)]
     return made
@@ -109,13 +109,28 @@ def _convert(item: sources.Item, settings: DataConfig) -> list[Converted]:
             raise MusicFileError(source, "channels are known of MIDI files only")
         pieces = reading.parse(data, source, options)
     except (InputError, MemoryError) as error:
-        return [Converted(source, style, reason=_reason(error))]
+        number, _ = item.part
+        return [Converted(source, style, reason=_reason(error))] if not number else []
     return [
         _convert_piece(
-            f"{source}#{label}" if len(pieces) > 1 else source, style, piece, settings
+            f"{source}#{label}" if len(pieces) > 1 else source,
+            style,
+            pieces[label],
+            settings,
         )
-        for label, piece in pieces.items()
+        for label in _own(list(pieces), *item.part)
     ]
+
+
+def _own(labels: list[str], number: int, count: int) -> list[str]:
+    """The part of the labels of that number, of so many.
+
+    Example:
+        >>> _own(["a", "b", "c"], 1, 2)
+        ['b', 'c']
+    """
+    bounds = (len(labels) * k // count for k in (number, number + 1))
+    return labels[slice(*bounds)]
 
 
 def _reason(error: Exception) -> str:

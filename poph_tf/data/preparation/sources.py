@@ -29,6 +29,9 @@ UNFINISHED = ".unfinished"
 UNREAD_FOLDER = "a folder that cannot be read"
 # With what TensorFlow's own tools add to the name of a shard.
 _RECORDS = re.compile(r"\.tfrecords?(\.gz)?(-\d+-of-\d+)?(\.gz)?$")
+# Tunes of a book are converted together up to this size of their texts, and however
+# large the book, it is not read more often than this.
+_PART_BYTES, _MOST_PARTS = 2**16, 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Item:
         path: where a worker can read it; None if `data` is given.
         data: its content, where there is no path.
         reason: why it is rejected; None if it is not.
+        part: which part of its pieces, and of how many parts.
     """
 
     source: str
@@ -48,6 +52,7 @@ class Item:
     path: pathlib.Path | None = None
     data: bytes | None = None
     reason: str | None = None
+    part: tuple[int, int] = (0, 1)
 
 
 @dataclasses.dataclass
@@ -94,7 +99,24 @@ def walk(settings: DataConfig, position: Position | None = None) -> Iterator[Ite
             if split_of and not item.reason and not split_of(source):
                 item = _rejected(inside, f"no split is known ({settings.split_by})")
             source, style = map(reading.readable_name, (source, style))
-            yield dataclasses.replace(item, source=source, style=style)
+            item = dataclasses.replace(item, source=source, style=style)
+            yield from _in_parts(item)
+
+
+def _in_parts(item: Item) -> Iterator[Item]:
+    """A large book of tunes as items of some of its tunes, other files as they are."""
+    if item.reason or not item.source.lower().endswith(reading.BOOK_SUFFIX):
+        yield item
+        return
+    data = item.data
+    if item.path and item.path.stat().st_size > _PART_BYTES:
+        data = item.path.read_bytes()
+    count = min(-(-len(data or b"") // _PART_BYTES), _MOST_PARTS)
+    if count < 2:
+        yield item
+        return
+    for number in range(count):
+        yield dataclasses.replace(item, path=None, data=data, part=(number, count))
 
 
 def check(settings: DataConfig) -> None:

@@ -92,7 +92,7 @@ def chunks(items: Iterable[sources.Item]) -> Iterator[Chunk]:
 def _chunk(number: int, items: Sequence[sources.Item]) -> Chunk:
     digest = hashlib.sha256()
     for item in items:
-        digest.update(repr((item.source, item.style, item.reason)).encode())
+        digest.update(repr((item.source, item.style, item.reason, item.part)).encode())
         digest.update(repr(_content_key(item)).encode())
     return Chunk(f"{number:06d}-{digest.hexdigest()[:16]}", tuple(items))
 

@@ -1,9 +1,10 @@
 """Scores become data sets: repeats as asked for, repairs and time in the report."""
 
 import musicxml as xml
-from collections_of_songs import prepared
+from collections_of_songs import prepared, settings
 
 from poph_tf.data import reading, scores
+from poph_tf.data.preparation import conversion, sources
 
 
 def folder_with_a_score(tmp_path):
@@ -24,6 +25,31 @@ def test_the_report_says_what_scores_took_and_what_was_mended(tmp_path):
     assert "Converting scores took" in page
     # Bars of 16 steps: one twice, and 1, 2 and 3 more.
     assert sum(s.num_steps for s in info.splits.values()) == 16 * (3 + 4 + 5)
+
+
+def test_a_large_book_is_converted_in_parts_with_the_same_tunes(tmp_path, monkeypatch):
+    tunes = [f"X:{k % 6 + 1}\nK:C\n{'CDEF' * (k + 1)}\n\n" for k in range(7)]
+    (tmp_path / "book.abc").write_text("M:4/4\n\n" + "".join(tunes))
+    (tmp_path / "one.abc").write_text(tunes[0])
+    limits = settings(tmp_path, min_steps=1)
+
+    def converted():
+        items = list(sources.walk(limits))
+        made = [c for item in items for c in conversion.convert(item, limits)]
+        return len(items), [(c.source, c.record) for c in made]
+
+    count, whole = converted()
+    # The seventh tune has the number of the first.
+    labels = ["1", "2", "3", "4", "5", "6", "1@7"]
+    names = [*(f"book.abc#{label}" for label in labels), "one.abc"]
+    assert (count, [name for name, _ in whole]) == (2, names)
+    monkeypatch.setattr(sources, "_PART_BYTES", 50)
+    count, parts = converted()
+    assert count == 4 + 1
+    assert parts == whole
+    # What cannot be read is rejected once, not part by part.
+    (tmp_path / "book.abc").write_bytes(b"\xff\0" * 200)
+    assert [name for name, _ in converted()[1]] == ["book.abc", "one.abc"]
 
 
 def test_repeats_are_left_out_if_asked_for(tmp_path):
