@@ -38,6 +38,8 @@ _GRACE_TIME = Fraction(1, 12)
 _RUNS_OVER = Fraction(5, 4)
 _ROUNDING = Fraction(1, 64)
 _QPM_RANGE = (10, 400)
+# Quarter notes; a NoteSequence cannot hold the time signature of any length.
+_LONGEST_BAR = 100_000
 # Numerator and denominator.
 _Signature = tuple[int, int]
 # A length or a place in quarter notes, numerator and denominator.
@@ -100,7 +102,8 @@ def to_sequence(
         signatures, keys and tempi.
 
     Raises:
-        MusicFileError: If the score has no notes, or its repeats do not end.
+        MusicFileError: If the score has no notes, its repeats do not end, or a bar
+            is longer than any music.
     """
     if not any(notes for part in score.parts for notes in part.notes.values()):
         raise MusicFileError(path, "has no notes")
@@ -135,7 +138,10 @@ def _timeline(
     order = (score_lib.unfold if repeats == "played" else score_lib.once)(score)
     metres = _metres(score.measures)
     bars = [(_length(score.measures[k], metres[k]), *metres[k]) for k in order]
-    lengths = (length for length, *_ in bars)
+    lengths = [length for length, *_ in bars]
+    if max(lengths) > _LONGEST_BAR:
+        reason = f"a bar is longer than {_LONGEST_BAR:,} quarter notes"
+        raise MusicFileError("score", reason)
     starts = list(itertools.accumulate(lengths, initial=Fraction(0)))
     tempi = _tempi([score.measures[k] for k in order], starts, tempo_qpm)
     return _Timeline(order, starts, bars, tempi)

@@ -267,5 +267,7 @@ def test_a_book_of_ten_thousand_tunes_takes_little_memory():
 def test_what_is_no_tune_has_its_reason():
     with pytest.raises(MusicFileError, match="has no notes"):
         rows(tune("z4|"))
+    with pytest.raises(MusicFileError, match="longer than 100,000 quarter notes"):
+        sequence_of(tune("C999999999"))
     with pytest.raises(MusicFileError, match="UTF-8, UTF-16 or Latin-1"):
         rows(b"\0\xff")
