@@ -6,18 +6,17 @@ chunks by one compiled graph that carries the state on, so memory does not grow 
 length and the first bars are ready early.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from poph_tf.config import GenerationConfig
 from poph_tf.data import dataset
 from poph_tf.data.matrices import Matrices
-from poph_tf.errors import InputError
-from poph_tf.generation import candidates, particles
 from poph_tf.generation import controls as controls_lib
+from poph_tf.generation import particles
+from poph_tf.generation.base_engine import BaseEngine
 from poph_tf.generation.request import Request
 from poph_tf.generation.sampler import Sampler, State
 from poph_tf.models.polyphony_model import PolyphonyModel
@@ -30,12 +29,11 @@ PREFILL_STEPS = 256
 COMPILE_FROM_STEPS = 512
 COMPILE_UP_TO_ROWS = 8
 
-Progress = Callable[[int], object]
 # Of a chunk: cells [row, step, pitch, channel], the row that each row came from, state.
 Chunk = tuple[np.ndarray, np.ndarray, State]
 
 
-class Engine:
+class Engine(BaseEngine[np.ndarray, State]):
     """Draws requests with one model; compiles one graph for each number of rows.
 
     Args:
@@ -53,55 +51,19 @@ class Engine:
         self._seen = slice(model.config.min_pitch, model.config.max_pitch + 1)
         self._graphs: dict[tuple[int, bool], Any] = {}
 
-    def stream(self, request: Request) -> Iterator[np.ndarray]:
-        """Yields the new steps as they are drawn, uint8 [piece, step, pitch, channel].
-
-        Raises:
-            InputError: If pieces are chosen from several rows at the end.
-        """
-        if request.rows_per_piece > 1:
-            raise InputError("Streaming requires best_of=1 and no particles.")
-        # Compiling with XLA would delay the first bar.
-        left = request.task.num_kept
-        for cells, _, _ in self._draw(request, jit_compile=bool(self.jit_compile)):
-            yield cells[:, :left]
-            left = max(left - cells.shape[1], 0)
-
-    def compose(
-        self, config: GenerationConfig, progress: Progress | None = None
+    def _finish(
+        self,
+        chunks: Sequence[tuple[np.ndarray, np.ndarray]],
+        state: State,
+        request: Request,
     ) -> list[Matrices]:
-        """Resolves settings and draws the pieces; see `generate`."""
-        return self.generate(config.resolve(self.model), progress)
-
-    def generate(
-        self, request: Request, progress: Progress | None = None
-    ) -> list[Matrices]:
-        """Draws whole pieces.
-
-        Args:
-            request: what to draw.
-            progress: called with the number of steps drawn so far.
-
-        Returns:
-            The pieces, canonical.
-        """
-        chunks, drawn = [], 0
-        for chunk in self._draw(request, self._jit_compile(request)):
-            cells, origins, state = chunk
-            chunks.append((cells, origins))
-            drawn += cells.shape[1]
-            if progress:
-                progress(drawn)
-        rows = np.arange(request.num_rows)
+        rows, likelihood = np.arange(request.num_rows), None
         if request.num_particles:
             chooser = particles.Particles(self.model, request.num_particles)
             rows = chooser.choose(state, request.controls.seed).numpy()
-        cells, task = particles.trace(chunks, rows), request.task
         if request.num_candidates > 1:
             likelihood = state["log_likelihood"].numpy()[rows]
-            kept, low = cells[:, : task.num_kept], self.config.min_pitch
-            cells = cells[candidates.best(kept, likelihood, request, low)]
-        return [task.assemble(steps, self.config.min_pitch) for steps in cells]
+        return self._pieces(particles.trace(chunks, rows), likelihood, request)
 
     def _jit_compile(self, request: Request) -> bool:
         if self.jit_compile is not None:
@@ -109,8 +71,10 @@ class Engine:
         few = request.num_rows <= COMPILE_UP_TO_ROWS
         return few and request.num_steps >= COMPILE_FROM_STEPS
 
-    def _draw(self, request: Request, jit_compile: bool) -> Iterator[Chunk]:
-        draw = self._graph(request.num_particles, jit_compile)
+    def _draw(self, request: Request, streamed: bool) -> Iterator[Chunk]:
+        # Compiling with XLA would delay the first bar of a stream.
+        compiles = self.jit_compile if streamed else self._jit_compile(request)
+        draw = self._graph(request.num_particles, bool(compiles))
         ahead = self._look_ahead(request)
         state = self._start(request, ahead)
         for first in range(0, request.num_steps, CHUNK_STEPS):

@@ -20,17 +20,18 @@ import itertools
 import json
 import os
 import pathlib
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 
 from poph_tf import cores
 from poph_tf.cli.quiet import held_back_stderr
-from poph_tf.config import GenerationConfig, ModelConfig
+from poph_tf.config import ModelConfig
 from poph_tf.data.matrices import Matrices
 from poph_tf.errors import InputError
-from poph_tf.generation import candidates, host_randomness
+from poph_tf.generation import host_randomness
+from poph_tf.generation.base_engine import BaseEngine
 from poph_tf.generation.controls import SILENCE_TEMPERATURE, Controls
 from poph_tf.generation.light_step import STATE, Arrays, LightStep, split
 from poph_tf.generation.request import Request
@@ -54,7 +55,6 @@ NEUTRAL = {
     "scored": 1.0,
 }
 
-Progress = Callable[[int], object]
 # Cells uint8 [step, (track,) pitch, 3], and the state after the last step.
 Drawn = tuple[np.ndarray, Arrays]
 T = TypeVar("T")
@@ -87,7 +87,7 @@ class Slice:
     kept: bool = True
 
 
-class LightEngine:
+class LightEngine(BaseEngine[None, Sequence[Arrays]]):
     """Draws requests with a converted model.
 
     Args:
@@ -114,24 +114,14 @@ class LightEngine:
         """Whether it can draw a request: particles need TensorFlow."""
         return not request.num_particles
 
-    def compose(
-        self, config: GenerationConfig, progress: Progress | None = None
+    def _finish(
+        self,
+        chunks: Sequence[tuple[np.ndarray, None]],
+        state: Sequence[Arrays],
+        request: Request,
     ) -> list[Matrices]:
-        """Resolves settings and draws the pieces; see `generate`."""
-        return self.generate(config.resolve(self.config), progress)
-
-    def generate(
-        self, request: Request, progress: Progress | None = None
-    ) -> list[Matrices]:
-        """Draws whole pieces; arguments and result as of `Engine.generate`."""
-        chunks, drawn = [], 0
-        for cells, row_states in self._draw(request, CHUNK_STEPS):
-            chunks.append(cells)
-            states = row_states
-            drawn += cells.shape[1]
-            if progress:
-                progress(drawn)
-        return self.assemble(np.concatenate(chunks, axis=1), states, request)
+        whole = np.concatenate([cells for cells, _ in chunks], axis=1)
+        return self.assemble(whole, state, request)
 
     def assemble(
         self, cells: np.ndarray, states: Sequence[Arrays], request: Request
@@ -143,27 +133,16 @@ class LightEngine:
             states: of each row, after its last step.
             request: what they were drawn for.
         """
-        task = request.task
+        likelihood = None
         if request.num_candidates > 1:
             name = f"{STATE}_log_likelihood"
             likelihood = np.concatenate([state[name] for state in states])
-            kept, low = cells[:, : task.num_kept], self.config.min_pitch
-            cells = cells[candidates.best(kept, likelihood, request, low)]
-        return [task.assemble(steps, self.config.min_pitch) for steps in cells]
-
-    def stream(self, request: Request) -> Iterator[np.ndarray]:
-        """Yields the new steps as they are drawn; as `Engine.stream`."""
-        if request.rows_per_piece > 1:
-            raise InputError("Streaming requires best_of=1 and no particles.")
-        left = request.task.num_kept
-        for cells, _ in self._draw(request, STREAM_STEPS):
-            yield cells[:, :left]
-            left = max(left - cells.shape[1], 0)
+        return self._pieces(cells, likelihood, request)
 
     def _draw(
-        self, request: Request, num_steps: int
-    ) -> Iterator[tuple[np.ndarray, list[Arrays]]]:
-        """Yields cells uint8 [row, step, (track,) pitch, 3], and the rows' states."""
+        self, request: Request, streamed: bool
+    ) -> Iterator[tuple[np.ndarray, None, list[Arrays]]]:
+        num_steps = STREAM_STEPS if streamed else CHUNK_STEPS
         ahead = last(self.look_ahead(request))
         edges = (*range(0, request.num_steps, num_steps), request.num_steps)
         rows = [self.row(request, row, ahead, edges) for row in range(request.num_rows)]
@@ -175,7 +154,7 @@ class LightEngine:
                 drawn = list(itertools.chain(*pool.map(self.draw, groups)))
                 if slices[0].kept:
                     cells, states = zip(*drawn, strict=True)
-                    yield np.stack(cells), list(states)
+                    yield np.stack(cells), None, list(states)
                 try:  # all rows have as many slices
                     slices = [
                         row.send(one) for row, one in zip(rows, drawn, strict=True)
