@@ -26,7 +26,7 @@ from poph_tf.models.polyphony_model import PolyphonyModel
 
 Specs = dict[str, tf.TensorSpec]
 COUNTERS = ("step", "bar_position", "bar_steps")
-# Rows of a step; more at a time gained nothing (docs/results/speed.md).
+# Rows of a step; 16 gained no more than 4 (docs/results/did-not-help.md).
 BATCHES = (1, 4)
 # Steps: eight bars of 4/4.
 SHORT_MEMORY = 128

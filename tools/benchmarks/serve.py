@@ -29,7 +29,8 @@ BARS, SHORT_BARS, LONG_BARS, BAR_STEPS = 8, 2, 200, 16
 CLIENTS = (1, 4, 16, 64)
 # How long clients go on asking; what they have begun is finished.
 ASK_SECONDS, QUICK_ASK_SECONDS = 25.0, 4.0
-NUM_LONG = 8
+# Long pieces, and how far the last of them is when the short one is asked for.
+NUM_LONG, BEGUN_BARS = 8, 6
 SOAK_CLIENTS = 4
 SOAK_MINUTES, QUICK_SOAK_MINUTES = 2.0, 0.1
 SETTLED_SHARE = 0.2  # of the soak, before memory is read first
@@ -42,15 +43,16 @@ def run(
 ) -> dict[str, Any]:
     """Figures of the server, by number of clients."""
     seconds = QUICK_ASK_SECONDS if quick else ASK_SECONDS
+    counts = CLIENTS[:3] if quick else CLIENTS
     figures: dict[str, Any] = {"preset": preset, "bars": BARS}
     with tempfile.TemporaryDirectory() as folder:
         light = _light(preset, pathlib.Path(folder))
         with Server(f"--model_dir={light}") as server:
             figures["ready_seconds"] = server.ready_seconds
             figures["clients"] = {
-                str(n): latencies(server, server.stream, n, seconds) for n in CLIENTS
+                str(n): latencies(server, server.stream, n, seconds) for n in counts
             }
-            figures["short_piece"] = beside_long_pieces(server, 3 if quick else 9)
+            figures["short_piece"] = beside_long_pieces(server, 3 if quick else 5)
             figures |= soak(server, QUICK_SOAK_MINUTES if quick else SOAK_MINUTES)
         if not saved_model:
             return figures
@@ -58,7 +60,7 @@ def run(
         with Server(f"--export_dir={exported}", f"--model_dir={light}") as server:
             figures["saved_model_ready_seconds"] = server.ready_seconds
             figures["clients_of_saved_model"] = {
-                str(n): latencies(server, server.predict, n, seconds) for n in CLIENTS
+                str(n): latencies(server, server.predict, n, seconds) for n in counts
             }
     return figures
 
@@ -181,6 +183,7 @@ def latencies(
     `processor_seconds_per_piece` much; `load` is how many wanted to run.
     """
     ask(0)
+    print(f"{num_clients} clients", file=sys.stderr)
     used, start = server.processor_seconds(), time.perf_counter()
 
     def of_client(client: int) -> list[tuple[float, float]]:
@@ -219,7 +222,8 @@ def beside_long_pieces(server: Server, rounds: int) -> Mapping[str, float]:
             for _ in range(NUM_LONG):
                 events = {"Accept": "text/event-stream"}
                 request = server.answer("POST", "/v1/compose", body, **events)
-                stack.enter_context(request).readline()
+                long = stack.enter_context(request)
+            _skip_bars(long, BEGUN_BARS)
             beside.append(server.stream(k, SHORT_BARS)[1])
         time.sleep(1)  # until those who hung up are gone
     ratios = [long / short for short, long in zip(alone, beside, strict=True)]
@@ -231,6 +235,12 @@ def beside_long_pieces(server: Server, rounds: int) -> Mapping[str, float]:
         "ratio": statistics.median(ratios),
         "ratios": sorted(ratios),
     }
+
+
+def _skip_bars(answer: http.client.HTTPResponse, count: int) -> None:
+    """Reads a stream up to a bar."""
+    while count and (line := answer.readline()):
+        count -= line.startswith(b"event: bar")
 
 
 def soak(server: Server, minutes: float) -> Mapping[str, float]:

@@ -127,7 +127,9 @@ class Composition:
         for found in self.model.engine.look_ahead(self.requests[0]):
             ahead = found
             yield None
-        job.parts.extend(self._row(*row, ahead) for row in self._rows)
+        first, *others = (self._row(*row, ahead) for row in self._rows)
+        job.parts.extend(others)
+        yield from first
 
     def _row(self, candidate: int, row: int, ahead: np.ndarray | None) -> Part:
         """Draws a row; tells of each bar."""

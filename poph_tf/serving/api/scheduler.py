@@ -23,7 +23,7 @@ from poph_tf.generation.light_engine import Drawn, Slice
 Part = Generator[Slice | None, Any, None]
 Taken = list[tuple["Job", Part]]
 # Jobs that have had so many slices more than another are drawn one by one.
-FAR = 16
+FAR = 4
 
 
 class Stopping(Exception):  # noqa: N818  no fault, an end that was asked for
@@ -128,14 +128,24 @@ class Scheduler:
 
     def _do(self, taken: Taken) -> None:
         """Draws the slices that some parts wait for, or lets a part do its own work."""
-        slices = [job.slices.pop(part, None) for job, part in taken]
-        whole = [one for one in slices if one]
-        drawn = whole[0].engine.draw(whole) if whole else [None]
+        found = (job.slices.pop(part, None) for job, part in taken)
+        slices = [one for one in found if one]
+        if not slices:
+            ((job, part),) = taken
+            # What it asks for first is drawn in the same turn.
+            if (first := self._send(job, part, None)) is None:
+                return
+            slices = [first]
+        drawn = slices[0].engine.draw(slices)
         for (job, part), one in zip(taken, drawn, strict=True):
             self._send(job, part, one)
 
-    def _send(self, job: Job, part: Part, drawn: Drawn | None) -> None:
-        """Sends a part what was drawn; an error within it ends only its job."""
+    def _send(self, job: Job, part: Part, drawn: Drawn | None) -> Slice | None:
+        """Sends a part what was drawn; an error within it ends only its job.
+
+        Returns:
+            The slice that a part wants which was sent nothing; others are put back.
+        """
         try:
             wanted = part.send(drawn)
         except StopIteration:
@@ -144,11 +154,12 @@ class Scheduler:
             self.end(job, error)
             self._put_back(job)
         else:
+            if wanted and drawn is None:
+                return wanted
             if wanted:
                 job.slices[part] = wanted
-                # Asking for the first slice is no work.
-                job.num_slices -= drawn is None
             self._put_back(job, part)
+        return None
 
     def _take(self) -> Taken:
         """The next parts to work on at a time; waits for one; none when all is over."""
