@@ -102,8 +102,7 @@ def to_sequence(
         signatures, keys and tempi.
 
     Raises:
-        MusicFileError: If the score has no notes, its repeats do not end, or a bar
-            is longer than any music.
+        MusicFileError: If it has no notes, repeats without an end, or too long a bar.
     """
     if not any(notes for part in score.parts for notes in part.notes.values()):
         raise MusicFileError(path, "has no notes")
