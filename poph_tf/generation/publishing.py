@@ -47,18 +47,23 @@ def save(model: "PolyphonyModel | Path", config: ModelConfig, folder: Path) -> N
 def _copy(source: pathlib.Path, folder: pathlib.Path) -> None:
     if source.resolve() == folder.resolve():
         return
+    _remove_other_model(folder)
     for name in FILES:
-        (folder / name).unlink(missing_ok=True)  # of another model
         if (source / name).exists():
             files.write_output(folder / name, (source / name).read_bytes())
+
+
+def _remove_other_model(folder: pathlib.Path) -> None:
+    """Leaves no file that a kill could leave beside those of the new model."""
+    for name in FILES:
+        (folder / name).unlink(missing_ok=True)
 
 
 def _write(model: "PolyphonyModel | Path", folder: pathlib.Path) -> None:
     from poph_tf import models
 
     loaded = models.load(model) if isinstance(model, str | os.PathLike) else model
-    for name in FILES:
-        (folder / name).unlink(missing_ok=True)
+    _remove_other_model(folder)
     models.save(loaded, folder)
     files.write_json(folder / SETTINGS_FILE, {"model": loaded.config.to_dict()})
 

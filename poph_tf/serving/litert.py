@@ -83,8 +83,12 @@ def export(
     model = models.load(model_dir)
     folder = pathlib.Path(export_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    files.write(folder / LIGHT_FILE, convert(model))
-    settings = models.read_settings(model_dir) | {"model": model.config.to_dict()}
+    light, settings = convert(model), models.read_settings(model_dir)
+    settings |= {"model": model.config.to_dict()}
+    if folder.resolve() != pathlib.Path(model_dir).resolve():
+        # A kill must not leave the settings of another model beside this one.
+        (folder / SETTINGS_FILE).unlink(missing_ok=True)
+    files.write(folder / LIGHT_FILE, light)
     files.write_json(folder / SETTINGS_FILE, settings)
     return folder
 

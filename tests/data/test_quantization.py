@@ -127,3 +127,29 @@ def test_a_part_of_a_piece_begins_in_the_metre_that_holds_there():
     assert metres_between(20, 31) == ((0, 3, 4), (10, 2, 4))
     assert metres_between(24, 30) == ((0, 3, 4),)
     assert metres_between(35, 40) == ((0, 2, 4),)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_the_longest_piece_has_exactly_as_many_steps_as_are_allowed(compiled):
+    step = 120
+    notes = notes_of([(0, 8 * step, 60, 80, False)])
+    assert len(quantization.quantize(notes, max_steps=8, compiled=compiled)) == 8
+    with pytest.raises(InputError, match="longer than 7 steps"):
+        quantization.quantize(notes, max_steps=7, compiled=compiled)
+
+
+def test_halves_go_to_the_later_step_and_the_shortest_note_lasts_one():
+    # 120 ticks a step: 59 goes down, 60 up, and so do 179 and 180.
+    rows = [(59, 1, 60, 80, 0), (60, 119, 61, 80, 0), (180, 1, 62, 80, 0)]
+    for compiled in (False, True):
+        piece = quantization.quantize(notes_of(rows), compiled=compiled)
+        found = np.transpose([piece.start, piece.end, piece.pitch]).tolist()
+        assert found == [[0, 1, 60], [1, 2, 61], [2, 3, 62]]
+
+
+def test_a_silence_at_the_end_counts_and_drums_are_kept_when_asked():
+    notes = notes_of([(0, 480, 60, 80, False), (480, 480, 36, 80, True)])
+    assert len(quantization.quantize(notes)) == 4
+    assert len(quantization.quantize(notes, drums=True)) == 8
+    longer = dataclasses.replace(notes, length_tick=1920)
+    assert len(quantization.quantize(longer)) == 16
