@@ -42,6 +42,7 @@ LAYERS = {
     "SideBySide": lambda: (layers.SideBySide(), ["rolls"]),
     "LookAhead": lambda: (layers.LookAhead(4), ["notes", "given", "bar"]),
     "TrackContext": lambda: (layers.TrackContext(4, 1), ["notes", "given"]),
+    "KeyProfile": lambda: (layers.KeyProfile(), ["frames"]),
     "VoiceLeading": lambda: (
         layers.VoiceLeading(4, 1, [0, 2]),
         ["voices", "voices_before", "given"],
@@ -55,7 +56,9 @@ LAYERS = {
     "HarmonyLoss": lambda: (layers.HarmonyLoss(2.0, 36, "harmonic"), ["play", "mask"]),
 }
 # Those that put time before the batch.
-TIME_MAJOR_LAYERS = ("SideBySide", "LookAhead", "TrackContext", "VoiceLeading")
+TIME_MAJOR_LAYERS = (
+    *("SideBySide", "LookAhead", "TrackContext", "VoiceLeading", "KeyProfile"),
+)
 
 
 def layer_inputs(num_rows=2, num_steps=5, num_pitches=NUM_PITCHES, seed=0):

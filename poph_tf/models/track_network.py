@@ -16,7 +16,7 @@ from tensorflow import Tensor
 
 from poph_tf.config import ModelConfig
 from poph_tf.models import layers
-from poph_tf.models.network import Inputs, Network, Outputs, State
+from poph_tf.models.network import Inputs, Network, Outputs, State, run
 
 
 class TrackNetwork(Network):
@@ -46,6 +46,7 @@ class TrackNetwork(Network):
     def _make_pitch_axis(self) -> None:
         config, units = self.config, self.config.num_track_units
         super()._make_pitch_axis()
+        self.key_profile: Any = None
         if all(track.voice for track in config.tracks):
             self.pitch_layers = []
         self.track_entry = keras.layers.Dense(
@@ -55,6 +56,12 @@ class TrackNetwork(Network):
             layers.TrackContext(units, k, name=f"track_context_{k}")
             for k in range(self.num_tracks)
         ]
+        if config.key_profile:
+            self.key_profile = layers.KeyProfile(self.num_tracks, name="key_profile")
+            self.key_layer = keras.layers.Dense(units, activation="gelu", name="key")
+            self.key_entry = keras.layers.Dense(
+                units * self.num_tracks, kernel_initializer="zeros", name="key_entry"
+            )
         self.voice_leading: list[Any] = [
             layers.VoiceLeading(units, k, others, name=f"voice_leading_{k}")
             if config.voice_leading and track.voice and (others := self._voices(k))
@@ -148,9 +155,25 @@ class TrackNetwork(Network):
     def _attend_over_time(
         self, x: Tensor, previous: Tensor, before: State, after: State
     ) -> Tensor:
-        """Joins the previous frame itself too, so that a track reads it unblurred."""
+        """Joins the previous frame itself too, so that a track reads it unblurred.
+
+        And last, if the model has it, the key.
+        """
         x = super()._attend_over_time(x, previous, before, after)
-        return ops.concatenate([x, self.features(previous)], axis=-1)
+        parts = [x, self.features(previous)]
+        if self.key_profile:
+            past = before.get("key")
+            profile, after["key"] = run(self.key_profile, past, previous)
+            parts.append(self.key_layer(profile))
+        return ops.concatenate(parts, axis=-1)
+
+    def zero_state(self, batch_size: Tensor) -> State:
+        """Returns the state of the time axis at the start of a piece."""
+        state = super().zero_state(batch_size)
+        if self.key_profile:
+            num_pitches = self.config.num_pitches
+            state["key"] = self.key_profile.zero_state(batch_size, num_pitches)
+        return state
 
     # Tracks: one after the other within a step.
 
@@ -178,7 +201,13 @@ class TrackNetwork(Network):
 
     def enter_tracks(self, hidden: Tensor) -> list[Tensor]:
         """The part of each track's input that no note of the step enters."""
-        return ops.split(self.track_entry(hidden), self.num_tracks, axis=-1)
+        if self.key_profile:
+            width = self.config.num_track_units
+            hidden, key = hidden[..., :-width], hidden[..., -width:]
+            entries = self.track_entry(hidden) + self.key_entry(key)
+        else:
+            entries = self.track_entry(hidden)
+        return ops.split(entries, self.num_tracks, axis=-1)
 
     def join_context(
         self,
