@@ -56,12 +56,6 @@ class TrackNetwork(Network):
             layers.TrackContext(units, k, name=f"track_context_{k}")
             for k in range(self.num_tracks)
         ]
-        if config.key_profile:
-            self.key_profile = layers.KeyProfile(self.num_tracks, name="key_profile")
-            self.key_layer = keras.layers.Dense(units, activation="gelu", name="key")
-            self.key_entry = keras.layers.Dense(
-                units * self.num_tracks, kernel_initializer="zeros", name="key_entry"
-            )
         self.voice_leading: list[Any] = [
             layers.VoiceLeading(units, k, others, name=f"voice_leading_{k}")
             if config.voice_leading and track.voice and (others := self._voices(k))
@@ -70,6 +64,12 @@ class TrackNetwork(Network):
         ]
         self.track_dropout = layers.Dropout(config.dropout, name="track_dropout")
         self.voice_layer = keras.layers.Dense(units, activation="gelu", name="voice")
+        if config.key_profile:
+            self.key_profile = layers.KeyProfile(self.num_tracks, name="key_profile")
+            self.key_layer = keras.layers.Dense(units, activation="gelu", name="key")
+            self.key_entry = keras.layers.Dense(
+                units * self.num_tracks, kernel_initializer="zeros", name="key_entry"
+            )
 
     def _voices(self, track: int) -> list[int]:
         """The places of the other voices."""
