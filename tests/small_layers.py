@@ -55,7 +55,8 @@ LAYERS = {
     "Dropout": lambda: (layers.Dropout(0.3), ["hidden"]),
     "HarmonyLoss": lambda: (layers.HarmonyLoss(2.0, 36, "harmonic"), ["play", "mask"]),
 }
-# Those that put time before the batch.
+# Those that put time before the batch, and those that find it so.
+TIME_MAJOR_INPUTS = ("KeyProfile",)
 TIME_MAJOR_LAYERS = (
     *("SideBySide", "LookAhead", "TrackContext", "VoiceLeading", "KeyProfile"),
 )
