@@ -16,7 +16,13 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs" / "reference" / "licences.md").read_text("utf-8")
 SHIPPED = sorted(
     path
-    for folder in ("poph_tf", "docs/demo", "docs/images", "tests/golden")
+    for folder in (
+        "poph_tf",
+        "docs/demo",
+        "docs/images",
+        "docs/results/gallery",
+        "tests/golden",
+    )
     for path in (ROOT / folder).rglob("*")
     if path.is_file() and "__pycache__" not in path.parts
 )

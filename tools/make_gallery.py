@@ -1,0 +1,148 @@
+"""Makes the manual's gallery: eight pieces of each kind, seeds 0 to 7, none chosen.
+
+    python tools/make_gallery.py --data_dir=data/chorales
+    python tools/make_gallery.py --kinds=scores,pop909          # only these anew
+
+Harmonizing, infilling and varying start from the first eight pieces of --data_dir on
+which `chorales` was not trained. For each kind docs/results/gallery/ gets a page that
+plays the pieces and draws their rolls, and the first page of each score; the measures
+go into docs/results/gallery.md, between the kind's marker and the next `<!-- end -->`.
+"""
+
+import io
+import itertools
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from absl import flags
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from poph_tf import files
+from poph_tf.cli import commands
+from poph_tf.cli import flags as own_flags
+from poph_tf.cli.progress import Progress
+from poph_tf.data import matrices, midi
+from poph_tf.data.matrices import Matrices
+from poph_tf.evaluation import comparison, model_cards, results
+from poph_tf.models import pretrained
+from poph_tf.rendering import html, saving
+
+if TYPE_CHECKING:
+    from poph_tf.generation.composer import Composer
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "results" / "gallery.md"
+PIECES = 8
+# Each kind: the model, and what is asked of it.
+NEW = {"num_bars": 16}
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "chorales": ("chorales", NEW),
+    "harmonize": ("chorales", {"task": "harmonize", "given": ("soprano",)}),
+    "infill": ("chorales", {"task": "infill", "bars": "5-8"}),
+    "vary": ("chorales", {"task": "vary", "draw": ("alto", "tenor")}),
+    "scores": ("scores", NEW),
+    "pop909": ("pop909", {**NEW, "tempo_qpm": 80}),
+}
+VOICES: tuple[str, ...] = (
+    "parallels",
+    "ends_on_tonic_triad",
+    "ends_with_cadence",
+    "four_pitches_share",
+)
+VOICES += ("semitone_clashes", "out_of_key_share", "final_voices", "distinct_bars")
+NOTES = ("out_of_key_share", "polyphony", "notes_per_bar", "distinct_bars")
+SCORE_WIDTH, GREYS, SCORE_PICTURE = 900, 8, "x.score.png"
+FLAGS = flags.FLAGS
+
+
+def main(_: Sequence[str]) -> None:
+    """Composes, draws, measures, writes."""
+    kinds = FLAGS.kinds or list(KINDS)
+    if any("task" in KINDS[kind][1] for kind in kinds):
+        own_flags.require("data_dir")
+    import poph_tf
+
+    PAGE.with_suffix("").mkdir(exist_ok=True)
+    text = PAGE.read_text("utf-8")
+    with Progress(len(kinds) * PIECES, "pieces") as progress:
+        for kind in kinds:
+            composer = poph_tf.load(KINDS[kind][0])
+            pieces = []
+            for piece in compose(kind, composer):
+                pieces.append(piece)
+                progress.update(kinds.index(kind) * PIECES + len(pieces))
+            draw(kind, pieces, PAGE.with_suffix(""))
+            text = filled(text, kind, measured(kind, pieces))
+    files.write(PAGE, text)
+
+
+def compose(kind: str, composer: "Composer") -> Iterator[Matrices]:
+    """The pieces of a kind, as a user gets them who gives these seeds."""
+    options = dict(KINDS[kind][1])
+    given = _unseen() if "task" in options else itertools.repeat(None)
+    for seed, music in zip(range(PIECES), given, strict=False):
+        if music:
+            options["music"] = music
+        if len(composer.styles) > 1:
+            options["style"] = composer.styles[seed % len(composer.styles)]
+        yield composer.compose(**options, seed=seed).matrices
+
+
+def _unseen() -> Iterator[Matrices]:
+    from poph_tf.data import dataset  # imports TensorFlow
+
+    splits = (dataset.read_split(FLAGS.data_dir, name) for name in ("test", "valid"))
+    return (piece.matrices for piece in itertools.chain.from_iterable(splits))
+
+
+def draw(kind: str, pieces: Sequence[Matrices], folder: Path) -> None:
+    """Writes the page that plays the pieces, and the first page of each score."""
+    from PIL import Image
+
+    shown = []
+    for seed, piece in enumerate(pieces):
+        content = midi.to_bytes(matrices.to_sequence(piece))
+        shown.append(html.Piece(f"Seed {seed}", piece, midi=content))
+        picture = saving.render(piece, SCORE_PICTURE)
+        assert isinstance(picture, bytes)
+        score = Image.open(io.BytesIO(picture))
+        height = score.height * SCORE_WIDTH // score.width
+        small = score.convert("L").resize((SCORE_WIDTH, height)).quantize(GREYS)
+        small.save(stream := io.BytesIO(), "png", optimize=True)
+        files.write_output(folder / f"{kind}-{seed}.png", stream.getvalue())
+    files.write_output(folder / f"{kind}.html", html.page(shown, f"Gallery: {kind}"))
+
+
+def measured(kind: str, pieces: Sequence[Matrices]) -> str:
+    """A table: each measure of each piece, their mean, and the mean of real music."""
+    card = results.read(pretrained.resolve(KINDS[kind][0]) / "card.json")
+    real = card["figures"].get("music")
+    words, rows = dict(model_cards.SHOWN_MUSIC), []
+    for name in VOICES if real else NOTES:
+        values = [comparison.MEASURES[name](piece) for piece in pieces]
+        mean = real[name]["reference"]["mean"] if real else np.nan
+        shown = [*values, np.nanmean(values), mean]
+        rows.append([words[name], *("" if np.isnan(v) else f"{v:.2g}" for v in shown)])
+    return results.table(["seed", *range(len(pieces)), "mean", "real"], rows)
+
+
+def filled(text: str, kind: str, table: str) -> str:
+    """The page with the player, the scores and the table of a kind."""
+    names = [f"gallery/{kind}-{seed}.png" for seed in range(PIECES)]
+    scores = [f"[![Seed {seed}]({name})]({name})" for seed, name in enumerate(names)]
+    half = PIECES // 2
+    body = f"[Listen, see the rolls, take the MIDI files](gallery/{kind}.html)\n\n"
+    body += f'<iframe src="gallery/{kind}.html" title="{kind}" loading="lazy"></iframe>'
+    body += "\n\n" + results.table(scores[:half], [scores[half:]]) + "\n" + table
+    place = re.compile(f"(<!-- gallery: {kind} -->\n).*?(<!-- end -->)", re.DOTALL)
+    return place.sub(lambda match: match[1] + body + match[2], text)
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("data_dir", None, "Chorales as records, with four tracks.")
+    flags.DEFINE_list("kinds", [], f"Some of {', '.join(KINDS)}; empty: all.")
+    commands.run(main)
