@@ -212,7 +212,9 @@ def _percentile(values: list[float], share: int) -> float:
     return values[min(len(values) * share // 100, len(values) - 1)]
 
 
-def beside_long_pieces(server: Server, rounds: int) -> Mapping[str, float]:
+def beside_long_pieces(
+    server: Server, rounds: int
+) -> Mapping[str, float | list[float]]:
     """Median seconds of a short piece alone, and beside long ones, in turn."""
     alone, beside = [], []
     for k in range(rounds):
