@@ -42,7 +42,6 @@ LAYERS = {
     "SideBySide": lambda: (layers.SideBySide(), ["rolls"]),
     "LookAhead": lambda: (layers.LookAhead(4), ["notes", "given", "bar"]),
     "TrackContext": lambda: (layers.TrackContext(4, 1), ["notes", "given"]),
-    "KeyProfile": lambda: (layers.KeyProfile(), ["frames"]),
     "VoiceLeading": lambda: (
         layers.VoiceLeading(4, 1, [0, 2]),
         ["voices", "voices_before", "given"],
@@ -55,11 +54,8 @@ LAYERS = {
     "Dropout": lambda: (layers.Dropout(0.3), ["hidden"]),
     "HarmonyLoss": lambda: (layers.HarmonyLoss(2.0, 36, "harmonic"), ["play", "mask"]),
 }
-# Those that put time before the batch, and those that find it so.
-TIME_MAJOR_INPUTS = ("KeyProfile",)
-TIME_MAJOR_LAYERS = (
-    *("SideBySide", "LookAhead", "TrackContext", "VoiceLeading", "KeyProfile"),
-)
+# Those that put time before the batch.
+TIME_MAJOR_LAYERS = ("SideBySide", "LookAhead", "TrackContext", "VoiceLeading")
 
 
 def layer_inputs(num_rows=2, num_steps=5, num_pitches=NUM_PITCHES, seed=0):

@@ -101,9 +101,6 @@ class ModelConfig(Stored):
     """Units of each track's layers within a step."""
     voice_leading: bool = False
     """Let a voice see how its interval to each other voice would change."""
-    key_profile: bool = False
-    """Read how much each pitch class has sounded since the beginning, to know the key;
-    only of models with tracks."""
 
     # Losses and regularization.
     harmony_weight: Annotated[float, Interval(ge=0.0, le=1e6)] = 0.0

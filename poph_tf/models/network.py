@@ -197,7 +197,7 @@ class Network:
         after: State = {"lstm": []}
         for k, (style, lstm, dropout) in enumerate(self.time_layers):
             x = style(x, embedding, training=training) if style else x
-            x, carried = run(lstm, state and state["lstm"][k], x)
+            x, carried = _run(lstm, state and state["lstm"][k], x)
             after["lstm"].append(carried)
             x = dropout(x, training=training)
         return self._attend_over_time(x, previous, state or {}, after), after
@@ -220,11 +220,11 @@ class Network:
     ) -> Tensor:
         if self.time_attention:
             x, past = ops.transpose(x, BATCH_TIME_SWAP), before.get("attention")
-            x, after["attention"] = run(self.time_attention, past, x)
+            x, after["attention"] = _run(self.time_attention, past, x)
             x = ops.transpose(x, BATCH_TIME_SWAP)
         if self.frame_attention:
             past = before.get("frames")
-            x, after["frames"] = run(self.frame_attention, past, x, previous)
+            x, after["frames"] = _run(self.frame_attention, past, x, previous)
         return x
 
     def _select_channels(self, frames: Tensor) -> Tensor:
@@ -313,6 +313,6 @@ class Network:
         return {name: heads[..., k] for k, name in enumerate(self.output_names)}
 
 
-def run(layer: Any, state: Any, *inputs: Tensor) -> tuple[Tensor, Any]:
+def _run(layer: Any, state: Any, *inputs: Tensor) -> tuple[Tensor, Any]:
     """Calls a layer, or runs it on from a state."""
     return (layer(*inputs), None) if state is None else layer.scan(*inputs, state)

@@ -49,7 +49,6 @@ _POPH3 = dataclasses.replace(
     bars_left=True,
     time_attention_steps=512,
     voice_leading=True,
-    key_profile=True,
 )
 
 PRESETS = {

@@ -16,7 +16,7 @@ from tensorflow import Tensor
 
 from poph_tf.config import ModelConfig
 from poph_tf.models import layers
-from poph_tf.models.network import Inputs, Network, Outputs, State, run
+from poph_tf.models.network import Inputs, Network, Outputs, State
 
 
 class TrackNetwork(Network):
@@ -46,7 +46,6 @@ class TrackNetwork(Network):
     def _make_pitch_axis(self) -> None:
         config, units = self.config, self.config.num_track_units
         super()._make_pitch_axis()
-        self.key_profile: Any = None
         if all(track.voice for track in config.tracks):
             self.pitch_layers = []
         self.track_entry = keras.layers.Dense(
@@ -64,12 +63,6 @@ class TrackNetwork(Network):
         ]
         self.track_dropout = layers.Dropout(config.dropout, name="track_dropout")
         self.voice_layer = keras.layers.Dense(units, activation="gelu", name="voice")
-        if config.key_profile:
-            self.key_profile = layers.KeyProfile(self.num_tracks, name="key_profile")
-            self.key_layer = keras.layers.Dense(units, activation="gelu", name="key")
-            self.key_entry = keras.layers.Dense(
-                units * self.num_tracks, kernel_initializer="zeros", name="key_entry"
-            )
 
     def _voices(self, track: int) -> list[int]:
         """The places of the other voices."""
@@ -155,25 +148,9 @@ class TrackNetwork(Network):
     def _attend_over_time(
         self, x: Tensor, previous: Tensor, before: State, after: State
     ) -> Tensor:
-        """Joins the previous frame itself too, so that a track reads it unblurred.
-
-        And last, if the model has it, the key.
-        """
+        """Joins the previous frame itself too, so that a track reads it unblurred."""
         x = super()._attend_over_time(x, previous, before, after)
-        parts = [x, self.features(previous)]
-        if self.key_profile:
-            past = before.get("key")
-            profile, after["key"] = run(self.key_profile, past, previous)
-            parts.append(self.key_layer(profile))
-        return ops.concatenate(parts, axis=-1)
-
-    def zero_state(self, batch_size: Tensor) -> State:
-        """Returns the state of the time axis at the start of a piece."""
-        state = super().zero_state(batch_size)
-        if self.key_profile:
-            num_pitches = self.config.num_pitches
-            state["key"] = self.key_profile.zero_state(batch_size, num_pitches)
-        return state
+        return ops.concatenate([x, self.features(previous)], axis=-1)
 
     # Tracks: one after the other within a step.
 
@@ -201,13 +178,7 @@ class TrackNetwork(Network):
 
     def enter_tracks(self, hidden: Tensor) -> list[Tensor]:
         """The part of each track's input that no note of the step enters."""
-        if self.key_profile:
-            width = self.config.num_track_units
-            hidden, key = hidden[..., :-width], hidden[..., -width:]
-            entries = self.track_entry(hidden) + self.key_entry(key)
-        else:
-            entries = self.track_entry(hidden)
-        return ops.split(entries, self.num_tracks, axis=-1)
+        return ops.split(self.track_entry(hidden), self.num_tracks, axis=-1)
 
     def join_context(
         self,

@@ -19,7 +19,6 @@ from poph_tf.models.layers.dropout import Dropout
 from poph_tf.models.layers.features import NoteFeatures
 from poph_tf.models.layers.frame_attention import FrameAttention
 from poph_tf.models.layers.harmony import HarmonyLoss
-from poph_tf.models.layers.key_profile import KeyProfile
 from poph_tf.models.layers.look_ahead import (
     BarsLeft,
     LookAhead,
@@ -39,7 +38,6 @@ __all__ = [
     "Dropout",
     "FrameAttention",
     "HarmonyLoss",
-    "KeyProfile",
     "LookAhead",
     "NoteFeatures",
     "PitchAttention",
