@@ -8,6 +8,7 @@ layers.
 import dataclasses
 import functools
 import pathlib
+import re
 
 import keras
 import numpy as np
@@ -313,6 +314,12 @@ def without_dropout(model_config):
     )
 
 
+def event_files(folder):
+    """Event files, oldest first: of one second, writer 9 comes before writer 10."""
+    paths = folder.glob("*.tfevents.*")
+    return sorted(paths, key=lambda path: [*map(int, re.findall(r"\d+", path.name))])
+
+
 def events_in(folder):
     """(step, summary value) of event files, without what TensorBoard forgets.
 
@@ -321,7 +328,7 @@ def events_in(folder):
     import tensorflow as tf
 
     found = []
-    for path in sorted(folder.glob("*.tfevents.*")):
+    for path in event_files(folder):
         for event in tf.compat.v1.train.summary_iterator(str(path)):
             if event.session_log.status == tf.compat.v1.SessionLog.START:
                 found = [(step, value) for step, value in found if step < event.step]

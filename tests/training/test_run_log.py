@@ -59,7 +59,7 @@ def test_a_resumed_run_makes_tensorboard_forget_the_steps_that_it_repeats(tmp_pa
         (s, float(tf.make_ndarray(v.tensor))) for s, v in small.events_in(tmp_path)
     ]
     assert found == [(2, 2.0), (4, 4.0), (6, 11.0)]
-    *_, path = sorted(tmp_path.iterdir())
+    *_, path = small.event_files(tmp_path)
     first, start = list(tf.compat.v1.train.summary_iterator(str(path)))[:2]
     # TensorBoard looks for START in files of this version.
     assert first.file_version == "brain.Event:2"
