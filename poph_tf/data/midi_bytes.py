@@ -11,9 +11,7 @@ each with its reason. Memory is bounded by the size of the file.
 """
 
 import dataclasses
-from collections.abc import Callable
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 
@@ -67,57 +65,37 @@ def parse(
         MusicFileError: If the file cannot be read.
     """
     chunks = midi_chunks.find(data, name)
+    bounds = np.array(chunks.bounds, np.int64)
+    room = int((bounds[:, 1] - bounds[:, 0]).sum()) // _LEAST_EVENT_BYTES
+    room = min(room, max_events) + 1
+    events, others, table = (np.empty((k, room), np.int64) for k in (5, 5, 6))
+    ends, counts = np.zeros_like(bounds), np.zeros(len(midi_scan.REPAIRS), np.int64)
     loops = midi_scan.compiled() if compiled else (midi_scan.scan, midi_scan.pair_notes)
     scan, pair_notes = loops
-    buffer = np.frombuffer(data, np.uint8) if compiled else data
-    fault, events, others, ends = _scan(scan, buffer, chunks, max_events)
+    fault, num_events, num_others = scan(
+        np.frombuffer(data, np.uint8) if compiled else data,
+        *(bounds, max_events, chunks.in_sequence, events, others, ends, counts),
+    )
     if fault == midi_scan.TOO_MANY:
         raise MusicFileError(name, f"more than {max_events:,} events")
     if fault != midi_scan.FINE:
         raise MusicFileError(name, _REASONS[fault])
-    table = np.empty((6, events.shape[1]), np.int64)
+    events = events[:, :num_events]
     table = table[:, : pair_notes(events, table)]
-    chunks.repairs[_UNENDED] += _end_open_notes(table, ends)
-    notes = _notes(data, chunks, table, events, others)
+    chunks.repairs.update(
+        {text: int(counts[k]) for k, text in _REPAIRS.items() if counts[k]}
+    )
+    start, end, instrument = table[[0, 1, 5]]
+    if (unended := end < 0).any():
+        chunks.repairs[_UNENDED] += int(unended.sum())
+        last, track_end = ends[instrument >> 4].T
+        last = np.where(last > start, last, track_end)
+        table[1] = np.where(unended, np.maximum(last, start + 1), end)
+    notes = _notes(data, chunks, table, events, others[:, :num_others])
     if chunks.ticks_per_second:
         notes = notes_lib.in_quarters(notes, chunks.ticks_per_second)
     notes = dataclasses.replace(notes, time_signatures=_metres(notes))
     return notes_lib.with_possible_tempos(notes)
-
-
-def _scan(
-    scan: Callable[..., tuple[int, int, int]],
-    buffer: Any,
-    chunks: midi_chunks.Chunks,
-    max_events: int,
-) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
-    """The fault, `events`, `others` and `ends` of `midi_scan.scan`; counts repairs."""
-    bounds = np.array(chunks.bounds, np.int64)
-    room = int((bounds[:, 1] - bounds[:, 0]).sum()) // _LEAST_EVENT_BYTES
-    events, others = np.empty((2, 5, min(room, max_events) + 1), np.int64)
-    ends, counts = np.zeros_like(bounds), np.zeros(len(midi_scan.REPAIRS), np.int64)
-    filled = events, others, ends, counts
-    fault, num_events, num_others = scan(
-        buffer, bounds, max_events, chunks.in_sequence, *filled
-    )
-    for kind, text in _REPAIRS.items():
-        chunks.repairs[text] += int(counts[kind])
-    return fault, events[:, :num_events], others[:, :num_others], ends
-
-
-def _end_open_notes(table: np.ndarray, ends: np.ndarray) -> int:
-    """Ends notes without a note-off; returns their number.
-
-    Args:
-        table: notes of `midi_scan.pair_notes`.
-        ends: ticks of each track's last event and of its end.
-    """
-    start, end, instrument = table[[0, 1, 5]]
-    unended = end < 0
-    last, track_end = ends[instrument >> 4].T
-    last = np.where(last > start, last, track_end)
-    table[1] = np.where(unended, np.maximum(last, start + 1), end)
-    return int(unended.sum())
 
 
 def _notes(
@@ -153,7 +131,7 @@ def _notes(
         bar_marks=np.zeros((0, 2), np.int64),
         title=titles.get(0, ""),
         names=_names(titles, instruments) if len(chunks.bounds) > 1 else {},
-        repairs=dict(+chunks.repairs),
+        repairs=dict(chunks.repairs),
     )
 
 

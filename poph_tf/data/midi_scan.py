@@ -101,9 +101,13 @@ def scan_track(
         repairs[RUNNING] += interrupted and status < 0x80
         running, at = (status, at + 1) if status >= 0x80 else (running, at)
         interrupted = False
-        at = add_event(buffer, at, end, tick, track, running, events, repairs, counts)
-        if at < 0:
-            return -at
+        size = 1 if running >> 4 in (0xC, 0xD) else 2
+        if at + size > end:
+            return RUNS_PAST
+        if not add_event(buffer, at, size, tick, track, running, events, counts):
+            return HIGH_PITCH
+        repairs[HIGH_DATA] += buffer[at] > 127 or buffer[at + size - 1] > 127
+        at += size
     repairs[NO_END] += 1
     return FINE
 
@@ -160,26 +164,16 @@ def pass_system_event(
 
 
 def add_event(
-    buffer: Any, at: int, end: int, tick: int, track: int, status: int,
-    events: np.ndarray, repairs: np.ndarray, counts: np.ndarray,
-) -> int:  # fmt: skip
-    """Adds an event of a channel, its data clipped.
-
-    Returns:
-        The place after the event; a negative one is a fault.
-    """
-    k, kind = counts[1], status >> 4
-    size = 1 if kind in (0xC, 0xD) else 2
-    if at + size > end:
-        return -RUNS_PAST
+    buffer: Any, at: int, size: int, tick: int, track: int, status: int,
+    events: np.ndarray, counts: np.ndarray,
+) -> bool:  # fmt: skip
+    """Adds an event of a channel, its data clipped; False if its pitch is none."""
     first, second = int(buffer[at]), int(buffer[at + size - 1])
-    if first > 127 and kind in (NOTE_OFF, NOTE_ON):
-        return -HIGH_PITCH
-    repairs[HIGH_DATA] += first > 127 or second > 127
+    k, kind = counts[1], status >> 4
     events[0, k], events[1, k], events[2, k] = tick, track << 4 | status & 15, kind
     events[3, k], events[4, k] = min(first, 127), min(second, 127)
     counts[1] += 1
-    return at + size
+    return first <= 127 or kind not in (NOTE_OFF, NOTE_ON)
 
 
 def pair_notes(events: np.ndarray, notes: np.ndarray) -> int:
@@ -213,9 +207,10 @@ def pair_notes(events: np.ndarray, notes: np.ndarray) -> int:
                 after[tails[key]] = count
             tails[key], after[count] = count, -1
             count += 1
-        elif kind in (NOTE_ON, NOTE_OFF) and heads[key] >= 0:
-            notes[1, heads[key]] = max(tick, notes[0, heads[key]] + 1)
-            heads[key] = after[heads[key]]
+        elif kind in (NOTE_ON, NOTE_OFF):
+            if heads[key] >= 0:
+                notes[1, heads[key]] = max(tick, notes[0, heads[key]] + 1)
+                heads[key] = after[heads[key]]
         elif kind == CONTROL and first in (ALL_SOUND_OFF, ALL_NOTES_OFF):
             for other in range(channel << 7, channel + 1 << 7):
                 while heads[other] >= 0:
