@@ -82,6 +82,7 @@ class _PartState:
     divisions: Fraction = Fraction(1)
     transposition: dict[str, int] = dataclasses.field(default_factory=dict)
     endings: frozenset[int] = frozenset()
+    num_staves: int = 1
     # Small notes with the numbers of their measures.
     cues: list[tuple[int, Note]] = dataclasses.field(default_factory=list)
     # The first note of a tremolo of two.
@@ -119,8 +120,9 @@ class _Reader:
                 self._score_part(element)
             elif tag in ("work-title", "movement-title"):
                 self._score.title = self._score.title or (element.text or "").strip()
+        is_alone = len(self._parts) == 1
         for state in self._parts.values():
-            _add_small_print(state)
+            _add_small_print(state, is_keyboard_alone=is_alone and state.num_staves > 1)
         return self._score
 
     def _score_part(self, element: Element) -> None:
@@ -286,6 +288,8 @@ class _MeasureReader:
     def _attributes(self, element: Element) -> None:
         if divisions := element.findtext("divisions"):
             self._state.divisions = values.number(divisions) or Fraction(1)
+        if staves := element.findtext("staves"):
+            self._state.num_staves = values.integer(staves, 1)
         for transpose in element.findall("transpose"):
             octaves = values.integer(transpose.findtext("octave-change"), 0)
             if (double := transpose.find("double")) is not None:
@@ -366,18 +370,19 @@ class _MeasureReader:
                 measure.times = max(measure.times, times, 2)
 
 
-def _add_small_print(state: _PartState) -> None:
+def _add_small_print(state: _PartState, *, is_keyboard_alone: bool) -> None:
     """Lets small notes sound while their part plays, or if it is made of them.
 
     Cue notes show what others play while a part rests; some programs call all small
-    notes so.
+    notes so, such as those of a cadenza. A keyboard alone has no others.
     """
     notes, cues = state.part.notes, state.cues
     is_made_of_them = len(cues) > max(_MIN_SMALL_PRINT, sum(map(len, notes.values())))
     small = [
         (number, note)
         for number, note in cues
-        if is_made_of_them
+        if is_keyboard_alone
+        or is_made_of_them
         or any(n.start <= note.start < n.start + n.length for n in notes[number])
     ]
     for number, note in small:

@@ -52,7 +52,7 @@ class Tone:
 
     Attributes:
         start, end: in quarter notes.
-        note: as written, the first of those that are tied.
+        note: as written, the first of those that are tied, with the mark of any.
         written: where it is written, in quarter notes.
     """
 
@@ -297,6 +297,8 @@ def _joined(written: Iterable[Tone]) -> list[Tone]:
         if note.ends_tie and waiting:
             before = waiting.pop(0)
             before.end = tone.end
+            if note.mark and not before.note.mark:
+                before.note = dataclasses.replace(before.note, mark=note.mark)
         else:
             kept.append(tone)
         if note.starts_tie:

@@ -1,12 +1,14 @@
 """Compares the onsets of a score with those of a MIDI file of the same piece.
 
 An onset is a place, in quarter notes, and a pitch; two are equal if the pitch is the
-same and the places are closer than a 24th of a quarter. Unequal onsets are left out
-of the figure if they belong to what a player adds to what is written, by class:
+same and the places are closer than a 24th of a quarter. When a grace note begins is
+not written: one is equal within an eighth of a quarter, half a sixteenth, so that on
+the beat and just before it are the same. Unequal onsets are left out of the figure if
+they belong to what a player adds to what is written, by class:
 
     - grace: grace notes and the notes they lead to, at another time;
-    - ornament: notes with an ornament or an arpeggio, and others up to a whole tone
-      from them while they last;
+    - ornament: notes of chords with an ornament or an arpeggio, and others up to a
+      whole tone from them while they last;
     - tremolo: the same for tremolos.
 """
 
@@ -22,7 +24,7 @@ from poph_tf.data import reading, score_sequence, scores
 from poph_tf.data.score_sequence import Tone
 
 CLASSES = ("grace", "ornament", "tremolo")
-_TOLERANCE = 1 / 24
+_TOLERANCE, _GRACE_TOLERANCE = 1 / 24, 1 / 8
 # How far the pitches of an ornament lie from the note, and its time from it.
 _SEMITONES, _QUARTERS = 2, 0.5
 HEADER = (
@@ -101,15 +103,16 @@ def compare_onsets(
 ) -> Agreement:
     """Compares the tones of a score with onsets (quarter notes, pitch) as played."""
     classes = _classes(tones)
+    # Grace notes come last, because they may take an onset further away.
     written = {
-        (float(tone.start), tone.note.pitch): name
+        (bool(tone.note.grace), float(tone.start), tone.note.pitch): name
         for tone, name in zip(tones, classes, strict=True)
     }
     left = _Onsets(played)
     unequal = collections.Counter[str]()
     equal = 0
-    for (start, pitch), name in sorted(written.items()):
-        if left.take(start, pitch):
+    for (is_grace, start, pitch), name in sorted(written.items()):
+        if left.take(start, pitch, _GRACE_TOLERANCE if is_grace else _TOLERANCE):
             equal += 1
         else:
             unequal[name] += 1
@@ -140,19 +143,19 @@ def total(agreements: Iterable[Agreement]) -> Agreement:
 
 def _classes(tones: Sequence[Tone]) -> list[str]:
     """The class of each tone; "": none."""
-    graced = {
-        (tone.note.voice, round(float(tone.written), 6))
-        for tone in tones
-        if tone.note.grace
+    places = [(tone.note.voice, round(float(tone.written), 6)) for tone in tones]
+    # A mark is written at one note of its chord.
+    marks = {
+        place: tone.note.mark
+        for place, tone in zip(places, tones, strict=True)
+        if tone.note.mark and not tone.note.grace
     }
+    graced = {p for p, tone in zip(places, tones, strict=True) if tone.note.grace}
     return [
         tone.note.mark
-        or (
-            "grace"
-            if (tone.note.voice, round(float(tone.written), 6)) in graced
-            else ""
-        )
-        for tone in tones
+        or ("" if tone.note.grace else marks.get(place, ""))
+        or ("grace" if place in graced else "")
+        for place, tone in zip(places, tones, strict=True)
     ]
 
 
@@ -164,11 +167,11 @@ class _Onsets:
         for start, pitch in sorted(set(onsets)):
             self._starts[pitch].append(start)
 
-    def take(self, start: float, pitch: int) -> bool:
+    def take(self, start: float, pitch: int, tolerance: float) -> bool:
         """Removes the onset there, if there is one."""
         starts = self._starts[pitch]
-        k = bisect.bisect_left(starts, start - _TOLERANCE)
-        if k < len(starts) and starts[k] <= start + _TOLERANCE:
+        k = bisect.bisect_left(starts, start - tolerance)
+        if k < len(starts) and starts[k] <= start + tolerance:
             del starts[k]
             return True
         return False

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from musicxml import WHOLE, grid, pitches, rows, sequence_of
 
-from poph_tf.data import musicxml, notes
+from poph_tf.data import musicxml, notes, score_sequence
 
 
 @pytest.mark.parametrize(
@@ -230,6 +230,20 @@ def test_small_notes_sound_while_their_part_plays():
     back = "<backup><duration>4</duration></backup>"
     own = back + xml.note("C4", 2, "<voice>2</voice>")
     assert rows(xml.score(small + small + own)) == [(60, 0, 1), (72, 0, 1)]
+
+
+def test_small_notes_of_a_keyboard_alone_sound():
+    piano = xml.attributes(more="<staves>2</staves>")
+    text = xml.score(xml.note("C4", 8, before="<cue/>"), first=piano)
+    assert rows(text) == [(60, 0, 4)]
+
+
+def test_an_ornament_at_any_of_tied_notes_is_the_whole_notes():
+    trill = "<notations><ornaments><trill-mark/></ornaments></notations>"
+    first = xml.note("C4", 4, '<tie type="start"/>')
+    text = xml.score(first + xml.note("C4", 4, f'<tie type="stop"/>{trill}'))
+    [[tone]] = score_sequence.played(musicxml.parse(text.encode(), "a"))
+    assert (tone.note.mark, tone.end) == ("ornament", 4)
 
 
 def tremolo(marks, kind="single"):
