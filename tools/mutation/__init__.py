@@ -1,0 +1,1 @@
+"""Mutation testing: faults, and the tests that must find them."""

@@ -1,0 +1,241 @@
+"""Small faults in the code: where one can be made, and a sample of them.
+
+Left out is what changes nothing that a test could see: annotations, decorators,
+messages, assertions, code for type checkers, `strict` of zip, sizes of caches; and a
+limit where two equal values may take either way: `if a < b: a = b` does the same
+with `<=`.
+"""
+
+import ast
+import copy
+import dataclasses
+import pathlib
+import random
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from poph_tf.errors import InputError
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+# Each part: its files, and the tests that judge them.
+PARTS = {
+    "losses": (["models/losses.py"], ["models/test_losses.py"]),
+    "layers": (
+        ["models/layers/*.py"],
+        ["models/test_layers.py", "models/test_layer_steps.py"]
+        + ["models/test_frame_attention.py", "models/test_voice_leading.py"]
+        + ["models/test_models.py", "models/test_track_network.py"],
+    ),
+    "matrices": (
+        ["data/matrices.py", "data/piano_rolls.py", "data/cells.py"],
+        ["data/test_matrices.py", "data/test_voice_rolls.py"]
+        + ["data/test_piano_rolls.py", "generation/test_given_music.py"],
+    ),
+    "quantization": (
+        ["data/quantization*.py"],
+        ["data/test_quantization.py", "data/test_ritardando.py"]
+        + ["data/test_examples.py"],
+    ),
+    "sampler": (
+        ["generation/sampler.py", "generation/controls.py"],
+        ["generation/test_sampler.py", "generation/test_controls.py"]
+        + ["generation/test_golden.py", "generation/test_drawing_tracks.py"],
+    ),
+    "host_randomness": (
+        ["generation/host_randomness.py", "generation/randomness.py"],
+        ["generation/test_light_engine.py", "generation/test_golden.py"],
+    ),
+    "readers": (
+        ["data/midi*.py", "data/musicxml*.py", "data/abc*.py", "data/mei*.py"]
+        + ["data/humdrum.py", "data/score*.py", "data/bars.py"],
+        [f"data/test_{name}.py" for name in ("midi", "midi_repairs", "musicxml")]
+        + [f"data/test_{name}.py" for name in ("abc", "mei", "humdrum", "scores")],
+    ),
+}  # fmt: skip
+_COMPARISONS: dict[type, type] = {
+    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt,
+    ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.In: ast.NotIn, ast.NotIn: ast.In,
+    ast.Is: ast.IsNot, ast.IsNot: ast.Is,
+}  # fmt: skip
+_OPERATORS: dict[type, type] = {
+    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult,
+    ast.FloorDiv: ast.Mult, ast.Mod: ast.Mult, ast.Pow: ast.Mult,
+    ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd,
+    ast.LShift: ast.RShift, ast.RShift: ast.LShift,
+}  # fmt: skip
+_FAULTY = (
+    ast.Compare | ast.BinOp | ast.AugAssign | ast.BoolOp | ast.UnaryOp | ast.Constant
+    | ast.IfExp | ast.Break | ast.Continue
+)  # fmt: skip
+_FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where in a file: the outermost function, with its first line, and a statement."""
+
+    function: str = ""  # as __qualname__; empty: done by the import
+    first_line: int = 0
+    statement: int = 0
+    classes: str = ""  # what stands before the names of the functions here
+
+
+@dataclasses.dataclass(frozen=True)
+class Mutant:
+    """One change: the text from `start` to `end` of a file becomes `after`."""
+
+    part: str
+    path: str  # below poph_tf
+    line: int
+    column: int
+    start: int  # bytes
+    end: int
+    before: str
+    after: str
+    place: Place
+
+    @property
+    def name(self) -> str:
+        """What the log knows it by."""
+        return f"{self.path}:{self.line}:{self.column}: {self.before} -> {self.after}"
+
+    def applied(self, source: bytes) -> bytes:
+        """The file with the fault."""
+        return source[: self.start] + self.after.encode() + source[self.end :]
+
+
+def changed(node: ast.AST) -> ast.AST | None:
+    """A copy of a node with one small fault, or None where there is none to make."""
+    if not isinstance(node, _FAULTY):
+        return None
+    new: Any = copy.deepcopy(node)
+    match new:
+        case ast.Compare(ops=[op, *_]) if type(op) in _COMPARISONS:
+            new.ops[0] = _COMPARISONS[type(op)]()
+        case ast.BinOp(op=op) | ast.AugAssign(op=op) if type(op) in _OPERATORS:
+            new.op = _OPERATORS[type(op)]()
+        case ast.BoolOp(op=op):
+            new.op = ast.Or() if isinstance(op, ast.And) else ast.And()
+        case ast.UnaryOp(op=ast.Not() | ast.USub(), operand=operand):
+            new = operand
+        case ast.Constant(value=bool(value)):
+            new.value = not value
+        case ast.Constant(value=int(value) | float(value)):
+            new.value = value + 1
+        case ast.IfExp(test=test):
+            new.test = ast.UnaryOp(ast.Not(), test)
+        case ast.Break():
+            new = ast.Continue()
+        case ast.Continue():
+            new = ast.Break()
+        case _:
+            return None
+    return new
+
+
+def _is_unseen(node: ast.AST) -> bool:
+    """Whether a fault here changes nothing that a test could see."""
+    match node:
+        case ast.JoinedStr() | ast.Raise() | ast.Assert():
+            return True
+        case ast.keyword(arg="strict" | "maxsize" | "stacklevel"):
+            return True
+        case ast.If(test=test):
+            return "TYPE_CHECKING" in ast.unparse(test)
+    return False
+
+
+def _is_either_way(node: ast.AST) -> bool:
+    """Whether it is `if a < b: a = b`, which does the same with `<=`."""
+    match node:
+        case ast.If(
+            test=ast.Compare(
+                left, [ast.Lt() | ast.LtE() | ast.Gt() | ast.GtE()], [right]
+            ),
+            body=[ast.Assign([target], value)],
+            orelse=[],
+        ):
+            sides = {ast.unparse(left), ast.unparse(right)}
+            return sides == {ast.unparse(target), ast.unparse(value)}
+    return False
+
+
+def _code_below(node: ast.AST, place: Place) -> Iterator[tuple[ast.AST, Place]]:
+    """All nodes that do something that a test can see, each with its place."""
+    for child in ast.iter_child_nodes(node):
+        here = place
+        if _is_unseen(child):
+            continue
+        if isinstance(child, ast.stmt):
+            here = dataclasses.replace(here, statement=child.lineno)
+        if isinstance(child, _FUNCTION | ast.ClassDef | ast.AnnAssign | ast.arg):
+            yield from _below_definition(child, here)
+            continue
+        if _is_either_way(child):
+            child = ast.Module(body=child.body, type_ignores=[])  # type: ignore[attr-defined]
+        yield child, here
+        yield from _code_below(child, here)
+
+
+def _below_definition(child: Any, here: Place) -> Iterator[tuple[ast.AST, Place]]:
+    """The nodes of a function, class or name: no decorators and no annotations."""
+    if isinstance(child, ast.arg):
+        return
+    if isinstance(child, ast.AnnAssign):
+        if child.value is not None:
+            yield from _code_below(ast.Expr(child.value), here)
+        return
+    inside = here
+    if not here.function:
+        name = here.classes + child.name
+        if isinstance(child, ast.ClassDef):
+            inside = dataclasses.replace(here, classes=f"{name}.")
+        else:
+            first = min([child.lineno, *(d.lineno for d in child.decorator_list)])
+            inside = dataclasses.replace(here, function=name, first_line=first)
+    if isinstance(child, _FUNCTION):
+        yield from _code_below(child.args, here)
+    yield from _code_below(ast.Module(body=child.body, type_ignores=[]), inside)
+
+
+def mutants_of(part: str, path: pathlib.Path) -> list[Mutant]:
+    """Every mutant of a file."""
+    source = path.read_bytes()
+    starts = [0]
+    for line in source.splitlines(keepends=True):
+        starts.append(starts[-1] + len(line))
+    found = []
+    for node, place in _code_below(ast.parse(source), Place()):
+        new = changed(node)
+        if new is None or not isinstance(node, ast.expr | ast.stmt):
+            continue
+        start = starts[node.lineno - 1] + node.col_offset
+        end = starts[(node.end_lineno or 0) - 1] + (node.end_col_offset or 0)
+        after = ast.unparse(ast.fix_missing_locations(new))
+        if isinstance(node, ast.expr):
+            after = f"({after})"
+        before = source[start:end].decode()
+        name = path.relative_to(ROOT / "poph_tf").as_posix()
+        position = (node.lineno, node.col_offset, start, end)
+        found.append(Mutant(part, name, *position, before, after, place))
+    return found
+
+
+def sample(count: int, seed: int, parts: Sequence[str] = ()) -> list[Mutant]:
+    """Draws mutants, the same number from each part, the parts by turns.
+
+    Raises:
+        InputError: If there is no such part.
+    """
+    if unknown := set(parts) - set(PARTS):
+        raise InputError(f"No part {sorted(unknown)[0]!r}; there are {list(PARTS)}.")
+    drawn = []
+    for part in parts or PARTS:
+        paths = (p for glob in PARTS[part][0] for p in (ROOT / "poph_tf").glob(glob))
+        of_part = [m for path in sorted(paths) for m in mutants_of(part, path)]
+        # A part's order does not depend on how many are asked for.
+        random.Random(f"{seed} {part}").shuffle(of_part)
+        drawn.append(of_part[: -(-count // len(parts or PARTS))])
+    turns = max(map(len, drawn))
+    return [ms[turn] for turn in range(turns) for ms in drawn if turn < len(ms)][:count]
