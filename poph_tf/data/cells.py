@@ -107,3 +107,21 @@ def spans(cells: np.ndarray) -> Spans:
     velocity = cells[start, pitch, VOLUME].astype(np.int64)
     order = np.lexsort((pitch, start))
     return start[order], end[order], pitch[order], velocity[order]
+
+
+def share(count: int, total: int) -> str:
+    """How many notes are concerned, in words."""
+    return f"{count} of {total} notes ({count / max(total, 1):.0%})"
+
+
+def share_outside(cells: np.ndarray, low: int, high: int) -> str:
+    """How many notes lie outside the pitches `low` to `high`, in words; "" if none.
+
+    Args:
+        cells: [time, ..., pitch, channel].
+        low: the lowest pitch, MIDI number.
+        high: the highest.
+    """
+    by_pitch = onsets(cells).reshape(-1, cells.shape[-2]).sum(axis=0)
+    outside = int(by_pitch.sum() - by_pitch[low : high + 1].sum())
+    return share(outside, int(by_pitch.sum())) if outside else ""

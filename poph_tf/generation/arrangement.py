@@ -6,7 +6,7 @@ asked for. Whatever is changed on the way is told in one line each.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from poph_tf import theory
 from poph_tf.config import ModelConfig
 from poph_tf.config import tracks as tracks_lib
 from poph_tf.config.tracks import Track
+from poph_tf.data import cells as cells_lib
 from poph_tf.data import notes as notes_lib
 from poph_tf.data import roles
 from poph_tf.data.matrices import PLAY, Matrices, TrackCells
@@ -56,8 +57,7 @@ def arrange(
     cells = np.zeros((len(piece), len(model.tracks), 128, 3), np.uint8)
     for part, place in places.items():
         cells[:, place] = np.maximum(cells[:, place], parts[part].cells)
-    unused = [_called(parts, k) for k in range(len(parts)) if k not in places]
-    changes = [f"Not used: {', '.join(unused)}."] if unused else []
+    changes = _unused(parts, places)
     cells, moved = _within_range(cells, model)
     changes += moved
     for place, track in enumerate(model.tracks):
@@ -87,6 +87,16 @@ def by_role(notes: Notes, tracks: Sequence[Track]) -> Notes:
     names = {k: track.name for k, track in enumerate(tracks)}
     found = dataclasses.replace(notes, instrument=instrument, names=names)
     return notes_lib.select(found, used)
+
+
+def _unused(parts: Sequence[TrackCells], places: Container[int]) -> list[str]:
+    """Tells of the parts that get no track."""
+    unused = [k for k in range(len(parts)) if k not in places]
+    if not unused:
+        return []
+    counts = [int(cells_lib.onsets(part.cells).sum()) for part in parts]
+    share = cells_lib.share(sum(counts[k] for k in unused), sum(counts))
+    return [f"Not used: {', '.join(_called(parts, k) for k in unused)}, {share}."]
 
 
 def _called(parts: Sequence[TrackCells], place: int) -> str:
@@ -155,22 +165,21 @@ def _within_range(
         -(-(high - model.max_pitch) // octave),
     )
     moved = max(up, 0) - max(down, 0)
+    outside = cells_lib.share_outside(cells, model.min_pitch, model.max_pitch)
+    found = f"{outside} lie outside the model's pitches, {model.min_pitch} to "
+    found += f"{model.max_pitch}"
     fits = model.min_pitch <= low + octave * moved
     if not fits or high + octave * moved > model.max_pitch:
         raise InputError(
-            f"The notes of the music must lie within the model's pitches, "
-            f"{model.min_pitch} to {model.max_pitch}, got {low} to {high}, which no "
-            f"octave brings there."
+            f"{found}, and no octave brings all notes there (they reach from {low} to "
+            f"{high}): leave some out or give them other octaves."
         )
     if not moved:
         return cells, []
     words = (
         f"{abs(moved)} octave{'s' * (abs(moved) > 1)} {'up' if moved > 0 else 'down'}"
     )
-    return np.roll(cells, octave * moved, axis=2), [
-        f"The music is moved {words}, into the model's pitches {model.min_pitch} to "
-        f"{model.max_pitch}."
-    ]
+    return np.roll(cells, octave * moved, axis=2), [f"{found}: all are moved {words}."]
 
 
 def _one_at_a_time(
@@ -178,13 +187,17 @@ def _one_at_a_time(
 ) -> tuple[np.ndarray, list[str]]:
     """Keeps the highest (or lowest) of several notes, [step, pitch, channel]."""
     play = cells[..., PLAY] != 0
-    several = int((play.sum(axis=1) > 1).sum())
-    if not several:
+    if not (play.sum(axis=1) > 1).any():
         return cells, []
     toward = play if lowest else play[:, ::-1]
     first = np.cumsum(toward, axis=1) == 1
     kept = play & (first if lowest else first[:, ::-1])
+    # Of a note that is cut, a part may remain.
+    start, end, pitch, _ = cells_lib.spans(cells)
+    lost = np.pad(np.cumsum(play & ~kept, axis=0), ((1, 0), (0, 0)))
+    cut = int((lost[end, pitch] > lost[start, pitch]).sum())
     which = "lowest" if lowest else "highest"
     return cells * kept[..., None], [
-        f"{name} has several notes at once in {several} steps: the {which} is kept."
+        f"{name} has several notes at once: the {which} is kept, "
+        f"{cells_lib.share(cut, len(pitch))} are left out or cut."
     ]

@@ -11,6 +11,7 @@ import numpy as np
 
 from poph_tf import theory
 from poph_tf.config import ModelConfig
+from poph_tf.data import cells as cells_lib
 from poph_tf.data import matrices
 from poph_tf.data.matrices import Matrices
 from poph_tf.errors import InputError
@@ -78,10 +79,11 @@ def _check_pitches(cells: np.ndarray, config: ModelConfig) -> None:
         raise InputError("fix must be music with notes, got a silent piece.")
     low, high = int(sounding[0]), int(sounding[-1])
     if low < config.min_pitch or high > config.max_pitch:
+        share = cells_lib.share_outside(cells, config.min_pitch, config.max_pitch)
         raise InputError(
             f"The notes of fix must lie within the model's pitches, "
-            f"{config.min_pitch} to {config.max_pitch}, got {low} to {high}: "
-            f"transpose them."
+            f"{config.min_pitch} to {config.max_pitch}, got {low} to {high} ({share} "
+            "lie outside): transpose them."
         )
 
 

@@ -11,6 +11,7 @@ from poph_tf.config.tracks import Track
 from poph_tf.data import cells, matrices, reading
 from poph_tf.data.matrices import Matrices
 from poph_tf.data.notes import Notes
+from poph_tf.errors import InputError
 from poph_tf.generation import arrangement
 
 # A note further from the grid than this, in steps, is told to be moved.
@@ -34,43 +35,57 @@ def read(
     if isinstance(music, Matrices):
         return music, tuple(_left_out(music, model))
     notes = reading.read_notes(music) if is_path(music) else music
-    piece = matrices.from_notes(arrangement.by_role(notes, tracks))
-    return piece, (*_unlike(notes, piece), *_left_out(piece, model))
+    placed = arrangement.by_role(notes, tracks)
+    piece = matrices.from_notes(placed)
+    parts = [track.cells for track in piece.tracks] if tracks else [piece.cells]
+    heard = sum(int(cells.onsets(part).sum()) for part in parts)
+    changes = (*_without_place(notes, placed), *_unlike(placed, piece, heard))
+    return piece, (*changes, *_left_out(piece, model))
 
 
-def _unlike(notes: Notes, piece: Matrices) -> Iterator[str]:
-    """What the grid cannot hold."""
+def require_notes(piece: Matrices, changes: Sequence[str]) -> None:
+    """Raises InputError, which tells the changes, if nothing sounds."""
+    if not piece.cells.any():
+        raise InputError(" ".join([*changes, "Give music with notes."]))
+
+
+def _without_place(notes: Notes, placed: Notes) -> Iterator[str]:
+    """What is neither of a pitch nor of a track."""
     if num_drums := int(notes.is_drum.sum()):
-        yield f"{_share(num_drums, len(notes))} are drums: they are left out."
+        yield f"{cells.share(num_drums, len(notes))} are drums: they are left out."
+    others = int((~notes.is_drum).sum() - (~placed.is_drum).sum())
+    if others:
+        yield (
+            f"{cells.share(others, len(notes))} are in parts that no track of the "
+            "model takes: they are left out."
+        )
+
+
+def _unlike(notes: Notes, piece: Matrices, heard: int) -> Iterator[str]:
+    """What the grid cannot hold; `heard`: notes that are left on it."""
     place = notes.start_tick[~notes.is_drum] / notes.ticks_per_quarter
     place *= piece.steps_per_quarter
     between = int((np.abs(place - np.round(place)) > GRID_TOLERANCE).sum())
     if between:
         yield (
-            f"{_share(between, len(place))} begin between two sixteenths (such as "
+            f"{cells.share(between, len(place))} begin between two sixteenths (such as "
             "triplets): each is moved to the nearest."
         )
-    merged = len(place) - int(cells.onsets(piece.cells).sum())
-    if merged:
+    if (merged := len(place) - heard) > 0:
         yield (
-            f"{_share(merged, len(place))} begin in one sixteenth with another of "
+            f"{cells.share(merged, len(place))} begin in one sixteenth with another of "
             "their pitch: they become one."
         )
 
 
 def _left_out(piece: Matrices, model: ModelConfig) -> Iterator[str]:
     """What the model has no place for."""
-    by_pitch = cells.onsets(piece.cells).sum(axis=0)
-    total = int(by_pitch.sum())
-    outside = total - int(by_pitch[model.min_pitch : model.max_pitch + 1].sum())
-    if not total:
+    if not piece.cells.any():
         yield "The given music has no notes."
-    elif outside and not model.tracks:
+        return
+    outside = cells.share_outside(piece.cells, model.min_pitch, model.max_pitch)
+    if outside and not model.tracks:
         yield (
-            f"{_share(outside, total)} lie outside the model's pitches, "
-            f"{model.min_pitch} to {model.max_pitch}: the model leaves them out."
+            f"{outside} lie outside the model's pitches, {model.min_pitch} to "
+            f"{model.max_pitch}: the model leaves them out."
         )
-
-
-def _share(count: int, total: int) -> str:
-    return f"{count} of {total} notes ({count / total:.0%})"

@@ -118,6 +118,7 @@ def from_config(config: GenerationConfig, model: ModelConfig) -> Task:
     if config.kind == "infill":
         task = infill(music, config.bars_to_draw, config.redraw_lookahead, model)
     elif config.kind in ("harmonize", "accompany"):
+        given_music.require_notes(music, changes)
         task = harmonize(music, config.fix_as, model)
     else:
         task = continue_(music, **continued_by(config))

@@ -62,6 +62,7 @@ def _unknown(num_steps: int) -> np.ndarray:
 def _with_music(config: GenerationConfig, model: ModelConfig) -> Task:
     tracks = () if config.map else model.tracks
     piece, changes = given_music.read(config.source, model, tracks)
+    given_music.require_notes(piece, changes)
     names = [track.name for track in model.tracks]
     single = MELODY if MELODY in names else names[0]
     if config.given:

@@ -7,6 +7,7 @@ import smf
 from poph_tf import config
 from poph_tf.config.tracks import Track
 from poph_tf.data.matrices import Matrices
+from poph_tf.errors import InputError, MusicFileError
 from poph_tf.generation import given_music
 
 MODEL = config.preset("biaxial", min_pitch=48, num_pitches=24)
@@ -64,9 +65,32 @@ def test_drums_and_trills_that_become_one_note_are_told(tmp_path):
     ]
 
 
+VOICES = config.ModelConfig(tracks=(Track("melody"), Track("bridge")))
+
+
+def test_parts_that_no_track_takes_are_told_and_unisons_are_not(tmp_path):
+    parts = []
+    for k, name in enumerate(["melody", "bridge", "guitar"]):
+        title = (0, 0xFF, 3, len(name), *name.encode())
+        parts.append([title, *note(0, 60, k), *note(480, 62, k)])
+    path = tmp_path / "given.mid"
+    path.write_bytes(smf.file(*parts))
+    piece, changes = given_music.read(path, VOICES, VOICES.tracks)
+    assert [track.name for track in piece.tracks] == ["melody", "bridge"]
+    assert changes == (
+        "2 of 6 notes (33%) are in parts that no track of the model takes: they are "
+        "left out.",
+    )
+
+
+def test_music_of_drums_only_cannot_be_harmonized(tmp_path):
+    path = tmp_path / "given.mid"
+    path.write_bytes(smf.file(note(0, 36, channel=9)))
+    with pytest.raises(InputError, match=r"1 of 1 notes \(100%\) are drums.*no notes"):
+        given_music.require_notes(*given_music.read(path, MODEL))
+
+
 @pytest.mark.parametrize("given", ["gone.mid", "given.txt"])
 def test_files_that_cannot_be_read_are_refused(tmp_path, given):
-    from poph_tf.errors import MusicFileError
-
     with pytest.raises(MusicFileError, match=given):
         given_music.read(tmp_path / given, MODEL)

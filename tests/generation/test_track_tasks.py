@@ -60,7 +60,7 @@ def test_a_table_says_which_part_is_which_and_the_rest_is_not_used():
     found = arrange(piece, ["vln 1:soprano", "Vc:bass"])
     assert pitches(found) == [[72], [], [], [50]]
     assert found.present.tolist() == [True, False, False, True]
-    assert found.changes == ("Not used: Horn.",)
+    assert found.changes == ("Not used: Horn, 1 of 3 notes (33%).",)
 
 
 @pytest.mark.parametrize("entry", ["Flute:alto", "alto", "Vln 1:choir"])
@@ -83,7 +83,8 @@ def test_of_several_notes_at_once_the_outer_one_is_kept_and_it_says_so():
     found = arrange(music(chord))
     assert np.flatnonzero(found.cells[4, 0, :, 0]).tolist() == [64]
     assert found.changes == (
-        "soprano has several notes at once in 4 steps: the highest is kept.",
+        "soprano has several notes at once: the highest is kept, 1 of 2 notes (50%) "
+        "are left out or cut.",
     )
     low = arrange(music(chord), single="bass")
     assert np.flatnonzero(low.cells[4, 3, :, 0]).tolist() == [60]
@@ -92,8 +93,11 @@ def test_of_several_notes_at_once_the_outer_one_is_kept_and_it_says_so():
 def test_music_beyond_the_models_pitches_moves_by_octaves_or_is_refused():
     found = arrange(music(long_note("x", 96)))
     assert pitches(found)[0] == [72]
-    assert "moved 2 octaves down" in found.changes[0]
-    with pytest.raises(InputError, match="which no octave brings there"):
+    assert found.changes == (
+        "1 of 1 notes (100%) lie outside the model's pitches, 36 to 83: all are moved "
+        "2 octaves down.",
+    )
+    with pytest.raises(InputError, match=r"2 of 2 notes \(100%\).*from 20 to 100"):
         arrange(music(part("x", [(0, 4, 20), (4, 8, 100)])))
 
 
