@@ -16,6 +16,7 @@ from poph_tf.generation import arrangement
 
 # A note further from the grid than this, in steps, is told to be moved.
 GRID_TOLERANCE = 0.2
+_NO_NOTES = "The given music has no notes."
 
 
 def read(
@@ -35,18 +36,26 @@ def read(
     if isinstance(music, Matrices):
         return music, tuple(_left_out(music, model))
     notes = reading.read_notes(music) if is_path(music) else music
+    piece, changes = on_grid(notes, tracks)
+    return piece, (*changes, *_left_out(piece, model))
+
+
+def on_grid(
+    notes: Notes, tracks: Sequence[Track] = ()
+) -> tuple[Matrices, tuple[str, ...]]:
+    """Notes on the grid, and what that changes; as `read`, without a model."""
     placed = arrangement.by_role(notes, tracks)
     piece = matrices.from_notes(placed)
     parts = [track.cells for track in piece.tracks] if tracks else [piece.cells]
     heard = sum(int(cells.onsets(part).sum()) for part in parts)
-    changes = (*_without_place(notes, placed), *_unlike(placed, piece, heard))
-    return piece, (*changes, *_left_out(piece, model))
+    return piece, (*_without_place(notes, placed), *_unlike(placed, piece, heard))
 
 
 def require_notes(piece: Matrices, changes: Sequence[str]) -> None:
     """Raises InputError, which tells the changes, if nothing sounds."""
     if not piece.cells.any():
-        raise InputError(" ".join([*changes, "Give music with notes."]))
+        others = [change for change in changes if change != _NO_NOTES]
+        raise InputError(" ".join([*others, "The music must have notes, got none."]))
 
 
 def _without_place(notes: Notes, placed: Notes) -> Iterator[str]:
@@ -81,7 +90,7 @@ def _unlike(notes: Notes, piece: Matrices, heard: int) -> Iterator[str]:
 def _left_out(piece: Matrices, model: ModelConfig) -> Iterator[str]:
     """What the model has no place for."""
     if not piece.cells.any():
-        yield "The given music has no notes."
+        yield _NO_NOTES
         return
     outside = cells.share_outside(piece.cells, model.min_pitch, model.max_pitch)
     if outside and not model.tracks:

@@ -5,6 +5,7 @@ import concurrent.futures
 import http.client
 import json
 import time
+import urllib.request
 
 import pytest
 import servers
@@ -199,6 +200,22 @@ def test_a_file_is_read_rendered_and_read_again():
     assert post("v1/read", {"music": {"midi": text}}) == music
     named = {"data": text, "name": "piece.MID"}
     assert post("v1/read", {"music": named}) == music
+
+
+def test_what_is_not_on_the_grid_is_told_beside_scores_and_files():
+    tune = {"abc": "X:1\nM:2/4\nL:1/8\nK:C\n(3CDE F2|\n"}
+    for path, kind in (("v1/read", "application/json"), ("v1/harmonize", "audio/midi")):
+        request = urllib.request.Request(
+            servers.composing().url + path,
+            json.dumps({"music": tune}).encode(),
+            {"Content-Type": "application/json", "Accept": kind},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            told = json.loads(answer.headers["X-Changes"])
+        assert told == [
+            "2 of 4 notes (50%) begin between two sixteenths (such as triplets): each "
+            "is moved to the nearest."
+        ]
 
 
 def test_abc_is_read():

@@ -57,7 +57,7 @@ export function compose(kind, body, onBar, signal) {
   });
 }
 
-/** Reads a MIDI file. @param {File} file @returns {Promise<Score>} */
+/** Reads a MIDI file. @param {File} file @returns {Promise<{score: Score, changes: string[]}>} */
 export async function read(file) {
   if (!/\.midi?$/i.test(file.name)) throw new Error(`Reading ${file.name} ${NEEDS_SERVER}`);
   return readMidi(new Uint8Array(await file.arrayBuffer()), file.name);

@@ -11,6 +11,8 @@ import { barSteps, isScore } from "./score.js";
 const TICKS_PER_STEP = 120;
 const STEPS_PER_QUARTER = 4;
 const DRUMS = 9;
+// A note further from the grid than this, in steps, is told to be moved.
+const GRID_TOLERANCE = 0.2;
 const CHANNELS = 16;
 const [NAME, TEMPO, METRE, END] = [0x03, 0x51, 0x58, 0x2f];
 
@@ -89,15 +91,16 @@ function eventsOf(score, track, place) {
 }
 
 /**
- * Reads a MIDI file.
+ * Reads a MIDI file; says what of it is not on the grid.
  * @param {Uint8Array} bytes
  * @param {string} name of the file, for errors
- * @returns {Score}
+ * @returns {{score: Score, changes: string[]}}
  */
 export function readMidi(bytes, name) {
   try {
-    const score = new Reader(bytes).score();
-    if (isScore(score)) return score;
+    const reader = new Reader(bytes);
+    const score = reader.score();
+    if (isScore(score)) return { score, changes: reader.changes(score.notes.length) };
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
   }
@@ -115,6 +118,20 @@ class Reader {
     this.metres = [];
     /** @type {Map<string, Track & {notes: Omit<Note, "track">[]}>} by chunk and channel */
     this.parts = new Map();
+    this.drums = 0;
+    this.between = 0;
+  }
+
+  /** What is not as in the file, of so many notes. @param {number} count */
+  changes(count) {
+    const share = (/** @type {number} */ part, /** @type {number} */ all) =>
+      `${part} of ${all} notes (${Math.round((100 * part) / all)}%)`;
+    return [
+      this.drums ? `${share(this.drums, count + this.drums)} are drums: they are left out.` : "",
+      this.between
+        ? `${share(this.between, count)} begin between two sixteenths (such as triplets): each is moved to the nearest.`
+        : "",
+    ].filter(Boolean);
   }
 
   byte() {
@@ -195,7 +212,10 @@ class Reader {
     const [kind, channel] = [status & 0xf0, status & 0x0f];
     const first = this.byte();
     const second = kind === 0xc0 || kind === 0xd0 ? 0 : this.byte();
-    if (channel === DRUMS) return;
+    if (channel === DRUMS) {
+      if (kind === 0x90 && second) this.drums += 1;
+      return;
+    }
     const key = `${chunk}.${channel}`;
     const part = this.parts.get(key) ?? { name, program: 0, is_drum: false, notes: [] };
     this.parts.set(key, part);
@@ -206,6 +226,7 @@ class Reader {
     sounding.delete(place);
     if (begun) {
       const start = this.step(begun.tick);
+      if (Math.abs(begun.tick / this.ticksPerStep - start) > GRID_TOLERANCE) this.between += 1;
       const duration = Math.max(1, this.step(tick) - start);
       part.notes.push({ pitch: first, start, duration, velocity: begun.velocity });
     }

@@ -26,6 +26,8 @@ SUFFIXES = {"midi": ".mid"}
 
 JSON = "application/json"
 NO_BUFFER = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+# A header: what of the music could not be used as it is, JSON in ASCII.
+CHANGES = "X-Changes"
 DEFECT = "The server failed; its log has the details."
 
 
@@ -102,16 +104,33 @@ FORM = {
         }
     }
 }
+HEADERS = {
+    CHANGES: {
+        "description": "What of the music could not be used as it is, where the body "
+        "does not tell: a JSON list of sentences.",
+        "schema": {"type": "string"},
+    }
+}
 PIECES: dict[str, Any] = {
     "model": Pieces,
     "description": "The pieces; with `Accept` the first as a file, or bars as events.",
+    "headers": HEADERS,
     "content": {MIDI: {}, MUSICXML: {}, EVENTS: {}},
 }
-SCORE: dict[str, Any] = {"model": scores.Score, "description": "The score."}
+SCORE: dict[str, Any] = {
+    "model": scores.Score,
+    "description": "The score.",
+    "headers": HEADERS,
+}
 FILES: dict[str, Any] = {
     "description": "The file.",
     "content": {kind: {} for kind in MEDIA_TYPES.values()},
 }
+
+
+def told(changes: Sequence[str]) -> dict[str, str]:
+    """The header that tells, beside a file or a score, what was changed."""
+    return {CHANGES: json.dumps(list(changes))} if changes else {}
 
 
 class Answer:
@@ -127,6 +146,7 @@ class Answer:
     ) -> None:
         self.model, self.body, self.task = model, body, task
         self.notes, self.drawings = notes, drawings
+        self.changes = drawings[0].task.changes
 
     def text(self, pieces: Sequence[Matrices]) -> str:
         """The JSON of the answer."""
@@ -144,7 +164,7 @@ class Answer:
             "settings": settings,
             "model": {"name": self.model.name, "id": self.model.id},
             "task": self.task,
-            "changes": list(self.drawings[0].task.changes),
+            "changes": list(self.changes),
         }
         return json.dumps(answer, separators=(",", ":"))
 

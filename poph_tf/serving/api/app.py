@@ -25,6 +25,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from poph_tf.config import ServerConfig
 from poph_tf.data import matrices
 from poph_tf.errors import InputError, one_line
+from poph_tf.generation import given_music
 from poph_tf.generation.request import Request as Drawing
 from poph_tf.serving.api import bodies, scores, workers
 from poph_tf.serving.api.answers import (
@@ -43,6 +44,7 @@ from poph_tf.serving.api.answers import (
     Answer,
     Scored,
     event_text,
+    told,
 )
 from poph_tf.serving.api.composing import TASKS, Composition, Event, ServedModel
 from poph_tf.serving.api.scheduler import Scheduler, Stopping
@@ -174,7 +176,7 @@ class Api:
         )
         for kind in ("midi", "musicxml"):
             if MEDIA_TYPES[kind] in accept:
-                return await self._file(pieces[0], kind)
+                return await self._file(pieces[0], kind, told(answer.changes))
         return Response(await asyncio.to_thread(answer.text, pieces), media_type=JSON)
 
     def _resolve(
@@ -276,8 +278,8 @@ class Api:
     async def read(self, body: Annotated[bodies.Reading, _example("read")]) -> Response:
         """The score of a music file."""
         notes = await self._notes(body)
-        piece = await asyncio.to_thread(matrices.from_notes, notes)
-        return JSONResponse(scores.of_matrices(piece))
+        piece, changes = await asyncio.to_thread(given_music.on_grid, notes)
+        return JSONResponse(scores.of_matrices(piece), headers=told(changes))
 
     async def score(
         self, request: Request, body: Annotated[bodies.Scoring, _example("score")]
@@ -295,12 +297,14 @@ class Api:
         """The music as a file."""
         return await self._file(await self._notes(body), body.format)
 
-    async def _file(self, music: Any, kind: str) -> Response:
+    async def _file(
+        self, music: Any, kind: str, headers: Mapping[str, str] | None = None
+    ) -> Response:
         suffix = SUFFIXES.get(kind, f".{kind}")
         content = await self.processes.run(
             workers.RENDER_SECONDS, workers.render, music, suffix
         )
-        return Response(content, media_type=MEDIA_TYPES[kind])
+        return Response(content, media_type=MEDIA_TYPES[kind], headers=headers)
 
 
 def _too_much(num_steps: int, most: int) -> str:

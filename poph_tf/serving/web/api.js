@@ -127,11 +127,15 @@ export async function* events(response) {
   }
 }
 
-/** Reads a music file. @param {File} file @returns {Promise<Score>} */
+/**
+ * Reads a music file; says what of it is not on the grid.
+ * @param {File} file @returns {Promise<{score: Score, changes: string[]}>}
+ */
 export async function read(file) {
   const body = new FormData();
   body.append("music", file);
-  return (await send("v1/read", { method: "POST", body })).json();
+  const response = await send("v1/read", { method: "POST", body });
+  return { score: await response.json(), changes: JSON.parse(response.headers.get("X-Changes") ?? "[]") };
 }
 
 /** A score as a file. @param {Score} score @param {string} format @returns {Promise<Blob>} */

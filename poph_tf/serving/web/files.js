@@ -47,13 +47,14 @@ export class Files {
   async open(file) {
     if (file.size > LARGEST_FILE) throw new Error(`${file.name} is larger than 8 MB; open a smaller file.`);
     say(`Reading ${file.name}…`);
-    const score = await read(file);
+    const { score, changes } = await read(file);
     if (!isScore(score)) throw new Error(`${file.name} holds no notes.`);
     this.name = file.name.replace(/\.[^.]*$/, "");
     this.store.edit(score);
     this.store.tell("parts");
     this.opened();
-    say(`Opened ${file.name}: ${score.notes.length} notes, ${score.tracks.length} parts.`);
+    const counts = `${score.notes.length} notes, ${score.tracks.length} parts`;
+    say([`Opened ${file.name}: ${counts}.`, ...changes].join(" "));
   }
 
   /** @param {string} ending */
