@@ -1,8 +1,8 @@
 """A process of its own for tests of training: python training_child.py JOB ARGUMENTS
 
 The result is one line of JSON, the last on stdout. Jobs:
-    runs      trains in each of some folders, and dies of SIGKILL after the step
-              `kill_at` if there is one
+    runs      trains in each of some folders, on one replica or some logical CPUs, and
+              dies of SIGKILL after the step `kill_at` if there is one
     replicas  the same steps on one replica, on two logical CPUs, and on one replica
               in three slices, one of which has two windows
 """
@@ -28,11 +28,21 @@ from poph_tf.training import distribution, optimizers, train_step  # noqa: E402
 from poph_tf.training import trainer as trainer_lib  # noqa: E402
 
 
-def runs(model_dirs, **settings):
-    return [run(model_dir=model_dir, **settings) for model_dir in model_dirs]
+def runs(model_dirs, replicas=1, **settings):
+    """Either the steps are cut into two slices, or each replica takes its own."""
+    strategy = tf.distribute.get_strategy() if replicas == 1 else mirrored(replicas)
+    slices = 2 if replicas == 1 else 1
+    return [run(strategy, slices, model_dir=name, **settings) for name in model_dirs]
 
 
-def run(data_dir, model_dir, training_settings, kill_at=0):
+def mirrored(replicas):
+    """Splits the CPU."""
+    return distribution.make(
+        config.DistributionConfig(strategy="mirrored", cpu_replicas=replicas)
+    )
+
+
+def run(strategy, slices, data_dir, model_dir, training_settings, kill_at=0):
     """Trains a small biaxial network with dropout; returns its steps and weights."""
     steps = []
 
@@ -46,13 +56,14 @@ def run(data_dir, model_dir, training_settings, kill_at=0):
         config.TrainingConfig(**training_settings),
         data_dir,
         model_dir,
-        tf.distribute.get_strategy(),
-        slices=2,
+        strategy,
+        slices=slices,
     )
     outcome = trainer.run(report=lambda line: None, on_step=on_step)
     weights = [variable.numpy().ravel() for variable in trainer.model.variables]
     return {
         "steps": steps,
+        "replicas": strategy.num_replicas_in_sync,
         "reason": outcome["reason"],
         "best_loss": outcome["best_loss"],
         "weights": np.concatenate(weights).tolist(),
@@ -62,8 +73,7 @@ def run(data_dir, model_dir, training_settings, kill_at=0):
 def replicas(data_dir, training_settings, name):
     """Takes an epoch's steps under both strategies, from the same weights."""
     settings = config.TrainingConfig(**training_settings)
-    mirrored = config.DistributionConfig(strategy="mirrored", cpu_replicas=2)
-    two = distribution.make(mirrored)
+    two = mirrored(2)
     _, paths = dataset.open_split(data_dir, "train")
     model_config = small.without_dropout(
         small.model_config(name, num_time_layers=1, num_pitch_layers=1)

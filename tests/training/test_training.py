@@ -115,6 +115,25 @@ def test_a_run_killed_within_an_epoch_ends_like_an_uninterrupted_one(
     np.testing.assert_array_equal(resumed["weights"], whole["weights"])
 
 
+def test_a_mirrored_run_that_was_killed_ends_like_an_uninterrupted_one(tmp_path):
+    pieces = [small.random_piece(seed, 8) for seed in range(4)]
+    splits = {"train": pieces, "valid": pieces[:1]}
+    # Two steps an epoch: the kill after step 3 falls within the second one.
+    settings = {"batch_size": 2, "max_steps": 4, "validate_every": 2}
+    common = {
+        "data_dir": small.write_data_set(tmp_path / "set", splits),
+        "training_settings": SETTINGS | settings | {"deterministic": True},
+        "replicas": 2,
+    }
+    killed, other = str(tmp_path / "killed"), str(tmp_path / "whole")
+    assert finish(start("runs", model_dirs=[killed], kill_at=3, **common)) is None
+    resumed, whole = finish(start("runs", model_dirs=[killed, other], **common))
+    assert resumed["replicas"] == whole["replicas"] == 2
+    assert (resumed["steps"], whole["steps"]) == ([3, 4], [1, 2, 3, 4])
+    assert resumed["best_loss"] == whole["best_loss"]
+    np.testing.assert_array_equal(resumed["weights"], whole["weights"])
+
+
 # In this process.
 
 
