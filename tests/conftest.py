@@ -23,7 +23,14 @@ import hypothesis  # noqa: E402
 
 # A busy machine is no failure.
 hypothesis.settings.register_profile("untimed", deadline=None)
-hypothesis.settings.load_profile("untimed")
+# For tools that ask only whether a test fails, not for the smallest example.
+hypothesis.settings.register_profile(
+    "unshrunk",
+    deadline=None,
+    database=None,
+    phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
+)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "untimed"))
 
 import pytest  # noqa: E402
 

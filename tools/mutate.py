@@ -8,6 +8,7 @@ line first; those that the log holds already are not judged again. Prints, for e
 part, how many were killed, and the survivors with their lines.
 """
 
+import gc
 import json
 import os
 import pathlib
@@ -55,10 +56,14 @@ def _run_part(
         measured = place / f"{part}.json"
         judging.measure(session, place, measured)
         reach = judging.read_reach(measured)
+        functions = judging.functions_below(place)
+        gc.freeze()  # no fork copies what the collector would touch
         for mutant in (m for m in mutants if m.place.function):
             path = place / "poph_tf" / mutant.path
             with _Fault(path, mutant):
-                verdict = judging.judge(session, reach, mutant, path, seconds)
+                verdict = judging.judge(
+                    session, reach, functions, mutant, path, seconds
+                )
             _note(log, mutant, verdict)
 
     if not judging.collect(part, place, work):

@@ -7,7 +7,7 @@ import musicxml as xml
 import pytest
 from musicxml import WHOLE, rows, sequence_of
 
-from poph_tf.data import reading
+from poph_tf.data import mei, musicxml, reading
 from poph_tf.errors import MusicFileError
 
 
@@ -73,3 +73,30 @@ def test_each_suffix_is_read(tmp_path, suffix):
     path = tmp_path / f"a{suffix}"
     path.write_text(xml.score(WHOLE))
     assert [n.pitch for n in reading.read(path).notes] == [60]
+
+
+# Ten to the tenth laughs, and a file of the reader's machine.
+_NAMES = "abcdefghijk"
+LAUGHS = "".join(
+    f'<!ENTITY {name} "{10 * f"&{before};"}">'
+    for before, name in zip(_NAMES, _NAMES[1:], strict=False)
+)
+
+
+@pytest.mark.parametrize(
+    "entities", [f'<!ENTITY a "{10 * "lo"}">{LAUGHS}', '<!ENTITY k SYSTEM "x">']
+)
+@pytest.mark.parametrize(
+    ("parse", "text"),
+    [
+        (mei.parse, "<mei><title>&k;</title></mei>"),
+        (musicxml.parse, "<score-partwise><title>&k;</title></score-partwise>"),
+    ],
+)
+def test_entities_neither_grow_nor_read_files(
+    parse, text, entities, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x").write_text("secret")
+    with pytest.raises(MusicFileError, match=r"can be read \(parse\)"):
+        parse(f"<!DOCTYPE x [{entities}]>{text}".encode(), "name")

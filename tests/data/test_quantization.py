@@ -153,3 +153,24 @@ def test_a_silence_at_the_end_counts_and_drums_are_kept_when_asked():
     assert len(quantization.quantize(notes, drums=True)) == 8
     longer = dataclasses.replace(notes, length_tick=1920)
     assert len(quantization.quantize(longer)) == 16
+
+
+def test_planes_hold_ones_and_velocities():
+    piece = quantization.quantize(
+        notes_of([(0, 240, 60, 90, 0), (240, 240, 60, 80, 0)])
+    )
+    play, replay, volume = quantization.planes(piece)[:, :4, 60]
+    assert (list(play), list(replay), list(volume)) == (
+        [1, 1, 1, 1], [0, 0, 1, 0], [90, 90, 80, 80]
+    )  # fmt: skip
+    assert quantization.planes(piece).sum() == 4 + 1 + 2 * (90 + 80)
+
+
+def test_a_part_of_a_piece_begins_at_its_own_step_zero():
+    piece = quantization.quantize(
+        notes_of([(0, 480, 60, 90, 0), (480, 480, 62, 80, 0)])
+    )
+    part = quantization.between(
+        dataclasses.replace(piece, start=piece.start[1:], end=piece.end[1:]), 4, 8
+    )
+    assert (list(part.start), list(part.end), len(part)) == ([0], [4], 4)

@@ -25,7 +25,7 @@ from typing import Any
 
 from tools.mutation.faults import PARTS, Mutant
 
-OPTIONS = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0"]
+OPTIONS = ["-x", "-q", "--tb=no", "-p", "no:cacheprovider", "--hypothesis-seed=0"]
 # Seconds of tests that run a line's neighbours only, for a mutant that survived so far.
 REST_SECONDS = 30.0
 MEMORY = 4 << 30  # bytes, beyond what the process has mapped
@@ -197,35 +197,41 @@ def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
             yield from _codes(constant)
 
 
-def patch(path: pathlib.Path, source: bytes, mutant: Mutant) -> None:
-    """Gives the functions that exist the code of the mutant.
+Functions = dict[tuple[str, str, int], list[types.FunctionType]]
+
+
+def functions_below(place: pathlib.Path) -> Functions:
+    """All functions of the package that exist, by file, name and first line."""
+    found: Functions = collections.defaultdict(list)
+    for function in gc.get_objects():
+        if isinstance(function, types.FunctionType):
+            code = function.__code__
+            if code.co_filename.startswith(f"{place}/poph_tf/"):
+                found[_key(code)].append(function)
+    return dict(found)
+
+
+def _key(code: types.CodeType) -> tuple[str, str, int]:
+    return code.co_filename, code.co_qualname, code.co_firstlineno
+
+
+def patch(functions: Functions, path: pathlib.Path, mutant: Mutant) -> None:
+    """Gives the functions that exist the code of the mutant's file.
 
     Raises:
         LookupError: If there are none.
     """
-    place = mutant.place
-    key = (place.function, place.first_line)
-    new = {
-        (code.co_qualname, code.co_firstlineno): code
-        for code in _codes(compile(source, str(path), "exec"))
-    }[key]
-    count = 0
-    for function in gc.get_objects():
-        if not isinstance(function, types.FunctionType):
-            continue
-        old = function.__code__
-        if old.co_filename != str(path):
-            continue
-        if (old.co_qualname, old.co_firstlineno) == key:
-            function.__code__ = new
-            count += 1
-    if not count:
-        raise LookupError(f"No function of {mutant.name}.")
+    key = (str(path), mutant.place.function, mutant.place.first_line)
+    whole = compile(path.read_bytes(), str(path), "exec")
+    code = next(code for code in _codes(whole) if _key(code) == key)
+    for function in functions[key]:
+        function.__code__ = code
 
 
 def judge(
-    session: Any, reach: Reach, mutant: Mutant, path: pathlib.Path, seconds: float
-) -> str:
+    session: Any, reach: Reach, functions: Functions, mutant: Mutant,
+    path: pathlib.Path, seconds: float,
+) -> str:  # fmt: skip
     """What the tests say of a mutant whose file has been changed already."""
     names = reach.chosen(mutant)
     if not names:
@@ -234,7 +240,7 @@ def judge(
     items = [by_name[name] for name in names]
 
     def work() -> bool:
-        patch(path, path.read_bytes(), mutant)
+        patch(functions, path, mutant)
         return run_items(session, items)
 
     usual = sum(reach.seconds[name] for name in names)
@@ -285,6 +291,7 @@ def enter(place: pathlib.Path) -> None:
     sys.path[0] = os.environ["PYTHONPATH"] = str(place)
     sys.dont_write_bytecode = True
     os.environ["NUMBA_DISABLE_JIT"] = "1"
+    os.environ["HYPOTHESIS_PROFILE"] = "unshrunk"
     # Forks of a process with threads would wait for locks that nobody holds.
     for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ[name] = "1"
