@@ -14,6 +14,11 @@ from poph_tf.models import LIGHT_FILE, SETTINGS_FILE, pretrained
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 WEB = ROOT / "poph_tf" / "serving" / "web"
+# The modules that saved pages have too.
+SHARED = [
+    ROOT / "poph_tf" / "rendering" / "web" / f"{name}.js"
+    for name in ("score", "synth", "player")
+]
 # The model's voices have one style, which the page then need not choose.
 MODEL = "chorales"
 TONICS = ("C", "Db", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
@@ -21,7 +26,7 @@ TONICS = ("C", "Db", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 
 def files():
     """Path in the manual and content of each file that docs/demo lacks."""
-    for path in sorted(WEB.iterdir()):
+    for path in sorted([*WEB.iterdir(), *SHARED]):
         place = "demo/page" if path.suffix != ".html" else "demo"
         if not (ROOT / "docs" / place / path.name).exists():
             text = path.read_text("utf-8").replace("PopH studio", "PopH demo")

@@ -2,8 +2,8 @@
 
 The page holds everything (notes, sound, MIDI files, program) and requests nothing from
 the network, so it can be opened from a disk or sent by mail. A piece without recorded
-sound is played by the page with WebAudio. The program is plain JavaScript in `web/`; it
-reads this JSON:
+sound is played by the page with WebAudio. The program is plain JavaScript in `web/`,
+three modules of which the studio has too (score, synth, player). It reads this JSON:
 
     pieces: [{title, details, secondsPerStep, steps, bars: [step], beats: [step],
               notes: [[start, end, pitch, velocity]], audio: URI|null, midi: URI|null}]
@@ -12,6 +12,8 @@ reads this JSON:
 import base64
 import dataclasses
 import functools
+import importlib.resources
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -22,7 +24,10 @@ from poph_tf.data import matrices as matrices_lib
 from poph_tf.data.matrices import Matrices
 from poph_tf.errors import InputError
 
-SCRIPTS = ("sound.js", "roll.js", "card.js")
+WEB = importlib.resources.files("poph_tf.rendering") / "web"
+SCRIPTS = ("score.js", "synth.js", "player.js", "sound.js", "roll.js", "card.js")
+# What makes a file a module: in a page all are one script.
+MODULE_WORDS = re.compile(r"^(import [^;]*;\n|export )", re.MULTILINE)
 HINT = (
     "Space plays and pauses, the arrow keys move by one bar, a click into a roll moves "
     "there."
@@ -52,8 +57,14 @@ class Piece:
     details: str = ""
 
 
-def page(pieces: Iterable[Piece], title: str = TITLE) -> str:
+def page(pieces: Iterable[Piece], title: str = TITLE, script_at: str = "") -> str:
     """Returns the page as HTML text.
+
+    Args:
+        pieces: at least one.
+        title: of the page.
+        script_at: address of a file with `program()`, for several pages that share it;
+            empty: the page holds it.
 
     Raises:
         InputError: If there are no pieces.
@@ -61,7 +72,13 @@ def page(pieces: Iterable[Piece], title: str = TITLE) -> str:
     described = [_describe(piece) for piece in pieces]
     if not described:
         raise InputError("A page needs at least one piece, got none.")
-    return _render(title, HINT, "page.js", {"pieces": described})
+    return _render(title, HINT, program(), {"pieces": described}, script_at)
+
+
+def program(last: str = "page.js") -> str:
+    """The script of a page; `last` is the file that uses the others."""
+    parts = [(WEB / name).read_text("utf-8") for name in (*SCRIPTS, last)]
+    return '"use strict";\n' + MODULE_WORDS.sub("", "\n".join(parts))
 
 
 def blind_test(
@@ -93,7 +110,7 @@ def blind_test(
     if not pairs:
         raise InputError("A blind test needs composed and real pieces, got none.")
     hint = "One piece of each pair is real, the other composed. Which is which?"
-    return _render("Real or composed?", hint, "blind.js", {"pairs": pairs})
+    return _render("Real or composed?", hint, program("blind.js"), {"pairs": pairs})
 
 
 def _excerpt(piece: Matrices, title: str) -> dict[str, Any]:
@@ -113,10 +130,13 @@ def _excerpt(piece: Matrices, title: str) -> dict[str, Any]:
     )
 
 
-def _render(title: str, hint: str, program: str, data: dict[str, Any]) -> str:
+def _render(
+    title: str, hint: str, script: str, data: dict[str, Any], script_at: str = ""
+) -> str:
     template = _environment().get_template("index.html")
-    scripts = (*SCRIPTS, program)
-    return template.render(title=title, hint=hint, scripts=scripts, data=data)
+    return template.render(
+        title=title, hint=hint, script=script, data=data, script_at=script_at
+    )
 
 
 @functools.cache

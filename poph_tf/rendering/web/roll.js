@@ -1,6 +1,5 @@
 // Draws a piece: a piano roll that scrolls with the player, and a small overview.
 
-const BLACK_KEYS = [1, 3, 6, 8, 10];
 const SECONDS_IN_VIEW = 12;
 
 /** A colour of the style sheet, read at every drawing because the theme may change. */
@@ -52,7 +51,7 @@ class Roll {
   drawPaper(pen, width, height, x, y, tall) {
     pen.fillStyle = colour("black-key");
     for (let pitch = this.low; pitch < this.high; pitch++) {
-      if (BLACK_KEYS.includes(pitch % 12)) pen.fillRect(0, y(pitch), width, tall);
+      if (isBlack(pitch)) pen.fillRect(0, y(pitch), width, tall);
     }
     const inView = (at) => at >= this.first - 1 && at <= this.first + this.span;
     pen.fillStyle = colour("beat");
@@ -70,7 +69,7 @@ class Roll {
       pen.fillStyle = colour("bar");
       pen.fillRect(0, y(pitch) + tall, width, 1);
       pen.fillStyle = colour("faint");
-      pen.fillText(`C${pitch / 12 - 1}`, 3, y(pitch) + tall - 2);
+      pen.fillText(pitchName(pitch), 3, y(pitch) + tall - 2);
     }
   }
   drawNotes(pen, x, y, tall, step) {

@@ -18,6 +18,7 @@ import poph_tf
 from poph_tf.serving.api import reference
 from poph_tf.serving.api.app import RETRY, Api, handle_errors
 
+SHARED: list[str | tuple[str, str]] = [("poph_tf.rendering", "web")]  # by saved pages
 PAGE = importlib.resources.files("poph_tf.serving") / "web"
 DIALECT_PATHS = ("/v1/models/{rest:path}", "/model_cards/{rest:path}")
 
@@ -49,7 +50,7 @@ def application(
         *routes,
         Route("/docs", _docs(app)),
         Route("/", _index),
-        Mount("/page", StaticFiles(directory=str(PAGE))),
+        Mount("/page", StaticFiles(directory=str(PAGE), packages=SHARED)),
     ]
     return app
 
