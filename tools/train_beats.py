@@ -265,7 +265,7 @@ def train(examples: Examples, minutes: float) -> "keras.Model":
     optimizer = keras.optimizers.AdamW(_RATE, weight_decay=1e-3)
     optimizer.build(model.trainable_variables)
 
-    @tf.function
+    @tf.function(autograph=False)
     def step(features: Any, wanted: Any, tempo: Any, counts: Any) -> Any:
         with tf.GradientTape() as tape:
             out = model(features, training=True)

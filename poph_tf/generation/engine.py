@@ -47,7 +47,9 @@ class Engine(BaseEngine[np.ndarray, State]):
         self.config = model.config
         self.jit_compile = jit_compile
         self.sampler = Sampler(model)
-        self._prefill = tf.function(self.sampler.prefill, reduce_retracing=True)
+        self._prefill = tf.function(
+            self.sampler.prefill, reduce_retracing=True, autograph=False
+        )
         self._seen = slice(model.config.min_pitch, model.config.max_pitch + 1)
         self._graphs: dict[tuple[int, bool], Any] = {}
 
@@ -94,6 +96,7 @@ class Engine(BaseEngine[np.ndarray, State]):
                     state, CHUNK_STEPS, controls
                 ),
                 jit_compile=jit_compile,
+                autograph=False,
             )
         return self._graphs[key]
 

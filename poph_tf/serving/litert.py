@@ -186,7 +186,7 @@ def _ahead(sampler: Sampler) -> Any:
 
 
 def _graph(function: Callable[..., Any], specs: Specs) -> Any:
-    return tf.function(function).get_concrete_function(**specs)
+    return tf.function(function, autograph=False).get_concrete_function(**specs)
 
 
 def _specs(tensors: dict[str, tf.Tensor]) -> Specs:

@@ -49,7 +49,9 @@ class ServingModule(tf.Module):
         """Concrete functions by name, aliases included."""
         inputs = specs(self.config)
         functions = {
-            name: tf.function(getattr(self, name)).get_concrete_function(**inputs[name])
+            name: tf.function(
+                getattr(self, name), autograph=False
+            ).get_concrete_function(**inputs[name])
             for name in inputs
             if name not in ALIASES
         }

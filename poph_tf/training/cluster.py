@@ -38,7 +38,7 @@ class Cluster:
     def __init__(self, strategy: tf.distribute.Strategy) -> None:
         self.strategy = strategy
         self.num_workers, self.index = _place(strategy)
-        self._sum_over_workers = tf.function(self._all_reduce)
+        self._sum_over_workers = tf.function(self._all_reduce, autograph=False)
 
     @property
     def chief(self) -> bool:

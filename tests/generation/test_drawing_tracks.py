@@ -130,7 +130,7 @@ def test_each_track_is_drawn_from_the_teacher_forced_probability(with_givens):
 
 def test_the_likelihood_of_a_piece_is_that_of_its_free_tracks():
     given, known = givens(seed=2)
-    graph = tf.function(lambda asked: drawn_in_graph(asked))
+    graph = tf.function(lambda asked: drawn_in_graph(asked), autograph=False)
     cells, state = graph(controls(given, known))
     inputs = inputs_of(small_frames(cells.numpy()), given)
     outputs = model()(inputs)
@@ -263,7 +263,9 @@ def test_each_track_has_numbers_of_its_own_and_the_first_those_of_one_track():
 def test_xla_and_a_plain_graph_draw_the_same_notes_with_givens():
     asked = controls(*givens(seed=3))
     plain, compiled = (
-        tf.function(lambda: drawn_in_graph(asked)[0], jit_compile=jit)()
+        tf.function(
+            lambda: drawn_in_graph(asked)[0], jit_compile=jit, autograph=False
+        )()
         for jit in (False, True)
     )
     np.testing.assert_array_equal(plain, compiled)

@@ -137,7 +137,9 @@ def by_particles(order, num_particles, num_pieces):
     )
     state = chooser.zero_state(rows)
     state |= dict.fromkeys(particles.SUMS, tf.zeros([rows]))
-    cells, came_from, state = tf.function(chooser.draw_chunk)(state, 2, controls)
+    cells, came_from, state = tf.function(chooser.draw_chunk, autograph=False)(
+        state, 2, controls
+    )
     chosen = chooser.choose(state, controls.seed).numpy()
     chunk = cells.numpy(), came_from.numpy()
     return particles.trace([chunk], chosen), chooser.log_evidence(state).numpy()
@@ -189,7 +191,7 @@ def test_the_likelihood_kept_is_the_models_own_whatever_was_wished():
     counted = np.array([1, 1, 1, 0, 1, 0], np.float32)
     controls = controls._replace(scored=tf.constant(np.tile(counted, (3, 1))))
     state = sampler.zero_state(3) | {"log_likelihood": tf.zeros([3])}
-    cells, state = tf.function(sampler.draw_steps)(state, 6, controls)
+    cells, state = tf.function(sampler.draw_steps, autograph=False)(state, 6, controls)
     frames = cells.numpy() / np.array([1, 1, 127], np.float32)
     expected = small.log_probability(model, frames) @ counted
     np.testing.assert_allclose(state["log_likelihood"], expected, rtol=1e-4)
@@ -198,13 +200,15 @@ def test_the_likelihood_kept_is_the_models_own_whatever_was_wished():
 def test_without_clamped_cells_each_particle_is_an_ordinary_piece():
     model = small.model("biaxial")
     controls = one_row_controls(model.config)
-    plain = tf.function(Sampler(model).draw_steps)(
+    plain = tf.function(Sampler(model).draw_steps, autograph=False)(
         Sampler(model).zero_state(3), 6, controls
     )[0]
     given = controls._replace(constraints=tf.zeros([3, 6, model.config.num_pitches, 4]))
     chooser = Particles(model, 3)
     state = chooser.zero_state(3) | dict.fromkeys(particles.SUMS, tf.zeros([3]))
-    cells, came_from, state = tf.function(chooser.draw_chunk)(state, 6, given)
+    cells, came_from, state = tf.function(chooser.draw_chunk, autograph=False)(
+        state, 6, given
+    )
     np.testing.assert_array_equal(cells, plain)
     np.testing.assert_array_equal(came_from, [0, 1, 2])
     np.testing.assert_array_equal(state["log_weight"], [0, 0, 0])
@@ -236,7 +240,9 @@ def test_xla_resamples_and_draws_the_same_particles():
     )
     start = chooser.zero_state(rows) | dict.fromkeys(particles.SUMS, tf.zeros([rows]))
     (cells, came_from, state), (xla_cells, xla_came_from, xla_state) = (
-        tf.function(chooser.draw_chunk, jit_compile=jit)(start, 6, controls)
+        tf.function(chooser.draw_chunk, jit_compile=jit, autograph=False)(
+            start, 6, controls
+        )
         for jit in (False, True)
     )
     assert len(set(came_from.numpy())) < rows  # some were resampled

@@ -28,7 +28,9 @@ def controls(config, seeds=SEEDS, temperature=1.0):
 @functools.cache
 def compiled(name):
     """The sampler's loop as one graph, for any number of pieces and steps."""
-    return tf.function(Sampler(small.model(name)).draw_steps, reduce_retracing=True)
+    return tf.function(
+        Sampler(small.model(name)).draw_steps, reduce_retracing=True, autograph=False
+    )
 
 
 def draw(name, num_steps, state=None, **options):
@@ -127,7 +129,9 @@ def test_xla_draws_the_same_notes():
     sampler = Sampler(small.model(name))
     asked = controls(sampler.config)
     run = tf.function(
-        lambda state: sampler.draw_steps(state, NUM_STEPS, asked)[0], jit_compile=True
+        lambda state: sampler.draw_steps(state, NUM_STEPS, asked)[0],
+        jit_compile=True,
+        autograph=False,
     )
     cells = run(sampler.zero_state(len(SEEDS), BAR_STEPS))
     np.testing.assert_array_equal(cells, drawn_in_python(name)[0])

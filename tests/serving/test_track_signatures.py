@@ -129,7 +129,9 @@ def test_another_process_harmonizes_and_fills_in_as_the_engine(
         name: np.tile(composed[name][:1], (2, 1, 1, 1)) for name in inputs_lib.MATRICES
     }
     specs = inputs_lib.specs(model)["draw_free"]
-    graph = tf.function(module.draw_free).get_concrete_function(**specs)
+    graph = tf.function(module.draw_free, autograph=False).get_concrete_function(
+        **specs
+    )
     signatures = {"serving_default": graph}
     tf.saved_model.save(module, str(tmp_path / "export"), signatures=signatures)
     found = exported.call_elsewhere(tmp_path / "export", inputs, tmp_path)
@@ -196,7 +198,9 @@ def test_a_midi_file_has_a_channel_and_a_program_for_each_track(composed):
 
 def test_the_graph_of_continue_keeps_the_shapes_of_its_state(module):
     inputs = inputs_lib.specs(module.config)["continue_"]
-    graph = tf.function(module.continue_).get_concrete_function(**inputs)
+    graph = tf.function(module.continue_, autograph=False).get_concrete_function(
+        **inputs
+    )
     assert graph.structured_outputs["play"].shape.as_list()[2:] == [3, 14]
 
 
