@@ -77,7 +77,7 @@ setup(
         + ARCHIVES
         + ["pytest>=8,<10", "pytest-xdist>=3.5,<4", "hypothesis>=6.100,<7"]
         + ["schemathesis>=4.3,<5"]
-        + ["pytest-cov>=6,<8", "ruff>=0.12,<1", "mypy>=1.15,<3"]
+        + ["slipcover>=1.1,<2", "coverage>=7.6,<8", "ruff>=0.12,<1", "mypy>=1.15,<3"]
         + ["mkdocs-material>=9.6,<10", "mkdocstrings[python]>=0.29,<2"]
         # Drives the studio in a Chromium that is already there.
         + ["playwright>=1.49,<2"]
