@@ -1,8 +1,9 @@
 """Serving: the API and its page, and the SavedModel behind TF Serving.
 
-`api/` composes for any program over HTTP, without TensorFlow. Of the SavedModel,
-`inputs.py` says what a request may contain, `signatures.py` has the graphs, and
-`versions.py` writes the directories that a server reads; `server/` answers for it.
+One server (`lifecycle.py`) answers two kinds of addresses: `api/` composes for any
+program over HTTP, without TensorFlow; `tf_serving/` answers for a SavedModel as TF
+Serving does. Of the SavedModel, `inputs.py` says what a request may contain,
+`signatures.py` has the graphs, and `versions.py` writes the directories.
 """
 
 import importlib

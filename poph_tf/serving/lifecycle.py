@@ -100,14 +100,14 @@ class Server:
         scorers = Workers(1, SCORER_BYTES)
         stack.callback(scorers.close)
         self.api = api_lib.Api(config, self.scheduler, processes, scorers)
-        self.dialect: Any = None
+        self.tf_serving: Any = None
         self.uvicorn = _Uvicorn(self._settings(), self.scheduler)
 
     def _settings(self) -> uvicorn.Config:
         config = self.config
         # Its warnings tell of malformed forms, which their clients are told.
         logging.getLogger("python_multipart").setLevel(logging.ERROR)
-        app = page.application(self.api, self._answer_dialect, self._lifespan)
+        app = page.application(self.api, self._answer_tf_serving, self._lifespan)
         return uvicorn.Config(
             Guard(app, config),
             http=connections.protocol(config),
@@ -128,7 +128,7 @@ class Server:
     @property
     def busy(self) -> bool:
         """Whether something still runs that cannot be stopped."""
-        runs = self.dialect and self.dialect.batcher.running
+        runs = self.tf_serving and self.tf_serving.batcher.running
         return bool(runs or self._loading.is_alive())
 
     def serve(self) -> None:
@@ -142,8 +142,8 @@ class Server:
         polling = asyncio.create_task(self._poll())
         yield
         polling.cancel()
-        if self.dialect:
-            self.dialect.batcher.close()
+        if self.tf_serving:
+            self.tf_serving.batcher.close()
 
     def _load(self) -> None:
         try:
@@ -157,8 +157,8 @@ class Server:
     async def _poll(self) -> None:
         while seconds := self.config.poll_seconds:
             await asyncio.sleep(seconds)
-            if self.dialect:
-                await asyncio.to_thread(self.dialect.refresh)
+            if self.tf_serving:
+                await asyncio.to_thread(self.tf_serving.refresh)
 
     def _load_models(self) -> list[str]:
         model_dirs, export_dir, name = self._asked
@@ -168,18 +168,18 @@ class Server:
         names = list(models)
         if export_dir:
             import_tensorflow()
-            from poph_tf.serving.server import app
+            from poph_tf.serving.tf_serving import app
 
-            self.dialect = app.load(pathlib.Path(export_dir), name, self.config)
-            versions = self.dialect.versions
+            self.tf_serving = app.load(pathlib.Path(export_dir), name, self.config)
+            versions = self.tf_serving.versions
             names.append(f"{versions.name} version {versions.current.number}")
         self.api.models = models
         return names
 
-    def _answer_dialect(self) -> Any:
+    def _answer_tf_serving(self) -> Any:
         """The application for TF Serving's addresses, once it is loaded."""
-        if self.dialect:
-            return self.dialect.app
+        if self.tf_serving:
+            return self.tf_serving.app
         _, export_dir, _ = self._asked
         return None if export_dir else page.no_saved_model
 

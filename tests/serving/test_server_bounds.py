@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from poph_tf.config import ServerConfig
 from poph_tf.errors import InputError
-from poph_tf.serving.server import app, batching, model_versions, rest_api
+from poph_tf.serving.tf_serving import app, batching, model_versions, rest_api
 
 
 def ask_app(application, path, chunks=(b"{}",), method="POST"):
@@ -51,7 +51,7 @@ def fake_server(function, signature="serving_default", **options):
     )
     versions = types.SimpleNamespace(name="m", current=version)
     config = ServerConfig(poll_seconds=0.0, **options)
-    return app.Server(versions, batching.Batcher(1), config)
+    return app.Endpoints(versions, batching.Batcher(1), config)
 
 
 def slow_server(**options):

@@ -4,7 +4,7 @@ Clients on the same machine each ask the API for one piece of 8 bars after anoth
 a fixed time, and read its stream. Then a short piece is asked for alone and beside long
 ones, in turn, and short pieces for a while; a leak of memory would show as growth after
 the first fifth of that time. With --saved_model the same is asked, in the same run, of
-a SavedModel through TF Serving's dialect, which draws one piece after another.
+a SavedModel through TensorFlow Serving's REST API, which draws one piece after another.
 
 --preset is a preset, with random weights, or the name of a pretrained model.
 """

@@ -20,19 +20,19 @@ from poph_tf.serving.api.app import RETRY, Api, handle_errors
 
 SHARED: list[str | tuple[str, str]] = [("poph_tf.rendering", "web")]  # by saved pages
 PAGE = importlib.resources.files("poph_tf.serving") / "web"
-DIALECT_PATHS = ("/v1/models/{rest:path}", "/model_cards/{rest:path}")
+TF_SERVING_PATHS = ("/v1/models/{rest:path}", "/model_cards/{rest:path}")
 
 
 def application(
     api: Api,
-    dialect: Callable[[], Any],
+    tf_serving: Callable[[], Any],
     lifespan: Callable[[FastAPI], contextlib.AbstractAsyncContextManager[None]],
 ) -> FastAPI:
     """The whole application.
 
     Args:
         api: composes.
-        dialect: gives the ASGI application of TF Serving's addresses; None: not yet.
+        tf_serving: gives the ASGI application of TF Serving's addresses; None: not yet.
         lifespan: what lasts as long as the application.
     """
     app = FastAPI(
@@ -45,7 +45,7 @@ def application(
     )
     app.include_router(api.router())
     handle_errors(app)
-    routes = [Route(path, _Later(dialect)) for path in DIALECT_PATHS]
+    routes = [Route(path, _Later(tf_serving)) for path in TF_SERVING_PATHS]
     app.router.routes += [
         *routes,
         Route("/docs", _docs(app)),

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from poph_tf.serving.server.rest_api import Arrays
+from poph_tf.serving.tf_serving.rest_api import Arrays
 
 Function = Callable[[Arrays], Arrays]
 # The function, and the shapes after the batch axis: only equal ones can be merged.

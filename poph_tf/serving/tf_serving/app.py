@@ -28,9 +28,9 @@ from poph_tf import cores
 from poph_tf.config import ServerConfig
 from poph_tf.errors import InputError
 from poph_tf.serving.inputs import DEPRECATED
-from poph_tf.serving.server import rest_api
-from poph_tf.serving.server.batching import Batcher
-from poph_tf.serving.server.model_versions import ModelVersion, ModelVersions
+from poph_tf.serving.tf_serving import rest_api
+from poph_tf.serving.tf_serving.batching import Batcher
+from poph_tf.serving.tf_serving.model_versions import ModelVersion, ModelVersions
 
 
 class _NameConvertor(StringConvertor):
@@ -40,8 +40,8 @@ class _NameConvertor(StringConvertor):
 register_url_convertor("name", _NameConvertor())
 
 
-def load(export_dir: pathlib.Path, name: str, config: ServerConfig) -> "Server":
-    """A server of the newest version of an export.
+def load(export_dir: pathlib.Path, name: str, config: ServerConfig) -> "Endpoints":
+    """The addresses of the newest version of an export.
 
     Args:
         export_dir: directory of the export.
@@ -55,10 +55,10 @@ def load(export_dir: pathlib.Path, name: str, config: ServerConfig) -> "Server":
     max_rows = loaded.current.card["limits"]["max_batch"] if config.batching else 1
     num_threads = config.num_threads or cores.available()
     batcher = Batcher(num_threads, max_rows, config.batch_timeout_ms / 1000)
-    return Server(loaded, batcher, config)
+    return Endpoints(loaded, batcher, config)
 
 
-class Server:
+class Endpoints:
     """The endpoints over a model's versions.
 
     Args:

@@ -13,7 +13,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from poph_tf.errors import InputError
 from poph_tf.serving import versions
 from poph_tf.serving.inputs import example
-from poph_tf.serving.server.rest_api import Arrays, BadRequest
+from poph_tf.serving.tf_serving.rest_api import Arrays, BadRequest
 
 # "assertion failed: [what must hold, got] [what came]", somewhere in a longer text.
 _ASSERTION = re.compile(r"assertion failed: \[(.*?)\](?: (\[.*\]))?$", re.MULTILINE)

@@ -1,1 +1,0 @@
-"""A development server that answers TF Serving's REST API."""
