@@ -12,7 +12,8 @@ A page holds markers, each alone on a line:
     <!-- api -->                          the HTTP API, which openapi.json holds too
 
 Notebooks of docs/tutorials become pages with the outputs that they hold; a link to a
-notebook leads to its page. Beside the pages stands the demo (docs/demo_files.py).
+notebook leads to its page. Beside the pages stand the demo (docs/demo_files.py), and
+what the pages of the gallery share.
 """
 
 import dataclasses
@@ -31,6 +32,7 @@ import demo_files
 from poph_tf import config
 from poph_tf.cli import quiet
 from poph_tf.models import presets
+from poph_tf.rendering import html
 from poph_tf.serving.api import page as server
 from poph_tf.serving.api import reference
 from poph_tf.serving.api.app import Api
@@ -40,9 +42,12 @@ _MARKER = re.compile(r"^<!-- (\w+)(?:: ([\w.]+))? -->$", re.MULTILINE)
 
 
 def on_files(files, config, **_):
-    """Adds the demo, openapi.json, and a page for each notebook; mkdocs calls it."""
+    """Adds what code makes, and a page for each notebook; mkdocs calls it."""
     described = "reference/openapi.json", json.dumps(openapi(), indent=1)
-    for path, content in (*demo_files.files(), described):
+    player = "results/gallery/player"
+    style = (html.WEB / "page.css").read_text("utf-8")
+    shared = (f"{player}.js", html.program()), (f"{player}.css", style)
+    for path, content in (*demo_files.files(), *shared, described):
         files.append(File.generated(config, path, content=content))
     for file in [file for file in files if file.src_uri.endswith(".ipynb")]:
         page = file.src_uri.removesuffix(".ipynb") + ".md"
@@ -54,7 +59,7 @@ def on_files(files, config, **_):
 def openapi():
     """What the server's application says of its API."""
     api = Api(config.ServerConfig(), None, None, None)
-    return server.application(api, dialect=lambda: None, lifespan=None).openapi()
+    return server.application(api, tf_serving=lambda: None, lifespan=None).openapi()
 
 
 def notebook_page(notebook):

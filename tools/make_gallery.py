@@ -55,7 +55,7 @@ VOICES: tuple[str, ...] = (
 )
 VOICES += ("semitone_clashes", "out_of_key_share", "final_voices", "distinct_bars")
 NOTES = ("out_of_key_share", "polyphony", "notes_per_bar", "distinct_bars")
-SCRIPT = "player.js"  # of all pages
+SHARED = "player"  # docs/hooks.py puts its files there
 SCORE_WIDTH, GREYS, SCORE_PICTURE = 900, 8, "x.score.png"
 FLAGS = flags.FLAGS
 
@@ -68,7 +68,6 @@ def main(_: Sequence[str]) -> None:
     import poph_tf
 
     PAGE.with_suffix("").mkdir(exist_ok=True)
-    files.write_output(PAGE.with_suffix("") / SCRIPT, html.program().encode())
     text = PAGE.read_text("utf-8")
     with Progress(len(kinds) * PIECES, "pieces") as progress:
         for kind in kinds:
@@ -117,7 +116,7 @@ def draw(kind: str, pieces: Sequence[Matrices], folder: Path) -> None:
         small.save(stream := io.BytesIO(), "png", optimize=True)
         files.write_output(folder / f"{kind}-{seed}.png", stream.getvalue())
     files.write_output(
-        folder / f"{kind}.html", html.page(shown, f"Gallery: {kind}", SCRIPT)
+        folder / f"{kind}.html", html.page(shown, f"Gallery: {kind}", SHARED)
     )
 
 

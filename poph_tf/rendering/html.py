@@ -57,14 +57,14 @@ class Piece:
     details: str = ""
 
 
-def page(pieces: Iterable[Piece], title: str = TITLE, script_at: str = "") -> str:
+def page(pieces: Iterable[Piece], title: str = TITLE, shared: str = "") -> str:
     """Returns the page as HTML text.
 
     Args:
         pieces: at least one.
         title: of the page.
-        script_at: address of a file with `program()`, for several pages that share it;
-            empty: the page holds it.
+        shared: address, without its ending, of what several pages share: a `.js` with
+            `program()` and a `.css` with web/page.css; empty: the page holds both.
 
     Raises:
         InputError: If there are no pieces.
@@ -72,7 +72,7 @@ def page(pieces: Iterable[Piece], title: str = TITLE, script_at: str = "") -> st
     described = [_describe(piece) for piece in pieces]
     if not described:
         raise InputError("A page needs at least one piece, got none.")
-    return _render(title, HINT, program(), {"pieces": described}, script_at)
+    return _render(title, HINT, program(), {"pieces": described}, shared)
 
 
 def program(last: str = "page.js") -> str:
@@ -131,11 +131,11 @@ def _excerpt(piece: Matrices, title: str) -> dict[str, Any]:
 
 
 def _render(
-    title: str, hint: str, script: str, data: dict[str, Any], script_at: str = ""
+    title: str, hint: str, script: str, data: dict[str, Any], shared: str = ""
 ) -> str:
     template = _environment().get_template("index.html")
     return template.render(
-        title=title, hint=hint, script=script, data=data, script_at=script_at
+        title=title, hint=hint, script=script, data=data, shared=shared
     )
 
 

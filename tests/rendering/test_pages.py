@@ -33,6 +33,17 @@ def test_titles_cannot_break_out_of_the_page():
     assert "<b>bold" not in text
 
 
+def test_pages_may_share_one_script_and_style():
+    text = html.page([html.Piece("one", piece())], shared="player")
+    assert 'src="player.js"' in text and 'href="player.css"' in text
+    assert "class Card" not in text and "<style>" not in text
+    assert browser.page_data(text)["pieces"][0]["title"] == "one"
+    # In a page the studio's modules are one script.
+    script = html.program()
+    assert "class Synth" in script and "\nimport " not in script
+    assert "\nexport " not in script
+
+
 def test_a_page_without_pieces_is_refused():
     with pytest.raises(InputError, match="at least one piece"):
         html.page([])
