@@ -1,8 +1,9 @@
-"""Runs one command many times in one process: python command_child.py MODULE_OR_FILE
+"""Runs commands many times each: python command_child.py FOLDER
 
-Reads a JSON list of argument lists from stdin; writes a JSON list of [exit code,
-stdout, stderr] to the file named by the second argument. Each command defines flags of
-its own, so that two of them do not fit in one process; TensorFlow starts only once.
+Reads JSON from stdin, for each command (a module or a file) a list of argument lists;
+writes to FOLDER/0.json and so on, for each command a JSON list of [exit code, stdout,
+stderr]. Each command defines flags of its own, so that two of them do not fit in one
+process: each runs in a fork of this one, which has imported TensorFlow for all.
 """
 
 import contextlib
@@ -46,8 +47,19 @@ def outcome_of(main, arguments):
     return [code, out.getvalue(), err.getvalue()]
 
 
+def answer(target, cases, path):
+    main = main_of(target)
+    path.write_text(json.dumps([outcome_of(main, case) for case in cases]))
+
+
 if __name__ == "__main__":
-    command = main_of(sys.argv[1])
-    answers = pathlib.Path(sys.argv[2])
-    cases = json.load(sys.stdin)
-    answers.write_text(json.dumps([outcome_of(command, case) for case in cases]))
+    import poph_tf.models.network  # noqa: F401  and with it TensorFlow
+
+    folder, forks = pathlib.Path(sys.argv[1]), []
+    for number, (target, cases) in enumerate(json.load(sys.stdin).items()):
+        forks.append(os.fork())
+        if not forks[-1]:
+            answer(target, cases, folder / f"{number}.json")
+            os._exit(0)
+    statuses = [os.waitpid(fork, 0)[1] for fork in forks]
+    sys.exit(any(statuses))
