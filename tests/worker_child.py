@@ -1,6 +1,6 @@
 """One worker of several, for tests: python worker_child.py ARGUMENTS
 
-Trains a small poph without dropout; after the step `signal_at` it sends itself the
+Trains a small biaxial without dropout; after the step `signal_at` it sends itself the
 signal `signal_number`. Prints one line of JSON for each step and one at the end; ends
 with 75 where a command would.
 """
@@ -24,8 +24,12 @@ def main(hosts, index, data_dir, model_dir, settings, signal_at=0, signal_number
     )
     strategy = distribution.make(workers)
     import small
+    import tensorflow as tf
 
     from poph_tf.training import trainer as trainer_lib
+
+    # As in training_child.py: to optimize graphs this small takes longer than they do.
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
     def on_step(step, sums):
         print(json.dumps({"step": int(step), "loss": sums["loss"]}), flush=True)
@@ -34,7 +38,7 @@ def main(hosts, index, data_dir, model_dir, settings, signal_at=0, signal_number
 
     trainer = trainer_lib.Trainer(
         small.without_dropout(
-            small.model_config("poph", num_time_layers=1, num_pitch_layers=1)
+            small.model_config("biaxial", num_time_layers=1, num_pitch_layers=1)
         ),
         config.TrainingConfig(**settings),
         data_dir,
