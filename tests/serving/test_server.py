@@ -157,28 +157,37 @@ def test_reason_names_the_allowed_and_the_received_value(change, reason):
     assert reason in answer["error"]
 
 
-def test_simultaneous_clients_get_their_own_pieces_from_merged_batches():
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    """A server that merges requests and looks for newer versions."""
+    directory = tmp_path_factory.mktemp("versions") / NAME
+    shutil.copytree(exported.version_dir(), directory / "1")
+    flags = ("--batching", "--batch_timeout_ms=200", "--poll_seconds=0.1")
+    with servers.Server(*flags, export_dir=directory) as server:
+        yield server, directory
+
+
+def test_simultaneous_clients_get_their_own_pieces_from_merged_batches(own):
+    server, _ = own
     seeds = range(6)
     inputs = [compose_inputs(1, 16, seed=seed) for seed in seeds]
     wanted = [roll_of(call("compose", each)) for each in inputs]
     bad = columns("compose", compose_inputs(1, 16))
     bad["inputs"]["temperature"] = [11.0]
     found = {}
-    with servers.Server("--batching", "--batch_timeout_ms=200") as server:
 
-        def ask(seed):
-            found[seed] = server.predict(columns("compose", inputs[seed]))
+    def ask(seed):
+        found[seed] = server.predict(columns("compose", inputs[seed]))
 
-        def ask_badly():
-            found["bad"] = server.predict(bad)
+    def ask_badly():
+        found["bad"] = server.predict(bad)
 
-        threads = [threading.Thread(target=ask, args=(seed,)) for seed in seeds]
-        threads.append(threading.Thread(target=ask_badly))
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert server.stop() == 0
+    threads = [threading.Thread(target=ask, args=(seed,)) for seed in seeds]
+    threads.append(threading.Thread(target=ask_badly))
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     assert found["bad"][0] == 400
     for seed in seeds:
         status, answer = found[seed]
@@ -187,27 +196,24 @@ def test_simultaneous_clients_get_their_own_pieces_from_merged_batches():
         np.testing.assert_array_equal(roll_of(outputs), wanted[seed])
 
 
-def test_newer_version_takes_over_and_sigterm_lets_a_request_end(tmp_path):
-    directory = tmp_path / NAME
-    shutil.copytree(exported.version_dir(), directory / "1")
-    with servers.Server("--poll_seconds=0.1", export_dir=directory) as server:
-        shutil.copytree(exported.version_dir(), directory / ".writing")
-        (directory / ".writing").rename(directory / "2")
-        path = f"v1/models/{NAME}/versions/2"
-        for _ in range(600):
-            if server.ask(path)[0] == 200:
-                break
-            threading.Event().wait(0.1)
-        assert server.ask(path)[0] == 200
-        answers = []
-        request = columns("compose", compose_inputs(4, 64))
-        client = threading.Thread(
-            target=lambda: answers.append(server.predict(request))
-        )
-        client.start()
-        threading.Event().wait(0.3)
-        assert server.stop() == 0
-        client.join()
+def test_newer_version_takes_over_and_sigterm_lets_a_request_end(own):
+    server, directory = own
+    shutil.copytree(exported.version_dir(), directory / ".writing")
+    (directory / ".writing").rename(directory / "2")
+    path = f"v1/models/{NAME}/versions/2"
+    for _ in range(600):
+        if server.ask(path)[0] == 200:
+            break
+        threading.Event().wait(0.1)
+    assert server.ask(path)[0] == 200
+    answers = []
+    request = columns("compose", compose_inputs(4, 64))
+    client = threading.Thread(target=lambda: answers.append(server.predict(request)))
+    client.start()
+    threading.Event().wait(0.3)
+    # The server ends with this test.
+    assert server.stop() == 0
+    client.join()
     assert answers[0][0] == 200
 
 
