@@ -20,12 +20,14 @@ from typing import Any
 
 from absl import flags
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent), str(HERE)]
 
-from poph_tf.cli import commands
-from poph_tf.errors import InputError
-from tools.mutation import faults, judging
-from tools.mutation.faults import Mutant
+from mutation import faults, judging  # noqa: E402
+from mutation.faults import Mutant  # noqa: E402
+
+from poph_tf.cli import commands  # noqa: E402
+from poph_tf.errors import InputError  # noqa: E402
 
 FLAGS = flags.FLAGS
 

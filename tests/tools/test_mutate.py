@@ -6,7 +6,8 @@ import pytest
 
 from poph_tf.errors import InputError
 from tools import mutate
-from tools.mutation import faults
+
+faults = mutate.faults
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ import types
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from tools.mutation.faults import PARTS, Mutant
+from mutation.faults import PARTS, Mutant
 
 OPTIONS = ["-x", "-q", "--tb=no", "-p", "no:cacheprovider", "--hypothesis-seed=0"]
 # Seconds of tests that run a line's neighbours only, for a mutant that survived so far.
@@ -121,10 +121,13 @@ def in_fork(work: Callable[[], bool], cpu_seconds: float, seconds: float) -> str
         finally:
             os._exit(code)
     end = time.monotonic() + seconds
-    status = None
+    status: int | None = None
     while status is None and time.monotonic() < end:
         done, found = os.waitpid(child, os.WNOHANG)
-        status = found if done else time.sleep(0.02)
+        if done:
+            status = found
+        else:
+            time.sleep(0.02)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)
     if status is None:
