@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from note_seq.protobuf import music_pb2
 
+from poph_tf.config.tracks import CHOIR
+from poph_tf.data import cells as cells_lib
 from poph_tf.data import matrices
 from poph_tf.data.matrices import PLAY, REPLAY, VOLUME, Matrices
 from poph_tf.errors import InputError
@@ -272,3 +274,43 @@ def test_each_note_falls_where_a_loop_over_notes_would_put_it():
         expected[first:last, pitch] = (1, 0, velocity)
         expected[first, pitch, REPLAY] = was
     np.testing.assert_array_equal(piece.cells, expected)
+
+
+def test_bars_left_are_counted_from_the_end():
+    # A pickup of a step, a bar of four, and a last bar that lacks the pickup's step.
+    positions = np.array([3, 0, 1, 2, 3, 0, 1, 2], np.uint8)
+    piece = Matrices(np.zeros((8, 128, 3), np.uint8), positions)
+    assert piece.bars_left.tolist() == [1, 1, 1, 1, 0, 0, 0, 0]
+    whole = dataclasses.replace(piece, bar_position=np.arange(8, dtype=np.uint8) % 4)
+    assert whole.bars_left.tolist() == [1, 1, 1, 1, 0, 0, 0, 0]
+    pickup = dataclasses.replace(piece, bar_position=np.arange(8, 16, dtype=np.uint8))
+    assert pickup.bars_left.tolist() == [0] * 8
+
+
+def test_tracks_that_a_piece_lacks_are_silent_where_asked():
+    own = np.zeros((4, 128, 3), np.uint8)
+    own[:, 60] = (1, 0, 80)
+    piece = matrices.from_stack(own[:, np.newaxis], CHOIR[:1], np.arange(4))
+    stack = piece.stack(CHOIR[:2], partial=True)
+    assert stack.shape == (4, 2, 128, 3)
+    np.testing.assert_array_equal(stack[:, 0], own)
+    assert not stack[:, 1].any()
+    with pytest.raises(InputError, match="no track alto; it has soprano"):
+        piece.stack(CHOIR[:2])
+
+
+def test_the_types_and_the_slowest_tempo_of_matrices():
+    piece = Matrices(np.zeros((4, 128, 3), np.uint8), np.arange(4, dtype=np.uint8))
+    matrices.validate(dataclasses.replace(piece, tempo_qpm=0.001))
+    for field in ("cells", "bar_position"):
+        wrong = {field: getattr(piece, field).astype(np.int64)}
+        with pytest.raises(InputError, match="must be uint8"):
+            matrices.validate(dataclasses.replace(piece, **wrong))
+
+
+def test_volumes_of_canonical_cells_are_those_of_midi():
+    cells = np.zeros((3, 2, 3), np.uint8)
+    cells[:, 0] = [(1, 0, 200), (0, 0, 9), (5, 1, 0)]
+    right = cells_lib.canonical(cells)
+    assert right[:, 0].tolist() == [[1, 0, 127], [0, 0, 0], [1, 0, 1]]
+    assert not right[:, 1].any()

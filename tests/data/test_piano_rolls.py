@@ -68,3 +68,23 @@ def test_voices_have_the_pitches_of_midi():
     assert made.bar_position.tolist() == [*range(16), 0, 1]
     notes = np.transpose(matrices.spans(made.cells)).tolist()
     assert notes == [[0, 18, 48, 64], [0, 18, 72, 64]]
+
+
+def test_packed_rolls_are_cut_at_their_lengths(tmp_path):
+    rolls = np.zeros((6, 88), np.uint8)
+    rolls[np.arange(6), np.arange(6)] = 1
+    arrays = {name: np.packbits(rolls, axis=1) for name in examples.SPLITS}
+    lengths = {f"{name}_lengths": [1, 2, 3] for name in examples.SPLITS}
+    np.savez(tmp_path / "a.npz", **arrays, **lengths)
+    read = piano_rolls.read(tmp_path / "a.npz")["valid"]
+    assert [len(roll) for roll in read] == [1, 2, 3]
+    np.testing.assert_array_equal(np.concatenate(read), rolls)
+
+
+@pytest.mark.parametrize("hostile", [np.save, print])
+def test_pieces_with_their_voices_cannot_run_code(tmp_path, hostile):
+    pieces = np.empty(1, object)
+    pieces[0] = hostile
+    np.savez(tmp_path / "a.npz", **dict.fromkeys(examples.SPLITS, pieces))
+    with pytest.raises(InputError, match=r"refuses (numpy|builtins)\.\w+"):
+        piano_rolls.read_voices(tmp_path / "a.npz")
