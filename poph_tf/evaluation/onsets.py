@@ -1,10 +1,8 @@
 """Compares the onsets of a score with those of a MIDI file of the same piece.
 
 An onset is a place, in quarter notes, and a pitch; two are equal if the pitch is the
-same and the places are closer than a 24th of a quarter. When a grace note begins is
-not written: one is equal within an eighth of a quarter, half a sixteenth, so that on
-the beat and just before it are the same. Unequal onsets are left out of the figure if
-they belong to what a player adds to what is written, by class:
+same and the places are closer than a 24th of a quarter. Unequal onsets are left out
+of the figure if they belong to what a player adds to what is written, by class:
 
     - grace: grace notes and the notes they lead to, at another time;
     - ornament: notes of chords with an ornament or an arpeggio, and others up to a
@@ -24,7 +22,7 @@ from poph_tf.data import reading, score_sequence, scores
 from poph_tf.data.score_sequence import Tone
 
 CLASSES = ("grace", "ornament", "tremolo")
-_TOLERANCE, _GRACE_TOLERANCE = 1 / 24, 1 / 8
+_TOLERANCE = 1 / 24
 # How far the pitches of an ornament lie from the note, and its time from it.
 _SEMITONES, _QUARTERS = 2, 0.5
 HEADER = (
@@ -103,16 +101,15 @@ def compare_onsets(
 ) -> Agreement:
     """Compares the tones of a score with onsets (quarter notes, pitch) as played."""
     classes = _classes(tones)
-    # Grace notes come last, because they may take an onset further away.
     written = {
-        (bool(tone.note.grace), float(tone.start), tone.note.pitch): name
+        (float(tone.start), tone.note.pitch): name
         for tone, name in zip(tones, classes, strict=True)
     }
     left = _Onsets(played)
     unequal = collections.Counter[str]()
     equal = 0
-    for (is_grace, start, pitch), name in sorted(written.items()):
-        if left.take(start, pitch, _GRACE_TOLERANCE if is_grace else _TOLERANCE):
+    for (start, pitch), name in sorted(written.items()):
+        if left.take(start, pitch):
             equal += 1
         else:
             unequal[name] += 1
@@ -167,11 +164,11 @@ class _Onsets:
         for start, pitch in sorted(set(onsets)):
             self._starts[pitch].append(start)
 
-    def take(self, start: float, pitch: int, tolerance: float) -> bool:
+    def take(self, start: float, pitch: int) -> bool:
         """Removes the onset there, if there is one."""
         starts = self._starts[pitch]
-        k = bisect.bisect_left(starts, start - tolerance)
-        if k < len(starts) and starts[k] <= start + tolerance:
+        k = bisect.bisect_left(starts, start - _TOLERANCE)
+        if k < len(starts) and starts[k] <= start + _TOLERANCE:
             del starts[k]
             return True
         return False
