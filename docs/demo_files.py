@@ -11,14 +11,12 @@ from poph_tf import theory
 from poph_tf.config import GenerationConfig, ModelConfig
 from poph_tf.generation.light_engine import NEUTRAL
 from poph_tf.models import LIGHT_FILE, SETTINGS_FILE, pretrained
+from poph_tf.rendering import html
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 WEB = ROOT / "poph_tf" / "serving" / "web"
 # The modules that saved pages have too.
-SHARED = [
-    ROOT / "poph_tf" / "rendering" / "web" / f"{name}.js"
-    for name in ("score", "synth", "player")
-]
+SHARED = [ROOT / "poph_tf" / "rendering" / "web" / name for name in html.SHARED]
 # The model's voices have one style, which the page then need not choose.
 MODEL = "chorales"
 TONICS = ("C", "Db", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")

@@ -25,7 +25,9 @@ from poph_tf.data.matrices import Matrices
 from poph_tf.errors import InputError
 
 WEB = importlib.resources.files("poph_tf.rendering") / "web"
-SCRIPTS = ("score.js", "synth.js", "player.js", "sound.js", "roll.js", "card.js")
+# Those that the studio has too.
+SHARED = ("score.js", "synth.js", "player.js")
+SCRIPTS = (*SHARED, "sound.js", "roll.js", "card.js")
 # What makes a file a module: in a page all are one script.
 MODULE_WORDS = re.compile(r"^(import [^;]*;\n|export )", re.MULTILINE)
 HINT = (
