@@ -147,6 +147,12 @@ def test_a_body_without_an_end_is_refused_when_it_is_too_large(server):
     assert json.loads(body)["error"] == "The body may have 1048576 bytes."
 
 
+def test_a_body_that_is_too_large_can_be_sent_whole_and_is_answered(server):
+    status, _, body = exchange(server, request("POST", "/v1/compose", b" " * 2**24))
+    assert status == 413
+    assert json.loads(body)["error"] == "The body may have 1048576 bytes."
+
+
 def test_slow_heads_and_bodies_are_not_waited_for(server):
     drops = [b"X"] * 60
     status, _, _ = exchange(server, b"GET /healthz HTTP/1.1\r\n", *drops)

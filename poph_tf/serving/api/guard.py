@@ -6,6 +6,7 @@ trusting it too much.
 """
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Iterable
 from typing import Any
@@ -30,6 +31,9 @@ SECURITY_HEADERS = {
 }
 THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 MEGABYTE = 2**20
+# Of a body that is too large this much is read and thrown away, for so long: a client
+# that is still sending when the connection closes sees no answer, only a broken pipe.
+LINGER_MB, LINGER_SECONDS = 64, 5
 JSON, FORM = "application/json", "multipart/form-data"
 
 Pairs = list[tuple[bytes, bytes]]
@@ -116,6 +120,8 @@ class Guard:
         told = headers.get("content-length", "0")
         too_large = Refused(413, f"The body may have {most} bytes.")
         if not told.isdecimal() or int(told[:20]) > most:
+            if "expect" not in headers:  # else the client asks before it sends
+                await self._pass_over(receive)
             raise too_large
         try:
             async with asyncio.timeout(config.body_seconds):
@@ -125,11 +131,24 @@ class Guard:
                         raise Refused(400, "The body did not arrive.")
                     body += message.get("body", b"")
                     if len(body) > most:
-                        raise too_large
+                        break
                     if not message.get("more_body"):
                         return bytes(body)
         except TimeoutError:
             raise Refused(408, "The body did not arrive in time.") from None
+        if message.get("more_body"):
+            await self._pass_over(receive)
+        raise too_large
+
+    async def _pass_over(self, receive: Receive) -> None:
+        left = LINGER_MB * MEGABYTE
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(LINGER_SECONDS, self.config.body_seconds)):
+                while left > 0:
+                    message = await receive()
+                    left -= len(message.get("body", b""))
+                    if not message.get("more_body"):
+                        return
 
     async def _as_json(
         self, scope: Scope, headers: Headers, body: bytes
@@ -195,7 +214,7 @@ def _receiver(body: bytes, receive: Receive) -> Receive:
 
 async def _answer(send: Send, status: int, text: str) -> None:
     headers = [("content-type", JSON), ("content-length", str(len(text.encode())))]
-    # What is left of the body is not waited for.
+    # What is left of the body is not waited for any longer.
     headers += [("connection", "close")] if status >= 400 else []
     start = {"type": "http.response.start", "status": status}
     await send({**start, "headers": encoded(headers)})
