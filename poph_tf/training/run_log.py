@@ -76,14 +76,23 @@ class RunLog:
         """
         memory_mb = psutil.Process().memory_info().rss / 2**20
         figures = {**figures, "memory_mb": memory_mb}
+        if figures["best"]:
+            self.weights()
         with self._writing():
-            if figures["best"]:
-                models.save(self.model, str(self.model_dir))
             metrics_file.append(self.model_dir, figures)
             self.events.scalars(_scalars(figures), figures["step"])
             if self.preview_bars:
                 self._preview(figures["step"])
             self.events.writer.flush()
+
+    def weights(self) -> None:
+        """Writes the weights.
+
+        Raises:
+            InputError: If they cannot be written; `model.keras` is still whole.
+        """
+        with self._writing():
+            models.save(self.model, str(self.model_dir))
 
     def _preview(self, step: int) -> None:
         # Drawing and playing import libraries that training does not need.

@@ -5,8 +5,9 @@ workers, it clips after the sum over replicas, its checkpoints hold the place in
 data, and it can be killed at any moment and started again.
 
 A model directory holds `config.json` (all settings and provenance), `model.keras` (the
-best weights by validation loss), `checkpoints/`, `metrics.jsonl` and `tensorboard/`. In
-a run of several workers only the first, the chief, reads and writes it.
+best weights by validation loss; those of a stop before the first validation),
+`checkpoints/`, `metrics.jsonl` and `tensorboard/`. In a run of several workers only the
+first, the chief, reads and writes it.
 """
 
 import contextlib
@@ -245,7 +246,16 @@ class Trainer:
             self._save()
         if stop:
             name = (self.signals.received or signal.SIGTERM).name
-            raise Interrupted(f"Stopped by {name} at step {int(self.counters.step)}.")
+            text = f"Stopped by {name} at step {int(self.counters.step)}."
+            raise Interrupted(text + self._keep_unvalidated())
+
+    def _keep_unvalidated(self) -> str:
+        """Saves these weights if none were validated yet; returns a sentence for it."""
+        if not self.cluster.chief or math.isfinite(float(self.counters.best_loss)):
+            return ""
+        self.validator.take(self.state.weights())
+        self.log.weights()
+        return f" {models.WEIGHTS_FILE} holds its weights, which were not validated."
 
     def _end_epoch(self) -> None:
         if not int(self.counters.batch):

@@ -45,6 +45,12 @@ class Validator:
         # Windows are short because each batch is padded to whole ones.
         self.scorer = likelihood.Scorer(self.model, rows, 32, self.slices)
 
+    def take(self, weights: Iterable[tf.Tensor]) -> None:
+        """Gives the copy these values of the model's trainable variables."""
+        variables = self.model.trainable_variables
+        for variable, weight in zip(variables, weights, strict=True):
+            variable.assign(weight)
+
     def figures(
         self, weights: Iterable[tf.Tensor], report: Callable[[str], object]
     ) -> dict[str, Any]:
@@ -57,9 +63,7 @@ class Validator:
         Raises:
             InputError: If no piece can be read, or a record is damaged and not skipped.
         """
-        variables = self.model.trainable_variables
-        for variable, weight in zip(variables, weights, strict=True):
-            variable.assign(weight)
+        self.take(weights)
         damaged: list[str] | None = [] if self.training.skip_corrupt else None
         pieces = dataset.read_pieces(
             self.paths, self.training.max_valid_pieces, damaged

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from poph_tf import config, models
 from poph_tf.data import dataset, examples, shards
-from poph_tf.errors import InputError
+from poph_tf.errors import InputError, Interrupted
 from poph_tf.evaluation import likelihood
 from poph_tf.models import metrics
 from poph_tf.training import distribution
@@ -194,11 +194,24 @@ def test_the_best_weights_are_those_that_scored_best(data_dir, tmp_path):
     assert settings["num_parameters"] == model.count_params()
 
 
-def test_a_run_shorter_than_its_first_validation_keeps_its_weights(data_dir, tmp_path):
-    outcome, _ = run(trainer(data_dir, tmp_path, epochs=1, validate_every=100))
+def test_a_run_that_ends_or_stops_before_its_first_validation_keeps_its_weights(
+    data_dir, tmp_path
+):
+    settings = {"epochs": 1, "validate_every": 100, "ema_decay": 0.5}
+    stopped = trainer(data_dir, tmp_path, **settings)
+    with pytest.raises(Interrupted, match="step 1. model.keras .* not validated"):
+        run(stopped, lambda step, sums: signal.raise_signal(signal.SIGTERM))
+    assert_weights(models.load(tmp_path), stopped.state.averages)
+    ended = trainer(data_dir, tmp_path, **settings)
+    outcome, _ = run(ended)
     assert outcome["step"] == 3 and "epochs=1" in outcome["reason"]
     assert steps_of(tmp_path) == [3]
-    assert models.load(tmp_path).config.preset == "biaxial"
+    assert_weights(models.load(tmp_path), ended.state.averages)
+
+
+def assert_weights(model, expected):
+    for variable, weight in zip(model.trainable_variables, expected, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), weight.numpy())
 
 
 def test_a_loss_that_is_not_a_number_names_the_pieces(data_dir, tmp_path):
