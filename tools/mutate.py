@@ -4,8 +4,9 @@
 
 A sample of mutants, the same number from each part of `PARTS`, is drawn by the seed.
 Each is judged by the tests of its part, in a copy of the checkout, those that run its
-line first; those that the log holds already are not judged again. Prints, for each
-part, how many were killed, and the survivors with their lines.
+line first; those that the log holds already are not judged again, unless they survived
+and `--again` is given. Prints, for each part, how many of the sample were killed, and
+the survivors with their lines.
 """
 
 import gc
@@ -32,15 +33,26 @@ from poph_tf.errors import InputError  # noqa: E402
 FLAGS = flags.FLAGS
 
 
-def run(mutants: Sequence[Mutant], log: pathlib.Path, seconds: float) -> None:
-    """Judges the mutants that the log does not hold yet.
+Rows = dict[str, dict[str, str]]
+
+
+def left_of(mutants: Sequence[Mutant], rows: Rows, again: bool) -> list[Mutant]:
+    """The mutants that no row judges; again: or that a row says are alive."""
+    known = {name for name, row in rows.items() if not (again and _is_alive(row))}
+    return [mutant for mutant in mutants if mutant.name not in known]
+
+
+def _is_alive(row: dict[str, str]) -> bool:
+    return row["verdict"] not in (judging.KILLED, judging.SLOW)
+
+
+def run(left: Sequence[Mutant], log: pathlib.Path, seconds: float) -> None:
+    """Judges mutants.
 
     Raises:
         InputError: If the tests of a part fail without a mutant.
     """
     log = log.absolute()
-    known = {row["name"] for row in rows_of(log)}
-    left = [mutant for mutant in mutants if mutant.name not in known]
     with tempfile.TemporaryDirectory() as folder:
         place = pathlib.Path(folder)
         for name in ("poph_tf", "tests", "tools", "docs", "pyproject.toml"):
@@ -103,11 +115,12 @@ def _copy(source: pathlib.Path, target: pathlib.Path) -> None:
         shutil.copy(source, target)
 
 
-def rows_of(log: pathlib.Path) -> list[dict[str, str]]:
-    """What a log holds, a dictionary for each mutant."""
+def rows_of(log: pathlib.Path) -> Rows:
+    """What a log holds of each mutant, by name; of several verdicts the last."""
     if not log.exists():
-        return []
-    return [json.loads(line) for line in log.read_text("utf-8").splitlines()]
+        return {}
+    rows = map(json.loads, log.read_text("utf-8").splitlines())
+    return {row["name"]: row for row in rows}
 
 
 def summary(rows: Sequence[dict[str, str]]) -> str:
@@ -124,8 +137,8 @@ def summary(rows: Sequence[dict[str, str]]) -> str:
             share = (killed + slow) / len(of_part)
             counts = (len(of_part), killed, slow, left, unseen, f"{share:.0%}")
             lines.append(f"| {part} | " + " | ".join(map(str, counts)) + " |")
-    alive = [r for r in rows if r["verdict"] in ("survived", "unreached")]
-    return "\n".join([*lines, "", *(row["name"] for row in alive)])
+    alive = [f"{r['verdict']} {r['name']}" for r in rows if _is_alive(r)]
+    return "\n".join([*lines, "", *alive])
 
 
 def main(_: Sequence[str]) -> None:
@@ -137,8 +150,10 @@ def main(_: Sequence[str]) -> None:
     import tensorflow as tf  # noqa: F401
 
     log = pathlib.Path(FLAGS.log)
-    run(faults.sample(FLAGS.count, FLAGS.seed, FLAGS.parts), log, FLAGS.seconds)
-    print(summary(rows_of(log)))
+    mutants = faults.sample(FLAGS.count, FLAGS.seed, FLAGS.parts)
+    run(left_of(mutants, rows_of(log), FLAGS.again), log, FLAGS.seconds)
+    rows = rows_of(log)
+    print(summary([rows[mutant.name] for mutant in mutants]))
 
 
 def define_flags() -> None:
@@ -149,6 +164,7 @@ def define_flags() -> None:
     flags.DEFINE_integer("seed", 1, "Another seed draws another sample.")
     flags.DEFINE_list("parts", [], "Only these parts; empty: all.")
     flags.DEFINE_string("log", "mutants.jsonl", "A JSON object for each mutant.")
+    flags.DEFINE_bool("again", False, "Judge those again that the log says are alive.")
     flags.DEFINE_float("seconds", 300, "A mutant that takes longer is killed.")
 
 

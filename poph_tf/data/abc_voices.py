@@ -71,13 +71,13 @@ class FieldReader:
         self._voice: Voice | None = None
 
     def _directive(self, text: str) -> None:
-        words = text.split()
-        if words[:1] and words[0].startswith(("begin", "end")):
-            self._in_text = words[0].startswith("begin")
-        elif words[:1] == ["propagate-accidentals"]:
-            self._scope = words[1] if len(words) > 1 else self._scope
-        elif [word.lower() for word in words[:1]] == ["midi"]:
-            self._midi(words[1:])
+        name, *words = text.split() or [""]
+        if name.startswith(("begin", "end")):
+            self._in_text = name.startswith("begin")
+        elif name == "propagate-accidentals" and words:
+            self._scope = words[0]
+        elif name.lower() == "midi":
+            self._midi(words)
 
     def _midi(self, words: Sequence[str]) -> None:
         if self._voice is None and self._in_header:

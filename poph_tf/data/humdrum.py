@@ -83,7 +83,7 @@ class _Reader:
         return self._score
 
     def line(self, line: str) -> None:
-        if line.startswith("!!!OTL") and ":" in line:
+        if line.startswith("!!!OTL"):
             title = line.partition(":")[2].strip()
             self._score.title = self._score.title or title
         if not line or line.startswith("!"):

@@ -185,9 +185,9 @@ def pair_notes(events: np.ndarray, notes: np.ndarray) -> int:
     pitch, velocity, program and instrument, in order of note-ons.
     """
     # The oldest and newest open note of each key, the one after each open note.
-    heads, tails = np.full(16 * 128, -1), np.full(16 * 128, -1)
+    heads, tails = np.empty(16 * 128, np.int64), np.empty(16 * 128, np.int64)
     after = np.empty(events.shape[1], np.int64)
-    programs, count, track = np.zeros(16, np.int64), 0, -1
+    programs, count, track = np.empty(16, np.int64), 0, -1
     for k in range(events.shape[1]):
         tick, instrument, kind = events[0, k], events[1, k], events[2, k]
         channel, first, second = instrument & 0x0F, events[3, k], events[4, k]

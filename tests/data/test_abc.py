@@ -56,6 +56,9 @@ def lengths(music, **options):
         # Grace notes are played, in their order.
         ("{AB}c", [69, 71, 72]),
         ("{/A}c", [69, 72]),
+        # Text between directives is no music.
+        ("C\n%%begintext\nD E\n%%endtext\nF", [60, 65]),
+        ("C\n%%\nD", [60, 62]),
         # A line that begins like a field.
         ("C|\nE:|", [60, 64, 60, 64]),
         ("C\\\nD", [60, 62]),
@@ -85,6 +88,20 @@ def test_keys_and_clefs(key, expected):
     assert pitches("F", header=f"L:1/4\nK:{key}\n") == [expected]
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        *(("D", (2, False)), ("Dmix", (1, False)), ("D dor", (0, False))),
+        *(("Dm", (-1, True)), ("D aeolian", (-1, True)), ("D phr", (-2, False))),
+        *(("D loc", (-3, False)), ("D lyd", (3, False)), ("F#", (6, False))),
+        *(("Bb", (-2, False)), ("F", (-1, False)), ("E", (4, False))),
+        *(("G#", (7, False)), ("Fb", (-7, False)), ("", None), ("x", None)),
+    ],
+)
+def test_keys_have_the_sharps_of_their_tonic_and_mode(text, expected):
+    assert abc_fields.key(text) == expected
+
+
 def test_accidentals_may_hold_for_their_octave_or_their_note_only():
     header = "L:1/4\n%%propagate-accidentals {}\nK:C\n"
     assert pitches("^CcC", header=header.format("octave")) == [61, 72, 61]
@@ -105,6 +122,7 @@ def test_accidentals_may_hold_for_their_octave_or_their_note_only():
         ("(3:2:2C2D C", [4 / 3, 2 / 3, 1]),
         ("(5CDEFG", [0.4] * 5),
         ("(3C>DE", [1, 1 / 3, 2 / 3]),
+        ("(6CDEFGA (8CDEFGABc", [1 / 3] * 6 + [3 / 8] * 8),
         ("[C2E2] [CE]2 [CE]/", [2, 2, 2, 2, 0.5, 0.5]),
     ],
 )
@@ -210,6 +228,13 @@ def test_voices_go_side_by_side():
         *((66, 0, 0), (67, 1, 0), (69, 2, 0), (71, 3, 0), (72, 4, 0)),
         *((54, 0, 1), (55, 4, 1)),
     ]
+
+
+def test_a_bar_is_as_long_as_its_longest_voice():
+    # The rhythm broken in the second voice leaves the first one's bar as it is.
+    found = rows(tune("V:1\nC4|D4|\nV:2\nE>F|G4|", header="L:1/4\nK:C\n"))
+    assert found == [*((64, 0, 1.5), (60, 0, 4), (65, 1.5, 2), (62, 4, 8), (67, 4, 8))]
+    assert rows(tune("C<|D4|", header="L:1/4\nK:C\n"))[1][1] == 0.5
 
 
 def test_an_overlay_begins_with_its_bar():

@@ -60,6 +60,13 @@ def test_the_last_spine_is_the_highest_part():
     assert [part.name for part in parts] == ["High", "Bass"]
 
 
+def test_the_title_is_the_first():
+    lines = ("!!!OTL@@DE: Lied: eins ", "!!!OTL: Song", "**kern", "4c", "*-")
+    assert score_of(*lines).title == "Lied: eins"
+    assert score_of("!!!OTL", *lines[1:]).title == "Song"
+    assert score_of("!!!COM: Bach", *lines[2:]).title == ""
+
+
 def test_repeats_of_bar_lines_and_orders_of_sections():
     assert [r[0] for r in melody("1c", "=:|!", "1d")] == [60, 60, 62]
     assert [r[0] for r in melody("1c", "=!|:", "1d", "=:|!")] == [60, 62, 62]

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from poph_tf.data import mei, notes, score_sequence
+from poph_tf.data import mei, mei_values, notes, score_sequence
 from poph_tf.errors import MusicFileError
 
 HEAD = '<mei xmlns="http://www.music-encoding.org/ns/mei"><music><body><mdiv><score>'
@@ -81,9 +81,22 @@ def test_lengths_of_dots_tuplets_chords_and_rests():
     assert rows(score(music)) == [*expected, (64, 3, 4), (67, 3, 4)]
 
 
+@pytest.mark.parametrize(
+    ("name", "dots", "expected"),
+    [
+        *(("long", None, 16), ("breve", "1", 12), ("maxima", "0", 32)),
+        *(("1", None, 4), ("8", "2", 0.875), ("4", "5", 1)),
+    ],
+)
+def test_lengths_by_name(name, dots, expected):
+    assert mei_values.written(name, dots) == expected
+
+
 def test_ties_are_attributes_or_elements():
     first, last = note("c4", 1, ' tie="i"'), note("c4", 1, ' tie="t"')
     assert rows(score(first, last)) == [(60, 0, 8)]
+    middle = note("c4", 1, ' tie="m"')
+    assert rows(score(first, middle, last, WHOLE)) == [(60, 0, 12), (60, 12, 16)]
     named = [measure(note("c4", 1, f' xml:id="{k}"')) for k in "ab"]
     named[0] = named[0].replace("</m", '<tie startid="#a" endid="#b"/></m')
     assert rows(score(*named)) == [(60, 0, 8)]

@@ -8,7 +8,7 @@ import smf
 from note_seq.protobuf import music_pb2
 from smf import off, on
 
-from poph_tf.data import matrices, midi, midi_bytes, quantization
+from poph_tf.data import matrices, midi, midi_bytes, midi_chunks, quantization
 from poph_tf.data import notes as notes_lib
 from poph_tf.errors import InputError
 
@@ -207,6 +207,11 @@ def test_smpte_time_becomes_quarters_along_the_tempi(division, tempo, ticks, qua
     assert notes.repairs == {"SMPTE time instead of quarter notes": 1}
 
 
+def test_smpte_time_has_no_quarters_of_its_own():
+    chunks = midi_chunks.find(smf.file(ONE, ticks_per_quarter=0xE728), "a.mid")
+    assert (chunks.ticks_per_quarter, chunks.ticks_per_second) == (0, 1000.0)
+
+
 def pedal(tick, value, channel=0):
     return (tick, 0xB0 | channel, 64, value)
 
@@ -257,6 +262,11 @@ QUARTERS = [on(0, 60), off(480, 60), on(480, 62), off(480 * 9, 62)]
         # The same metre again, on a bar line or anywhere, changes nothing.
         ([(0, 4, 2), (1920, 4, 2)], [*range(16), *range(16), *range(4)]),
         ([(0, 4, 2), (480, 4, 2), (2000, 4, 2)], [*range(16), *range(16), *range(4)]),
+        # Back to the metre of before the last one.
+        (
+            [(0, 3, 2), (1440, 2, 2), (2400, 3, 2)],
+            [*range(12), *range(8), *range(12), *range(4)],
+        ),
         ([(0, 3, 2), (0, 3, 2)], [*range(12), *range(12), *range(12)]),
         # Another one within the first bar cuts it short: a pickup to its bar line.
         ([(0, 3, 2), (480, 4, 2)], [*range(8, 12), *range(16), *range(16)]),

@@ -347,6 +347,11 @@ def test_timewise_scores_are_read():
     assert rows(text) == [(60, 0, 4), (67, 0, 4), (62, 4, 8)]
 
 
+def test_elements_may_be_in_a_namespace():
+    text = xml.score(WHOLE).replace(" version", ' xmlns="urn:score" version')
+    assert rows(text) == [(60, 0, 4)]
+
+
 def test_a_voice_that_runs_over_a_little_does_not_move_the_next_bar():
     back = "<backup><duration>8</duration></backup>"
     over = xml.note("C4", 8) + back + xml.note("E4", 9, "<voice>2</voice>")

@@ -37,6 +37,17 @@ def test_zips_are_read_with_and_without_a_container():
         rows(zipped(**{"x.xml": text})[:-30])
 
 
+def test_a_zip_that_says_it_unpacks_to_too_much_is_refused_unread():
+    text = xml.score(WHOLE)
+    small = zipped(**{"x.xml": text})
+    for size, reason in ((10**8 + 1, "more than 100,000,000 bytes"), (10**8, "not")):
+        # Stored as it is: both sizes stand in a row, the last ones in the directory.
+        claim = size.to_bytes(4, "little") * 2
+        head, _, tail = small.rpartition(len(text).to_bytes(4, "little") * 2)
+        with pytest.raises(MusicFileError, match=reason):
+            rows(head + claim + tail)
+
+
 NAMED = xml.score(WHOLE).replace(">A<", ">Flöte<")
 
 

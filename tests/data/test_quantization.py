@@ -155,6 +155,26 @@ def test_a_silence_at_the_end_counts_and_drums_are_kept_when_asked():
     assert len(quantization.quantize(longer)) == 16
 
 
+def test_the_pedal_lengthens_notes_only_where_asked():
+    notes = notes_of([(0, 480, 60, 80, False)])
+    pedals = np.array([[0, 0, 127], [960, 0, 0]])
+    notes = dataclasses.replace(notes, pedals=pedals)
+    assert quantization.quantize(notes).end.tolist() == [4]
+    assert quantization.quantize(notes, sustain=True).end.tolist() == [8]
+
+
+def test_the_loops_count_steps_from_0_to_the_last_they_may(monkeypatch):
+    monkeypatch.setattr(quantization_loops, "MAX_COUNTED_STEPS", 50)
+    for start, expected in ((0, 1), (50, 1), (51, -1), (-1, -1)):
+        out = np.zeros((4, 1), np.int64)
+        ticks = np.array([start]), np.array([start + 2])
+        pitch = np.array([60], np.uint8)
+        assert quantization_loops.quantize(*ticks, pitch, pitch, 1, 1, out) == expected
+    # Half a step goes up, in ticks of which a step has three.
+    found = [quantization_loops.to_step(tick, 4, 12) for tick in range(5)]
+    assert found == [0, 0, 1, 1, 1]
+
+
 def test_planes_hold_ones_and_velocities():
     piece = quantization.quantize(
         notes_of([(0, 240, 60, 90, 0), (240, 240, 60, 80, 0)])

@@ -1,13 +1,14 @@
 """The sampler: what it draws, from which numbers, and that it is the trained model."""
 
 import functools
+import types
 
 import numpy as np
 import pytest
 import small
 import tensorflow as tf
 
-from poph_tf.generation import chords, randomness
+from poph_tf.generation import chords, randomness, sampler
 from poph_tf.generation.controls import Controls
 from poph_tf.generation.sampler import Sampler
 
@@ -308,6 +309,67 @@ def test_a_note_ends_the_silence():
     assert not silent.all()
 
 
+def sampler_of(name):
+    """A sampler whose network has no weights, and a state of none."""
+    network = types.SimpleNamespace(
+        zero_state=lambda batch_size: {}, embed_style=lambda style: style
+    )
+    config = small.model_config(name)
+    return Sampler(types.SimpleNamespace(network=network, config=config))
+
+
+def test_the_state_before_a_piece_has_bars_of_16_steps_and_what_was_given_in_tracks():
+    state = sampler_of("poph").zero_state(2)
+    np.testing.assert_array_equal(state["bar_steps"], [16, 16])
+    assert state["frame"].shape == (2, 14, 3) and "given" not in state
+    state = sampler_of("voices").zero_state(2, [12, 16])
+    np.testing.assert_array_equal(state["bar_steps"], [12, 16])
+    assert state["frame"].shape == (2, 3, 14, 3) and state["given"].shape == (2, 3)
+
+
+def test_tracks_are_told_what_is_ahead_or_that_nothing_is_known():
+    like = tf.zeros((2, 5), tf.int32)
+    assert sampler_of("poph").track_inputs(like, bars_left=None, look_ahead=None) == {}
+    of_tracks = sampler_of("voices").track_inputs
+    nothing = of_tracks(like, bars_left=None, look_ahead=None)
+    np.testing.assert_array_equal(nothing["bars_left"], np.full((2, 5), -1))
+    np.testing.assert_array_equal(nothing["later"], np.zeros((5, 2, 14, 4)))
+    ahead = np.random.default_rng(0).random((2, 5, 14, 4)).astype(np.float32)
+    told = of_tracks(like, bars_left=like + 3, look_ahead=tf.constant(ahead))
+    np.testing.assert_array_equal(told["bars_left"], np.full((2, 5), 3))
+    np.testing.assert_array_equal(told["later"], np.swapaxes(ahead, 0, 1))
+    plain = sampler_of("voices_of_play_only_without_look_ahead")
+    assert set(plain.track_inputs(like, bars_left=None, look_ahead=None)) == {
+        "bars_left"
+    }
+
+
+@pytest.mark.parametrize("sums", [[], ["log_weight"], ["log_likelihood"]])
+def test_only_states_with_sums_are_scored(sums, monkeypatch):
+    monkeypatch.setattr(chords, "draw", lambda *given: given[-1])
+    monkeypatch.setattr(sampler, "PitchDecoder", lambda *given: None)
+    drawing = sampler_of("biaxial")
+    state = drawing.zero_state(3) | dict.fromkeys(sums)
+    assert drawing.draw_frame(None, state, controls(drawing.config)) == bool(sums)
+
+
+def test_sums_gain_what_is_scored_and_what_is_clamped():
+    # Two pieces, three pitches; the first two pitches of the first are clamped.
+    gained = tf.constant([[-1.0, -2.0, -4.0], [-8.0, -16.0, -32.0]])
+    clamped = np.zeros((2, 3, 4), np.float32)
+    clamped[0, :2, 0] = 1
+    asked = Controls(None, None, None, constraints=tf.constant(clamped))
+    before = {name: tf.constant([-100.0, -200.0]) for name in sampler.SUMS}
+    after = sampler._next_sums(before, gained, asked)
+    np.testing.assert_array_equal(after["log_likelihood"], [-107, -256])
+    np.testing.assert_array_equal(after["log_weight"], [-103, -200])
+    half = asked._replace(scored=tf.constant([0.0, 0.5]), constraints=None)
+    after = sampler._next_sums(before, gained, half)
+    assert set(after) == {"log_likelihood"}
+    np.testing.assert_array_equal(after["log_likelihood"], [-100, -228])
+    assert sampler._next_sums({}, None, asked) == {}
+
+
 # The numbers.
 
 
@@ -348,6 +410,8 @@ def test_numbers_of_a_step_depend_on_seed_step_and_pitch_alone():
     for row in range(4):
         alone = randomness.uniforms(seeds[row : row + 1], steps[row : row + 1], 9)
         np.testing.assert_array_equal(alone[0, :6], together[row])
+    first_track = randomness.uniforms(seeds, steps, 6, track=0)
+    np.testing.assert_array_equal(first_track, together)
     assert len(np.unique(together)) == together.size
 
 

@@ -118,6 +118,17 @@ def test_pooling_by_hand():
     np.testing.assert_allclose(
         frame_attention.pool(x, play), [[[3.0, 4.0], [2.0, 0.0]]]
     )
+    np.testing.assert_allclose(frame_attention.pool(x[0, 0], play[0, 0]), [3.0, 4.0])
+
+
+def test_onsets_by_hand():
+    # One pitch: begins, goes on, is struck again, ends, begins.
+    play, replay = [1, 1, 1, 0, 1], [0, 0, 1, 0, 0]
+    for channels in ([play], [play, replay], [play, replay, replay]):
+        frames = np.float32(channels).T[None, :, None]
+        struck = [0, 0, float(len(channels) > 1), 0, 1]
+        found = frame_attention.onsets(frames, tf.ones((1, 1)))[0, :, 0]
+        np.testing.assert_array_equal(found, np.transpose([play, struck]))
 
 
 def test_it_in_pieces_equals_the_whole():

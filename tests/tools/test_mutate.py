@@ -1,6 +1,9 @@
 """Mutants: which faults are made where, and that the sample is drawn by its seed."""
 
 import ast
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -91,4 +94,47 @@ def test_the_summary_counts_what_survived():
     lines = mutate.summary(rows).splitlines()
     assert lines[2] == "| losses | 2 | 1 | 0 | 1 | 0 | 50% |"
     assert lines[4] == "| all | 3 | 1 | 1 | 1 | 0 | 67% |"
-    assert lines[-1] == "a.py:1: a -> b"
+    assert lines[-1] == "survived a.py:1: a -> b"
+
+
+def test_what_is_alive_is_judged_again_where_asked(tmp_path):
+    mutants = faults.sample(4, 1, ["losses"])
+    log = tmp_path / "log.jsonl"
+    assert mutate.left_of(mutants, mutate.rows_of(log), again=False) == mutants
+    survived, killed, unreached, new = mutants
+    for mutant, verdict in (
+        (killed, "survived"),
+        (killed, "killed"),  # the last one counts
+        (survived, "survived"),
+        (unreached, "unreached"),
+    ):
+        mutate._note(log, mutant, verdict)
+    rows = mutate.rows_of(log)
+    assert mutate.left_of(mutants, rows, again=False) == [new]
+    assert mutate.left_of(mutants, rows, again=True) == [survived, unreached, new]
+
+
+FORKS = """
+import sys, time
+from mutation import judging
+
+def wait():
+    print("begun", file=sys.stderr, flush=True)
+    time.sleep(60)
+    return True
+
+judging.in_fork(lambda: judging.in_fork(wait, 9, 60) == judging.SURVIVED, 9, 60)
+"""
+
+
+def test_its_forks_end_with_the_tool_however_it_ends():
+    paths = os.pathsep.join(map(str, (faults.ROOT, faults.ROOT / "tools")))
+    with subprocess.Popen(
+        [sys.executable, "-c", FORKS],
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": paths},
+    ) as tool:
+        assert tool.stderr is not None and tool.stderr.readline() == b"begun\n"
+        tool.kill()
+        # The pipe closes when the last fork has ended.
+        assert tool.communicate(timeout=30)[1] == b""

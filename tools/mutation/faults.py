@@ -24,7 +24,8 @@ PARTS = {
     "layers": (
         ["models/layers/*.py"],
         ["models/test_layers.py", "models/test_layer_steps.py"]
-        + ["models/test_frame_attention.py", "models/test_voice_leading.py"],
+        + ["models/test_frame_attention.py", "models/test_voice_leading.py"]
+        + ["models/test_look_ahead.py"],
     ),
     "matrices": (
         ["data/matrices.py", "data/piano_rolls.py", "data/cells.py"],
@@ -51,8 +52,9 @@ PARTS = {
     "readers": (
         ["data/midi*.py", "data/musicxml*.py", "data/abc*.py", "data/mei*.py"]
         + ["data/humdrum.py", "data/score*.py", "data/bars.py"],
-        [f"data/test_{name}.py" for name in ("midi", "midi_repairs", "musicxml")]
-        + [f"data/test_{name}.py" for name in ("abc", "mei", "humdrum", "scores")],
+        [f"data/test_{name}.py" for name in ("midi", "midi_repairs", "scores")]
+        + [f"data/test_{name}.py" for name in ("musicxml", "musicxml_files", "abc")]
+        + [f"data/test_{name}.py" for name in ("mei", "humdrum")],
     ),
 }  # fmt: skip
 _COMPARISONS: dict[type, type] = {

@@ -8,6 +8,7 @@ that numba compiles run as Python.
 
 import collections
 import contextlib
+import ctypes
 import dataclasses
 import gc
 import importlib
@@ -29,6 +30,7 @@ OPTIONS = ["-x", "-q", "--tb=no", "-p", "no:cacheprovider", "--hypothesis-seed=0
 # Seconds of tests that run a line's neighbours only, for a mutant that survived so far.
 REST_SECONDS = 30.0
 MEMORY = 4 << 30  # bytes, beyond what the process has mapped
+PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 SURVIVED, KILLED, SLOW, UNREACHED = "survived", "killed", "timeout", "unreached"
 ERROR = "error"  # of this tool
 
@@ -108,11 +110,15 @@ def _limit(cpu_seconds: int) -> None:
 
 
 def in_fork(work: Callable[[], bool], cpu_seconds: float, seconds: float) -> str:
-    """What came of a work in a fork: survived (it said True), killed, or timeout."""
+    """What came of a work in a fork: survived (it said True), killed, or timeout.
+
+    However this process ends, Linux ends the fork, and those that the fork has made.
+    """
     child = os.fork()
     if child == 0:
         code = 3
         try:
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             os.setsid()
             _limit(int(cpu_seconds) + 1)
             code = 0 if work() else 1
@@ -122,14 +128,16 @@ def in_fork(work: Callable[[], bool], cpu_seconds: float, seconds: float) -> str
             os._exit(code)
     end = time.monotonic() + seconds
     status: int | None = None
-    while status is None and time.monotonic() < end:
-        done, found = os.waitpid(child, os.WNOHANG)
-        if done:
-            status = found
-        else:
-            time.sleep(0.02)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(child, signal.SIGKILL)
+    try:
+        while status is None and time.monotonic() < end:
+            done, found = os.waitpid(child, os.WNOHANG)
+            if done:
+                status = found
+            else:
+                time.sleep(0.02)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child, signal.SIGKILL)
     if status is None:
         os.waitpid(child, 0)
         return SLOW
