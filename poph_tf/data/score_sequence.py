@@ -366,9 +366,8 @@ def _join_halves(measures: Sequence[_Bar]) -> list[tuple[Fraction, _Signature]]:
     """Makes one bar of two measures that a repeat sign has split."""
     bars: list[tuple[Fraction, _Signature]] = []
     for length, numerator, denominator in measures:
-        before, same = bars[-1] if bars else (Fraction(0), (0, 0))
         full = Fraction(4 * numerator, denominator or 1)
-        if same == (numerator, denominator) and before + length == full:
+        if bars[-1:] == [(full - length, (numerator, denominator))]:
             bars.pop()
             length = full
         bars.append((length, (numerator, denominator)))

@@ -53,6 +53,8 @@ def lengths(music, **options):
         # Inline fields.
         ("F[K:G]F[K:C]F", [65, 66, 65]),
         ("F[r:EFG]G", [65, 67]),
+        # Accidentals beside the key that holds.
+        ("FC[K:^c]FC[K:exp _b]B", [65, 60, 65, 61, 70]),
         # Grace notes are played, in their order.
         ("{AB}c", [69, 71, 72]),
         ("{/A}c", [69, 72]),

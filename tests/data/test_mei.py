@@ -147,6 +147,16 @@ def test_names_and_programs_are_kept():
     assert sequence.notes[0].program == 73
 
 
+def test_what_is_nested_too_deep_is_refused():
+    inner = 52 * "<app><rdg>" + "{}" + 52 * "</rdg></app>"
+    for text in (score(inner.format(WHOLE)), score(52 * "<beam>" + 52 * "</beam>")):
+        with pytest.raises(MusicFileError, match="not MEI that can be read"):
+            rows(text)
+    sections = score(WHOLE).replace("<section>", inner.partition("{")[0])
+    with pytest.raises(MusicFileError, match="not MEI that can be read"):
+        rows(sections.replace("</section>", inner.partition("}")[2]))
+
+
 @pytest.mark.parametrize("text", ["", "<a/>", score(WHOLE)[:-9], score("<note/>")])
 def test_what_is_no_mei_is_refused(text):
     with pytest.raises(MusicFileError, match=r"not MEI|has no notes"):

@@ -361,6 +361,27 @@ def test_time_signatures_that_midi_lacks_become_the_nearest(tmp_path, metre, wri
     assert (sequence.time_signatures[0].numerator, metre[1]) == metre
 
 
+def test_keys_bends_and_controllers_are_written():
+    sequence = note_seq.NoteSequence(ticks_per_quarter=480)
+    sequence.notes.add(pitch=60, velocity=64, end_time=1, instrument=2)
+    # D major has two sharps, E flat major three flats, A minor none, C minor three.
+    for key, mode in ((2, 0), (3, 0), (9, 1), (0, 1)):
+        sequence.key_signatures.add(time=0.5, key=key, mode=mode)
+    for bend in (0, 100, -8192, 9000):
+        sequence.pitch_bends.add(time=0.25, bend=bend, instrument=2)
+    sequence.pitch_bends.add(bend=5, instrument=3)  # of nobody
+    sequence.control_changes.add(control_number=7, control_value=99, instrument=2)
+    head, track = mido.MidiFile(file=io.BytesIO(midi.to_bytes(sequence))).tracks
+    keys = [m for m in head if m.type == "key_signature"]
+    assert [m.key for m in keys] == ["D", "Eb", "Am", "Cm"]
+    assert [m.time for m in keys] == [480, 0, 0, 0]
+    bends = [m for m in track if m.type == "pitchwheel"]
+    assert [m.pitch for m in bends] == [0, 100, -8192, 8191]
+    assert bends[0].time == 240
+    (control,) = (m for m in track if m.type == "control_change")
+    assert (control.control, control.value) == (7, 99)
+
+
 def test_a_tempo_slower_than_any_music_is_read_as_the_slowest(tmp_path):
     path = tmp_path / "slow.mid"
     events = [smf.tempo(0, 2**24 - 1), smf.on(0, 60, 80), smf.off(480, 60)]

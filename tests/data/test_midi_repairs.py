@@ -132,6 +132,16 @@ CASES = {
         [C, (0, 480, 64, 64), (480, 960, 60, 64)],
         {},
     ),
+    "all notes off at once": (
+        smf.file([on(480, 60), (480, 0xB0, 123, 0), on(480, 64), off(480, 64)]),
+        [(480, 481, 60, 64), (480, 481, 64, 64)],
+        {},
+    ),
+    "times of two and three bytes": (
+        smf.file([on(0x80, 60), off(0x4000, 60)]),
+        [(0x80, 0x4000, 60, 64)],
+        {},
+    ),
     "all sound off, of one channel": (
         smf.file(
             [on(0, 60), on(0, 64, 64, 1), (480, 0xB0, 120, 0), off(960, 64, 1)],

@@ -102,6 +102,11 @@ def test_voices_and_staves_go_back_with_or_without_a_voice():
         assert sorted(found) == [(48, 2, 4), (60, 0, 4), (60, 4, 8)]
 
 
+def test_a_chord_without_a_first_note_begins_with_its_bar():
+    chord = xml.note("E4", 8, before="<chord/>")
+    assert rows(xml.score(WHOLE, chord))[1] == (64, 4, 8)
+
+
 def test_a_chord_begins_with_its_first_note():
     chord = xml.note("E4", 4, before="<chord/>")
     assert rows(xml.score(xml.note("C4", 4) + chord + xml.note("G4", 4))) == [
@@ -238,6 +243,12 @@ def test_small_notes_of_a_keyboard_alone_sound():
     assert rows(text) == [(60, 0, 4)]
 
 
+@pytest.mark.parametrize(("count", "played"), [(64, 0), (65, 65)])
+def test_a_part_made_of_small_notes_sounds(count, played):
+    small = xml.note("C5", 2, before="<cue/>") * count
+    assert len(rows(xml.score(WHOLE, small))) == 1 + played
+
+
 def test_an_ornament_at_any_of_tied_notes_is_the_whole_notes():
     trill = "<notations><ornaments><trill-mark/></ornaments></notations>"
     first = xml.note("C4", 4, '<tie type="start"/>')
@@ -310,7 +321,11 @@ def test_unpitched_parts_are_drums():
     (drum,) = sequence_of(text).notes
     assert drum.is_drum and drum.pitch == 36  # midi-unpitched counts from 1
     (drum,) = sequence_of(xml.score(UNPITCHED.format(""))).notes
-    assert drum.is_drum
+    assert drum.is_drum and drum.pitch == 38  # a snare drum where nothing is said
+    for channel in (9, 10, 11):
+        part = DRUMS.replace(">10<", f">{channel}<")
+        (drum,) = sequence_of(xml.score(WHOLE, part_list=part)).notes
+        assert drum.is_drum == (channel == 10)
 
 
 def test_programs_count_from_1_and_parts_keep_their_names():

@@ -37,6 +37,15 @@ def test_zips_are_read_with_and_without_a_container():
         rows(zipped(**{"x.xml": text})[:-30])
 
 
+@pytest.mark.parametrize("size", [999_999, 1_000_000])
+def test_a_container_of_a_million_bytes_is_not_read(size):
+    container = '<a><b full-path="b.xml"/></a>'
+    container += " " * (size - len(container))
+    scores = {f"{step}.xml": xml.score(xml.note(f"{step}4", 8)) for step in "ab"}
+    found = rows(zipped(**{"META-INF/container.xml": container}, **scores))
+    assert found == [(71 if size < 10**6 else 69, 0, 4)]
+
+
 def test_a_zip_that_says_it_unpacks_to_too_much_is_refused_unread():
     text = xml.score(WHOLE)
     small = zipped(**{"x.xml": text})

@@ -415,6 +415,17 @@ def test_numbers_of_a_step_depend_on_seed_step_and_pitch_alone():
     assert len(np.unique(together)) == together.size
 
 
+def test_numbers_of_a_step_are_those_that_are_given_or_of_the_seed():
+    step, asked = tf.constant([3, 4, 5]), controls(small.model_config("poph"))
+    found = randomness.of_step(asked, step, 6)
+    np.testing.assert_array_equal(found, randomness.uniforms(asked.seed, step, 6))
+    given = np.random.default_rng(0).random((3, 2, 9, 2)).astype(np.float32)
+    asked = asked._replace(numbers=tf.constant(given))
+    np.testing.assert_array_equal(randomness.of_step(asked, step, 6), given[:, 0, :6])
+    second = randomness.of_step(asked, step, 6, track=1)
+    np.testing.assert_array_equal(second, given[:, 1, :6])
+
+
 def test_numbers_are_uniform_multiples_of_two_to_the_minus_24():
     seeds = tf.constant([[-5, 2**31 - 1]] * 50)
     numbers = randomness.uniforms(seeds, tf.range(50), 100).numpy()

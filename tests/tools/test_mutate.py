@@ -72,6 +72,22 @@ def test_the_sample_is_drawn_by_its_seed_and_even_over_the_parts():
     assert faults.sample(8, 1, parts)[:6] == drawn
 
 
+def test_an_edit_leaves_the_rest_of_a_sample_as_it_was(tmp_path, monkeypatch):
+    monkeypatch.setattr(faults, "ROOT", tmp_path)
+    monkeypatch.setattr(faults, "PARTS", {"part": (["*.py"], [])})
+    path = tmp_path / "poph_tf" / "module.py"
+    path.parent.mkdir()
+    code = "def f(a):\n    return a * 2 + 2 - a % 3\n\ndef g(a):\n    return -a\n"
+    samples = []
+    for head in ("", "x = 'text'\n\n"):
+        path.write_text(head + code)
+        samples.append([(m.before, m.after) for m in faults.sample(99, 1)])
+    assert samples[0] == samples[1] and len(samples[0]) == 8
+    path.write_text(code.replace("-a", "a"))
+    fewer = [(m.before, m.after) for m in faults.sample(99, 1)]
+    assert fewer == [pair for pair in samples[0] if pair[0] != "-a"]
+
+
 def test_files_and_tests_of_all_parts_exist():
     for globs, tests in faults.PARTS.values():
         for glob in globs:

@@ -7,6 +7,7 @@ with `<=`; and the choice between machine code and Python, which must agree.
 """
 
 import ast
+import collections
 import copy
 import dataclasses
 import pathlib
@@ -52,9 +53,9 @@ PARTS = {
     "readers": (
         ["data/midi*.py", "data/musicxml*.py", "data/abc*.py", "data/mei*.py"]
         + ["data/humdrum.py", "data/score*.py", "data/bars.py"],
-        [f"data/test_{name}.py" for name in ("midi", "midi_repairs", "scores")]
+        [f"data/test_{name}.py" for name in ("midi", "midi_repairs", "bars")]
         + [f"data/test_{name}.py" for name in ("musicxml", "musicxml_files", "abc")]
-        + [f"data/test_{name}.py" for name in ("mei", "humdrum")],
+        + [f"data/test_{name}.py" for name in ("mei", "humdrum", "scores")],
     ),
 }  # fmt: skip
 _COMPARISONS: dict[type, type] = {
@@ -240,8 +241,19 @@ def sample(count: int, seed: int, parts: Sequence[str] = ()) -> list[Mutant]:
     for part in parts or PARTS:
         paths = (p for glob in PARTS[part][0] for p in (ROOT / "poph_tf").glob(glob))
         of_part = [m for path in sorted(paths) for m in mutants_of(part, path)]
-        # A part's order does not depend on how many are asked for.
-        random.Random(f"{seed} {part}").shuffle(of_part)
-        drawn.append(of_part[: -(-count // len(parts or PARTS))])
+        drawn.append(_shuffled(of_part, seed)[: -(-count // len(parts or PARTS))])
     turns = max(map(len, drawn))
     return [ms[turn] for turn in range(turns) for ms in drawn if turn < len(ms)][:count]
+
+
+def _shuffled(mutants: Sequence[Mutant], seed: int) -> list[Mutant]:
+    """In an order that the seed draws; edits change the places of what they touch."""
+    alike: collections.Counter[str] = collections.Counter()
+
+    def draw(mutant: Mutant) -> float:
+        function, before, after = mutant.place.function, mutant.before, mutant.after
+        what = f"{seed} {mutant.path} {function} {before} {after}"
+        alike[what] += 1
+        return random.Random(f"{what} {alike[what]}").random()
+
+    return sorted(mutants, key=draw)
