@@ -217,7 +217,7 @@ class _Player:
 
     def _times(self, at: int) -> int:
         """How often the passage that ends at a measure is played."""
-        return min(max(self._measures[at].times, *self._group(at), 0), _MAX_TIMES)
+        return min(max([self._measures[at].times, *self._group(at)]), _MAX_TIMES)
 
     def _group(self, at: int) -> list[int]:
         """The times of all alternative endings around a measure."""

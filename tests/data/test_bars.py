@@ -8,6 +8,7 @@ import pytest
 from smf import file, off, on
 
 from poph_tf.data import bars, midi_bytes, score_sequence
+from poph_tf.data import score as score_lib
 
 
 def positions(signatures, length, grid=(4, 4)):
@@ -127,6 +128,30 @@ def test_the_mean_tempo_keeps_the_duration():
 def test_a_bar_has_the_first_time_signature_that_fits(length, denominator, expected):
     found = score_sequence._signature_of(Fraction(length), denominator)
     assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("length", "ends", "expected"),
+    [
+        ("0", (), "4"),
+        ("3", ("3",), "3"),
+        # Rounded lengths are those of the metre.
+        *(("399/100", (), "4"), ("255/64", (), "255/64")),
+        # A voice runs over: a little, beside one in time; or fewer than are in time.
+        *(("5", ("4", "5"), "4"), ("11/2", ("4", "11/2"), "11/2")),
+        ("8", ("4", "4", "8"), "4"),
+        # No voice is in time: the longest that is exact.
+        *(("5", ("5", "3"), "5"), ("600/97", ("5", "600/97"), "5")),
+        ("600/97", ("600/97",), "600/97"),
+    ],
+)
+def test_the_length_of_a_bar_is_that_of_its_metre_where_voices_end_there(
+    length, ends, expected
+):
+    ends = [Fraction(end) for end in ends]
+    measure = score_lib.Measure(length=Fraction(length), ends=ends)
+    assert score_sequence._length(measure, (4, 4)) == Fraction(expected)
+    assert score_sequence._length(measure, (0, 0)) == Fraction(length)
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,41 @@ def test_the_last_spine_is_the_highest_part():
     assert [part.name for part in parts] == ["High", "Bass"]
 
 
+def test_bar_lines_in_a_row_are_one():
+    assert melody("=1-", "4c", "=2", "=2||", "4d", "==") == [(60, 0, 1), (62, 1, 2)]
+
+
+def test_columns_come_go_and_change_places():
+    found = rows(
+        "**kern\t**text",
+        "4c\tla",
+        "*x\t*x",
+        "la\t4d",
+        "*+\t*",
+        "la\tlo\t4e",
+        "*\t**kern\t*",
+        "la\t4C\t4f",
+        "*-\t*-\t*-",
+    )
+    assert found == [(60, 0, 1), (62, 1, 2), (64, 2, 3), (48, 3, 4), (65, 3, 4)]
+    with pytest.raises(MusicFileError, match="too many columns"):
+        rows("**kern", *("\t".join(["*^"] * 2**k) for k in range(8)))
+
+
+def test_keys_marks_and_drums():
+    text = ("**kern", "*k[b-e-]", "*g:", "*MX", "4G", "=2", "*k[f#]", "4r", "*-")
+    score = score_of(*text)
+    assert [m.key for m in score.measures] == [(-2, True), (1, False)]
+    assert score.measures[0].metre == (0, 0)
+    sequence = score_sequence.to_sequence(score)
+    found = [(k.time, k.key, k.mode) for k in sequence.key_signatures]
+    assert found == [(0, 7, 1), (0.5, 7, 0)]
+    [notes] = score_of("**kern", "4cT", "4d", "*-").parts[0].notes.values()
+    assert [note.mark for note in notes] == ["ornament", ""]
+    (drum,) = score_of("**kern", "*clefX", "4c", "*-").parts[0].notes[0]
+    assert drum.is_drum and drum.pitch == 38
+
+
 def test_the_title_is_the_first():
     lines = ("!!!OTL@@DE: Lied: eins ", "!!!OTL: Song", "**kern", "4c", "*-")
     assert score_of(*lines).title == "Lied: eins"

@@ -137,6 +137,105 @@ def test_tremolos_grace_notes_and_cues():
     assert rows(score(note("c4", 2, ' cue="true"') + note("e4", 2))) == [(64, 2, 4)]
 
 
+def test_tremolos_by_stems_and_beams():
+    stem = note("c4", 4, ' stem.mod="2slash"')
+    assert len(rows(score(f"<bTrem>{stem}</bTrem>"))) == 4
+    assert len(rows(score(f'<bTrem beams="1">{note("c4", 4)}</bTrem>'))) == 2
+    assert len(rows(score(f"<bTrem>{note('c4', 4)}</bTrem>"))) == 8
+    # No more than a note of its own.
+    assert rows(score(f'<bTrem unitdur="4">{note("c4", 4)}</bTrem>')) == [(60, 0, 1)]
+
+
+def test_rests_and_repetitions_of_a_bar_last_as_the_metre_says():
+    three = ("<mRest/>", note("c4", 2, ' dots="1"'), "<mRpt/>", note("d4", 4))
+    text = score(*three).replace('meter.count="4"', 'meter.count="3"')
+    assert rows(text) == [(60, 3, 6), (60, 6, 9), (62, 9, 10)]
+    space = score("<space/>" + note("c4", 2) + '<space dur="2"/>', WHOLE)
+    assert rows(space) == [(60, 0, 2), (60, 4, 8)]
+
+
+@pytest.mark.parametrize(
+    ("sign", "metre"),
+    [
+        ('meter.sym="cut"', (2, 2)),
+        ('meter.sym="common"', (4, 4)),
+        ('meter.count="3+2" meter.unit="8"', (5, 8)),
+        ('meter.count="0" meter.unit="8"', None),
+        ('><meterSig count="6" unit="8"/', (6, 8)),
+        ('><meterSig sym="cut"/', (2, 2)),
+    ],
+)
+def test_metres(sign, metre):
+    text = score(WHOLE).replace('meter.count="4" meter.unit="4"', sign)
+    assert mei.parse(text.encode(), "a").measures[0].metre == metre
+
+
+@pytest.mark.parametrize(
+    ("signs", "played"),
+    [
+        (('<repeatMark func="fine"/>', '<repeatMark func="daCapo"/>'), [60, 62, 60]),
+        (("<dir>Fine</dir>", "<dir> D.C. al\nFine</dir>"), [60, 62, 60]),
+        (("", '<repeatMark func="segno"/><repeatMark func="dalSegno"/>'), [60, 62, 62]),
+        (('<repeatMark func="?"/>', "<dir>dolce</dir>"), [60, 62]),
+    ],
+)
+def test_jumps_are_played(signs, played):
+    bodies = (WHOLE, note("d4", 1))
+    pairs = zip(bodies, signs, strict=True)
+    text = score(*(measure(body, signs=sign) for body, sign in pairs))
+    assert [r[0] for r in rows(text)] == played
+
+
+def test_repeats_of_both_sides():
+    d, e = note("d4", 1), note("e4", 1)
+    both = measure(WHOLE, ' right="rptboth"'), measure(d, ' right="rptend"'), e
+    assert [r[0] for r in rows(score(*both))] == [60, 60, 62, 62, 64]
+    left = WHOLE, measure(d, ' left="rptstart" right="rptend"'), e
+    assert [r[0] for r in rows(score(*left))] == [60, 62, 62, 64]
+
+
+def test_percussion_sounds_without_pitches():
+    drum = '<note loc="4" dur="1"/>'
+    (tone,) = score_sequence.to_sequence(
+        mei.parse(score(drum, staff=' clef.shape="perc"').encode(), "a")
+    ).notes
+    assert tone.is_drum and tone.pitch == 38
+    with pytest.raises(MusicFileError, match="has no notes"):
+        rows(score('<note dur="1"/>'))
+
+
+def test_microtones_are_rounded_and_counted():
+    text = score(note("d4", 1, ' accid="su"') + "<accid/>" + note("g9", 4))
+    parsed = mei.parse(text.encode(), "a")
+    assert parsed.repairs == {"microtones rounded": 1}
+    assert [r[0] for r in rows(text)] == [64, 127]
+
+
+def test_the_first_reading_is_played():
+    readings = f"<app><rdg>{WHOLE}</rdg><rdg>{note('d4', 1)}</rdg></app>"
+    lemma = f"<app><rdg>{WHOLE}</rdg><lem>{note('d4', 1)}</lem></app>"
+    assert [r[0] for r in rows(score(readings, lemma, "<choice/>"))] == [60, 62]
+
+
+def test_groups_name_the_staves_that_have_no_name():
+    staves = (
+        '<staffGrp><label>Piano <rend>solo</rend></label><instrDef midi.instrnum="5"/>'
+        '<staffDef n="1" label="Right"/><staffDef n="2"/></staffGrp>'
+    )
+    text = score(WHOLE).replace(STAVES.format(""), staves)
+    parts = mei.parse(text.encode(), "a").parts
+    assert [(p.name, p.program) for p in parts] == [("Right", 5), ("Piano solo", 5)]
+    drums = staves.replace("<instrDef", '<instrDef midi.channel="10"')
+    text = score(WHOLE).replace(STAVES.format(""), drums)
+    assert all(part.is_drum for part in mei.parse(text.encode(), "a").parts)
+
+
+def test_a_tempo_may_count_dotted_notes():
+    signs = '<tempo mm="30" mm.unit="4" mm.dots="1"/><tempo tstamp="3">slow</tempo>'
+    parsed = mei.parse(score(measure(WHOLE, signs=signs)).encode(), "a")
+    assert parsed.measures[0].tempi == [(0, 45.0)]
+
+
 def test_names_and_programs_are_kept():
     instrument = '<instrDef midi.instrnum="73"/>'
     text = score(WHOLE).replace(

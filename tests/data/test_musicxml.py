@@ -351,6 +351,63 @@ def test_unknown_chord_symbols_and_keys_do_not_cost_the_file():
     assert rows(xml.score(harmony + WHOLE, first=first)) == [(60, 0, 4)]
 
 
+@pytest.mark.parametrize(
+    ("fifths", "mode", "expected"),
+    [
+        *(("2", "major", (2, 0)), ("-3", "minor", (0, 1)), ("0", "none", (0, 0))),
+        *(("9", "major", (1, 0)), ("-9", "major", (11, 0))),  # seven at most
+    ],
+)
+def test_keys_are_those_of_the_fifths(fifths, mode, expected):
+    key = f"<key><fifths>{fifths}</fifths><mode>{mode}</mode></key>"
+    first = xml.attributes(more=key)
+    (found,) = sequence_of(xml.score(WHOLE, first=first)).key_signatures
+    assert (found.key, found.mode) == expected
+    # A part that sounds in another key than it is written in says nothing.
+    moved = xml.attributes(
+        more=f"<transpose><chromatic>-2</chromatic></transpose>{key}"
+    )
+    assert not sequence_of(xml.score(WHOLE, first=moved)).key_signatures
+
+
+@pytest.mark.parametrize(
+    ("sign", "qpm"),
+    [
+        ("<beat-unit>quarter</beat-unit><per-minute>90</per-minute>", 90),
+        ("<beat-unit>eighth</beat-unit><per-minute>120.5</per-minute>", 60.25),
+        (
+            "<beat-unit>quarter</beat-unit><beat-unit-dot/><per-minute>60</per-minute>",
+            90,
+        ),
+        ("<beat-unit>half</beat-unit><beat-unit>quarter</beat-unit>", 120),
+        ("<beat-unit>quarter</beat-unit><per-minute>fast</per-minute>", 120),
+    ],
+)
+def test_metronome_marks(sign, qpm):
+    mark = xml.direction(f"<metronome>{sign}</metronome>")
+    (tempo,) = sequence_of(xml.score(mark + WHOLE)).tempos
+    assert tempo.qpm == qpm
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ("<chromatic>0</chromatic><double above='yes'/>", 72),
+        ("<chromatic>-13</chromatic>", 47),
+    ],
+)
+def test_doublings_and_transpositions_by_more_than_an_octave(more, expected):
+    first = xml.attributes(more=f"<transpose>{more}</transpose>")
+    assert pitches(xml.score(WHOLE, first=first)) == [expected]
+
+
+def test_notes_beyond_the_pitches_of_midi_are_left_out_and_counted():
+    text = xml.score(xml.note("G9", 4) + xml.note("A9", 2) + xml.note("C-1", 2))
+    assert rows(text) == [(127, 0, 2), (0, 3, 4)]
+    repairs = musicxml.parse(text.encode(), "a").repairs
+    assert repairs == {"notes beyond MIDI's pitches left out": 1}
+
+
 def test_timewise_scores_are_read():
     body = xml.attributes() + WHOLE
     text = (
