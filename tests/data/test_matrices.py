@@ -314,3 +314,15 @@ def test_volumes_of_canonical_cells_are_those_of_midi():
     right = cells_lib.canonical(cells)
     assert right[:, 0].tolist() == [[1, 0, 127], [0, 0, 0], [1, 0, 1]]
     assert not right[:, 1].any()
+
+
+def test_notes_outside_a_range_are_counted_in_words():
+    cells = np.zeros((4, 128, 3), np.uint8)
+    for pitch in (59, 60, 72, 73):
+        cells[:2, pitch] = (1, 0, 80)
+    cells[1, 73, REPLAY] = 1
+    assert cells_lib.share_outside(cells, 60, 72) == "3 of 5 notes (60%)"
+    tracks = np.stack([cells, cells], axis=1)
+    assert cells_lib.share_outside(tracks, 60, 73) == "2 of 10 notes (20%)"
+    assert cells_lib.share_outside(cells, 59, 73) == ""
+    assert cells_lib.share(0, 0) == "0 of 0 notes (0%)"

@@ -81,6 +81,37 @@ def test_packed_rolls_are_cut_at_their_lengths(tmp_path):
     np.testing.assert_array_equal(np.concatenate(read), rolls)
 
 
+@pytest.mark.parametrize(
+    ("width", "lengths", "words"),
+    [
+        (12, [4], r"valid must be packed rows of 11 bytes, got shape \(4, 12\)"),
+        (11, [3], "valid must be positive and sum to its 4 rows, got a sum of 3"),
+        (11, [4, 0], "valid must be positive and sum to its 4 rows, got a sum of 4"),
+    ],
+)
+def test_packed_rolls_of_another_size_are_refused(tmp_path, width, lengths, words):
+    good = {name: np.zeros((4, 11), np.uint8) for name in examples.SPLITS}
+    good |= {f"{name}_lengths": np.array([4]) for name in examples.SPLITS}
+    bad = {"valid": np.zeros((4, width), np.uint8), "valid_lengths": np.array(lengths)}
+    np.savez(tmp_path / "a.npz", **(good | bad))
+    with pytest.raises(InputError, match=words):
+        piano_rolls.read(tmp_path / "a.npz")
+
+
+def test_files_that_are_no_benchmark_are_refused(tmp_path):
+    (tmp_path / "a.npz").write_text("text")
+    for name, words in (
+        ("a.npz", "no piano-roll benchmark"),
+        ("b.npz", "There is no file"),
+        ("a.txt", "must be one of .npz"),
+    ):
+        with pytest.raises(InputError, match=words):
+            piano_rolls.read(tmp_path / name)
+    for name, words in (("a.npz", "no file of chorales"), ("b.npz", "There is no")):
+        with pytest.raises(InputError, match=words):
+            piano_rolls.read_voices(tmp_path / name)
+
+
 @pytest.mark.parametrize("hostile", [np.save, print])
 def test_pieces_with_their_voices_cannot_run_code(tmp_path, hostile):
     pieces = np.empty(1, object)

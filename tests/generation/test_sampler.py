@@ -353,6 +353,14 @@ def test_only_states_with_sums_are_scored(sums, monkeypatch):
     assert drawing.draw_frame(None, state, controls(drawing.config)) == bool(sums)
 
 
+def test_each_row_of_a_chunk_comes_from_itself(monkeypatch):
+    cells = np.zeros((3, 4, 14, 3), np.uint8)
+    monkeypatch.setattr(Sampler, "draw_steps", lambda *given: (cells, given[1:]))
+    drawn, rows, given = sampler_of("poph").draw_chunk({}, 4, None)
+    assert drawn is cells and given == ({}, 4, None)
+    np.testing.assert_array_equal(rows, [0, 1, 2])
+
+
 def test_sums_gain_what_is_scored_and_what_is_clamped():
     # Two pieces, three pitches; the first two pitches of the first are clamped.
     gained = tf.constant([[-1.0, -2.0, -4.0], [-8.0, -16.0, -32.0]])

@@ -241,6 +241,18 @@ def test_a_layer_stored_under_its_old_names_is_read(layer, old_name, old_options
             assert getattr(again, option) == value
 
 
+def test_options_that_older_files_lack_have_the_values_that_they_meant():
+    expected = {
+        layers.FrameAttention(3): {"num_heads": 4, "head_units": 32, "num_tracks": 1},
+        layers.NoteFeatures(36): {"num_tracks": 1, "dropout": 0.0},
+        layers.PitchAttention(): {"causal": False, "num_heads": 4, "dropout": 0.0},
+        layers.TrackNotes(): {"width": 25},
+        layers.AxisLSTM(4, "time"): {"axis_first": False, "use_bias": True},
+    }
+    for layer, options in expected.items():
+        assert {name: getattr(layer, name) for name in options} == options
+
+
 def test_every_exported_layer_is_in_the_list():
     listed = {type(make()[0]).__name__ for make in small_layers.LAYERS.values()}
     assert listed == set(layers.__all__)
