@@ -58,6 +58,10 @@ def lengths(music, **options):
         # Grace notes are played, in their order.
         ("{AB}c", [69, 71, 72]),
         ("{/A}c", [69, 72]),
+        # Keys, clefs and voices within the tune; nothing but text before a key.
+        ("F[K:clef=bass-8]F[K:?]F", [65, 53, 53]),
+        ("C[V:*]D[V:]E", [60, 62, 64]),
+        ('[]C(0D)E["Am"]', [60, 62, 64]),
         # Text between directives is no music.
         ("C\n%%begintext\nD E\n%%endtext\nF", [60, 65]),
         ("C\n%%\nD", [60, 62]),
@@ -124,6 +128,10 @@ def test_accidentals_may_hold_for_their_octave_or_their_note_only():
         ("(3:2:2C2D C", [4 / 3, 2 / 3, 1]),
         ("(5CDEFG", [0.4] * 5),
         ("(3C>DE", [1, 1 / 3, 2 / 3]),
+        # The unit changes; what is none does not.
+        ("C[L:1/8]C[L:x]C[L:1/0]C[L:2]C", [1, 0.5, 0.5, 0.5, 8]),
+        # A rhythm broken before the first note.
+        (">D2C", [1, 1]),
         ("(6CDEFGA (8CDEFGABc", [1 / 3] * 6 + [3 / 8] * 8),
         ("[C2E2] [CE]2 [CE]/", [2, 2, 2, 2, 0.5, 0.5]),
     ],
@@ -270,6 +278,23 @@ def test_programs_and_drums_of_midi_directives():
     assert sequence_of(tune("C", header=header)).notes[0].program == 40
     drum = sequence_of(tune("%%MIDI channel 10\nC")).notes[0]
     assert drum.is_drum
+    for directive, pitch in (
+        *(("transpose 12", 72), ("transpose -1", 59), ("transpose up", 60)),
+        *(("drum 5", 60), ("channel 9", 60)),
+    ):
+        (note,) = sequence_of(tune(f"%%MIDI {directive}\nC")).notes
+        assert (note.pitch, note.is_drum) == (pitch, False)
+    inline = sequence_of(tune("[I:MIDI program 999]C"))
+    assert inline.notes[0].program == 127
+
+
+def test_what_stands_before_the_key_is_no_music():
+    text = "X:1\nT:A\nT:B\nP:\nL:1/4\nM:\nGAB\nM:3/4\nK:C\nP:\nCDE|[M:2/4]FG|[M:?]AB|\n"
+    sequence = sequence_of(text)
+    assert sequence.sequence_metadata.title == "A"
+    assert [note.pitch for note in sequence.notes] == [60, 62, 64, 65, 67, 69, 71]
+    found = [(t.numerator, t.denominator) for t in sequence.time_signatures]
+    assert found == [(3, 4), (2, 4)]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])

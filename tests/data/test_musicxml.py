@@ -408,6 +408,30 @@ def test_notes_beyond_the_pitches_of_midi_are_left_out_and_counted():
     assert repairs == {"notes beyond MIDI's pitches left out": 1}
 
 
+def test_lengths_without_a_duration_are_those_of_the_type():
+    typed = [xml.note("C4", 0, f"<type>{name}</type>") for name in ("half", "eighth")]
+    text = xml.score("".join(typed) + xml.note("E4", 3))
+    assert rows(text) == [(60, 0, 2), (60, 2, 2.5), (64, 2.5, 4)]
+
+
+@pytest.mark.parametrize("sign", ["direction", "barline"])
+def test_signs_of_segno_and_coda_need_no_sound(sign):
+    def mark(name):
+        if sign == "barline":
+            return xml.barline(f"<{name}/>", location="left")
+        return xml.direction(f"<{name}/>")
+
+    bodies = [A, mark("segno") + B + TO_CODA, C + DAL_SEGNO, mark("coda") + D]
+    names = {60: "C", 62: "D", 64: "E", 65: "F"}
+    assert "".join(names[p] for p in pitches(xml.score(*bodies))) == "CDEDF"
+
+
+def test_sounds_may_begin_repeats():
+    forward = xml.sound(**{"forward-repeat": "yes"})
+    text = xml.score(A, forward + B + xml.BACKWARD, C)
+    assert pitches(text) == [60, 62, 62, 64]
+
+
 def test_timewise_scores_are_read():
     body = xml.attributes() + WHOLE
     text = (

@@ -23,6 +23,15 @@ def test_a_time_lstm_in_pieces_equals_the_whole():
     np.testing.assert_allclose(tf.concat(parts, 1), layer(x), atol=1e-6)
 
 
+def test_a_single_step_without_a_state_begins_a_piece():
+    x = small_layers.layer_inputs(num_steps=3)["hidden"]
+    layer = shaken(layers.AxisLSTM(4, "time"), x)
+    np.testing.assert_allclose(layer(x[:, :1]), layer(x)[:, :1], atol=1e-6)
+    out, state = layer.scan(x[:, :1], None)
+    rest, _ = layer.scan(x[:, 1:], state)
+    np.testing.assert_allclose(tf.concat([out, rest], 1), layer(x), atol=1e-6)
+
+
 def test_time_attention_in_pieces_equals_the_whole():
     x = small_layers.layer_inputs(num_steps=9)["hidden"]
     layer = shaken(layers.TimeAttention(3, num_heads=2, head_units=4), x)

@@ -89,6 +89,15 @@ def test_attend_equals_softmax_attention_by_hand():
         np.testing.assert_allclose(out[0, head], expected, atol=1e-6)
 
 
+def test_distances_and_their_biases_by_hand():
+    found = attention.distances(2, 3)  # the last target is the last source
+    np.testing.assert_array_equal(found, [[1, 0, -1], [2, 1, 0]])
+    table = tf.constant([[0.5, 0.25]])
+    bias = attention.distance_bias(table, found)
+    hidden = attention.MASKED
+    np.testing.assert_array_equal(bias, [[[0.25, 0.5, hidden], [hidden, 0.25, 0.5]]])
+
+
 def outside_change(layer, inputs, changed, *, axis, at):
     """Largest change of the output before place `at`, and from it on."""
     difference = np.abs(layer(*inputs) - layer(*changed))
@@ -163,6 +172,27 @@ def test_steps_of_the_nade_equal_the_call(channels):
         outs.append(out)
         drawn = frames[:, 0, n]
     np.testing.assert_allclose(np.stack(outs, 1), layer(x, frames)[:, 0], atol=1e-6)
+
+
+def test_hidden_units_of_the_nade_by_hand():
+    # The notes below are seen as (below, class counts); features and units are one.
+    layer = layers.PitchNade(1, 3)
+    x, frames = np.full((1, 1, 3, 1), 2.0, np.float32), np.ones((1, 1, 3, 1), "f")
+    layer(x, frames)
+    kernel, bias = layer.hidden_bias.trainable_variables
+    kernel.assign([[3.0]])
+    bias.assign([0.25])
+    (seen,) = layer.hidden.trainable_variables
+    # Counts by interval: of the notes two and one semitones below.
+    seen.assign(np.float32([0.5, *[0] * 10, 10, 20])[:, None])
+    sums = 6.25 + np.array([0, 0.5 + 20, 0.5 + 20 + 10])
+    out = layer(x, frames)[0, 0]
+    np.testing.assert_allclose(out[:, 0], 1 / (1 + np.exp(-sums)), rtol=1e-5)
+    np.testing.assert_array_equal(out[:, 1], 2.0)
+    seen.assign(-seen)
+    out = layer(x, frames)[0, 0]
+    signed = 6.25 - (sums - 6.25)
+    np.testing.assert_allclose(out[:, 0], 1 / (1 + np.exp(-signed)), rtol=1e-5)
 
 
 def test_the_nade_sees_only_lower_notes():
