@@ -285,6 +285,8 @@ def test_bars_left_are_counted_from_the_end():
     assert whole.bars_left.tolist() == [1, 1, 1, 1, 0, 0, 0, 0]
     pickup = dataclasses.replace(piece, bar_position=np.arange(8, 16, dtype=np.uint8))
     assert pickup.bars_left.tolist() == [0] * 8
+    short = dataclasses.replace(piece, bar_position=np.zeros(8, np.uint8))
+    assert short.bars_left.tolist() == [7, 6, 5, 4, 3, 2, 1, 0]
 
 
 def test_tracks_that_a_piece_lacks_are_silent_where_asked():
@@ -326,3 +328,41 @@ def test_notes_outside_a_range_are_counted_in_words():
     assert cells_lib.share_outside(tracks, 60, 73) == "2 of 10 notes (20%)"
     assert cells_lib.share_outside(cells, 59, 73) == ""
     assert cells_lib.share(0, 0) == "0 of 0 notes (0%)"
+
+
+def test_pieces_are_equal_by_cells_bars_tempo_and_grid():
+    piece = Matrices(np.zeros((4, 128, 3), np.uint8), np.arange(4, dtype=np.uint8))
+    other = {
+        "cells": np.ones_like(piece.cells),
+        "bar_position": np.zeros(4, np.uint8),
+        "tempo_qpm": 99.0,
+        "steps_per_quarter": 3,
+    }
+    for field, value in other.items():
+        assert piece != dataclasses.replace(piece, **{field: value}), field
+    alike = {"title": "A", "time_signatures": ((0, 3, 4),), "cells": piece.cells.copy()}
+    assert piece == dataclasses.replace(piece, **alike)
+    assert piece != "piece"
+
+
+def test_a_sequence_has_a_piano_or_an_instrument_for_each_track():
+    cells = np.zeros((3, 128, 3), np.uint8)
+    cells[1:, 60] = (1, 0, 80)
+    bars = np.arange(3, dtype=np.uint8)
+    piece = Matrices(cells, bars, tempo_qpm=60.0, steps_per_quarter=7)
+    tracks = tuple(
+        matrices.TrackCells(name, program, is_drum, cells)
+        for name, program, is_drum in (("flute", 73, False), ("kit", 0, True))
+    )
+    for own, expected in (
+        ((), [(0, 0, False)]),
+        (tracks, [(0, 73, False), (1, 0, True)]),
+    ):
+        sequence = matrices.to_sequence(dataclasses.replace(piece, tracks=own))
+        found = [(n.instrument, n.program, n.is_drum) for n in sequence.notes]
+        assert found == expected
+        assert [i.name for i in sequence.instrument_infos] == [t.name for t in own]
+        assert sequence.ticks_per_quarter % 7 == 0
+        (note, *_) = sequence.notes
+        times = (note.start_time, note.end_time, sequence.total_time)
+        np.testing.assert_allclose(times, [1 / 7, 3 / 7, 3 / 7])
