@@ -320,6 +320,9 @@ def test_a_book_of_ten_thousand_tunes_takes_little_memory():
 
 
 def test_what_is_no_tune_has_its_reason():
+    for text in ("", "% nothing\n"):
+        with pytest.raises(MusicFileError, match="no tune"):
+            sequence_of(text)
     with pytest.raises(MusicFileError, match="has no notes"):
         rows(tune("z4|"))
     with pytest.raises(MusicFileError, match="longer than 100,000 quarter notes"):

@@ -30,6 +30,12 @@ def notes(made, track=None):
     return [tuple(map(int, note)) for note in zip(*spans(cells)[:3], strict=True)]
 
 
+def test_pieces_of_different_grids_cannot_be_joined():
+    made = piece((0, 0, 4, 60))
+    with pytest.raises(InputError, match="same grid, got 4 and 3 steps a quarter"):
+        editing.join(made, dataclasses.replace(made, steps_per_quarter=3))
+
+
 def test_a_note_over_a_cut_begins_or_ends_there():
     made = piece((0, 0, 4, 60), (0, 12, 20, 64), (0, 30, 32, 67))
     assert notes(editing.cut(made, 0, 1)) == [(0, 4, 60), (12, 16, 64)]

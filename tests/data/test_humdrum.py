@@ -95,6 +95,16 @@ def test_keys_marks_and_drums():
     assert drum.is_drum and drum.pitch == 38
 
 
+def test_old_encodings_and_tokens_without_a_pitch():
+    data = "!!!OTL: Flöte\n**kern\n4c 4\n4%\n*-".encode("latin-1")
+    with pytest.raises(MusicFileError, match="not Humdrum"):
+        humdrum.parse(data + b"\nx\ty", "a.krn")
+    score = humdrum.parse(data, "a.krn")
+    assert score.title == "Flöte"
+    assert [note.pitch for note in score.parts[0].notes[0]] == [60]
+    assert melody("4c", "4CCCCCCC", "4aaaaaa", "4d") == [(60, 0, 1), (62, 3, 4)]
+
+
 def test_the_title_is_the_first():
     lines = ("!!!OTL@@DE: Lied: eins ", "!!!OTL: Song", "**kern", "4c", "*-")
     assert score_of(*lines).title == "Lied: eins"

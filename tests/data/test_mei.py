@@ -82,6 +82,37 @@ def test_lengths_of_dots_tuplets_chords_and_rests():
 
 
 @pytest.mark.parametrize(
+    "music",
+    [
+        *('<note pname="c" oct="4" dur="x"/>', '<note pname="c" oct="4" dur="0"/>'),
+        *(f'<tuplet num="0">{WHOLE}</tuplet>', f'<tuplet num="101">{WHOLE}</tuplet>'),
+        f'<tuplet numbase="0">{WHOLE}</tuplet>',
+        f'<tuplet numbase="101">{WHOLE}</tuplet>',
+    ],
+)
+def test_lengths_that_are_none_are_refused(music):
+    with pytest.raises(MusicFileError, match="not MEI that can be read"):
+        rows(score(music))
+
+
+def test_keys_are_attributes_or_signs():
+    assert mei_values.accidentals(2) == {"f": 1, "c": 1}
+    assert mei_values.accidentals(-3) == {"b": -1, "e": -1, "a": -1}
+    assert mei_values.accidentals(0) == {}
+    music = "".join(map(note, ("f4", "b4", "c5")))
+    sign = '<keySig sig="2s"/>'
+    text = score(music).replace("</scoreDef>", f"{sign}</scoreDef>")
+    assert [r[0] for r in rows(text)] == [66, 71, 73]
+    minor = ' key.sig="1f" key.mode="minor"'
+    parsed = mei.parse(score(music, more=minor).encode(), "a")
+    assert parsed.measures[0].key == (-1, True)
+    assert [n.pitch for n in parsed.parts[0].notes[0]] == [65, 70, 72]
+    # The key of a staff is its own; a sign within a bar changes nothing here.
+    own = score(sign + music, staff=' keysig="3f"', more=' keysig="1s"')
+    assert [r[0] for r in rows(own)] == [65, 70, 72]
+
+
+@pytest.mark.parametrize(
     ("name", "dots", "expected"),
     [
         *(("long", None, 16), ("breve", "1", 12), ("maxima", "0", 32)),

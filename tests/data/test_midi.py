@@ -284,6 +284,10 @@ BROKEN = {
     "empty": (b"", "not a MIDI file"),
     "text": (b"Dear diary, today", "not a MIDI file"),
     "header": (b"MThd\0\0\0\6\0\1", "truncated: the header is cut off"),
+    "short header": (
+        b"MThd\0\0\0\5" + hand_made()[8:],
+        "the header is shorter than 6 bytes",
+    ),
     "no tracks": (hand_made()[:14], "no tracks"),
     "format 9": (smf.file([], kind=9), "unknown MIDI format"),
     "unknown frames": (smf.file([], ticks_per_quarter=0xE028), "no ticks per quarter"),
@@ -362,6 +366,39 @@ def test_time_signatures_that_midi_lacks_become_the_nearest(tmp_path, metre, wri
     (read,) = midi.read(tmp_path / "a.mid").time_signatures
     assert (read.numerator, read.denominator) == written
     assert (sequence.time_signatures[0].numerator, metre[1]) == metre
+
+
+@pytest.mark.parametrize(
+    ("seconds", "written"),
+    [
+        # Half a bar at most has the metre of its length, if MIDI has one.
+        *((0.5, (1, 4)), (1.0, (2, 4)), (0.125, (1, 16)), (1 / 3, (8, 8))),
+        # A longer one the same by another name; a whole bar is none.
+        *((1.5, (8, 8)), (2.0, (4, 4)), (9.0, (4, 4))),
+    ],
+)
+def test_a_metre_that_is_repeated_tells_of_a_pickup(seconds, written):
+    sequence = note_seq.NoteSequence(ticks_per_quarter=480)
+    sequence.notes.add(pitch=60, velocity=64, end_time=10)
+    for time in (0, seconds):
+        sequence.time_signatures.add(time=time, numerator=4, denominator=4)
+    found = midi_bytes.parse(midi.to_bytes(sequence)).time_signatures
+    head = mido.MidiFile(file=io.BytesIO(midi.to_bytes(sequence))).tracks[0]
+    metres = [m for m in head if m.type == "time_signature"]
+    assert (metres[0].numerator, metres[0].denominator) == written
+    assert tuple(found[-1, 1:]) == (4, 4)
+
+
+def test_finer_ticks_than_midi_has_become_those_of_scores():
+    sequence = note_seq.NoteSequence(ticks_per_quarter=0x8000)
+    sequence.notes.add(pitch=60, velocity=64, start_time=0.5, end_time=1)
+    notes = midi_bytes.parse(midi.to_bytes(sequence))
+    ticks = notes.ticks_per_quarter
+    assert ticks == notes_lib.SCORE_TICKS_PER_QUARTER
+    assert (notes.start_tick.tolist(), notes.end_tick.tolist()) == (
+        [ticks],
+        [2 * ticks],
+    )
 
 
 def test_keys_bends_and_controllers_are_written():

@@ -256,6 +256,14 @@ def test_the_pedal_lengthens_the_notes_of_its_channel(tracks, ends):
     assert quantization.quantize(again, sustain=True).end.tolist() == ends
 
 
+def test_more_pedals_than_any_music_hold_in_their_own_track(monkeypatch):
+    data = smf.file(ONE, [pedal(0, 127), *TWO, pedal(1200, 0)])
+    for most, ends in ((4, [10, 10]), (3, [4, 10])):
+        monkeypatch.setattr(midi_bytes, "_MOST_PEDALS", most)
+        piece = quantization.quantize(midi_bytes.parse(data), sustain=True)
+        assert piece.end.tolist() == ends
+
+
 QUARTERS = [on(0, 60), off(480, 60), on(480, 62), off(480 * 9, 62)]
 
 
@@ -300,6 +308,7 @@ def test_metres_and_pickups(metres, positions):
         ("ﾋﾟｱﾉ", "shift-jis"),
         ("月の光 (Clair)", "shift-jis"),
         ("Чайковский", "utf-8"),
+        ("abcdefgh\x81", "latin-1"),  # no letter of any
         ("plain", "ascii"),
     ],
 )

@@ -274,6 +274,24 @@ def test_a_tremolo_is_its_notes():
     assert rows(xml.score(pair)) == expected
 
 
+def test_tremolos_of_no_or_too_many_notes_are_one():
+    assert rows(xml.score(xml.note("C4", 1, tremolo(1)))) == [(60, 0, 0.5)]
+    long = xml.note("C4", 8 * 33, tremolo(1))
+    assert len(rows(xml.score(long))) == 1  # 264 eighths
+    pair = xml.note("C4", 1, tremolo(0, "start")) + xml.note(
+        "G4", 1, tremolo(0, "stop")
+    )
+    assert rows(xml.score(pair)) == [(60, 0, 0.5), (67, 0.5, 1)]
+    three = xml.note("C4", 2, tremolo("", "unmeasured"))
+    assert len(rows(xml.score(three))) == 8
+
+
+def test_a_metre_that_is_none_says_nothing():
+    for time in ("<beats>0</beats><beat-type>4</beat-type>", "<beats>3</beats>"):
+        first = f"<attributes><divisions>2</divisions><time>{time}</time></attributes>"
+        assert grid(xml.score(WHOLE, first=first)).time_signatures == ((0, 4, 4),)
+
+
 def test_ornaments_are_as_written():
     trill = "<notations><ornaments><trill-mark/></ornaments></notations>"
     assert rows(xml.score(xml.note("C4", 8, trill))) == [(60, 0, 4)]
