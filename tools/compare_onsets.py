@@ -7,7 +7,9 @@
 In a folder or an archive, each score is compared with the MIDI file beside it that has
 its name, or whose name has its folder's only other part (`xml_score.musicxml` with
 `midi_score.mid`, as in ASAP). Prints a row for each piece and the sum: what
-is equal, what is left out of the score and set aside of the MIDI file, by class.
+is equal, what is left out of the score and set aside of the MIDI file, by class. The
+repeats and ornaments of the scores are played; the last row is the sum with ornaments
+as written.
 """
 
 import pathlib
@@ -46,6 +48,8 @@ def _compare(
         print(rows[-1].row(str(name.relative_to(folder))))
     whole = onsets.total(rows)
     print(whole.row("all"))
+    as_written = [onsets.compare(*pair, "written") for pair in pairs]
+    print(onsets.total(as_written).row("all, ornaments as written"))
     kinds = ", ".join(f"{name} {count:,}" for name, count in whole.added.items())
     print(f"of the MIDI files' onsets are set aside: {kinds or 'none'}")
 

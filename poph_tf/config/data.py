@@ -60,6 +60,9 @@ class DataConfig(Stored):
     --sustain; note_seq is far slower."""
     repeats: Literal["played", "once"] = "played"
     """Scores: repeats, endings and jumps as players play them, or each bar once."""
+    ornaments: Literal["written", "played"] = "written"
+    """Scores: trills, turns, mordents and arpeggios as the note or chord written, or as
+    their notes, mostly 32nds; for MusicXML and Humdrum."""
     programs: Ints = ()
     """Keep only these General MIDI programs, 0..127; empty: all."""
     channels: Ints = ()

@@ -21,6 +21,14 @@ _PITCH = re.compile(r"([a-g]{1,6}|[A-G]{1,6})(#{1,3}|-{1,3}|)")
 _SECTION = re.compile(r"\*>([\w ]+)$")
 _ORDER = re.compile(r"\*>(\w*)\[(.*)\]$")
 _SNARE_DRUM = 38
+_MARKS = {
+    "T": "trill",
+    "M": "mordent",
+    "W": "inverted-mordent",
+    "S": "turn",
+    "$": "inverted-turn",
+    "O": "ornament",
+}
 _MAX_SPINES = 200
 
 
@@ -226,9 +234,12 @@ class _Reader:
             starts_tie="[" in text or "_" in text,
             ends_tie="]" in text or "_" in text,
             grace=spine.grace,
-            mark="ornament" if re.search("[TtMmWwSO]", text) else "",
             is_drum=part.is_drum,
         )
+        if sign := re.search(r"[TtMmWwS$O]", text):
+            note.mark = _MARKS[sign[0].upper()]
+            if sign[0].islower():  # a semitone
+                note.above, note.below = 1, -1
         part.notes.setdefault(self._number, []).append(note)
 
 

@@ -4,7 +4,7 @@ The file is read as a stream, a measure at a time. What is no music (layout, lyr
 chord symbols) is left out unread, so that it cannot cost the file.
 
     - Pitches are as they sound: transposing parts are transposed, microtones rounded.
-    - Cue notes are silent, tremolos are their notes, other ornaments as written.
+    - Cue notes are silent, tremolos are their notes, other ornaments are marked.
     - Tempo marks, metres and repeats hold for all parts, wherever they stand.
     - Parts on unpitched staves, or on MIDI channel 10, are drums.
 
@@ -18,8 +18,8 @@ import re
 from fractions import Fraction
 from xml.etree import ElementTree
 
+from poph_tf.data import musicxml_ornaments, xml_text
 from poph_tf.data import musicxml_values as values
-from poph_tf.data import xml_text
 from poph_tf.data.score import Measure, Note, Part, Score
 from poph_tf.errors import MusicFileError, kind_of
 
@@ -83,6 +83,7 @@ class _PartState:
     transposition: dict[str, int] = dataclasses.field(default_factory=dict)
     endings: frozenset[int] = frozenset()
     num_staves: int = 1
+    fifths: int = 0
     # Small notes with the numbers of their measures.
     cues: list[tuple[int, Note]] = dataclasses.field(default_factory=list)
     # The first note of a tremolo of two.
@@ -163,6 +164,7 @@ class _MeasureReader:
         self._last_start = Fraction(0)
         self._grace = 0
         self._ends: dict[str, Fraction] = {}  # by voice
+        self._pitched: list[tuple[Note, Element]] = []
 
     def read(self, element: Element) -> None:
         readers = {
@@ -179,6 +181,8 @@ class _MeasureReader:
             if reader := readers.get(child.tag):
                 reader(child)
         self._measure.ends += self._ends.values()
+        if any(note.mark for note, _ in self._pitched):
+            musicxml_ornaments.set_neighbours(self._pitched, self._state.fifths)
 
     def _duration(self, element: Element) -> Fraction:
         text = element.findtext("duration")
@@ -220,10 +224,12 @@ class _MeasureReader:
             starts_tie="start" in ties,
             ends_tie="stop" in ties,
             grace=max(self._grace, 1) if is_grace else 0,
-            mark=values.mark(element),
+            mark=musicxml_ornaments.mark(element),
             program=program,
             is_drum=is_drum,
         )
+        if element.find("pitch") is not None:
+            self._pitched.append((note, element))
         if element.find("cue") is not None:
             self._state.cues.append((self._number, note))
         else:
@@ -301,12 +307,11 @@ class _MeasureReader:
         if (time := element.find("time")) is not None:
             self._measure.metre = values.metre(time)
         key = element.find("key")
-        if key is not None and (fifths := key.findtext("fifths")) and not self._moved:
-            minor = key.findtext("mode", "").strip() == "minor"
-            self._measure.key = (
-                min(max(values.integer(fifths, 0), -7), 7),
-                minor,
-            )
+        if key is not None and (text := key.findtext("fifths")):
+            fifths = self._state.fifths = min(max(values.integer(text, 0), -7), 7)
+            if not self._moved:
+                minor = key.findtext("mode", "").strip() == "minor"
+                self._measure.key = (fifths, minor)
 
     @property
     def _moved(self) -> bool:

@@ -89,17 +89,6 @@ def metre(element: Element) -> tuple[int, int] | None:
     return int(sum(Fraction(count * unit, each) for count, each in parts)), unit
 
 
-def mark(element: Element) -> str:
-    """What a note is besides: "tremolo", "ornament" or nothing."""
-    notations = element.find("notations")
-    if notations is None:
-        return ""
-    if notations.find("ornaments/tremolo") is not None:
-        return "tremolo"
-    signs = ("ornaments", "arpeggiate", "non-arpeggiate")
-    return "ornament" if any(notations.find(s) is not None for s in signs) else ""
-
-
 def repetition(note: Note, unit: Fraction) -> list[Note]:
     """A note struck again after each unit."""
     count = note.length // unit

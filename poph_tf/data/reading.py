@@ -26,6 +26,7 @@ from poph_tf.data import (
     score_sequence,
 )
 from poph_tf.data import notes as notes_lib
+from poph_tf.data.ornaments import Ornaments
 from poph_tf.data.score import Score
 from poph_tf.errors import MusicFileError, one_line
 
@@ -49,12 +50,14 @@ class Options:
         compiled: the fast reader uses machine code, which is worth its start for many
             files.
         repeats: scores: "played", as players play them, or "once".
+        ornaments: scores: "written", as their notes stand, or "played".
     """
 
     reader: Literal["fast", "note_seq"] = "fast"
     max_events: int = midi_bytes.MAX_EVENTS
     compiled: bool = False
     repeats: score_sequence.Repeats = "played"
+    ornaments: Ornaments = "written"
 
 
 # The pieces of a file by their names within it ("" for the only one); a piece that
@@ -88,7 +91,10 @@ SCORE_PARSERS: dict[str, Callable[[bytes, str], Score]] = {
 def _score_reader(suffix: str) -> Reader:
     def read_score(data: bytes, name: str, options: Options) -> Pieces:
         score = SCORE_PARSERS[suffix](data, name)
-        return {"": score_sequence.to_sequence(score, name, repeats=options.repeats)}
+        sequence = score_sequence.to_sequence(
+            score, name, repeats=options.repeats, ornaments=options.ornaments
+        )
+        return {"": sequence}
 
     return read_score
 

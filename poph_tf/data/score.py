@@ -28,7 +28,10 @@ class Note:
         voice: notes of one voice of a part follow each other.
         starts_tie, ends_tie: whether it is tied to the next, or to the one before.
         grace: its place among the grace notes before a note, from 1; 0 for others.
-        mark: "ornament" or "tremolo" if it has one, which players play differently.
+        mark: the sign for what players make of it, if it has one: "trill", "turn",
+            "inverted-turn", "mordent", "inverted-mordent", "arpeggio", "arpeggio-down",
+            "tremolo", or "ornament" for any other.
+        above, below: semitones to the neighbours that an ornament takes.
         program: General MIDI program, 0..127.
         is_drum: whether the pitch is that of a drum.
     """
@@ -41,6 +44,8 @@ class Note:
     ends_tie: bool = False
     grace: int = 0
     mark: str = ""
+    above: int = 2
+    below: int = -2
     program: int = 0
     is_drum: bool = False
 

@@ -2,8 +2,7 @@
 
 Conventions:
     - Ties are merged, whatever lies between: voices, bar lines, repeats.
-    - Grace notes take a twelfth of a quarter note together, from the notes of their
-      voice that end where they stand; at the beginning, from the note they lead to.
+    - Grace notes and ornaments are those of `tones` and `ornaments`.
     - Bar lines are where the score has them. After a pickup the time signature is
       repeated, which tells readers of the file (ours among them) that a bar begins; a
       bar split by a repeat sign counts as one bar; any other bar of unusual length has
@@ -13,7 +12,6 @@ Conventions:
 """
 
 import bisect
-import collections
 import dataclasses
 import itertools
 import warnings
@@ -22,9 +20,13 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
 
 from poph_tf.data import music_proto
+from poph_tf.data import ornaments as ornaments_lib
 from poph_tf.data import score as score_lib
+from poph_tf.data import tones as tones_lib
 from poph_tf.data.notes import REPAIR_ANNOTATION
-from poph_tf.data.score import Measure, Note, Part, Score
+from poph_tf.data.ornaments import Ornaments
+from poph_tf.data.score import Measure, Part, Score
+from poph_tf.data.tones import Tone
 from poph_tf.errors import MusicFileError
 
 if TYPE_CHECKING:
@@ -34,7 +36,6 @@ VELOCITY = 64
 DEFAULT_QPM = 120.0
 Repeats = Literal["played", "once"]
 _MIDI_BEATS = (1, 2, 4, 8, 16, 32, 64)
-_GRACE_TIME = Fraction(1, 12)
 _RUNS_OVER = Fraction(5, 4)
 _ROUNDING = Fraction(1, 64)
 _QPM_RANGE = (10, 400)
@@ -44,22 +45,6 @@ _LONGEST_BAR = 100_000
 _Signature = tuple[int, int]
 # A length or a place in quarter notes, numerator and denominator.
 _Bar = tuple[Fraction, int, int]
-
-
-@dataclasses.dataclass(slots=True)
-class Tone:
-    """A note that sounds.
-
-    Attributes:
-        start, end: in quarter notes.
-        note: as written, the first of those that are tied, with the mark of any.
-        written: where it is written, in quarter notes.
-    """
-
-    start: Fraction
-    end: Fraction
-    note: Note
-    written: Fraction
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -84,6 +69,7 @@ def to_sequence(
     path: object = "score",
     *,
     repeats: Repeats = "played",
+    ornaments: Ornaments = "written",
     tempo_qpm: float = DEFAULT_QPM,
     velocity: int = VELOCITY,
 ) -> "NoteSequence":
@@ -94,6 +80,8 @@ def to_sequence(
         path: the file's name, for messages.
         repeats: "played": repeats, endings and jumps as players play them; "once": each
             measure once, and of alternative endings the last.
+        ornaments: "written": a trill is one note, an arpeggio one chord; "played": they
+            are their notes.
         tempo_qpm: quarter notes a minute until the score gives a tempo.
         velocity: of every note, 1..127.
 
@@ -114,21 +102,22 @@ def to_sequence(
     sequence = _empty_sequence(score)
     _add_signs(sequence, score, timeline, seconds)
     for index, part in enumerate(score.parts):
-        _add_part(sequence, index, part, _tones(part, timeline), velocity, seconds)
+        tones = _tones(part, timeline, ornaments)
+        _add_part(sequence, index, part, tones, velocity, seconds)
     # Rests at the end count; a note may last beyond its bar.
     last = max(note.end_time for note in sequence.notes)
     sequence.total_time = max(last, seconds(timeline.starts[-1]))
     return sequence
 
 
-def played(score: Score) -> list[list[Tone]]:
-    """The notes of each part as they sound, repeats played.
+def played(score: Score, ornaments: Ornaments = "written") -> list[Tone]:
+    """The notes of all parts as they sound, repeats played.
 
     Raises:
         MusicFileError: If the repeats do not end.
     """
     timeline = _timeline(score)
-    return [_tones(part, timeline) for part in score.parts]
+    return [t for part in score.parts for t in _tones(part, timeline, ornaments)]
 
 
 def _timeline(
@@ -271,7 +260,7 @@ def _add_part(
         )
 
 
-def _tones(part: Part, timeline: _Timeline) -> list[Tone]:
+def _tones(part: Part, timeline: _Timeline, ornaments: Ornaments) -> Sequence[Tone]:
     """The notes of a part as they sound."""
     written = [
         Tone(at, at + note.length, note, at)
@@ -281,56 +270,10 @@ def _tones(part: Part, timeline: _Timeline) -> list[Tone]:
     ]
     # The first in the file leads where two begin together; a grace note comes first.
     written.sort(key=lambda tone: (tone.start, not tone.note.grace))
-    tones = _joined(written)
-    _place_grace_notes(tones)
-    return tones
-
-
-def _joined(written: Iterable[Tone]) -> list[Tone]:
-    """Lengthens the first of tied notes, and leaves out the others."""
-    kept: list[Tone] = []
-    # By pitch and end: a tie may change the voice.
-    held: dict[tuple[int, Fraction], list[Tone]] = collections.defaultdict(list)
-    for tone in written:
-        note, before = tone.note, None
-        waiting = held.get((note.pitch, tone.start))
-        if note.ends_tie and waiting:
-            before = waiting.pop(0)
-            before.end = tone.end
-            if note.mark and not before.note.mark:
-                before.note = dataclasses.replace(before.note, mark=note.mark)
-        else:
-            kept.append(tone)
-        if note.starts_tie:
-            held[note.pitch, tone.end].append(before or tone)
-    return kept
-
-
-def _place_grace_notes(tones: Sequence[Tone]) -> None:
-    """Gives grace notes their time, and takes it from their neighbours."""
-    groups: dict[tuple[str, Fraction], list[Tone]] = collections.defaultdict(list)
-    for tone in tones:
-        if tone.note.grace:
-            groups[tone.note.voice, tone.start].append(tone)
-    if not groups:
-        return
-    ending, beginning = collections.defaultdict(list), collections.defaultdict(list)
-    for tone in tones:
-        if not tone.note.grace:
-            ending[tone.note.voice, tone.end].append(tone)
-            beginning[tone.note.voice, tone.start].append(tone)
-    for place, group in groups.items():
-        each = _GRACE_TIME / max(tone.note.grace for tone in group)
-        first = place[1] - _GRACE_TIME
-        if first < 0:
-            first = place[1]
-            for tone in beginning[place]:
-                tone.start = min(first + _GRACE_TIME, (tone.start + tone.end) / 2)
-        for tone in ending[place]:
-            tone.end = max(first, (tone.start + tone.end) / 2)
-        for tone in group:
-            tone.start = first + each * (tone.note.grace - 1)
-            tone.end = max(tone.end, tone.start + each)
+    tones = tones_lib.joined(written)
+    tones_lib.place_grace_notes(tones)
+    is_played = ornaments == "played"
+    return ornaments_lib.play(tones, timeline.tempi) if is_played else tones
 
 
 def bar_lines(measures: Sequence[_Bar]) -> list[_Bar]:

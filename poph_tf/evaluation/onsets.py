@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from poph_tf.data import reading, score_sequence, scores
-from poph_tf.data.score_sequence import Tone
+from poph_tf.data.ornaments import Ornaments
+from poph_tf.data.tones import Tone
 
 CLASSES = ("grace", "ornament", "tremolo")
 _TOLERANCE = 1 / 24
@@ -78,13 +79,17 @@ class Agreement:
         )
 
 
-def compare(score: str | Path, midi: str | Path) -> Agreement:
+def compare(
+    score: str | Path, midi: str | Path, ornaments: Ornaments = "played"
+) -> Agreement:
     """Compares a score, its repeats played, with a MIDI file.
 
     Raises:
         MusicFileError: If one of them cannot be read, or the score holds several tunes.
     """
-    tones = [t for part in score_sequence.played(scores.parse_one(score)) for t in part]
+    parsed = scores.parse_one(score)
+    tones = score_sequence.played(parsed)
+    sounding = score_sequence.played(parsed, ornaments)
     notes = reading.read_notes(midi)
     played = list(
         zip(
@@ -93,22 +98,31 @@ def compare(score: str | Path, midi: str | Path) -> Agreement:
             strict=True,
         )
     )
-    return compare_onsets(tones, played)
+    return compare_onsets(tones, played, sounding)
 
 
 def compare_onsets(
-    tones: Sequence[Tone], played: Iterable[tuple[float, int]]
+    tones: Sequence[Tone],
+    played: Iterable[tuple[float, int]],
+    sounding: Sequence[Tone] | None = None,
 ) -> Agreement:
-    """Compares the tones of a score with onsets (quarter notes, pitch) as played."""
+    """Compares the tones of a score with onsets (quarter notes, pitch) as played.
+
+    Args:
+        tones: as written; what is set aside lies around them.
+        played: the onsets.
+        sounding: the tones with their ornaments played, if they are.
+    """
+    sounding = tones if sounding is None else sounding
     classes = _classes(tones)
-    written = {
+    expected = {
         (float(tone.start), tone.note.pitch): name
-        for tone, name in zip(tones, classes, strict=True)
+        for tone, name in zip(sounding, _classes(sounding), strict=True)
     }
     left = _Onsets(played)
     unequal = collections.Counter[str]()
     equal = 0
-    for (start, pitch), name in sorted(written.items()):
+    for (start, pitch), name in sorted(expected.items()):
         if left.take(start, pitch):
             equal += 1
         else:
@@ -143,17 +157,23 @@ def _classes(tones: Sequence[Tone]) -> list[str]:
     places = [(tone.note.voice, round(float(tone.written), 6)) for tone in tones]
     # A mark is written at one note of its chord.
     marks = {
-        place: tone.note.mark
+        place: _class(tone)
         for place, tone in zip(places, tones, strict=True)
         if tone.note.mark and not tone.note.grace
     }
     graced = {p for p, tone in zip(places, tones, strict=True) if tone.note.grace}
     return [
-        tone.note.mark
+        _class(tone)
         or ("" if tone.note.grace else marks.get(place, ""))
         or ("grace" if place in graced else "")
         for place, tone in zip(places, tones, strict=True)
     ]
+
+
+def _class(tone: Tone) -> str:
+    """The class of a tone by its own mark."""
+    mark = tone.note.mark
+    return mark if mark in ("", "tremolo") else "ornament"
 
 
 class _Onsets:

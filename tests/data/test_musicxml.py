@@ -253,8 +253,8 @@ def test_an_ornament_at_any_of_tied_notes_is_the_whole_notes():
     trill = "<notations><ornaments><trill-mark/></ornaments></notations>"
     first = xml.note("C4", 4, '<tie type="start"/>')
     text = xml.score(first + xml.note("C4", 4, f'<tie type="stop"/>{trill}'))
-    [[tone]] = score_sequence.played(musicxml.parse(text.encode(), "a"))
-    assert (tone.note.mark, tone.end) == ("ornament", 4)
+    [tone] = score_sequence.played(musicxml.parse(text.encode(), "a"))
+    assert (tone.note.mark, tone.end) == ("trill", 4)
 
 
 def tremolo(marks, kind="single"):

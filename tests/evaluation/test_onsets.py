@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 from poph_tf.data.score import Note
-from poph_tf.data.score_sequence import Tone
+from poph_tf.data.tones import Tone
 from poph_tf.evaluation import onsets
 
 
@@ -28,6 +28,22 @@ def test_what_an_ornament_adds_is_left_out_and_counted():
     assert (found.equal, found.missing, found.extra) == (1, 1, 0)
     assert found.left_out == {"ornament": 1} and found.added == {"ornament": 4}
     assert found.left_out_share == 1 / 2
+
+
+def test_played_ornaments_are_compared_but_set_nothing_more_aside():
+    trill = tone(1, 62, mark="trill")
+    sounding = [
+        tone(1, 62, Fraction(1, 2), mark="trill"),
+        tone(Fraction(3, 2), 64, mark="trill"),
+    ]
+    sounding[1].written = Fraction(1)
+    # 66 is a tone above the trill's second note, but two above the written one.
+    found = onsets.compare_onsets([trill], [(1, 62), (1.5, 64), (1.6, 66)], sounding)
+    assert (found.equal, found.missing, found.extra) == (2, 1, 0)
+    assert not found.left_out and found.added == {"ornament": 0}
+    found = onsets.compare_onsets([trill], [(1, 62), (1.75, 64)], sounding)
+    assert (found.equal, found.missing) == (1, 0)
+    assert found.left_out == {"ornament": 1} and found.added == {"ornament": 1}
 
 
 def test_a_note_behind_grace_notes_may_come_late():

@@ -101,7 +101,11 @@ def _convert(item: sources.Item, settings: DataConfig) -> list[Converted]:
     if item.reason:
         return [Converted(source, style, reason=item.reason)]
     options = reading.Options(
-        settings.reader, settings.max_events, compiled=True, repeats=settings.repeats
+        settings.reader,
+        settings.max_events,
+        compiled=True,
+        repeats=settings.repeats,
+        ornaments=settings.ornaments,
     )
     try:
         data = _content(item, settings.max_bytes)

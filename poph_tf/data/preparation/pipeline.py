@@ -42,6 +42,7 @@ _STATE = "input_state"
 # Settings that the first data sets did not have, with the values that change no key.
 _LATER = {
     "near_duplicates": "group",
+    "ornaments": "written",
     "repeats": "played",
     "split_by": "hash",
     "splits_csv": "",

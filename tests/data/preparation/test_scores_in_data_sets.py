@@ -59,6 +59,21 @@ def test_repeats_are_left_out_if_asked_for(tmp_path):
     assert sum(s.num_steps for s in info.splits.values()) == 16 * (2 + 3 + 4)
 
 
+def test_ornaments_are_played_if_asked_for(tmp_path):
+    trill = "<notations><ornaments><trill-mark/></ornaments></notations>"
+    (tmp_path / "a.musicxml").write_text(xml.score(xml.note("C4", 8, trill)))
+
+    def notes_of(**options):
+        limits = settings(tmp_path, min_steps=1, **options)
+        (item,) = sources.walk(limits)
+        (converted,) = conversion.convert(item, limits)
+        return converted.statistics["notes"]
+
+    assert notes_of() == 1
+    # 32 notes, C and D in each of 16 steps.
+    assert notes_of(ornaments="played") == 32
+
+
 def test_scores_are_parsed_as_written_and_read_as_played(tmp_path):
     path = next(folder_with_a_score(tmp_path).rglob("0.musicxml"))
     assert len(scores.parse_one(path).measures) == 2
