@@ -9,9 +9,10 @@ import pathlib
 
 from poph_tf import theory
 from poph_tf.config import GenerationConfig, ModelConfig
-from poph_tf.generation.light_engine import NEUTRAL
+from poph_tf.generation.light_engine import NEUTRAL, LightEngine
 from poph_tf.models import LIGHT_FILE, SETTINGS_FILE, pretrained
 from poph_tf.rendering import html
+from poph_tf.serving.api import scores
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 WEB = ROOT / "poph_tf" / "serving" / "web"
@@ -19,6 +20,9 @@ WEB = ROOT / "poph_tf" / "serving" / "web"
 SHARED = [ROOT / "poph_tf" / "rendering" / "web" / name for name in html.SHARED]
 # The model's voices have one style, which the page then need not choose.
 MODEL = "chorales"
+# The piece of the first click, and how much of it comes with the page.
+OPENING = {"candidates": 1, "seed": 1, "temperature": 1, "num_bars": 8, "metre": "4/4"}
+OPENING_STEPS = 64
 TONICS = ("C", "Db", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 
 
@@ -33,7 +37,10 @@ def files():
     settings = json.loads((folder / SETTINGS_FILE).read_text("utf-8"))
     model = ModelConfig.from_dict(settings["model"])
     yield "demo/model/step.tflite", (folder / LIGHT_FILE).read_bytes()
-    yield "demo/model/network.json", json.dumps(network(model))
+    yield (
+        "demo/model/network.json",
+        json.dumps(network(model) | {"opening": opening(folder)}),
+    )
 
 
 def network(model):
@@ -58,3 +65,22 @@ def network(model):
         "key_strength": config.key_strength,
         "keys": {key: theory.key_outside(key).tolist() for key in keys},
     }
+
+
+def opening(folder):
+    """The request of a visitor's first click, and the first bars of its answer.
+
+    They sound while the browser still loads the network, which then draws them too.
+
+    Args:
+        folder: of the model.
+    """
+    config = GenerationConfig(num_pieces=1, seed=OPENING["seed"], num_bars=8)
+    (piece,) = LightEngine(folder).compose(config)
+    notes = [
+        {**note, "duration": min(note["duration"], OPENING_STEPS - note["start"])}
+        for note in scores.of_matrices(piece)["notes"]
+        if note["start"] < OPENING_STEPS
+    ]
+    bar = {"candidate": 0, "start": 0, "num_steps": OPENING_STEPS, "notes": notes}
+    return {"body": OPENING, "bar": bar}

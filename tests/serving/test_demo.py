@@ -91,6 +91,18 @@ def composed(engine, music=None, **settings):
     return scores.of_matrices(piece)
 
 
+def test_the_first_click_sounds_before_the_network_is_there(chromium, site):
+    context = chromium.new_context()
+    page = context.new_page()
+    page.route("**/worker.js", lambda route: route.abort())
+    page.goto(site.url)
+    expect(page.locator("#model option").first).to_be_attached()
+    page.click("#do-compose")
+    expect(page.locator("#play")).to_have_text("Pause")
+    expect(page.locator("#status")).to_have_text("Composing: bar 1.")
+    context.close()
+
+
 def test_composes_and_continues_note_for_note_as_python(page, engine, tmp_path):
     compose(page, "compose")
     first = score(page)

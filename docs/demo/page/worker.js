@@ -4,25 +4,30 @@
 const BASE = new URL(".", self.location.href);
 
 /** @param {string} path */
-async function bytes(path) {
+async function file(path) {
   const response = await fetch(new URL(path, BASE));
   if (!response.ok) throw new Error(`The file ${path} is missing (${response.status}).`);
   return response;
 }
 
+/** @param {string} path of a file that is packed with gzip */
+async function unpacked(path) {
+  const stream = (await file(path)).body.pipeThrough(new DecompressionStream("gzip"));
+  return new Response(stream).arrayBuffer();
+}
+
+/** Loads all files side by side. */
 async function load() {
-  const [lite, { Engine }, { task }] = await Promise.all(
-    ["litert/index.js", "engine.js", "task.js"].map((path) => import(new URL(path, BASE).href)),
-  );
-  const packed = (await bytes("litert/litert.wasm.gzip")).body;
-  const unpacked = packed.pipeThrough(new DecompressionStream("gzip"));
-  const wasmBinary = await new Response(unpacked).arrayBuffer();
+  const [lite, { Engine }, { task }, wasmBinary, flatbuffer, network] = await Promise.all([
+    ...["litert/index.js", "engine.js", "task.js"].map((path) => import(new URL(path, BASE).href)),
+    unpacked("litert/litert.wasm.gzip"),
+    file("../model/step.tflite").then((response) => response.arrayBuffer()),
+    file("../model/network.json").then((response) => response.json()),
+  ]);
   // What the runtime prints is of no use to a visitor.
   self.Module = { wasmBinary, print: () => {}, printErr: () => {} };
   await lite.loadLiteRt(new URL("litert/litert_wasm_compat_internal.js", BASE).href);
-  const flatbuffer = new Uint8Array(await (await bytes("../model/step.tflite")).arrayBuffer());
-  const compiled = await lite.loadAndCompile(flatbuffer, { accelerator: "wasm" });
-  const network = await (await bytes("../model/network.json")).json();
+  const compiled = await lite.loadAndCompile(new Uint8Array(flatbuffer), { accelerator: "wasm" });
   return { engine: new Engine(lite, compiled, network), task };
 }
 

@@ -77,17 +77,25 @@ export class Composing {
     const { settings } = this.store;
     // Nobody clicks to hear nothing: silence is drawn again from another seed.
     for (let left = settings.fresh ? MOST_TRIES : 1; left > 0; left--) {
-      if (settings.fresh) settings.seed = Math.floor(Math.random() * LARGEST_SEED);
+      if (settings.fresh) settings.seed = this.freshSeed();
       if (await this.ask(task)) return;
     }
     say("The composer chose silence; try again, or another seed.");
+  }
+
+  freshSeed() {
+    const { model } = this.store;
+    const seed = model?.first_seed ?? Math.floor(Math.random() * LARGEST_SEED);
+    delete model?.first_seed;
+    return seed;
   }
 
   /** @param {Task} task @returns {Promise<boolean>} whether anything sounds */
   async ask(task) {
     const { store, player } = this;
     const body = request(store, task);
-    if (store.settings.listen) await player.synth.wake();
+    // Wakes in the click, while the composer begins.
+    if (store.settings.listen) player.synth.wake();
     this.running?.abort();
     const running = (this.running = new AbortController());
     this.prepare(task, Number(store.settings.candidates));

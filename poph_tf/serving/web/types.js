@@ -34,6 +34,7 @@
  * @property {string[]} tasks
  * @property {number} min_pitch
  * @property {number} max_pitch
+ * @property {number} [first_seed] of a piece whose beginning came with the page
  */
 
 /** Steps from `from` up to, and without, `to`. @typedef {{from: number, to: number}} Range */
