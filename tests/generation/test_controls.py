@@ -155,10 +155,6 @@ def test_key_auto_lowers_pitches_outside_the_keys_that_fit_what_sounded():
     )
 
 
-def test_after_4_bars_a_note_counts_a_third_for_the_key():
-    np.testing.assert_allclose(controls_lib.KEY_DECAY**64, 1 / np.e, rtol=0.01)
-
-
 def test_key_auto_draws_fewer_notes_outside_the_piece_s_own_key(engine):
     shares = [
         candidates.out_of_key(play(engine, key="auto", key_strength=strength), 0).mean()

@@ -1,14 +1,13 @@
 """The sampler: what it draws, from which numbers, and that it is the trained model."""
 
 import functools
-import types
 
 import numpy as np
 import pytest
 import small
 import tensorflow as tf
 
-from poph_tf.generation import chords, randomness, sampler
+from poph_tf.generation import chords
 from poph_tf.generation.controls import Controls
 from poph_tf.generation.sampler import Sampler
 
@@ -307,141 +306,3 @@ def test_a_note_ends_the_silence():
     expected = np.where(silent, np.array([6, 10, 31]), 0)
     np.testing.assert_array_equal(after["silent_steps"], expected)
     assert not silent.all()
-
-
-def sampler_of(name):
-    """A sampler whose network has no weights, and a state of none."""
-    network = types.SimpleNamespace(
-        zero_state=lambda batch_size: {}, embed_style=lambda style: style
-    )
-    config = small.model_config(name)
-    return Sampler(types.SimpleNamespace(network=network, config=config))
-
-
-def test_the_state_before_a_piece_has_bars_of_16_steps_and_what_was_given_in_tracks():
-    state = sampler_of("poph").zero_state(2)
-    np.testing.assert_array_equal(state["bar_steps"], [16, 16])
-    assert state["frame"].shape == (2, 14, 3) and "given" not in state
-    state = sampler_of("voices").zero_state(2, [12, 16])
-    np.testing.assert_array_equal(state["bar_steps"], [12, 16])
-    assert state["frame"].shape == (2, 3, 14, 3) and state["given"].shape == (2, 3)
-
-
-def test_tracks_are_told_what_is_ahead_or_that_nothing_is_known():
-    like = tf.zeros((2, 5), tf.int32)
-    assert sampler_of("poph").track_inputs(like, bars_left=None, look_ahead=None) == {}
-    of_tracks = sampler_of("voices").track_inputs
-    nothing = of_tracks(like, bars_left=None, look_ahead=None)
-    np.testing.assert_array_equal(nothing["bars_left"], np.full((2, 5), -1))
-    np.testing.assert_array_equal(nothing["later"], np.zeros((5, 2, 14, 4)))
-    ahead = np.random.default_rng(0).random((2, 5, 14, 4)).astype(np.float32)
-    told = of_tracks(like, bars_left=like + 3, look_ahead=tf.constant(ahead))
-    np.testing.assert_array_equal(told["bars_left"], np.full((2, 5), 3))
-    np.testing.assert_array_equal(told["later"], np.swapaxes(ahead, 0, 1))
-    plain = sampler_of("voices_of_play_only_without_look_ahead")
-    assert set(plain.track_inputs(like, bars_left=None, look_ahead=None)) == {
-        "bars_left"
-    }
-
-
-@pytest.mark.parametrize("sums", [[], ["log_weight"], ["log_likelihood"]])
-def test_only_states_with_sums_are_scored(sums, monkeypatch):
-    monkeypatch.setattr(chords, "draw", lambda *given: given[-1])
-    monkeypatch.setattr(sampler, "PitchDecoder", lambda *given: None)
-    drawing = sampler_of("biaxial")
-    state = drawing.zero_state(3) | dict.fromkeys(sums)
-    assert drawing.draw_frame(None, state, controls(drawing.config)) == bool(sums)
-
-
-def test_each_row_of_a_chunk_comes_from_itself(monkeypatch):
-    cells = np.zeros((3, 4, 14, 3), np.uint8)
-    monkeypatch.setattr(Sampler, "draw_steps", lambda *given: (cells, given[1:]))
-    drawn, rows, given = sampler_of("poph").draw_chunk({}, 4, None)
-    assert drawn is cells and given == ({}, 4, None)
-    np.testing.assert_array_equal(rows, [0, 1, 2])
-
-
-def test_sums_gain_what_is_scored_and_what_is_clamped():
-    # Two pieces, three pitches; the first two pitches of the first are clamped.
-    gained = tf.constant([[-1.0, -2.0, -4.0], [-8.0, -16.0, -32.0]])
-    clamped = np.zeros((2, 3, 4), np.float32)
-    clamped[0, :2, 0] = 1
-    asked = Controls(None, None, None, constraints=tf.constant(clamped))
-    before = {name: tf.constant([-100.0, -200.0]) for name in sampler.SUMS}
-    after = sampler._next_sums(before, gained, asked)
-    np.testing.assert_array_equal(after["log_likelihood"], [-107, -256])
-    np.testing.assert_array_equal(after["log_weight"], [-103, -200])
-    half = asked._replace(scored=tf.constant([0.0, 0.5]), constraints=None)
-    after = sampler._next_sums(before, gained, half)
-    assert set(after) == {"log_likelihood"}
-    np.testing.assert_array_equal(after["log_likelihood"], [-100, -228])
-    assert sampler._next_sums({}, None, asked) == {}
-
-
-# The numbers.
-
-
-def words(*values):
-    return tuple(tf.constant([value], tf.uint32) for value in values)
-
-
-@pytest.mark.parametrize(
-    ("counter", "key", "expected"),
-    [
-        ((0,) * 4, (0,) * 2, "6627e8d5 e169c58d bc57ac4c 9b00dbd8"),
-        (
-            (0xFFFFFFFF,) * 4,
-            (0xFFFFFFFF,) * 2,
-            "408f276d 41c83b0e a20bc7c6 6d5451fd",
-        ),
-        (
-            (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344),
-            (0xA4093822, 0x299F31D0),
-            "d16cfe09 94fdcceb 5001e420 24126ea1",
-        ),
-    ],
-)
-@pytest.mark.parametrize("jit_compile", [False, True])
-def test_philox_gives_the_known_answers_of_its_authors(
-    counter, key, expected, jit_compile
-):
-    # From Random123's kat_vectors, "philox4x32 10".
-    run = tf.function(randomness.philox, jit_compile=jit_compile)
-    bits = run(words(*counter), words(*key))
-    assert " ".join(f"{int(word[0]):08x}" for word in bits) == expected
-
-
-def test_numbers_of_a_step_depend_on_seed_step_and_pitch_alone():
-    seeds = tf.constant([[1, 2], [3, 4], [1, 2], [2, 1]])
-    steps = tf.constant([7, 7, 8, 7])
-    together = randomness.uniforms(seeds, steps, 6).numpy()
-    for row in range(4):
-        alone = randomness.uniforms(seeds[row : row + 1], steps[row : row + 1], 9)
-        np.testing.assert_array_equal(alone[0, :6], together[row])
-    first_track = randomness.uniforms(seeds, steps, 6, track=0)
-    np.testing.assert_array_equal(first_track, together)
-    assert len(np.unique(together)) == together.size
-
-
-def test_numbers_of_a_step_are_those_that_are_given_or_of_the_seed():
-    step, asked = tf.constant([3, 4, 5]), controls(small.model_config("poph"))
-    found = randomness.of_step(asked, step, 6)
-    np.testing.assert_array_equal(found, randomness.uniforms(asked.seed, step, 6))
-    given = np.random.default_rng(0).random((3, 2, 9, 2)).astype(np.float32)
-    asked = asked._replace(numbers=tf.constant(given))
-    np.testing.assert_array_equal(randomness.of_step(asked, step, 6), given[:, 0, :6])
-    second = randomness.of_step(asked, step, 6, track=1)
-    np.testing.assert_array_equal(second, given[:, 1, :6])
-
-
-def test_numbers_are_uniform_multiples_of_two_to_the_minus_24():
-    seeds = tf.constant([[-5, 2**31 - 1]] * 50)
-    numbers = randomness.uniforms(seeds, tf.range(50), 100).numpy()
-    assert numbers.dtype == np.float32
-    assert numbers.min() >= 0.0 and numbers.max() < 1.0
-    np.testing.assert_array_equal(numbers * 2**24, np.round(numbers * 2**24))
-    counts = np.histogram(numbers, bins=10, range=(0, 1))[0]
-    # 10,000 numbers: each tenth holds 1000, give or take 30 (one standard deviation).
-    assert np.abs(counts - 1000).max() < 150
-    play, replay = numbers[..., 0].ravel(), numbers[..., 1].ravel()
-    assert abs(np.corrcoef(play, replay)[0, 1]) < 0.06

@@ -40,14 +40,15 @@ PARTS = {
     ),
     "sampler": (
         ["generation/sampler.py", "generation/controls.py"],
-        ["generation/test_sampler.py", "generation/test_controls.py"],
+        ["generation/test_sampler_steps.py"]
+        + ["generation/test_sampler.py::test_prefill_counts_silent_steps"],
     ),
     "host_randomness": (
         ["generation/host_randomness.py", "generation/randomness.py"],
         [
             "generation/test_light_engine.py"
             "::test_random_numbers_are_those_of_the_graph_bit_for_bit",
-            "generation/test_sampler.py",
+            "generation/test_random_numbers.py",
         ],
     ),
     "readers": (
