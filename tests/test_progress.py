@@ -39,3 +39,10 @@ def test_a_console_shows_nothing_of_calls_from_python(monkeypatch, capsys):
     with progress.in_notebook(128, "steps") as shown:
         shown.update(64)
     assert shown.shown is None and capsys.readouterr() == ("", "")
+
+
+def test_a_rate_that_rounds_to_nothing_is_not_shown():
+    shown = progress.Progress(1, "files", stream=None)
+    shown.update(0)
+    line = shown.line(0.6, "500 pieces", shown.since + 120)
+    assert line == "0/1 files  500 pieces  80 s left"

@@ -79,7 +79,9 @@ class Progress:
         """The line that tells how far the work is."""
         rate = (done - (self.first or 0.0)) / max(now - self.since, 1e-9)
         of = f"/{self.total:,.0f}" if self.total else ""
-        parts = [f"{done:,.0f}{of} {self.unit}", text, f"{rate:,.2f}/s"]
+        speed = f"{rate:,.2f}/s" if rate >= 0.01 else ""  # else few large units
+        whole = int(done + 1e-6)  # A third three times is one.
+        parts = [f"{whole:,}{of} {self.unit}", text, speed]
         if self.total and rate > 0:
             parts.append(f"{duration(max(self.total - done, 0) / rate)} left")
         return "  ".join(part for part in parts if part)

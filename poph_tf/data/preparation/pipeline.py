@@ -188,26 +188,33 @@ def _convert_locally(
     """Returns the keys of all chunks, in the order of the source."""
     keys: list[str] = []
     position = sources.Position()
-    files_done = rejected = 0
+    files_done, pieces, rejected = 0.0, 0, 0
 
-    def count(chunk: staging.Chunk, num_rejects: int) -> None:
-        nonlocal files_done, rejected
-        files_done, rejected = files_done + len(chunk.items), rejected + num_rejects
-        total = files_done / position.share if position.share else None
-        progress.update(files_done, f"{rejected:,} rejected", total=total)
+    def count(chunk: staging.Chunk, num_pieces: int, num_rejects: int) -> None:
+        nonlocal files_done, pieces, rejected
+        files_done += sum(1 / item.part[1] for item in chunk.items)
+        pieces, rejected = pieces + num_pieces, rejected + num_rejects
+        show()
+
+    def show() -> None:
+        text = f"{pieces:,} pieces, {rejected:,} rejected"
+        progress.update(files_done, text, total=position.total)
 
     def unfinished() -> Iterator[staging.Chunk]:
         for chunk in staging.chunks(sources.walk(settings, position)):
             keys.append(chunk.key)
             if store.has(chunk.key):
-                count(chunk, len(store.read([chunk.key]).rejects))
+                found = store.read([chunk.key])
+                count(chunk, len(found.sources), len(found.rejects))
             else:
                 yield chunk
 
+    show()
     for chunk, converted in runners.convert_locally(unfinished(), settings, options):
         store.write(chunk.key, converted)
-        count(chunk, sum(c.record is None for c in converted))
-    progress.print(f"{files_done:,} files, {rejected:,} rejected")
+        num_rejects = sum(c.record is None for c in converted)
+        count(chunk, len(converted) - num_rejects, num_rejects)
+    progress.print(f"{files_done:,.0f} files, {rejected:,} rejected")
     return keys
 
 

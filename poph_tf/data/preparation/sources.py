@@ -57,9 +57,20 @@ class Item:
 
 @dataclasses.dataclass
 class Position:
-    """How far a walk is: the share of the input that was read, 0..1."""
+    """How far a walk is.
+
+    Attributes:
+        share: of the input before the item that was read last, 0..1.
+        files: how many files that is; of a book in parts, a fraction.
+    """
 
     share: float = 0.0
+    files: float = 0.0
+
+    @property
+    def total(self) -> float | None:
+        """An estimate of all files; None if there is none yet."""
+        return self.files / self.share if self.share else None
 
 
 # (share of the input before an item, 0..1; item whose source is its path inside the
@@ -81,13 +92,12 @@ def walk(settings: DataConfig, position: Position | None = None) -> Iterator[Ite
     position = position or Position()
     styles = read_styles(settings.styles_csv)
     split_of = given_splits.finder(settings)
-    count = len(settings.input)
+    count, files = len(settings.input), 0
     for number, path in enumerate(map(pathlib.Path, settings.input)):
         read = _reader(path)
         # A single file lies in its folder, which names it and its style.
         base = _base(path.parent if read is _file else path)
         for share, item in read(path, settings.max_bytes):
-            position.share = (number + share) / count
             inside = item.source
             source = f"{base}/{inside}" if count > 1 else inside
             if not styles:
@@ -100,7 +110,13 @@ def walk(settings: DataConfig, position: Position | None = None) -> Iterator[Ite
                 item = _rejected(inside, f"no split is known ({settings.split_by})")
             source, style = map(reading.readable_name, (source, style))
             item = dataclasses.replace(item, source=source, style=style)
-            yield from _in_parts(item)
+            for part in _in_parts(item):
+                # How large a file is among others is not known.
+                begun = part.part[0] / part.part[1] if read is _file else 0.0
+                position.share = (number + share + begun) / count
+                position.files = files + begun
+                yield part
+            files += 1
 
 
 def _in_parts(item: Item) -> Iterator[Item]:

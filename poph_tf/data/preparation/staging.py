@@ -82,7 +82,8 @@ def chunks(items: Iterable[sources.Item]) -> Iterator[Chunk]:
     for item in items:
         held.append(item)
         size += len(item.data or b"") + 200
-        if len(held) >= MAX_ITEMS or size >= MAX_BYTES:
+        is_part = item.part[1] > 1  # Of a large book: seconds of work.
+        if is_part or len(held) >= MAX_ITEMS or size >= MAX_BYTES:
             yield _chunk(number, held)
             number, held, size = number + 1, [], 0
     if held:

@@ -392,5 +392,6 @@ def test_progress_estimates_the_number_of_files_and_the_time_left(tmp_path):
     assert [done for done, _ in seen][-1] == 150
     assert seen[-1][1] == pytest.approx(150, rel=0.02)
     assert log.getvalue() == "150 files, 0 rejected\n"
+    assert seen[0] == (0, None)
     line = progress.line(75, "0 rejected", progress.since + 10)
     assert "files" in line and "left" in line

@@ -4,7 +4,7 @@ import musicxml as xml
 from collections_of_songs import prepared, settings
 
 from poph_tf.data import reading, scores
-from poph_tf.data.preparation import conversion, sources
+from poph_tf.data.preparation import conversion, sources, staging
 
 
 def folder_with_a_score(tmp_path):
@@ -50,6 +50,21 @@ def test_a_large_book_is_converted_in_parts_with_the_same_tunes(tmp_path, monkey
     # What cannot be read is rejected once, not part by part.
     (tmp_path / "book.abc").write_bytes(b"\xff\0" * 200)
     assert [name for name, _ in converted()[1]] == ["book.abc", "one.abc"]
+
+
+def test_progress_tells_how_much_of_a_book_is_done(tmp_path, monkeypatch):
+    tunes = [f"X:{k}\nK:C\n{'CDEF' * (k + 1)}\n\n" for k in range(8)]
+    (tmp_path / "book.abc").write_text("".join(tunes))
+    monkeypatch.setattr(sources, "_PART_BYTES", len("".join(tunes)) // 4 + 1)
+    position = sources.Position()
+    found = [
+        (item.part, position.share, position.files, position.total)
+        for item in sources.walk(settings(tmp_path / "book.abc"), position)
+    ]
+    assert found == [((k, 4), k / 4, k / 4, 1 if k else None) for k in range(4)]
+    # Each part is a chunk, which is shown when it is done.
+    chunks = staging.chunks(sources.walk(settings(tmp_path / "book.abc")))
+    assert [len(chunk.items) for chunk in chunks] == [1] * 4
 
 
 def test_repeats_are_left_out_if_asked_for(tmp_path):
