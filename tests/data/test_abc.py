@@ -186,6 +186,7 @@ def test_a_tempo_within_the_tune_moves_what_follows():
         # Endings of two bars, and two repeats with endings.
         ("|:C4|1D4|E4:|2F4|G4||A4|", "CDECFGA", "CFGA"),
         ("|:C4|1D4:|2E4|:F4|1G4:|2A4|]", "CDCEFGFA", "CEFA"),
+        ("|:C4|1,2D4:|3E4|:F4|1G4:|2A4|]", "CDCDCEFGFA", "CEFA"),
         ("C4|D4!fine!|E4!D.C.!|", "CDECD", "CDE"),
         ("C4|!segno!D4!fine!|E4!D.S.alfine!|", "CDED", "CDE"),
         ("[|C4|]", "C", "C"),

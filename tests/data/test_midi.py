@@ -259,6 +259,8 @@ def test_tempi_and_time_signatures_count_in_any_track():
     data = smf.file(notes, [smf.tempo(0, 250_000), smf.metre(0, 3, 2)])
     assert fast(data).tempo_qpm == 240.0
     assert fast(data).time_signatures == ((0, 3, 4),)
+    short = (0, 0xFF, 0x58, 2, 3, 2)  # without what metronomes need
+    assert fast(smf.file([short, *notes])).time_signatures == ((0, 3, 4),)
     for power, denominator in ((0, 1), (7, 128)):
         data = smf.file([smf.metre(0, 3, power), *notes])
         assert fast(data).time_signatures == ((0, 3, denominator),)
