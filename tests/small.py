@@ -140,7 +140,7 @@ VARIANTS = {
 
 # The networks with tracks.
 TRACK_VARIANTS = {
-    "voices": ("poph3", {"tracks": VOICES, **STYLES}),
+    "voices": ("poph3", {"tracks": VOICES, "key": True, **STYLES}),
     "voices_of_play_only_without_look_ahead": (
         "poph3",
         {

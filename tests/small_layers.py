@@ -46,6 +46,7 @@ LAYERS = {
         layers.VoiceLeading(4, 1, [0, 2]),
         ["voices", "voices_before", "given"],
     ),
+    "ScaleDegrees": lambda: (layers.ScaleDegrees(4, 38, 14, 9), ["key", "place"]),
     "AutoregressiveContext": lambda: (
         layers.AutoregressiveContext("window", 5),
         ["frames"],
@@ -55,7 +56,9 @@ LAYERS = {
     "HarmonyLoss": lambda: (layers.HarmonyLoss(2.0, 36, "harmonic"), ["play", "mask"]),
 }
 # Those that put time before the batch.
-TIME_MAJOR_LAYERS = ("SideBySide", "LookAhead", "TrackContext", "VoiceLeading")
+TIME_MAJOR_LAYERS = (
+    *("SideBySide", "LookAhead", "TrackContext", "VoiceLeading", "ScaleDegrees"),
+)
 
 
 def layer_inputs(num_rows=2, num_steps=5, num_pitches=NUM_PITCHES, seed=0):
@@ -80,6 +83,8 @@ def layer_inputs(num_rows=2, num_steps=5, num_pitches=NUM_PITCHES, seed=0):
         "voices_before": pitches[rng.integers(0, num_pitches, rolls[:3])],
         "notes": rng.random((*grid, 3, FEATURES)).astype(np.float32),
         "bars_left": rng.integers(-1, 9, grid[:2]).astype(np.float32),
+        "key": rng.integers(-1, 24, grid[:2]).astype(np.float32),
+        "place": rng.integers(0, 9, grid[:2]).astype(np.float32),
     }
 
 

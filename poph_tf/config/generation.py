@@ -114,10 +114,12 @@ class GenerationConfig(Stored):
     metre: str = ""
     """Time signature such as 3/4; empty: that of the given music, or 4/4."""
     key: str = ""
-    """Preferred key, such as 'Bb major' or 'D dorian'; auto: the key that the piece is
-    in; empty: none."""
+    """Key, such as 'Bb major' or 'D dorian'. Empty: in models that read the key that
+    of the given music, or a drawn one; in others none. auto: there the key that the
+    piece is in."""
     key_strength: Annotated[float, Interval(ge=0.0, le=100.0)] = 2.0
-    """Logits subtracted from every pitch outside the key."""
+    """Logits subtracted from every pitch outside the key or chord; not in models that
+    read the key, where it is major or minor."""
     min_pitch: _Pitch = 0
     """Lowest MIDI pitch to draw."""
     max_pitch: _Pitch = 127

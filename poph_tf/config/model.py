@@ -44,6 +44,9 @@ class ModelConfig(Stored):
     """Places of the bar position's one-hot; 0: the bar position is not an input."""
     bars_left: bool = False
     """Read how many bars are left to the end of the piece, so that it can end."""
+    key: bool = False
+    """Read the key of the piece, so that it can keep to it and come home; only of
+    models with tracks."""
     style_units: Annotated[int, Interval(ge=0, le=4096)] = 64
     """Width of the style embedding; 0: style is not an input."""
     styles: Texts = SINGLE_STYLE

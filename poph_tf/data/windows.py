@@ -6,8 +6,9 @@ A window of a model with tracks also goes on beyond its end, for so many steps a
 
 import tensorflow as tf
 
+from poph_tf import theory
 from poph_tf.config import ModelConfig, TrainingConfig
-from poph_tf.data import given
+from poph_tf.data import given, keys
 
 # Nothing here branches on a tensor, so AutoGraph has nothing to rewrite.
 _as_written = tf.autograph.experimental.do_not_convert
@@ -17,8 +18,11 @@ MARGIN = 48
 # Steps beyond a window's end whose givens are known.
 AHEAD = 64
 # Of the windows of models with tracks: the share that is not told how long the piece
-# is, and the share with givens that are not known in advance.
-UNKNOWN_LENGTH, NO_LOOK_AHEAD = 1 / 3, 0.1
+# is, that which is not told its key, and that with givens not known in advance.
+UNKNOWN_LENGTH, UNKNOWN_KEY, NO_LOOK_AHEAD = 1 / 3, 0.2, 0.1
+# Of the pieces whose last bar is not whole, as after a pickup: the share whose last
+# chord is held to its end. Pieces that are composed end with a whole bar.
+HELD_TO_THE_BAR_LINE = 0.7
 UNKNOWN = -1
 Tensors = dict[str, tf.Tensor]
 
@@ -37,14 +41,17 @@ def cut(
 
     Returns:
         Dicts of `frames` (the one before the window first), `bar_position`, `length`,
-        `style`, `id`, `start`; of a model with tracks also `bars_left`, `given` and
-        `looks_ahead`.
+        `style`, `id`, `start`; of a model with tracks also `bars_left`, `key`, `given`
+        and `looks_ahead`.
     """
+    if model.bars_left and model.tracks:
+        piece = _held_to_the_bar_line(piece, seed)
     steps = training.window_steps
     reach = steps + (AHEAD if model.tracks else 0)
     edges = _edges(tf.shape(piece["cells"])[0], steps, seed)
     frames = tf.concat([tf.zeros_like(piece["cells"][:1]), piece["cells"]], axis=0)
     bars_left = _bars_left(piece["bar_position"])
+    key = _key(piece["cells"], model) if model.key else UNKNOWN
 
     def window(k: tf.Tensor) -> Tensors:
         start, end = edges[k], edges[k + 1]
@@ -59,6 +66,7 @@ def cut(
             "start": start,
             **{name: piece[name] for name in ("style", "id")},
             **_task(own_seed, positions, bars_left[start:stop], model, reach),
+            **_told_key(own_seed, key, shift, model, reach),
         }
 
     places = tf.data.Dataset.range(tf.size(edges, tf.int64) - 1, output_type=tf.int32)
@@ -95,15 +103,35 @@ def _edges(length: tf.Tensor, steps: int, seed: tf.Tensor) -> tf.Tensor:
     return tf.concat([before[:-1], [last, length]], axis=0)
 
 
+def _held_to_the_bar_line(piece: Tensors, seed: tf.Tensor) -> Tensors:
+    """Holds the last chord of some pieces to the end of their last bar."""
+    missing = _missing_steps(tf.cast(piece["bar_position"], tf.int32))
+    held = tf.cast(_uniform(seed, 5) < HELD_TO_THE_BAR_LINE, tf.int32)
+    steps = tf.range(1, 1 + missing * held)
+    last = piece["cells"][-1:] * tf.constant([1, 0, 1], piece["cells"].dtype)
+    chord = tf.repeat(last, tf.size(steps), axis=0)
+    position = piece["bar_position"]
+    after = position[-1:] + tf.cast(steps, position.dtype)
+    return piece | {
+        "cells": tf.concat([piece["cells"], chord], axis=0),
+        "bar_position": tf.concat([position, after], axis=0),
+    }
+
+
+def _missing_steps(bar_position: tf.Tensor) -> tf.Tensor:
+    """How many steps the last bar lacks beside the one before; int32 scalar."""
+    last = bar_position[-1]
+    ends = tf.where(bar_position[1:] == 0)[:, 0]
+    before = tf.concat([last[None], tf.gather(bar_position, ends)], 0)[-1]
+    return tf.maximum(before - last, 0)
+
+
 def _bars_left(bar_position: tf.Tensor) -> tf.Tensor:
     """`Matrices.bars_left` in the graph; int32 [time]."""
     bar_position = tf.cast(bar_position, tf.int32)
     lines = tf.cast(tf.equal(bar_position, 0), tf.int32)
     left = tf.cumsum(lines, exclusive=True, reverse=True)
-    last = bar_position[-1]
-    ends = tf.where(bar_position[1:] == 0)[:, 0]
-    before = tf.concat([last[None], tf.gather(bar_position, ends)], 0)[-1]
-    missing = tf.maximum(before - last, 0)
+    missing = _missing_steps(bar_position)
     return tf.concat([left, tf.zeros([missing], tf.int32)], 0)[missing:]
 
 
@@ -126,6 +154,29 @@ def _task(
     }
 
 
+def _key(cells: tf.Tensor, model: ModelConfig) -> tf.Tensor:
+    """The key of a whole piece, by all its tracks but drums; int32 scalar."""
+    pitched = [k for k, track in enumerate(model.tracks) if not track.is_drum]
+    play = tf.gather(cells[..., 0], pitched, axis=1)
+    return keys.find_key(tf.reduce_max(play, axis=1))
+
+
+def _told_key(
+    seed: tf.Tensor,
+    key: tf.Tensor,
+    shift: tf.Tensor | int,
+    model: ModelConfig,
+    reach: int,
+) -> Tensors:
+    """The key of a window's piece, transposed with it."""
+    if not model.key:
+        return {}
+    tonic = (key + shift) % theory.NUM_PITCH_CLASSES
+    key = tf.where(key >= 0, key - key % theory.NUM_PITCH_CLASSES + tonic, UNKNOWN)
+    told = tf.where(_uniform(seed, 4) >= UNKNOWN_KEY, key, UNKNOWN)
+    return {"key": tf.fill([reach], told)}
+
+
 def task_inputs(batch: Tensors, steps: tf.Tensor, part: int) -> Tensors:
     """The inputs that only models with tracks have.
 
@@ -135,7 +186,8 @@ def task_inputs(batch: Tensors, steps: tf.Tensor, part: int) -> Tensors:
         part: the number of steps is a multiple of it, unless it is the most there are.
 
     Returns:
-        `bars_left` int32 [batch, time], -1 where unknown; `given` float32 [batch, time,
+        `bars_left` and, if the model has it, `key` int32 [batch, time], -1 where
+        unknown; `given` float32 [batch, time,
         track]; `looks_ahead` float32 [batch], 0 where what is given is not known in
         advance. `time` is `steps` and as many more, up to `AHEAD`, as tell what is
         given after a window's end: there the piece goes on without a gap.
@@ -144,11 +196,12 @@ def task_inputs(batch: Tensors, steps: tf.Tensor, part: int) -> Tensors:
     is_given = tf.reduce_any(batch["given"] > 0, axis=[0, 2])
     last = tf.reduce_max(tf.where(is_given, tf.range(1, reach + 1), 0))
     steps = tf.minimum(tf.maximum(-(-last // part) * part, steps), reach)
-    return {
-        "bars_left": batch["bars_left"][:, :steps],
-        "given": batch["given"][:, :steps],
-        "looks_ahead": batch["looks_ahead"],
+    known: Tensors = {
+        name: batch[name][:, :steps]
+        for name in ("bars_left", "key", "given")
+        if name in batch
     }
+    return {**known, "looks_ahead": batch["looks_ahead"]}
 
 
 def _draw_shift(

@@ -3,7 +3,7 @@
 Conventions:
     - A piece is `data.matrices.Matrices`; pitch classes are numbered from C = 0.
     - A chord is a set of sounding pitches; silence is no chord.
-    - A key is a number 0..23: the major keys on C, C#, ..., then the minor ones.
+    - A key is a number 0..23, as in `theory`.
 
 Sources:
     Krumhansl and Kessler's profiles and the correlation with them: Krumhansl,
@@ -19,11 +19,8 @@ import numpy as np
 from poph_tf.data.matrices import Matrices
 from poph_tf.evaluation.measures import beats
 from poph_tf.evaluation.voice_leading import chords
-from poph_tf.theory import NUM_PITCH_CLASSES, class_counts
+from poph_tf.theory import NUM_PITCH_CLASSES, class_counts, key_profiles
 
-_MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
-_MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
-_PROFILES = np.array([np.roll(p, k) for p in (_MAJOR, _MINOR) for k in range(12)])
 _TRIADS = {"major": (0, 4, 7), "minor": (0, 3, 7), "diminished": (0, 3, 6)}
 _ALL_TRIADS = {
     frozenset((root + i) % NUM_PITCH_CLASSES for i in intervals)
@@ -35,8 +32,10 @@ BAR_STEPS = 16
 _NAN = float("nan")
 
 
-def find_key(play: np.ndarray) -> int | None:
+def key_by_profile(play: np.ndarray) -> int | None:
     """The key whose profile correlates best with the time that each class sounds.
+
+    Unlike `theory.find_key` it does not hear how the piece ends.
 
     Args:
         play: [time, 128].
@@ -47,7 +46,7 @@ def find_key(play: np.ndarray) -> int | None:
     counts = class_counts(play.sum(axis=0, dtype=np.int64))
     if not counts.std():
         return None
-    return int(np.argmax([np.corrcoef(p, counts)[0, 1] for p in _PROFILES]))
+    return int(np.argmax(key_profiles() @ (counts - counts.mean())))
 
 
 def fifths_between(one: int, other: int) -> int:
@@ -66,7 +65,7 @@ def key_drift(piece: Matrices) -> float:
     """Mean distance of the keys of successive windows of 8 bars, in fifths."""
     window = WINDOW_BARS * BAR_STEPS
     starts = range(0, len(piece.play) - window // 2, window)
-    keys = [find_key(piece.play[start : start + window]) for start in starts]
+    keys = [key_by_profile(piece.play[start : start + window]) for start in starts]
     known = [key for key in keys if key is not None]
     moves = [fifths_between(a, b) for a, b in itertools.pairwise(known)]
     return float(np.mean(moves)) if moves else _NAN
@@ -114,7 +113,7 @@ def ends_on_tonic_triad(piece: Matrices) -> float:
 
     The tonic has to sound, with the third or the fifth at least.
     """
-    key, found = find_key(piece.play), chords(piece)
+    key, found = key_by_profile(piece.play), chords(piece)
     if key is None or not found:
         return _NAN
     return float(_is_triad_on(key % 12, _classes(found[-1])))

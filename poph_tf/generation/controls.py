@@ -3,8 +3,9 @@
 Every control is a tensor with the batch first; `steering.py` tells how it changes what
 is drawn. A control that is None is not in the graph.
 
-A named key is a part of `pitch_bias`. Without a named key, `key_strength` scores all 24
-keys as the harmony loss does: the keys that leave the least outside count most.
+A model that reads the key is told it. In others a named key is a part of `pitch_bias`.
+Without a named key, `key_strength` scores all 24 keys as the harmony loss does: the
+keys that leave the least outside count most.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ class Controls(NamedTuple):
         constraints: float32 [batch, step, (track,) pitch, 4], clamped cells as in
             `constraints.py`. None: all cells are sampled.
         bars_left: int32 [batch, step], see `Task`. None: unknown.
+        key: int32 [batch], 0..23 as in `theory`, -1 unknown; of a model that reads it.
+            None: unknown.
         look_ahead: float32 [batch, step, ...], what the network says of the givens at
             or after each step. None: there are none.
         scored: float32 [batch, step], 0 for steps that the log-likelihood of a piece
@@ -63,6 +66,7 @@ class Controls(NamedTuple):
     bar_position: tf.Tensor | None = None
     constraints: tf.Tensor | None = None
     bars_left: tf.Tensor | None = None
+    key: tf.Tensor | None = None
     look_ahead: tf.Tensor | None = None
     scored: tf.Tensor | None = None
     replay_temperature: tf.Tensor | None = None

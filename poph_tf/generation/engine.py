@@ -141,6 +141,8 @@ class Engine(BaseEngine[np.ndarray, State]):
         for first in range(0, len(music), PREFILL_STEPS):
             steps = slice(first, min(first + PREFILL_STEPS, len(music)))
             known = {}
+            if (keys := request.controls.key) is not None:
+                known["key"] = tf.constant(keys[:rows])
             if task.bars_left is not None:
                 known["bars_left"] = of_rows(task.bars_left[steps])
             if ahead is not None:

@@ -10,9 +10,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from poph_tf import theory
+
 ROUNDS = 10
 MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 WEYL = (0x9E3779B9, 0xBB67AE85)
+# The last word of the counter: 0 for notes.
+KEY_COUNTER = 1
 DRAWS = 2  # numbers for each pitch: one for play, one for replay
 _WORD = np.uint64(0xFFFFFFFF)
 
@@ -73,3 +77,18 @@ def uniforms(
     bits = philox(counter, key)[:DRAWS]
     top = np.stack(bits, axis=-1) >> np.uint64(8)
     return top.astype(np.float32) * np.float32(2.0**-24)
+
+
+def keys(seed: np.ndarray) -> np.ndarray:
+    """A key for each piece, all equally probable.
+
+    Args:
+        seed: int32 [batch, 2].
+
+    Returns:
+        int32 [batch], 0..23 (see `theory`).
+    """
+    words = [*np.asarray(seed, np.int32).view(np.uint32).T]
+    first = philox((0, 0, 0, KEY_COUNTER), words)[0]
+    # From the same 24 bits as in the graph, exactly.
+    return ((first >> np.uint64(8)) * theory.NUM_KEYS >> np.uint64(24)).astype(np.int32)

@@ -50,6 +50,7 @@ NEUTRAL = {
     "key_strength": 0.0,
     "pitch_bias": 0.0,
     "bars_left": -1,
+    "key": -1,
     "look_ahead": 0.0,
     "constraints": 0.0,
     "scored": 1.0,

@@ -12,8 +12,15 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from poph_tf import theory
 from poph_tf.generation.controls import Controls
-from poph_tf.generation.host_randomness import DRAWS, MULTIPLIERS, ROUNDS, WEYL
+from poph_tf.generation.host_randomness import (
+    DRAWS,
+    KEY_COUNTER,
+    MULTIPLIERS,
+    ROUNDS,
+    WEYL,
+)
 
 
 def philox(
@@ -62,6 +69,15 @@ def uniforms(
     zero = tf.zeros_like(steps)
     bits = philox((steps, pitches, zero + track, zero), key)[:DRAWS]
     return tf.stack([_to_unit(draw) for draw in bits], axis=-1)
+
+
+def keys(seed: tf.Tensor) -> tf.Tensor:
+    """`host_randomness.keys` in the graph: int32 [batch] of int32 [batch, 2]."""
+    words = tf.unstack(tf.bitcast(seed, tf.uint32), axis=-1)
+    zero = tf.zeros_like(words[0])
+    first, *_ = philox((zero, zero, zero, zero + KEY_COUNTER), words)
+    top = tf.cast(tf.bitwise.right_shift(first, tf.constant(8, tf.uint32)), tf.int32)
+    return tf.bitwise.right_shift(top * theory.NUM_KEYS, 24)
 
 
 def of_step(

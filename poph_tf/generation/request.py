@@ -16,9 +16,11 @@ from poph_tf import theory
 from poph_tf.config import GenerationConfig, ModelConfig, describe
 from poph_tf.config.generation import AUTO_KEY, MAX_PIECES
 from poph_tf.errors import InputError
-from poph_tf.generation import tasks, track_tasks
+from poph_tf.generation import conditions, tasks, track_tasks
 from poph_tf.generation.controls import Controls, key_scales
 
+# Scales that a model which reads the key has learnt.
+LEARNT_SCALES = ("major", "minor", "harmonic minor")
 # A pitch out of range: its probability underflows to 0 at any temperature in use.
 NEVER = -1e4
 # Settings that are a control of the same name. The control is off where it changes
@@ -139,10 +141,14 @@ def resolve(config: GenerationConfig, model: Any) -> Request:
     task = source.from_config(config, model_config)
     num_particles = 0 if model_config.tracks else config.num_particles
     bars, styles = zip(*schedule, strict=True)
+    controls = _controls(config, model_config, styles[0], num_particles)
+    if model_config.key:
+        keys = conditions.keys_of(config, model_config, task, controls.seed)
+        controls = controls._replace(key=keys)
     named_key = config.key if config.key != AUTO_KEY else ""
     return Request(
         task=task,
-        controls=_controls(config, model_config, styles[0], num_particles),
+        controls=controls,
         styles=np.stack(styles),
         style_starts=_steps_of_bars(task.bar_position, bars),
         num_pieces=config.num_pieces,
@@ -218,33 +224,14 @@ def _controls(
     bias, scales = pitch_bias(config, model_config), None
     if bias.any():
         by_row["pitch_bias"] = bias
-    if config.key == AUTO_KEY:
+    if config.key == AUTO_KEY and not model_config.key:
         by_row["key_strength"] = config.key_strength
         scales = key_scales(model_config)
     rows = {k: _tiled(np.float32(v), num_rows) for k, v in by_row.items()}
     seeds = _seeds(config, num_rows)
     if model_config.tracks and not config.style.strip():
-        rows["style"] = drawn_styles(seeds, style)
+        rows["style"] = conditions.drawn_styles(seeds, style)
     return Controls(seed=seeds, key_scales=scales, **rows)
-
-
-def drawn_styles(seeds: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """One style for each piece, in all its voices, by the shares of the training data.
-
-    Networks learn styles one at a time; a mixture lies outside what they know.
-
-    Args:
-        seeds: int32 [row, 2], as from `_seeds`.
-        shares: float32 [styles], adding up to 1.
-
-    Returns:
-        float32 [row, styles], one 1 in each row, the same for all rows of a piece.
-    """
-    keys = [(int(seed), int(second) % MAX_PIECES) for seed, second in seeds]
-    numbers = np.array([np.random.default_rng(key).random() for key in keys])
-    edges = np.cumsum(shares, dtype=np.float64)
-    chosen = np.searchsorted(edges, numbers * edges[-1], side="right")
-    return np.eye(len(shares), dtype=np.float32)[np.minimum(chosen, len(shares) - 1)]
 
 
 def pitch_bias(config: GenerationConfig, model_config: ModelConfig) -> np.ndarray:
@@ -270,10 +257,17 @@ def pitch_bias(config: GenerationConfig, model_config: ModelConfig) -> np.ndarra
             f"to {pitches[-1]}, got {low} to {high}."
         )
     bias = np.zeros(len(pitches), np.float32)
-    if config.key and config.key != AUTO_KEY:
+    if _keeps_outside(config, model_config):
         outside = theory.key_outside(config.key)[pitches % theory.NUM_PITCH_CLASSES]
         bias -= config.key_strength * outside
     return np.where(inside, bias, NEVER).astype(np.float32)
+
+
+def _keeps_outside(config: GenerationConfig, model: ModelConfig) -> bool:
+    """Whether a named key biases the pitches: the network does not know its scale."""
+    if config.key in ("", AUTO_KEY):
+        return False
+    return not model.key or theory.read_key(config.key)[1] not in LEARNT_SCALES
 
 
 def _seeds(config: GenerationConfig, num_rows: int) -> np.ndarray:

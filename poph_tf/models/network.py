@@ -28,7 +28,7 @@ from poph_tf.models import layers
 # that first spends its first hundred steps on it.
 INITIAL_BIAS = {"play": -3.0, "replay": -2.0, "volume": 0.5}
 BATCH_TIME_SWAP = (1, 0, 2, 3)
-UNKNOWN_BARS_LEFT = -1
+UNKNOWN_BARS_LEFT = UNKNOWN_KEY = -1
 
 Inputs = Mapping[str, Tensor]
 Outputs = dict[str, Tensor]
@@ -242,10 +242,7 @@ class Network:
             dropout = self.input_dropout["bar_position"]
             parts.append(dropout(one_hot, training=training))
         if self.config.bars_left:
-            left = inputs.get("bars_left")
-            if left is None:
-                shape = ops.shape(inputs["previous"])[:2]
-                left = ops.full(shape, UNKNOWN_BARS_LEFT, "int32")
+            left = of_steps(inputs, "bars_left", UNKNOWN_BARS_LEFT)
             left = ops.transpose(self.bars_left(left), (1, 0, 2))
             parts.append(ops.cast(left, keras.config.floatx()))
         return ops.concatenate(parts, axis=-1) if parts else None
@@ -311,6 +308,14 @@ class Network:
     def split_heads(self, heads: Tensor) -> Outputs:
         """Splits float [..., channels] into float [...] by the output's name."""
         return {name: heads[..., k] for k, name in enumerate(self.output_names)}
+
+
+def of_steps(inputs: Inputs, name: str, unknown: int) -> Tensor:
+    """An input int32 [batch, time] that may be left out."""
+    found = inputs.get(name)
+    if found is None:
+        found = ops.full(ops.shape(inputs["previous"])[:2], unknown, "int32")
+    return found
 
 
 def _run(layer: Any, state: Any, *inputs: Tensor) -> tuple[Tensor, Any]:

@@ -16,7 +16,18 @@ from tensorflow import Tensor
 
 from poph_tf.config import ModelConfig
 from poph_tf.models import layers
-from poph_tf.models.network import Inputs, Network, Outputs, State
+from poph_tf.models.network import (
+    UNKNOWN_BARS_LEFT,
+    UNKNOWN_KEY,
+    Inputs,
+    Network,
+    Outputs,
+    State,
+    of_steps,
+)
+
+# The key enters by how many bars are left, the last ones one by one, and by the beat.
+LAST_BARS, BEATS, BEAT_STEPS = 3, 4, 4
 
 
 class TrackNetwork(Network):
@@ -51,6 +62,15 @@ class TrackNetwork(Network):
         self.track_entry = keras.layers.Dense(
             units * self.num_tracks, name="track_entry"
         )
+        self.degrees = None
+        if config.key:
+            self.degrees = layers.ScaleDegrees(
+                units * self.num_tracks,
+                config.min_pitch,
+                config.num_pitches,
+                (LAST_BARS + 1) * BEATS,
+                name="scale_degrees",
+            )
         self.track_contexts = [
             layers.TrackContext(units, k, name=f"track_context_{k}")
             for k in range(self.num_tracks)
@@ -70,6 +90,16 @@ class TrackNetwork(Network):
         return [j for j, other in tracks if other.voice and j != track]
 
     # Time.
+
+    def time_axis(
+        self, inputs: Inputs, state: State | None = None, training: bool | None = None
+    ) -> tuple[Tensor, State]:
+        """As that of `Network`; joins what `key` says of each pitch, if it is read."""
+        hidden, after = super().time_axis(inputs, state, training)
+        if self.degrees:
+            degrees = self.degrees(*_key_and_place(inputs))
+            hidden = ops.concatenate([hidden, ops.cast(degrees, hidden.dtype)], axis=-1)
+        return hidden, after
 
     def _time_major(self, frames: Tensor) -> Tensor:
         return self.side_by_side(frames)
@@ -178,7 +208,11 @@ class TrackNetwork(Network):
 
     def enter_tracks(self, hidden: Tensor) -> list[Tensor]:
         """The part of each track's input that no note of the step enters."""
-        return ops.split(self.track_entry(hidden), self.num_tracks, axis=-1)
+        if not self.degrees:
+            return ops.split(self.track_entry(hidden), self.num_tracks, axis=-1)
+        width = hidden.shape[-1] - self.degrees.units
+        entries = self.track_entry(hidden[..., :width]) + hidden[..., width:]
+        return ops.split(entries, self.num_tracks, axis=-1)
 
     def join_context(
         self,
@@ -235,6 +269,14 @@ class TrackNetwork(Network):
         """
         x = x + self.track_dropout(self.voice_layer(x), training=training)
         return self.split_heads(self.heads(x))
+
+
+def _key_and_place(inputs: Inputs) -> tuple[Tensor, Tensor]:
+    """The key, and the place of its table, each int32 [batch, time]."""
+    left = of_steps(inputs, "bars_left", UNKNOWN_BARS_LEFT)
+    left = ops.where((left < 0) | (left > LAST_BARS), LAST_BARS, left)
+    beat = ops.clip(inputs["bar_position"] // BEAT_STEPS, 0, BEATS - 1)
+    return of_steps(inputs, "key", UNKNOWN_KEY), left * BEATS + beat
 
 
 def _given(inputs: Inputs) -> Tensor:

@@ -9,10 +9,12 @@
 What to send are tuples of bytes. Nothing here waits or looks at a clock.
 """
 
+import dataclasses
 import math
 from typing import Any
 
 from poph_tf.config import GenerationConfig, LiveConfig
+from poph_tf.config.generation import AUTO_KEY
 from poph_tf.data.matrices import STEPS_PER_QUARTER
 from poph_tf.errors import InputError
 from poph_tf.generation.light_engine import LightEngine
@@ -47,7 +49,12 @@ def request_of(settings: GenerationConfig, engine: LightEngine) -> Request:
         "num_pieces": 1,
         "num_bars": max(len(settings.chords.split()), 1),
     }
-    return GenerationConfig.from_dict(values).resolve(engine.config)
+    request = GenerationConfig.from_dict(values).resolve(engine.config)
+    if settings.key in ("", AUTO_KEY):
+        # The key is that of who plays, which nobody has said.
+        controls = request.controls._replace(key=None)
+        request = dataclasses.replace(request, controls=controls)
+    return request
 
 
 class Session:

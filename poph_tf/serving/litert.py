@@ -25,7 +25,7 @@ from poph_tf.models import LIGHT_FILE, SETTINGS_FILE
 from poph_tf.models.polyphony_model import PolyphonyModel
 
 Specs = dict[str, tf.TensorSpec]
-COUNTERS = ("step", "bar_position", "bar_steps")
+COUNTERS = ("step", "bar_position", "bar_steps", "key")
 # Rows of a step; 16 gained no more than 4 (docs/results/did-not-help.md).
 BATCHES = (1, 4)
 # Steps: eight bars of 4/4.
@@ -107,7 +107,7 @@ def _memories(model: PolyphonyModel, short: int) -> list[int]:
 def _step(sampler: Sampler, rows: int, memory: int) -> Any:
     config, zero = sampler.config, sampler.zero_state(rows)
     # The caller counts: bar positions are controls, numbers those of the step.
-    counters = {name: zero.pop(name) for name in COUNTERS}
+    counters = {name: zero.pop(name) for name in COUNTERS if name in zero}
     zero |= {
         "log_likelihood": tf.zeros([rows]),
         "sounded": tf.zeros([rows, config.num_pitches]),
@@ -159,6 +159,7 @@ def _control_specs(config: ModelConfig, grid: tuple[int, ...], rows: int) -> Spe
     shapes |= dict.fromkeys(numbers, ())
     specs = {k: tf.TensorSpec((rows, *v), tf.float32, k) for k, v in shapes.items()}
     whole: tuple[str, ...] = ("bar_position",) + ("bars_left",) * bool(config.tracks)
+    whole += ("key",) * config.key
     return specs | {k: tf.TensorSpec((rows,), tf.int32, k) for k in whole}
 
 

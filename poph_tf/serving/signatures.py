@@ -10,8 +10,8 @@ from typing import Any
 import tensorflow as tf
 
 from poph_tf.config import GenerationConfig, Limits, ModelConfig
-from poph_tf.data import dataset
-from poph_tf.generation import request
+from poph_tf.data import dataset, keys
+from poph_tf.generation import randomness, request
 from poph_tf.generation.controls import Controls
 from poph_tf.generation.sampler import UNKNOWN, Sampler, State
 from poph_tf.models import losses
@@ -94,6 +94,9 @@ class ServingModule(tf.Module):
             return stop, state, cells
 
         start = self.state_bytes.unpack(inputs["state_bytes"])
+        if self.config.key:
+            start["key"] = _decided(start, randomness.keys(inputs["seed"]))
+            controls = controls._replace(key=start["key"] - 1)
         shape = (None, None, *self.sampler.grid, 3)
         state, cells = _loop(
             tf.reduce_max(num_steps), start, draw, tf.TensorSpec(shape, tf.uint8)
@@ -114,6 +117,9 @@ class ServingModule(tf.Module):
             **steering,
             **self._givens(inputs),
         )
+        if self.config.key:
+            notes = tf.cast(inputs["play"], tf.float32) * given[..., None]
+            controls = controls._replace(key=self._find_keys(notes))
         state = self.sampler.zero_state(tf.shape(given)[0], BAR_STEPS)
         num_steps = tf.shape(given)[1]
         cells, _ = self.sampler.draw_steps(state, num_steps, controls)
@@ -138,14 +144,26 @@ class ServingModule(tf.Module):
                 here,
                 inputs["style"],
                 None if left is None else left[:, start:stop],
+                key=key,
             )
             return stop, state, here[:, :0]  # there is nothing to collect
 
-        state = self.state_bytes.unpack(inputs["state_bytes"])
+        state, key = self.state_bytes.unpack(inputs["state_bytes"]), None
+        if self.config.key:
+            state["key"] = _decided(state, self._find_keys(inputs["play"]))
+            key = state["key"] - 1
         state, _ = _loop(
             tf.shape(cells)[1], state, read, tf.TensorSpec((None, None), tf.int32)
         )
         return {"state_bytes": self.state_bytes.pack(state | {"bar_steps": bar_steps})}
+
+    def _find_keys(self, play: tf.Tensor) -> tf.Tensor:
+        """The keys of notes [batch, time, track, pitch], int32 [batch]."""
+        return tf.map_fn(
+            lambda notes: keys.find_key(notes, self.config.min_pitch),
+            tf.reduce_max(play, axis=2),
+            fn_output_signature=tf.int32,
+        )
 
     def score(self, **inputs: tf.Tensor) -> Tensors:
         """Negative log-likelihood of each step given all steps before it, in nats."""
@@ -259,6 +277,8 @@ class ServingModule(tf.Module):
             bars = tf.range(tf.reduce_max(num_steps))[None] // BAR_STEPS
             left = (num_steps[:, None] - 1) // BAR_STEPS - bars
             controls = controls._replace(bars_left=tf.maximum(left, 0))
+        if self.config.key:
+            controls = controls._replace(key=randomness.keys(inputs["seed"]))
         cells, _ = self.sampler.draw_steps(state, tf.reduce_max(num_steps), controls)
         return _silent_after(cells, num_steps), num_steps
 
@@ -269,6 +289,11 @@ def _controls(inputs: Tensors, config: ModelConfig) -> Controls:
     rows = tf.shape(inputs["temperature"])
     others = request.active_controls(GenerationConfig(), config)
     return Controls(**asked, **{k: tf.fill(rows, v) for k, v in others.items()})
+
+
+def _decided(state: State, keys: tf.Tensor) -> tf.Tensor:
+    """1 + the key of each piece: the state's, or these where it has none yet."""
+    return tf.where(state["key"] > 0, state["key"], keys + 1)
 
 
 def _outputs(cells: tf.Tensor, length: tf.Tensor) -> Tensors:

@@ -17,6 +17,7 @@ from poph_tf.config import Limits
 from poph_tf.generation.sampler import Sampler, State
 from poph_tf.models.polyphony_model import PolyphonyModel
 from poph_tf.serving.inputs import check_range, require
+from poph_tf.theory import NUM_KEYS
 
 MAGIC = b"PHS1"
 FINGERPRINT_BYTES = 8
@@ -102,6 +103,8 @@ def _check_values(state: State) -> list[tf.Operation]:
     valid = [tf.reduce_all(tf.math.is_finite(leaf)) for leaf in floats]
     for name in _COUNTERS:
         valid.append(tf.reduce_all((state[name] >= 0) & (state[name] < _MAX_COUNT)))
+    if "key" in state:
+        valid.append(tf.reduce_all((state["key"] >= 0) & (state["key"] <= NUM_KEYS)))
     valid.append(tf.reduce_all((state["frame"] >= 0) & (state["frame"] <= 1)))
     return [
         require(tf.stack(valid), "state_bytes must be unchanged"),

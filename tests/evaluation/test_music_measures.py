@@ -68,7 +68,7 @@ def test_the_key_of_a_cadence_follows_its_transposition(shift):
     moved = chorale(
         *[tuple(p + shift for p in c) for c in (TONIC, SUBDOMINANT, DOMINANT, TONIC)]
     )
-    assert harmony.find_key(moved.play) == shift
+    assert harmony.key_by_profile(moved.play) == shift
 
 
 def test_relative_keys_are_no_fifths_apart_and_the_tritone_six():

@@ -11,7 +11,8 @@ from poph_tf.data import matrices, midi
 from poph_tf.data.matrices import Matrices, TrackCells
 from poph_tf.errors import InputError
 from poph_tf.generation import arrangement, track_tasks
-from poph_tf.generation.request import drawn_styles, resolve
+from poph_tf.generation.conditions import drawn_styles
+from poph_tf.generation.request import resolve
 
 SATB = CHOIR
 MODEL = ModelConfig(tracks=SATB, min_pitch=36, num_pitches=48)

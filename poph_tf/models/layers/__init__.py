@@ -4,7 +4,8 @@
 `frame_attention`: self-attention along pitch and along time. `recurrent`: LSTMs along
 one axis, and the style added before each. `autoregressive_context`: features of the
 notes drawn so far in a step. `look_ahead`: what is given, and what other tracks have in
-the same step. `voice_leading`: how the interval of two voices changes. `nade`: the
+the same step. `scale_degrees`: which degree of the key
+a pitch is. `voice_leading`: how the interval of two voices changes. `nade`: the
 pitch axis as a NADE. `harmony`: the harmony loss. `dropout`: dropout with cheap masks.
 
 Conventions: float tensors `[batch, time, pitch, features]`. A layer with a state along
@@ -29,6 +30,7 @@ from poph_tf.models.layers.look_ahead import (
 )
 from poph_tf.models.layers.nade import PitchNade
 from poph_tf.models.layers.recurrent import AxisLSTM, StyleBias
+from poph_tf.models.layers.scale_degrees import ScaleDegrees
 from poph_tf.models.layers.voice_leading import VoiceLeading
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "NoteFeatures",
     "PitchAttention",
     "PitchNade",
+    "ScaleDegrees",
     "SideBySide",
     "StruckNotes",
     "StyleBias",

@@ -1,0 +1,52 @@
+"""What the network is told of a piece where the user leaves it open: style and key."""
+
+import numpy as np
+
+from poph_tf import theory
+from poph_tf.config import GenerationConfig, ModelConfig
+from poph_tf.config.generation import AUTO_KEY, MAX_PIECES
+from poph_tf.generation import host_randomness
+from poph_tf.generation.tasks import Task
+
+UNKNOWN_KEY = -1
+
+
+def keys_of(
+    config: GenerationConfig, model: ModelConfig, task: Task, seeds: np.ndarray
+) -> np.ndarray:
+    """The key of each row, int32 [row]: the one asked for, that of the music, or any.
+
+    Args:
+        config: what to compose.
+        model: of a model that reads the key.
+        task: with the given music.
+        seeds: int32 [row, 2].
+    """
+    if config.key not in ("", AUTO_KEY):
+        return np.full(len(seeds), theory.key_number(config.key), np.int32)
+    if config.source is None:
+        return host_randomness.keys(seeds)
+    if task.given is None:
+        found = theory.find_key(task.prefill.cells[..., 0].max(axis=1))
+    else:
+        found = theory.find_key(task.given[..., 1].max(axis=1), model.min_pitch)
+    return np.full(len(seeds), UNKNOWN_KEY if found is None else found, np.int32)
+
+
+def drawn_styles(seeds: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """One style for each piece, in all its voices, by the shares of the training data.
+
+    Networks learn styles one at a time; a mixture lies outside what they know.
+
+    Args:
+        seeds: int32 [row, 2], as from `_seeds`.
+        shares: float32 [styles], adding up to 1.
+
+    Returns:
+        float32 [row, styles], one 1 in each row, the same for all rows of a piece.
+    """
+    keys = [(int(seed), int(second) % MAX_PIECES) for seed, second in seeds]
+    numbers = np.array([np.random.default_rng(key).random() for key in keys])
+    edges = np.cumsum(shares, dtype=np.float64)
+    chosen = np.searchsorted(edges, numbers * edges[-1], side="right")
+    return np.eye(len(shares), dtype=np.float32)[np.minimum(chosen, len(shares) - 1)]
