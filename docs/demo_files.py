@@ -64,6 +64,10 @@ def network(model):
         "controls": {**NEUTRAL, **controls},
         "key_strength": config.key_strength,
         "keys": {key: theory.key_outside(key).tolist() for key in keys},
+        "reads_key": model.key,
+        "key_numbers": {key: theory.key_number(key) for key in keys},
+        "key_profiles": theory.key_profiles().tolist(),
+        "key_endings": theory.key_endings().tolist(),
     }
 
 

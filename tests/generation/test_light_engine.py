@@ -35,6 +35,14 @@ def test_random_numbers_are_those_of_the_graph_bit_for_bit():
         np.testing.assert_array_equal(numbers[:, track], expected)
 
 
+def test_keys_are_those_of_the_graph():
+    seeds = (
+        np.random.default_rng(0).integers(-(2**31), 2**31, (200, 2)).astype(np.int32)
+    )
+    expected = randomness.keys(tf.constant(seeds))
+    np.testing.assert_array_equal(host_randomness.keys(seeds), expected)
+
+
 @pytest.fixture(scope="module")
 def scores():
     return LightEngine(pretrained.path_of("scores"))

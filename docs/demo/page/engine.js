@@ -2,6 +2,7 @@
 // poph_tf, which see. Its signatures: `step` draws one step, drawing and all, from the
 // state, the controls and the random numbers; `ahead` reads what is given, from the end.
 
+import { keyOf } from "./key.js";
 import { clamped } from "./task.js";
 import { uniforms } from "./uniforms.js";
 import { REST } from "./voices.js";
@@ -34,7 +35,7 @@ export class Engine {
    */
   async *draw(task, body, seed) {
     const { network } = this;
-    const whole = controls(body, network);
+    const whole = { ...controls(body, network), key: keyOf(task, body, network, seed) };
     const ahead = task.looksAhead ? await this.lookAhead(task) : [];
     let state = this.zeroState("step");
     for (let step = 0; step < task.stop; step++) {
@@ -132,6 +133,7 @@ function release(tensors) {
 /** The controls that are the same in all steps. @param {Body} body @param {Network} network @returns {Values} */
 function controls({ temperature, key = "" }, network) {
   const found = { ...network.controls, temperature };
+  if (network.reads_key) return found;
   if (key === "auto") return { ...found, key_strength: network.key_strength };
   const outside = network.keys[key];
   if (!outside) return found;

@@ -16,6 +16,10 @@ import { REST, Voices } from "./voices.js";
  * @property {Record<string, number>} controls where a request says nothing
  * @property {number} key_strength
  * @property {Record<string, number[]>} keys 1 at the pitch classes outside of each
+ * @property {boolean} reads_key whether the network is told the key
+ * @property {Record<string, number>} key_numbers
+ * @property {number[][]} key_profiles [key, pitch class]
+ * @property {number[][]} key_endings [pitch class, key]
  */
 /** @typedef {{track: string, start: number, end: number}} Lasso */
 /**
