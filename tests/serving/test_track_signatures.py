@@ -107,14 +107,15 @@ def test_another_process_harmonizes_and_fills_in_as_the_engine(
     position = (np.arange(32) % 16).astype(np.uint8)
     music = matrices.from_stack(stack, TRACKS, position)
     settings = {"music": music, "num_pieces": 1, "seed": 5, "style": "bach"}
-    settings |= {"key": "D major", "temperature": 1.2, "top_p": 0.9}
+    # The key is found in what is given, there as here.
+    settings |= {"chords": "D", "temperature": 1.2, "top_p": 0.9}
     tasks = (
         {"task": "harmonize", "given": (TRACKS[0].name,)},
         {"task": "infill", "bars": "2", "given": (TRACKS[2].name,)},
     )
     given = np.zeros((2, 32, 3), np.float32)
     given[0, :, 0] = given[1, :, 2] = given[1, :16] = 1
-    outside = theory.key_outside("D major")[(low + np.arange(14)) % 12]
+    outside = theory.read_chords("D")[0][(low + np.arange(14)) % 12]
     rows = {"temperature": 1.2, "replay_temperature": 0.0, "top_p": 0.9}
     inputs = {name: np.full(2, value, np.float32) for name, value in rows.items()}
     inputs |= {
