@@ -53,9 +53,10 @@ class Controls(NamedTuple):
             those more probable than 1 minus this always.
         probability_exponent: float32 [batch] (Johnson's conservativity).
         top_p: float32 [batch]. A voice draws from its likeliest values of this mass.
-        key_strength: float32 [batch]. Logits subtracted from pitches outside the key
-            that the piece is in; needs `key_scales`, and `sounded` in the state.
-        key_scales: float32 [24, pitch], see `key_scales`.
+        key_strength: float32 [batch]. With `key` a factor of what the network is told.
+            With `key_scales`, logits subtracted from pitches outside the key that the
+            piece is in; needs `sounded` in the state.
+        key_scales: float32 [24, pitch], see `key_scales`; not with `key`.
         numbers: float32 [batch, step, track, pitch, 2], the random numbers. None: they
             are computed from the seed.
     """

@@ -109,7 +109,7 @@ class Engine(BaseEngine[np.ndarray, State]):
         state = self._prefilled(state, request, styles, ahead)
         if len(styles) < rows:
             state = particles.take_rows(state, tf.zeros([rows], tf.int32))
-        if request.controls.key_strength is not None:
+        if request.controls.key_scales is not None:
             sounded = self._sounded(request.task.prefill.play)
             state["sounded"] = tf.constant(np.tile(sounded, (rows, 1)))
         if request.num_particles:
@@ -141,8 +141,6 @@ class Engine(BaseEngine[np.ndarray, State]):
         for first in range(0, len(music), PREFILL_STEPS):
             steps = slice(first, min(first + PREFILL_STEPS, len(music)))
             known = {}
-            if (keys := request.controls.key) is not None:
-                known["key"] = tf.constant(keys[:rows])
             if task.bars_left is not None:
                 known["bars_left"] = of_rows(task.bars_left[steps])
             if ahead is not None:

@@ -180,15 +180,16 @@ def _lacking(model_config: ModelConfig) -> Mapping[str, str]:
 def active_controls(
     config: GenerationConfig, model_config: ModelConfig
 ) -> dict[str, float]:
-    """The controls of `OPTIONAL_CONTROLS` that change what a model draws.
+    """The controls without a row or step of their own that change what a model draws.
 
     Example:
         >>> active_controls(GenerationConfig(density=3.0), ModelConfig())
         {'density': 3.0}
     """
-    names = _changed_controls(config, **OFF)
     lacking = _lacking(model_config)
-    return {name: getattr(config, name) for name in names if name not in lacking}
+    names = [n for n in _changed_controls(config, **OFF) if n not in lacking]
+    names += ["key_strength"] * model_config.key
+    return {name: getattr(config, name) for name in names}
 
 
 def _check_controls(config: GenerationConfig, model_config: ModelConfig) -> None:

@@ -79,7 +79,6 @@ class Sampler:
         style: tf.Tensor,
         bars_left: tf.Tensor | None = None,
         look_ahead: tf.Tensor | None = None,
-        key: tf.Tensor | None = None,
     ) -> State:
         """Advances the state over known frames, as if they had been drawn.
 
@@ -90,7 +89,6 @@ class Sampler:
             style: float32 [batch, styles].
             bars_left: int32 [batch, step], of a model with tracks; None: unknown.
             look_ahead: float32 [batch, step, ...], as in `Controls`.
-            key: int32 [batch], as in `Controls`.
 
         Returns:
             The state after the last frame.
@@ -99,7 +97,7 @@ class Sampler:
         past = bar_position[:, :-1]
         inputs = {"previous": previous, "bar_position": past, "style": style}
         known = {"bars_left": bars_left, "look_ahead": look_ahead}
-        inputs |= self.track_inputs(past, key, **known)
+        inputs |= self.track_inputs(past, **known)  # no state depends on the key
         _, network = self.network.time_axis(inputs, state["network"])
         return state | {
             "network": network,
@@ -161,7 +159,7 @@ class Sampler:
         inputs = {"previous": before, "bar_position": position, "style": controls.style}
         known = {"bars_left": controls.bars_left, "look_ahead": controls.look_ahead}
         known = {k: x if x is None else x[:, None] for k, x in known.items()}
-        inputs |= self.track_inputs(position, controls.key, **known)
+        inputs |= self.track_inputs(position, **known) | _key_inputs(controls)
         hidden, network = self.network.time_axis(inputs, state["network"])
         too_silent = tf.nn.relu(state["silent_steps"] - SILENT_STEPS + 1)
         added = controls.silence_temperature * tf.cast(too_silent, tf.float32)
@@ -183,14 +181,11 @@ class Sampler:
             **_next_sums(state, log_probability, controls),
         }
 
-    def track_inputs(
-        self, like: tf.Tensor, key: tf.Tensor | None = None, **known: tf.Tensor | None
-    ) -> State:
+    def track_inputs(self, like: tf.Tensor, **known: tf.Tensor | None) -> State:
         """What the time axis of a model with tracks reads besides.
 
         Args:
             like: [batch, step].
-            key: int32 [batch], as in `Controls`.
             **known: `bars_left` [batch, step] and `look_ahead` [batch, step, pitch,
                 features], as in `Controls`.
         """
@@ -201,8 +196,6 @@ class Sampler:
         inputs = {"bars_left": tf.fill(tf.shape(like), UNKNOWN)}
         if left is not None:
             inputs["bars_left"] = left
-        if key is not None:
-            inputs["key"] = tf.tile(key[:, None], (1, tf.shape(like)[1]))
         if config.look_ahead_units:
             cells = (config.num_pitches, config.look_ahead_units)
             shape = tf.concat([tf.shape(like), cells], axis=0)
@@ -234,6 +227,16 @@ class Sampler:
         embedding = self.network.embed_style(controls.style)
         decoder = PitchDecoder(self.network, hidden, embedding)
         return chords.draw(decoder, frame, numbers, controls, bias, scored)
+
+
+def _key_inputs(controls: Controls) -> dict[str, tf.Tensor]:
+    """What the network reads of the key; nothing if nobody knows it."""
+    if controls.key is None:
+        return {}
+    inputs = {"key": controls.key[:, None]}
+    if controls.key_strength is not None:
+        inputs["key_strength"] = controls.key_strength
+    return inputs
 
 
 def _next_sums(

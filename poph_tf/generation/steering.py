@@ -41,7 +41,7 @@ def step_bias(controls: Controls, state: Mapping[str, Any]) -> tf.Tensor | None:
         parts.append(controls.pitch_bias)
     if controls.density is not None:
         parts.append(state["density_bias"][:, None])
-    if controls.key_strength is not None:
+    if controls.key_scales is not None:
         sounded, strength = state["sounded"], controls.key_strength
         parts.append(auto_key_bias(sounded, controls.key_scales, strength))
     return sum(parts[1:], parts[0]) if parts else None

@@ -37,7 +37,8 @@ class TrackNetwork(Network):
     `given` float [batch, time, track], 1 where the user gives the notes of `current`;
     `bars_left` int32 [batch, time]; `looks_ahead` float [batch], 0 where a step may
     read what is given up to then only. Instead of this one, `later` float [time, batch,
-    pitch, units] may bring what `look_ahead` returned for these steps.
+    pitch, units] may bring what `look_ahead` returned for these steps. `key_strength`
+    float [batch] multiplies what the key adds; above 1 it counts more than in training.
 
     Args:
         config: The settings of the model.
@@ -97,7 +98,8 @@ class TrackNetwork(Network):
         """As that of `Network`; joins what `key` says of each pitch, if it is read."""
         hidden, after = super().time_axis(inputs, state, training)
         if self.degrees:
-            degrees = self.degrees(*_key_and_place(inputs))
+            strength = inputs.get("key_strength")
+            degrees = self.degrees(*_key_and_place(inputs), strength)
             hidden = ops.concatenate([hidden, ops.cast(degrees, hidden.dtype)], axis=-1)
         return hidden, after
 

@@ -112,7 +112,7 @@ def _step(sampler: Sampler, rows: int, memory: int) -> Any:
         "log_likelihood": tf.zeros([rows]),
         "sounded": tf.zeros([rows, config.num_pitches]),
     }
-    scales = controls_lib.key_scales(config)
+    scales = None if config.key else controls_lib.key_scales(config)
     names = _control_specs(config, sampler.grid, rows)
     specs = _specs(_flat(zero))
     suffixes = ("_keys", "_values", "_valid")

@@ -144,14 +144,12 @@ class ServingModule(tf.Module):
                 here,
                 inputs["style"],
                 None if left is None else left[:, start:stop],
-                key=key,
             )
             return stop, state, here[:, :0]  # there is nothing to collect
 
-        state, key = self.state_bytes.unpack(inputs["state_bytes"]), None
+        state = self.state_bytes.unpack(inputs["state_bytes"])
         if self.config.key:
             state["key"] = _decided(state, self._find_keys(inputs["play"]))
-            key = state["key"] - 1
         state, _ = _loop(
             tf.shape(cells)[1], state, read, tf.TensorSpec((None, None), tf.int32)
         )

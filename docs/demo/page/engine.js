@@ -133,8 +133,7 @@ function release(tensors) {
 /** The controls that are the same in all steps. @param {Body} body @param {Network} network @returns {Values} */
 function controls({ temperature, key = "" }, network) {
   const found = { ...network.controls, temperature };
-  if (network.reads_key) return found;
-  if (key === "auto") return { ...found, key_strength: network.key_strength };
+  if (network.reads_key || key === "auto") return { ...found, key_strength: network.key_strength };
   const outside = network.keys[key];
   if (!outside) return found;
   const bias = (/** @type {number} */ k) => -network.key_strength * outside[(network.min_pitch + k) % 12];

@@ -29,6 +29,7 @@ class ScaleDegrees(keras.layers.Layer):
         key: int [batch, time], 0..11 the major keys on C, C#, ..., 12..23 the minor
             ones; -1 is unknown and gives zeros.
         place: int [batch, time], below `num_places`.
+        strength: float [batch], a factor; None: 1.
 
     Output shape: `[time, batch, pitch, units]`.
     """
@@ -59,7 +60,9 @@ class ScaleDegrees(keras.layers.Layer):
         )
         self.built = True
 
-    def call(self, key: Tensor, place: Tensor) -> Tensor:
+    def call(
+        self, key: Tensor, place: Tensor, strength: Tensor | None = None
+    ) -> Tensor:
         """Looks the embeddings up."""
         # Products, for a gradient that is not sparse.
         table = tf.convert_to_tensor(self.table)
@@ -68,6 +71,8 @@ class ScaleDegrees(keras.layers.Layer):
         every = tf.one_hot(self.degrees, NUM_KEYS, dtype=table.dtype)
         every = tf.reshape(every, (NUM_KEYS, -1))
         known = tf.one_hot(_time_major(key), NUM_KEYS, dtype=table.dtype)
+        if strength is not None:
+            known *= tf.cast(strength, table.dtype)[:, None]
         degrees = tf.matmul(known, every)
         grid = tf.shape(rows)[:2]
         shapes = ([NUM_KEYS, self.units], [self.num_pitches, NUM_KEYS])
