@@ -118,8 +118,9 @@ class GenerationConfig(Stored):
     of the given music, or a drawn one; in others none. auto: there the key that the
     piece is in."""
     key_strength: Annotated[float, Interval(ge=0.0, le=100.0)] = 2.0
-    """Logits subtracted from every pitch outside the key or chord; not in models that
-    read the key, where it is major or minor."""
+    """How much the key counts: in models that read it a factor of what it says, 1 as in
+    training; in others, and for chords and scales but major and minor, logits
+    subtracted from every pitch outside."""
     min_pitch: _Pitch = 0
     """Lowest MIDI pitch to draw."""
     max_pitch: _Pitch = 127

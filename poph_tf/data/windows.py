@@ -23,6 +23,9 @@ UNKNOWN_LENGTH, UNKNOWN_KEY, NO_LOOK_AHEAD = 1 / 3, 0.2, 0.1
 # Of the pieces whose last bar is not whole, as after a pickup: the share whose last
 # chord is held to its end. Pieces that are composed end with a whole bar.
 HELD_TO_THE_BAR_LINE = 0.7
+# Of the windows that are told a key: the share that begins in another one. What a
+# network composes wanders; there it learns to come back to the key that it is told.
+ASTRAY = 0.4
 UNKNOWN = -1
 Tensors = dict[str, tf.Tensor]
 
@@ -59,15 +62,19 @@ def cut(
         seen, positions = frames[start : stop + 1], piece["bar_position"][start:stop]
         own_seed = _fold(seed, k)
         shift = _draw_shift(own_seed, seen, model, training)
-        return {
+        made = {
             "frames": _fit(_crop(seen, shift, model), reach + 1),
             "bar_position": _fit(positions, reach),
             "length": end - start,
             "start": start,
             **{name: piece[name] for name in ("style", "id")},
             **_task(own_seed, positions, bars_left[start:stop], model, reach),
-            **_told_key(own_seed, key, shift, model, reach),
         }
+        if not model.key:
+            return made
+        other_shift = _draw_shift(_fold(own_seed, 6), seen, model, training)
+        other = _fit(_crop(seen, other_shift, model), reach + 1)
+        return made | _told_key(own_seed, key, made, (shift, other_shift), other)
 
     places = tf.data.Dataset.range(tf.size(edges, tf.int64) - 1, output_type=tf.int32)
     return places.map(_as_written(window))
@@ -164,17 +171,43 @@ def _key(cells: tf.Tensor, model: ModelConfig) -> tf.Tensor:
 def _told_key(
     seed: tf.Tensor,
     key: tf.Tensor,
-    shift: tf.Tensor | int,
-    model: ModelConfig,
-    reach: int,
+    window: Tensors,
+    shifts: tuple[tf.Tensor, tf.Tensor],
+    other: tf.Tensor,
 ) -> Tensors:
-    """The key of a window's piece, transposed with it."""
-    if not model.key:
-        return {}
+    """What a window is told of the key of its piece, transposed with it.
+
+    Args:
+        seed: of the window.
+        key: int32 scalar, the piece's.
+        window: from `cut`, without a key.
+        shifts: semitones of the window, and of `other`.
+        other: the window's frames otherwise transposed; some windows begin so.
+
+    Returns:
+        `key` int32 [time], and `frames` and `given`. In the step where the
+        transposition changes all tracks are given: nobody shall learn that leap.
+    """
+    told = _uniform(seed, 4) >= UNKNOWN_KEY
+    astray = told & (_uniform(seed, 7) < ASTRAY)
+    at = tf.cast(_uniform(seed, 8) * tf.cast(window["length"], tf.float32), tf.int32)
+    at = tf.where(astray, at, 0)
+    steps = tf.range(tf.shape(window["given"])[0])
+    keys_told = tf.where(steps < at, *(_moved(key, s) for s in shifts[::-1]))
+    before = tf.range(-1, tf.size(steps)) < at
+    leap = tf.cast((steps == at) & astray, tf.float32)[:, None]
+    return {
+        "key": tf.where(told, keys_told, UNKNOWN),
+        "frames": tf.where(
+            tf.reshape(before & (at > 0), (-1, 1, 1, 1)), other, window["frames"]
+        ),
+        "given": tf.maximum(window["given"], leap),
+    }
+
+
+def _moved(key: tf.Tensor, shift: tf.Tensor | int) -> tf.Tensor:
     tonic = (key + shift) % theory.NUM_PITCH_CLASSES
-    key = tf.where(key >= 0, key - key % theory.NUM_PITCH_CLASSES + tonic, UNKNOWN)
-    told = tf.where(_uniform(seed, 4) >= UNKNOWN_KEY, key, UNKNOWN)
-    return {"key": tf.fill([reach], told)}
+    return tf.where(key >= 0, key - key % theory.NUM_PITCH_CLASSES + tonic, UNKNOWN)
 
 
 def task_inputs(batch: Tensors, steps: tf.Tensor, part: int) -> Tensors:

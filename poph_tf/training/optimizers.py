@@ -38,7 +38,7 @@ def make(training: TrainingConfig) -> keras.optimizers.Optimizer:
             rate,
             weight_decay=MUON_DECAY,
             adam_weight_decay=None,
-            exclude_layers=["heads", "distance_bias"],
+            exclude_layers=["heads", "distance_bias", "scale_degrees"],
             adam_lr_ratio=0.2,
         ),
         "nadam": lambda: keras.optimizers.Nadam(rate),

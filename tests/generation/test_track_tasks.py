@@ -306,9 +306,11 @@ def test_the_key_is_the_one_asked_for_that_of_the_music_or_a_drawn_one():
 def test_a_scale_that_the_network_has_learnt_is_told_and_others_bias_the_pitches():
     model = dataclasses.replace(MODEL, key=True)
     for key, biased in (("D minor", False), ("D dorian", True), ("auto", False)):
-        controls = resolve(GenerationConfig(key=key), model).controls
+        settings = GenerationConfig(key=key, key_strength=3.0, num_pieces=2)
+        controls = resolve(settings, model).controls
         assert (controls.pitch_bias is not None) == biased
-        assert controls.key_strength is None
-    assert (
-        resolve(GenerationConfig(key="auto"), MODEL).controls.key_strength is not None
-    )
+        assert controls.key_strength.tolist() == [3.0, 3.0]
+        assert controls.key_scales is None
+    assert resolve(GenerationConfig(), MODEL).controls.key_strength is None
+    controls = resolve(GenerationConfig(key="auto"), MODEL).controls
+    assert controls.key_scales is not None
