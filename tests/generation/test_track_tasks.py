@@ -277,11 +277,9 @@ def test_the_key_is_the_one_asked_for_that_of_the_music_or_a_drawn_one():
     notes = [
         (4 * k, 4 * k + 4, p) for k, p in enumerate((66, 69, 71, 69, 67, 66, 64, 62))
     ]
-    music = Matrices(
-        np.zeros((32, 128, 3), np.uint8),
-        (np.arange(32) % 16).astype(np.uint8),
-        tracks=(part("soprano", notes),),
-    )
+    soprano = part("soprano", notes)
+    position = (np.arange(32) % 16).astype(np.uint8)
+    music = Matrices(soprano.cells, position, tracks=(soprano,))
 
     def keys(**settings):
         return resolve(GenerationConfig(**settings), model).controls.key.tolist()
