@@ -8,11 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from poph_tf import theory
 from poph_tf.errors import InputError
 from poph_tf.generation.light_engine import LightEngine, Slice
 from poph_tf.generation.light_step import STATE
 from poph_tf.generation.request import Request
 
+# Steps whose notes tell a network that reads the key which one it is: 16 bars of 4/4.
+KEY_STEPS = 256
+UNKNOWN_KEY = -1
 TO_CELLS = np.array([1.0, 1.0, 127.0], np.float32)
 
 
@@ -35,6 +39,9 @@ class Stepper:
         self._has_tracks = bool(engine.config.tracks)
         self._state = self._before = engine.zero_state()
         self._step = 0
+        self._finds_key = engine.config.key and request.controls.key is None
+        # Of each step the notes that were given, [pitch].
+        self._given: list[np.ndarray] = []
 
     def step(self, bar_position: int, clamped: np.ndarray | None = None) -> np.ndarray:
         """Draws what is free of the next step.
@@ -56,12 +63,27 @@ class Stepper:
             by_step["pitch_bias"] = chord[None, None]
         steps = np.array([self._step])
         numbers = self._engine.numbers(self._controls.seed[0], steps)
+        if self._finds_key:
+            by_step["key"] = np.array([self._key()], np.int32)
+        given = np.zeros(self._engine.config.num_pitches, bool)
+        if clamped is not None:
+            # Free cells, and pitches that are given as silent, are no notes.
+            given |= (clamped[..., :2] > 0).all(axis=-1).any(axis=0)
+        self._given.append(given)
         controls = self._controls._replace(numbers=numbers[None], **by_step)
         self._before = self._state
         one = Slice(self._engine, self._state, controls, 0, 1)
         (((cells,), self._state),) = self._engine.draw([one])
         self._step += 1
         return cells if self._has_tracks else cells[None]
+
+    def _key(self) -> int:
+        """That of the notes that were given of late."""
+        if not self._given:
+            return UNKNOWN_KEY
+        play = np.array(self._given[-KEY_STEPS:])
+        found = theory.find_key(play, self._engine.config.min_pitch)
+        return UNKNOWN_KEY if found is None else found
 
     def correct(
         self, bar_position: int, clamped: np.ndarray, given: np.ndarray
@@ -85,3 +107,4 @@ class Stepper:
         """Forgets the last step; only one can be taken back."""
         self._state = self._before
         self._step -= 1
+        del self._given[-1]
