@@ -90,7 +90,7 @@ def test_keys_marks_and_drums():
     found = [(k.time, k.key, k.mode) for k in sequence.key_signatures]
     assert found == [(0, 7, 1), (0.5, 7, 0)]
     [notes] = score_of("**kern", "4cT", "4d", "*-").parts[0].notes.values()
-    assert [note.mark for note in notes] == ["ornament", ""]
+    assert [note.mark for note in notes] == ["trill", ""]
     (drum,) = score_of("**kern", "*clefX", "4c", "*-").parts[0].notes[0]
     assert drum.is_drum and drum.pitch == 38
 
