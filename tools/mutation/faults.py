@@ -56,7 +56,8 @@ PARTS = {
         + ["data/humdrum.py", "data/score*.py", "data/bars.py"],
         [f"data/test_{name}.py" for name in ("midi", "midi_repairs", "bars")]
         + [f"data/test_{name}.py" for name in ("musicxml", "musicxml_files", "abc")]
-        + [f"data/test_{name}.py" for name in ("mei", "humdrum", "scores", "ornaments")],
+        + [f"data/test_{name}.py" for name in ("mei", "humdrum", "scores")]
+        + ["data/test_ornaments.py"],
     ),
 }  # fmt: skip
 _COMPARISONS: dict[type, type] = {
