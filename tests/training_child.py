@@ -1,31 +1,31 @@
-"""A process of its own for tests of training: python training_child.py JOB ARGUMENTS
+"""Training in a process of its own: `forks.Fork(training_child.run_job, ...)`
 
-The result is one line of JSON, the last on stdout. Jobs:
+Jobs:
     runs      trains in each of some folders, on one replica or some logical CPUs, and
               dies of SIGKILL after the step `kill_at` if there is one
     replicas  the same steps on one replica, on two logical CPUs, and on one replica
               in three slices, one of which has two windows
 """
 
-import json
 import os
-import pathlib
 import signal
-import sys
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]
+import keras
+import numpy as np
+import small
+import tensorflow as tf
 
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
-import small  # noqa: E402
-import tensorflow as tf  # noqa: E402
+from poph_tf import config, models
+from poph_tf.data import dataset
+from poph_tf.training import distribution, optimizers, train_step
+from poph_tf.training import trainer as trainer_lib
 
-from poph_tf import config, models  # noqa: E402
-from poph_tf.data import dataset  # noqa: E402
-from poph_tf.training import distribution, optimizers, train_step  # noqa: E402
-from poph_tf.training import trainer as trainer_lib  # noqa: E402
+
+def run_job(tell, job, **arguments):
+    """Tells the result of a job."""
+    # Graphs this small run once or twice: to optimize them takes longer than they do.
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    tell({"runs": runs, "replicas": replicas}[job](**arguments))
 
 
 def runs(model_dirs, replicas=1, **settings):
@@ -66,7 +66,7 @@ def run(strategy, slices, data_dir, model_dir, training_settings, kill_at=0):
         "replicas": strategy.num_replicas_in_sync,
         "reason": outcome["reason"],
         "best_loss": outcome["best_loss"],
-        "weights": np.concatenate(weights).tolist(),
+        "weights": np.concatenate(weights),
     }
 
 
@@ -97,12 +97,5 @@ def replicas(data_dir, training_settings, name):
             for batch in strategy.experimental_distribute_dataset(batches)
         ]
         weights = np.concatenate([v.ravel() for v in model.get_weights()])
-        found[name] = {"sums": sums, "weights": weights.tolist()}
+        found[name] = {"sums": sums, "weights": weights}
     return found | {"replicas": two.num_replicas_in_sync}
-
-
-if __name__ == "__main__":
-    # Graphs this small run once or twice: to optimize them takes longer than they do.
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
-    job = {"runs": runs, "replicas": replicas}[sys.argv[1]]
-    print(json.dumps(job(**json.loads(sys.argv[2]))))

@@ -1,21 +1,17 @@
-"""One worker of several, for tests: python worker_child.py ARGUMENTS
+"""One worker of several, for tests: `forks.Fork(worker_child.work, ...)`
 
 Trains a small biaxial without dropout; after the step `signal_at` it sends itself the
-signal `signal_number`. Prints one line of JSON for each step and one at the end; ends
-with 75 where a command would.
+signal `signal_number`. Tells a dict for each step and one at the end; ends with 75
+where a command would.
 """
 
-import json
 import os
-import pathlib
-import sys
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 
-def main(hosts, index, data_dir, model_dir, settings, signal_at=0, signal_number=0):
+def work(
+    tell, hosts, index, data_dir, model_dir, settings, signal_at=0, signal_number=0
+):
+    """Trains as worker `index` of `hosts`; returns the exit code."""
     from poph_tf import config, errors
     from poph_tf.training import distribution
 
@@ -32,7 +28,7 @@ def main(hosts, index, data_dir, model_dir, settings, signal_at=0, signal_number
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
     def on_step(step, sums):
-        print(json.dumps({"step": int(step), "loss": sums["loss"]}), flush=True)
+        tell({"step": int(step), "loss": sums["loss"]})
         if step == signal_at:
             os.kill(os.getpid(), signal_number)
 
@@ -48,14 +44,10 @@ def main(hosts, index, data_dir, model_dir, settings, signal_at=0, signal_number
     try:
         outcome = trainer.run(report=lambda line: None, on_step=on_step)
     except errors.Interrupted as stop:
-        print(json.dumps({"interrupted": str(stop)}), flush=True)
+        tell({"interrupted": str(stop)})
         return 75
     except errors.InputError as error:
-        print(json.dumps({"error": str(error)}), flush=True)
+        tell({"error": str(error)})
         return 2
-    print(json.dumps({"outcome": outcome}), flush=True)
+    tell({"outcome": outcome})
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(**json.loads(sys.argv[1])))

@@ -44,7 +44,8 @@ def read(model_dir: str | pathlib.Path) -> list[dict[str, Any]]:
         validations = [figures for figures in _lines(path) if "valid" in figures]
     except OSError as error:
         raise InputError(
-            f"{path}: {error.strerror}; give the --model_dir of a run of poph_tf.train."
+            f"{path}: {error.strerror}; give the --model_dir of a run of poph_tf.train "
+            f"that was validated at least once."
         ) from error
     if not validations:
         raise InputError(f"{path} holds no validation yet.")

@@ -10,13 +10,13 @@ import os
 import pathlib
 import signal
 import socket
-import subprocess
-import sys
 
+import forks
 import numpy as np
 import pytest
 import small
 import tensorflow as tf
+import worker_child
 
 from poph_tf import config
 from poph_tf.config import DistributionConfig
@@ -25,7 +25,6 @@ from poph_tf.training import distribution
 from poph_tf.training import trainer as trainer_lib
 from poph_tf.training.cluster import Cluster
 
-CHILD = small.TESTS / "worker_child.py"
 SETTINGS = {
     "window_steps": 8,
     "batch_size": 4,
@@ -59,32 +58,15 @@ def run_workers(signals=(0, 0), **arguments):
     """Runs two workers; the second sends itself signal b after step a of (a, b).
 
     Returns:
-        list of (exit code, list of dicts that it printed) of each worker.
+        list of (exit code, list of dicts that it told) of each worker.
     """
     hosts = [f"127.0.0.1:{free_port()}" for _ in range(2)]
     own = [{}, {"signal_at": signals[0], "signal_number": signals[1]}]
-    processes = [
-        subprocess.Popen(
-            [
-                sys.executable,
-                str(CHILD),
-                json.dumps({"hosts": hosts, "index": k, **own[k], **arguments}),
-            ],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
+    workers = [
+        forks.Fork(worker_child.work, hosts=hosts, index=k, **own[k], **arguments)
         for k in range(2)
     ]
-    try:
-        outputs = [process.communicate(timeout=280)[0] for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    return [
-        (process.returncode, [json.loads(line) for line in text.splitlines()])
-        for process, text in zip(processes, outputs, strict=True)
-    ]
+    return [worker.finish() for worker in workers]
 
 
 def run_alone(data_dir, model_dir):

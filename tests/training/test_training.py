@@ -5,13 +5,13 @@ import gzip
 import json
 import pathlib
 import signal
-import subprocess
-import sys
 
+import forks
 import numpy as np
 import pytest
 import small
 import tensorflow as tf
+import training_child
 
 from poph_tf import config, models
 from poph_tf.data import dataset, examples, shards
@@ -21,7 +21,6 @@ from poph_tf.models import metrics
 from poph_tf.training import distribution
 from poph_tf.training import trainer as trainer_lib
 
-CHILD = small.TESTS / "training_child.py"
 SETTINGS = {
     "window_steps": 8,
     "batch_size": 4,
@@ -42,19 +41,16 @@ def data_dir(tmp_path_factory):
 
 
 def start(job, **arguments):
-    command = [sys.executable, str(CHILD), job, json.dumps(arguments)]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    return forks.Fork(training_child.run_job, job=job, **arguments)
 
 
 def finish(process):
     """The child's answer, or None if it was killed."""
-    out, err = process.communicate(timeout=280)
-    if process.returncode == -signal.SIGKILL:
+    code, told = process.finish()
+    if code == -signal.SIGKILL:
         return None
-    assert process.returncode == 0, err[-3000:]
-    return json.loads(out.splitlines()[-1])
+    assert code == 0
+    return told[-1]
 
 
 # In processes of their own.

@@ -1,0 +1,41 @@
+"""Processes of their own for tests: forks of one that has imported TensorFlow once."""
+
+import multiprocessing
+import sys
+
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["poph_tf.training.trainer"])
+SECONDS = 280
+
+
+class Fork:
+    """Runs `work(tell, **arguments)`, whose result is the exit code; None is 0.
+
+    Args:
+        work: function of a module.
+        arguments: of the function; `tell` sends what it gets to `finish`.
+    """
+
+    def __init__(self, work, **arguments):
+        self.answers, theirs = CONTEXT.Pipe(duplex=False)
+        self.process = CONTEXT.Process(
+            target=_run, args=(theirs, work, arguments), daemon=True
+        )
+        self.process.start()
+        theirs.close()
+
+    def finish(self):
+        """Waits for its end; returns (exit code, list of what it told)."""
+        told = []
+        try:
+            while self.answers.poll(SECONDS):
+                told.append(self.answers.recv())
+        except EOFError:
+            self.process.join(SECONDS)
+        self.process.kill()
+        self.process.join()
+        return self.process.exitcode, told
+
+
+def _run(answers, work, arguments):
+    sys.exit(work(answers.send, **arguments))
