@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from poph_tf.generation import randomness
+from poph_tf.generation import host_randomness, randomness
 from poph_tf.generation.controls import Controls
 
 
@@ -73,3 +73,14 @@ def test_numbers_are_uniform_multiples_of_two_to_the_minus_24():
     assert np.abs(counts - 1000).max() < 150
     play, replay = numbers[..., 0].ravel(), numbers[..., 1].ravel()
     assert abs(np.corrcoef(play, replay)[0, 1]) < 0.06
+
+
+def test_keys_are_24ths_of_a_number_of_their_own():
+    seeds = np.stack([np.arange(500), 7 * np.arange(500) - 900], axis=1)
+    seeds = seeds.astype(np.int32)
+    # The fourth word of the counter is 1, which no number of a note has.
+    first = host_randomness.philox((0, 0, 0, 1), [*seeds.view(np.uint32).T])[0]
+    expected = [(int(word) >> 8) * 24 // 2**24 for word in first]
+    np.testing.assert_array_equal(host_randomness.keys(seeds), expected)
+    np.testing.assert_array_equal(randomness.keys(tf.constant(seeds)), expected)
+    assert set(expected) == set(range(24))
