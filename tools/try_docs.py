@@ -194,13 +194,23 @@ def _start(
 
 def _stop(process: subprocess.Popen[str]) -> None:
     """Ends a command and its children, as Ctrl-C or an orchestrator would."""
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(timeout=STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+    _signal(process, signal.SIGTERM)
+    end = time.monotonic() + STOP_SECONDS
+    # The shell ends at once; a training saves first.
+    while _signal(process, 0) and time.monotonic() < end:
+        process.poll()
+        time.sleep(0.2)
+    _signal(process, signal.SIGKILL)
+    process.wait()
+
+
+def _signal(process: subprocess.Popen[str], number: int) -> bool:
+    """Sends a signal to a command and its children; False if all have ended."""
+    try:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _shell(text: str, place: pathlib.Path, options: Options) -> None:

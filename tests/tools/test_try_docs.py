@@ -106,3 +106,13 @@ server.serve_forever()
     assert not try_docs.try_page(page, tmp_path, try_docs.Options())
     page[0] = try_docs.Command("page.md", "exit 1", "server")
     assert try_docs.try_page(page[:1], tmp_path, try_docs.Options()) == ["exit 1"]
+
+
+def test_what_a_stopped_command_still_saves_is_waited_for(tmp_path):
+    waits = "import signal, time; signal.signal(15, lambda *_: None); signal.pause()"
+    saves = "time.sleep(1); open('saved', 'w')"
+    # With a second command bash stays, and ends at once.
+    code = f'python -c "{waits}; {saves}"; true'
+    command = try_docs.Command("page.md", code, "stopped")
+    assert try_docs.try_command(command, tmp_path, try_docs.Options(stop_after=1)) == ""
+    assert (tmp_path / "saved").exists()
