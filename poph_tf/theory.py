@@ -5,7 +5,8 @@ Pitch classes are numbered from C = 0.
 A scale is written as in PopH's report: a row of twelve marks, 1 for each pitch class
 *outside* the scale, so that `rows @ distribution` is the mass outside each key.
 
-A key is a number 0..23: the major keys on C, C#, ..., then the minor ones.
+A key is a number 0..23: the major keys on C, C#, ..., then the minor ones; -1 is
+unknown.
 
 Sources:
     Anokhin & Nuzhin, PopH (2018): C major and natural C minor as given there.
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 NUM_PITCH_CLASSES = 12
-NUM_KEYS = 24
+NUM_KEYS, UNKNOWN_KEY = 24, -1
 MAJOR_OUTSIDE = (0, 1, 0, 1, 0, 0, 1, 0, 1, 0, 1, 0)
 NATURAL_MINOR_OUTSIDE = (0, 1, 0, 0, 1, 0, 1, 0, 0, 1, 0, 1)
 HARMONIC_MINOR_OUTSIDE = (0, 1, 0, 0, 1, 0, 1, 0, 0, 1, 1, 0)
@@ -133,7 +134,7 @@ def key_endings() -> "np.ndarray":
     return found
 
 
-def find_key(play: "npt.ArrayLike", first_pitch: int = 0) -> int | None:
+def find_key(play: "npt.ArrayLike", first_pitch: int = 0) -> int:
     """The key of a piece or melody, by its notes and by how it ends.
 
     Args:
@@ -141,7 +142,7 @@ def find_key(play: "npt.ArrayLike", first_pitch: int = 0) -> int | None:
         first_pitch: MIDI number.
 
     Returns:
-        0..23; None where nothing, or everything alike, sounds.
+        0..23; -1 where nothing, or everything alike, sounds.
 
     Example:
         >>> import numpy as np
@@ -155,7 +156,7 @@ def find_key(play: "npt.ArrayLike", first_pitch: int = 0) -> int | None:
     play = np.asarray(play) > 0
     counts = class_counts(play.sum(axis=0), first_pitch)
     if not counts.std():
-        return None
+        return UNKNOWN_KEY
     counts -= counts.mean()
     last = play[play.any(axis=1)][-1].argmax() + first_pitch
     fit = key_profiles() @ (counts / np.linalg.norm(counts))

@@ -4,8 +4,6 @@ import tensorflow as tf
 
 from poph_tf import theory
 
-UNKNOWN = -1
-
 
 def find_key(play: tf.Tensor, first_pitch: int = 0) -> tf.Tensor:
     """The key of a piece or melody, by its notes and by how it ends.
@@ -33,4 +31,6 @@ def find_key(play: tf.Tensor, first_pitch: int = 0) -> tf.Tensor:
     lowest = tf.argmax(sounds[tf.reduce_max(last)], output_type=tf.int32)
     endings = tf.constant(theory.key_endings(), tf.float32)
     fit += endings[lowest % theory.NUM_PITCH_CLASSES]
-    return tf.where(norm > 1e-6, tf.argmax(fit, output_type=tf.int32), UNKNOWN)
+    return tf.where(
+        norm > 1e-6, tf.argmax(fit, output_type=tf.int32), theory.UNKNOWN_KEY
+    )

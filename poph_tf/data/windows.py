@@ -19,7 +19,7 @@ MARGIN = 48
 AHEAD = 64
 # Of the windows of models with tracks: the share that is not told how long the piece
 # is, that which is not told its key, and that with givens not known in advance.
-UNKNOWN_LENGTH, UNKNOWN_KEY, NO_LOOK_AHEAD = 1 / 3, 0.2, 0.1
+UNKNOWN_LENGTH, NO_KEY, NO_LOOK_AHEAD = 1 / 3, 0.2, 0.1
 # Of the pieces whose last bar is not whole, as after a pickup: the share whose last
 # chord is held to its end. Pieces that are composed end with a whole bar.
 HELD_TO_THE_BAR_LINE = 0.7
@@ -188,7 +188,7 @@ def _told_key(
         `key` int32 [time], and `frames` and `given`. In the step where the
         transposition changes all tracks are given: nobody shall learn that leap.
     """
-    told = _uniform(seed, 4) >= UNKNOWN_KEY
+    told = _uniform(seed, 4) >= NO_KEY
     astray = told & (_uniform(seed, 7) < ASTRAY)
     at = tf.cast(_uniform(seed, 8) * tf.cast(window["length"], tf.float32), tf.int32)
     at = tf.where(astray, at, 0)
@@ -220,10 +220,10 @@ def task_inputs(batch: Tensors, steps: tf.Tensor, part: int) -> Tensors:
 
     Returns:
         `bars_left` and, if the model has it, `key` int32 [batch, time], -1 where
-        unknown; `given` float32 [batch, time,
-        track]; `looks_ahead` float32 [batch], 0 where what is given is not known in
-        advance. `time` is `steps` and as many more, up to `AHEAD`, as tell what is
-        given after a window's end: there the piece goes on without a gap.
+        unknown; `given` float32 [batch, time, track]; `looks_ahead` float32 [batch], 0
+        where what is given is not known in advance. `time` is `steps` and as many more,
+        up to `AHEAD`, as tell what is given after a window's end: there the piece goes
+        on without a gap.
     """
     reach = batch["given"].shape[1]
     is_given = tf.reduce_any(batch["given"] > 0, axis=[0, 2])

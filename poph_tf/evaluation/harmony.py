@@ -35,7 +35,7 @@ _NAN = float("nan")
 def key_by_profile(play: np.ndarray) -> int | None:
     """The key whose profile correlates best with the time that each class sounds.
 
-    Unlike `theory.find_key` it does not hear how the piece ends.
+    Unlike `theory.find_key` the end of the piece says no more than the rest.
 
     Args:
         play: [time, 128].

@@ -8,8 +8,6 @@ from poph_tf.config.generation import AUTO_KEY, MAX_PIECES
 from poph_tf.generation import host_randomness
 from poph_tf.generation.tasks import Task
 
-UNKNOWN_KEY = -1
-
 
 def keys_of(
     config: GenerationConfig, model: ModelConfig, task: Task, seeds: np.ndarray
@@ -30,7 +28,7 @@ def keys_of(
         found = theory.find_key(task.prefill.cells[..., 0].max(axis=1))
     else:
         found = theory.find_key(task.given[..., 1].max(axis=1), model.min_pitch)
-    return np.full(len(seeds), UNKNOWN_KEY if found is None else found, np.int32)
+    return np.full(len(seeds), found, np.int32)
 
 
 def drawn_styles(seeds: np.ndarray, shares: np.ndarray) -> np.ndarray:

@@ -16,7 +16,6 @@ from poph_tf.generation.request import Request
 
 # Steps whose notes tell a network that reads the key which one it is: 16 bars of 4/4.
 KEY_STEPS = 256
-UNKNOWN_KEY = -1
 TO_CELLS = np.array([1.0, 1.0, 127.0], np.float32)
 
 
@@ -80,10 +79,9 @@ class Stepper:
     def _key(self) -> int:
         """That of the notes that were given of late."""
         if not self._given:
-            return UNKNOWN_KEY
+            return theory.UNKNOWN_KEY
         play = np.array(self._given[-KEY_STEPS:])
-        found = theory.find_key(play, self._engine.config.min_pitch)
-        return UNKNOWN_KEY if found is None else found
+        return theory.find_key(play, self._engine.config.min_pitch)
 
     def correct(
         self, bar_position: int, clamped: np.ndarray, given: np.ndarray

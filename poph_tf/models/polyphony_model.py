@@ -27,8 +27,9 @@ from poph_tf import files
 from poph_tf.config import ModelConfig
 from poph_tf.errors import InputError, one_line
 from poph_tf.models import SETTINGS_FILE, WEIGHTS_FILE, layers, pretrained
-from poph_tf.models.network import UNKNOWN_BARS_LEFT, UNKNOWN_KEY, Network
+from poph_tf.models.network import UNKNOWN_BARS_LEFT, Network
 from poph_tf.models.track_network import TrackNetwork
+from poph_tf.theory import UNKNOWN_KEY
 
 # What a damaged file of weights raises.
 _DAMAGE = (
@@ -90,7 +91,16 @@ class PolyphonyModel(keras.Model):
 
 
 def build(config: ModelConfig) -> PolyphonyModel:
-    """Builds the model of a config, with new weights."""
+    """Builds the model of a config, with new weights.
+
+    Raises:
+        InputError: If it reads the key without tracks.
+    """
+    if config.key and not config.tracks:
+        raise InputError(
+            "Only models with tracks read the key: prepare the data with --tracks, or "
+            "leave key=true out."
+        )
     network = TrackNetwork(config) if config.tracks else Network(config)
     inputs = _symbolic_inputs(config)
     hidden, _ = network.time_axis(inputs)

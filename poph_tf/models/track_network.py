@@ -18,13 +18,13 @@ from poph_tf.config import ModelConfig
 from poph_tf.models import layers
 from poph_tf.models.network import (
     UNKNOWN_BARS_LEFT,
-    UNKNOWN_KEY,
     Inputs,
     Network,
     Outputs,
     State,
     of_steps,
 )
+from poph_tf.theory import UNKNOWN_KEY
 
 # The key enters by how many bars are left, the last ones one by one, and by the beat.
 LAST_BARS, BEATS, BEAT_STEPS = 3, 4, 4

@@ -5,8 +5,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from poph_tf import config, models
+from poph_tf.config import TrainingConfig
+from poph_tf.errors import InputError
 from poph_tf.models import layers
 from poph_tf.theory import key_number
+from poph_tf.training import optimizers
 
 LOW, PITCHES = 59, 14
 
@@ -66,11 +70,13 @@ def test_an_untrained_table_changes_nothing_and_is_learnt():
 
 
 def test_it_is_adam_that_learns_the_table():
-    from poph_tf.config import TrainingConfig
-    from poph_tf.training import optimizers
-
     layer = layers.ScaleDegrees(2, LOW, PITCHES, name="scale_degrees")
     layer.build()
     optimizer = optimizers.make(TrainingConfig(optimizer="muon"))
     assert isinstance(optimizer, keras.optimizers.Muon)
     assert optimizer._should_use_adamw(layer.table)
+
+
+def test_a_model_without_tracks_that_shall_read_the_key_is_refused():
+    with pytest.raises(InputError, match="Only models with tracks read the key"):
+        models.build(config.preset("poph2", key=True))
