@@ -77,6 +77,9 @@ def quantize_tracks(
 ) -> dict[Track, QuantizedNotes]:
     """Puts the tracks of a piece on the grid.
 
+    Who plays a voice legato lifts a finger after the next note has begun: where two
+    notes overlap by a sixteenth at most, the first one ends where the second begins.
+
     Args:
         notes: of the piece.
         masks: the notes of each track, bool [note].
@@ -88,12 +91,19 @@ def quantize_tracks(
     """
     made = {}
     for track, mask in masks.items():
-        made[track] = quantize(notes_lib.select(notes, mask), piece, **options)
-        if track.voice and _overlaps(made[track]):
-            raise InputError(f"several notes at once in the voice {track.name}")
+        own = quantize(notes_lib.select(notes, mask), piece, **options)
+        made[track] = _one_by_one(own, track.name) if track.voice else own
     return made
 
 
-def _overlaps(piece: QuantizedNotes) -> bool:
+def _one_by_one(piece: QuantizedNotes, name: str) -> QuantizedNotes:
+    """Ends notes where the next one begins, if they overlap by a sixteenth at most."""
     order = np.argsort(piece.start, kind="stable")
-    return bool((piece.end[order][:-1] > piece.start[order][1:]).any())
+    start, end = piece.start[order], piece.end[order]
+    overlap = end[:-1] - start[1:]
+    legato = max(1, piece.steps_per_quarter // 4)
+    if ((overlap > legato) | (overlap > 0) & (start[:-1] == start[1:])).any():
+        raise InputError(f"several notes at once in the voice {name}")
+    cut = piece.end.copy()
+    cut[order[:-1]] = np.minimum(end[:-1], np.maximum(start[1:], start[:-1]))
+    return dataclasses.replace(piece, end=cut)

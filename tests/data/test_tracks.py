@@ -8,10 +8,12 @@ from note_seq.protobuf import music_pb2
 
 from poph_tf.config import Track
 from poph_tf.data import cells as cells_lib
-from poph_tf.data import matrices, midi
+from poph_tf.data import instruments, matrices, midi, quantization
+from poph_tf.data import notes as notes_lib
 from poph_tf.errors import InputError
 
 QUARTER = 0.5  # seconds
+MELODY = Track("melody", voice=True)
 
 
 def duet():
@@ -132,3 +134,32 @@ def test_any_tracks_go_through_a_sequence_and_come_back(seed, steps, count):
     assert again == piece
     np.testing.assert_array_equal(again.stack(tracks), piece.stack(tracks))
     assert [t.program for t in again.tracks] == [t.program for t in tracks]
+
+
+def melody(rows, steps_per_quarter=4):
+    """Notes (start, end in quarters, pitch) put on the grid as a voice."""
+    sequence = music_pb2.NoteSequence(ticks_per_quarter=480, total_time=2.0)
+    sequence.tempos.add(qpm=120)
+    for start, end, pitch in rows:
+        sequence.notes.add(
+            pitch=pitch, velocity=90, start_time=start * QUARTER, end_time=end * QUARTER
+        )
+    notes = notes_lib.from_sequence(sequence)
+    whole = quantization.quantize(notes, steps_per_quarter)
+    masks = {MELODY: np.ones(len(rows), bool)}
+    piece = instruments.quantize_tracks(notes, masks, whole)[MELODY]
+    return sorted(zip(*map(np.ndarray.tolist, (piece.start, piece.end)), strict=True))
+
+
+def test_a_voice_played_legato_has_one_note_at_a_time():
+    rows = [(0, 1.25, 60), (1, 2.2, 62), (2, 3, 64)]
+    assert melody(rows) == [(0, 4), (4, 8), (8, 12)]
+    # A sixteenth is six steps of 24 in a quarter.
+    assert melody(rows, steps_per_quarter=24)[0] == (0, 24)
+
+
+@pytest.mark.parametrize("second", [(1, 2, 62), (0, 0.25, 62), (0.5, 0.75, 62)])
+def test_a_voice_with_several_notes_at_once_is_refused(second):
+    rows = [(0, 1.5, 60), second] if second[0] else [(0, 0.25, 60), second]
+    with pytest.raises(InputError, match="several notes at once in the voice melody"):
+        melody(rows)
