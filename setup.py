@@ -83,6 +83,8 @@ setup(
         + ["playwright>=1.49,<2"]
         # Runs the manual's notebooks; one of the forms that pieces take.
         + ["nbclient>=0.10,<1", "ipykernel>=6.29,<8", "symusic>=0.5,<1"]
+        # Carries the schema of MusicXML.
+        + ["musicxml>=1.6,<2"]
         # The protos of its gRPC interface, for the test of the client.
         + ["tensorflow-serving-api>=2.21,<2.22"],
     },

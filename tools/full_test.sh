@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The slow proofs beside ./tools/test.sh: long fuzzing of the readers, the quickstart, the
-# notebooks and the commands of README and manual, the wheel. Takes some hours on two cores.
+# notebooks and the commands of README and manual, the wheel, the manual's program in C++.
+# Takes some hours on two cores.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source tools/environment.sh
@@ -11,4 +12,4 @@ make_environment dev
 "$PYTHON" tools/run_notebooks.py
 "$PYTHON" tools/try_docs.py
 ./tools/try_wheel.sh
-./tools/test.sh
+POPH_SLOW=1 ./tools/test.sh

@@ -7,6 +7,7 @@ sign could not show the beat; the parts of a cut note are tied. Pitches are spel
 """
 
 import dataclasses
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 from xml.etree import ElementTree
@@ -24,6 +25,8 @@ _DOCTYPE = (
     '<!DOCTYPE score-partwise PUBLIC "-//Recordare//DTD MusicXML 4.0 Partwise//EN" '
     '"http://www.musicxml.org/dtds/partwise.dtd">'
 )
+# What XML cannot hold, such as the NUL that ends some names in MIDI files.
+_NO_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _MIDDLE_C = 60
 # A part reaching this far to both sides of middle C gets two staves.
 _TWO_STAVES_SEMITONES = 5
@@ -67,7 +70,8 @@ def to_musicxml(piece: Matrices, *, closed: bool = False) -> bytes:
             encoding.remove(date)
     ElementTree.indent(root)
     head = f'<?xml version="1.0" encoding="UTF-8"?>\n{_DOCTYPE}\n'
-    return f"{head}{ElementTree.tostring(root, 'unicode')}\n".encode()
+    text = _NO_XML.sub("", ElementTree.tostring(root, "unicode"))
+    return f"{head}{text}\n".encode()
 
 
 def is_choir(piece: Matrices) -> bool:
