@@ -52,6 +52,8 @@ def network(model):
     config = GenerationConfig()
     keys = [f"{tonic} {mode}" for tonic in TONICS for mode in ("major", "minor")]
     controls = {"top_p": config.top_p, "style": 1.0}
+    # The model is told the key.
+    controls["key_strength"] = config.key_strength
     return {
         "name": MODEL,
         "tracks": [
@@ -62,12 +64,11 @@ def network(model):
         "min_pitch": model.min_pitch,
         "num_pitches": model.num_pitches,
         "controls": {**NEUTRAL, **controls},
-        "key_strength": config.key_strength,
-        "keys": {key: theory.key_outside(key).tolist() for key in keys},
-        "reads_key": model.key,
         "key_numbers": {key: theory.key_number(key) for key in keys},
         "key_profiles": theory.key_profiles().tolist(),
         "key_endings": theory.key_endings().tolist(),
+        "tonics": theory.TONICS,
+        "chord_kinds": theory.CHORDS,
     }
 
 

@@ -204,9 +204,9 @@ def _chords(
     config: GenerationConfig, model_config: ModelConfig, task: tasks.Task
 ) -> np.ndarray | None:
     """The bias of each drawn step, float32 [step, pitch]; None without chords."""
-    if not config.chords:
-        return None
     outside = theory.read_chords(config.chords)
+    if not len(outside):
+        return None
     bars = np.maximum(np.cumsum(task.bar_position == 0) - 1, 0)
     classes = np.arange(model_config.num_pitches) + model_config.min_pitch
     by_step = outside[bars % len(outside)][:, classes % theory.NUM_PITCH_CLASSES]

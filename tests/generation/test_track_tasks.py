@@ -238,6 +238,8 @@ def test_chords_make_other_pitches_less_likely_bar_by_bar():
     for step, inside in ((0, {0, 4, 7}), (16, {9, 0, 4}), (32, {0, 4, 7})):
         kept = {(36 + k) % 12 for k in np.flatnonzero(bias[step] == 0)}
         assert kept == inside
+    blank = resolve(GenerationConfig(num_bars=1, chords=" ", num_pieces=1), MODEL)
+    assert blank.chunk(0, 16).pitch_bias is None
     with pytest.raises(InputError, match="chords must be roots .* got 'H'"):
         GenerationConfig(chords="C H")
 

@@ -75,7 +75,12 @@ def opened(chromium, site):
 
 @pytest.fixture
 def page(opened):
-    for name, value in (("seed", "0"), ("bars", "1"), ("temperature", "1")):
+    for name, value in (
+        ("seed", "0"),
+        ("bars", "1"),
+        ("temperature", "1"),
+        ("chords", ""),
+    ):
         opened.fill(f"#set-{name}", value)
     opened.select_option("#set-key", "")
     opened.check("#set-ending")
@@ -86,8 +91,8 @@ def page(opened):
 def composed(engine, music=None, **settings):
     """The score that Python composes with the settings of the page."""
     source = scores.to_notes(scores.Score(**music)) if music else None
-    config = GenerationConfig(num_pieces=1, num_bars=1, music=source, **settings)
-    (piece,) = engine.compose(config)
+    settings = {"num_pieces": 1, "num_bars": 1, "music": source} | settings
+    (piece,) = engine.compose(GenerationConfig(**settings))
     return scores.of_matrices(piece)
 
 
@@ -107,10 +112,13 @@ def test_composes_and_continues_note_for_note_as_python(page, engine, tmp_path):
     compose(page, "compose")
     first = score(page)
     assert notes(first) == notes(composed(engine, seed=0))
+    page.fill("#set-bars", "2")
+    page.fill("#set-chords", "D7, Ebm")
     compose(page, "continue")
     second = score(page)
-    assert notes(second) == notes(composed(engine, first, task="continue"))
-    assert second["num_steps"] == 32
+    settings = {"task": "continue", "num_bars": 2, "chords": "D7 Ebm"}
+    assert notes(second) == notes(composed(engine, first, **settings))
+    assert second["num_steps"] == 48
     read = midi.read(save(page, "mid", tmp_path))
     assert len(read.notes) == len(second["notes"])
 
@@ -139,9 +147,9 @@ def test_what_needs_a_server_is_told_and_composing_is_cancelled(page):
     page.click("#tab-score")
     expect(status).to_contain_text("needs the server")
     page.click("#tab-roll")
-    page.fill("#set-chords", "C G")
+    page.fill("#set-chords", "H")
     page.click("#do-compose")
-    expect(status).to_contain_text("needs the server")
+    expect(status).to_contain_text("such as 'C G7 Am F', got 'H'")
     page.fill("#set-chords", "")
     page.fill("#set-bars", "64")
     page.click("#do-compose")

@@ -34,7 +34,6 @@ export async function models(waiting) {
  * @returns {Promise<Answer>}
  */
 export function compose(kind, body, onBar, signal) {
-  if (body.chords) return Promise.reject(new Error(`To compose over chords ${NEEDS_SERVER}`));
   const id = ++asked;
   const { model, tempo_qpm, ...asks } = body;
   const known = kind === "compose" && JSON.stringify(asks) === JSON.stringify(opening.body);

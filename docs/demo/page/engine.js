@@ -2,6 +2,7 @@
 // poph_tf, which see. Its signatures: `step` draws one step, drawing and all, from the
 // state, the controls and the random numbers; `ahead` reads what is given, from the end.
 
+import { chordBias } from "./chords.js";
 import { keyOf } from "./key.js";
 import { clamped } from "./task.js";
 import { uniforms } from "./uniforms.js";
@@ -35,7 +36,9 @@ export class Engine {
    */
   async *draw(task, body, seed) {
     const { network } = this;
-    const whole = { ...controls(body, network), key: keyOf(task, body, network, seed) };
+    const { temperature } = body;
+    const whole = { ...network.controls, temperature, key: keyOf(task, body, network, seed) };
+    const bias = chordBias(task, body, network);
     const ahead = task.looksAhead ? await this.lookAhead(task) : [];
     let state = this.zeroState("step");
     for (let step = 0; step < task.stop; step++) {
@@ -43,6 +46,7 @@ export class Engine {
         ...whole,
         bar_position: task.position[step],
         bars_left: task.left[step],
+        pitch_bias: bias(step),
         constraints: clamped(task, step, network),
         look_ahead: ahead[step] ?? 0,
         numbers: uniforms(seed, step, network.tracks.length, network.num_pitches),
@@ -128,14 +132,4 @@ export class Engine {
 /** @param {Tensors} tensors */
 function release(tensors) {
   for (const tensor of Object.values(tensors)) tensor.delete();
-}
-
-/** The controls that are the same in all steps. @param {Body} body @param {Network} network @returns {Values} */
-function controls({ temperature, key = "" }, network) {
-  const found = { ...network.controls, temperature };
-  if (network.reads_key || key === "auto") return { ...found, key_strength: network.key_strength };
-  const outside = network.keys[key];
-  if (!outside) return found;
-  const bias = (/** @type {number} */ k) => -network.key_strength * outside[(network.min_pitch + k) % 12];
-  return { ...found, pitch_bias: Float32Array.from({ length: network.num_pitches }, (_, k) => bias(k)) };
 }

@@ -14,12 +14,11 @@ import { REST, Voices } from "./voices.js";
  * @property {number} min_pitch
  * @property {number} num_pitches
  * @property {Record<string, number>} controls where a request says nothing
- * @property {number} key_strength
- * @property {Record<string, number[]>} keys 1 at the pitch classes outside of each
- * @property {boolean} reads_key whether the network is told the key
  * @property {Record<string, number>} key_numbers
  * @property {number[][]} key_profiles [key, pitch class]
  * @property {number[][]} key_endings [pitch class, key]
+ * @property {Record<string, number>} tonics pitch class of each letter
+ * @property {Record<string, number[]>} chord_kinds semitones above the root
  */
 /** @typedef {{track: string, start: number, end: number}} Lasso */
 /**
