@@ -78,3 +78,14 @@ def test_scripts_are_executable_bash_that_stops_at_errors():
             assert text.startswith("#!/usr/bin/env bash\n")
             assert "\nset -euo pipefail\n" in text
             assert os.access(path, os.X_OK), path
+
+
+def test_every_extra_is_in_the_manual_and_is_tried_with_the_wheel():
+    setup = (ROOT / "setup.py").read_text("utf-8")
+    setup = setup.partition("extras_require=")[2].partition("entry_points=")[0]
+    extras = re.findall(r'^        "(\w+)": ', setup, re.MULTILINE)
+    manual = (ROOT / "docs" / "getting-started.md").read_text("utf-8")
+    assert sorted(re.findall(r"^\| `(\w+)` \|", manual, re.MULTILINE)) == sorted(extras)
+    trials = (ROOT / "tools" / "try_extra.py").read_text("utf-8")
+    defined = re.findall(r"^def ([a-z]\w+)\(piece", trials, re.MULTILINE)
+    assert {*defined, "gpu", "dev"} == {*extras}

@@ -4,7 +4,8 @@
 # 3.12, 3.13), away from this checkout, and composes with the pretrained model.
 #   ./tools/try_wheel.sh                      all Pythons that are found
 #   PYTHONS="python3.12" ./tools/try_wheel.sh one of them
-#   EXTRAS="score serve" ./tools/try_wheel.sh each of these extras, installed alone
+#   EXTRAS="score serve" ./tools/try_wheel.sh each of these extras, installed alone,
+#                                             does once what it is for
 set -euo pipefail
 cd "$(dirname "$0")/.."
 MAX_MEGABYTES=25
@@ -38,7 +39,7 @@ build() {
 try_install() {
   local python="$1" extra="${2:-}" place="$work/env" bin wheel
   wheel="$(ls "$PWD"/dist/poph_tf-*.whl)"
-  rm -rf "$place" "$work/out"
+  rm -rf "$place" "$work"/{out,data,midi}
   "$python" -m venv "$place"
   bin="$(bin_of "$place")"
   "$bin/python" -m pip install --quiet --disable-pip-version-check \
@@ -52,6 +53,10 @@ notes = sum(m.type == "note_on" and m.velocity > 0 for m in mido.MidiFile(sys.ar
 assert notes > 4, f"{notes} notes"
 print(f"composed {notes} notes", end=" ")
 PY
+  if [ -n "$extra" ]; then
+    (cd "$work" && "$bin/python" tools/try_extra.py "$extra" out/piece-1.mid \
+      >extra.log 2>&1) || { tail -20 "$work/extra.log" >&2; exit 1; }
+  fi
   echo "on $("$bin/python" --version)${extra:+ with [$extra]}"
 }
 
@@ -61,6 +66,8 @@ for python in "${pythons[@]}"; do
 done
 [ "${#found[@]}" -gt 0 ] || { echo "error: none of ${pythons[*]} is here." >&2; exit 2; }
 build "${found[0]}"
+# Away from the package: what is imported is what was installed.
+cp -r tools "$work/tools"
 if [ "${#extras[@]}" -eq 0 ]; then
   for python in "${found[@]}"; do try_install "$python"; done
 else
