@@ -13,7 +13,6 @@ import sys
 import urllib.request
 
 TOOLS = pathlib.Path(__file__).parent
-BIN = pathlib.Path(sys.executable).parent
 
 
 def fast(piece: str) -> None:
@@ -29,12 +28,13 @@ def archives(piece: str) -> None:
     from pyarrow import parquet, table
 
     with py7zr.SevenZipFile("a.7z", "w") as file:
-        file.write(piece)
+        file.write(piece, "a.mid")
     column = table({"midi": [pathlib.Path(piece).read_bytes()]})
     parquet.write_table(column, "b.parquet")
     _tool("make_tfrecords", "--input=a.7z,b.parquet", "--output_dir=data")
     info = json.loads(pathlib.Path("data/dataset_info.json").read_text("utf-8"))
-    print(info["counts"])
+    # Twice the same piece: both were read.
+    assert info["num_duplicates"] == 1 and not info["rejects"], info
 
 
 def beam(piece: str) -> None:
@@ -60,7 +60,7 @@ def score(piece: str) -> None:
 
 def serve(piece: str) -> None:
     """Asks a server for a bar."""
-    command = [str(BIN / "poph-serve"), "--port=0", "--nowarm_up"]
+    command = [sys.executable, "-m", "poph_tf.serve", "--port=0", "--nowarm_up"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
             lines = iter(server.stdout.readline, "")  # type: ignore[union-attr]
@@ -81,9 +81,8 @@ def live(piece: str) -> None:
     """Plays along with a click, without ports; MIDI's library is there."""
     import rtmidi  # noqa: F401
 
-    subprocess.run(
-        [BIN / "poph-live", "--measure_latency=2", "--call_bars=1"], check=True
-    )
+    command = [sys.executable, "-m", "poph_tf.live", "--measure_latency=2"]
+    subprocess.run([*command, "--call_bars=1"], check=True)
 
 
 def _tool(name: str, *arguments: str) -> None:

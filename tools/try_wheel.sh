@@ -4,8 +4,8 @@
 # 3.12, 3.13), away from this checkout, and composes with the pretrained model.
 #   ./tools/try_wheel.sh                      all Pythons that are found
 #   PYTHONS="python3.12" ./tools/try_wheel.sh one of them
-#   EXTRAS="score serve" ./tools/try_wheel.sh each of these extras, installed alone,
-#                                             does once what it is for
+#   EXTRAS="score serve" ./tools/try_wheel.sh and does what each of these extras is for,
+#                                             with nothing else installed beside the core
 set -euo pipefail
 cd "$(dirname "$0")/.."
 MAX_MEGABYTES=25
@@ -35,15 +35,13 @@ build() {
   done
 }
 
-# try_install PYTHON [EXTRA]
-try_install() {
-  local python="$1" extra="${2:-}" place="$work/env" bin wheel
-  wheel="$(ls "$PWD"/dist/poph_tf-*.whl)"
-  rm -rf "$place" "$work"/{out,data,midi}
-  "$python" -m venv "$place"
-  bin="$(bin_of "$place")"
-  "$bin/python" -m pip install --quiet --disable-pip-version-check \
-    "$wheel${extra:+[$extra]}"
+# try_core PYTHON: leaves the environment in $work/env
+try_core() {
+  local bin
+  rm -rf "$work"/{env,out}
+  "$1" -m venv "$work/env"
+  bin="$(bin_of "$work/env")"
+  "$bin/python" -m pip install --quiet --disable-pip-version-check dist/poph_tf-*.whl
   # From another folder: what is imported is what was installed.
   (cd "$work" && "$bin/poph-generate" --output_dir=out --num_pieces=1 --num_bars=2 \
     --seed=1 >compose.log 2>&1) || { tail -20 "$work/compose.log" >&2; exit 1; }
@@ -53,11 +51,27 @@ notes = sum(m.type == "note_on" and m.velocity > 0 for m in mido.MidiFile(sys.ar
 assert notes > 4, f"{notes} notes"
 print(f"composed {notes} notes", end=" ")
 PY
-  if [ -n "$extra" ]; then
-    (cd "$work" && "$bin/python" tools/try_extra.py "$extra" out/piece-1.mid \
-      >extra.log 2>&1) || { tail -20 "$work/extra.log" >&2; exit 1; }
-  fi
-  echo "on $("$bin/python" --version)${extra:+ with [$extra]}"
+  echo "on $("$bin/python" --version)"
+}
+
+# try_extra EXTRA: in an environment that adds to $work/env what the extra asks for
+try_extra() {
+  local python wheel core
+  rm -rf "$work"/{extra,trial}
+  python="$(bin_of "$work/env")/python"
+  "$python" -m venv "$work/extra"
+  core="$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+  python="$(bin_of "$work/extra")/python"
+  "$python" - "$core" <<'PY'
+import pathlib, sys, sysconfig
+pathlib.Path(sysconfig.get_path("purelib"), "core.pth").write_text(sys.argv[1])
+PY
+  wheel="$(ls "$PWD"/dist/poph_tf-*.whl)"
+  "$python" -m pip install --quiet --disable-pip-version-check "$wheel[$1]"
+  mkdir "$work/trial"
+  (cd "$work/trial" && "$python" ../tools/try_extra.py "$1" ../out/piece-1.mid \
+    >log 2>&1) || { tail -20 "$work/trial/log" >&2; exit 1; }
+  echo "[$1] does what it is for"
 }
 
 found=()
@@ -68,8 +82,7 @@ done
 build "${found[0]}"
 # Away from the package: what is imported is what was installed.
 cp -r tools "$work/tools"
-if [ "${#extras[@]}" -eq 0 ]; then
-  for python in "${found[@]}"; do try_install "$python"; done
-else
-  for extra in "${extras[@]}"; do try_install "${found[0]}" "$extra"; done
-fi
+for python in "${found[@]}"; do
+  try_core "$python"
+  for extra in "${extras[@]}"; do try_extra "$extra"; done
+done

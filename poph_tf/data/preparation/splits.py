@@ -1,9 +1,10 @@
 """Assigns pieces to training, validation and test, and writes the shards of each.
 
 The split goes by a hash of the fingerprint, of a group of near-duplicates by that of
-its first piece, so that they share a split. Only if a split would be empty in a small
-collection does it get the pieces nearest to it. A collection may also come with its own
-splits (`given_splits.py`).
+its first piece, so that they share a split. A group that is larger than the whole split
+should be is trained on: hundreds of dance tunes may hang together. Only if a split
+would be empty in a small collection does it get the pieces nearest to it. A collection
+may also come with its own splits (`given_splits.py`).
 """
 
 import hashlib
@@ -26,7 +27,7 @@ def split(fingerprints: Sequence[bytes], fractions: Sequence[float]) -> np.ndarr
     """Chooses the split of each piece.
 
     Args:
-        fingerprints: hashes [piece].
+        fingerprints: hashes [piece]; those of a group share one.
         fractions: shares of training, validation and test.
 
     Returns:
@@ -34,12 +35,16 @@ def split(fingerprints: Sequence[bytes], fractions: Sequence[float]) -> np.ndarr
     """
     place = {f: _place(f) for f in fingerprints}
     train, valid, test = fractions
+    share = dict(zip(examples.SPLITS, fractions, strict=True))
+    sizes = Counter(fingerprints)
     where = {}
     for name in sorted(place, key=lambda f: place[f]):
         at = place[name]
-        where[name] = "test" if at < test else "valid" if at < test + valid else "train"
+        drawn = "test" if at < test else "valid" if at < test + valid else "train"
+        too_large = 1 < sizes[name] > share[drawn] * len(fingerprints)
+        where[name] = "train" if too_large and train else drawn
     if len(where) >= len(examples.SPLITS):
-        _fill_empty(where, place, dict(zip(examples.SPLITS, fractions, strict=True)))
+        _fill_empty(where, place, share)
     return np.array([where[f] for f in fingerprints], object)
 
 

@@ -144,6 +144,20 @@ def test_few_pieces_still_reach_every_split(count, seed):
     assert set(only) == {"train"}
 
 
+@pytest.mark.parametrize("drawn", ["valid", "test"])
+def test_a_group_that_would_be_most_of_a_split_is_trained_on(drawn):
+    random = np.random.default_rng(0)
+    names = [random.bytes(32) for _ in range(60)]
+    alone = splits_lib.split(names, (0.8, 0.1, 0.1))
+    first = names[list(alone).index(drawn)]
+    # Once more than the rest it has 6 of 65 pieces; then 21 of 80. A tenth may be.
+    for more, split in [(5, drawn), (20, "train")]:
+        where = splits_lib.split(names + [first] * more, (0.8, 0.1, 0.1))
+        assert set(where[60:]) == {split}
+        others = [name != first for name in names]
+        assert (where[:60] == alone)[others].all()
+
+
 def test_an_empty_split_is_said(tmp_path):
     root = tmp_path / "songs"
     root.mkdir()
