@@ -1,6 +1,9 @@
 """What all tests share; the small models and pieces are in small.py."""
 
+import collections
+import json
 import os
+import pathlib
 import shutil
 import tempfile
 
@@ -62,6 +65,46 @@ def graphs_are_optimized_where_it_matters(request):
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     yield
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
+
+
+# Set by slipcover in the process that starts the others.
+MEASURES_COVERAGE = "SLIPCOVER_ENABLED" in os.environ
+
+
+def pytest_configure():
+    """Lets all children say what they run, while coverage is measured."""
+    if MEASURES_COVERAGE:
+        folder = str(pathlib.Path(__file__).parent / "children")
+        paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [folder, *paths]))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish():
+    """Adds what children ran to the counts that slipcover's plugin merges next."""
+    folder = pathlib.Path(os.environ.get("SLIPCOVER_COVERAGE_DIR", "."))
+    if not MEASURES_COVERAGE or "PYTEST_XDIST_WORKER" in os.environ:
+        return
+    hits = collections.defaultdict(set)
+    for path in folder.glob("child-*.jsonl"):
+        for line in path.read_text().splitlines():
+            for name, *place in json.loads(line):
+                hits[name].add(tuple(place))
+    for worker in folder.glob("coverage-gw*.json"):
+        coverage = json.loads(worker.read_text())
+        for name, counts in coverage["files"].items():
+            places = hits[os.path.abspath(name)]
+            _add(counts, "lines", {line for line, *end in places if not end})
+            _add(counts, "branches", {place for place in places if len(place) == 2})
+        worker.write_text(json.dumps(coverage))
+
+
+def _add(counts, kind, places):
+    """Moves lines or branches of one file from missing to executed."""
+    missing = counts[f"missing_{kind}"]
+    found = [x for x in missing if (tuple(x) if kind == "branches" else x) in places]
+    counts[f"executed_{kind}"] += found
+    counts[f"missing_{kind}"] = [place for place in missing if place not in found]
 
 
 def pytest_unconfigure():

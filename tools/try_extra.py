@@ -10,6 +10,8 @@ import json
 import pathlib
 import subprocess
 import sys
+import time
+import urllib.error
 import urllib.request
 
 TOOLS = pathlib.Path(__file__).parent
@@ -65,6 +67,7 @@ def serve(piece: str) -> None:
         try:
             lines = iter(server.stdout.readline, "")  # type: ignore[union-attr]
             url = next(line for line in lines if "http://" in line).split()[-1]
+            _wait_for(f"{url}readyz")
             request = urllib.request.Request(
                 f"{url}v1/compose",
                 json.dumps({"num_bars": 1}).encode(),
@@ -83,6 +86,17 @@ def live(piece: str) -> None:
 
     command = [sys.executable, "-m", "poph_tf.live", "--measure_latency=2"]
     subprocess.run([*command, "--call_bars=1"], check=True)
+
+
+def _wait_for(url: str) -> None:
+    """Asks until models are loaded."""
+    for _ in range(300):
+        try:
+            urllib.request.urlopen(url, timeout=30).close()
+            return
+        except urllib.error.HTTPError:
+            time.sleep(1)
+    raise TimeoutError(url)
 
 
 def _tool(name: str, *arguments: str) -> None:
