@@ -140,6 +140,13 @@ class ModelConfig(Stored):
                 f"in the preset poph3, got {self.harmony_weight} and "
                 f"{self.pitch_model}."
             )
+        kinds = {track.voice for track in self.tracks}
+        if len(kinds) == 2 and self.num_track_units != self.num_pitch_units:
+            raise InputError(
+                "Voices and tracks with chords share their last layer, so that "
+                "num_track_units must equal num_pitch_units, got "
+                f"{self.num_track_units} and {self.num_pitch_units}."
+            )
         if self.pitch_model == "nade" and self.pitch_attention == "in_place_of_pitch":
             raise InputError(
                 "pitch_attention=in_place_of_pitch replaces the pitch axis and needs "

@@ -252,6 +252,10 @@ def test_a_config_is_frozen_and_refuses_unknown_keys():
         ({"min_pitch": 100}, "at most 128, got 100 [+] 48"),
         ({"window_width": 24}, "window_width must be odd"),
         (
+            {"tracks": (config.Track("a", voice=True), config.Track("b")), "num_track_units": 5},
+            "must equal num_pitch_units, got 5 and 128",
+        ),
+        (
             {"num_time_units": 0},
             "num_time_units must be a whole number from 1 to 8192, got 0",
         ),

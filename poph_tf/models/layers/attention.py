@@ -109,7 +109,6 @@ class SelfAttention(keras.layers.Layer):
         self.project_out = keras.layers.Dense(features, name="out")
         self.project_out.build((None, None, self.num_heads * self.head_units))
         self.norm.build((None, None, features))
-        self.built = True
 
     def heads(self, x: Tensor) -> list[Tensor]:
         """Projects x, float [rows, places, features], to query, key and value.

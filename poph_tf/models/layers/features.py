@@ -171,7 +171,6 @@ class NoteFeatures(keras.layers.Layer):
         """Makes the convolution for a number of channels."""
         if self.kind == "convolution":
             self.convolution.build((None, *frames_shape[-2:]))
-        self.built = True
 
     def call(
         self,

@@ -78,7 +78,6 @@ class FrameAttention(keras.layers.Layer):
             initializer="zeros",
             name="distance_bias",
         )
-        self.built = True
 
     def call(self, x: Tensor, previous: Tensor) -> Tensor:
         """Attends over a window; what came before it is unknown."""

@@ -150,7 +150,6 @@ class LookAhead(keras.layers.Layer):
         *_, tracks, features = notes_shape
         width = tracks * (features + 1) + 1 + (bar_shape[-1] if bar_shape else 0)
         self.lstm.build((None, None, None, width))
-        self.built = True
 
     def call(self, notes: Tensor, given: Tensor, bar: Tensor | None = None) -> Tensor:
         """Runs from the last step to the first."""
@@ -217,7 +216,6 @@ class TrackContext(keras.layers.Layer):
         """Makes the projection for a number of tracks and features."""
         tracks, features = notes_shape[-2:]
         self.dense.build((None, None, None, (tracks - 1) * (features + 1)))
-        self.built = True
 
     def call(self, notes: Tensor, given: Tensor) -> Tensor:
         """Projects the notes that are known."""

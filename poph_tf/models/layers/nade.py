@@ -48,7 +48,6 @@ class PitchNade(keras.layers.Layer):
         self.context.build(frames_shape)
         self.hidden_bias.build((None, x_shape[-1]))
         self.hidden.build((None, self.context.num_features(frames_shape[-1])))
-        self.built = True
 
     def call(self, x: Tensor, frames: Tensor) -> Tensor:
         """Computes all pitches of known frames."""

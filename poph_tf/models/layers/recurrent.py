@@ -53,7 +53,6 @@ class StyleBias(keras.layers.Layer):
         """Makes the projection for a number of features."""
         self.dense = keras.layers.Dense(x_shape[-1], activation="tanh", name="dense")
         self.dense.build(embedding_shape)
-        self.built = True
 
     def call(
         self, x: Tensor, embedding: Tensor, training: bool | None = None
@@ -131,7 +130,6 @@ class AxisLSTM(keras.layers.Layer):
     def build(self, x_shape: tuple) -> None:
         """Makes the LSTM for a number of features."""
         self.lstm.build((None, None, x_shape[-1]))
-        self.built = True
 
     def call(self, x: Tensor) -> Tensor:
         """Runs from the zero state."""

@@ -58,7 +58,6 @@ class ScaleDegrees(keras.layers.Layer):
             initializer="zeros",
             name="table",
         )
-        self.built = True
 
     def call(
         self, key: Tensor, place: Tensor, strength: Tensor | None = None

@@ -55,7 +55,6 @@ class VoiceLeading(keras.layers.Layer):
             initializer="zeros",
             name="table",
         )
-        self.built = True
 
     def call(self, play: Tensor, before: Tensor, given: Tensor) -> Tensor:
         """Computes the sum of the embeddings."""
