@@ -252,7 +252,7 @@ def test_a_config_is_frozen_and_refuses_unknown_keys():
         ({"min_pitch": 100}, "at most 128, got 100 [+] 48"),
         ({"window_width": 24}, "window_width must be odd"),
         (
-            {"tracks": (config.Track("a", voice=True), config.Track("b")), "num_track_units": 5},
+            {"tracks": small.MELODY_AND_CHORDS, "num_track_units": 5},
             "must equal num_pitch_units, got 5 and 128",
         ),
         (
