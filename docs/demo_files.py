@@ -23,7 +23,6 @@ MODEL = "chorales"
 # The piece of the first click, and how much of it comes with the page.
 OPENING = {"candidates": 1, "seed": 1, "temperature": 1, "num_bars": 8, "metre": "4/4"}
 OPENING_STEPS = 64
-TONICS = ("C", "Db", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 
 
 def files():
@@ -50,7 +49,6 @@ def network(model):
         model: ModelConfig.
     """
     config = GenerationConfig()
-    keys = [f"{tonic} {mode}" for tonic in TONICS for mode in ("major", "minor")]
     controls = {"top_p": config.top_p, "style": 1.0}
     # The model is told the key.
     controls["key_strength"] = config.key_strength
@@ -64,7 +62,7 @@ def network(model):
         "min_pitch": model.min_pitch,
         "num_pitches": model.num_pitches,
         "controls": {**NEUTRAL, **controls},
-        "key_numbers": {key: theory.key_number(key) for key in keys},
+        "key_names": [theory.key_name(number) for number in range(theory.NUM_KEYS)],
         "key_profiles": theory.key_profiles().tolist(),
         "key_endings": theory.key_endings().tolist(),
         "tonics": theory.TONICS,

@@ -58,6 +58,9 @@ def main(words: Sequence[str]) -> int:
         pieces = composer.engine(request).generate(request, progress.update)
     media = {"png": FLAGS.png, "wav": FLAGS.wav, "page": FLAGS.page}
     print(*saving.save_all(pieces, output_dir, composer.config, **media), sep="\n")
+    if any(piece.key for piece in pieces):
+        keys = ", ".join(piece.key or "unknown" for piece in pieces)
+        print(f"keys: {keys}", file=sys.stderr)
     return 0
 
 

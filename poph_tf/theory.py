@@ -65,6 +65,9 @@ MINOR_PROFILE = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.3
 # the tonic found in 98 % (73 % without), in 96 % where only the soprano sounds (67 %).
 LAST_IS_TONIC, LAST_IN_TRIAD = 0.5, 0.2
 TONICS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+# Of two names of a key the one with fewer sharps or flats.
+MAJOR_TONICS = ("C", "Db", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
+MINOR_TONICS = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "G#", "A", "Bb", "B")
 PITCH_CLASS_NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 
 
@@ -236,6 +239,19 @@ def key_number(key: str) -> int:
     tonic, scale = read_key(key)
     has_major_third = not SCALES[scale][4]
     return tonic if has_major_third else tonic + NUM_PITCH_CLASSES
+
+
+def key_name(key: int) -> str:
+    """The name of a key 0..23; empty for an unknown one.
+
+    Example:
+        >>> key_name(1), key_name(13), key_name(-1)
+        ('Db major', 'C# minor', '')
+    """
+    if key == UNKNOWN_KEY:
+        return ""
+    mode = "major" if key < NUM_PITCH_CLASSES else "minor"
+    return f"{(*MAJOR_TONICS, *MINOR_TONICS)[key]} {mode}"
 
 
 def read_metre(text: str) -> tuple[int, int]:

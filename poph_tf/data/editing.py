@@ -72,6 +72,7 @@ def join(first: Matrices, second: Matrices) -> Matrices:
             time_signatures=_joined_signatures(first, second),
             title=first.title or second.title,
             tracks=_joined_tracks(first, second),
+            key=first.key if first.key == second.key else "",
             ritardando=second.ritardando,
         )
     )
@@ -153,7 +154,7 @@ def transpose(piece: Matrices, semitones: int) -> Matrices:
         cells = cells_lib.merged(np.stack([track.cells for track in tracks], axis=1))
     else:
         cells = _moved(piece.cells, semitones)
-    return dataclasses.replace(piece, cells=cells, tracks=tracks)
+    return dataclasses.replace(piece, cells=cells, tracks=tracks, key="")
 
 
 def _moved(cells: np.ndarray, semitones: int) -> np.ndarray:

@@ -60,6 +60,8 @@ class Matrices:
         title: the title of the piece.
         tracks: the instruments that play, in the order of the file; none where only
             the merger is known.
+        key: the key that the network was told as it drew the piece, such as "G minor";
+            empty: none, or unknown.
         ritardando: how much slower the last quarter is, 0..1, in files made from the
             piece; see `ritardando.py`.
 
@@ -78,6 +80,7 @@ class Matrices:
     time_signatures: tuple[tuple[int, int, int], ...] = ()
     title: str = ""
     tracks: Sequence[TrackCells] = ()
+    key: str = ""
     ritardando: float = 0.0
 
     def __len__(self) -> int:
@@ -138,7 +141,7 @@ class Matrices:
         return self.cells[..., VOLUME]
 
     def __eq__(self, other: object) -> bool:
-        """Compares cells, bar positions, tempo and grid; not time signatures, title."""
+        """Compares cells, bar positions, tempo and grid; not key or title."""
         return (
             isinstance(other, Matrices)
             and self.steps_per_quarter == other.steps_per_quarter

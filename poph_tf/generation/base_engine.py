@@ -1,6 +1,7 @@
 """What all engines do alike: they resolve, draw in chunks, stream, and choose."""
 
 import abc
+import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
 
@@ -93,7 +94,13 @@ class BaseEngine(abc.ABC, Generic[Origins, State]):
             request: what they were drawn for.
         """
         task, low = request.task, self.config.min_pitch
+        rows = np.arange(len(cells))
         if request.num_candidates > 1:
             kept = cells[:, : task.num_kept]
-            cells = cells[candidates.best(kept, likelihood, request, low)]
-        return [task.assemble(steps, low) for steps in cells]
+            rows = candidates.best(kept, likelihood, request, low)
+        return [
+            dataclasses.replace(
+                task.assemble(cells[row], low), key=request.key(int(row))
+            )
+            for row in rows
+        ]

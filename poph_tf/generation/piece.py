@@ -64,7 +64,14 @@ class Piece:
 
     def __repr__(self) -> str:
         notes = int(matrices_lib.onsets(self.matrices.cells).sum())
-        return f"<Piece of {_count(self.num_bars, 'bar')}, {_count(notes, 'note')}>"
+        parts = [_count(self.num_bars, "bar"), _count(notes, "note")]
+        parts += [f"in {self.key}"] * bool(self.key)
+        return f"<Piece of {', '.join(parts)}>"
+
+    @property
+    def key(self) -> str:
+        """The key that the network was told, such as "G minor"; empty: none."""
+        return self.matrices.key
 
     @property
     def num_bars(self) -> int:

@@ -90,6 +90,11 @@ class Request:
         """Rows of all pieces."""
         return self.num_pieces * self.rows_per_piece
 
+    def key(self, row: int) -> str:
+        """The key that a row is told, such as "G minor"; empty: none."""
+        keys = self.controls.key
+        return "" if keys is None else theory.key_name(int(keys[row]))
+
     def chunk(
         self, first: int, num_steps: int, ahead: np.ndarray | None = None
     ) -> Controls:

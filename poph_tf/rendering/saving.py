@@ -122,6 +122,7 @@ def save_all(
 
 def _described(title: str, piece: Matrices, config: ModelConfig) -> html.Piece:
     details = f"{config.preset}, {piece.tempo_qpm:g} quarter notes per minute"
+    details += f", in {piece.key}" * bool(piece.key)
     content = midi.to_bytes(matrices.to_sequence(piece))
     return html.Piece(title, piece, midi=content, details=details)
 

@@ -31,6 +31,7 @@ def composed(seed=0, num_bars=2, **settings):
     settings |= {"seed": seed, "num_bars": num_bars}
     (piece,) = post("v1/compose", settings)["pieces"]
     assert piece.pop("seed") == seed
+    piece.pop("key")
     return piece
 
 
@@ -88,8 +89,11 @@ def test_the_piece_is_that_of_the_package(model):
     assert piece["num_steps"] == 32
 
 
-def test_each_candidate_is_the_only_piece_of_its_seed():
+def test_each_candidate_is_the_only_piece_of_its_seed_and_tells_its_key():
+    composer = poph_tf.load("chorales")
     pieces = post("v1/compose", {"seed": 3, "candidates": 3, "num_bars": 1})["pieces"]
+    keys = [composer.compose(1, seed=seed).key for seed in (3, 4, 5)]
+    assert [piece.pop("key") for piece in pieces] == keys
     assert [piece.pop("seed") for piece in pieces] == [3, 4, 5]
     assert pieces == [composed(seed, 1) for seed in (3, 4, 5)]
 

@@ -111,7 +111,10 @@ def test_the_first_click_sounds_before_the_network_is_there(chromium, site):
 def test_composes_and_continues_note_for_note_as_python(page, engine, tmp_path):
     compose(page, "compose")
     first = score(page)
-    assert notes(first) == notes(composed(engine, seed=0))
+    python = engine.compose(GenerationConfig(num_pieces=1, num_bars=1, seed=0))
+    assert notes(first) == notes(scores.of_matrices(python[0]))
+    told = python[0].key.replace("b ", "♭ ").replace("#", "♯")
+    expect(page.locator("#status")).to_contain_text(f", in {told}.")
     page.fill("#set-bars", "2")
     page.fill("#set-chords", "D7, Ebm")
     compose(page, "continue")

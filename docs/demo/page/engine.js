@@ -27,6 +27,11 @@ export class Engine {
     this.network = network;
   }
 
+  /** The name of the key that the network is told. @param {Task} task @param {Body} body @param {number} seed */
+  keyName(task, body, seed) {
+    return this.network.key_names[keyOf(task, body, this.network, seed)] ?? "";
+  }
+
   /**
    * Draws the free cells of a task into its voices.
    * @param {Task} task

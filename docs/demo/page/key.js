@@ -16,7 +16,7 @@ const UNKNOWN = -1;
  * @param {Task} task @param {Body} body @param {Network} network @param {number} seed
  */
 export function keyOf(task, { key = "", music }, network, seed) {
-  if (key && key !== "auto") return network.key_numbers[key];
+  if (key && key !== "auto") return network.key_names.indexOf(key);
   if (music) return findKey(task, network);
   const [bits] = philox([0, 0, 0, KEY_COUNTER], [seed, 0]);
   return Math.floor(((bits >>> 8) * KEYS) / 2 ** 24);

@@ -63,7 +63,8 @@ async function compose(id, kind, body) {
       if (running !== id) return;
     }
     const notes = voices.notes().map(({ tied, ...note }) => note);
-    pieces.push({ ...score, tempo: body.tempo_qpm, notes, seed: body.seed + candidate });
+    const seed = body.seed + candidate;
+    pieces.push({ ...score, tempo: body.tempo_qpm, notes, seed, key: engine.keyName(drawn, body, seed) });
   }
   self.postMessage({ id, answer: { pieces } });
 }

@@ -41,6 +41,8 @@ class Piece(scores.Score):
     """A composed piece; its seed gives it again as the only candidate."""
 
     seed: int
+    key: str
+    """What the network was told, such as "G minor"; empty: nothing."""
 
 
 class Pieces(pydantic.BaseModel):
@@ -152,7 +154,7 @@ class Answer:
         """The JSON of the answer."""
         seeds = [int(drawing.controls.seed[0, 0]) for drawing in self.drawings]
         found = [
-            {**scores.of_matrices(piece), "seed": seed}
+            {**scores.of_matrices(piece), "seed": seed, "key": piece.key}
             for piece, seed in zip(pieces, seeds, strict=True)
         ]
         settings = self.body.model_dump(mode="json", exclude_unset=True)

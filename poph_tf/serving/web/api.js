@@ -9,9 +9,10 @@
  * @property {number} num_steps
  * @property {(Note & {tied?: boolean})[]} notes
  */
+/** A score that was composed; the key is empty where the network is told none. @typedef {Score & {seed: number, key: string}} Piece */
 /**
  * @typedef {object} Answer
- * @property {(Score & {seed: number})[]} pieces
+ * @property {Piece[]} pieces
  * @property {string[]} [changes] what was changed in the music, a sentence each
  */
 

@@ -3,10 +3,11 @@
 
 import * as api from "./api.js";
 import { button, find, say, tried } from "./dom.js";
+import { pretty } from "./harmony.js";
 import { request, roles } from "./request.js";
 import { barNumber, barStarts, barSteps, isEmpty, silence } from "./score.js";
 
-/** @import {Bar} from "./api.js" */
+/** @import {Bar, Piece} from "./api.js" */
 /** @import {Player} from "./player.js" */
 /** @import {Task} from "./request.js" */
 /** @import {Store} from "./store.js" */
@@ -109,7 +110,8 @@ export class Composing {
       }
       this.finish(answer.pieces, NAMES[task]);
       const seconds = ((performance.now() - started) / 1000).toFixed(1);
-      say([`${NAMES[task]}: done in ${seconds} s.`, ...(answer.changes ?? [])].join(" "));
+      const keys = new Set(answer.pieces.filter(({ key }) => key).map(({ key }) => `, in ${pretty(key)}`));
+      say([`${NAMES[task]}: done in ${seconds} s${[...keys].join("")}.`, ...(answer.changes ?? [])].join(" "));
       return true;
     } catch (error) {
       if (this.running === running) this.giveUp();
@@ -189,7 +191,7 @@ export class Composing {
     if (this.store.settings.listen) this.player.play(start);
   }
 
-  /** @param {(Score & {seed: number})[]} pieces @param {string} name */
+  /** @param {Piece[]} pieces @param {string} name */
   finish(pieces, name) {
     const { store, player } = this;
     player.limit = Infinity;
@@ -226,8 +228,8 @@ export function withBar(draft, start, end, drawn) {
   return { ...draft, notes };
 }
 
-/** Without the seed, which only an answer has. @param {Score & {seed: number}} piece @returns {Score} */
-function scoreOf({ seed, ...score }) {
+/** Without what only an answer has. @param {Piece} piece @returns {Score} */
+function scoreOf({ seed, key, ...score }) {
   return score;
 }
 

@@ -26,6 +26,19 @@ const LEAST_FIT = 0.6;
 const MAJOR = [6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88];
 const MINOR = [6.33, 2.68, 3.52, 5.38, 2.6, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17];
 
+/** The tonics of the keys; of two names the one with fewer signs. @type {[string, string[]][]} */
+const TONICS = [
+  ["major", ["C", "Db", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B"]],
+  ["minor", ["C", "C#", "D", "Eb", "E", "F", "F#", "G", "G#", "A", "Bb", "B"]],
+];
+/** As the server names them, the major ones first. */
+export const KEYS = TONICS.flatMap(([mode, tonics]) => tonics.map((tonic) => `${tonic} ${mode}`));
+
+/** @param {string} key */
+export function pretty(key) {
+  return key.replace("b ", "♭ ").replace("#", "♯");
+}
+
 /**
  * How long each of the 12 classes sounds between two steps.
  * @param {Note[]} notes
@@ -98,18 +111,15 @@ export function chords(score) {
 export function keyOf(score) {
   const sums = weights(score.notes, 0, score.num_steps);
   if (sums.filter(Boolean).length < 4) return "";
-  let [best, name] = [-Infinity, ""];
+  let [best, found] = [-Infinity, 0];
   for (let tonic = 0; tonic < 12; tonic++) {
     const turned = sums.map((_, k) => sums[(k + tonic) % 12]);
-    for (const [profile, mode] of /** @type {[number[], string][]} */ ([
-      [MAJOR, "major"],
-      [MINOR, "minor"],
-    ])) {
+    for (const [mode, profile] of [MAJOR, MINOR].entries()) {
       const fit = correlation(turned, profile);
-      if (fit > best) [best, name] = [fit, `${className(tonic)} ${mode}`];
+      if (fit > best) [best, found] = [fit, tonic + 12 * mode];
     }
   }
-  return name;
+  return pretty(KEYS[found]);
 }
 
 /**

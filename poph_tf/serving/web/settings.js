@@ -1,6 +1,7 @@
 // The settings in musicians' words, each with its help, and the form made of them.
 
 import { find, make } from "./dom.js";
+import { KEYS, pretty } from "./harmony.js";
 
 /** @import {Store} from "./store.js" */
 /** @import {Settings} from "./types.js" */
@@ -17,8 +18,6 @@ import { find, make } from "./dom.js";
  * @property {boolean} [styles] shown for models with several styles only
  */
 
-const TONICS = ["C", "Db", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B"];
-const KEYS = ["major", "minor"].flatMap((mode) => TONICS.map((tonic) => `${tonic} ${mode}`));
 /** @type {[number, string][]} From this temperature on, in words. */
 const BOLDNESS = [
   [0, "very careful"],
@@ -129,11 +128,6 @@ export const FIELDS = [
 /** @returns {Settings} */
 export function defaults() {
   return Object.fromEntries(FIELDS.map((field) => [field.name, field.value]));
-}
-
-/** @param {string} key */
-function pretty(key) {
-  return key.replace("b ", "♭ ").replace("#", "♯");
 }
 
 /** What a slider's place means. @param {string} name @param {Settings} settings */
