@@ -219,6 +219,11 @@ def test_validate_names_the_first_wrong_cell():
     bar = np.array([0, 1, 5, 3], np.uint8)
     with pytest.raises(InputError, match="bar_position at step 2"):
         matrices.validate(dataclasses.replace(piece, bar_position=bar))
+    with pytest.raises(InputError, match=r"bar_position must be \[4\], got shape"):
+        matrices.validate(dataclasses.replace(piece, bar_position=bar[:3]))
+    for tempo in (0, np.nan, np.inf):
+        with pytest.raises(InputError, match=f"tempo_qpm must be at .*, got {tempo}"):
+            matrices.validate(dataclasses.replace(piece, tempo_qpm=tempo))
 
 
 def test_validate_looks_at_the_tracks_and_their_merger():

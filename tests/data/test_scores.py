@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from poph_tf.data import abc, matrices, midi
+from poph_tf.data import abc, matrices, midi, scores
+from poph_tf.data import score as score_lib
 from poph_tf.errors import MusicFileError
 
 TUNES = "X:1\nT:One\nM:4/4\nL:1/4\nK:C\nCDEF|\n\nX:2\nT:Two\nM:3/4\nL:1/4\nK:G\nGAB|\n"
@@ -69,3 +70,29 @@ def read_book(text):
 )
 def test_text_around_the_tunes_of_a_book_is_ignored(text, expected):
     assert read_book(text) == expected
+
+
+def test_a_score_is_read_by_its_suffix_and_must_be_one(tmp_path):
+    one = TUNES.split("\n\n")[0].encode()
+    (score,) = scores.parse(one, "one.ABC")
+    assert len(score.measures) == 1
+    with pytest.raises(MusicFileError, match=r"its suffix must be one of .*\.abc"):
+        list(scores.parse(one, "one.txt"))
+    path = tmp_path / "two.abc"
+    with pytest.raises(MusicFileError, match="No such file"):
+        scores.parse_one(path)
+    path.write_text(TUNES)
+    with pytest.raises(MusicFileError, match="must hold one tune, holds 2"):
+        scores.parse_one(path)
+
+
+def test_a_score_has_a_largest_number_of_measures(monkeypatch):
+    monkeypatch.setattr(score_lib, "MAX_MEASURES", 3)
+    score = score_lib.Score()
+    score.measure(2)
+    with pytest.raises(MusicFileError, match="has more than 3 measures"):
+        score.measure(3)
+    score.measures[0].begins_repeat = True
+    score.measures[2].times = 2
+    with pytest.raises(MusicFileError, match="its repeats go on and on"):
+        score_lib.unfold(score)

@@ -99,6 +99,11 @@ def test_a_piece_off_the_grid_is_moved_onto_it(offset):
         assert found.offset_steps == 0
 
 
+def test_no_positions_have_no_phase_and_no_distance():
+    assert alignment.phase(np.zeros(0)) == (0, 0)
+    assert alignment.grid_error(np.zeros(0)) == 0
+
+
 def test_few_onsets_without_a_phase_are_left_alone():
     random = np.random.default_rng(0)
     events = []

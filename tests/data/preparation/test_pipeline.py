@@ -14,7 +14,14 @@ from note_seq.protobuf import music_pb2
 
 from poph_tf.cli.progress import Progress
 from poph_tf.config import ExecutionOptions
-from poph_tf.data import examples, matrices, midi, midi_bytes, musicxml_values
+from poph_tf.data import (
+    examples,
+    matrices,
+    midi,
+    midi_bytes,
+    musicxml_values,
+    reading,
+)  # fmt: skip
 from poph_tf.data import shards as shards_lib
 from poph_tf.data.preparation import conversion, pipeline, report, sources
 from poph_tf.data.preparation import splits as splits_lib
@@ -142,6 +149,20 @@ def test_few_pieces_still_reach_every_split(count, seed):
     assert set(where) == set(examples.SPLITS)
     only = splits_lib.split([random.bytes(32) for _ in range(count)], (1.0, 0.0, 0.0))
     assert set(only) == {"train"}
+
+
+def test_channels_are_asked_of_midi_files_only():
+    (found,) = convert(b"X:1\nM:4/4\nL:1/4\nK:C\nCDEF|\n", "a.abc", channels=[1])
+    assert found.reason == "channels are known of MIDI files only"
+
+
+def test_a_file_that_needs_too_much_memory_is_rejected(monkeypatch):
+    def parse(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(reading, "parse", parse)
+    (found,) = convert(song(1))
+    assert found.reason == "needs more memory than a worker has"
 
 
 @pytest.mark.parametrize("drawn", ["valid", "test"])
