@@ -222,7 +222,7 @@ def test_settings_go_to_json_and_come_back():
 
 def test_tracks_go_to_json_and_come_back():
     tracks = (config.Track("soprano", 52, voice=True), config.Track("kit", 0, True))
-    model = config.ModelConfig(tracks=tracks)
+    model = config.preset("poph3", tracks=tracks)
     stored = json.loads(json.dumps(model.to_dict()))
     assert stored["tracks"][1] == {
         "name": "kit",

@@ -132,7 +132,7 @@ class GenerationConfig(Stored):
     than 1 minus this."""
     top_p: Annotated[float, Interval(ge=0.01, le=1.0)] = 0.87
     """A voice draws from its likeliest pitches that together have this probability; 1:
-    from all."""
+    from all. Only of networks of voices alone."""
     probability_exponent: Annotated[float, Interval(ge=0.01, le=100.0)] = 1.0
     """Exponent of the probabilities (Johnson's); above 1 fewer notes."""
     silence_temperature: _Temperature = 0.1

@@ -177,9 +177,10 @@ def _changed_controls(config: GenerationConfig, **off: float) -> list[str]:
 def _lacking(model_config: ModelConfig) -> Mapping[str, str]:
     """The controls that a model does not have, and what does it there."""
     tracks = model_config.tracks
-    if tracks and all(track.voice for track in tracks):
-        return OF_CHORDS
-    return {} if any(track.voice for track in tracks) else OF_VOICES
+    # A melody over chords rests for bars, and the likeliest value of a rest is rest: of
+    # its likeliest values alone it would never begin.
+    of_voices = tracks and all(track.voice for track in tracks)
+    return OF_CHORDS if of_voices else OF_VOICES
 
 
 def active_controls(
@@ -201,7 +202,7 @@ def _check_controls(config: GenerationConfig, model_config: ModelConfig) -> None
     """Refuses controls that would do nothing in this model."""
     lacking = _lacking(model_config)
     for name in set(_changed_controls(config)) & set(lacking):
-        kind = "of voices" if model_config.tracks else "without voices"
+        kind = "of voices" if lacking is OF_CHORDS else "with chords"
         raise InputError(f"{name} does nothing in a model {kind}: {lacking[name]}.")
 
 
