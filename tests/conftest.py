@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import shutil
+import sys
 import tempfile
 
 # Read when TensorFlow is first imported: without it every run ends in its start-up log.
@@ -81,7 +82,9 @@ def pytest_configure():
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish():
-    """Adds what children ran to the counts that slipcover's plugin merges next."""
+    """Stops servers; adds what children ran to the counts that are merged next."""
+    for server in getattr(sys.modules.get("servers"), "shared_servers", ()):
+        server.stop()
     folder = pathlib.Path(os.environ.get("SLIPCOVER_COVERAGE_DIR", "."))
     if not MEASURES_COVERAGE or "PYTEST_XDIST_WORKER" in os.environ:
         return

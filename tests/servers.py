@@ -1,6 +1,5 @@
 """The development server in its own process, and ways to send requests."""
 
-import atexit
 import base64
 import functools
 import json
@@ -13,6 +12,8 @@ import urllib.request
 import numpy as np
 
 TIMEOUT_SECONDS = 120
+# Of all tests of a process; conftest.py stops them after the last.
+shared_servers = []
 
 
 class Server:
@@ -96,17 +97,15 @@ def _decoded(response):
 @functools.cache
 def shared():
     """One server for all tests that only send requests."""
-    server = Server("--max_body_mb=1")
-    atexit.register(server.stop)
-    return server
+    shared_servers.append(Server("--max_body_mb=1"))
+    return shared_servers[-1]
 
 
 @functools.cache
 def composing():
     """One server of the API, with two pretrained models and no TensorFlow."""
-    server = Server(model_dir="chorales,scores")
-    atexit.register(server.stop)
-    return server
+    shared_servers.append(Server(model_dir="chorales,scores"))
+    return shared_servers[-1]
 
 
 def columns(signature, inputs):

@@ -1,5 +1,6 @@
 """What a notebook shows of long work, and what it leaves."""
 
+import io
 import sys
 import types
 
@@ -46,3 +47,28 @@ def test_a_rate_that_rounds_to_nothing_is_not_shown():
     shown.update(0)
     line = shown.line(0.6, "500 pieces", shown.since + 120)
     assert line == "0/1 files  500 pieces  80 s left"
+
+
+def test_a_file_gets_a_line_now_and_then(monkeypatch):
+    file = io.StringIO()
+    with progress.Progress(9, "files", stream=file) as shown:
+        shown.update(0, "read")
+        assert file.getvalue() == ""
+        monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0)
+        shown.update(3, "read")
+        shown.print("b.mid: damaged")
+    first, second = file.getvalue().splitlines()
+    assert first.startswith("3/9 files  read  ") and first.endswith(" left")
+    assert second == "b.mid: damaged"
+
+
+def test_a_terminal_gets_a_bar_and_lines_that_stay():
+    file = io.StringIO()
+    file.isatty = lambda: True
+    with progress.Progress(9, "files", stream=file) as shown:
+        shown.update(3, "read")
+        task = shown.live.tasks[0]
+        assert (task.completed, task.total) == (3, 9)
+        assert task.description.startswith("3/9 files  read")
+        shown.print("[b]: damaged")
+    assert shown.live is None and "[b]: damaged" in file.getvalue()

@@ -1,7 +1,9 @@
 """Sessions through ports in memory, in real time; and ports that fail."""
 
+import contextlib
 import math
 import sys
+import types
 
 import mido
 import pytest
@@ -109,6 +111,67 @@ def test_a_name_may_be_a_part_of_one_ports_name():
         ports.found("keys", known, "--input")
     with pytest.raises(InputError, match=r"--output=x is no port; there are: none"):
         ports.found("x", [], "--output")
+
+
+class Machine(types.ModuleType):
+    """mido on a machine with two inputs and an output."""
+
+    inputs = ["Keystation 61:1", "Through:0"]
+
+    def get_input_names(self):
+        return self.inputs
+
+    def get_output_names(self):
+        return ["Synth:0"]
+
+    def open_input(self, name, virtual):
+        return contextlib.nullcontext(("input", name, virtual))
+
+    def open_output(self, name, virtual):
+        return contextlib.nullcontext(("output", name, virtual))
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    made = Machine("mido")
+    monkeypatch.setitem(sys.modules, "mido", made)
+    monkeypatch.setitem(sys.modules, "rtmidi", types.ModuleType("rtmidi"))
+    return made
+
+
+def test_ports_are_listed_by_kind(machine):
+    assert ports.listing().split("\n  ") == [
+        "Inputs:", "Keystation 61:1", "Through:0\nOutputs:", "Synth:0",
+    ]  # fmt: skip
+    machine.inputs = []
+    assert ports.listing().startswith("Inputs:\n  none\n")
+
+
+def test_ports_are_opened_by_a_part_of_their_name_until_they_go_away(machine):
+    with ports.opened("keys", "synth", virtual=False) as (*made, still_there):
+        assert [port.enter_result[:2] for port in made] == [
+            ("input", "Keystation 61:1"), ("output", "Synth:0"),
+        ]  # fmt: skip
+        assert still_there()
+        machine.inputs = ["Through:0"]
+        assert not still_there()
+
+
+def test_virtual_ports_have_one_name_and_stay(machine):
+    with ports.opened("", "", virtual=True) as (source, target, still_there):
+        assert source.enter_result == ("input", ports.VIRTUAL_NAME, True)
+        assert target.enter_result == ("output", ports.VIRTUAL_NAME, True)
+        machine.inputs = []
+        assert still_there()
+
+
+def test_a_machine_without_a_midi_system_is_told_in_a_sentence(machine, monkeypatch):
+    def fail(_):
+        raise OSError("no sequencer")
+
+    monkeypatch.setattr(Machine, "get_output_names", fail)
+    with pytest.raises(InputError, match="No MIDI ports can be had here: no seq"):
+        ports.names()
 
 
 def test_missing_packages_are_named_with_what_installs_them(monkeypatch):
