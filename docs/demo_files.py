@@ -62,9 +62,6 @@ def network(model):
         "min_pitch": model.min_pitch,
         "num_pitches": model.num_pitches,
         "controls": {**NEUTRAL, **controls},
-        "key_names": [theory.key_name(number) for number in range(theory.NUM_KEYS)],
-        "key_profiles": theory.key_profiles().tolist(),
-        "key_endings": theory.key_endings().tolist(),
         "tonics": theory.TONICS,
         "chord_kinds": theory.CHORDS,
     }

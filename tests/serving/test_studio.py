@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 
+import numpy as np
 import pytest
 from studio_page import (
     MELODY,
@@ -28,6 +29,7 @@ from studio_page import (
     studio,
 )
 
+from poph_tf import theory
 from poph_tf.data import midi, scores
 
 pytestmark = needs_chromium
@@ -276,6 +278,23 @@ def test_chords_and_keys_get_their_names(page):
     assert named == ["C", "Am", "G7", "B°", "", ""]
     page.click("#example")
     expect(page.locator("#key-found")).to_have_text("Key: D major")
+
+
+def test_the_page_finds_the_key_that_the_package_finds(page):
+    rng = np.random.default_rng(1)
+    rolls = (rng.random((50, 8, 128)) < 0.1) * (np.arange(128) % 12 < 9)
+    found = page.evaluate(
+        """async (rolls) => {
+          const { findKey } = await import("/page/harmony.js");
+          return rolls.map(([sums, lowest]) => findKey(sums, lowest));
+        }""",
+        [
+            (theory.class_counts(play.sum(axis=0)).tolist(), int(play[-1].argmax()))
+            for play in rolls
+        ],
+    )
+    assert found == [theory.find_key(play) for play in rolls]
+    assert len(set(found)) > 8
 
 
 def test_the_page_says_that_the_server_is_gone(page):

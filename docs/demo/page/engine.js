@@ -3,6 +3,7 @@
 // state, the controls and the random numbers; `ahead` reads what is given, from the end.
 
 import { chordBias } from "./chords.js";
+import { KEYS } from "./harmony.js";
 import { keyOf } from "./key.js";
 import { clamped } from "./task.js";
 import { uniforms } from "./uniforms.js";
@@ -29,7 +30,7 @@ export class Engine {
 
   /** The name of the key that the network is told. @param {Task} task @param {Body} body @param {number} seed */
   keyName(task, body, seed) {
-    return this.network.key_names[keyOf(task, body, this.network, seed)] ?? "";
+    return KEYS[keyOf(task, body, seed)] ?? "";
   }
 
   /**
@@ -42,7 +43,7 @@ export class Engine {
   async *draw(task, body, seed) {
     const { network } = this;
     const { temperature } = body;
-    const whole = { ...network.controls, temperature, key: keyOf(task, body, network, seed) };
+    const whole = { ...network.controls, temperature, key: keyOf(task, body, seed) };
     const bias = chordBias(task, body, network);
     const ahead = task.looksAhead ? await this.lookAhead(task) : [];
     let state = this.zeroState("step");

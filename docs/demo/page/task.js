@@ -14,9 +14,6 @@ import { REST, Voices } from "./voices.js";
  * @property {number} min_pitch
  * @property {number} num_pitches
  * @property {Record<string, number>} controls where a request says nothing
- * @property {string[]} key_names
- * @property {number[][]} key_profiles [key, pitch class]
- * @property {number[][]} key_endings [pitch class, key]
  * @property {Record<string, number>} tonics pitch class of each letter
  * @property {Record<string, number[]>} chord_kinds semitones above the root
  */

@@ -73,3 +73,6 @@ export async function tried(work) {
     if (error.name !== "AbortError") say(error.message, true);
   }
 }
+
+/** A number of things: 1 note, 2 notes. @param {number} number @param {string} what */
+export const counted = (number, what) => `${number} ${what}${number === 1 ? "" : "s"}`;

@@ -1,7 +1,7 @@
 // Opens files, by a button or dropped on the page, and saves the score as one.
 
 import { FORMATS, read, render } from "./api.js";
-import { button, find, make, say, tried } from "./dom.js";
+import { button, counted, find, make, say, tried } from "./dom.js";
 import { isScore } from "./score.js";
 
 /** @import {Store} from "./store.js" */
@@ -53,7 +53,7 @@ export class Files {
     this.store.edit(score);
     this.store.tell("parts");
     this.opened();
-    const counts = `${score.notes.length} notes, ${score.tracks.length} parts`;
+    const counts = `${counted(score.notes.length, "note")}, ${counted(score.tracks.length, "part")}`;
     say([`Opened ${file.name}: ${counts}.`, ...changes].join(" "));
   }
 

@@ -26,6 +26,9 @@ const LEAST_FIT = 0.6;
 const MAJOR = [6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88];
 const MINOR = [6.33, 2.68, 3.52, 5.38, 2.6, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17];
 
+const TRIADS = [[0, 4, 7], [0, 3, 7]];
+// What the lowest note of the last chord adds to the correlation.
+const [LAST_IS_TONIC, LAST_IN_TRIAD] = [0.5, 0.2];
 /** The tonics of the keys; of two names the one with fewer signs. @type {[string, string[]][]} */
 const TONICS = [
   ["major", ["C", "Db", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B"]],
@@ -51,6 +54,11 @@ function weights(notes, from, to) {
     sums[pitch % 12] += Math.max(0, Math.min(to, start + duration) - Math.max(from, start));
   }
   return sums;
+}
+
+/** All but those of drums. @param {Score} score */
+function tunedNotes({ notes, tracks }) {
+  return notes.filter(({ track }) => !tracks[track]?.is_drum);
 }
 
 /**
@@ -87,8 +95,7 @@ export function chords(score) {
   const span = bar % (2 * beat) === 0 ? Math.max(beat, bar / 2) : beat;
   /** @type {Chord[]} */
   const found = [];
-  const drums = new Set(score.tracks.flatMap((track, k) => (track.is_drum ? [k] : [])));
-  const tuned = score.notes.filter((note) => !drums.has(note.track));
+  const tuned = tunedNotes(score);
   const starts = barStarts(score);
   for (const [k, first] of starts.entries()) {
     for (let start = first; start < (starts[k + 1] ?? score.num_steps); start += span) {
@@ -105,21 +112,36 @@ export function chords(score) {
 }
 
 /**
- * The key whose profile correlates best with the sound; empty where little sounds.
+ * The name of a score's key; empty where little sounds.
  * @param {Score} score
  */
 export function keyOf(score) {
-  const sums = weights(score.notes, 0, score.num_steps);
+  const notes = tunedNotes(score);
+  const sums = weights(notes, 0, score.num_steps);
   if (sums.filter(Boolean).length < 4) return "";
-  let [best, found] = [-Infinity, 0];
-  for (let tonic = 0; tonic < 12; tonic++) {
-    const turned = sums.map((_, k) => sums[(k + tonic) % 12]);
-    for (const [mode, profile] of [MAJOR, MINOR].entries()) {
-      const fit = correlation(turned, profile);
+  const end = notes.reduce((latest, { start, duration }) => Math.max(latest, start + duration), 0);
+  const last = notes.filter(({ start, duration }) => start + duration === end);
+  return pretty(KEYS[findKey(sums, Math.min(...last.map(({ pitch }) => pitch)))]);
+}
+
+/**
+ * The key by its notes and by how it ends, as `find_key` in theory.py of poph_tf: 0 to
+ * 23; -1 where all classes sound alike.
+ * @param {number[]} sums how long each class sounds
+ * @param {number} lowest note of the last chord
+ */
+export function findKey(sums, lowest) {
+  let [best, found] = [-Infinity, -1];
+  if (sums.every((sum) => sum === sums[0])) return found;
+  for (const [mode, profile] of [MAJOR, MINOR].entries()) {
+    for (let tonic = 0; tonic < 12; tonic++) {
+      const turned = sums.map((_, k) => sums[(k + tonic) % 12]);
+      const ending = [LAST_IS_TONIC, LAST_IN_TRIAD, LAST_IN_TRIAD][TRIADS[mode].indexOf((lowest - tonic + 12) % 12)];
+      const fit = correlation(turned, profile) + (ending ?? 0);
       if (fit > best) [best, found] = [fit, tonic + 12 * mode];
     }
   }
-  return pretty(KEYS[found]);
+  return found;
 }
 
 /**

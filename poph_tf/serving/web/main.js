@@ -3,7 +3,7 @@
 import { models } from "./api.js";
 import { Candidates } from "./candidates.js";
 import { Composing } from "./compose.js";
-import { button, find, make, say, tried } from "./dom.js";
+import { button, counted, find, make, say, tried } from "./dom.js";
 import { Editing } from "./editing.js";
 import { example } from "./example.js";
 import { Files } from "./files.js";
@@ -109,11 +109,10 @@ async function share() {
 /** Says in words what is chosen. */
 function showChoice() {
   const { range, areas, selection, shown } = store;
-  const notes = selection.size === 1 ? "1 note" : `${selection.size} notes`;
   const parts = [
     range ? `bars ${barsText(shown, range)}` : "",
     areas.length ? `lasso in ${areas.map((area) => shown.tracks[area.track].name).join(", ")}` : "",
-    selection.size ? notes : "",
+    selection.size ? counted(selection.size, "note") : "",
   ].filter(Boolean);
   find("choice", HTMLElement).textContent = parts.length ? `Chosen: ${parts.join("; ")}` : "";
   button("let-go").hidden = !parts.length;

@@ -1,7 +1,7 @@
 // The score view: engraved by the server, it follows what plays bar by bar.
 
 import { render } from "./api.js";
-import { find, tried } from "./dom.js";
+import { find, make, tried } from "./dom.js";
 import { barStarts } from "./score.js";
 
 /** @import {Player} from "./player.js" */
@@ -48,6 +48,8 @@ export class Notation {
     const { shown } = this.store;
     if (this.engraved === shown) return;
     this.box.setAttribute("aria-busy", "true");
+    const waiting = make("p", { role: "status" }, "Engraving the score…");
+    if (!this.box.children.length) this.box.append(waiting);
     try {
       const text = await (await render(shown, "svg")).text();
       if (this.store.shown !== shown) return;
@@ -56,6 +58,7 @@ export class Notation {
       this.engraved = shown;
       this.follow();
     } finally {
+      waiting.remove();
       this.box.removeAttribute("aria-busy");
     }
   }
