@@ -30,6 +30,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 
+import mido
 from absl import flags
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
@@ -75,7 +76,8 @@ LINKS = {
     "maestro": "given",
 }
 ARCHIVES = ("pop909.tar.gz", "lmd_full.tar.gz")
-MUSIC = ("mine", "melody", "bass", "tune", "piece", "quartet")
+MUSIC = ("mine", "melody", "bass", "tune", "piece")
+QUARTET = {"Soprano": "Vln 1", "Alto": "Vln 2", "Tenor": "Vla", "Bass": "Vc"}
 _BLOCK = re.compile(
     r"(?:<!-- not run: (?P<why>[^>]+?) -->\s*)?^ *```(?:sh|bash)\n(?P<code>.*?)^ *```$",
     re.DOTALL | re.MULTILINE,
@@ -167,8 +169,6 @@ def prepare(place: pathlib.Path, options: Options) -> None:
     (place / "given").mkdir()
     for tune in tunes:
         shutil.copy(tune, place / "given")
-    for name in MUSIC:
-        shutil.copy(tunes[0], place / f"{name}.mid")
     for name in ARCHIVES:
         with tarfile.open(place / name, "w:gz") as archive:
             archive.add(place / "given", "songs")
@@ -176,6 +176,18 @@ def prepare(place: pathlib.Path, options: Options) -> None:
         (place / folder).mkdir()
     for name, target in LINKS.items():
         (place / name).symlink_to(place / target)
+
+
+def lay_music(place: pathlib.Path) -> None:
+    """Lays the files of a reader; commands of the page before may have written some."""
+    tune = sorted((place / "given").iterdir())[0]
+    for name in MUSIC:
+        shutil.copy(tune, place / f"{name}.mid")
+    quartet = mido.MidiFile(tune)
+    for message in [message for track in quartet.tracks for message in track]:
+        if message.type == "track_name":
+            message.name = QUARTET.get(message.name, message.name)
+    quartet.save(place / "quartet.mid")
 
 
 def _start(
@@ -325,6 +337,7 @@ def main(_: Sequence[str]) -> None:
         place = pathlib.Path(folder)
         prepare(place, options)
         for commands_here in found.values():
+            lay_music(place)
             failures += try_page(commands_here, place, options)
     hows = [command.how for page in found.values() for command in page]
     counts = ", ".join(f"{hows.count(h)} {h}" for h in dict.fromkeys(hows))

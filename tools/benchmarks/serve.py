@@ -74,6 +74,7 @@ def _light(preset: str, folder: pathlib.Path) -> pathlib.Path:
     from poph_tf import config, models
     from poph_tf.serving import litert
 
+    (folder / "model").mkdir()
     models.save(models.build(config.preset(preset)), folder / "model")
     (folder / "model" / models.SETTINGS_FILE).write_text("{}")
     return litert.export(folder / "model", folder / "light")
