@@ -45,7 +45,8 @@ def main(argv: Sequence[str]) -> int:
     del argv
     start = time.monotonic()
     if FLAGS.url:
-        counts, faults = fuzz(FLAGS.url, FLAGS.count, FLAGS.seed, FLAGS.minutes)
+        url = f"{FLAGS.url.rstrip('/')}/"
+        counts, faults = fuzz(url, FLAGS.count, FLAGS.seed, FLAGS.minutes)
     else:
         process, url = started(FLAGS.model)
         try:

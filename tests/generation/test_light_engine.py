@@ -11,6 +11,7 @@ import small
 import tensorflow as tf
 from test_golden import TASKS, assert_equal
 
+import poph_tf
 from poph_tf import models
 from poph_tf.config import GenerationConfig
 from poph_tf.data import matrices
@@ -157,6 +158,23 @@ def test_a_piece_is_composed_and_saved_without_tensorflow_and_note_seq(tmp_path)
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (run.returncode, run.stderr) == (0, "")
     assert len(matrices.from_file(tmp_path / "a.mid")) == 16
+
+
+def test_the_command_ends_with_the_keys_that_were_drawn(tmp_path):
+    command = [sys.executable, "-m", "poph_tf.generate", "--pretrained=chorales"]
+    command += [
+        "--num_bars=1",
+        "--num_pieces=2",
+        "--seed=3",
+        f"--output_dir={tmp_path}",
+    ]
+    command += ["--png=false", "--wav=false", "--page=false"]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.stdout.splitlines() == [f"{tmp_path}/piece-{k}.mid" for k in (1, 2)]
+    pieces = poph_tf.load("chorales").compose(num_bars=1, num_pieces=2, seed=3)
+    keys = [piece.key for piece in pieces]
+    assert run.stderr.splitlines()[-1] == f"keys: {', '.join(keys)}"
+    assert all(keys)
 
 
 def test_what_is_no_converted_model_is_one_error(tmp_path):
