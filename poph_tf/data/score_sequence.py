@@ -90,7 +90,8 @@ def to_sequence(
         signatures, keys and tempi.
 
     Raises:
-        MusicFileError: If it has no notes, repeats without an end, or too long a bar.
+        MusicFileError: If it has no notes or none to play, repeats without an end, or
+            too long a bar.
     """
     if not any(notes for part in score.parts for notes in part.notes.values()):
         raise MusicFileError(path, "has no notes")
@@ -104,6 +105,8 @@ def to_sequence(
     for index, part in enumerate(score.parts):
         tones = _tones(part, timeline, ornaments)
         _add_part(sequence, index, part, tones, velocity, seconds)
+    if not sequence.notes:
+        raise MusicFileError(path, "its alternative endings leave no note to play")
     # Rests at the end count; a note may last beyond its bar.
     last = max(note.end_time for note in sequence.notes)
     sequence.total_time = max(last, seconds(timeline.starts[-1]))
@@ -124,6 +127,8 @@ def _timeline(
     score: Score, repeats: Repeats = "played", tempo_qpm: float = DEFAULT_QPM
 ) -> _Timeline:
     order = (score_lib.unfold if repeats == "played" else score_lib.once)(score)
+    if not order:
+        raise MusicFileError("score", "its alternative endings leave no bar to play")
     metres = _metres(score.measures)
     bars = [(_length(score.measures[k], metres[k]), *metres[k]) for k in order]
     lengths = [length for length, *_ in bars]

@@ -326,6 +326,11 @@ def test_what_is_no_tune_has_its_reason():
             sequence_of(text)
     with pytest.raises(MusicFileError, match="has no notes"):
         rows(tune("z4|"))
+    # An ending for the second time, where nothing is repeated.
+    with pytest.raises(MusicFileError, match="endings leave no bar to play"):
+        rows(tune("|2 C4|0 D4:|"))
+    with pytest.raises(MusicFileError, match="endings leave no note to play"):
+        rows(tune("z4|2 C4|0 D4:|"))
     with pytest.raises(MusicFileError, match="longer than 100,000 quarter notes"):
         sequence_of(tune("C999999999"))
     with pytest.raises(MusicFileError, match="UTF-8, UTF-16 or Latin-1"):
