@@ -24,7 +24,6 @@ from poph_tf.data import (
 )  # fmt: skip
 from poph_tf.data import shards as shards_lib
 from poph_tf.data.preparation import conversion, pipeline, report, sources
-from poph_tf.data.preparation import splits as splits_lib
 from poph_tf.errors import InputError
 
 
@@ -131,26 +130,6 @@ def test_a_fingerprint_forgets_tempo_transposition_and_instrument_only():
     assert fingerprint(song(2)) != first
 
 
-def test_splits_depend_on_the_piece_alone_and_keep_their_shares():
-    random = np.random.default_rng(0)
-    names = [random.bytes(32) for _ in range(4000)]
-    where = splits_lib.split(names, (0.8, 0.1, 0.1))
-    shares = [np.mean(where == name) for name in examples.SPLITS]
-    np.testing.assert_allclose(shares, (0.8, 0.1, 0.1), atol=0.02)
-    again = splits_lib.split(names[::-2], (0.8, 0.1, 0.1))
-    assert (again == where[::-2]).all()
-
-
-@pytest.mark.parametrize("count", [3, 4, 5, 6, 7])
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_few_pieces_still_reach_every_split(count, seed):
-    random = np.random.default_rng(seed)
-    where = splits_lib.split([random.bytes(32) for _ in range(count)], (0.8, 0.1, 0.1))
-    assert set(where) == set(examples.SPLITS)
-    only = splits_lib.split([random.bytes(32) for _ in range(count)], (1.0, 0.0, 0.0))
-    assert set(only) == {"train"}
-
-
 def test_channels_are_asked_of_midi_files_only():
     (found,) = convert(b"X:1\nM:4/4\nL:1/4\nK:C\nCDEF|\n", "a.abc", channels=[1])
     assert found.reason == "channels are known of MIDI files only"
@@ -163,20 +142,6 @@ def test_a_file_that_needs_too_much_memory_is_rejected(monkeypatch):
     monkeypatch.setattr(reading, "parse", parse)
     (found,) = convert(song(1))
     assert found.reason == "needs more memory than a worker has"
-
-
-@pytest.mark.parametrize("drawn", ["valid", "test"])
-def test_a_group_that_would_be_most_of_a_split_is_trained_on(drawn):
-    random = np.random.default_rng(0)
-    names = [random.bytes(32) for _ in range(60)]
-    alone = splits_lib.split(names, (0.8, 0.1, 0.1))
-    first = names[list(alone).index(drawn)]
-    # Once more than the rest it has 6 of 65 pieces; then 21 of 80. A tenth may be.
-    for more, split in [(5, drawn), (20, "train")]:
-        where = splits_lib.split(names + [first] * more, (0.8, 0.1, 0.1))
-        assert set(where[60:]) == {split}
-        others = [name != first for name in names]
-        assert (where[:60] == alone)[others].all()
 
 
 def test_an_empty_split_is_said(tmp_path):
