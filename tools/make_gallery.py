@@ -125,7 +125,7 @@ def measured(kind: str, pieces: Sequence[Matrices]) -> str:
     card = results.read(pretrained.resolve(KINDS[kind][0]) / "card.json")
     real = card["figures"].get("music")
     words, rows = dict(model_cards.SHOWN_MUSIC), []
-    for name in VOICES if real else NOTES:
+    for name in VOICES if KINDS[kind][0] == "chorales" else NOTES:
         values = [comparison.MEASURES[name](piece) for piece in pieces]
         mean = real[name]["reference"]["mean"] if real else np.nan
         shown = [*values, np.nanmean(values), mean]
