@@ -126,7 +126,8 @@ def _train(
         return
     print(
         f"Done at step {result['step']}: {result['reason']}. Best validation loss "
-        f"{result['best_loss']:.4f}; the model is {FLAGS.model_dir}/model.keras."
+        f"{result['best_loss']:.4f} (all outputs; nats/step above are of play alone); "
+        f"the model is {FLAGS.model_dir}/model.keras."
     )
 
 
