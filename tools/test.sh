@@ -19,4 +19,4 @@ coverage=build/coverage.json
 # processes (slipcover 1.1.0) it would leave the report empty.
 "$PYTHON" -m slipcover --json --out="$coverage" "${tests[@]}"
 exec "$PYTHON" -m slipcover --merge "$coverage" --out="$coverage" --skip-covered \
-  --fail-under=88
+  --fail-under=92

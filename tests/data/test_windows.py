@@ -216,7 +216,7 @@ def test_tracks_that_do_not_fit_are_refused(data_dir):
     with pytest.raises(InputError, match="tracks high, low, the model has one roll"):
         dataset.check_tracks(info, model)
     tracks = (HIGH, Track("middle"))
-    wanted = config.preset("biaxial", tracks=tracks)
+    wanted = config.preset("poph3", tracks=tracks)
     with pytest.raises(InputError, match="no track middle; it has high, low: make it"):
         dataset.check_tracks(info, wanted)
     merged = dataclasses.replace(info, tracks=())
