@@ -58,12 +58,9 @@ class Matrices:
         time_signatures: (step, numerator, denominator) of each change, for files made
             from the piece. If empty, they are guessed from the bar positions.
         title: the title of the piece.
-        tracks: the instruments that play, in the order of the file; none where only
-            the merger is known.
-        key: the key that the network was told as it drew the piece, such as "G minor";
-            empty: none, or unknown.
-        ritardando: how much slower the last quarter is, 0..1, in files made from the
-            piece; see `ritardando.py`.
+        tracks: the instruments, in the order of the file; none: the merger is known.
+        key: what the network was told, such as "G minor"; empty: none, or unknown.
+        ritardando: how much slower the last quarter is, 0..1; see `ritardando.py`.
 
     Example:
         >>> cells = np.zeros((4, 128, 3), np.uint8)
