@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 NUM_PITCH_CLASSES = 12
 NUM_KEYS, UNKNOWN_KEY = 24, -1
+# The form of a piece for which nothing is planned.
+FREE_FORM = "free"
 MAJOR_OUTSIDE = (0, 1, 0, 1, 0, 0, 1, 0, 1, 0, 1, 0)
 NATURAL_MINOR_OUTSIDE = (0, 1, 0, 0, 1, 0, 1, 0, 0, 1, 0, 1)
 HARMONIC_MINOR_OUTSIDE = (0, 1, 0, 0, 1, 0, 1, 0, 0, 1, 1, 0)
@@ -328,3 +330,12 @@ def read_chords(text: str) -> "np.ndarray":
         inside = (root + np.array(CHORDS[match[3]])) % NUM_PITCH_CLASSES
         rows.append(np.isin(np.arange(NUM_PITCH_CLASSES), inside, invert=True))
     return np.array(rows, np.float32).reshape(-1, NUM_PITCH_CLASSES)
+
+
+def check_form(form: str) -> None:
+    """Raises InputError if a form is neither letters, `free` nor empty."""
+    if form not in ("", FREE_FORM) and not re.fullmatch("[A-Z]{2,64}", form):
+        raise InputError(
+            "form must be 2 to 64 capital letters, one for each section, such as AABA, "
+            f"or {FREE_FORM}, got {form!r}."
+        )

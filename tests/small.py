@@ -152,7 +152,7 @@ TRACK_VARIANTS = {
             "look_ahead_units": 0,
         },
     ),
-    "voice_and_chords": ("poph3", {"tracks": MELODY_AND_CHORDS}),
+    "voice_and_chords": ("poph3", {"tracks": MELODY_AND_CHORDS, "form": True}),
     "chords_descending": (
         "poph3",
         {"tracks": MELODY_AND_CHORDS[1:], "pitch_order": "descending"},

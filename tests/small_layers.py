@@ -47,6 +47,10 @@ LAYERS = {
         ["voices", "voices_before", "given"],
     ),
     "ScaleDegrees": lambda: (layers.ScaleDegrees(4, 38, 14, 9), ["key", "place"]),
+    "ReturningBar": lambda: (
+        layers.ReturningBar(4, 3),
+        ["rolls", "returns"],
+    ),
     "AutoregressiveContext": lambda: (
         layers.AutoregressiveContext("window", 5),
         ["frames"],
@@ -58,6 +62,7 @@ LAYERS = {
 # Those that put time before the batch.
 TIME_MAJOR_LAYERS = (
     *("SideBySide", "LookAhead", "TrackContext", "VoiceLeading", "ScaleDegrees"),
+    "ReturningBar",
 )
 
 
@@ -84,6 +89,7 @@ def layer_inputs(num_rows=2, num_steps=5, num_pitches=NUM_PITCHES, seed=0):
         "notes": rng.random((*grid, 3, FEATURES)).astype(np.float32),
         "bars_left": rng.integers(-1, 9, grid[:2]).astype(np.float32),
         "key": rng.integers(-1, 24, grid[:2]).astype(np.float32),
+        "returns": rng.choice([-1, 0, 2, 3], grid[:2]).astype(np.float32),
         "place": rng.integers(0, 9, grid[:2]).astype(np.float32),
     }
 

@@ -113,6 +113,12 @@ class GenerationConfig(Stored):
     tracks and dynamics); 0: keep the tempo."""
     metre: str = ""
     """Time signature such as 3/4; empty: that of the given music, or 4/4."""
+    form: str = ""
+    """A letter for each section, such as AABA: the same letter is the same music.
+    Empty: drawn; free: nothing is planned. Only of models that read the form."""
+    form_strength: Annotated[float, Interval(ge=0.0, le=10.0)] = 1.4
+    """How much the form counts: a factor of what it says, 1 as in training; higher
+    repeats more literally."""
     key: str = ""
     """Key, such as 'Bb major' or 'D dorian'. Empty: in models that read the key that
     of the given music, or a drawn one; in others none. auto: there the key that the
@@ -159,6 +165,7 @@ class GenerationConfig(Stored):
             )
         if self.key and self.key != AUTO_KEY:
             theory.key_outside(self.key)
+        theory.check_form(self.form)
         if self.metre:
             theory.read_metre(self.metre)
         if self.bars_to_draw:

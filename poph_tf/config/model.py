@@ -47,6 +47,9 @@ class ModelConfig(Stored):
     key: bool = False
     """Read the key of the piece, so that it can keep to it and come home; only of
     models with tracks."""
+    form: bool = False
+    """Read to which earlier bar each bar comes back, so that pieces can have a form;
+    only of models with tracks and time_attention=frames."""
     style_units: Annotated[int, Interval(ge=0, le=4096)] = 64
     """Width of the style embedding; 0: style is not an input."""
     styles: Texts = SINGLE_STYLE

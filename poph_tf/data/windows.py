@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from poph_tf import theory
 from poph_tf.config import ModelConfig, TrainingConfig
-from poph_tf.data import given, keys
+from poph_tf.data import given, keys, returning
 
 # Nothing here branches on a tensor, so AutoGraph has nothing to rewrite.
 _as_written = tf.autograph.experimental.do_not_convert
@@ -20,6 +20,8 @@ AHEAD = 64
 # Of the windows of models with tracks: the share that is not told how long the piece
 # is, that which is not told its key, and that with givens not known in advance.
 UNKNOWN_LENGTH, NO_KEY, NO_LOOK_AHEAD = 1 / 3, 0.2, 0.1
+# The share that is not told to which bars it comes back.
+NO_FORM = 0.25
 # Of the pieces whose last bar is not whole, as after a pickup: the share whose last
 # chord is held to its end. Pieces that are composed end with a whole bar.
 HELD_TO_THE_BAR_LINE = 0.7
@@ -44,8 +46,8 @@ def cut(
 
     Returns:
         Dicts of `frames` (the one before the window first), `bar_position`, `length`,
-        `style`, `id`, `start`; of a model with tracks also `bars_left`, `key`, `given`
-        and `looks_ahead`.
+        `style`, `id`, `start`; of a model with tracks also `bars_left`, `given`,
+        `looks_ahead`, and `key` and `returns` if the model reads them.
     """
     if model.bars_left and model.tracks:
         piece = _held_to_the_bar_line(piece, seed)
@@ -70,6 +72,11 @@ def cut(
             **{name: piece[name] for name in ("style", "id")},
             **_task(own_seed, positions, bars_left[start:stop], model, reach),
         }
+        if model.form:
+            told = _uniform(own_seed, 9) >= NO_FORM
+            returns = _returns(seen, positions)
+            returns = tf.where(told, returns, UNKNOWN)
+            made["returns"] = _fit(returns, reach, UNKNOWN)
         if not model.key:
             return made
         other_shift = _draw_shift(_fold(own_seed, 6), seen, model, training)
@@ -185,8 +192,9 @@ def _told_key(
         other: the window's frames otherwise transposed; some windows begin so.
 
     Returns:
-        `key` int32 [time], and `frames` and `given`. In the step where the
-        transposition changes all tracks are given: nobody shall learn that leap.
+        `key` int32 [time], `frames`, `given`, and `returns` if it is there. In the step
+        where the transposition changes all tracks are given: nobody shall learn that
+        leap.
     """
     told = _uniform(seed, 4) >= NO_KEY
     astray = told & (_uniform(seed, 7) < ASTRAY)
@@ -196,13 +204,26 @@ def _told_key(
     keys_told = tf.where(steps < at, *(_moved(key, s) for s in shifts[::-1]))
     before = tf.range(-1, tf.size(steps)) < at
     leap = tf.cast((steps == at) & astray, tf.float32)[:, None]
-    return {
+    form = {}
+    if "returns" in window:
+        # What comes back from before the leap would come back in another key.
+        returns = window["returns"]
+        across = (steps >= at) & (steps - returns < at) & (returns > 0)
+        form["returns"] = tf.where(across, UNKNOWN, returns)
+    return form | {
         "key": tf.where(told, keys_told, UNKNOWN),
         "frames": tf.where(
             tf.reshape(before & (at > 0), (-1, 1, 1, 1)), other, window["frames"]
         ),
         "given": tf.maximum(window["given"], leap),
     }
+
+
+def _returns(frames: tf.Tensor, bar_position: tf.Tensor) -> tf.Tensor:
+    """`returning.find_returns` of a window, by all its tracks; int32 [time]."""
+    pitches = frames.shape[1] * frames.shape[2]
+    play, again = (tf.reshape(frames[..., k], [-1, pitches]) for k in (0, 1))
+    return returning.find_returns(play, again, bar_position)
 
 
 def _moved(key: tf.Tensor, shift: tf.Tensor | int) -> tf.Tensor:
@@ -219,11 +240,11 @@ def task_inputs(batch: Tensors, steps: tf.Tensor, part: int) -> Tensors:
         part: the number of steps is a multiple of it, unless it is the most there are.
 
     Returns:
-        `bars_left` and, if the model has it, `key` int32 [batch, time], -1 where
-        unknown; `given` float32 [batch, time, track]; `looks_ahead` float32 [batch], 0
-        where what is given is not known in advance. `time` is `steps` and as many more,
-        up to `AHEAD`, as tell what is given after a window's end: there the piece goes
-        on without a gap.
+        `bars_left` and, if the model has them, `key` and `returns` int32 [batch,
+        time], -1 where unknown; `given` float32 [batch, time, track]; `looks_ahead`
+        float32 [batch], 0 where what is given is not known in advance. `time` is
+        `steps` and as many more, up to `AHEAD`, as tell what is given after a window's
+        end: there the piece goes on without a gap.
     """
     reach = batch["given"].shape[1]
     is_given = tf.reduce_any(batch["given"] > 0, axis=[0, 2])
@@ -231,7 +252,7 @@ def task_inputs(batch: Tensors, steps: tf.Tensor, part: int) -> Tensors:
     steps = tf.minimum(tf.maximum(-(-last // part) * part, steps), reach)
     known: Tensors = {
         name: batch[name][:, :steps]
-        for name in ("bars_left", "key", "given")
+        for name in ("bars_left", "key", "returns", "given")
         if name in batch
     }
     return {**known, "looks_ahead": batch["looks_ahead"]}

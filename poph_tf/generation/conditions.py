@@ -1,11 +1,12 @@
-"""What the network is told of a piece where the user leaves it open: style and key."""
+"""What the network is told where the user leaves it open: style, key and form."""
 
 import numpy as np
 
 from poph_tf import theory
 from poph_tf.config import GenerationConfig, ModelConfig
 from poph_tf.config.generation import AUTO_KEY, MAX_PIECES
-from poph_tf.generation import host_randomness
+from poph_tf.errors import InputError
+from poph_tf.generation import form, host_randomness
 from poph_tf.generation.tasks import Task
 
 
@@ -29,6 +30,40 @@ def keys_of(
     else:
         found = theory.find_key(task.given[..., 1].max(axis=1), model.min_pitch)
     return np.full(len(seeds), found, np.int32)
+
+
+def returns_of(
+    config: GenerationConfig, model: ModelConfig, task: Task, seeds: np.ndarray
+) -> np.ndarray | None:
+    """The form of each row, int32 [row, whole step]; None if nothing is planned.
+
+    Args:
+        config: what to compose.
+        model: of any model.
+        task: with the given music.
+        seeds: int32 [row, 2].
+
+    Raises:
+        InputError: If a form is asked for that the model does not read.
+    """
+    if not model.form:
+        if config.form not in ("", theory.FREE_FORM):
+            raise InputError(
+                f"form does nothing in this model, which does not read it: leave "
+                f"form={config.form} out."
+            )
+        return None
+    # Music that is given between has a form of its own.
+    if config.form == theory.FREE_FORM or (task.given is not None and not config.form):
+        return None
+    parts = (task.prefill, task, task.after)
+    bars = np.concatenate([part.bar_position for part in parts])
+    if len(config.form) > np.count_nonzero(bars == 0):
+        raise InputError(
+            f"form has {len(config.form)} sections, {config.form}, more than the piece "
+            "has bars."
+        )
+    return form.returns(config.form, seeds, bars, model.time_attention_steps)
 
 
 def drawn_styles(seeds: np.ndarray, shares: np.ndarray) -> np.ndarray:

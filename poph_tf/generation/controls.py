@@ -39,6 +39,9 @@ class Controls(NamedTuple):
         bars_left: int32 [batch, step], see `Task`. None: unknown.
         key: int32 [batch], 0..23 as in `theory`, -1 unknown; of a model that reads it.
             None: unknown.
+        returns: int32 [batch, step], how many steps back the bar lies that each comes
+            back to, 0: none, -1: unknown; of a model that reads the form. None:
+            unknown.
         look_ahead: float32 [batch, step, ...], what the network says of the givens at
             or after each step. None: there are none.
         scored: float32 [batch, step], 0 for steps that the log-likelihood of a piece
@@ -56,6 +59,8 @@ class Controls(NamedTuple):
         key_strength: float32 [batch]. With `key` a factor of what the network is told.
             With `key_scales`, logits subtracted from pitches outside the key that the
             piece is in; needs `sounded` in the state.
+        form_strength: float32 [batch]. A factor of what the network is told by
+            `returns`.
         key_scales: float32 [24, pitch], see `key_scales`; not with `key`.
         numbers: float32 [batch, step, track, pitch, 2], the random numbers. None: they
             are computed from the seed.
@@ -68,6 +73,7 @@ class Controls(NamedTuple):
     constraints: tf.Tensor | None = None
     bars_left: tf.Tensor | None = None
     key: tf.Tensor | None = None
+    returns: tf.Tensor | None = None
     look_ahead: tf.Tensor | None = None
     scored: tf.Tensor | None = None
     replay_temperature: tf.Tensor | None = None
@@ -78,6 +84,7 @@ class Controls(NamedTuple):
     probability_exponent: tf.Tensor | None = None
     top_p: tf.Tensor | None = None
     key_strength: tf.Tensor | None = None
+    form_strength: tf.Tensor | None = None
     key_scales: tf.Tensor | None = None
     numbers: tf.Tensor | None = None
 
@@ -92,7 +99,7 @@ class Controls(NamedTuple):
     def by_step(self) -> dict[str, tf.Tensor]:
         """The controls that have a step axis."""
         names = ["bar_position", "constraints", "scored", "bars_left", "look_ahead"]
-        names += ["numbers"]
+        names += ["numbers", "returns"]
         names += ["style"] * (len(self.style.shape) == 3)
         bias = self.pitch_bias
         names += ["pitch_bias"] * (bias is not None and len(bias.shape) == 3)

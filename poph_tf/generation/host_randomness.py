@@ -16,7 +16,7 @@ ROUNDS = 10
 MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 WEYL = (0x9E3779B9, 0xBB67AE85)
 # The last word of the counter: 0 for notes.
-KEY_COUNTER = 1
+KEY_COUNTER, FORM_COUNTER = 1, 2
 DRAWS = 2  # numbers for each pitch: one for play, one for replay
 _WORD = np.uint64(0xFFFFFFFF)
 
@@ -92,3 +92,18 @@ def keys(seed: np.ndarray) -> np.ndarray:
     first = philox((0, 0, 0, KEY_COUNTER), words)[0]
     # From the same 24 bits as in the graph, exactly.
     return ((first >> np.uint64(8)) * theory.NUM_KEYS >> np.uint64(24)).astype(np.int32)
+
+
+def form_numbers(seed: np.ndarray, num_bars: int) -> np.ndarray:
+    """Two numbers for each bar of each piece, for its form.
+
+    Args:
+        seed: int32 [batch, 2].
+        num_bars: how many.
+
+    Returns:
+        int64 [batch, bar, 2], below 2**24.
+    """
+    words = np.asarray(seed, np.int32).view(np.uint32).T[..., None]
+    bits = philox((np.arange(num_bars), 0, 0, FORM_COUNTER), [*words])[:DRAWS]
+    return (np.stack(bits, axis=-1) >> np.uint64(8)).astype(np.int64)

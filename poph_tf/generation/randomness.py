@@ -16,6 +16,7 @@ from poph_tf import theory
 from poph_tf.generation.controls import Controls
 from poph_tf.generation.host_randomness import (
     DRAWS,
+    FORM_COUNTER,
     KEY_COUNTER,
     MULTIPLIERS,
     ROUNDS,
@@ -78,6 +79,16 @@ def keys(seed: tf.Tensor) -> tf.Tensor:
     first, *_ = philox((zero, zero, zero, zero + KEY_COUNTER), words)
     top = tf.cast(tf.bitwise.right_shift(first, tf.constant(8, tf.uint32)), tf.int32)
     return tf.bitwise.right_shift(top * theory.NUM_KEYS, 24)
+
+
+def form_numbers(seed: tf.Tensor, num_bars: tf.Tensor) -> tf.Tensor:
+    """`host_randomness.form_numbers` in the graph: int64 [batch, bar, 2]."""
+    words = tf.unstack(tf.bitcast(seed, tf.uint32)[:, None], axis=-1)
+    bars = tf.cast(tf.range(num_bars), tf.uint32)[None]
+    zero = tf.zeros_like(bars)
+    bits = philox((bars, zero, zero, zero + FORM_COUNTER), words)[:DRAWS]
+    top = tf.bitwise.right_shift(tf.stack(bits, axis=-1), tf.constant(8, tf.uint32))
+    return tf.cast(top, tf.int64)
 
 
 def of_step(

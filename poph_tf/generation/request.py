@@ -62,6 +62,7 @@ class Request:
             None: the key that fits each best.
         chords: float32 [step, pitch], the bias of each step's chord, range and key;
             None: there are no chords.
+        returns: int32 [row, whole step], see `Controls`; None: unknown.
     """
 
     task: tasks.Task
@@ -74,6 +75,7 @@ class Request:
     best_by: Literal["key", "likelihood"]
     key_outside: np.ndarray | None
     chords: np.ndarray | None = None
+    returns: np.ndarray | None = None
 
     @property
     def num_steps(self) -> int:
@@ -126,7 +128,12 @@ class Request:
             missing = [(0, num_steps - len(steps))] + [(0, 0)] * (values.ndim - 1)
             return _tiled(np.pad(values, missing), self.num_rows)
 
-        return self.controls._replace(**{k: filled(v) for k, v in by_step.items()})
+        controls = {k: filled(v) for k, v in by_step.items()}
+        if self.returns is not None:
+            returns = self.returns[:, len(task.prefill) + steps]
+            missing = [(0, 0), (0, num_steps - len(steps))]
+            controls["returns"] = np.pad(returns, missing)
+        return self.controls._replace(**controls)
 
 
 def resolve(config: GenerationConfig, model: Any) -> Request:
@@ -162,6 +169,7 @@ def resolve(config: GenerationConfig, model: Any) -> Request:
         best_by=config.best_by,
         key_outside=theory.key_outside(named_key) if named_key else None,
         chords=_chords(config, model_config, task),
+        returns=conditions.returns_of(config, model_config, task, controls.seed),
     )
 
 
@@ -195,6 +203,7 @@ def active_controls(
     lacking = _lacking(model_config)
     names = [n for n in _changed_controls(config, **OFF) if n not in lacking]
     names += ["key_strength"] * model_config.key
+    names += ["form_strength"] * model_config.form
     return {name: getattr(config, name) for name in names}
 
 

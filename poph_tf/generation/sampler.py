@@ -159,7 +159,7 @@ class Sampler:
         inputs = {"previous": before, "bar_position": position, "style": controls.style}
         known = {"bars_left": controls.bars_left, "look_ahead": controls.look_ahead}
         known = {k: x if x is None else x[:, None] for k, x in known.items()}
-        inputs |= self.track_inputs(position, **known) | _key_inputs(controls)
+        inputs |= self.track_inputs(position, **known) | _told(controls)
         hidden, network = self.network.time_axis(inputs, state["network"])
         too_silent = tf.nn.relu(state["silent_steps"] - SILENT_STEPS + 1)
         added = controls.silence_temperature * tf.cast(too_silent, tf.float32)
@@ -229,13 +229,17 @@ class Sampler:
         return chords.draw(decoder, frame, numbers, controls, bias, scored)
 
 
-def _key_inputs(controls: Controls) -> dict[str, tf.Tensor]:
-    """What the network reads of the key; nothing if nobody knows it."""
-    if controls.key is None:
-        return {}
-    inputs = {"key": controls.key[:, None]}
-    if controls.key_strength is not None:
-        inputs["key_strength"] = controls.key_strength
+def _told(controls: Controls) -> dict[str, tf.Tensor]:
+    """What the network reads of key and form; nothing of what nobody knows."""
+    inputs = {}
+    if controls.returns is not None:
+        inputs["returns"] = controls.returns[:, None]
+        if controls.form_strength is not None:
+            inputs["form_strength"] = controls.form_strength
+    if controls.key is not None:
+        inputs["key"] = controls.key[:, None]
+        if controls.key_strength is not None:
+            inputs["key_strength"] = controls.key_strength
     return inputs
 
 

@@ -28,7 +28,7 @@ from poph_tf.models import layers
 # that first spends its first hundred steps on it.
 INITIAL_BIAS = {"play": -3.0, "replay": -2.0, "volume": 0.5}
 BATCH_TIME_SWAP = (1, 0, 2, 3)
-UNKNOWN_BARS_LEFT = -1
+UNKNOWN_BARS_LEFT = UNKNOWN_RETURN = -1
 
 Inputs = Mapping[str, Tensor]
 Outputs = dict[str, Tensor]

@@ -1,13 +1,13 @@
 """Functional Keras models of the presets: built from a config, saved, loaded.
 
 Inputs by name: `previous`, `current` float32 [batch, time, pitch, 3], `bar_position`
-int32 [batch, time], `style` float32 [batch, styles], `bars_left` and `key` int32
-[batch, time] (unknown without them) and, for the harmony term only, `mask` float32
-[batch, time] (all steps are valid without it). Models with tracks have frames [batch,
-time, track, pitch, 3], `given` float32 [batch, time, track] and `looks_ahead` float32
-[batch] (nothing is given without them; see `TrackNetwork`). Outputs by name, float32
-[batch, time, (track,) pitch]: `play`, `replay` (logits), `volume`, as far as the config
-has them. Inputs that a model does not use are ignored.
+int32 [batch, time], `style` float32 [batch, styles], `bars_left`, `key` and `returns`
+int32 [batch, time] (unknown without them) and, for the harmony term only, `mask`
+float32 [batch, time] (all steps are valid without it). Models with tracks have frames
+[batch, time, track, pitch, 3], `given` float32 [batch, time, track] and `looks_ahead`
+float32 [batch] (nothing is given without them; see `TrackNetwork`). Outputs by name,
+float32 [batch, time, (track,) pitch]: `play`, `replay` (logits), `volume`, as far as
+the config has them. Inputs that a model does not use are ignored.
 """
 
 import json
@@ -27,7 +27,7 @@ from poph_tf import files
 from poph_tf.config import ModelConfig
 from poph_tf.errors import InputError, one_line
 from poph_tf.models import SETTINGS_FILE, WEIGHTS_FILE, layers, pretrained
-from poph_tf.models.network import UNKNOWN_BARS_LEFT, Network
+from poph_tf.models.network import UNKNOWN_BARS_LEFT, UNKNOWN_RETURN, Network
 from poph_tf.models.track_network import TrackNetwork
 from poph_tf.theory import UNKNOWN_KEY
 
@@ -101,6 +101,12 @@ def build(config: ModelConfig) -> PolyphonyModel:
             "Only models with tracks read the key: prepare the data with --tracks, or "
             "leave key=true out."
         )
+    if config.form and (not config.tracks or config.time_attention != "frames"):
+        raise InputError(
+            "Only models with tracks and time_attention=frames read the form, got "
+            f"{len(config.tracks)} tracks and {config.time_attention}: leave form=true "
+            "out."
+        )
     network = TrackNetwork(config) if config.tracks else Network(config)
     inputs = _symbolic_inputs(config)
     hidden, _ = network.time_axis(inputs)
@@ -129,6 +135,7 @@ def _defaults(previous: Any) -> dict[str, Any]:
         "looks_ahead": xp.ones_like(step[:, 0]),
         "bars_left": xp.full_like(step, UNKNOWN_BARS_LEFT, dtype="int32"),
         "key": xp.full_like(step, UNKNOWN_KEY, dtype="int32"),
+        "returns": xp.full_like(step, UNKNOWN_RETURN, dtype="int32"),
     }
 
 
@@ -149,6 +156,8 @@ def _symbolic_inputs(config: ModelConfig) -> dict[str, Tensor]:
         inputs["bars_left"] = keras.Input(step, dtype="int32", name="bars_left")
     if config.key:
         inputs["key"] = keras.Input(step, dtype="int32", name="key")
+    if config.form:
+        inputs["returns"] = keras.Input(step, dtype="int32", name="returns")
     if config.style_units:
         inputs["style"] = keras.Input((len(config.styles),), name="style")
     if config.harmony_weight:

@@ -18,6 +18,7 @@ from poph_tf.config import ModelConfig
 from poph_tf.models import layers
 from poph_tf.models.network import (
     UNKNOWN_BARS_LEFT,
+    UNKNOWN_RETURN,
     Inputs,
     Network,
     Outputs,
@@ -35,10 +36,12 @@ class TrackNetwork(Network):
 
     Frames are `[batch, time, track, pitch, 3]`. Inputs beside those of `Network`:
     `given` float [batch, time, track], 1 where the user gives the notes of `current`;
-    `bars_left` int32 [batch, time]; `looks_ahead` float [batch], 0 where a step may
-    read what is given up to then only. Instead of this one, `later` float [time, batch,
-    pitch, units] may bring what `look_ahead` returned for these steps. `key_strength`
-    float [batch] multiplies what the key adds; above 1 it counts more than in training.
+    `bars_left` int32 [batch, time]; `returns` int32 [batch, time], how many steps back
+    the bar lies that this one comes back to, see `layers.ReturningBar`; `looks_ahead`
+    float [batch], 0 where a step may read what is given up to then only. Instead of
+    this one, `later` float [time, batch, pitch, units] may bring what `look_ahead`
+    returned for these steps. `key_strength` and `form_strength` float [batch] multiply
+    what the key and the form add; above 1 they count more than in training.
 
     Args:
         config: The settings of the model.
@@ -72,6 +75,11 @@ class TrackNetwork(Network):
                 (LAST_BARS + 1) * BEATS,
                 name="scale_degrees",
             )
+        self.returning = None
+        if config.form:
+            self.returning = layers.ReturningBar(
+                units * self.num_tracks, self.num_tracks, name="returning_bar"
+            )
         self.track_contexts = [
             layers.TrackContext(units, k, name=f"track_context_{k}")
             for k in range(self.num_tracks)
@@ -95,12 +103,24 @@ class TrackNetwork(Network):
     def time_axis(
         self, inputs: Inputs, state: State | None = None, training: bool | None = None
     ) -> tuple[Tensor, State]:
-        """As that of `Network`; joins what `key` says of each pitch, if it is read."""
+        """As that of `Network`; joins what the key and the form say of each pitch."""
         hidden, after = super().time_axis(inputs, state, training)
+        told = []
         if self.degrees:
             strength = inputs.get("key_strength")
-            degrees = self.degrees(*_key_and_place(inputs), strength)
-            hidden = ops.concatenate([hidden, ops.cast(degrees, hidden.dtype)], axis=-1)
+            told.append(self.degrees(*_key_and_place(inputs), strength))
+        if self.returning:
+            previous = self._select_channels(inputs["previous"])
+            returns = of_steps(inputs, "returns", UNKNOWN_RETURN)
+            read = previous, returns, inputs.get("form_strength")
+            told.append(
+                self.returning(*read)
+                if state is None
+                else self.returning.scan(*read, state["frames"])
+            )
+        if told:
+            told = [ops.cast(x, hidden.dtype) for x in told]
+            hidden = ops.concatenate([hidden, sum(told[1:], told[0])], axis=-1)
         return hidden, after
 
     def _time_major(self, frames: Tensor) -> Tensor:
@@ -210,9 +230,9 @@ class TrackNetwork(Network):
 
     def enter_tracks(self, hidden: Tensor) -> list[Tensor]:
         """The part of each track's input that no note of the step enters."""
-        if not self.degrees:
+        if not (self.degrees or self.returning):
             return ops.split(self.track_entry(hidden), self.num_tracks, axis=-1)
-        width = hidden.shape[-1] - self.degrees.units
+        width = hidden.shape[-1] - self.num_tracks * self.config.num_track_units
         entries = self.track_entry(hidden[..., :width]) + hidden[..., width:]
         return ops.split(entries, self.num_tracks, axis=-1)
 

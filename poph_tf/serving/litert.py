@@ -155,11 +155,12 @@ def _control_specs(config: ModelConfig, grid: tuple[int, ...], rows: int) -> Spe
         *("temperature", "replay_temperature", "silence_temperature", "scored"),
         *("density", "min_probability", "probability_exponent", "key_strength"),
     ]
+    numbers += ["form_strength"] * config.form
     numbers += ["top_p"] * any(track.voice for track in config.tracks)
     shapes |= dict.fromkeys(numbers, ())
     specs = {k: tf.TensorSpec((rows, *v), tf.float32, k) for k, v in shapes.items()}
     whole: tuple[str, ...] = ("bar_position",) + ("bars_left",) * bool(config.tracks)
-    whole += ("key",) * config.key
+    whole += ("key",) * config.key + ("returns",) * config.form
     return specs | {k: tf.TensorSpec((rows,), tf.int32, k) for k in whole}
 
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from poph_tf.config import GenerationConfig, Limits, ModelConfig
 from poph_tf.data import dataset, keys
-from poph_tf.generation import randomness, request
+from poph_tf.generation import form_graph, randomness, request
 from poph_tf.generation.controls import Controls
 from poph_tf.generation.sampler import UNKNOWN, Sampler, State
 from poph_tf.models import losses
@@ -277,8 +277,17 @@ class ServingModule(tf.Module):
             controls = controls._replace(bars_left=tf.maximum(left, 0))
         if self.config.key:
             controls = controls._replace(key=randomness.keys(inputs["seed"]))
+        if self.config.form:
+            returns = self._returns(inputs["seed"], tf.reduce_max(num_steps))
+            controls = controls._replace(returns=returns)
         cells, _ = self.sampler.draw_steps(state, tf.reduce_max(num_steps), controls)
         return _silent_after(cells, num_steps), num_steps
+
+    def _returns(self, seed: tf.Tensor, num_steps: tf.Tensor) -> tf.Tensor:
+        """The form of each piece, int32 [batch, step], as in `Controls`."""
+        bars = form_graph.drawn(seed, -(-num_steps // BAR_STEPS))
+        steps = tf.repeat(BAR_STEPS * bars, BAR_STEPS, axis=1)[:, :num_steps]
+        return tf.where(steps <= self.config.time_attention_steps, steps, 0)
 
 
 def _controls(inputs: Tensors, config: ModelConfig) -> Controls:

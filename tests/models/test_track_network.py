@@ -32,6 +32,7 @@ def batch_of(name, num_rows=2, given_share=0.4, seed=0):
         "bar_position": rng.integers(0, 16, grid[:2]).astype(np.int32),
         "bars_left": rng.integers(-1, 9, grid[:2]).astype(np.int32),
         "key": rng.integers(-1, 24, grid[:2]).astype(np.int32),
+        "returns": rng.integers(-1, 4, grid[:2]).astype(np.int32),
         "given": (rng.random(grid[:3]) < given_share).astype(np.float32),
         "looks_ahead": np.ones(num_rows, np.float32),
         "style": np.tile(np.eye(len(made.styles), dtype=np.float32)[0], (num_rows, 1)),
@@ -148,7 +149,7 @@ def test_step_by_step_the_outputs_are_those_of_the_whole_piece(name):
     embedding, state = network.embed_style(inputs["style"]), network.zero_state(2)
     for t in range(STEPS):
         step = {k: inputs[k][:, t : t + 1] for k in ("previous", "bar_position")}
-        step |= {k: inputs[k][:, t : t + 1] for k in ("bars_left", "key")}
+        step |= {k: inputs[k][:, t : t + 1] for k in ("bars_left", "key", "returns")}
         step |= {"style": inputs["style"]}
         if later is not None:
             step["later"] = later[t : t + 1]

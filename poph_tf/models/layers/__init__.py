@@ -5,8 +5,9 @@
 one axis, and the style added before each. `autoregressive_context`: features of the
 notes drawn so far in a step. `look_ahead`: what is given, and what other tracks have in
 the same step. `scale_degrees`: which degree of the key
-a pitch is. `voice_leading`: how the interval of two voices changes. `nade`: the
-pitch axis as a NADE. `harmony`: the harmony loss. `dropout`: dropout with cheap masks.
+a pitch is. `returning_bar`: what sounded in the bar that this one comes back to.
+`voice_leading`: how the interval of two voices changes. `nade`: the pitch axis as a
+NADE. `harmony`: the harmony loss. `dropout`: dropout with cheap masks.
 
 Conventions: float tensors `[batch, time, pitch, features]`. A layer with a state along
 time has `zero_state` and `scan(x, state)`; a layer that the sampler runs pitch by pitch
@@ -30,6 +31,7 @@ from poph_tf.models.layers.look_ahead import (
 )
 from poph_tf.models.layers.nade import PitchNade
 from poph_tf.models.layers.recurrent import AxisLSTM, StyleBias
+from poph_tf.models.layers.returning_bar import ReturningBar
 from poph_tf.models.layers.scale_degrees import ScaleDegrees
 from poph_tf.models.layers.voice_leading import VoiceLeading
 
@@ -44,6 +46,7 @@ __all__ = [
     "NoteFeatures",
     "PitchAttention",
     "PitchNade",
+    "ReturningBar",
     "ScaleDegrees",
     "SideBySide",
     "StruckNotes",

@@ -71,6 +71,7 @@ class ServedModel:
                 for t in config.tracks
             ],
             "styles": list(config.styles),
+            "form": config.form,
             "tasks": list(TASKS if config.tracks else TASKS_WITHOUT_TRACKS),
             "min_pitch": config.min_pitch,
             "max_pitch": config.max_pitch,

@@ -49,6 +49,7 @@ function common({ settings, shown, model }) {
     tempo_qpm: shown.tempo,
   });
   if (settings.key) body.key = settings.key;
+  if (settings.form && model?.form) body.form = String(settings.form).toUpperCase();
   if (settings.chords) body.chords = settings.chords;
   if (!settings.ending) body.ending = false;
   const style = styleOf(settings);

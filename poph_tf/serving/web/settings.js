@@ -16,6 +16,7 @@ import { KEYS, pretty } from "./harmony.js";
  * @property {Record<string, string | number>} [limits] attributes of the input
  * @property {[string, string][]} [options] value and text
  * @property {boolean} [styles] shown for models with several styles only
+ * @property {boolean} [form] shown for models that read the form only
  */
 
 /** @type {[number, string][]} From this temperature on, in words. */
@@ -60,6 +61,15 @@ export const FIELDS = [
     kind: "text",
     value: "",
     limits: { placeholder: "C G Am F", autocomplete: "off", spellcheck: "false" },
+  },
+  {
+    name: "form",
+    label: "Form",
+    help: "A letter for each section, such as AABA: the same letter is the same music. Empty: the composer chooses.",
+    kind: "text",
+    value: "",
+    limits: { placeholder: "AABA", autocomplete: "off", spellcheck: "false" },
+    form: true,
   },
   {
     name: "style",
@@ -197,7 +207,7 @@ export class Form {
         input.value = String(settings[field.name]);
       }
       const row = find(`set-${field.name}-row`, HTMLElement);
-      row.hidden = !!field.styles && styles.length < 2;
+      row.hidden = (!!field.styles && styles.length < 2) || (!!field.form && !model?.form);
       if (field.name === "balance") row.hidden ||= !settings.style || !settings.style_other;
       if (field.name === "style_other") row.hidden ||= !settings.style;
       const output = row.querySelector("output");

@@ -31,6 +31,7 @@
  * @property {string} name
  * @property {Track[]} tracks none where all instruments are merged
  * @property {string[]} styles
+ * @property {boolean} [form] whether it reads the form
  * @property {string[]} tasks
  * @property {number} min_pitch
  * @property {number} max_pitch

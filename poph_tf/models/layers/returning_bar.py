@@ -1,0 +1,119 @@
+"""What sounded in the bar to which this one comes back.
+
+Which bar that is, is told to the network: as a composer decides on a form before the
+notes. Without it nothing that a network composes returns after a page.
+"""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+from tensorflow import Tensor
+
+from poph_tf.models.layers.frame_attention import CHANNELS, State, onsets
+
+# Frames that are read beside the one at the same place of the other bar.
+OFFSETS = (-1, 0, 1)
+
+
+@keras.saving.register_keras_serializable(package="poph_tf")
+class ReturningBar(keras.layers.Layer):
+    """Reads each cell of an earlier bar, where the music is there now, and around it.
+
+    Args:
+        units: int. Width of the output.
+        num_tracks: int. Tracks among the channels of the frames.
+
+    Call arguments:
+        previous: float [batch, time, track, pitch, channel], frames t - 1.
+        returns: int [batch, time]. How many steps back the other bar lies; 0: it comes
+            back to none; -1: unknown, which gives zeros.
+        strength: float [batch], a factor; None: 1.
+
+    Output shape: `[time, batch, pitch, units]`.
+    """
+
+    def __init__(self, units: int, num_tracks: int = 1, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.units, self.num_tracks = units, num_tracks
+
+    def build(self, *_: Any) -> None:
+        """Makes the projection."""
+        # At zero, so that a network without it can be trained on with it.
+        self.kernel = self.add_weight(
+            shape=(len(OFFSETS) * self.num_tracks * CHANNELS + 2, self.units),
+            initializer="zeros",
+            name="kernel",
+        )
+
+    def call(
+        self, previous: Tensor, returns: Tensor, strength: Tensor | None = None
+    ) -> Tensor:
+        """Reads a window; what came before it is unknown."""
+        return self.scan(previous, returns, strength, None)
+
+    def scan(
+        self,
+        previous: Tensor,
+        returns: Tensor,
+        strength: Tensor | None,
+        state: State | None,
+    ) -> Tensor:
+        """Reads on from the frames that `FrameAttention` keeps in its state.
+
+        Args:
+            previous: As for a call.
+            returns: As for a call.
+            strength: As for a call.
+            state: That of `FrameAttention`; None if what came before is unknown.
+
+        Returns:
+            The output of a call.
+        """
+        frames = tf.transpose(previous, (0, 1, 3, 2, 4))
+        width = frames.shape[3] * frames.shape[4]
+        frames = tf.reshape(frames, tf.concat([tf.shape(frames)[:3], [width]], axis=0))
+        if state is None:
+            silent = tf.zeros_like(previous[:, 0, ..., 0], tf.float32)
+            before = tf.reshape(silent, [tf.shape(silent)[0], -1])
+            frames = onsets(frames, before, self.num_tracks)
+        else:
+            new = onsets(frames, state["play"], self.num_tracks)
+            frames = tf.concat([state["values"], new], axis=1)
+        read = self._read(frames, tf.cast(returns, tf.int32))
+        if strength is not None:
+            read *= tf.cast(strength, read.dtype)[:, None, None]
+        return read
+
+    def _read(self, frames: Tensor, returns: Tensor) -> Tensor:
+        """Gathers the frames of the other bars and projects them.
+
+        Args:
+            frames: float32 [batch, source, pitch, 2 * track]; the last source is the
+                frame before the last step, those before it follow back without a gap.
+            returns: int32 [batch, time].
+
+        Returns:
+            float [time, batch, pitch, units].
+        """
+        num_sources, num_steps = tf.shape(frames)[1], tf.shape(returns)[1]
+        # The source of the step itself would be the one after the last.
+        at = num_sources - num_steps + 1 + tf.range(num_steps)
+        read = []
+        for offset in OFFSETS:
+            place = at[None] - returns + offset
+            # Nothing of the step itself, however near the other bar is.
+            known = (returns > max(offset, 0)) & (place >= 0)
+            found = tf.gather(frames, tf.where(known, place, 0), batch_dims=1)
+            read.append(found * tf.cast(known, frames.dtype)[..., None, None])
+        flags = tf.stack([returns == 0, returns > 0], axis=-1)
+        flags = tf.cast(flags, frames.dtype)[:, :, None]
+        flags = tf.repeat(flags, frames.shape[2], axis=2)
+        x = tf.concat([*read, flags], axis=-1)
+        x = tf.transpose(tf.cast(x, self.compute_dtype), (1, 0, 2, 3))
+        return tf.matmul(x, tf.convert_to_tensor(self.kernel))
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor."""
+        own = {"units": self.units, "num_tracks": self.num_tracks}
+        return super().get_config() | own

@@ -1,0 +1,110 @@
+"""To which bar each bar comes back: by hand, and as windows are told it."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from poph_tf import config
+from poph_tf.config import Track
+from poph_tf.data import returning, windows
+
+TRACKS = Track("left", 0, voice=False), Track("right", 0, voice=False)
+# Bars of four steps, pitches by step; * strikes the pitch before once more.
+RISE, FALL, TURN = (0, 1, 2, 3), (3, 2, 1, 0), (2, 3, 2, 1)
+
+
+def played(*bars, first=0):
+    """Play and replay [1 + step, pitch] and bar positions [step] of single notes."""
+    pitches = [pitch for bar in bars for pitch in bar][first:]
+    play, again = np.zeros((2, len(pitches) + 1, 5), np.float32)
+    for step, pitch in enumerate(pitches, 1):
+        play[step, pitch] = 1
+        again[step, pitch] = play[step - 1, pitch]
+    return play, again, np.arange(first, first + len(pitches)) % 4
+
+
+def found(*bars, first=0):
+    return returning.find_returns(*map(tf.constant, played(*bars, first=first))).numpy()
+
+
+@pytest.mark.parametrize(
+    ("bars", "back"),
+    [
+        ([RISE], [0]),
+        ([RISE, FALL, RISE], [0, 0, 2]),
+        ([RISE, FALL, RISE, FALL, TURN], [0, 0, 2, 2, 0]),
+        ([RISE, RISE, RISE], [0, 1, 1]),  # the nearest of equals
+        # Three of five notes that either has are common; two of six are not enough.
+        ([RISE, (0, 1, 2, 4)], [0, 1]),
+        ([RISE, (0, 1, 4, 4)], [0, 0]),
+        # The most alike, not the nearest.
+        ([RISE, (0, 1, 2, 4), RISE], [0, 1, 2]),
+    ],
+)
+def test_the_bars_that_come_back_by_hand(bars, back):
+    np.testing.assert_array_equal(found(*bars), 4 * np.repeat(back, 4))
+
+
+def test_a_window_may_begin_within_a_bar_and_silence_is_like_nothing():
+    np.testing.assert_array_equal(
+        found(FALL, RISE, FALL, RISE, first=1), [0] * 7 + [8] * 8
+    )
+    silent = np.zeros((13, 5), np.float32)
+    bars = np.arange(12) % 4
+    assert not returning.find_returns(silent, silent, bars).numpy().any()
+
+
+def test_a_held_note_is_no_onset():
+    # One long note over three bars: only the first has an onset.
+    play = np.zeros((13, 5), np.float32)
+    play[1:, 2] = 1
+    bars = np.arange(12) % 4
+    assert not returning.find_returns(play, 0 * play, bars).numpy().any()
+    assert returning.find_returns(play, play, bars).numpy()[4:].all()
+
+
+def told(key, seed, form=True):
+    """The window of a piece of four bars, the last two as the first two."""
+    rng = np.random.default_rng(0)
+    half = rng.integers(0, 2, (32, 2, 128, 1))
+    cells = np.concatenate([half, half]) * np.array([1, 0, 80])
+    cells[..., :40, :] = cells[..., 80:, :] = 0
+    model = config.ModelConfig(
+        "poph3", tracks=TRACKS, key=key, form=form, min_pitch=30, num_pitches=60
+    )
+    training = config.TrainingConfig(window_steps=64)
+    piece = {
+        "cells": tf.constant(cells, tf.uint8),
+        "bar_position": tf.constant(np.arange(64) % 16, tf.uint8),
+        "style": tf.constant(0),
+        "id": tf.constant("piece"),
+    }
+    cut = windows.cut(piece, tf.constant([seed, 0], tf.int64), model, training)
+    (window,) = [*cut]
+    return {name: value.numpy() for name, value in window.items()}
+
+
+def test_windows_are_told_unless_they_are_not():
+    many = [told(False, seed) for seed in range(40)]
+    untold = [(window["returns"] == -1).all() for window in many]
+    assert 3 <= sum(untold) <= 20  # a quarter
+    for window, not_told in zip(many, untold, strict=True):
+        if not not_told:
+            np.testing.assert_array_equal(window["returns"][:32], 0)
+            np.testing.assert_array_equal(window["returns"][32:64], 32)
+        assert (window["returns"][64:] == -1).all()  # beyond the end
+    assert "returns" not in told(False, 0, form=False)
+
+
+def test_nothing_comes_back_over_the_leap_into_another_key():
+    leaps = 0
+    for seed in range(60):
+        window = told(True, seed)
+        returns, frames = window["returns"], window["frames"][..., 0]
+        for step in np.flatnonzero(returns > 0):
+            # The frame before the window comes first.
+            a, b = frames[step + 1], frames[step + 1 - returns[step]]
+            np.testing.assert_array_equal(a, b)
+        # Where the source is in the other key nothing is told.
+        leaps += ((returns == -1)[:64].any()) & ((returns != -1)[:64].any())
+    assert leaps > 5
