@@ -1,45 +1,45 @@
-"""To which earlier bar each bar comes back, in the graph."""
+"""To which earlier bar each bar of some music comes back."""
 
-import tensorflow as tf
+import numpy as np
 
 # A bar comes back to an earlier one if at least this share of their onsets is common
 # (Jaccard: common through all).
 ALIKE = 0.5
-UNKNOWN = -1
 
 
-def find_returns(play: tf.Tensor, again: tf.Tensor, bars: tf.Tensor) -> tf.Tensor:
+def find_returns(onsets: np.ndarray, bar_position: np.ndarray) -> np.ndarray:
     """Finds the earlier bar that each bar is most like; the nearest of several.
 
     Args:
-        play: [1 + step, pitch], above 0 where a pitch sounds; the step before the first
-            comes first. Pitches of several tracks stand side by side.
-        again: [1 + step, pitch], above 0 where it is struck again.
-        bars: int [step], steps since the bar line.
+        onsets: bool [step, ...], of cells.
+        bar_position: int [step], steps since the bar line; the first bar may have begun
+            before.
 
     Returns:
         int32 [step], how many steps back the same place of that bar lies; 0 in bars
         that are like none.
+
+    Example:
+        >>> onsets = np.eye(4, dtype=bool)[[0, 1, 2, 3, 0, 1]]
+        >>> find_returns(onsets, np.array([0, 1, 0, 1, 0, 1])).tolist()
+        [0, 0, 0, 0, 4, 4]
     """
-    bars, sounds = tf.cast(bars, tf.int32), play > 0
-    struck = sounds[1:] & (~sounds[:-1] | (again[1:] > 0))
-    # A window may begin within a bar: its first step has no bar line to count.
-    lines = tf.cast(bars[1:] == 0, tf.int32)
-    bar = tf.cumsum(tf.pad(lines, [[1, 0]]))
-    shape = [bar[-1] + 1, tf.reduce_max(bars) + 1, play.shape[1]]
-    onsets = tf.scatter_nd(
-        tf.stack([bar, bars], axis=1), tf.cast(struck, tf.float32), shape
-    )
-    onsets = tf.reshape(onsets, [shape[0], -1])
-    common = tf.matmul(onsets, onsets, transpose_b=True)
-    counts = tf.linalg.diag_part(common)
-    either = counts[:, None] + counts[None] - common
-    alike = tf.linalg.band_part(tf.math.divide_no_nan(common, either), -1, 0)
-    alike = tf.linalg.set_diag(alike, tf.zeros_like(counts))
+    bars = bar_position.astype(np.int32)
+    bar = np.cumsum(bars == 0) - (bars[:1] == 0).sum()
+    flat = onsets.reshape(len(bars), -1)
+    # Cells that never begin tell nothing.
+    flat = flat[:, flat.any(axis=0)]
+    by_bar = np.zeros((bar[-1] + 1, bars.max() + 1, flat.shape[1]), np.float32)
+    by_bar[bar, bars] = flat
+    by_bar = by_bar.reshape(len(by_bar), -1)
+    common = by_bar @ by_bar.T
+    counts = np.diag(common)
+    either = counts[:, None] + counts - common
+    alike = np.tril(common / np.maximum(either, 1.0), -1)
     # The last of equals is the nearest.
-    nearest = shape[0] - 1 - tf.argmax(alike[:, ::-1], axis=1, output_type=tf.int32)
-    returns = tf.reduce_max(alike, axis=1) >= ALIKE
-    # Where each bar's line is, or would be before the window's first step.
-    starts = tf.math.segment_min(tf.range(tf.size(bars)) - bars, bar)
-    steps = starts - tf.gather(starts, nearest)
-    return tf.gather(tf.where(returns, steps, 0), bar)
+    nearest = len(alike) - 1 - alike[:, ::-1].argmax(axis=1)
+    # Where each bar's line is, or would be before the first step.
+    starts = np.flatnonzero(np.diff(bar, prepend=-1))
+    starts = starts - bars[starts]
+    steps = np.where(alike.max(axis=1) >= ALIKE, starts - starts[nearest], 0)
+    return steps[bar].astype(np.int32)

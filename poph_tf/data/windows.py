@@ -221,9 +221,12 @@ def _told_key(
 
 def _returns(frames: tf.Tensor, bar_position: tf.Tensor) -> tf.Tensor:
     """`returning.find_returns` of a window, by all its tracks; int32 [time]."""
-    pitches = frames.shape[1] * frames.shape[2]
-    play, again = (tf.reshape(frames[..., k], [-1, pitches]) for k in (0, 1))
-    return returning.find_returns(play, again, bar_position)
+    play, again = frames[..., 0] > 0, frames[..., 1] > 0
+    onsets = play[1:] & (~play[:-1] | again[1:])
+    found = tf.numpy_function(
+        returning.find_returns, [onsets, bar_position], tf.int32, stateful=False
+    )
+    return tf.ensure_shape(found, [None])
 
 
 def _moved(key: tf.Tensor, shift: tf.Tensor | int) -> tf.Tensor:

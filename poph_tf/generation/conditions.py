@@ -5,6 +5,7 @@ import numpy as np
 from poph_tf import theory
 from poph_tf.config import GenerationConfig, ModelConfig
 from poph_tf.config.generation import AUTO_KEY, MAX_PIECES
+from poph_tf.data import returning
 from poph_tf.errors import InputError
 from poph_tf.generation import form, host_randomness
 from poph_tf.generation.tasks import Task
@@ -53,17 +54,30 @@ def returns_of(
                 f"form={config.form} out."
             )
         return None
-    # Music that is given between has a form of its own.
-    if config.form == theory.FREE_FORM or (task.given is not None and not config.form):
+    if config.form == theory.FREE_FORM:
         return None
     parts = (task.prefill, task, task.after)
     bars = np.concatenate([part.bar_position for part in parts])
+    if task.given is not None and not config.form:
+        found = _form_of_given(task, bars)
+        found = np.where(found <= model.time_attention_steps, found, 0)
+        return np.tile(found, (len(seeds), 1)).astype(np.int32)
     if len(config.form) > np.count_nonzero(bars == 0):
         raise InputError(
             f"form has {len(config.form)} sections, {config.form}, more than the piece "
             "has bars."
         )
     return form.returns(config.form, seeds, bars, model.time_attention_steps)
+
+
+def _form_of_given(task: Task, bar_position: np.ndarray) -> np.ndarray:
+    """Where the given notes come back, int32 [whole step]; unknown without any."""
+    given, play, struck, _ = np.moveaxis(task.given > 0, -1, 0)
+    found = returning.find_returns(given & play & struck, bar_position)
+    # Bars by their number: a first one that is not whole is one too.
+    bar = np.cumsum(bar_position == 0) - (bar_position[0] == 0)
+    counts = np.bincount(bar, (given & play).any(axis=(1, 2)))
+    return np.where(counts[bar] > 0, found, form.UNKNOWN)
 
 
 def drawn_styles(seeds: np.ndarray, shares: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import small
 import tensorflow as tf
 
 from poph_tf import config, models
+from poph_tf.data import matrices
 from poph_tf.errors import InputError
 from poph_tf.generation import form, form_graph
 from poph_tf.generation.engine import Engine
@@ -120,6 +121,31 @@ def test_the_form_reaches_the_network_where_bars_come_back():
         np.testing.assert_array_equal(a[:32], b[:32])
         assert (a[32:] != b[32:]).any()
         assert (a != c).any()
+
+
+def test_what_is_given_has_a_form_of_its_own():
+    made = small.model_config("voice_and_chords", time_attention_steps=64)
+    melody = np.zeros((80, 128, 3), np.uint8)
+    tune = [40, 41, 42, 43]
+    for bar, pitches in enumerate([tune, [45, 44, 43, 42], tune, [], tune]):
+        for k, pitch in enumerate(pitches):
+            start = 16 * bar + 4 * k
+            melody[start : start + 4, pitch] = (1, 0, 80)
+    bars = (np.arange(80) % 16).astype(np.uint8)
+    music = matrices.from_stack(melody[:, None], made.tracks[:1], bars)
+
+    def told(**options):
+        asked = config.GenerationConfig(
+            num_pieces=2, music=music, task="accompany", **options
+        )
+        return asked.resolve(made).returns
+
+    expected = np.repeat([0, 0, 32, -1, 32], 16)
+    np.testing.assert_array_equal(told(), [expected, expected])
+    assert told(form="free") is None
+    np.testing.assert_array_equal(
+        told(form="ABCDA")[0], np.repeat([0, 0, 0, 0, 64], 16)
+    )
 
 
 def test_the_signature_composes_with_the_same_form():
