@@ -3,17 +3,21 @@
 import numpy as np
 
 # A bar comes back to an earlier one if at least this share of their onsets is common
-# (Jaccard: common through all).
-ALIKE = 0.5
+# (Jaccard: common through all): of all tracks, or of some alone, which come back to
+# other company too.
+ALIKE, SOME_ALIKE = 0.5, 0.9
 
 
-def find_returns(onsets: np.ndarray, bar_position: np.ndarray) -> np.ndarray:
+def find_returns(
+    onsets: np.ndarray, bar_position: np.ndarray, alike: float = ALIKE
+) -> np.ndarray:
     """Finds the earlier bar that each bar is most like; the nearest of several.
 
     Args:
         onsets: bool [step, ...], of cells.
         bar_position: int [step], steps since the bar line; the first bar may have begun
             before.
+        alike: share of common onsets from which on a bar comes back.
 
     Returns:
         int32 [step], how many steps back the same place of that bar lies; 0 in bars
@@ -35,11 +39,11 @@ def find_returns(onsets: np.ndarray, bar_position: np.ndarray) -> np.ndarray:
     common = by_bar @ by_bar.T
     counts = np.diag(common)
     either = counts[:, None] + counts - common
-    alike = np.tril(common / np.maximum(either, 1.0), -1)
+    share = np.tril(common / np.maximum(either, 1.0), -1)
     # The last of equals is the nearest.
-    nearest = len(alike) - 1 - alike[:, ::-1].argmax(axis=1)
+    nearest = len(share) - 1 - share[:, ::-1].argmax(axis=1)
     # Where each bar's line is, or would be before the first step.
     starts = np.flatnonzero(np.diff(bar, prepend=-1))
     starts = starts - bars[starts]
-    steps = np.where(alike.max(axis=1) >= ALIKE, starts - starts[nearest], 0)
+    steps = np.where(share.max(axis=1) >= alike, starts - starts[nearest], 0)
     return steps[bar].astype(np.int32)

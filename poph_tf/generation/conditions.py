@@ -59,7 +59,7 @@ def returns_of(
     parts = (task.prefill, task, task.after)
     bars = np.concatenate([part.bar_position for part in parts])
     if task.given is not None and not config.form:
-        found = _form_of_given(task, bars)
+        found = _form_of_given(task.given, bars)
         found = np.where(found <= model.time_attention_steps, found, 0)
         return np.tile(found, (len(seeds), 1)).astype(np.int32)
     if len(config.form) > np.count_nonzero(bars == 0):
@@ -70,10 +70,11 @@ def returns_of(
     return form.returns(config.form, seeds, bars, model.time_attention_steps)
 
 
-def _form_of_given(task: Task, bar_position: np.ndarray) -> np.ndarray:
-    """Where the given notes come back, int32 [whole step]; unknown without any."""
-    given, play, struck, _ = np.moveaxis(task.given > 0, -1, 0)
-    found = returning.find_returns(given & play & struck, bar_position)
+def _form_of_given(cells: np.ndarray, bar_position: np.ndarray) -> np.ndarray:
+    """Where given notes come back, int32 [whole step]; unknown in bars without any."""
+    given, play, struck, _ = np.moveaxis(cells > 0, -1, 0)
+    onsets = given & play & struck
+    found = returning.find_returns(onsets, bar_position, returning.SOME_ALIKE)
     # Bars by their number: a first one that is not whole is one too.
     bar = np.cumsum(bar_position == 0) - (bar_position[0] == 0)
     counts = np.bincount(bar, (given & play).any(axis=(1, 2)))
