@@ -116,7 +116,7 @@ class GenerationConfig(Stored):
     form: str = ""
     """A letter for each section, such as AABA: the same letter is the same music.
     Empty: drawn; free: nothing is planned. Only of models that read the form."""
-    form_strength: Annotated[float, Interval(ge=0.0, le=10.0)] = 1.4
+    form_strength: Annotated[float, Interval(ge=0.0, le=10.0)] = 1.3
     """How much the form counts: a factor of what it says, 1 as in training; higher
     repeats more literally."""
     key: str = ""

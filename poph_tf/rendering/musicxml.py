@@ -97,9 +97,9 @@ def to_music21(piece: Matrices, *, closed: bool = False) -> Any:
     score.insert(0, title)
     if closed:
         first = dataclasses.replace(tracks[0], name="")
-        shown = [(first, [_staff(tracks[k : k + 2], lines) for k in (0, 2)])]
+        shown = [(first, [_staff(tracks[k : k + 2], lines, fifths) for k in (0, 2)])]
     else:
-        shown = [(track, _staves(track, lines)) for track in tracks]
+        shown = [(track, _staves(track, lines, fifths)) for track in tracks]
     for number, (track, staves) in enumerate(shown, start=1):
         kind = stream.PartStaff if len(staves) > 1 else stream.Part
         made = [_part(kind, staff, piece, lines, fifths) for staff in staves]
@@ -127,7 +127,7 @@ def _key_signature(tracks: Sequence[TrackCells]) -> int:
     return spelling.key_signature(letter, alter)
 
 
-def _staves(track: TrackCells, lines: np.ndarray) -> list[_Staff]:
+def _staves(track: TrackCells, lines: np.ndarray, fifths: int) -> list[_Staff]:
     """A track on one staff, or on two if it has chords and lies around middle C."""
     play = track.cells[..., cells_lib.PLAY]
     (sounding,) = np.nonzero(play.any(axis=0))
@@ -135,17 +135,18 @@ def _staves(track: TrackCells, lines: np.ndarray) -> list[_Staff]:
     wide = len(sounding) and sounding[0] <= _MIDDLE_C - reach
     wide = wide and sounding[-1] >= _MIDDLE_C + reach
     if not wide or play.sum(axis=1).max() <= 1:
-        return [_staff([track], lines)]
+        return [_staff([track], lines, fifths)]
     upper = np.arange(play.shape[1])[:, None] >= _MIDDLE_C
     hands = [dataclasses.replace(track, cells=track.cells * h) for h in (upper, ~upper)]
-    return [_staff([hand], lines) for hand in hands]
+    return [_staff([hand], lines, fifths) for hand in hands]
 
 
-def _staff(tracks: Sequence[TrackCells], lines: np.ndarray) -> _Staff:
+def _staff(tracks: Sequence[TrackCells], lines: np.ndarray, fifths: int) -> _Staff:
     pitches = [cells_lib.spans(track.cells)[2] for track in tracks]
     pitch = np.concatenate([*pitches, [_MIDDLE_C] * (not sum(map(len, pitches)))])
     return _Staff(
-        [notation.by_bar(track.cells, lines) for track in tracks], pitch.mean()
+        [notation.by_bar(track.cells, lines, fifths) for track in tracks],
+        pitch.mean(),
     )
 
 

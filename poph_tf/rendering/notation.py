@@ -67,10 +67,10 @@ class Bar:
         return self.per_quarter * 3 // 2 if self.compound else self.per_quarter * 2
 
 
-def by_bar(cells: np.ndarray, lines: np.ndarray) -> list[list[Note]]:
-    """The notes of a track, spelled and cut at the bar lines."""
+def by_bar(cells: np.ndarray, lines: np.ndarray, sharps: int) -> list[list[Note]]:
+    """The notes of a track, spelled for a key signature and cut at the bar lines."""
     start, end, pitch, velocity = cells_lib.spans(cells)
-    letter, alter, octave = spelling.spell(pitch)
+    letter, alter, octave = spelling.spell(pitch, sharps)
     by_bar: list[list[Note]] = [[] for _ in lines[:-1]]
     for k in range(len(pitch)):
         sign = "#" * alter[k] if alter[k] > 0 else "-" * -alter[k]

@@ -22,11 +22,14 @@ MAX_FIFTHS = 7
 MAX_ALTER = 2
 
 
-def spell(pitches: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def spell(
+    pitches: np.ndarray, sharps: int | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Spells notes in the order of their onsets, from low to high at each.
 
     Args:
         pitches: int [note], MIDI numbers.
+        sharps: the key signature that they stand under (negative: flats), if one does.
 
     Returns:
         letter int [note], index into `LETTERS`; alter int [note], semitones above the
@@ -44,7 +47,15 @@ def spell(pitches: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     # The first note may be spelled the less usual way: G# minor or A flat minor.
     options = [(letter + shift) % len(LETTERS) for shift in (0, -1, 1)]
     alters = [_alter(classes, option) for option in options]
-    best = int(np.argmin([np.abs(alter).sum() for alter in alters]))
+    accidentals = [np.abs(alter).sum() for alter in alters]
+    if sharps is not None:
+        # The middle of its scale is two fifths above the tonic of the major key.
+        middles = [
+            _FIFTHS[letters] + 7 * alter
+            for letters, alter in zip(options, alters, strict=True)
+        ]
+        accidentals = [np.abs(fifths - sharps - 2).sum() for fifths in middles]
+    best = int(np.argmin(accidentals))
     # Notes that are in no key: nobody reads a note with three accidentals.
     far = np.abs(alters[best]) > MAX_ALTER
     letter = np.where(far, _FIRST_LETTER[classes], options[best])

@@ -7,6 +7,7 @@ import pytest
 import small
 import tensorflow as tf
 
+import poph_tf
 from poph_tf import config, models
 from poph_tf.data import matrices
 from poph_tf.errors import InputError
@@ -177,3 +178,22 @@ def test_forms_that_say_nothing_are_refused():
     assert composed(engine, form="free")
     with pytest.raises(InputError, match="5 sections"):
         composed(Engine(small.model("voice_and_chords")), form="AABAC")
+
+
+def test_the_pretrained_pop_model_repeats_what_its_form_repeats():
+    composer = poph_tf.load("pop909")
+    kept = {"num_bars": 8, "num_pieces": 4, "seed": 3}
+    share = {}
+    for name in ("AA", "AB"):
+        pieces = composer.compose(form=name, **kept)
+        share[name] = np.mean([same_onsets(piece, 64) for piece in pieces])
+    assert share["AA"] > 2 * share["AB"]
+
+
+def same_onsets(piece, back):
+    """Of the onsets `back` steps apart, the share that is common."""
+    play = np.stack([track.cells[..., 0] > 0 for track in piece.matrices.tracks])
+    again = np.stack([track.cells[..., 1] > 0 for track in piece.matrices.tracks])
+    onsets = play & (~np.roll(play, 1, axis=1) | again)
+    first, second = onsets[:, :back], onsets[:, back : 2 * back]
+    return (first & second).sum() / max((first | second).sum(), 1)

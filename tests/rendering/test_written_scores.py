@@ -19,13 +19,30 @@ PIANO = (Track("Piano"),)
 VOICES = tuple(Track(name, voice=True) for name in ("S", "A", "T", "B"))
 
 
-def names(pitches):
-    letter, alter, octave = spelling.spell(np.array(pitches))
+def names(pitches, sharps=None):
+    letter, alter, octave = spelling.spell(np.array(pitches), sharps)
     signs = {-2: "bb", -1: "b", 0: "", 1: "#", 2: "##"}
     return [
         spelling.LETTERS[k] + signs[a] + str(o)
         for k, a, o in zip(letter, alter, octave, strict=True)
     ]
+
+
+def test_a_part_is_spelled_for_the_signature_that_it_stands_under():
+    scale = [66, 68, 70, 71, 73, 75, 77, 78]
+    assert names(scale, 6) == ["F#4", "G#4", "A#4", "B4", "C#5", "D#5", "E#5", "F#5"]
+    assert names(scale, -6) == ["Gb4", "Ab4", "Bb4", "Cb5", "Db5", "Eb5", "F5", "Gb5"]
+
+
+def test_all_parts_are_spelled_alike():
+    tracks = (Track("one"), Track("two"))
+    d_flat_major = [61, 63, 65, 66, 68, 70, 72, 73]
+    notes = [(0, 2 * k, 2 * k + 2, pitch) for k, pitch in enumerate(d_flat_major)]
+    notes += [(1, 0, 8, 61), (1, 8, 16, 66)]
+    assert names([61, 66]) == ["C#4", "F#4"]
+    root = written(piece(*notes, tracks=tracks))
+    assert {fifths.text for fifths in root.iter("fifths")} == {"-5"}
+    assert [alter.text for alter in root.iter("alter")] == ["-1"] * 8
 
 
 def piece(*notes, length=16, first=0, tracks=PIANO, **fields):
