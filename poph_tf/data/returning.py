@@ -9,7 +9,10 @@ ALIKE, SOME_ALIKE = 0.5, 0.9
 
 
 def find_returns(
-    onsets: np.ndarray, bar_position: np.ndarray, alike: float = ALIKE
+    onsets: np.ndarray,
+    bar_position: np.ndarray,
+    alike: float = ALIKE,
+    most_steps: int = 2**30,
 ) -> np.ndarray:
     """Finds the earlier bar that each bar is most like; the nearest of several.
 
@@ -18,6 +21,7 @@ def find_returns(
         bar_position: int [step], steps since the bar line; the first bar may have begun
             before.
         alike: share of common onsets from which on a bar comes back.
+        most_steps: how far back to look.
 
     Returns:
         int32 [step], how many steps back the same place of that bar lies; 0 in bars
@@ -33,17 +37,18 @@ def find_returns(
     flat = onsets.reshape(len(bars), -1)
     # Cells that never begin tell nothing.
     flat = flat[:, flat.any(axis=0)]
-    by_bar = np.zeros((bar[-1] + 1, bars.max() + 1, flat.shape[1]), np.float32)
+    by_bar = np.zeros((bar[-1] + 1, bars.max() + 1, flat.shape[1]), bool)
     by_bar[bar, bars] = flat
-    by_bar = by_bar.reshape(len(by_bar), -1)
-    common = by_bar @ by_bar.T
-    counts = np.diag(common)
-    either = counts[:, None] + counts - common
-    share = np.tril(common / np.maximum(either, 1.0), -1)
-    # The last of equals is the nearest.
-    nearest = len(share) - 1 - share[:, ::-1].argmax(axis=1)
     # Where each bar's line is, or would be before the first step.
     starts = np.flatnonzero(np.diff(bar, prepend=-1))
     starts = starts - bars[starts]
-    steps = np.where(share.max(axis=1) >= alike, starts - starts[nearest], 0)
-    return steps[bar].astype(np.int32)
+    steps = np.zeros(len(starts), np.int32)
+    first = np.searchsorted(starts, starts - most_steps)
+    for k in range(1, len(starts)):
+        # The nearest first: of equals it is the one that is found.
+        earlier, own = by_bar[first[k] : k][::-1], by_bar[k]
+        common = (earlier & own).sum(axis=(1, 2))
+        share = common / np.maximum((earlier | own).sum(axis=(1, 2)), 1)
+        if len(share) and share.max() >= alike:
+            steps[k] = starts[k] - starts[k - 1 - share.argmax()]
+    return steps[bar]

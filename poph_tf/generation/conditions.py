@@ -59,9 +59,8 @@ def returns_of(
     parts = (task.prefill, task, task.after)
     bars = np.concatenate([part.bar_position for part in parts])
     if task.given is not None and not config.form:
-        found = _form_of_given(task.given, bars)
-        found = np.where(found <= model.time_attention_steps, found, 0)
-        return np.tile(found, (len(seeds), 1)).astype(np.int32)
+        found = _form_of_given(task.given, bars, model.time_attention_steps)
+        return np.tile(found, (len(seeds), 1))
     if len(config.form) > np.count_nonzero(bars == 0):
         raise InputError(
             f"form has {len(config.form)} sections, {config.form}, more than the piece "
@@ -70,15 +69,18 @@ def returns_of(
     return form.returns(config.form, seeds, bars, model.time_attention_steps)
 
 
-def _form_of_given(cells: np.ndarray, bar_position: np.ndarray) -> np.ndarray:
+def _form_of_given(
+    cells: np.ndarray, bar_position: np.ndarray, most_steps: int
+) -> np.ndarray:
     """Where given notes come back, int32 [whole step]; unknown in bars without any."""
     given, play, struck, _ = np.moveaxis(cells > 0, -1, 0)
-    onsets = given & play & struck
-    found = returning.find_returns(onsets, bar_position, returning.SOME_ALIKE)
+    found = returning.find_returns(
+        given & play & struck, bar_position, returning.SOME_ALIKE, most_steps
+    )
     # Bars by their number: a first one that is not whole is one too.
     bar = np.cumsum(bar_position == 0) - (bar_position[0] == 0)
     counts = np.bincount(bar, (given & play).any(axis=(1, 2)))
-    return np.where(counts[bar] > 0, found, form.UNKNOWN)
+    return np.where(counts[bar] > 0, found, form.UNKNOWN).astype(np.int32)
 
 
 def drawn_styles(seeds: np.ndarray, shares: np.ndarray) -> np.ndarray:

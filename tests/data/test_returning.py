@@ -38,6 +38,16 @@ def test_the_bars_that_come_back_by_hand(bars, back):
     np.testing.assert_array_equal(found(*bars), 4 * np.repeat(back, 4))
 
 
+def test_it_looks_back_no_farther_than_asked():
+    music = RISE, RISE, FALL, RISE
+    pitches = np.array([pitch for bar in music for pitch in bar])
+    onsets, bars = np.eye(5, dtype=bool)[pitches], np.arange(16) % 4
+    for most, back in ((16, [0, 4, 0, 8]), (8, [0, 4, 0, 8]), (7, [0, 4, 0, 0])):
+        found = returning.find_returns(onsets, bars, most_steps=most)
+        np.testing.assert_array_equal(found, np.repeat(back, 4))
+    assert not returning.find_returns(onsets, bars, most_steps=3).any()
+
+
 def test_a_window_may_begin_within_a_bar_and_silence_is_like_nothing():
     np.testing.assert_array_equal(
         found(FALL, RISE, FALL, RISE, first=1), [0] * 7 + [8] * 8
