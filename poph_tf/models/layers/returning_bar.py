@@ -111,7 +111,7 @@ class ReturningBar(keras.layers.Layer):
         flags = tf.repeat(flags, frames.shape[2], axis=2)
         x = tf.concat([*read, flags], axis=-1)
         x = tf.transpose(tf.cast(x, self.compute_dtype), (1, 0, 2, 3))
-        # In 2.21 the gradient of a product of batches crashed with two threads.
+        # With tf.matmul here, training crashed on two threads (TensorFlow 2.21).
         return tf.tensordot(x, tf.convert_to_tensor(self.kernel), 1)
 
     def get_config(self) -> dict[str, Any]:
