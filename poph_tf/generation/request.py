@@ -32,14 +32,16 @@ OPTIONAL_CONTROLS = (
     "min_probability",
     "probability_exponent",
     "top_p",
+    "form_strength",
 )
-# Controls that a kind of model does not have, and what does it there.
+# Controls that a kind of model does not have: which kind, and what does it there.
 OF_CHORDS = {
-    "min_probability": "use top_p",
-    "probability_exponent": "use temperature",
+    "min_probability": "of voices: use top_p",
+    "probability_exponent": "of voices: use temperature",
 }
-OF_VOICES = {"top_p": "use min_probability"}
-OFF = {"top_p": 1.0}
+OF_VOICES = {"top_p": "with chords: use min_probability"}
+OF_FORM = {"form_strength": "that does not read the form: leave it out"}
+OFF = {"top_p": 1.0, "form_strength": 1.0}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -183,12 +185,13 @@ def _changed_controls(config: GenerationConfig, **off: float) -> list[str]:
 
 
 def _lacking(model_config: ModelConfig) -> Mapping[str, str]:
-    """The controls that a model does not have, and what does it there."""
+    """The controls that a model does not have: its kind, and what does it there."""
     tracks = model_config.tracks
     # A melody over chords rests for bars, and the likeliest value of a rest is rest: of
     # its likeliest values alone it would never begin.
     of_voices = tracks and all(track.voice for track in tracks)
-    return OF_CHORDS if of_voices else OF_VOICES
+    lacking = OF_CHORDS if of_voices else OF_VOICES
+    return lacking if model_config.form else lacking | OF_FORM
 
 
 def active_controls(
@@ -203,7 +206,6 @@ def active_controls(
     lacking = _lacking(model_config)
     names = [n for n in _changed_controls(config, **OFF) if n not in lacking]
     names += ["key_strength"] * model_config.key
-    names += ["form_strength"] * model_config.form
     return {name: getattr(config, name) for name in names}
 
 
@@ -211,8 +213,7 @@ def _check_controls(config: GenerationConfig, model_config: ModelConfig) -> None
     """Refuses controls that would do nothing in this model."""
     lacking = _lacking(model_config)
     for name in set(_changed_controls(config)) & set(lacking):
-        kind = "of voices" if lacking is OF_CHORDS else "with chords"
-        raise InputError(f"{name} does nothing in a model {kind}: {lacking[name]}.")
+        raise InputError(f"{name} does nothing in a model {lacking[name]}.")
 
 
 def _chords(

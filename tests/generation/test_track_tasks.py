@@ -203,6 +203,7 @@ def test_tasks_that_cannot_be_are_refused(settings, words):
             "min_probability does nothing in a model of voices: use top_p",
         ),
         (ModelConfig(), {"top_p": 0.9}, "with chords: use min_probability"),
+        (MODEL, {"form_strength": 2.0}, "form_strength .* does not read the form"),
         (ModelConfig(), {"task": "vary", "music": WHOLE}, "needs a model with tracks"),
         (ModelConfig(), {"fix": WHOLE, "given": ("alto",)}, "given is for tracks"),
     ],
