@@ -143,6 +143,19 @@ def bar_edges(bar_position: np.ndarray) -> np.ndarray:
     return np.unique(np.concatenate([[0], lines, [len(bar_position)]]))
 
 
+def numbered(bar_position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The bar of each step, int [step], and where each bar's line is, int [bar].
+
+    Example:
+        >>> bar, lines = numbered(np.array([2, 3, 0, 1, 2, 3, 0]))
+        >>> bar.tolist(), lines.tolist()  # an upbeat's line is before the music
+        ([0, 0, 1, 1, 1, 1, 2], [-2, 2, 6])
+    """
+    edges = bar_edges(bar_position)
+    lines = edges[:-1] - bar_position[edges[:-1]]
+    return np.repeat(np.arange(len(lines)), np.diff(edges)), lines
+
+
 def guessed(bar_position: np.ndarray, steps_per_quarter: int) -> Signatures:
     """Guesses time signatures from bar positions.
 

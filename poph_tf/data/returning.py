@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from poph_tf.data import bars
+
 # A bar comes back to an earlier one if at least this share of their onsets is common
 # (Jaccard: common through all): of all tracks, or of some alone, which come back to
 # other company too.
@@ -32,23 +34,19 @@ def find_returns(
         >>> find_returns(onsets, np.array([0, 1, 0, 1, 0, 1])).tolist()
         [0, 0, 0, 0, 4, 4]
     """
-    bars = bar_position.astype(np.int32)
-    bar = np.cumsum(bars == 0) - (bars[:1] == 0).sum()
-    flat = onsets.reshape(len(bars), -1)
+    bar, lines = bars.numbered(bar_position)
+    flat = onsets.reshape(len(bar), -1)
     # Cells that never begin tell nothing.
     flat = flat[:, flat.any(axis=0)]
-    by_bar = np.zeros((bar[-1] + 1, bars.max() + 1, flat.shape[1]), bool)
-    by_bar[bar, bars] = flat
-    # Where each bar's line is, or would be before the first step.
-    starts = np.flatnonzero(np.diff(bar, prepend=-1))
-    starts = starts - bars[starts]
-    steps = np.zeros(len(starts), np.int32)
-    first = np.searchsorted(starts, starts - most_steps)
-    for k in range(1, len(starts)):
+    by_bar = np.zeros((len(lines), int(bar_position.max()) + 1, flat.shape[1]), bool)
+    by_bar[bar, bar_position] = flat
+    steps = np.zeros(len(lines), np.int32)
+    first = np.searchsorted(lines, lines - most_steps)
+    for k in range(1, len(lines)):
         # The nearest first: of equals it is the one that is found.
         earlier, own = by_bar[first[k] : k][::-1], by_bar[k]
         common = (earlier & own).sum(axis=(1, 2))
         share = common / np.maximum((earlier | own).sum(axis=(1, 2)), 1)
         if len(share) and share.max() >= alike:
-            steps[k] = starts[k] - starts[k - 1 - share.argmax()]
+            steps[k] = lines[k] - lines[k - 1 - share.argmax()]
     return steps[bar]

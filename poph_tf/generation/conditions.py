@@ -5,7 +5,7 @@ import numpy as np
 from poph_tf import theory
 from poph_tf.config import GenerationConfig, ModelConfig
 from poph_tf.config.generation import AUTO_KEY, MAX_PIECES
-from poph_tf.data import returning
+from poph_tf.data import bars, returning
 from poph_tf.errors import InputError
 from poph_tf.generation import form, host_randomness
 from poph_tf.generation.tasks import Task
@@ -57,16 +57,17 @@ def returns_of(
     if config.form == theory.FREE_FORM:
         return None
     parts = (task.prefill, task, task.after)
-    bars = np.concatenate([part.bar_position for part in parts])
+    bar_position = np.concatenate([part.bar_position for part in parts])
+    most_steps = model.time_attention_steps
     if task.given is not None and not config.form:
-        found = _form_of_given(task.given, bars, model.time_attention_steps)
+        found = _form_of_given(task.given, bar_position, most_steps)
         return np.tile(found, (len(seeds), 1))
-    if len(config.form) > np.count_nonzero(bars == 0):
+    if len(config.form) > np.count_nonzero(bar_position == 0):
         raise InputError(
             f"form has {len(config.form)} sections, {config.form}, more than the piece "
             "has bars."
         )
-    return form.returns(config.form, seeds, bars, model.time_attention_steps)
+    return form.returns(config.form, seeds, bar_position, most_steps)
 
 
 def _form_of_given(
@@ -77,8 +78,7 @@ def _form_of_given(
     found = returning.find_returns(
         given & play & struck, bar_position, returning.SOME_ALIKE, most_steps
     )
-    # Bars by their number: a first one that is not whole is one too.
-    bar = np.cumsum(bar_position == 0) - (bar_position[0] == 0)
+    bar, _ = bars.numbered(bar_position)
     counts = np.bincount(bar, (given & play).any(axis=(1, 2)))
     return np.where(counts[bar] > 0, found, form.UNKNOWN).astype(np.int32)
 

@@ -7,6 +7,7 @@ those of the songs of POP909.
 
 import numpy as np
 
+from poph_tf.data import bars
 from poph_tf.generation import host_randomness
 
 UNKNOWN = -1
@@ -54,12 +55,9 @@ def returns(
     Returns:
         int32 [row, step], 0 in bars that come back to none.
     """
-    bar = np.cumsum(bar_position == 0) - (bar_position[:1] == 0).sum()
-    starts = np.flatnonzero(np.diff(bar, prepend=-1))
-    # Where the line of a first bar would be that is not whole.
-    starts[:1] -= bar_position[0]
-    bars = of_letters(form, len(starts))[None] if form else drawn(seeds, len(starts))
-    steps = starts - starts[np.arange(len(starts)) - bars]
+    bar, lines = bars.numbered(bar_position)
+    back = of_letters(form, len(lines))[None] if form else drawn(seeds, len(lines))
+    steps = lines - lines[np.arange(len(lines)) - back]
     steps = np.where(steps <= most_steps, steps, 0)
     return np.broadcast_to(steps[:, bar], (len(seeds), len(bar))).astype(np.int32)
 
