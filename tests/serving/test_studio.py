@@ -299,6 +299,19 @@ def test_the_page_finds_the_key_that_the_package_finds(page):
     assert len(set(found)) > 8
 
 
+def test_a_form_is_sent_however_it_is_typed(page):
+    sent = page.evaluate(
+        """async () => {
+          const { request } = await import("/page/request.js");
+          const model = { form: true, styles: [] };
+          const form = (text) =>
+            request({ model, shown: {}, settings: { form: text } }, "compose").form;
+          return ["AABA", "a a b a", "Free", " "].map(form);
+        }"""
+    )
+    assert sent == ["AABA", "AABA", "free", None]
+
+
 def test_the_page_says_that_the_server_is_gone(page):
     page.route("**/v1/compose", lambda route: route.abort())
     page.click("#do-compose")

@@ -49,7 +49,8 @@ function common({ settings, shown, model }) {
     tempo_qpm: shown.tempo,
   });
   if (settings.key) body.key = settings.key;
-  if (settings.form && model?.form) body.form = String(settings.form).toUpperCase();
+  const form = String(settings.form).replace(/\s/g, "").toUpperCase();
+  if (form && model?.form) body.form = form === "FREE" ? "free" : form;
   if (settings.chords) body.chords = settings.chords;
   if (!settings.ending) body.ending = false;
   const style = styleOf(settings);

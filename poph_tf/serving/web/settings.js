@@ -65,7 +65,7 @@ export const FIELDS = [
   {
     name: "form",
     label: "Form",
-    help: "A letter for each section, such as AABA: the same letter is the same music. Empty: the composer chooses.",
+    help: "A letter for each section, such as AABA: the same letter is the same music. Empty: the composer chooses; free: no plan.",
     kind: "text",
     value: "",
     limits: { placeholder: "AABA", autocomplete: "off", spellcheck: "false" },
