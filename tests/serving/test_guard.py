@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -186,6 +187,14 @@ def test_sigterm_ends_pieces_at_the_next_bar_with_a_sentence():
         assert b"The server is stopping; ask again in a moment." in rest
         assert server.process.wait(30) == 0
         assert "Traceback" not in server.process.stderr.read()
+
+
+def test_a_second_signal_leaves_no_traceback():
+    with servers.Server(model_dir="chorales") as server:
+        server.process.send_signal(signal.SIGINT)
+        server.process.terminate()
+        assert server.process.wait(30) == 0
+        assert server.process.stderr.read() == ""
 
 
 def test_a_port_in_use_is_told_before_anything_heavy_is_imported():
