@@ -212,5 +212,5 @@ class _Uvicorn(uvicorn.Server):
         """Lets running pieces end at the next bar, with a sentence."""
         self.scheduler.end_all(Stopping(STOPPING))
         await super().shutdown(sockets)
-        # A second signal leaves this out: what waits for it is cancelled, with a traceback.
+        # A second signal leaves this out; what waits for it would end by a traceback.
         await self.lifespan.shutdown()
