@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 NUM_PITCH_CLASSES = 12
 NUM_KEYS, UNKNOWN_KEY = 24, -1
+# The triads that a beat can have, by kind: major, minor, diminished, each on 12 roots.
+CHORD_KINDS = ((0, 4, 7), (0, 3, 7), (0, 3, 6))
+NUM_CHORDS, UNKNOWN_CHORD = len(CHORD_KINDS) * NUM_PITCH_CLASSES, -1
+STEPS_OF_BEAT = 4
 # The form of a piece for which nothing is planned.
 FREE_FORM = "free"
 MAJOR_OUTSIDE = (0, 1, 0, 1, 0, 0, 1, 0, 1, 0, 1, 0)
@@ -319,6 +323,32 @@ def read_chords(text: str) -> "np.ndarray":
     import numpy as np
 
     rows = []
+    for root, intervals in _named_chords(text):
+        inside = (root + np.array(intervals)) % NUM_PITCH_CLASSES
+        rows.append(np.isin(np.arange(NUM_PITCH_CLASSES), inside, invert=True))
+    return np.array(rows, np.float32).reshape(-1, NUM_PITCH_CLASSES)
+
+
+def chord_numbers(text: str) -> list[int]:
+    """The triads in chords such as 'C G7 Am', by the numbers of `data.beat_chords`.
+
+    Returns:
+        0..35 each; `UNKNOWN_CHORD` where a chord holds no triad of `CHORD_KINDS`.
+
+    Example:
+        >>> chord_numbers("C G7 Am Csus4")
+        [0, 7, 21, -1]
+    """
+    found = []
+    for root, intervals in _named_chords(text):
+        kinds = [k for k, triad in enumerate(CHORD_KINDS) if {*triad} <= {*intervals}]
+        found.append(NUM_PITCH_CLASSES * kinds[0] + root if kinds else UNKNOWN_CHORD)
+    return found
+
+
+def _named_chords(text: str) -> list[tuple[int, tuple[int, ...]]]:
+    """The root of each chord, as a pitch class, and the semitones above it."""
+    found = []
     for word in text.replace(",", " ").split():
         match = re.fullmatch(r"([A-G])([#b]?)(.*)", word)
         if not match or match[3] not in CHORDS:
@@ -327,9 +357,8 @@ def read_chords(text: str) -> "np.ndarray":
                 f"'C G7 Am F', got {word!r}."
             )
         root = TONICS[match[1]] + {"": 0, "#": 1, "b": -1}[match[2]]
-        inside = (root + np.array(CHORDS[match[3]])) % NUM_PITCH_CLASSES
-        rows.append(np.isin(np.arange(NUM_PITCH_CLASSES), inside, invert=True))
-    return np.array(rows, np.float32).reshape(-1, NUM_PITCH_CLASSES)
+        found.append((root % NUM_PITCH_CLASSES, CHORDS[match[3]]))
+    return found
 
 
 def check_form(form: str) -> None:

@@ -140,7 +140,7 @@ VARIANTS = {
 
 # The networks with tracks.
 TRACK_VARIANTS = {
-    "voices": ("poph3", {"tracks": VOICES, "key": True, **STYLES}),
+    "voices": ("poph3", {"tracks": VOICES, "key": True, "chords": True, **STYLES}),
     "voices_of_play_only_without_look_ahead": (
         "poph3",
         {
@@ -173,6 +173,12 @@ def shaken(model, seed=0, by=0.3):
     for variable in model.trainable_variables:
         value = variable.numpy()
         variable.assign(value + by * rng.normal(size=value.shape).astype(np.float32))
+    if model.chord_progression:
+        # As if they had been counted.
+        for variable in model.chord_progression.weights:
+            variable.assign(
+                np.log(rng.dirichlet(np.ones(variable.shape[-1]), variable.shape[:-1]))
+            )
     return model
 
 

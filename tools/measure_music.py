@@ -43,6 +43,7 @@ flags.DEFINE_integer("seed", 0, "Seed of all pieces.", lower_bound=0)
 flags.DEFINE_float("temperature", None, "None: the model's default.")
 flags.DEFINE_float("top_p", None, "None: the model's default.")
 flags.DEFINE_float("key_strength", None, "None: the model's default.")
+flags.DEFINE_float("chord_strength", None, "None: the model's default.")
 flags.DEFINE_string("output_dir", None, "Folder for the pieces and the tables.")
 
 
@@ -76,7 +77,7 @@ def main(_: Sequence[str]) -> None:
 
 
 def _compose(composer: "Composer", **options: Any) -> list[Matrices]:
-    names = ("seed", "temperature", "top_p", "key_strength")
+    names = ("seed", "temperature", "top_p", "key_strength", "chord_strength")
     options |= {name: FLAGS[name].value for name in names}
     pieces = composer.compose(**options)
     pieces = pieces if isinstance(pieces, list) else [pieces]

@@ -119,6 +119,9 @@ class GenerationConfig(Stored):
     form_strength: Annotated[float, Interval(ge=0.0, le=10.0)] = 1.3
     """How much the form counts: a factor of what it says, 1 as in training; higher
     repeats more literally."""
+    chord_strength: Annotated[float, Interval(ge=0.0, le=10.0)] = 1.0
+    """How much chords count in models that read them: a factor of what they say, 1 as
+    in training."""
     key: str = ""
     """Key, such as 'Bb major' or 'D dorian'. Empty: in models that read the key that
     of the given music, or a drawn one; in others none. auto: there the key that the

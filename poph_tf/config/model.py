@@ -47,6 +47,9 @@ class ModelConfig(Stored):
     key: bool = False
     """Read the key of the piece, so that it can keep to it and come home; only of
     models with tracks."""
+    chords: bool = False
+    """Draw the chord of each beat first, and read it; only of models with tracks that
+    read the key, one of them a voice."""
     form: bool = False
     """Read to which earlier bar each bar comes back, so that pieces can have a form;
     only of models with tracks and time_attention=frames."""

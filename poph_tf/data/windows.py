@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from poph_tf import theory
 from poph_tf.config import ModelConfig, TrainingConfig
-from poph_tf.data import given, keys, returning
+from poph_tf.data import beat_chords, given, keys, returning
 
 # Nothing here branches on a tensor, so AutoGraph has nothing to rewrite.
 _as_written = tf.autograph.experimental.do_not_convert
@@ -22,6 +22,8 @@ AHEAD = 64
 UNKNOWN_LENGTH, NO_KEY, NO_LOOK_AHEAD = 1 / 3, 0.2, 0.1
 # The share that is not told to which bars it comes back.
 NO_FORM = 0.25
+# The share that is not told its chords.
+NO_CHORDS = 0.2
 # Of the pieces whose last bar is not whole, as after a pickup: the share whose last
 # chord is held to its end. Pieces that are composed end with a whole bar.
 HELD_TO_THE_BAR_LINE = 0.7
@@ -57,6 +59,7 @@ def cut(
     frames = tf.concat([tf.zeros_like(piece["cells"][:1]), piece["cells"]], axis=0)
     bars_left = _bars_left(piece["bar_position"])
     key = _key(piece["cells"], model) if model.key else UNKNOWN
+    chords = _chords(piece, model) if model.chords else None
 
     def window(k: tf.Tensor) -> Tensors:
         start, end = edges[k], edges[k + 1]
@@ -79,6 +82,10 @@ def cut(
             made["returns"] = _fit(returns, reach, UNKNOWN)
         if not model.key:
             return made
+        if chords is not None:
+            told = _uniform(own_seed, 10) >= NO_CHORDS
+            here = tf.where(told, chords[start:stop], UNKNOWN)
+            made["chord"] = _fit(here, reach, UNKNOWN)
         other_shift = _draw_shift(_fold(own_seed, 6), seen, model, training)
         other = _fit(_crop(seen, other_shift, model), reach + 1)
         return made | _told_key(own_seed, key, made, (shift, other_shift), other)
@@ -170,9 +177,12 @@ def _task(
 
 def _key(cells: tf.Tensor, model: ModelConfig) -> tf.Tensor:
     """The key of a whole piece, by all its tracks but drums; int32 scalar."""
-    pitched = [k for k, track in enumerate(model.tracks) if not track.is_drum]
-    play = tf.gather(cells[..., 0], pitched, axis=1)
+    play = tf.gather(cells[..., 0], _pitched(model), axis=1)
     return keys.find_key(tf.reduce_max(play, axis=1))
+
+
+def _pitched(model: ModelConfig) -> list[int]:
+    return [k for k, track in enumerate(model.tracks) if not track.is_drum]
 
 
 def _told_key(
@@ -205,6 +215,9 @@ def _told_key(
     before = tf.range(-1, tf.size(steps)) < at
     leap = tf.cast((steps == at) & astray, tf.float32)[:, None]
     form = {}
+    if "chord" in window:
+        moved = (_moved(window["chord"], s) for s in shifts[::-1])
+        form["chord"] = tf.where(steps < at, *moved)
     if "returns" in window:
         # What comes back from before the leap would come back in another key.
         returns = window["returns"]
@@ -217,6 +230,12 @@ def _told_key(
         ),
         "given": tf.maximum(window["given"], leap),
     }
+
+
+def _chords(piece: Tensors, model: ModelConfig) -> tf.Tensor:
+    """The chord of each beat, by all tracks but drums; int32 [time]."""
+    play = tf.gather(piece["cells"][..., 0], _pitched(model), axis=1)
+    return beat_chords.find_chords(play, tf.cast(piece["bar_position"], tf.int32))
 
 
 def _returns(frames: tf.Tensor, bar_position: tf.Tensor) -> tf.Tensor:
@@ -255,7 +274,7 @@ def task_inputs(batch: Tensors, steps: tf.Tensor, part: int) -> Tensors:
     steps = tf.minimum(tf.maximum(-(-last // part) * part, steps), reach)
     known: Tensors = {
         name: batch[name][:, :steps]
-        for name in ("bars_left", "key", "returns", "given")
+        for name in ("bars_left", "key", "chord", "returns", "given")
         if name in batch
     }
     return {**known, "looks_ahead": batch["looks_ahead"]}

@@ -39,11 +39,13 @@ class Controls(NamedTuple):
         bars_left: int32 [batch, step], see `Task`. None: unknown.
         key: int32 [batch], 0..23 as in `theory`, -1 unknown; of a model that reads it.
             None: unknown.
+        chord: int32 [batch, step], 1 + the chord of the beat, as `data.beat_chords`
+            numbers them, one more for none of them; 0: it is drawn. None: all are.
         returns: int32 [batch, step], how many steps back the bar lies that each comes
             back to, 0: none, -1: unknown; of a model that reads the form. None:
             unknown.
-        look_ahead: float32 [batch, step, ...], what the network says of the givens at
-            or after each step. None: there are none.
+        look_ahead: float32 [batch, step, features], what is said of the givens at or
+            after each step, see `Sampler.look_ahead`. None: there are none.
         scored: float32 [batch, step], 0 for steps that the log-likelihood of a piece
             leaves out. None: it has all steps.
         replay_temperature: float32 [batch]. 0 or None: `temperature`, of voices 1.
@@ -59,6 +61,7 @@ class Controls(NamedTuple):
         key_strength: float32 [batch]. With `key` a factor of what the network is told.
             With `key_scales`, logits subtracted from pitches outside the key that the
             piece is in; needs `sounded` in the state.
+        chord_strength: float32 [batch]. A factor of what the network is told by chords.
         form_strength: float32 [batch]. A factor of what the network is told by
             `returns`.
         key_scales: float32 [24, pitch], see `key_scales`; not with `key`.
@@ -73,6 +76,7 @@ class Controls(NamedTuple):
     constraints: tf.Tensor | None = None
     bars_left: tf.Tensor | None = None
     key: tf.Tensor | None = None
+    chord: tf.Tensor | None = None
     returns: tf.Tensor | None = None
     look_ahead: tf.Tensor | None = None
     scored: tf.Tensor | None = None
@@ -84,6 +88,7 @@ class Controls(NamedTuple):
     probability_exponent: tf.Tensor | None = None
     top_p: tf.Tensor | None = None
     key_strength: tf.Tensor | None = None
+    chord_strength: tf.Tensor | None = None
     form_strength: tf.Tensor | None = None
     key_scales: tf.Tensor | None = None
     numbers: tf.Tensor | None = None
@@ -99,7 +104,7 @@ class Controls(NamedTuple):
     def by_step(self) -> dict[str, tf.Tensor]:
         """The controls that have a step axis."""
         names = ["bar_position", "constraints", "scored", "bars_left", "look_ahead"]
-        names += ["numbers", "returns"]
+        names += ["numbers", "chord", "returns"]
         names += ["style"] * (len(self.style.shape) == 3)
         bias = self.pitch_bias
         names += ["pitch_bias"] * (bias is not None and len(bias.shape) == 3)

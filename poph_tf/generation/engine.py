@@ -141,6 +141,8 @@ class Engine(BaseEngine[np.ndarray, State]):
         for first in range(0, len(music), PREFILL_STEPS):
             steps = slice(first, min(first + PREFILL_STEPS, len(music)))
             known = {}
+            if request.controls.key is not None:
+                known["key"] = tf.constant(request.controls.key[:rows])
             if task.bars_left is not None:
                 known["bars_left"] = of_rows(task.bars_left[steps])
             if ahead is not None:
@@ -158,7 +160,7 @@ class Engine(BaseEngine[np.ndarray, State]):
         return state
 
     def _look_ahead(self, request: Request) -> np.ndarray | None:
-        """What the network says of the givens, float32 [whole step, pitch, features].
+        """What is said of the givens, float32 [whole step, features].
 
         It runs once over the whole piece, backwards, before the first step.
         """
@@ -177,4 +179,6 @@ class Engine(BaseEngine[np.ndarray, State]):
             "bars_left": task.bars_left,
         }
         batch = {name: tf.constant(value[None]) for name, value in inputs.items()}
-        return self.sampler.network.look_ahead(batch)[:, 0].numpy()
+        if self.config.chords and (key := request.controls.key) is not None:
+            batch["key"] = tf.constant(key[:1])
+        return self.sampler.look_ahead(batch)[0].numpy()

@@ -49,9 +49,11 @@ NEUTRAL = {
     "top_p": 2.0,
     "key_strength": 0.0,
     "form_strength": 1.0,
+    "chord_strength": 1.0,
     "pitch_bias": 0.0,
     "bars_left": -1,
     "key": -1,
+    "chord": 0,
     "returns": -1,
     "look_ahead": 0.0,
     "constraints": 0.0,
@@ -246,7 +248,7 @@ class LightEngine(BaseEngine[None, Sequence[Arrays]]):
         return state
 
     def look_ahead(self, request: Request) -> Iterator[np.ndarray | None]:
-        """As that of `Engine`: float32 [whole step, pitch, features], at the end.
+        """As that of `Engine`: float32 [whole step, features], at the end.
 
         Yields None after each slice of work before.
         """
@@ -268,6 +270,8 @@ class LightEngine(BaseEngine[None, Sequence[Arrays]]):
                 "bar_position": bars[None, step : step + 1],
                 "bars_left": left[None, step : step + 1],
             }
+            if self.config.chords and (key := request.controls.key) is not None:
+                inputs["key"] = key[:1]
             state = self._light.run("ahead", {**state, **inputs})
             found.append(state.pop("look_ahead")[0])
             if step % STREAM_STEPS == 0:

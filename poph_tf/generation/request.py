@@ -33,6 +33,7 @@ OPTIONAL_CONTROLS = (
     "probability_exponent",
     "top_p",
     "form_strength",
+    "chord_strength",
 )
 # Controls that a kind of model does not have: which kind, and what does it there.
 OF_CHORDS = {
@@ -41,7 +42,8 @@ OF_CHORDS = {
 }
 OF_VOICES = {"top_p": "with chords: use min_probability"}
 OF_FORM = {"form_strength": "that does not read the form: leave it out"}
-OFF = {"top_p": 1.0, "form_strength": 1.0}
+OF_CHORDS_TOLD = {"chord_strength": "that does not read chords: leave it out"}
+OFF = {"top_p": 1.0, "form_strength": 1.0, "chord_strength": 1.0}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -64,6 +66,8 @@ class Request:
             None: the key that fits each best.
         chords: float32 [step, pitch], the bias of each step's chord, range and key;
             None: there are no chords.
+        chord_numbers: int32 [step], these chords as in `Controls.chord`, of a model
+            that reads them; None: they are drawn.
         returns: int32 [row, whole step], see `Controls`; None: unknown.
     """
 
@@ -77,6 +81,7 @@ class Request:
     best_by: Literal["key", "likelihood"]
     key_outside: np.ndarray | None
     chords: np.ndarray | None = None
+    chord_numbers: np.ndarray | None = None
     returns: np.ndarray | None = None
 
     @property
@@ -122,6 +127,8 @@ class Request:
             by_step["constraints"] = task.clamped[steps]
         if self.chords is not None:
             by_step["pitch_bias"] = self.chords[steps]
+        if self.chord_numbers is not None:
+            by_step["chord"] = self.chord_numbers[steps]
         if len(self.styles) > 1:
             part = np.searchsorted(self.style_starts, steps, side="right") - 1
             by_step["style"] = self.styles[part]
@@ -171,6 +178,7 @@ def resolve(config: GenerationConfig, model: Any) -> Request:
         best_by=config.best_by,
         key_outside=theory.key_outside(named_key) if named_key else None,
         chords=_chords(config, model_config, task),
+        chord_numbers=conditions.chords_of(config, model_config, task),
         returns=conditions.returns_of(config, model_config, task, controls.seed),
     )
 
@@ -191,7 +199,8 @@ def _lacking(model_config: ModelConfig) -> Mapping[str, str]:
     # its likeliest values alone it would never begin.
     of_voices = tracks and all(track.voice for track in tracks)
     lacking = OF_CHORDS if of_voices else OF_VOICES
-    return lacking if model_config.form else lacking | OF_FORM
+    lacking = lacking | ({} if model_config.form else OF_FORM)
+    return lacking | ({} if model_config.chords else OF_CHORDS_TOLD)
 
 
 def active_controls(
@@ -223,7 +232,7 @@ def _chords(
     outside = theory.read_chords(config.chords)
     if not len(outside):
         return None
-    bars = np.maximum(np.cumsum(task.bar_position == 0) - 1, 0)
+    bars = conditions.bars_of(task)
     classes = np.arange(model_config.num_pitches) + model_config.min_pitch
     by_step = outside[bars % len(outside)][:, classes % theory.NUM_PITCH_CLASSES]
     return pitch_bias(config, model_config) - config.key_strength * by_step

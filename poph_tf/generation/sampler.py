@@ -13,14 +13,18 @@ Cells may be clamped; the rest are sampled. If the state has sums of log-probabi
 Arrays are [batch, step, (track,) pitch, channel] at every function of this module.
 """
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
 
-from poph_tf.generation import chords, randomness, steering, tracks
+from poph_tf.generation import chords, progressions, randomness, steering, tracks
 from poph_tf.generation.controls import Controls
+from poph_tf.models.layers import chord_progression
 from poph_tf.models.pitch_decoder import PitchDecoder
 from poph_tf.models.polyphony_model import PolyphonyModel
+from poph_tf.theory import UNKNOWN_KEY
 
 # A silence of this many steps is ended by a rising temperature (DeepJ's rule).
 SILENT_STEPS = 16
@@ -69,6 +73,8 @@ class Sampler:
             **(given if self.config.tracks else {}),
             # 1 + the key: not read here, but kept between requests. 0: undecided.
             **({"key": zeros} if self.config.key else {}),
+            # 1 + the degree of the beat's chord; 0: none yet.
+            **({"chord": zeros} if self.config.chords else {}),
         }
 
     def prefill(
@@ -79,6 +85,7 @@ class Sampler:
         style: tf.Tensor,
         bars_left: tf.Tensor | None = None,
         look_ahead: tf.Tensor | None = None,
+        key: tf.Tensor | None = None,
     ) -> State:
         """Advances the state over known frames, as if they had been drawn.
 
@@ -88,7 +95,8 @@ class Sampler:
             bar_position: int32 [batch, step + 1], of these steps and the next one.
             style: float32 [batch, styles].
             bars_left: int32 [batch, step], of a model with tracks; None: unknown.
-            look_ahead: float32 [batch, step, ...], as in `Controls`.
+            look_ahead: float32 [batch, step, features], as in `Controls`.
+            key: int32 [batch], of a model that reads it; None: unknown.
 
         Returns:
             The state after the last frame.
@@ -97,7 +105,14 @@ class Sampler:
         past = bar_position[:, :-1]
         inputs = {"previous": previous, "bar_position": past, "style": style}
         known = {"bars_left": bars_left, "look_ahead": look_ahead}
-        inputs |= self.track_inputs(past, **known)  # no state depends on the key
+        # Of the network's state nothing depends on key and chords.
+        inputs |= self.track_inputs(past, **known)
+        chord = {}
+        if self.config.chords:
+            steps = self._chord_steps(key, past, inputs["bars_left"], look_ahead)
+            play = frames[..., 0]
+            found = progressions.read(self.network, state["chord"], play, steps)
+            chord["chord"] = found
         _, network = self.network.time_axis(inputs, state["network"])
         return state | {
             "network": network,
@@ -105,6 +120,7 @@ class Sampler:
             "step": state["step"] + tf.shape(frames)[1],
             "bar_position": bar_position[:, -1],
             "silent_steps": _silent_steps(state["silent_steps"], frames),
+            **chord,
         }
 
     def draw_steps(
@@ -160,12 +176,22 @@ class Sampler:
         known = {"bars_left": controls.bars_left, "look_ahead": controls.look_ahead}
         known = {k: x if x is None else x[:, None] for k, x in known.items()}
         inputs |= self.track_inputs(position, **known) | _told(controls)
+        given: State = {}
+        if self.config.chords:
+            left = inputs["bars_left"][:, 0]
+            ahead = controls.look_ahead
+            steps = self._chord_steps(controls.key, bar_position, left, ahead)
+            chord = progressions.draw(self.network, state, controls, steps)
+            given["chord"] = chord
+            inputs["chord_strength"] = controls.chord_strength
+            told = chord_progression.chord_of(chord - 1, steps["key"])
+            inputs["chord"] = told[:, None]
         hidden, network = self.network.time_axis(inputs, state["network"])
         too_silent = tf.nn.relu(state["silent_steps"] - SILENT_STEPS + 1)
         added = controls.silence_temperature * tf.cast(too_silent, tf.float32)
         warmer = tracks.warmed(controls, added, self.config.tracks)
         frame, log_probability = self.draw_frame(hidden[0], state, warmer)
-        merged, given = frame, {}
+        merged = frame
         if self.config.tracks:
             merged = tf.reduce_max(frame, axis=1)
             given["given"] = tracks.given_tracks(frame, controls.constraints)
@@ -186,8 +212,8 @@ class Sampler:
 
         Args:
             like: [batch, step].
-            **known: `bars_left` [batch, step] and `look_ahead` [batch, step, pitch,
-                features], as in `Controls`.
+            **known: `bars_left` [batch, step] and `look_ahead` [batch, step, features],
+                as in `Controls`.
         """
         config = self.config
         if not config.tracks:
@@ -199,9 +225,98 @@ class Sampler:
         if config.look_ahead_units:
             cells = (config.num_pitches, config.look_ahead_units)
             shape = tf.concat([tf.shape(like), cells], axis=0)
-            ahead = tf.zeros(shape) if ahead is None else ahead
+            size = math.prod(cells)
+            ahead = (
+                tf.zeros(shape)
+                if ahead is None
+                else tf.reshape(ahead[..., :size], shape)
+            )
             inputs["later"] = tf.transpose(ahead, (1, 0, 2, 3))
         return inputs
+
+    # Ahead: what is given from a step on, read once before the first step.
+
+    def look_ahead(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """What is said of the givens at or after each step.
+
+        Args:
+            inputs: those of the network's `look_ahead`, and `key` int32 [batch] of a
+                model that draws chords.
+
+        Returns:
+            float32 [batch, step, features]: what the network says at each pitch, then
+            what the chords say that lead there.
+        """
+        ahead = tf.transpose(self.network.look_ahead(inputs), (1, 0, 2, 3))
+        flat = tf.reshape(ahead, tf.concat([tf.shape(ahead)[:2], [-1]], axis=0))
+        if not self.config.chords:
+            return flat
+        given = tf.cast(inputs["given"], tf.float32)[..., None, None]
+        play = tf.cast(inputs["current"][..., :1] > 0, tf.float32)
+        steps = (inputs["key"], inputs["bar_position"], inputs["bars_left"])
+        cells = tf.concat([tf.broadcast_to(given, tf.shape(play)), play], axis=-1)
+        said = progressions.ahead(self.network, cells, *steps)
+        return tf.concat([flat, said], axis=-1)
+
+    def zero_look_ahead(self, batch_size: int) -> State:
+        """The state of `look_ahead_step` behind the last step."""
+        state = {"network": self.network.zero_look_ahead(batch_size)}
+        if self.config.chords:
+            state["chords"] = progressions.zero_ahead(batch_size)
+        return state
+
+    def look_ahead_step(
+        self,
+        state: State,
+        cells: tf.Tensor,
+        bar_position: tf.Tensor,
+        bars_left: tf.Tensor,
+        key: tf.Tensor | None = None,
+    ) -> tuple[tf.Tensor, State]:
+        """Computes `look_ahead` step by step, from the last step to the first.
+
+        Args:
+            state: behind the step.
+            cells: as for the network's `look_ahead_step`.
+            bar_position: int32 [batch, 1].
+            bars_left: int32 [batch, 1].
+            key: int32 [batch], of a model that draws chords.
+
+        Returns:
+            float32 [batch, features], and the state for the step before.
+        """
+        steps = cells, bar_position, bars_left
+        out, network = self.network.look_ahead_step(*steps, state["network"])
+        flat = tf.reshape(out, (out.shape[0], -1))
+        if not self.config.chords:
+            return flat, {"network": network}
+        at = bar_position[:, 0], bars_left[:, 0]
+        chords = progressions.before(
+            self.network, state["chords"], cells[:, 1], key, *at
+        )
+        after = {"network": network, "chords": chords}
+        return tf.concat([flat, state["chords"]], axis=-1), after
+
+    def _chord_steps(
+        self,
+        key: tf.Tensor | None,
+        bar_position: tf.Tensor,
+        bars_left: tf.Tensor,
+        look_ahead: tf.Tensor | None,
+    ) -> dict[str, tf.Tensor]:
+        """What `progressions` reads of steps, of [batch] or [batch, step] each."""
+        shape = tf.shape(bar_position)
+        if look_ahead is None:
+            shape = tf.concat([shape, [chord_progression.NUM_DEGREES]], axis=0)
+            ahead = tf.zeros(shape)
+        else:
+            ahead = look_ahead[..., -chord_progression.NUM_DEGREES :]
+        return {
+            "key": tf.fill(shape[:1], UNKNOWN_KEY) if key is None else key,
+            "bar_position": bar_position,
+            "bars_left": bars_left,
+            "ahead": ahead,
+        }
 
     def draw_frame(
         self, hidden: tf.Tensor, state: State, controls: Controls

@@ -29,7 +29,7 @@ from poph_tf.errors import InputError, one_line
 from poph_tf.models import SETTINGS_FILE, WEIGHTS_FILE, layers, pretrained
 from poph_tf.models.network import UNKNOWN_BARS_LEFT, UNKNOWN_RETURN, Network
 from poph_tf.models.track_network import TrackNetwork
-from poph_tf.theory import UNKNOWN_KEY
+from poph_tf.theory import UNKNOWN_CHORD, UNKNOWN_KEY
 
 # What a damaged file of weights raises.
 _DAMAGE = (
@@ -58,6 +58,8 @@ class PolyphonyModel(keras.Model):
     ) -> None:
         super().__init__(inputs=inputs, outputs=outputs, name=network.config.preset)
         self.network = network
+        # Not a part of the graph of training, but of the weights.
+        self.chord_progression: Any = getattr(network, "chord_progression", None)
 
     @property
     def config(self) -> ModelConfig:
@@ -101,6 +103,13 @@ def build(config: ModelConfig) -> PolyphonyModel:
             "Only models with tracks read the key: prepare the data with --tracks, or "
             "leave key=true out."
         )
+    if config.chords and not (
+        config.key and any(track.voice for track in config.tracks)
+    ):
+        raise InputError(
+            "Only models with tracks that read the key, one of them a voice, draw "
+            "chords: add key=true, or leave chords=true out."
+        )
     if config.form and (not config.tracks or config.time_attention != "frames"):
         raise InputError(
             "Only models with tracks and time_attention=frames read the form, got "
@@ -135,6 +144,7 @@ def _defaults(previous: Any) -> dict[str, Any]:
         "looks_ahead": xp.ones_like(step[:, 0]),
         "bars_left": xp.full_like(step, UNKNOWN_BARS_LEFT, dtype="int32"),
         "key": xp.full_like(step, UNKNOWN_KEY, dtype="int32"),
+        "chord": xp.full_like(step, UNKNOWN_CHORD, dtype="int32"),
         "returns": xp.full_like(step, UNKNOWN_RETURN, dtype="int32"),
     }
 
@@ -156,6 +166,8 @@ def _symbolic_inputs(config: ModelConfig) -> dict[str, Tensor]:
         inputs["bars_left"] = keras.Input(step, dtype="int32", name="bars_left")
     if config.key:
         inputs["key"] = keras.Input(step, dtype="int32", name="key")
+    if config.chords:
+        inputs["chord"] = keras.Input(step, dtype="int32", name="chord")
     if config.form:
         inputs["returns"] = keras.Input(step, dtype="int32", name="returns")
     if config.style_units:

@@ -25,10 +25,11 @@ from poph_tf.models.network import (
     State,
     of_steps,
 )
-from poph_tf.theory import UNKNOWN_KEY
+from poph_tf.theory import CHORD_KINDS, STEPS_OF_BEAT, UNKNOWN_CHORD, UNKNOWN_KEY
 
 # The key enters by how many bars are left, the last ones one by one, and by the beat.
-LAST_BARS, BEATS, BEAT_STEPS = 3, 4, 4
+LAST_BARS, BEATS = 3, 4
+NUM_PLACES = (LAST_BARS + 1) * BEATS
 
 
 class TrackNetwork(Network):
@@ -36,11 +37,14 @@ class TrackNetwork(Network):
 
     Frames are `[batch, time, track, pitch, 3]`. Inputs beside those of `Network`:
     `given` float [batch, time, track], 1 where the user gives the notes of `current`;
-    `bars_left` int32 [batch, time]; `returns` int32 [batch, time], how many steps back
-    the bar lies that this one comes back to, see `layers.ReturningBar`; `looks_ahead`
+    `bars_left` int32 [batch, time]; `chord` int32 [batch, time], that of the beat as
+    `data.beat_chords` finds it, -1 unknown; `returns` int32 [batch, time], how many
+    steps back the bar lies that this one comes back to, see `layers.ReturningBar`;
+    `looks_ahead`
     float [batch], 0 where a step may read what is given up to then only. Instead of
     this one, `later` float [time, batch, pitch, units] may bring what `look_ahead`
-    returned for these steps. `key_strength` and `form_strength` float [batch] multiply
+    returned for these steps. `key_strength`, `chord_strength` and `form_strength` float
+    [batch] multiply
     what the key and the form add; above 1 they count more than in training.
 
     Args:
@@ -72,8 +76,22 @@ class TrackNetwork(Network):
                 units * self.num_tracks,
                 config.min_pitch,
                 config.num_pitches,
-                (LAST_BARS + 1) * BEATS,
+                NUM_PLACES,
                 name="scale_degrees",
+            )
+        self.chord_tones = self.chord_progression = None
+        if config.chords:
+            self.chord_progression = layers.ChordProgression(
+                NUM_PLACES, name="chord_progression"
+            )
+            self.chord_progression.build()
+            self.chord_tones = layers.ScaleDegrees(
+                units * self.num_tracks,
+                config.min_pitch,
+                config.num_pitches,
+                STEPS_OF_BEAT,
+                len(CHORD_KINDS),
+                name="chord_tones",
             )
         self.returning = None
         if config.form:
@@ -109,6 +127,11 @@ class TrackNetwork(Network):
         if self.degrees:
             strength = inputs.get("key_strength")
             told.append(self.degrees(*_key_and_place(inputs), strength))
+        if self.chord_tones:
+            chord = of_steps(inputs, "chord", UNKNOWN_CHORD)
+            place = inputs["bar_position"] % STEPS_OF_BEAT
+            strength = inputs.get("chord_strength")
+            told.append(self.chord_tones(chord, place, strength))
         if self.returning:
             previous = self._select_channels(inputs["previous"])
             returns = of_steps(inputs, "returns", UNKNOWN_RETURN)
@@ -230,7 +253,7 @@ class TrackNetwork(Network):
 
     def enter_tracks(self, hidden: Tensor) -> list[Tensor]:
         """The part of each track's input that no note of the step enters."""
-        if not (self.degrees or self.returning):
+        if not (self.degrees or self.chord_tones or self.returning):
             return ops.split(self.track_entry(hidden), self.num_tracks, axis=-1)
         width = hidden.shape[-1] - self.num_tracks * self.config.num_track_units
         entries = self.track_entry(hidden[..., :width]) + hidden[..., width:]
@@ -296,9 +319,20 @@ class TrackNetwork(Network):
 def _key_and_place(inputs: Inputs) -> tuple[Tensor, Tensor]:
     """The key, and the place of its table, each int32 [batch, time]."""
     left = of_steps(inputs, "bars_left", UNKNOWN_BARS_LEFT)
-    left = ops.where((left < 0) | (left > LAST_BARS), LAST_BARS, left)
-    beat = ops.clip(inputs["bar_position"] // BEAT_STEPS, 0, BEATS - 1)
-    return of_steps(inputs, "key", UNKNOWN_KEY), left * BEATS + beat
+    place = place_of(left, inputs["bar_position"])
+    return of_steps(inputs, "key", UNKNOWN_KEY), place
+
+
+def place_of(bars_left: Any, bar_position: Any) -> Any:
+    """The place of a step in its piece and its bar, below `NUM_PLACES`.
+
+    Args:
+        bars_left: int32 [...]; unknown ones are many.
+        bar_position: int32 [...].
+    """
+    few = (bars_left >= 0) & (bars_left <= LAST_BARS)
+    left = ops.where(few, bars_left, LAST_BARS)
+    return left * BEATS + ops.clip(bar_position // STEPS_OF_BEAT, 0, BEATS - 1)
 
 
 def _given(inputs: Inputs) -> Tensor:

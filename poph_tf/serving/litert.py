@@ -22,6 +22,7 @@ from poph_tf.generation.controls import Controls
 from poph_tf.generation.light_step import STATE
 from poph_tf.generation.sampler import Sampler
 from poph_tf.models import LIGHT_FILE, SETTINGS_FILE
+from poph_tf.models.layers.chord_progression import NUM_DEGREES
 from poph_tf.models.polyphony_model import PolyphonyModel
 
 Specs = dict[str, tf.TensorSpec]
@@ -150,17 +151,20 @@ def _control_specs(config: ModelConfig, grid: tuple[int, ...], rows: int) -> Spe
         "pitch_bias": (pitches,),
     }
     if config.tracks and config.look_ahead_units:
-        shapes["look_ahead"] = (pitches, config.look_ahead_units)
+        width = pitches * config.look_ahead_units
+        shapes["look_ahead"] = (width + NUM_DEGREES * config.chords,)
     numbers = [
         *("temperature", "replay_temperature", "silence_temperature", "scored"),
         *("density", "min_probability", "probability_exponent", "key_strength"),
     ]
     numbers += ["form_strength"] * config.form
+    numbers += ["chord_strength"] * config.chords
     numbers += ["top_p"] * any(track.voice for track in config.tracks)
     shapes |= dict.fromkeys(numbers, ())
     specs = {k: tf.TensorSpec((rows, *v), tf.float32, k) for k, v in shapes.items()}
     whole: tuple[str, ...] = ("bar_position",) + ("bars_left",) * bool(config.tracks)
-    whole += ("key",) * config.key + ("returns",) * config.form
+    whole += ("key",) * config.key + ("chord",) * config.chords
+    whole += ("returns",) * config.form
     return specs | {k: tf.TensorSpec((rows,), tf.int32, k) for k in whole}
 
 
@@ -169,21 +173,20 @@ def _ahead(sampler: Sampler) -> Any:
 
     Its input `given` has the cells of the step before and of this one, as in `Task`.
     """
-    network = sampler.network
-    zero = network.zero_look_ahead(1)
+    zero = sampler.zero_look_ahead(1)
 
-    def ahead(
-        given: tf.Tensor, bar_position: tf.Tensor, bars_left: tf.Tensor, **state: Any
-    ) -> dict[str, tf.Tensor]:
-        out, after = network.look_ahead_step(
-            given, bar_position, bars_left, _packed(zero, state)
-        )
+    def ahead(given: tf.Tensor, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        steps = {name: inputs.pop(name) for name in names}
+        out, after = sampler.look_ahead_step(_packed(zero, inputs), given, **steps)
         return {"look_ahead": out, **_flat(after)}
 
     cells = (1, 2, *sampler.grid, 4)
     specs = {"given": tf.TensorSpec(cells, tf.float32, "given")}
-    for name in ("bar_position", "bars_left"):
-        specs[name] = tf.TensorSpec((1, 1), tf.int32, name)
+    names = ["bar_position", "bars_left"]
+    specs |= {name: tf.TensorSpec((1, 1), tf.int32, name) for name in names}
+    if sampler.config.chords:
+        names.append("key")
+        specs["key"] = tf.TensorSpec((1,), tf.int32, "key")
     return _graph(ahead, {**specs, **_specs(_flat(zero))})
 
 

@@ -77,7 +77,12 @@ class ServingModule(tf.Module):
     def continue_(self, **inputs: tf.Tensor) -> Tensors:
         """Draws the next steps of each piece; returns its state after them."""
         inputs = self._checked(inputs)
-        num_steps, controls = inputs["num_steps"], self._given_controls(inputs)
+        num_steps = inputs["num_steps"]
+        start = self.state_bytes.unpack(inputs["state_bytes"])
+        if self.config.key:
+            start["key"] = _decided(start, randomness.keys(inputs["seed"]))
+            inputs["key"] = start["key"] - 1
+        controls = self._given_controls(inputs, start)
 
         def draw(start: tf.Tensor, state: State) -> tuple[tf.Tensor, State, tf.Tensor]:
             # As far as the shortest unfinished piece; finished ones keep their state.
@@ -93,10 +98,6 @@ class ServingModule(tf.Module):
             )
             return stop, state, cells
 
-        start = self.state_bytes.unpack(inputs["state_bytes"])
-        if self.config.key:
-            start["key"] = _decided(start, randomness.keys(inputs["seed"]))
-            controls = controls._replace(key=start["key"] - 1)
         shape = (None, None, *self.sampler.grid, 3)
         state, cells = _loop(
             tf.reduce_max(num_steps), start, draw, tf.TensorSpec(shape, tf.uint8)
@@ -108,6 +109,9 @@ class ServingModule(tf.Module):
         """Draws the free tracks and steps of whole pieces."""
         inputs = self._checked(inputs)
         given = inputs["given"]
+        if self.config.key:
+            notes = tf.cast(inputs["play"], tf.float32) * given[..., None]
+            inputs["key"] = self._find_keys(notes)
         steering = {name: inputs[name] for name in STEERING}
         if not any(track.voice for track in self.config.tracks):
             del steering["top_p"]
@@ -118,8 +122,7 @@ class ServingModule(tf.Module):
             **self._givens(inputs),
         )
         if self.config.key:
-            notes = tf.cast(inputs["play"], tf.float32) * given[..., None]
-            controls = controls._replace(key=self._find_keys(notes))
+            controls = controls._replace(key=inputs["key"])
         state = self.sampler.zero_state(tf.shape(given)[0], BAR_STEPS)
         num_steps = tf.shape(given)[1]
         cells, _ = self.sampler.draw_steps(state, num_steps, controls)
@@ -144,6 +147,7 @@ class ServingModule(tf.Module):
                 here,
                 inputs["style"],
                 None if left is None else left[:, start:stop],
+                key=state["key"] - 1 if self.config.key else None,
             )
             return stop, state, here[:, :0]  # there is nothing to collect
 
@@ -181,7 +185,10 @@ class ServingModule(tf.Module):
         }
         ahead = None
         if "given" in inputs and self.config.look_ahead_units:
-            ahead = self._look_ahead(by_step)
+            # Likelihoods know no chords: the key does not matter.
+            ahead = self._look_ahead(
+                by_step | {"key": tf.zeros_like(by_step["bars_left"][:, 0])}
+            )
 
         def read(start: tf.Tensor, state: Any) -> tuple[tf.Tensor, Any, tf.Tensor]:
             stop = _window_stop(start, cells)
@@ -221,24 +228,24 @@ class ServingModule(tf.Module):
         return {name: inputs.get(name, value) for name, value in unknown.items()}
 
     def _look_ahead(self, by_step: Tensors) -> tf.Tensor:
-        """What the network says of the givens, [batch, step, pitch, features]."""
+        """See `Sampler.look_ahead`."""
         frames = {name: dataset.to_frames(by_step[name]) for name in _FRAMES}
-        ahead = self.network.look_ahead(by_step | frames)
-        return tf.transpose(ahead, (1, 0, 2, 3))
+        return self.sampler.look_ahead(by_step | frames)
 
-    def _given_controls(self, inputs: Tensors) -> Controls:
+    def _given_controls(self, inputs: Tensors, start: State) -> Controls:
         """The controls of `continue_`, with the givens of the steps to come."""
         controls = _controls(inputs, self.config)
+        if self.config.key:
+            controls = controls._replace(key=inputs["key"])
         if not self.config.tracks:
             return controls
         # Steps beyond those that were sent are free.
         missing = tf.maximum(
             tf.reduce_max(inputs["num_steps"]) - tf.shape(inputs["given"])[1], 0
         )
-        position = self.state_bytes.unpack(inputs["state_bytes"])
         count = tf.range(tf.shape(inputs["given"])[1])[None]
-        bars = position["bar_position"][:, None] + count
-        bar_position = bars % position["bar_steps"][:, None]
+        bars = start["bar_position"][:, None] + count
+        bar_position = bars % start["bar_steps"][:, None]
         steps = self._givens(inputs | {"bar_position": bar_position})
         steps = {name: _padded(x, missing) for name, x in steps.items()}
         steps["bars_left"] = _padded(inputs["bars_left"] + 1, missing) - 1

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from poph_tf.config import Limits
 from poph_tf.generation.sampler import Sampler, State
+from poph_tf.models.layers.chord_progression import NUM_DEGREES
 from poph_tf.models.polyphony_model import PolyphonyModel
 from poph_tf.serving.inputs import check_range, require
 from poph_tf.theory import NUM_KEYS
@@ -105,6 +106,10 @@ def _check_values(state: State) -> list[tf.Operation]:
         valid.append(tf.reduce_all((state[name] >= 0) & (state[name] < _MAX_COUNT)))
     if "key" in state:
         valid.append(tf.reduce_all((state["key"] >= 0) & (state["key"] <= NUM_KEYS)))
+    if "chord" in state:
+        valid.append(
+            tf.reduce_all((state["chord"] >= 0) & (state["chord"] <= NUM_DEGREES))
+        )
     valid.append(tf.reduce_all((state["frame"] >= 0) & (state["frame"] <= 1)))
     return [
         require(tf.stack(valid), "state_bytes must be unchanged"),

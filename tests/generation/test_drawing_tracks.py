@@ -62,7 +62,7 @@ def controls(given=None, cells=None, temperature=1.0):
         for piece, flags in zip(cells, given, strict=True)
     ]
     inputs = inputs_of(small_frames(cells), given)
-    ahead = tf.transpose(model().network.look_ahead(inputs), (1, 0, 2, 3))
+    ahead = Sampler(model()).look_ahead(inputs)
     return made._replace(constraints=tf.constant(np.stack(clamped)), look_ahead=ahead)
 
 

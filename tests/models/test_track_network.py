@@ -32,6 +32,7 @@ def batch_of(name, num_rows=2, given_share=0.4, seed=0):
         "bar_position": rng.integers(0, 16, grid[:2]).astype(np.int32),
         "bars_left": rng.integers(-1, 9, grid[:2]).astype(np.int32),
         "key": rng.integers(-1, 24, grid[:2]).astype(np.int32),
+        "chord": rng.integers(-1, 36, grid[:2]).astype(np.int32),
         "returns": rng.integers(-1, 4, grid[:2]).astype(np.int32),
         "given": (rng.random(grid[:3]) < given_share).astype(np.float32),
         "looks_ahead": np.ones(num_rows, np.float32),
@@ -147,9 +148,9 @@ def test_step_by_step_the_outputs_are_those_of_the_whole_piece(name):
     later = network.look_ahead(inputs) if network.ahead else None
     notes = network.known_notes(inputs)
     embedding, state = network.embed_style(inputs["style"]), network.zero_state(2)
+    by_step = ("previous", "bar_position", "bars_left", "key", "chord", "returns")
     for t in range(STEPS):
-        step = {k: inputs[k][:, t : t + 1] for k in ("previous", "bar_position")}
-        step |= {k: inputs[k][:, t : t + 1] for k in ("bars_left", "key", "returns")}
+        step = {k: inputs[k][:, t : t + 1] for k in by_step}
         step |= {"style": inputs["style"]}
         if later is not None:
             step["later"] = later[t : t + 1]

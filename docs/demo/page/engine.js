@@ -2,7 +2,7 @@
 // poph_tf, which see. Its signatures: `step` draws one step, drawing and all, from the
 // state, the controls and the random numbers; `ahead` reads what is given, from the end.
 
-import { chordBias } from "./chords.js";
+import { chordsOf } from "./chords.js";
 import { KEYS } from "./harmony.js";
 import { keyOf } from "./key.js";
 import { clamped } from "./task.js";
@@ -44,15 +44,15 @@ export class Engine {
     const { network } = this;
     const { temperature } = body;
     const whole = { ...network.controls, temperature, key: keyOf(task, body, seed) };
-    const bias = chordBias(task, body, network);
-    const ahead = task.looksAhead ? await this.lookAhead(task) : [];
+    const chords = chordsOf(task, body, network);
+    const ahead = task.looksAhead ? await this.lookAhead(task, whole.key) : [];
     let state = this.zeroState("step");
     for (let step = 0; step < task.stop; step++) {
       state = await this.run("step", state, {
         ...whole,
         bar_position: task.position[step],
         bars_left: task.left[step],
-        pitch_bias: bias(step),
+        ...chords(step),
         constraints: clamped(task, step, network),
         look_ahead: ahead[step] ?? 0,
         numbers: uniforms(seed, step, network.tracks.length, network.num_pitches),
@@ -79,8 +79,8 @@ export class Engine {
     }
   }
 
-  /** What the network says of the givens at or after each step. @param {Task} task */
-  async lookAhead(task) {
+  /** What is said of the givens at or after each step. @param {Task} task @param {number} key */
+  async lookAhead(task, key) {
     /** @type {Float32Array[]} */
     const found = [];
     let state = this.zeroState("ahead");
@@ -92,6 +92,7 @@ export class Engine {
         given: cells,
         bar_position: task.position[step],
         bars_left: task.left[step],
+        key,
       });
       const { look_ahead, ...after } = out;
       found[step] = look_ahead.toTypedArray().slice();

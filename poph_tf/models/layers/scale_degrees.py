@@ -1,4 +1,4 @@
-"""Which degree of the key a pitch is.
+"""Which degree of the key, or of the chord, a pitch is.
 
 Without it a network has to find the tonic in what it has drawn so far, at each pitch by
 itself, and keep it to the end.
@@ -11,23 +11,23 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import Tensor
 
-from poph_tf.theory import NUM_KEYS
 from poph_tf.theory import NUM_PITCH_CLASSES as OCTAVE
 
 
 @keras.saving.register_keras_serializable(package="poph_tf")
 class ScaleDegrees(keras.layers.Layer):
-    """Embeds each pitch's degree of the key, in major and in minor, at some places.
+    """Embeds how far each pitch lies above a root, by kind of key or chord and place.
 
     Args:
         units: int. Width of the embedding.
         min_pitch: int. MIDI number of the lowest pitch.
         num_pitches: int.
         num_places: int. Each place has a table of its own.
+        num_kinds: int. Kinds of keys (major and minor) or chords, of 12 roots each.
 
     Call arguments:
-        key: int [batch, time], 0..11 the major keys on C, C#, ..., 12..23 the minor
-            ones; -1 is unknown and gives zeros.
+        key: int [batch, time], 0..11 those of the first kind on C, C#, ..., 12..23 of
+            the second and so on; -1 is unknown and gives zeros.
         place: int [batch, time], below `num_places`.
         strength: float [batch], a factor; None: 1.
 
@@ -40,13 +40,15 @@ class ScaleDegrees(keras.layers.Layer):
         min_pitch: int,
         num_pitches: int,
         num_places: int = 1,
+        num_kinds: int = 2,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.units, self.num_places = units, num_places
+        self.num_kinds, self.num_keys = num_kinds, num_kinds * OCTAVE
         self.min_pitch, self.num_pitches = min_pitch, num_pitches
-        # Of each key and pitch: semitones above the tonic, those in minor from 12 on.
-        keys = np.arange(NUM_KEYS)[:, None]
+        # Of each key and pitch: semitones above the root, those in minor from 12 on.
+        keys = np.arange(self.num_keys)[:, None]
         pitches = np.arange(num_pitches) + min_pitch
         self.degrees = (pitches - keys) % OCTAVE + keys // OCTAVE * OCTAVE
 
@@ -54,7 +56,7 @@ class ScaleDegrees(keras.layers.Layer):
         """Makes the table of degrees."""
         # At zero, so that a network without it can be trained on with it.
         self.table = self.add_weight(
-            shape=(self.num_places, NUM_KEYS * self.units),
+            shape=(self.num_places, self.num_keys * self.units),
             initializer="zeros",
             name="table",
         )
@@ -67,14 +69,17 @@ class ScaleDegrees(keras.layers.Layer):
         table = tf.convert_to_tensor(self.table)
         at = tf.one_hot(_time_major(place), self.num_places, dtype=table.dtype)
         rows = tf.matmul(at, table)
-        every = tf.one_hot(self.degrees, NUM_KEYS, dtype=table.dtype)
-        every = tf.reshape(every, (NUM_KEYS, -1))
-        known = tf.one_hot(_time_major(key), NUM_KEYS, dtype=table.dtype)
+        every = tf.one_hot(self.degrees, self.num_keys, dtype=table.dtype)
+        every = tf.reshape(every, (self.num_keys, -1))
+        known = tf.one_hot(_time_major(key), self.num_keys, dtype=table.dtype)
         if strength is not None:
             known *= tf.cast(strength, table.dtype)[:, None]
         degrees = tf.matmul(known, every)
         grid = tf.shape(rows)[:2]
-        shapes = ([NUM_KEYS, self.units], [self.num_pitches, NUM_KEYS])
+        shapes = (
+            [self.num_keys, self.units],
+            [self.num_pitches, self.num_keys],
+        )
         rows, degrees = (
             tf.reshape(x, tf.concat([grid, shape], axis=0))
             for x, shape in zip((rows, degrees), shapes, strict=True)
@@ -83,7 +88,7 @@ class ScaleDegrees(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the constructor."""
-        names = ("units", "min_pitch", "num_pitches", "num_places")
+        names = ("units", "min_pitch", "num_pitches", "num_places", "num_kinds")
         return super().get_config() | {name: getattr(self, name) for name in names}
 
 

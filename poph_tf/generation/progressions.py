@@ -1,0 +1,169 @@
+"""Draws the chord of each beat before its notes, in models that read it.
+
+The chord is a part of the sampler's state. Its random number is one that the voices
+leave over: they draw with those of the first pitch.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from poph_tf.generation import randomness
+from poph_tf.generation.controls import Controls
+from poph_tf.models.layers import chord_progression
+from poph_tf.models.layers.chord_progression import NUM_DEGREES
+from poph_tf.models.track_network import TrackNetwork, place_of
+from poph_tf.theory import STEPS_OF_BEAT, UNKNOWN_CHORD
+
+# Which of the numbers of a voice it is.
+NUMBER = 1
+
+
+def draw(
+    network: TrackNetwork,
+    state: Mapping[str, Any],
+    controls: Controls,
+    steps: Mapping[str, tf.Tensor],
+) -> tf.Tensor:
+    """The chord of a step: that of the beat so far, or a new one.
+
+    Where all notes of a step are given it is the likeliest.
+
+    Args:
+        network: of a model that draws chords.
+        state: of the sampler before the step; `chord` is 1 + the degree, 0: none yet.
+        controls: of the step.
+        steps: `bar_position`, `bars_left`, `key` int32 [batch], and `ahead` float
+            [batch, degree], what is given later says of the degree.
+
+    Returns:
+        int32 [batch], 1 + the degree.
+    """
+    logits = _logits(network, state["chord"], steps)
+    tracks, cells = network.config.tracks, controls.constraints
+    voice = next(k for k, track in enumerate(tracks) if track.voice)
+    if cells is not None:
+        logits += _heard(network, cells, steps["key"])
+    numbers = randomness.of_step(controls, state["step"], NUMBER + 1, voice)
+    edges = tf.cumsum(tf.nn.softmax(logits), axis=1)
+    number = numbers[:, NUMBER, :1] * edges[:, -1:]
+    drawn = tf.reduce_sum(tf.cast(edges <= number, tf.int32), axis=1)
+    if cells is not None:
+        likeliest = tf.argmax(logits, axis=1, output_type=tf.int32)
+        drawn = tf.where(tf.reduce_all(cells[..., 0, 0] > 0, axis=1), likeliest, drawn)
+    chord = _next(state["chord"], drawn, steps["bar_position"])
+    if controls.chord is None:
+        return chord
+    # One more than the chords stands for notes that are none.
+    asked = controls.chord - 1
+    asked = tf.where(asked < chord_progression.OTHER, asked, UNKNOWN_CHORD)
+    degree = chord_progression.degree_of(asked, tf.maximum(steps["key"], 0))
+    return tf.where(controls.chord > 0, 1 + degree, chord)
+
+
+def read(
+    network: TrackNetwork,
+    chord: tf.Tensor,
+    play: tf.Tensor,
+    steps: Mapping[str, tf.Tensor],
+) -> tf.Tensor:
+    """The chord after known steps, as if each had been drawn.
+
+    Args:
+        network: of a model that draws chords.
+        chord: int32 [batch], 1 + the degree before them; 0: none.
+        play: float [batch, step, track, pitch].
+        steps: as for `draw`, `key` alone without a step axis.
+
+    Returns:
+        int32 [batch], 1 + the degree.
+    """
+    key = steps["key"]
+    by_step = {"play": play, **{k: v for k, v in steps.items() if k != "key"}}
+    by_step = {
+        k: tf.transpose(v, (1, 0, *range(2, len(v.shape)))) for k, v in by_step.items()
+    }
+
+    def on(chord: tf.Tensor, step: dict[str, tf.Tensor]) -> tf.Tensor:
+        cells = tf.stack([tf.ones_like(step["play"]), step["play"]], axis=-1)
+        logits = _logits(network, chord, {**step, "key": key})
+        logits += _heard(network, cells, key)
+        likeliest = tf.argmax(logits, axis=1, output_type=tf.int32)
+        return _next(chord, likeliest, step["bar_position"])
+
+    return tf.scan(on, by_step, chord)[-1]
+
+
+def _logits(
+    network: TrackNetwork, chord: tf.Tensor, steps: Mapping[str, tf.Tensor]
+) -> tf.Tensor:
+    progression: Any = network.chord_progression
+    place = place_of(steps["bars_left"], steps["bar_position"])
+    return progression.following(chord, steps["key"], place) + steps["ahead"]
+
+
+def _next(chord: tf.Tensor, new: tf.Tensor, bar_position: tf.Tensor) -> tf.Tensor:
+    """1 + the degree: the new one where a beat begins, or none was before."""
+    begins = (bar_position % STEPS_OF_BEAT == 0) | (chord == 0)
+    return tf.where(begins, 1 + new, chord)
+
+
+def ahead(
+    network: TrackNetwork,
+    constraints: tf.Tensor,
+    key: tf.Tensor,
+    bar_position: tf.Tensor,
+    bars_left: tf.Tensor,
+) -> tf.Tensor:
+    """What the notes given after each step say of its chord.
+
+    Args:
+        network: of a model that draws chords.
+        constraints: float [batch, step, track, pitch, 4], as in `Controls`.
+        key: int32 [batch].
+        bar_position: int32 [batch, step].
+        bars_left: int32 [batch, step].
+
+    Returns:
+        float32 [batch, step, degree], log-probabilities but for a constant.
+    """
+    by_step = [tf.transpose(x) for x in (bar_position, bars_left)]
+    cells = tf.transpose(constraints, (1, 0, 2, 3, 4))
+
+    def back(after: tf.Tensor, step: Any) -> tf.Tensor:
+        return before(network, after, step[0], key, *step[1:])
+
+    end = zero_ahead(tf.shape(key)[0])
+    found = tf.scan(back, (cells, *by_step), end, reverse=True)
+    return tf.transpose(tf.concat([found[1:], end[None]], axis=0), (1, 0, 2))
+
+
+def before(
+    network: TrackNetwork,
+    after: tf.Tensor,
+    constraints: tf.Tensor,
+    key: tf.Tensor,
+    bar_position: tf.Tensor,
+    bars_left: tf.Tensor,
+) -> tf.Tensor:
+    """One step of `ahead`, backwards: what a step and all after it say."""
+    after = after + _heard(network, constraints, key)
+    progression: Any = network.chord_progression
+    place = place_of(bars_left, bar_position)
+    earlier = progression.preceding(after, key, place)
+    begins = bar_position % STEPS_OF_BEAT == 0
+    return tf.where(begins[:, None], earlier, after)
+
+
+def zero_ahead(batch_size: Any) -> tf.Tensor:
+    """What is said by nothing, float32 [batch, degree]."""
+    return tf.zeros((batch_size, NUM_DEGREES))
+
+
+def _heard(network: TrackNetwork, constraints: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
+    progression: Any = network.chord_progression
+    play = constraints[..., 0] * constraints[..., 1]
+    pitched = [k for k, t in enumerate(network.config.tracks) if not t.is_drum]
+    play = tf.gather(play, pitched, axis=1)
+    return progression.heard(play, key, network.config.min_pitch)

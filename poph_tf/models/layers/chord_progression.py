@@ -1,0 +1,144 @@
+"""How chords follow each other: what is drawn first in each beat.
+
+A network that reads frames alone moves from chord to chord by what sounds next to what,
+and seldom arrives. Here the chord of a beat is drawn before its notes, by tables that
+are counted in the music that the model is trained on, and told to the network. Where
+notes are given, chords are drawn that lead to them: the chain is a hidden Markov model,
+and a pass from the end says what is still to come.
+
+Source: Rabiner, A Tutorial on Hidden Markov Models (1989), doi:10.1109/5.18626, the
+    backward procedure.
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tensorflow import Tensor
+
+from poph_tf.theory import (
+    CHORD_KINDS,
+    NUM_CHORDS,
+    NUM_KEYS,
+    NUM_PITCH_CLASSES,
+    UNKNOWN_CHORD,
+)
+
+NUM_MODES = NUM_KEYS // NUM_PITCH_CLASSES
+# The chords, counted from the tonic, and after them: notes that are no triad.
+OTHER = NUM_CHORDS
+NUM_DEGREES = NUM_CHORDS + 1
+# Notes held through a beat are no evidence of their own in each of its steps.
+HEARD = 0.5
+
+
+@keras.saving.register_keras_serializable(package="poph_tf")
+class ChordProgression(keras.layers.Layer):
+    """A Markov chain of chords, beat by beat; its tables are counted, not learnt.
+
+    A degree is a chord counted from the tonic: 0..11 major chords on the tonic and the
+    semitones above, then minor and diminished ones; `OTHER` is none of these.
+
+    Args:
+        num_places: int. Places in a piece and a bar, each with a table of its own.
+    """
+
+    def __init__(self, num_places: int, **kwargs: Any) -> None:
+        super().__init__(trainable=False, **kwargs)
+        self.num_places = num_places
+
+    def build(self, *_: Any) -> None:
+        """Makes the tables; as good as none until they are counted."""
+        # log p(degree | the degree before), the first row: nothing before.
+        self.transitions = self.add_weight(
+            shape=(NUM_MODES * self.num_places, 1 + NUM_DEGREES, NUM_DEGREES),
+            initializer="zeros",
+            name="transitions",
+        )
+        # log p(semitones of a note above the root | kind).
+        self.notes = self.add_weight(
+            shape=(len(CHORD_KINDS) + 1, NUM_PITCH_CLASSES),
+            initializer="zeros",
+            name="notes",
+        )
+
+    def following(self, before: Tensor, key: Tensor, place: Tensor) -> Tensor:
+        """How probable each degree is after another.
+
+        Args:
+            before: int32 [batch], 1 + the degree before; 0: none.
+            key: int32 [batch], 0..23.
+            place: int32 [batch].
+
+        Returns:
+            float [batch, degree], log-probabilities.
+        """
+        at = tf.stack([self._table(key, place), before], axis=1)
+        return tf.gather_nd(tf.convert_to_tensor(self.transitions), at)
+
+    def preceding(self, after: Tensor, key: Tensor, place: Tensor) -> Tensor:
+        """What is to come, as seen from the beat before.
+
+        Args:
+            after: float [batch, degree], log-probability of all that is given from a
+                beat on, by its degree.
+            key: int32 [batch], 0..23.
+            place: int32 [batch], of that beat.
+
+        Returns:
+            float [batch, degree], the same by the degree of the beat before, but for a
+            constant.
+        """
+        table = tf.convert_to_tensor(self.transitions)
+        rows = tf.gather(table, self._table(key, place))[:, 1:]
+        found = tf.reduce_logsumexp(rows + after[:, None], axis=2)
+        return found - tf.reduce_max(found, axis=1, keepdims=True)
+
+    def heard(self, play: Tensor, key: Tensor, min_pitch: int) -> Tensor:
+        """What given notes say of the degree, float [batch, degree].
+
+        Args:
+            play: float [batch, track, pitch], of the given notes only.
+            key: int32 [batch], 0..23.
+            min_pitch: MIDI number of the first pitch.
+        """
+        pitches = tf.range(play.shape[2]) + min_pitch
+        above = tf.math.floormod(pitches - key[:, None], NUM_PITCH_CLASSES)
+        classes = tf.one_hot(above, NUM_PITCH_CLASSES, dtype=play.dtype)
+        counts = tf.matmul(tf.reduce_sum(play, axis=1)[:, None], classes)[:, 0]
+        by_kind = tf.gather(tf.convert_to_tensor(self.notes), _ABOVE_ROOT, axis=1)
+        by_degree = tf.reshape(by_kind[:-1], (NUM_CHORDS, NUM_PITCH_CLASSES))
+        other = tf.convert_to_tensor(self.notes)[-1:]
+        table = tf.concat([by_degree, other], axis=0)
+        return HEARD * tf.matmul(counts, table, transpose_b=True)
+
+    def _table(self, key: Tensor, place: Tensor) -> Tensor:
+        # Of an unknown key something has to be read; it is not told.
+        mode = tf.maximum(key, 0) // NUM_PITCH_CLASSES
+        return mode * self.num_places + place
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor."""
+        return super().get_config() | {"num_places": self.num_places}
+
+
+# [root, class]: how far a class lies above a root, both counted from the tonic.
+_ABOVE_ROOT = (
+    np.arange(NUM_PITCH_CLASSES) - np.arange(NUM_PITCH_CLASSES)[:, None]
+) % NUM_PITCH_CLASSES
+
+
+def chord_of(degree: Tensor, key: Tensor) -> Tensor:
+    """The chord of a degree in a key, int32; -1 for none and in no key."""
+    return tf.where((degree < OTHER) & (key >= 0), _moved(degree, key), UNKNOWN_CHORD)
+
+
+def degree_of(chord: Tensor, key: Tensor) -> Tensor:
+    """The inverse of `chord_of`; `OTHER` for none."""
+    return tf.where(chord >= 0, _moved(chord, -key), OTHER)
+
+
+def _moved(chord: Tensor, semitones: Tensor) -> Tensor:
+    root = tf.math.floormod(chord + semitones, NUM_PITCH_CLASSES)
+    return chord - tf.math.floormod(chord, NUM_PITCH_CLASSES) + root
