@@ -323,32 +323,6 @@ def read_chords(text: str) -> "np.ndarray":
     import numpy as np
 
     rows = []
-    for root, intervals in _named_chords(text):
-        inside = (root + np.array(intervals)) % NUM_PITCH_CLASSES
-        rows.append(np.isin(np.arange(NUM_PITCH_CLASSES), inside, invert=True))
-    return np.array(rows, np.float32).reshape(-1, NUM_PITCH_CLASSES)
-
-
-def chord_numbers(text: str) -> list[int]:
-    """The triads in chords such as 'C G7 Am', by the numbers of `data.beat_chords`.
-
-    Returns:
-        0..35 each; `UNKNOWN_CHORD` where a chord holds no triad of `CHORD_KINDS`.
-
-    Example:
-        >>> chord_numbers("C G7 Am Csus4")
-        [0, 7, 21, -1]
-    """
-    found = []
-    for root, intervals in _named_chords(text):
-        kinds = [k for k, triad in enumerate(CHORD_KINDS) if {*triad} <= {*intervals}]
-        found.append(NUM_PITCH_CLASSES * kinds[0] + root if kinds else UNKNOWN_CHORD)
-    return found
-
-
-def _named_chords(text: str) -> list[tuple[int, tuple[int, ...]]]:
-    """The root of each chord, as a pitch class, and the semitones above it."""
-    found = []
     for word in text.replace(",", " ").split():
         match = re.fullmatch(r"([A-G])([#b]?)(.*)", word)
         if not match or match[3] not in CHORDS:
@@ -357,8 +331,9 @@ def _named_chords(text: str) -> list[tuple[int, tuple[int, ...]]]:
                 f"'C G7 Am F', got {word!r}."
             )
         root = TONICS[match[1]] + {"": 0, "#": 1, "b": -1}[match[2]]
-        found.append((root % NUM_PITCH_CLASSES, CHORDS[match[3]]))
-    return found
+        inside = (root + np.array(CHORDS[match[3]])) % NUM_PITCH_CLASSES
+        rows.append(np.isin(np.arange(NUM_PITCH_CLASSES), inside, invert=True))
+    return np.array(rows, np.float32).reshape(-1, NUM_PITCH_CLASSES)
 
 
 def check_form(form: str) -> None:

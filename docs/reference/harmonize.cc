@@ -35,7 +35,7 @@ Inputs Defaults(const tensorflow::SignatureDef& draw, int steps) {
     inputs[name] = tensor;
   }
   inputs["temperature"].flat<float>()(0) = 1.0f;
-  inputs["top_p"].flat<float>()(0) = 0.87f;
+  inputs["top_p"].flat<float>()(0) = 0.85f;
   inputs["style"].flat<float>()(0) = 1.0f;
   return inputs;
 }

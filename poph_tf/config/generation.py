@@ -139,7 +139,7 @@ class GenerationConfig(Stored):
     min_probability: Annotated[float, Interval(ge=0.0, le=0.5)] = 0.0
     """Never draw notes less probable than this, and always draw those more probable
     than 1 minus this."""
-    top_p: Annotated[float, Interval(ge=0.01, le=1.0)] = 0.87
+    top_p: Annotated[float, Interval(ge=0.01, le=1.0)] = 0.85
     """A voice draws from its likeliest pitches that together have this probability; 1:
     from all. Only of networks of voices alone."""
     probability_exponent: Annotated[float, Interval(ge=0.01, le=100.0)] = 1.0

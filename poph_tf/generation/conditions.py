@@ -1,4 +1,4 @@
-"""What the network is told: style, key, chords and form."""
+"""What the network is told where the user leaves it open: style, key and form."""
 
 import numpy as np
 
@@ -31,26 +31,6 @@ def keys_of(
     else:
         found = theory.find_key(task.given[..., 1].max(axis=1), model.min_pitch)
     return np.full(len(seeds), found, np.int32)
-
-
-def chords_of(
-    config: GenerationConfig, model: ModelConfig, task: Task
-) -> np.ndarray | None:
-    """The chord that the user names for each drawn step, as in `Controls.chord`.
-
-    Returns:
-        int32 [step]; None without chords, and of a model that does not read them.
-    """
-    numbers = np.array(theory.chord_numbers(config.chords), np.int32)
-    if not len(numbers) or not model.chords:
-        return None
-    told = 1 + np.where(numbers >= 0, numbers, theory.NUM_CHORDS)
-    return told[bars_of(task) % len(told)].astype(np.int32)
-
-
-def bars_of(task: Task) -> np.ndarray:
-    """The number of each drawn step's bar, int [step], from 0."""
-    return np.maximum(np.cumsum(task.bar_position == 0) - 1, 0)
 
 
 def returns_of(

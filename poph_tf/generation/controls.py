@@ -39,8 +39,6 @@ class Controls(NamedTuple):
         bars_left: int32 [batch, step], see `Task`. None: unknown.
         key: int32 [batch], 0..23 as in `theory`, -1 unknown; of a model that reads it.
             None: unknown.
-        chord: int32 [batch, step], 1 + the chord of the beat, as `data.beat_chords`
-            numbers them, one more for none of them; 0: it is drawn. None: all are.
         returns: int32 [batch, step], how many steps back the bar lies that each comes
             back to, 0: none, -1: unknown; of a model that reads the form. None:
             unknown.
@@ -76,7 +74,6 @@ class Controls(NamedTuple):
     constraints: tf.Tensor | None = None
     bars_left: tf.Tensor | None = None
     key: tf.Tensor | None = None
-    chord: tf.Tensor | None = None
     returns: tf.Tensor | None = None
     look_ahead: tf.Tensor | None = None
     scored: tf.Tensor | None = None
@@ -104,7 +101,7 @@ class Controls(NamedTuple):
     def by_step(self) -> dict[str, tf.Tensor]:
         """The controls that have a step axis."""
         names = ["bar_position", "constraints", "scored", "bars_left", "look_ahead"]
-        names += ["numbers", "chord", "returns"]
+        names += ["numbers", "returns"]
         names += ["style"] * (len(self.style.shape) == 3)
         bias = self.pitch_bias
         names += ["pitch_bias"] * (bias is not None and len(bias.shape) == 3)

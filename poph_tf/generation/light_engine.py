@@ -53,7 +53,6 @@ NEUTRAL = {
     "pitch_bias": 0.0,
     "bars_left": -1,
     "key": -1,
-    "chord": 0,
     "returns": -1,
     "look_ahead": 0.0,
     "constraints": 0.0,

@@ -11,10 +11,9 @@ import tensorflow as tf
 
 from poph_tf.generation import randomness
 from poph_tf.generation.controls import Controls
-from poph_tf.models.layers import chord_progression
 from poph_tf.models.layers.chord_progression import NUM_DEGREES
 from poph_tf.models.track_network import TrackNetwork, place_of
-from poph_tf.theory import STEPS_OF_BEAT, UNKNOWN_CHORD
+from poph_tf.theory import STEPS_OF_BEAT
 
 # Which of the numbers of a voice it is.
 NUMBER = 1
@@ -28,7 +27,8 @@ def draw(
 ) -> tf.Tensor:
     """The chord of a step: that of the beat so far, or a new one.
 
-    Where all notes of a step are given it is the likeliest.
+    Where all notes of a step are given it is the likeliest. Chords whose pitches the
+    controls make improbable are improbable too: so the user's chords are those told.
 
     Args:
         network: of a model that draws chords.
@@ -45,6 +45,10 @@ def draw(
     voice = next(k for k, track in enumerate(tracks) if track.voice)
     if cells is not None:
         logits += _heard(network, cells, steps["key"])
+    if controls.pitch_bias is not None:
+        progression: Any = network.chord_progression
+        low = network.config.min_pitch
+        logits += progression.allowed(controls.pitch_bias, steps["key"], low)
     numbers = randomness.of_step(controls, state["step"], NUMBER + 1, voice)
     edges = tf.cumsum(tf.nn.softmax(logits), axis=1)
     number = numbers[:, NUMBER, :1] * edges[:, -1:]
@@ -52,14 +56,7 @@ def draw(
     if cells is not None:
         likeliest = tf.argmax(logits, axis=1, output_type=tf.int32)
         drawn = tf.where(tf.reduce_all(cells[..., 0, 0] > 0, axis=1), likeliest, drawn)
-    chord = _next(state["chord"], drawn, steps["bar_position"])
-    if controls.chord is None:
-        return chord
-    # One more than the chords stands for notes that are none.
-    asked = controls.chord - 1
-    asked = tf.where(asked < chord_progression.OTHER, asked, UNKNOWN_CHORD)
-    degree = chord_progression.degree_of(asked, tf.maximum(steps["key"], 0))
-    return tf.where(controls.chord > 0, 1 + degree, chord)
+    return _next(state["chord"], drawn, steps["bar_position"])
 
 
 def read(

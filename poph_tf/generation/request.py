@@ -66,8 +66,6 @@ class Request:
             None: the key that fits each best.
         chords: float32 [step, pitch], the bias of each step's chord, range and key;
             None: there are no chords.
-        chord_numbers: int32 [step], these chords as in `Controls.chord`, of a model
-            that reads them; None: they are drawn.
         returns: int32 [row, whole step], see `Controls`; None: unknown.
     """
 
@@ -81,7 +79,6 @@ class Request:
     best_by: Literal["key", "likelihood"]
     key_outside: np.ndarray | None
     chords: np.ndarray | None = None
-    chord_numbers: np.ndarray | None = None
     returns: np.ndarray | None = None
 
     @property
@@ -127,8 +124,6 @@ class Request:
             by_step["constraints"] = task.clamped[steps]
         if self.chords is not None:
             by_step["pitch_bias"] = self.chords[steps]
-        if self.chord_numbers is not None:
-            by_step["chord"] = self.chord_numbers[steps]
         if len(self.styles) > 1:
             part = np.searchsorted(self.style_starts, steps, side="right") - 1
             by_step["style"] = self.styles[part]
@@ -178,7 +173,6 @@ def resolve(config: GenerationConfig, model: Any) -> Request:
         best_by=config.best_by,
         key_outside=theory.key_outside(named_key) if named_key else None,
         chords=_chords(config, model_config, task),
-        chord_numbers=conditions.chords_of(config, model_config, task),
         returns=conditions.returns_of(config, model_config, task, controls.seed),
     )
 
@@ -232,7 +226,7 @@ def _chords(
     outside = theory.read_chords(config.chords)
     if not len(outside):
         return None
-    bars = conditions.bars_of(task)
+    bars = np.maximum(np.cumsum(task.bar_position == 0) - 1, 0)
     classes = np.arange(model_config.num_pitches) + model_config.min_pitch
     by_step = outside[bars % len(outside)][:, classes % theory.NUM_PITCH_CLASSES]
     return pitch_bias(config, model_config) - config.key_strength * by_step

@@ -34,7 +34,6 @@ class Stepper:
         if len(request.styles) > 1:
             raise InputError("Live play takes one style, or a mixture of them.")
         self._engine, self._chords = engine, request.chords
-        self._chord_numbers = request.chord_numbers
         self._controls = request.controls
         self._has_tracks = bool(engine.config.tracks)
         self._state = self._before = engine.zero_state()
@@ -61,8 +60,6 @@ class Stepper:
         if self._chords is not None:
             chord = self._chords[self._step % len(self._chords)]
             by_step["pitch_bias"] = chord[None, None]
-            if (numbers := self._chord_numbers) is not None:
-                by_step["chord"] = numbers[None, [self._step % len(numbers)]]
         steps = np.array([self._step])
         numbers = self._engine.numbers(self._controls.seed[0], steps)
         if self._finds_key:

@@ -16,6 +16,7 @@ from tensorflow import Tensor
 
 from poph_tf.config import ModelConfig
 from poph_tf.models import layers
+from poph_tf.models.layers.chord_progression import ChordProgression
 from poph_tf.models.network import (
     UNKNOWN_BARS_LEFT,
     UNKNOWN_RETURN,
@@ -81,7 +82,7 @@ class TrackNetwork(Network):
             )
         self.chord_tones = self.chord_progression = None
         if config.chords:
-            self.chord_progression = layers.ChordProgression(
+            self.chord_progression = ChordProgression(
                 NUM_PLACES, name="chord_progression"
             )
             self.chord_progression.build()

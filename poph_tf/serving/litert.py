@@ -163,8 +163,7 @@ def _control_specs(config: ModelConfig, grid: tuple[int, ...], rows: int) -> Spe
     shapes |= dict.fromkeys(numbers, ())
     specs = {k: tf.TensorSpec((rows, *v), tf.float32, k) for k, v in shapes.items()}
     whole: tuple[str, ...] = ("bar_position",) + ("bars_left",) * bool(config.tracks)
-    whole += ("key",) * config.key + ("chord",) * config.chords
-    whole += ("returns",) * config.form
+    whole += ("key",) * config.key + ("returns",) * config.form
     return specs | {k: tf.TensorSpec((rows,), tf.int32, k) for k in whole}
 
 

@@ -8,7 +8,6 @@ import tensorflow as tf
 
 from poph_tf import config, models
 from poph_tf.errors import InputError
-from poph_tf.models import layers
 from poph_tf.models.layers import chord_progression
 from poph_tf.models.layers.chord_progression import NUM_DEGREES, OTHER
 from poph_tf.theory import key_number
@@ -19,7 +18,7 @@ C_MAJOR, A_MINOR = key_number("C major"), key_number("A minor")
 @pytest.fixture
 def chain():
     """Of two places, with tables of probabilities that are all different."""
-    layer = layers.ChordProgression(2)
+    layer = chord_progression.ChordProgression(2)
     layer.build()
     rng = np.random.default_rng(0)
     for table in (layer.transitions, layer.notes):
@@ -104,3 +103,17 @@ def test_chords_need_tracks_a_key_and_a_voice(settings):
     made = config.preset("poph3", chords=True, **(voice | settings))
     with pytest.raises(InputError, match="one of them a voice"):
         models.build(made)
+
+
+def test_a_bias_of_pitches_is_one_of_their_chords(chain):
+    low = 55
+    bias = np.zeros((2, 24), np.float32)
+    bias[0, [61 - low, 73 - low]] = -1.5  # C#, wherever it is
+    bias[0, 62 - low] = -7.0  # one D of two
+    keys = tf.constant([key_number("D major"), C_MAJOR])
+    found = chain.allowed(tf.constant(bias), keys, low).numpy()
+    assert not found[1].any()
+    by_chord = dict(enumerate(found[0]))
+    # Degrees of D: A major (7) has C#, D major (0) and G major (5) have not.
+    assert by_chord[7] == pytest.approx(-15) and not by_chord[0] and not by_chord[5]
+    assert by_chord[OTHER] == pytest.approx(-10 * 3 * 1.5 / 12)

@@ -8,7 +8,7 @@ import tensorflow as tf
 from poph_tf import config
 from poph_tf.config import TrainingConfig
 from poph_tf.data import beat_chords, examples, matrices, windows
-from poph_tf.models import layers
+from poph_tf.models.layers import chord_progression
 from poph_tf.models.track_network import NUM_PLACES, place_of
 from poph_tf.training import chord_counts
 
@@ -29,7 +29,7 @@ def piece(progression):
 
 @pytest.fixture(scope="module")
 def counted():
-    layer = layers.ChordProgression(NUM_PLACES)
+    layer = chord_progression.ChordProgression(NUM_PLACES)
     layer.build()
     song = ["I", "IV", "V", "I"] * 4
     chord_counts.count(layer, TRACKS, [piece(song)] * 20)

@@ -2,7 +2,7 @@
 // poph_tf, which see. Its signatures: `step` draws one step, drawing and all, from the
 // state, the controls and the random numbers; `ahead` reads what is given, from the end.
 
-import { chordsOf } from "./chords.js";
+import { chordBias } from "./chords.js";
 import { KEYS } from "./harmony.js";
 import { keyOf } from "./key.js";
 import { clamped } from "./task.js";
@@ -44,7 +44,7 @@ export class Engine {
     const { network } = this;
     const { temperature } = body;
     const whole = { ...network.controls, temperature, key: keyOf(task, body, seed) };
-    const chords = chordsOf(task, body, network);
+    const bias = chordBias(task, body, network);
     const ahead = task.looksAhead ? await this.lookAhead(task, whole.key) : [];
     let state = this.zeroState("step");
     for (let step = 0; step < task.stop; step++) {
@@ -52,7 +52,7 @@ export class Engine {
         ...whole,
         bar_position: task.position[step],
         bars_left: task.left[step],
-        ...chords(step),
+        pitch_bias: bias(step),
         constraints: clamped(task, step, network),
         look_ahead: ahead[step] ?? 0,
         numbers: uniforms(seed, step, network.tracks.length, network.num_pitches),

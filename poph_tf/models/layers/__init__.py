@@ -17,7 +17,6 @@ state, and what a sequence of `step`s gives; tests compare them.
 
 from poph_tf.models.layers.attention import PitchAttention, TimeAttention
 from poph_tf.models.layers.autoregressive_context import AutoregressiveContext
-from poph_tf.models.layers.chord_progression import ChordProgression
 from poph_tf.models.layers.dropout import Dropout
 from poph_tf.models.layers.features import NoteFeatures
 from poph_tf.models.layers.frame_attention import FrameAttention
@@ -40,7 +39,6 @@ __all__ = [
     "AutoregressiveContext",
     "AxisLSTM",
     "BarsLeft",
-    "ChordProgression",
     "Dropout",
     "FrameAttention",
     "HarmonyLoss",

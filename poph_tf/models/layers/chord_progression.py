@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import Tensor
 
+from poph_tf.data import beat_chords
 from poph_tf.theory import (
     CHORD_KINDS,
     NUM_CHORDS,
@@ -31,6 +32,13 @@ OTHER = NUM_CHORDS
 NUM_DEGREES = NUM_CHORDS + 1
 # Notes held through a beat are no evidence of their own in each of its steps.
 HEARD = 0.5
+# A bias of a pitch counts so many times as much for its chords: a chord that the user
+# names wins over all habits. It counts as no less than this, where nothing is allowed.
+OBEYED, LEAST_BIAS = 10.0, -100.0
+TONES = 3
+_CLASSES = np.arange(NUM_PITCH_CLASSES)
+# float32 [class, triad]: 1 inside, both counted from the tonic.
+_IN_TRIADS = np.float32(beat_chords.templates() > 0)
 
 
 @keras.saving.register_keras_serializable(package="poph_tf")
@@ -112,6 +120,25 @@ class ChordProgression(keras.layers.Layer):
         other = tf.convert_to_tensor(self.notes)[-1:]
         table = tf.concat([by_degree, other], axis=0)
         return HEARD * tf.matmul(counts, table, transpose_b=True)
+
+    def allowed(self, bias: Tensor, key: Tensor, min_pitch: int) -> Tensor:
+        """What a bias of pitches says of the degree, float [batch, degree].
+
+        Args:
+            bias: float [batch, pitch], added to the logits of pitches; 0 leaves them.
+            key: int32 [batch], 0..23.
+            min_pitch: MIDI number of the first pitch.
+        """
+        pitches = np.arange(bias.shape[1]) + min_pitch
+        apart = pitches[:, None] % NUM_PITCH_CLASSES != np.arange(NUM_PITCH_CLASSES)
+        # A class is as free as the freest of its pitches.
+        classes = tf.reduce_max(bias[:, :, None] - 1e9 * np.float32(apart), axis=1)
+        classes = tf.maximum(classes, LEAST_BIAS)
+        above = tf.math.floormod(key[:, None] + _CLASSES, NUM_PITCH_CLASSES)
+        above = tf.gather(classes, above, batch_dims=1)
+        triads = tf.matmul(above, _IN_TRIADS)
+        other = TONES * tf.reduce_mean(above, axis=1, keepdims=True)
+        return OBEYED * tf.concat([triads, other], axis=1)
 
     def _table(self, key: Tensor, place: Tensor) -> Tensor:
         # Of an unknown key something has to be read; it is not told.
