@@ -172,6 +172,24 @@ def find_key(play: "npt.ArrayLike", first_pitch: int = 0) -> int:
     return int(np.argmax(fit + key_endings()[last % NUM_PITCH_CLASSES]))
 
 
+def key_of_chords(chords: str) -> int:
+    """The key whose profile fits the notes of some chords best.
+
+    They may go round and round, so that the last one says nothing of its own.
+
+    Returns:
+        0..23; -1 where every class sounds alike.
+
+    Example:
+        >>> key_of_chords("C G Am F"), key_of_chords("Dm Gm A7 Dm")
+        (0, 14)
+    """
+    counts = (1 - read_chords(chords)).sum(axis=0)
+    if not counts.std():
+        return UNKNOWN_KEY
+    return int((key_profiles() @ (counts - counts.mean())).argmax())
+
+
 def out_of_key_share(class_counts: "npt.ArrayLike") -> float:
     """Share of sounding cells outside the best-fitting of the 12 major scales.
 

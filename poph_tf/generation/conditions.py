@@ -14,7 +14,7 @@ from poph_tf.generation.tasks import Task
 def keys_of(
     config: GenerationConfig, model: ModelConfig, task: Task, seeds: np.ndarray
 ) -> np.ndarray:
-    """The key of each row, int32 [row]: the one asked for, that of the music, or any.
+    """The key of each row, int32 [row]: as asked, of the music, the chords, or any.
 
     Args:
         config: what to compose.
@@ -24,6 +24,8 @@ def keys_of(
     """
     if config.key not in ("", AUTO_KEY):
         return np.full(len(seeds), theory.key_number(config.key), np.int32)
+    if config.source is None and config.chords.strip():
+        return np.full(len(seeds), theory.key_of_chords(config.chords), np.int32)
     if config.source is None:
         return host_randomness.keys(seeds)
     if task.given is None:

@@ -5,6 +5,7 @@ import pytest
 import small
 import tensorflow as tf
 
+from poph_tf.config import GenerationConfig
 from poph_tf.generation import progressions
 from poph_tf.generation.controls import Controls
 from poph_tf.generation.sampler import Sampler
@@ -68,6 +69,20 @@ def test_chords_that_are_asked_for_are_told(sampler):
     assert (found[4:20] == 1 + np.array([7, 2, 10])).all()
     assert (found[20:] == 1 + np.array([0, 7, 3])).all()
     assert (found[:4] != found[4]).any()
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ({"chords": "C G Am F"}, "C major"),
+        ({"chords": "Dm Gm A7 Dm"}, "D minor"),
+        ({"chords": "C G Am F", "key": "A minor"}, "A minor"),
+    ],
+)
+def test_a_piece_over_chords_is_in_their_key(settings, key):
+    asked = GenerationConfig(num_pieces=3, num_bars=1, **settings)
+    request = asked.resolve(small.model_config("voices"))
+    assert [request.key(row) for row in range(3)] == [key] * 3
 
 
 def test_chords_change_the_notes(sampler):

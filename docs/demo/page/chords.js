@@ -11,7 +11,7 @@ const SHARPS = /** @type {Record<string, number>} */ ({ "": 0, "#": 1, b: -1 });
  * @param {string} text @param {Network} network
  * @returns {Set<number>[]} the pitch classes of each
  */
-function readChords(text, { tonics, chord_kinds }) {
+export function readChords(text, { tonics, chord_kinds }) {
   const words = text.replaceAll(",", " ").split(/\s+/).filter(Boolean);
   return words.map((word) => {
     const [, letter = "", sharp = "", kind = ""] = /^([A-G])([#b]?)(.*)$/.exec(word) ?? [];

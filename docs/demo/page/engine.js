@@ -30,7 +30,7 @@ export class Engine {
 
   /** The name of the key that the network is told. @param {Task} task @param {Body} body @param {number} seed */
   keyName(task, body, seed) {
-    return KEYS[keyOf(task, body, seed)] ?? "";
+    return KEYS[keyOf(task, body, seed, this.network)] ?? "";
   }
 
   /**
@@ -43,7 +43,7 @@ export class Engine {
   async *draw(task, body, seed) {
     const { network } = this;
     const { temperature } = body;
-    const whole = { ...network.controls, temperature, key: keyOf(task, body, seed) };
+    const whole = { ...network.controls, temperature, key: keyOf(task, body, seed, network) };
     const bias = chordBias(task, body, network);
     const ahead = task.looksAhead ? await this.lookAhead(task, whole.key) : [];
     let state = this.zeroState("step");

@@ -1,21 +1,29 @@
 // The key that the network is told: as generation/conditions.py of poph_tf.
 
+import { readChords } from "./chords.js";
 import { findKey, KEYS } from "./harmony.js";
 import { philox } from "./uniforms.js";
 import { REST } from "./voices.js";
 
-/** @import {Body, Task} from "./task.js" */
+/** @import {Body, Network, Task} from "./task.js" */
 
 const CLASSES = 12;
 const KEY_COUNTER = 1;
 
 /**
- * The key asked for, that of the notes given, or one drawn: 0 to 23, -1 unknown.
- * @param {Task} task @param {Body} body @param {number} seed
+ * The key asked for, that of the notes given or of the chords, or one drawn: 0 to 23, -1
+ * unknown.
+ * @param {Task} task @param {Body} body @param {number} seed @param {Network} network
  */
-export function keyOf(task, { key = "", music }, seed) {
+export function keyOf(task, { key = "", music, chords = "" }, seed, network) {
   if (key && key !== "auto") return KEYS.indexOf(key);
   if (music) return keyOfGiven(task);
+  if (chords.trim()) {
+    const counts = new Array(CLASSES).fill(0);
+    for (const inside of readChords(chords, network)) for (const tone of inside) counts[tone] += 1;
+    // No lowest note: chords may go round and round.
+    return findKey(counts, NaN);
+  }
   const [bits] = philox([0, 0, 0, KEY_COUNTER], [seed, 0]);
   return Math.floor(((bits >>> 8) * KEYS.length) / 2 ** 24);
 }
