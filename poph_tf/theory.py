@@ -172,6 +172,22 @@ def find_key(play: "npt.ArrayLike", first_pitch: int = 0) -> int:
     return int(np.argmax(fit + key_endings()[last % NUM_PITCH_CLASSES]))
 
 
+def triads() -> "np.ndarray":
+    """The triads of `CHORD_KINDS` on all roots.
+
+    Returns:
+        float32 [12, triad]: 1 for pitch classes inside, -1 for those outside.
+    """
+    import numpy as np
+
+    inside = -np.ones((NUM_PITCH_CLASSES, NUM_CHORDS), np.float32)
+    for kind, intervals in enumerate(CHORD_KINDS):
+        for root in range(NUM_PITCH_CLASSES):
+            classes = (root + np.array(intervals)) % NUM_PITCH_CLASSES
+            inside[classes, NUM_PITCH_CLASSES * kind + root] = 1.0
+    return inside
+
+
 def key_of_chords(chords: str) -> int:
     """The key whose profile fits the notes of some chords best.
 

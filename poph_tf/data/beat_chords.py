@@ -3,22 +3,13 @@
 import numpy as np
 import tensorflow as tf
 
-from poph_tf.theory import CHORD_KINDS, NUM_CHORDS, NUM_PITCH_CLASSES, STEPS_OF_BEAT
+from poph_tf import theory
+from poph_tf.theory import CHORD_KINDS, NUM_PITCH_CLASSES, STEPS_OF_BEAT
 
 # Share of the notes inside a chord minus that outside, at least, for it to be one.
 CLEAR = 0.2
 # The lowest note says more of the root than the others.
 LOWEST_IS_ROOT = 0.15
-
-
-def templates() -> np.ndarray:
-    """Float32 [12, chord]: 1 for pitch classes inside a chord, -1 for those outside."""
-    inside = -np.ones((NUM_PITCH_CLASSES, NUM_CHORDS), np.float32)
-    for kind, intervals in enumerate(CHORD_KINDS):
-        for root in range(NUM_PITCH_CLASSES):
-            classes = (root + np.array(intervals)) % NUM_PITCH_CLASSES
-            inside[classes, NUM_PITCH_CLASSES * kind + root] = 1.0
-    return inside
 
 
 def find_chords(play: tf.Tensor, bar_position: tf.Tensor) -> tf.Tensor:
@@ -43,7 +34,7 @@ def find_chords(play: tf.Tensor, bar_position: tf.Tensor) -> tf.Tensor:
     lowest = tf.one_hot(tf.argmax(notes > 0, axis=1), play.shape[2])
     lowest *= tf.cast(notes > 0, tf.float32)  # none in silence
     lowest = tf.math.segment_sum(tf.matmul(lowest, classes), beat)
-    fit = tf.matmul(counts, templates())
+    fit = tf.matmul(counts, theory.triads())
     fit /= tf.maximum(tf.reduce_sum(counts, axis=1, keepdims=True), 1.0)
     lowest /= tf.maximum(tf.reduce_sum(lowest, axis=1, keepdims=True), 1.0)
     found = tf.argmax(

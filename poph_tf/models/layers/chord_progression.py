@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import Tensor
 
-from poph_tf.data import beat_chords
+from poph_tf import theory
 from poph_tf.theory import (
     CHORD_KINDS,
     NUM_CHORDS,
@@ -38,7 +38,7 @@ OBEYED, LEAST_BIAS = 10.0, -100.0
 TONES = 3
 _CLASSES = np.arange(NUM_PITCH_CLASSES)
 # float32 [class, triad]: 1 inside, both counted from the tonic.
-_IN_TRIADS = np.float32(beat_chords.templates() > 0)
+_IN_TRIADS = np.float32(theory.triads() > 0)
 
 
 @keras.saving.register_keras_serializable(package="poph_tf")
