@@ -200,7 +200,18 @@ def key_of_chords(chords: str) -> int:
         >>> key_of_chords("C G Am F"), key_of_chords("Dm Gm A7 Dm")
         (0, 14)
     """
-    counts = (1 - read_chords(chords)).sum(axis=0)
+    return key_of_counts((1 - read_chords(chords)).sum(axis=0))
+
+
+def key_of_counts(counts: "np.ndarray") -> int:
+    """The key whose profile correlates best with how often each class sounds.
+
+    Args:
+        counts: [12], C first.
+
+    Returns:
+        0..23; -1 where every class sounds alike.
+    """
     if not counts.std():
         return UNKNOWN_KEY
     return int((key_profiles() @ (counts - counts.mean())).argmax())

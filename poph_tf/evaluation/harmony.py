@@ -19,12 +19,17 @@ import numpy as np
 from poph_tf.data.matrices import Matrices
 from poph_tf.evaluation.measures import beats
 from poph_tf.evaluation.voice_leading import chords
-from poph_tf.theory import NUM_PITCH_CLASSES, class_counts, key_profiles
+from poph_tf.theory import (
+    CHORD_KINDS,
+    NUM_PITCH_CLASSES,
+    UNKNOWN_KEY,
+    class_counts,
+    key_of_counts,
+)
 
-_TRIADS = {"major": (0, 4, 7), "minor": (0, 3, 7), "diminished": (0, 3, 6)}
 _ALL_TRIADS = {
     frozenset((root + i) % NUM_PITCH_CLASSES for i in intervals)
-    for intervals in _TRIADS.values()
+    for intervals in CHORD_KINDS
     for root in range(NUM_PITCH_CLASSES)
 }
 WINDOW_BARS = 8
@@ -43,10 +48,8 @@ def key_by_profile(play: np.ndarray) -> int | None:
     Returns:
         0..11 major, 12..23 minor; None where nothing, or everything alike, sounds.
     """
-    counts = class_counts(play.sum(axis=0, dtype=np.int64))
-    if not counts.std():
-        return None
-    return int(np.argmax(key_profiles() @ (counts - counts.mean())))
+    key = key_of_counts(class_counts(play.sum(axis=0, dtype=np.int64)))
+    return None if key == UNKNOWN_KEY else key
 
 
 def fifths_between(one: int, other: int) -> int:

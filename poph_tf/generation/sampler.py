@@ -240,8 +240,8 @@ class Sampler:
         """What is said of the givens at or after each step.
 
         Args:
-            inputs: those of the network's `look_ahead`, and `key` int32 [batch] of a
-                model that draws chords.
+            inputs: those of the network's `look_ahead`, and `key` int32 [batch] if
+                chords shall be drawn.
 
         Returns:
             float32 [batch, step, features]: what the network says at each pitch, then
@@ -249,7 +249,7 @@ class Sampler:
         """
         ahead = tf.transpose(self.network.look_ahead(inputs), (1, 0, 2, 3))
         flat = tf.reshape(ahead, tf.concat([tf.shape(ahead)[:2], [-1]], axis=0))
-        if not self.config.chords:
+        if not self.config.chords or "key" not in inputs:
             return flat
         given = tf.cast(inputs["given"], tf.float32)[..., None, None]
         play = tf.cast(inputs["current"][..., :1] > 0, tf.float32)

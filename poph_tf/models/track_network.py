@@ -41,12 +41,11 @@ class TrackNetwork(Network):
     `bars_left` int32 [batch, time]; `chord` int32 [batch, time], that of the beat as
     `data.beat_chords` finds it, -1 unknown; `returns` int32 [batch, time], how many
     steps back the bar lies that this one comes back to, see `layers.ReturningBar`;
-    `looks_ahead`
-    float [batch], 0 where a step may read what is given up to then only. Instead of
-    this one, `later` float [time, batch, pitch, units] may bring what `look_ahead`
-    returned for these steps. `key_strength`, `chord_strength` and `form_strength` float
-    [batch] multiply
-    what the key and the form add; above 1 they count more than in training.
+    `looks_ahead` float [batch], 0 where a step may read what is given up to then only.
+    Instead of this one, `later` float [time, batch, pitch, units] may bring what
+    `look_ahead` returned for these steps. `key_strength`, `chord_strength` and
+    `form_strength` float [batch] multiply what key, chords and form add; above 1 they
+    count more than in training.
 
     Args:
         config: The settings of the model.

@@ -185,10 +185,7 @@ class ServingModule(tf.Module):
         }
         ahead = None
         if "given" in inputs and self.config.look_ahead_units:
-            # Likelihoods know no chords: the key does not matter.
-            ahead = self._look_ahead(
-                by_step | {"key": tf.zeros_like(by_step["bars_left"][:, 0])}
-            )
+            ahead = self._look_ahead(by_step)
 
         def read(start: tf.Tensor, state: Any) -> tuple[tf.Tensor, Any, tf.Tensor]:
             stop = _window_stop(start, cells)

@@ -35,7 +35,8 @@ def fingerprint(model: PolyphonyModel) -> bytes:
     Dropout's seeds are left out: they are drawn anew whenever a model is loaded.
     """
     digest = hashlib.sha256(json.dumps(model.config.to_dict()).encode())
-    for variable in model.trainable_variables:
+    counted = model.chord_progression.weights if model.chord_progression else []
+    for variable in [*model.trainable_variables, *counted]:
         digest.update(variable.numpy().tobytes())
     return digest.digest()[:FINGERPRINT_BYTES]
 

@@ -204,6 +204,7 @@ def test_tasks_that_cannot_be_are_refused(settings, words):
         ),
         (ModelConfig(), {"top_p": 0.9}, "with chords: use min_probability"),
         (MODEL, {"form_strength": 2.0}, "form_strength .* does not read the form"),
+        (MODEL, {"chord_strength": 2.0}, "chord_strength .* does not read chords"),
         (ModelConfig(), {"task": "vary", "music": WHOLE}, "needs a model with tracks"),
         (ModelConfig(), {"fix": WHOLE, "given": ("alto",)}, "given is for tracks"),
     ],

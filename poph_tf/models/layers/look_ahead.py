@@ -70,8 +70,7 @@ def known_tracks(given: Tensor, track: int, others: list[int]) -> Tensor:
         [[[1.0, 1.0]]]
     """
     drawn = tf.constant([float(j < track) for j in others], given.dtype)
-    places = tf.constant(others, tf.int32)  # none, too
-    return tf.maximum(tf.gather(given, places, axis=2), drawn)
+    return tf.maximum(tf.gather(given, others, axis=2), drawn)
 
 
 @keras.saving.register_keras_serializable(package="poph_tf")
