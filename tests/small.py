@@ -173,9 +173,9 @@ def shaken(model, seed=0, by=0.3):
     for variable in model.trainable_variables:
         value = variable.numpy()
         variable.assign(value + by * rng.normal(size=value.shape).astype(np.float32))
-    if model.chord_progression:
+    for layer in model.counted:
         # As if they had been counted.
-        for variable in model.chord_progression.weights:
+        for variable in layer.weights:
             variable.assign(
                 np.log(rng.dirichlet(np.ones(variable.shape[-1]), variable.shape[:-1]))
             )

@@ -29,6 +29,7 @@ OPTIONS = {
     "archive": ("data",),
     "preset": ("compose", "serve"),
     "saved_model": ("serve",),
+    "soak_minutes": ("serve",),
 }
 FLAGS = flags.FLAGS
 flags.DEFINE_bool("quick", False, "Fewer repetitions: a look, not a figure to quote.")
@@ -37,6 +38,12 @@ flags.DEFINE_string(
 )
 flags.DEFINE_string("preset", None, "compose, serve: the preset; deepj by default.")
 flags.DEFINE_bool("saved_model", False, "serve: measure a SavedModel in the same run.")
+flags.DEFINE_float(
+    "soak_minutes",
+    None,
+    "serve: how long memory is watched; 2 by default.",
+    lower_bound=0.1,
+)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -48,8 +48,9 @@ class ModelConfig(Stored):
     """Read the key of the piece, so that it can keep to it and come home; only of
     models with tracks."""
     chords: bool = False
-    """Draw the chord of each beat first, and read it; only of models with tracks that
-    read the key, one of them a voice."""
+    """Draw the chord of each beat first, and read it, and keep voices to the ranges of
+    the training music; only of models with tracks that read the key, one of them a
+    voice."""
     form: bool = False
     """Read to which earlier bar each bar comes back, so that pieces can have a form;
     only of models with tracks and time_attention=frames."""

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from poph_tf.generation import randomness
 from poph_tf.generation.controls import Controls
+from poph_tf.models.layers import chord_progression
 from poph_tf.models.layers.chord_progression import NUM_DEGREES
 from poph_tf.models.track_network import TrackNetwork, place_of
 from poph_tf.theory import STEPS_OF_BEAT
@@ -32,15 +33,16 @@ def draw(
 
     Args:
         network: of a model that draws chords.
-        state: of the sampler before the step; `chord` is 1 + the degree, 0: none yet.
+        state: of the sampler before the step, with `chords` int32 [batch, MEMORY],
+            entries of the beats, the last one last; 0: none yet.
         controls: of the step.
         steps: `bar_position`, `bars_left`, `key` int32 [batch], and `ahead` float
             [batch, degree], what is given later says of the degree.
 
     Returns:
-        int32 [batch], 1 + the degree.
+        int32 [batch, MEMORY], `chords` after the step.
     """
-    logits = _logits(network, state["chord"], steps)
+    logits = _logits(network, state["chords"], steps)
     tracks, cells = network.config.tracks, controls.constraints
     voice = next(k for k, track in enumerate(tracks) if track.voice)
     if cells is not None:
@@ -56,25 +58,25 @@ def draw(
     if cells is not None:
         likeliest = tf.argmax(logits, axis=1, output_type=tf.int32)
         drawn = tf.where(tf.reduce_all(cells[..., 0, 0] > 0, axis=1), likeliest, drawn)
-    return _next(state["chord"], drawn, steps["bar_position"])
+    return _next(state["chords"], drawn, steps["bar_position"])
 
 
 def read(
     network: TrackNetwork,
-    chord: tf.Tensor,
+    chords: tf.Tensor,
     play: tf.Tensor,
     steps: Mapping[str, tf.Tensor],
 ) -> tf.Tensor:
-    """The chord after known steps, as if each had been drawn.
+    """The chords after known steps, as if each had been drawn.
 
     Args:
         network: of a model that draws chords.
-        chord: int32 [batch], 1 + the degree before them; 0: none.
+        chords: int32 [batch, MEMORY], those before them, as for `draw`.
         play: float [batch, step, track, pitch].
         steps: as for `draw`, `key` alone without a step axis.
 
     Returns:
-        int32 [batch], 1 + the degree.
+        int32 [batch, MEMORY].
     """
     key = steps["key"]
     by_step = {"play": play, **{k: v for k, v in steps.items() if k != "key"}}
@@ -82,28 +84,32 @@ def read(
         k: tf.transpose(v, (1, 0, *range(2, len(v.shape)))) for k, v in by_step.items()
     }
 
-    def on(chord: tf.Tensor, step: dict[str, tf.Tensor]) -> tf.Tensor:
+    def on(chords: tf.Tensor, step: dict[str, tf.Tensor]) -> tf.Tensor:
         cells = tf.stack([tf.ones_like(step["play"]), step["play"]], axis=-1)
-        logits = _logits(network, chord, {**step, "key": key})
+        logits = _logits(network, chords, {**step, "key": key})
         logits += _heard(network, cells, key)
         likeliest = tf.argmax(logits, axis=1, output_type=tf.int32)
-        return _next(chord, likeliest, step["bar_position"])
+        return _next(chords, likeliest, step["bar_position"])
 
-    return tf.scan(on, by_step, chord)[-1]
+    return tf.scan(on, by_step, chords)[-1]
 
 
 def _logits(
-    network: TrackNetwork, chord: tf.Tensor, steps: Mapping[str, tf.Tensor]
+    network: TrackNetwork, chords: tf.Tensor, steps: Mapping[str, tf.Tensor]
 ) -> tf.Tensor:
     progression: Any = network.chord_progression
     place = place_of(steps["bars_left"], steps["bar_position"])
-    return progression.following(chord, steps["key"], place) + steps["ahead"]
+    before = chord_progression.before_of(chords[:, -1])
+    logits = progression.following(before, steps["key"], place)
+    return logits + progression.returning(chords, place) + steps["ahead"]
 
 
-def _next(chord: tf.Tensor, new: tf.Tensor, bar_position: tf.Tensor) -> tf.Tensor:
-    """1 + the degree: the new one where a beat begins, or none was before."""
-    begins = (bar_position % STEPS_OF_BEAT == 0) | (chord == 0)
-    return tf.where(begins, 1 + new, chord)
+def _next(chords: tf.Tensor, new: tf.Tensor, bar_position: tf.Tensor) -> tf.Tensor:
+    """The chords, with the new one where a beat begins, or none was before."""
+    begins = (bar_position % STEPS_OF_BEAT == 0) | (chords[:, -1] == 0)
+    entry = chord_progression.entry(new, bar_position)
+    longer = tf.concat([chords[:, 1:], entry[:, None]], axis=1)
+    return tf.where(begins[:, None], longer, chords)
 
 
 def ahead(

@@ -62,6 +62,7 @@ class Sampler:
         """
         zeros = tf.zeros((batch_size,), tf.int32)
         given = {"given": tf.zeros((batch_size, self.grid[0]))}
+        no_chords = tf.zeros((batch_size, chord_progression.MEMORY), tf.int32)
         return {
             "network": self.network.zero_state(batch_size),
             "frame": tf.zeros((batch_size, *self.grid, 3)),
@@ -73,8 +74,8 @@ class Sampler:
             **(given if self.config.tracks else {}),
             # 1 + the key: not read here, but kept between requests. 0: undecided.
             **({"key": zeros} if self.config.key else {}),
-            # 1 + the degree of the beat's chord; 0: none yet.
-            **({"chord": zeros} if self.config.chords else {}),
+            # Of the beats, the last one last, see `chord_progression.entry`.
+            **({"chords": no_chords} if self.config.chords else {}),
         }
 
     def prefill(
@@ -107,12 +108,13 @@ class Sampler:
         known = {"bars_left": bars_left, "look_ahead": look_ahead}
         # Of the network's state nothing depends on key and chords.
         inputs |= self.track_inputs(past, **known)
-        chord = {}
+        chords = {}
         if self.config.chords:
-            steps = self._chord_steps(key, past, inputs["bars_left"], look_ahead)
+            left = inputs["bars_left"]
+            steps = self._chord_steps(key, past, left, look_ahead)
             play = frames[..., 0]
-            found = progressions.read(self.network, state["chord"], play, steps)
-            chord["chord"] = found
+            found = progressions.read(self.network, state["chords"], play, steps)
+            chords["chords"] = found
         _, network = self.network.time_axis(inputs, state["network"])
         return state | {
             "network": network,
@@ -120,7 +122,7 @@ class Sampler:
             "step": state["step"] + tf.shape(frames)[1],
             "bar_position": bar_position[:, -1],
             "silent_steps": _silent_steps(state["silent_steps"], frames),
-            **chord,
+            **chords,
         }
 
     def draw_steps(
@@ -181,10 +183,11 @@ class Sampler:
             left = inputs["bars_left"][:, 0]
             ahead = controls.look_ahead
             steps = self._chord_steps(controls.key, bar_position, left, ahead)
-            chord = progressions.draw(self.network, state, controls, steps)
-            given["chord"] = chord
+            chords = progressions.draw(self.network, state, controls, steps)
+            given["chords"] = chords
             inputs["chord_strength"] = controls.chord_strength
-            told = chord_progression.chord_of(chord - 1, steps["key"])
+            degree = chord_progression.before_of(chords[:, -1]) - 1
+            told = chord_progression.chord_of(degree, steps["key"])
             inputs["chord"] = told[:, None]
         hidden, network = self.network.time_axis(inputs, state["network"])
         too_silent = tf.nn.relu(state["silent_steps"] - SILENT_STEPS + 1)

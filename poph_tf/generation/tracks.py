@@ -58,6 +58,9 @@ class TrackDrawing:
         self.given_before = state["given"]
         self.controls = controls
         self.given = given_tracks(self.before, controls.constraints)
+        self.ranges: Any = network.voice_ranges
+        # Where notes are given, they say in which register the others are.
+        self.free = tf.reduce_max(self.given, axis=1) == 0
         self.density = None
         if controls.density is not None:
             self.density = state["density_bias"][:, None]
@@ -119,6 +122,9 @@ class TrackDrawing:
         numbers = randomness.of_step(controls, self.step, num_pitches, track)
         if voice:
             heads = self.network.voice_heads(x)
+            if self.ranges:
+                in_range = self.ranges.bias(track, self.free)
+                bias = in_range if bias is None else bias + in_range
             biases = (bias, self.density)
             cells = draw_voice(heads, before, numbers[:, 0], controls, *biases)
             return cells, voice_log_probability(heads, before, cells)

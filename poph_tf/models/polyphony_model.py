@@ -39,6 +39,8 @@ _DAMAGE = (
 
 Path = str | os.PathLike[str]
 _REGISTERED_NAME = "poph_tf>PolyphonyModel"
+# Layers of a network whose tables are counted before training, and not trained.
+COUNTED = ("chord_progression", "voice_ranges")
 
 
 @keras.saving.register_keras_serializable(package="poph_tf")
@@ -59,7 +61,8 @@ class PolyphonyModel(keras.Model):
         super().__init__(inputs=inputs, outputs=outputs, name=network.config.preset)
         self.network = network
         # Not a part of the graph of training, but of the weights.
-        self.chord_progression: Any = getattr(network, "chord_progression", None)
+        both = (getattr(network, name, None) for name in COUNTED)
+        self.counted: list[Any] = [layer for layer in both if layer]
 
     @property
     def config(self) -> ModelConfig:

@@ -17,6 +17,7 @@ from tensorflow import Tensor
 from poph_tf.config import ModelConfig
 from poph_tf.models import layers
 from poph_tf.models.layers.chord_progression import ChordProgression
+from poph_tf.models.layers.voice_ranges import VoiceRanges
 from poph_tf.models.network import (
     UNKNOWN_BARS_LEFT,
     UNKNOWN_RETURN,
@@ -79,8 +80,12 @@ class TrackNetwork(Network):
                 NUM_PLACES,
                 name="scale_degrees",
             )
-        self.chord_tones = self.chord_progression = None
+        self.chord_tones = self.chord_progression = self.voice_ranges = None
         if config.chords:
+            self.voice_ranges = VoiceRanges(
+                self.num_tracks, config.num_pitches, name="voice_ranges"
+            )
+            self.voice_ranges.build()
             self.chord_progression = ChordProgression(
                 NUM_PLACES, name="chord_progression"
             )

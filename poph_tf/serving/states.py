@@ -15,7 +15,6 @@ import tensorflow as tf
 
 from poph_tf.config import Limits
 from poph_tf.generation.sampler import Sampler, State
-from poph_tf.models.layers.chord_progression import NUM_DEGREES
 from poph_tf.models.polyphony_model import PolyphonyModel
 from poph_tf.serving.inputs import check_range, require
 from poph_tf.theory import NUM_KEYS
@@ -35,8 +34,8 @@ def fingerprint(model: PolyphonyModel) -> bytes:
     Dropout's seeds are left out: they are drawn anew whenever a model is loaded.
     """
     digest = hashlib.sha256(json.dumps(model.config.to_dict()).encode())
-    counted = model.chord_progression.weights if model.chord_progression else []
-    for variable in [*model.trainable_variables, *counted]:
+    counted = (variable for layer in model.counted for variable in layer.weights)
+    for variable in (*model.trainable_variables, *counted):
         digest.update(variable.numpy().tobytes())
     return digest.digest()[:FINGERPRINT_BYTES]
 
@@ -107,10 +106,8 @@ def _check_values(state: State) -> list[tf.Operation]:
         valid.append(tf.reduce_all((state[name] >= 0) & (state[name] < _MAX_COUNT)))
     if "key" in state:
         valid.append(tf.reduce_all((state["key"] >= 0) & (state["key"] <= NUM_KEYS)))
-    if "chord" in state:
-        valid.append(
-            tf.reduce_all((state["chord"] >= 0) & (state["chord"] <= NUM_DEGREES))
-        )
+    if "chords" in state:
+        valid.append(tf.reduce_all(state["chords"] >= 0))
     valid.append(tf.reduce_all((state["frame"] >= 0) & (state["frame"] <= 1)))
     return [
         require(tf.stack(valid), "state_bytes must be unchanged"),

@@ -29,7 +29,7 @@ from poph_tf.data import dataset, recovery
 from poph_tf.data.integrity import DataWatch
 from poph_tf.errors import InputError, Interrupted, TrainingFailed
 from poph_tf.models import metrics
-from poph_tf.training import chord_counts, distribution, finetuning
+from poph_tf.training import counts, distribution, finetuning
 from poph_tf.training.checkpoints import Checkpoints
 from poph_tf.training.cluster import LOST_WORKER, Cluster
 from poph_tf.training.run_log import RunLog, check_same_run, progress_line
@@ -116,9 +116,7 @@ class Trainer:
                 training.init_from, model_dir, begun, self.model, state.averages
             )
             if self.model_config.chords and not begun:
-                pieces = dataset.read_pieces(paths, chord_counts.MOST_PIECES, [])
-                progression = self.model.chord_progression
-                chord_counts.count(progression, self.model_config.tracks, pieces)
+                counts.count(self.model, paths)
 
     # The run, from top to bottom.
 
@@ -171,9 +169,9 @@ class Trainer:
         self.cluster.check_same(settings)
         restored = self.checkpoints.restore() if self.cluster.chief else None
         self.cluster.share(self.checkpoints.variables)
-        if self.model_config.chords:
-            counted = self.model.chord_progression.get_weights()
-            self.validator.model.chord_progression.set_weights(counted)
+        both = zip(self.model.counted, self.validator.model.counted, strict=True)
+        for counted, other in both:
+            other.set_weights(counted.get_weights())
         step = int(self.counters.step)
         if self.training.schedule == "constant" and not self.training.warmup_steps:
             # Otherwise the checkpoint's rate would replace a new one.

@@ -9,6 +9,7 @@ from poph_tf.config import GenerationConfig
 from poph_tf.generation import progressions
 from poph_tf.generation.controls import Controls
 from poph_tf.generation.sampler import Sampler
+from poph_tf.models.layers import chord_progression
 from poph_tf.models.layers.chord_progression import NUM_DEGREES
 from poph_tf.models.track_network import place_of
 
@@ -41,7 +42,7 @@ def drawn(sampler, made):
     draw_step = tf.function(sampler.draw_step, autograph=False)
     for step in range(STEPS):
         _, state = draw_step(state, made.at(step))
-        found.append(state["chord"].numpy())
+        found.append(chord_progression.before_of(state["chords"][:, -1]).numpy())
     return np.array(found)
 
 
@@ -88,11 +89,34 @@ def test_chords_change_the_notes(sampler):
     frames = []
     for degree in (1, 21):
         # In the midst of a beat, whose chord was drawn before.
-        state = sampler.zero_state(ROWS) | {"chord": tf.fill([ROWS], degree)}
+        past = sampler.zero_state(ROWS)
+        state = past | {"chords": tf.fill(past["chords"].shape, degree)}
         frame, after = sampler.draw_step(state, controls().at(1))
-        assert (after["chord"].numpy() == degree).all()
+        assert (after["chords"].numpy() == degree).all()
         frames.append(frame.numpy())
     assert (frames[0] != frames[1]).any()
+
+
+def test_a_run_of_chords_that_comes_back_goes_on_as_before(sampler):
+    progression = sampler.network.chord_progression
+    song = np.array([1, 6, 8, 1, 10, 3, 8, 1])
+    past = np.zeros((ROWS, chord_progression.MEMORY), np.int32)
+    beats = 4 * (np.arange(12) % 4)
+    past[:, -12:] = chord_progression.entry(np.r_[song, song[:4]] - 1, beats)
+    state = sampler.zero_state(ROWS) | {"chords": tf.constant(past)}
+    draw_step = tf.function(sampler.draw_step, autograph=False)
+    counted, found = progression.repeats.numpy(), {}
+    for gain in (0.0, 50.0):
+        progression.repeats.assign(tf.fill(progression.repeats.shape, gain))
+        now = state
+        for step in range(16):
+            _, now = draw_step(now, controls().at(step))
+        found[gain] = now["chords"].numpy()
+    progression.repeats.assign(counted)
+    expected = chord_progression.entry(song[4:] - 1, beats[:4])
+    assert (found[50.0][:, -4:] == expected).all()
+    assert not (found[0.0][:, -4:] == expected).all()
+    np.testing.assert_array_equal(found[0.0][:, :-4], past[:, 4:])
 
 
 def given_notes(sampler):
@@ -159,5 +183,6 @@ def test_known_steps_have_the_chords_that_drawing_them_gives(sampler):
     state = sampler.prefill(
         sampler.zero_state(ROWS), frames, bars, style, LEFT, key=KEYS
     )
-    np.testing.assert_array_equal(state["chord"], after)
+    last = chord_progression.before_of(state["chords"][:, -1])
+    np.testing.assert_array_equal(last, after)
     assert len(set(after)) > 1

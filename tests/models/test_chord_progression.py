@@ -85,13 +85,18 @@ def test_the_tables_are_kept_with_the_weights_and_are_not_trained(tmp_path):
     made = models.build(
         config.preset("poph3", tracks=tracks, key=True, chords=True, **sizes)
     )
-    made.chord_progression.notes.assign(np.arange(48.0).reshape(4, 12))
-    assert not any("progression" in v.path for v in made.trainable_variables)
+    tables = [table for layer in made.counted for table in layer.weights]
+    assert len(tables) == 4
+    rng = np.random.default_rng(0)
+    for table in tables:
+        table.assign(rng.normal(size=table.shape))
+    trained = [variable.path for variable in made.trainable_variables]
+    assert not any(table.path in trained for table in tables)
     models.save(made, tmp_path)
-    loaded = models.load(tmp_path)
-    np.testing.assert_array_equal(
-        loaded.chord_progression.notes, made.chord_progression.notes
-    )
+    network = models.load(tmp_path).network
+    loaded = [*network.chord_progression.weights, *network.voice_ranges.weights]
+    for table, again in zip(tables, loaded, strict=True):
+        np.testing.assert_array_equal(table, again)
 
 
 @pytest.mark.parametrize(
@@ -117,3 +122,47 @@ def test_a_bias_of_pitches_is_one_of_their_chords(chain):
     # Degrees of D: A major (7) has C#, D major (0) and G major (5) have not.
     assert by_chord[7] == pytest.approx(-15) and not by_chord[0] and not by_chord[5]
     assert by_chord[OTHER] == pytest.approx(-10 * 3 * 1.5 / 12)
+
+
+def test_a_run_is_found_where_it_was_heard_last_in_the_same_beats_of_a_bar():
+    memory, reach = chord_progression.MEMORY, chord_progression.REACH
+    past = np.zeros((4, memory), np.int32)
+    past[0, -12:] = [1, 2, 3, 9, 1, 2, 3, 8, 1, 2, 3, 4]
+    past[1, -7:] = [9, 1, 2, 3, 7, 1, 2]
+    past[2, -1 - reach :] = range(1, 2 + reach)
+    past[2, [-1 - reach, -reach]] = 1 + reach, 5
+    found, then = chord_progression.runs(tf.constant(past))
+    # Of the first, 4 was never heard.
+    np.testing.assert_array_equal(found, [0, 2, 1, 0])
+    np.testing.assert_array_equal(then[1:3], [3, 5])
+    past[0, -1] = 0
+    found, _ = chord_progression.runs(tf.constant(past[:1]))
+    assert found[0] == 0, "No chord is no run."
+    shifted = np.roll(past[:1], 1, axis=1)
+    found, then = chord_progression.runs(tf.constant(shifted))
+    assert (int(found[0]), int(then[0])) == (3, 8)
+    still = np.ones((1, memory), np.int32)
+    found, _ = chord_progression.runs(tf.constant(still))
+    assert found[0] == chord_progression.LONGEST_RUN
+
+
+def test_the_chord_after_an_earlier_run_gains_by_length_and_place(chain):
+    gains = np.arange(2 * (1 + chord_progression.LONGEST_RUN), dtype=np.float32)
+    gains[:: 1 + chord_progression.LONGEST_RUN] = 0  # no run, no gain
+    chain.repeats.assign(gains.reshape(2, -1))
+    beats = 4 * tf.constant([[3, 0, 1, 2, 3, 0], [3, 0, 1, 2, 0, 1]])
+    degrees = tf.constant([[0, 1, 8, 6, 0, 1]] * 2)
+    # The second's bars have three beats: its run stands in others than then.
+    past = tf.pad(chord_progression.entry(degrees, beats), [(0, 0), (66, 0)])
+    found = chain.returning(past, tf.constant([1, 1])).numpy()
+    expected = np.zeros((2, NUM_DEGREES))
+    expected[0, 8] = gains[1 + chord_progression.LONGEST_RUN + 2]
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_an_entry_tells_degree_and_beat():
+    degrees, positions = tf.constant([0, OTHER, 0, OTHER]), tf.constant([0, 3, 4, 12])
+    entries = chord_progression.entry(degrees, positions)
+    assert entries.numpy().tolist() == [1, 37, 38, 148]
+    before = chord_progression.before_of(tf.concat([[0], entries], axis=0))
+    np.testing.assert_array_equal(before, [0, *(1 + degrees.numpy())])

@@ -39,7 +39,10 @@ JSON = {"Content-Type": "application/json"}
 
 
 def run(
-    quick: bool = False, preset: str = "deepj", saved_model: bool = False
+    quick: bool = False,
+    preset: str = "deepj",
+    saved_model: bool = False,
+    soak_minutes: float | None = None,
 ) -> dict[str, Any]:
     """Figures of the server, by number of clients."""
     seconds = QUICK_ASK_SECONDS if quick else ASK_SECONDS
@@ -53,7 +56,8 @@ def run(
                 str(n): latencies(server, server.stream, n, seconds) for n in counts
             }
             figures["short_piece"] = beside_long_pieces(server, 3 if quick else 5)
-            figures |= soak(server, QUICK_SOAK_MINUTES if quick else SOAK_MINUTES)
+            minutes = QUICK_SOAK_MINUTES if quick else SOAK_MINUTES
+            figures |= soak(server, soak_minutes or minutes)
         if not saved_model:
             return figures
         exported = _saved_model(light, pathlib.Path(folder))

@@ -6,8 +6,12 @@ are counted in the music that the model is trained on, and told to the network. 
 notes are given, chords are drawn that lead to them: the chain is a hidden Markov model,
 and a pass from the end says what is still to come.
 
-Source: Rabiner, A Tutorial on Hidden Markov Models (1989), doi:10.1109/5.18626, the
-    backward procedure.
+Phrases come back: after a run of chords that was heard before, in the same beats of a
+bar, the chord that followed then is more probable, the more so the longer the run.
+
+Sources: Rabiner, A Tutorial on Hidden Markov Models (1989), doi:10.1109/5.18626, the
+    backward procedure; Kuhn and De Mori, A Cache-Based Natural Language Model for
+    Speech Recognition (1990), doi:10.1109/34.56193, for what comes back.
 """
 
 from typing import Any
@@ -23,6 +27,7 @@ from poph_tf.theory import (
     NUM_CHORDS,
     NUM_KEYS,
     NUM_PITCH_CLASSES,
+    STEPS_OF_BEAT,
     UNKNOWN_CHORD,
 )
 
@@ -36,6 +41,9 @@ HEARD = 0.5
 # names wins over all habits. It counts as no less than this, where nothing is allowed.
 OBEYED, LEAST_BIAS = 10.0, -100.0
 TONES = 3
+# Runs of chords are sought in so many beats; longer ones count as this long.
+REACH, LONGEST_RUN = 64, 8
+MEMORY = REACH + LONGEST_RUN
 _CLASSES = np.arange(NUM_PITCH_CLASSES)
 # float32 [class, triad]: 1 inside, both counted from the tonic.
 _IN_TRIADS = np.float32(theory.triads() > 0)
@@ -70,6 +78,12 @@ class ChordProgression(keras.layers.Layer):
             initializer="zeros",
             name="notes",
         )
+        # Log-odds for the chord that followed then, by the length of a run.
+        self.repeats = self.add_weight(
+            shape=(self.num_places, 1 + LONGEST_RUN),
+            initializer="zeros",
+            name="repeats",
+        )
 
     def following(self, before: Tensor, key: Tensor, place: Tensor) -> Tensor:
         """How probable each degree is after another.
@@ -84,6 +98,21 @@ class ChordProgression(keras.layers.Layer):
         """
         at = tf.stack([self._table(key, place), before], axis=1)
         return tf.gather_nd(tf.convert_to_tensor(self.transitions), at)
+
+    def returning(self, past: Tensor, place: Tensor) -> Tensor:
+        """What an earlier run of the same chords says of the next degree.
+
+        Args:
+            past: int32 [batch, MEMORY], see `runs`.
+            place: int32 [batch], of the next degree.
+
+        Returns:
+            float [batch, degree], added to log-probabilities.
+        """
+        length, then = runs(past)
+        at = tf.stack([place, length], axis=1)
+        gain = tf.gather_nd(tf.convert_to_tensor(self.repeats), at)
+        return gain[:, None] * tf.one_hot(before_of(then) - 1, NUM_DEGREES)
 
     def preceding(self, after: Tensor, key: Tensor, place: Tensor) -> Tensor:
         """What is to come, as seen from the beat before.
@@ -154,6 +183,39 @@ class ChordProgression(keras.layers.Layer):
 _ABOVE_ROOT = (
     np.arange(NUM_PITCH_CLASSES) - np.arange(NUM_PITCH_CLASSES)[:, None]
 ) % NUM_PITCH_CLASSES
+
+
+def runs(past: Tensor) -> tuple[Tensor, Tensor]:
+    """The longest run of chords up to now that was heard before, the latest of these.
+
+    Args:
+        past: int32 [batch, MEMORY], the last chord last, as `entry` makes them: a run
+            stands in the same beats of a bar as then.
+
+    Returns:
+        int32 [batch], its length, 0..LONGEST_RUN, and the entry after it then.
+    """
+    back = past[:, ::-1]
+    now = back[:, :LONGEST_RUN, None]
+    # [batch, chord of the run, beats ago]
+    then = tf.stack([back[:, k + 1 : k + 1 + REACH] for k in range(LONGEST_RUN)], 1)
+    same = tf.cast((now == then) & (now > 0), tf.int32)
+    breaks = tf.cumsum(1 - same, axis=1)
+    length = tf.reduce_sum(tf.cast(breaks == 0, tf.int32), axis=1)
+    longest = tf.argmax(length, axis=1, output_type=tf.int32)
+    chosen = tf.one_hot(longest, REACH, dtype=tf.int32)
+    after = tf.reduce_sum(chosen * back[:, :REACH], axis=1)
+    return tf.reduce_max(length, axis=1), after
+
+
+def entry(degree: Tensor, bar_position: Tensor) -> Tensor:
+    """A degree in a beat of a bar as one number, int32, 1 and more; 0 is none."""
+    return 1 + degree + NUM_DEGREES * (bar_position // STEPS_OF_BEAT)
+
+
+def before_of(entries: Tensor) -> Tensor:
+    """1 + the degrees of entries, int32; 0 for none."""
+    return tf.where(entries > 0, 1 + (entries - 1) % NUM_DEGREES, 0)
 
 
 def chord_of(degree: Tensor, key: Tensor) -> Tensor:

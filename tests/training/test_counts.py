@@ -9,8 +9,9 @@ from poph_tf import config
 from poph_tf.config import TrainingConfig
 from poph_tf.data import beat_chords, examples, matrices, windows
 from poph_tf.models.layers import chord_progression
+from poph_tf.models.layers.voice_ranges import VoiceRanges
 from poph_tf.models.track_network import NUM_PLACES, place_of
-from poph_tf.training import chord_counts
+from poph_tf.training import counts
 
 TRACKS = tuple(config.Track(name, voice=True) for name in ("high", "middle", "low"))
 TRIADS = {"I": (72, 64, 48), "IV": (72, 65, 53), "V": (71, 67, 55)}
@@ -32,7 +33,7 @@ def counted():
     layer = chord_progression.ChordProgression(NUM_PLACES)
     layer.build()
     song = ["I", "IV", "V", "I"] * 4
-    chord_counts.count(layer, TRACKS, [piece(song)] * 20)
+    counts.count_chords(layer, TRACKS, [piece(song)] * 20)
     return layer
 
 
@@ -61,6 +62,44 @@ def test_notes_are_counted_by_their_distance_from_the_root(counted):
     major = np.exp(counted.notes.numpy()[0])
     np.testing.assert_allclose(major[[0, 4, 7]].sum(), 1, atol=0.02)
     assert major[0] > major[4]  # IV has its root twice, V too
+
+
+def test_what_comes_back_gains_by_the_length_of_the_run():
+    rng = np.random.default_rng(0)
+    names = list(TRIADS)
+    songs = []
+    for _ in range(40):
+        phrase, end = np.split(rng.integers(3, size=24), [16])
+        songs.append(piece([names[k] for k in (*phrase, *phrase, *end)]))
+    layer = chord_progression.ChordProgression(NUM_PLACES)
+    layer.build()
+    counts.count_chords(layer, TRACKS, songs)
+    gain = layer.repeats.numpy()
+    assert not gain[:, 0].any() and gain.min() >= 0
+    many = gain[-4:]  # the beats of bars far from the end
+    assert many[:, 8].min() > 3
+    assert many[:, 1].max() < 1
+    # The last two bars were drawn by chance: what was heard before says little.
+    assert gain[:8].max() < 1.5
+
+
+def test_pitches_are_the_rarer_the_farther_they_lie_from_their_voice():
+    low, size = 40, 40
+    tracks = (*TRACKS[:2], config.Track("low"))  # the last may play chords
+    layer = VoiceRanges(3, size)
+    layer.build()
+    counts.count_ranges(layer, tracks, low, [piece(["I", "V"] * 8)])
+    table = layer.pitches.numpy()
+    # As often 72 as 71, each spread as 1 4 6 4 1; transposed ones over an octave.
+    assert table[0, 72 - low] == table[0, 71 - low] == 0
+    octave = table[0, 72 - low - 12 : 72 - low + 13]
+    assert (np.diff(octave[:12]) >= 0).all() and (np.diff(octave[13:]) <= 0).all()
+    edge = 32 * 1 / 16 + 1  # of 72, in one step of 32: 74 without 71's share
+    assert octave[14] == pytest.approx(np.log(edge * 12 / (2 * 32 + 12)), abs=0.05)
+    assert table[0, [0, -1]].max() < -1.5
+    assert not table[2].any()
+    free = tf.constant([True, False])
+    np.testing.assert_array_equal(layer.bias(1, free), [table[1], 0 * table[1]])
 
 
 def test_windows_are_told_the_chords_of_their_own_transposition():

@@ -1,0 +1,205 @@
+"""Counts in the training music how chords follow each other and how high voices lie."""
+
+import functools
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.lib.stride_tricks import sliding_window_view
+
+from poph_tf.config.tracks import Track
+from poph_tf.data import beat_chords, dataset, keys
+from poph_tf.data.examples import Piece
+from poph_tf.models.layers import chord_progression
+from poph_tf.models.layers.chord_progression import (
+    LONGEST_RUN,
+    MEMORY,
+    NUM_DEGREES,
+    NUM_MODES,
+    ChordProgression,
+    before_of,
+    entry,
+    runs,
+)
+from poph_tf.models.layers.voice_ranges import VoiceRanges
+from poph_tf.models.polyphony_model import PolyphonyModel
+from poph_tf.models.track_network import NUM_PLACES, place_of
+from poph_tf.theory import CHORD_KINDS, NUM_PITCH_CLASSES, STEPS_OF_BEAT
+
+# More pieces change the tables little.
+MOST_PIECES = 2000
+# A table counts as much as so many chords beside those seen in a finer one.
+WEIGHT = 5.0
+# A note counts for the pitches around it, too.
+NEAR = np.array([1, 4, 6, 4, 1]) / 16
+# Transpositions by up to half an octave.
+OCTAVE = np.ones(NUM_PITCH_CLASSES) / NUM_PITCH_CLASSES
+# A note of a chord that was never seen.
+SELDOM = 1e-3
+
+
+def count(model: PolyphonyModel, paths: Sequence[str]) -> None:
+    """Fills all tables of a model that are counted.
+
+    Args:
+        model: that draws chords.
+        paths: of the records that it is trained on.
+    """
+    tracks, low = model.config.tracks, model.config.min_pitch
+    network: Any = model.network
+    pieces = functools.partial(dataset.read_pieces, paths, MOST_PIECES, [])
+    count_chords(network.chord_progression, tracks, pieces())
+    count_ranges(network.voice_ranges, tracks, low, pieces())
+
+
+def count_ranges(
+    ranges: VoiceRanges,
+    tracks: Sequence[Track],
+    min_pitch: int,
+    pieces: Iterable[Piece],
+) -> None:
+    """Counts the pitches of each voice, and compares them with transposed ones.
+
+    Args:
+        ranges: of a model.
+        tracks: of the model.
+        min_pitch: of the model.
+        pieces: those that it is trained on.
+    """
+    seen = np.ones((len(tracks), ranges.num_pitches))
+    for piece in pieces:
+        play = piece.matrices.stack(tracks)[..., 0].sum(axis=0, dtype=np.int64)
+        seen += play[:, min_pitch : min_pitch + ranges.num_pitches]
+    voices = np.array([track.voice for track in tracks])
+    table = np.stack([_seldom(x) for x in seen])
+    ranges.pitches.assign(table * voices[:, None])
+
+
+def _seldom(seen: np.ndarray) -> np.ndarray:
+    """How much rarer each pitch is than in transposed music, log-odds, at most 0.
+
+    Keys are as common as they are; only the register counts. Farther out than a rare
+    pitch no pitch is commoner.
+    """
+    near = np.convolve(seen, NEAR, mode="same")
+    ratio = np.minimum(np.log(near / np.convolve(near, OCTAVE, mode="same")), 0)
+    mode = int(near.argmax())
+    above = np.minimum.accumulate(ratio[mode:])
+    below = np.minimum.accumulate(ratio[mode::-1])
+    return np.concatenate([below[:0:-1], above])
+
+
+def count_chords(
+    progression: ChordProgression, tracks: Sequence[Track], pieces: Iterable[Piece]
+) -> None:
+    """Fills the tables of a chord progression.
+
+    Args:
+        progression: of a model that draws chords.
+        tracks: of the model.
+        pieces: those that it is trained on.
+    """
+    tracks = [track for track in tracks if not track.is_drum]
+    follow = np.zeros((NUM_MODES, NUM_PLACES, NUM_DEGREES, NUM_DEGREES))
+    first = np.zeros((NUM_MODES, NUM_DEGREES))
+    notes = np.zeros((len(CHORD_KINDS) + 1, NUM_PITCH_CLASSES))
+    find = tf.function(beat_chords.find_chords, reduce_retracing=True)
+    found = []
+    for piece in pieces:
+        music = piece.matrices
+        play = music.stack(tracks)[..., 0].astype(np.float32)
+        key = keys.find_key(tf.reduce_max(play, axis=1))
+        if key < 0:
+            continue
+        position = music.bar_position.astype(np.int32)
+        chords = find(tf.constant(play), tf.constant(position))
+        degrees = chord_progression.degree_of(chords, key).numpy()
+        _add_notes(notes, chords.numpy(), play.sum(axis=1))
+        place = place_of(music.bars_left, position).numpy()
+        mode = int(key) // NUM_PITCH_CLASSES
+        beats = np.flatnonzero(position % STEPS_OF_BEAT == 0)
+        if len(beats):
+            first[mode, degrees[beats[0]]] += 1
+            table = mode * NUM_PLACES + place[beats]
+            found.append((table, entry(degrees[beats], position[beats])))
+        np.add.at(
+            follow[mode],
+            (place[beats[1:]], degrees[beats[:-1]], degrees[beats[1:]]),
+            1,
+        )
+    tables = _smoothed(follow, first)
+    progression.transitions.assign(np.log(tables))
+    progression.repeats.assign(_repeats(tables, found))
+    shares = (notes + SELDOM) / (notes + SELDOM).sum(axis=1, keepdims=True)
+    progression.notes.assign(np.log(np.maximum(shares, SELDOM)))
+
+
+def _add_notes(counts: np.ndarray, chords: np.ndarray, notes: np.ndarray) -> None:
+    """Adds how far the notes [step, pitch] lie above the root, by kind of chord."""
+    kind = np.where(chords >= 0, chords // NUM_PITCH_CLASSES, len(CHORD_KINDS))
+    root = np.where(chords >= 0, chords % NUM_PITCH_CLASSES, 0)
+    steps, pitches = np.nonzero(notes)
+    above = (pitches - root[steps]) % NUM_PITCH_CLASSES
+    np.add.at(counts, (kind[steps], above), notes[steps, pitches])
+
+
+def _repeats(
+    tables: np.ndarray, pieces: Sequence[tuple[np.ndarray, np.ndarray]]
+) -> np.ndarray:
+    """How much likelier the chord after an earlier run is, by the length of the run.
+
+    Args:
+        tables: [table, 1 + degree before, degree], probabilities without runs.
+        pieces: of each the table and the entry of each beat.
+
+    Returns:
+        float32 [place, 1 + length], log-odds; not below 0.
+    """
+    seen, expected, total = np.zeros((3, NUM_PLACES, 1 + LONGEST_RUN))
+    for table, entries in pieces:
+        padded = np.pad(entries, (MEMORY, 0))
+        past = sliding_window_view(padded, MEMORY)[1:-1].astype(np.int32)
+        length, then = (x.numpy() for x in runs(past))
+        at = length > 0
+        before, chord, now = (
+            before_of(x[at]).numpy() for x in (entries[:-1], then, entries[1:])
+        )
+        rows = table[1:][at]
+        cell = rows % NUM_PLACES, length[at]
+        np.add.at(seen, cell, chord == now)
+        np.add.at(expected, cell, tables[rows, before, chord - 1])
+        np.add.at(total, cell, 1)
+    share = np.clip(expected / np.maximum(total, 1), SELDOM, 1 - SELDOM)
+    here = (seen + WEIGHT * share) / (total + WEIGHT)
+    gain = np.log(here / (1 - here)) - np.log(share / (1 - share))
+    return np.maximum(gain, 0).astype(np.float32)
+
+
+def _smoothed(follow: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """Probabilities, also of what was seldom seen.
+
+    A place in the last bars has few examples of each chord: there chords follow each
+    other as everywhere, moved by how often each stands in that place.
+
+    Args:
+        follow: [mode, place, degree before, degree], counts.
+        first: [mode, degree], of the first beats.
+
+    Returns:
+        float32 [mode * place, 1 + degree before, degree].
+    """
+    shares = _mixed(follow.sum(axis=(1, 2)), 1 / NUM_DEGREES)
+    everywhere = _mixed(follow.sum(axis=1), shares[:, None])[:, None]
+    here = _mixed(follow.sum(axis=2), shares[:, None])
+    expected = everywhere * (here / shares[:, None])[:, :, None]
+    expected /= expected.sum(axis=3, keepdims=True)
+    found = _mixed(follow, expected)
+    begins = _mixed(np.repeat(first[:, None], NUM_PLACES, 1), here)
+    both = np.concatenate([begins[:, :, None], found], axis=2)
+    return both.reshape(-1, 1 + NUM_DEGREES, NUM_DEGREES).astype(np.float32)
+
+
+def _mixed(counts: np.ndarray, prior: np.ndarray | float) -> np.ndarray:
+    total = counts.sum(axis=-1, keepdims=True)
+    return (counts + WEIGHT * prior) / (total + WEIGHT)
