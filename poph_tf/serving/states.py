@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from poph_tf.config import Limits
 from poph_tf.generation.sampler import Sampler, State
+from poph_tf.models.layers.chord_progression import NUM_DEGREES
 from poph_tf.models.polyphony_model import PolyphonyModel
 from poph_tf.serving.inputs import check_range, require
 from poph_tf.theory import NUM_KEYS
@@ -26,6 +27,7 @@ _WORD_BYTES = 4
 _HEADER_WORDS = (len(MAGIC) + FINGERPRINT_BYTES) // _WORD_BYTES
 _COUNTERS = ("step", "bar_position", "silent_steps")
 _MAX_COUNT = 2**30
+_MOST_CHORD = NUM_DEGREES * 256  # in the last beat of the longest bar, and more
 
 
 def fingerprint(model: PolyphonyModel) -> bytes:
@@ -107,7 +109,8 @@ def _check_values(state: State) -> list[tf.Operation]:
     if "key" in state:
         valid.append(tf.reduce_all((state["key"] >= 0) & (state["key"] <= NUM_KEYS)))
     if "chords" in state:
-        valid.append(tf.reduce_all(state["chords"] >= 0))
+        chords = state["chords"]
+        valid.append(tf.reduce_all((chords >= 0) & (chords <= _MOST_CHORD)))
     valid.append(tf.reduce_all((state["frame"] >= 0) & (state["frame"] <= 1)))
     return [
         require(tf.stack(valid), "state_bytes must be unchanged"),

@@ -33,30 +33,30 @@ MOST_PIECES = 2000
 WEIGHT = 5.0
 # A note counts for the pitches around it, too.
 NEAR = np.array([1, 4, 6, 4, 1]) / 16
-# Transpositions by up to half an octave.
-OCTAVE = np.ones(NUM_PITCH_CLASSES) / NUM_PITCH_CLASSES
 # A note of a chord that was never seen.
 SELDOM = 1e-3
 
 
-def count(model: PolyphonyModel, paths: Sequence[str]) -> None:
+def count(model: PolyphonyModel, paths: Sequence[str], shifts: Sequence[int]) -> None:
     """Fills all tables of a model that are counted.
 
     Args:
         model: that draws chords.
         paths: of the records that it is trained on.
+        shifts: semitones by which they are transposed then.
     """
     tracks, low = model.config.tracks, model.config.min_pitch
     network: Any = model.network
     pieces = functools.partial(dataset.read_pieces, paths, MOST_PIECES, [])
     count_chords(network.chord_progression, tracks, pieces())
-    count_ranges(network.voice_ranges, tracks, low, pieces())
+    count_ranges(network.voice_ranges, tracks, low, shifts, pieces())
 
 
 def count_ranges(
     ranges: VoiceRanges,
     tracks: Sequence[Track],
     min_pitch: int,
+    shifts: Sequence[int],
     pieces: Iterable[Piece],
 ) -> None:
     """Counts the pitches of each voice, and compares them with transposed ones.
@@ -65,6 +65,7 @@ def count_ranges(
         ranges: of a model.
         tracks: of the model.
         min_pitch: of the model.
+        shifts: semitones by which training transposes.
         pieces: those that it is trained on.
     """
     seen = np.ones((len(tracks), ranges.num_pitches))
@@ -72,18 +73,21 @@ def count_ranges(
         play = piece.matrices.stack(tracks)[..., 0].sum(axis=0, dtype=np.int64)
         seen += play[:, min_pitch : min_pitch + ranges.num_pitches]
     voices = np.array([track.voice for track in tracks])
-    table = np.stack([_seldom(x) for x in seen])
+    table = np.stack([_seldom(x, shifts) for x in seen])
     ranges.pitches.assign(table * voices[:, None])
 
 
-def _seldom(seen: np.ndarray) -> np.ndarray:
+def _seldom(seen: np.ndarray, shifts: Sequence[int]) -> np.ndarray:
     """How much rarer each pitch is than in transposed music, log-odds, at most 0.
 
     Keys are as common as they are; only the register counts. Farther out than a rare
     pitch no pitch is commoner.
     """
     near = np.convolve(seen, NEAR, mode="same")
-    ratio = np.minimum(np.log(near / np.convolve(near, OCTAVE, mode="same")), 0)
+    most = max(abs(shift) for shift in shifts)
+    moved = sliding_window_view(np.pad(near, most), len(near))[::-1]
+    moved = moved[np.add(shifts, most)].mean(axis=0)
+    ratio = np.log(np.minimum(near / np.maximum(moved, near.min()), 1))
     mode = int(near.argmax())
     above = np.minimum.accumulate(ratio[mode:])
     below = np.minimum.accumulate(ratio[mode::-1])

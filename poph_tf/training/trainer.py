@@ -116,7 +116,8 @@ class Trainer:
                 training.init_from, model_dir, begun, self.model, state.averages
             )
             if self.model_config.chords and not begun:
-                counts.count(self.model, paths)
+                shifts = range(training.min_transpose, training.max_transpose + 1)
+                counts.count(self.model, paths, shifts)
 
     # The run, from top to bottom.
 

@@ -88,7 +88,10 @@ def test_pitches_are_the_rarer_the_farther_they_lie_from_their_voice():
     tracks = (*TRACKS[:2], config.Track("low"))  # the last may play chords
     layer = VoiceRanges(3, size)
     layer.build()
-    counts.count_ranges(layer, tracks, low, [piece(["I", "V"] * 8)])
+    song = [piece(["I", "V"] * 8)]
+    counts.count_ranges(layer, tracks, low, [0], song)
+    assert not layer.pitches.numpy().any(), "Without transposition all is known."
+    counts.count_ranges(layer, tracks, low, range(-6, 6), song)
     table = layer.pitches.numpy()
     # As often 72 as 71, each spread as 1 4 6 4 1; transposed ones over an octave.
     assert table[0, 72 - low] == table[0, 71 - low] == 0
