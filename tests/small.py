@@ -157,6 +157,10 @@ TRACK_VARIANTS = {
         "poph3",
         {"tracks": MELODY_AND_CHORDS[1:], "pitch_order": "descending"},
     ),
+    "one_voice": (
+        "poph3",
+        {"tracks": VOICES[:1], "bars_left": False, "key": True, "chords": True},
+    ),
 }
 
 

@@ -314,7 +314,9 @@ def of_steps(inputs: Inputs, name: str, unknown: int) -> Tensor:
     """An input int32 [batch, time] that may be left out."""
     found = inputs.get(name)
     if found is None:
-        found = ops.full(ops.shape(inputs["previous"])[:2], unknown, "int32")
+        previous = inputs["previous"]
+        first = previous[(slice(None), slice(None)) + (0,) * (len(previous.shape) - 2)]
+        found = ops.full_like(first, unknown, dtype="int32")
     return found
 
 

@@ -106,6 +106,7 @@ class TrackNetwork(Network):
         self.track_contexts = [
             layers.TrackContext(units, k, name=f"track_context_{k}")
             for k in range(self.num_tracks)
+            if self.num_tracks > 1
         ]
         self.voice_leading: list[Any] = [
             layers.VoiceLeading(units, k, others, name=f"voice_leading_{k}")
@@ -131,7 +132,7 @@ class TrackNetwork(Network):
         told = []
         if self.degrees:
             strength = inputs.get("key_strength")
-            told.append(self.degrees(*_key_and_place(inputs), strength))
+            told.append(self.degrees(*self._key_and_place(inputs), strength))
         if self.chord_tones:
             chord = of_steps(inputs, "chord", UNKNOWN_CHORD)
             place = inputs["bar_position"] % STEPS_OF_BEAT
@@ -148,8 +149,15 @@ class TrackNetwork(Network):
             )
         if told:
             told = [ops.cast(x, hidden.dtype) for x in told]
-            hidden = ops.concatenate([hidden, sum(told[1:], told[0])], axis=-1)
+            hidden = ops.concatenate([hidden, _sum(told)], axis=-1)
         return hidden, after
+
+    def _key_and_place(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
+        """The key, and the place of its table, each int32 [batch, time]."""
+        read = inputs if self.config.bars_left else {**inputs, "bars_left": None}
+        left = of_steps(read, "bars_left", UNKNOWN_BARS_LEFT)
+        place = place_of(left, inputs["bar_position"])
+        return of_steps(inputs, "key", UNKNOWN_KEY), place
 
     def _time_major(self, frames: Tensor) -> Tensor:
         return self.side_by_side(frames)
@@ -286,11 +294,15 @@ class TrackNetwork(Network):
             float [time, batch, pitch, units].
         """
         given = _given(inputs)
-        context = self.track_contexts[track](notes, given)
+        seen = []
+        if self.track_contexts:
+            seen.append(self.track_contexts[track](notes, given))
         if self.voice_leading[track]:
             play, before = (inputs[k][..., 0] for k in ("current", "previous"))
-            context = context + self.voice_leading[track](play, before, given)
-        return self.track_dropout(ops.gelu(entry + context), training=training)
+            seen.append(self.voice_leading[track](play, before, given))
+        if seen:
+            entry = entry + _sum(seen)
+        return self.track_dropout(ops.gelu(entry), training=training)
 
     def _run_track(
         self,
@@ -321,11 +333,8 @@ class TrackNetwork(Network):
         return self.split_heads(self.heads(x))
 
 
-def _key_and_place(inputs: Inputs) -> tuple[Tensor, Tensor]:
-    """The key, and the place of its table, each int32 [batch, time]."""
-    left = of_steps(inputs, "bars_left", UNKNOWN_BARS_LEFT)
-    place = place_of(left, inputs["bar_position"])
-    return of_steps(inputs, "key", UNKNOWN_KEY), place
+def _sum(parts: list[Tensor]) -> Tensor:
+    return sum(parts[1:], parts[0])
 
 
 def place_of(bars_left: Any, bar_position: Any) -> Any:
