@@ -22,9 +22,8 @@ from poph_tf.evaluation.voice_leading import chords
 from poph_tf.theory import (
     CHORD_KINDS,
     NUM_PITCH_CLASSES,
-    UNKNOWN_KEY,
     class_counts,
-    key_of_counts,
+    key_profiles,
 )
 
 _ALL_TRIADS = {
@@ -48,8 +47,10 @@ def key_by_profile(play: np.ndarray) -> int | None:
     Returns:
         0..11 major, 12..23 minor; None where nothing, or everything alike, sounds.
     """
-    key = key_of_counts(class_counts(play.sum(axis=0, dtype=np.int64)))
-    return None if key == UNKNOWN_KEY else key
+    counts = class_counts(play.sum(axis=0, dtype=np.int64))
+    if not counts.std():
+        return None
+    return int((key_profiles() @ (counts - counts.mean())).argmax())
 
 
 def fifths_between(one: int, other: int) -> int:
