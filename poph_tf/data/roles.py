@@ -14,6 +14,7 @@ import numpy as np
 
 from poph_tf.config.tracks import CHOIR, Track
 from poph_tf.data import instruments, voices
+from poph_tf.data import notes as notes_lib
 from poph_tf.data.instruments import Part
 from poph_tf.data.notes import Notes
 from poph_tf.errors import InputError
@@ -39,6 +40,8 @@ _LETTERS = {track.name[0]: track.name for track in CHOIR}
 _FAMILIES = {2: "organ", 3: "guitar", 4: "bass", 5: "strings", 6: "strings"}
 # At most so many notes at once, on average, make a melody.
 _MELODY_POLYPHONY = 1.05
+# At least so many notes at once, on average, for each voice, make voices of one part.
+_CHOIR_POLYPHONY = 0.6
 _LEFT_OVER = "accompaniment"
 
 
@@ -126,8 +129,12 @@ def _choir(
     if len(single) == len(parts) == len(choir):
         high_first = sorted(parts, key=lambda part: -part.notes.pitch.mean())
         return [part.mask for part in high_first]
-    middles = [voices.CHOIR[CHOIR.index(track)] for track in choir]
-    used = np.flatnonzero(_where(notes, parts))
+    mask = _where(notes, parts)
+    # A melody, or two voices, would be cut to pieces by height.
+    least = _CHOIR_POLYPHONY * len(choir)
+    if mask.any() and _polyphony(notes_lib.select(notes, mask)) < least:
+        raise InputError(f"too few notes at once for {len(choir)} voices")
+    middles, used = [voices.CHOIR[CHOIR.index(t)] for t in choir], np.flatnonzero(mask)
     start, end, pitch = notes.start_tick, notes.end_tick, notes.pitch
     labels = voices.separate(start[used], end[used], pitch[used], middles)
     found = []

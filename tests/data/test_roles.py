@@ -138,6 +138,14 @@ def test_more_notes_than_voices_are_refused():
         roles.assign(piece(("", 0, False, chord)), CHOIR)
 
 
+def test_one_voice_or_two_are_not_cut_into_four():
+    scale = [(k, k + 1, pitch) for k, pitch in enumerate(range(45, 80))]
+    for second in ([], [(start, end, pitch - 9) for start, end, pitch in scale]):
+        parts = ("", 0, False, scale), ("", 0, False, second)
+        with pytest.raises(InputError, match="too few notes at once for 4 voices"):
+            roles.assign(piece(*parts), CHOIR)
+
+
 def test_a_track_without_notes_is_a_reason():
     with pytest.raises(InputError, match="no notes for the track bridge"):
         roles.assign(piece(SONG[0], SONG[2]), wanted(("melody", "bridge", "piano")))

@@ -5,10 +5,11 @@ import pytest
 import smf
 
 from poph_tf import config
-from poph_tf.config.tracks import Track
+from poph_tf.config.tracks import CHOIR, Track
+from poph_tf.data import matrices, reading
 from poph_tf.data.matrices import Matrices
 from poph_tf.errors import InputError, MusicFileError
-from poph_tf.generation import given_music
+from poph_tf.generation import arrangement, given_music
 
 MODEL = config.preset("biaxial", min_pitch=48, num_pitches=24)
 
@@ -96,3 +97,26 @@ def test_music_of_drums_only_cannot_be_harmonized(tmp_path):
 def test_files_that_cannot_be_read_are_refused(tmp_path, given):
     with pytest.raises(MusicFileError, match=given):
         given_music.read(tmp_path / given, MODEL)
+
+
+@pytest.mark.parametrize(
+    "tune",
+    [
+        "K:F\nFGAF|c2A2|BAGA|F4|",
+        "K:D\nFFGA|AGFE|DDEF|F3EE2|D8|",
+        "K:C\nC,D,E,F,|G,A,B,C|",
+    ],
+)
+def test_a_tune_from_a_file_stays_whole_in_the_track_that_it_is_given_to(
+    tmp_path, tune
+):
+    path = tmp_path / "tune.abc"
+    path.write_text(f"X:1\nL:1/4\nM:4/4\n{tune}\n")
+    model = config.preset("poph3", tracks=CHOIR)
+    piece, changes = given_music.read(path, model, model.tracks)
+    found = arrangement.arrange(piece, model, (), "soprano")
+    assert changes == found.changes == ()
+    assert found.present.tolist() == [True, False, False, False]
+    np.testing.assert_array_equal(
+        found.cells[:, 0], matrices.from_notes(reading.read_notes(path)).cells
+    )
