@@ -81,15 +81,15 @@ def replicas(data_dir, training_settings, name):
     stream = dataset.Stream(paths, model_config, settings)
     found = {}
     one = tf.distribute.get_strategy()
-    ways = {"one": (one, 1), "two": (two, 1), "slices": (one, 3)}
-    for name, (strategy, slices) in ways.items():
+    ways = {"one": (one, 1), "two": (two, 1), "slices": (one, 3), "parts": (one, 1, 3)}
+    for name, (strategy, *cuts) in ways.items():
         keras.utils.set_random_seed(1)
         with strategy.scope():
             model = models.build(model_config)
             optimizer = optimizers.make(settings)
             optimizer.build(model.trainable_variables)
         step = train_step.TrainStep(
-            model, optimizer, strategy, settings.clip_norm, slices, any_length=True
+            model, optimizer, strategy, settings.clip_norm, *cuts, any_length=True
         )
         batches = dataset.training_batches(stream, 0)
         sums = [

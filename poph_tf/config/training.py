@@ -20,6 +20,9 @@ class TrainingConfig(Stored):
     """Steps (sixteenth notes) of a window, at most; shorter pieces are one window."""
     batch_size: Annotated[int, Interval(ge=1, le=65536)] = 16
     """Windows in the global batch, whatever the number of replicas."""
+    accumulation: Annotated[int, Interval(ge=1, le=1024)] = 1
+    """Parts of a batch that are worked on one after the other, their gradients added
+    up: the same step in less memory."""
     epochs: Annotated[int, Interval(ge=1, le=10**6)] = 100
     """Passes over the training split, at most."""
     max_steps: _Count = 0

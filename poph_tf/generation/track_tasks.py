@@ -60,6 +60,11 @@ def _unknown(num_steps: int) -> np.ndarray:
 
 
 def _with_music(config: GenerationConfig, model: ModelConfig) -> Task:
+    if config.fix_as == "bass":
+        raise InputError(
+            "fix_as=bass does nothing in a model with tracks: name the one that is "
+            f"given, such as given={model.tracks[-1].name}."
+        )
     tracks = () if config.map else model.tracks
     piece, changes = given_music.read(config.source, model, tracks)
     given_music.require_notes(piece, changes)

@@ -59,8 +59,6 @@ class TrackDrawing:
         self.controls = controls
         self.given = given_tracks(self.before, controls.constraints)
         self.ranges: Any = network.voice_ranges
-        # Where notes are given, they say in which register the others are.
-        self.free = tf.reduce_max(self.given, axis=1) == 0
         self.density = None
         if controls.density is not None:
             self.density = state["density_bias"][:, None]
@@ -79,6 +77,8 @@ class TrackDrawing:
             [batch, track] of what is not given if `scored`, or None.
         """
         frame = _given_cells(self.before, self.controls.constraints)
+        if self.ranges:
+            self.in_range = self.ranges.share_of(frame[..., 0])
         notes = self._notes(frame, slice(None))
         frames, scores = tf.unstack(frame, axis=1), []
         for k in range(len(self.tracks)):
@@ -123,7 +123,7 @@ class TrackDrawing:
         if voice:
             heads = self.network.voice_heads(x)
             if self.ranges:
-                in_range = self.ranges.bias(track, self.free)
+                in_range = self.ranges.bias(track, self.in_range)
                 bias = in_range if bias is None else bias + in_range
             biases = (bias, self.density)
             cells = draw_voice(heads, before, numbers[:, 0], controls, *biases)

@@ -38,6 +38,8 @@ class TrainStep:
         strategy: tf.distribute.Strategy.
         clip_norm: global norm to which the gradient is clipped; 0 for no clipping.
         slices: number of slices of a replica's batch, see `models/slices.py`.
+        accumulation: number of times that so many slices are worked on, one after the
+            other.
         any_length: whether one graph takes batches of all lengths if there is one
             replica; otherwise each length has its own graph.
         averages: moving averages of the trainable variables; may be empty.
@@ -53,6 +55,7 @@ class TrainStep:
     strategy: tf.distribute.Strategy
     clip_norm: float = 0.0
     slices: int = 1
+    accumulation: int = 1
     any_length: bool = False
     averages: Sequence[tf.Variable] = ()
     ema_decay: float = 0.0
@@ -87,8 +90,14 @@ class TrainStep:
 
     def _replica_step(self, batch: Batch) -> tf.Tensor:
         num_steps = self._add_over_replicas(tf.reduce_sum(batch["mask"]))
-        slices = slices_lib.cut(batch, self.slices)
-        parts = [self._slice_step(part, num_steps) for part in slices]
+        slices = slices_lib.cut(batch, self.slices * self.accumulation)
+        parts: list[tuple[list[tf.Tensor], dict[str, tf.Tensor]]] = []
+        for start in range(0, len(slices), self.slices):
+            at_once = slices[start : start + self.slices]
+            # Not before those before are done, whose memory can then be used again.
+            done = [gradient for gradients, _ in parts for gradient in gradients]
+            with tf.control_dependencies(done):
+                parts += [self._slice_step(part, num_steps) for part in at_once]
         by_variable = zip(*(gradients for gradients, _ in parts), strict=True)
         gradients = [tf.add_n(gradients) for gradients in by_variable]
         gradients = self._add_over_replicas(gradients)

@@ -102,7 +102,7 @@ class Trainer:
         any_length = self.total_steps < STEPS_WORTH_GRAPHS
         self.train_step = TrainStep(
             self.model, state.optimizer, self.strategy, training.clip_norm, self.slices,
-            any_length, state.averages, training.ema_decay,
+            training.accumulation, any_length, state.averages, training.ema_decay,
         )  # fmt: skip
         self.validator = Validator(
             self.model_config, training, valid_paths, self.cluster, self.slices

@@ -83,7 +83,7 @@ def test_replicas_and_slices_take_the_steps_of_one(
     assert min(sums["steps"] for sums in one["sums"]) <= 8
     assert sum(sums["steps"] for sums in one["sums"]) == sum(SHORT_LENGTHS)
     assert min(sums["gradient_norm"] for sums in one["sums"]) > 0.5  # it is clipped
-    for way in ("two", "slices"):
+    for way in ("two", "slices", "parts"):
         other = found[way]
         for a, b in zip(one["sums"], other["sums"], strict=True):
             assert set(a) == set(b)

@@ -36,15 +36,24 @@ class VoiceRanges(keras.layers.Layer):
             name="pitches",
         )
 
-    def bias(self, track: int, free: Tensor) -> Tensor:
+    def share_of(self, given: Tensor) -> Tensor:
+        """How far given notes lie where their voices are, float [batch]; 1 if none are.
+
+        Args:
+            given: float [batch, track, pitch], the given notes of a step.
+        """
+        table = tf.convert_to_tensor(self.pitches)
+        return tf.exp(tf.reduce_sum(given * table, axis=(1, 2)))
+
+    def bias(self, track: int, share: Tensor) -> Tensor:
         """What is added to the logits of a voice's pitches, float [batch, pitch].
 
         Args:
             track: int.
-            free: bool [batch], whether no track is given in this step.
+            share: float [batch], from `share_of`. Given notes in another register say
+                where the other voices are.
         """
-        table = tf.convert_to_tensor(self.pitches)[track]
-        return tf.where(free[:, None], table, 0.0)
+        return tf.convert_to_tensor(self.pitches)[track] * share[:, None]
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the constructor."""
