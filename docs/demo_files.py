@@ -7,7 +7,7 @@ is what the package has: the page, and a pretrained model with its settings.
 import json
 import pathlib
 
-from poph_tf import theory
+from poph_tf import named_chords, theory
 from poph_tf.config import GenerationConfig, ModelConfig
 from poph_tf.generation.light_engine import NEUTRAL, LightEngine
 from poph_tf.models import LIGHT_FILE, SETTINGS_FILE, pretrained
@@ -63,7 +63,7 @@ def network(model):
         "num_pitches": model.num_pitches,
         "controls": {**NEUTRAL, **controls},
         "tonics": theory.TONICS,
-        "chord_kinds": theory.CHORDS,
+        "chord_kinds": named_chords.KINDS,
     }
 
 

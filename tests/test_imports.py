@@ -9,7 +9,8 @@ PACKAGE = pathlib.Path(__file__).parent.parent / "poph_tf"
 COMMANDS = {"train", "evaluate", "generate", "export", "live", "serve"}
 # The levels of the package: a module imports its own level and those below it.
 LEVELS = (
-    {"errors", "theory", "config", "cores", "files", "locks"} | {"provenance", "cli"},
+    {"errors", "theory", "named_chords", "config", "cores", "files", "locks"}
+    | {"provenance", "cli"},
     {"data", "models"},
     {"training", "generation", "evaluation", "rendering"},
     {"serving", "playing"},

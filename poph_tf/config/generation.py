@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import pydantic
 from annotated_types import Interval
 
-from poph_tf import theory
+from poph_tf import named_chords, theory
 from poph_tf.config.declaration import Stored, Texts, settings
 from poph_tf.errors import InputError
 
@@ -176,7 +176,7 @@ class GenerationConfig(Stored):
         if self.steps:
             theory.read_range(self.steps, "steps")
         if self.chords:
-            theory.read_chords(self.chords)
+            named_chords.read_chords(self.chords)
         self._check_together()
 
     def _check_together(self) -> None:

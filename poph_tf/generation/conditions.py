@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from poph_tf import theory
+from poph_tf import named_chords, theory
 from poph_tf.config import GenerationConfig, ModelConfig
 from poph_tf.config.generation import AUTO_KEY, MAX_PIECES
 from poph_tf.data import bars, returning
@@ -25,7 +25,7 @@ def keys_of(
     if config.key not in ("", AUTO_KEY):
         return np.full(len(seeds), theory.key_number(config.key), np.int32)
     if config.source is None and config.chords.strip():
-        return np.full(len(seeds), theory.key_of_chords(config.chords), np.int32)
+        return np.full(len(seeds), named_chords.key_of_chords(config.chords), np.int32)
     if config.source is None:
         return host_randomness.keys(seeds)
     if task.given is None:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from poph_tf import theory
+from poph_tf import named_chords, theory
 from poph_tf.config import GenerationConfig, ModelConfig, describe
 from poph_tf.config.generation import AUTO_KEY, MAX_PIECES
 from poph_tf.errors import InputError
@@ -223,7 +223,7 @@ def _chords(
     config: GenerationConfig, model_config: ModelConfig, task: tasks.Task
 ) -> np.ndarray | None:
     """The bias of each drawn step, float32 [step, pitch]; None without chords."""
-    outside = theory.read_chords(config.chords)
+    outside = named_chords.read_chords(config.chords)
     if not len(outside):
         return None
     bars = np.maximum(np.cumsum(task.bar_position == 0) - 1, 0)

@@ -127,9 +127,9 @@ def test_composes_and_continues_note_for_note_as_python(page, engine, tmp_path):
 
 
 def test_composes_over_chords_in_their_key_as_python(page, engine):
-    page.fill("#set-chords", "C, F, G")
+    page.fill("#set-chords", "C | G/B, A-")
     compose(page, "compose")
-    settings = {"num_pieces": 1, "num_bars": 1, "seed": 0, "chords": "C F G"}
+    settings = {"num_pieces": 1, "num_bars": 1, "seed": 0, "chords": "C G Am"}
     (piece,) = engine.compose(GenerationConfig(**settings))
     assert notes(score(page)) == notes(scores.of_matrices(piece))
     expect(page.locator("#status")).to_contain_text(", in C major.")

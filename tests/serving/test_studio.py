@@ -287,8 +287,8 @@ def test_the_page_finds_the_key_that_the_package_finds(page):
     rolls = (rng.random((50, 8, 128)) < 0.1) * (np.arange(128) % 12 < 9)
     found = page.evaluate(
         """async (rolls) => {
-          const { findKey } = await import("/page/harmony.js");
-          return rolls.map(([sums, lowest]) => findKey(sums, lowest));
+          const { findKey, ofEnding } = await import("/page/harmony.js");
+          return rolls.map(([sums, lowest]) => findKey(sums, ofEnding(lowest)));
         }""",
         [
             (theory.class_counts(play.sum(axis=0)).tolist(), int(play[-1].argmax()))

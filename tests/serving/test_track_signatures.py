@@ -9,7 +9,7 @@ import pytest
 import small
 import tensorflow as tf
 
-from poph_tf import theory
+from poph_tf import named_chords
 from poph_tf.config import GenerationConfig, Limits
 from poph_tf.data import matrices
 from poph_tf.generation.engine import Engine
@@ -115,7 +115,7 @@ def test_another_process_harmonizes_and_fills_in_as_the_engine(
     )
     given = np.zeros((2, 32, 3), np.float32)
     given[0, :, 0] = given[1, :, 2] = given[1, :16] = 1
-    outside = theory.read_chords("D")[0][(low + np.arange(14)) % 12]
+    outside = named_chords.read_chords("D")[0][(low + np.arange(14)) % 12]
     rows = {"temperature": 1.2, "replay_temperature": 0.0, "top_p": 0.9}
     inputs = {name: np.full(2, value, np.float32) for name, value in rows.items()}
     inputs |= {

@@ -1,5 +1,5 @@
-// The chords that a request asks for: as `read_chords` in theory.py of poph_tf, and
-// `_chords` in its generation/request.py.
+// The chords that a request asks for: as `read_chords` in named_chords.py of poph_tf,
+// and `_chords` in its generation/request.py.
 
 /** @import {Body, Network, Task} from "./task.js" */
 
@@ -12,9 +12,10 @@ const SHARPS = /** @type {Record<string, number>} */ ({ "": 0, "#": 1, b: -1 });
  * @returns {Set<number>[]} the pitch classes of each
  */
 export function readChords(text, { tonics, chord_kinds }) {
-  const words = text.replaceAll(",", " ").split(/\s+/).filter(Boolean);
+  const plain = text.replaceAll("♭", "b").replaceAll("♯", "#").replaceAll(/[,|]/g, " ");
+  const words = plain.split(/\s+/).filter(Boolean);
   return words.map((word) => {
-    const [, letter = "", sharp = "", kind = ""] = /^([A-G])([#b]?)(.*)$/.exec(word) ?? [];
+    const [, letter = "", sharp = "", kind = ""] = /^([A-G])([#b]?)([^/]*)(?:\/[A-G][#b]?)?$/.exec(word) ?? [];
     const inside = chord_kinds[kind];
     if (letter && inside) {
       const root = tonics[letter] + SHARPS[sharp] + CLASSES;

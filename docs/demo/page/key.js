@@ -1,7 +1,7 @@
 // The key that the network is told: as generation/conditions.py of poph_tf.
 
 import { readChords } from "./chords.js";
-import { findKey, KEYS } from "./harmony.js";
+import { findKey, KEYS, ofEnding, TRIADS } from "./harmony.js";
 import { philox } from "./uniforms.js";
 import { REST } from "./voices.js";
 
@@ -9,6 +9,9 @@ import { REST } from "./voices.js";
 
 const CLASSES = 12;
 const KEY_COUNTER = 1;
+// Semitones above the tonic that are outside of the major, of both minor scales.
+const OUTSIDE = [[1, 3, 6, 8, 10], [1, 4, 6, 9]];
+const FIRST_OR_LAST_IS_TONIC = 0.1;
 
 /**
  * The key asked for, that of the notes given or of the chords, or one drawn: 0 to 23, -1
@@ -18,12 +21,7 @@ const KEY_COUNTER = 1;
 export function keyOf(task, { key = "", music, chords = "" }, seed, network) {
   if (key && key !== "auto") return KEYS.indexOf(key);
   if (music) return keyOfGiven(task);
-  if (chords.trim()) {
-    const counts = new Array(CLASSES).fill(0);
-    for (const inside of readChords(chords, network)) for (const tone of inside) counts[tone] += 1;
-    // No lowest note: chords may go round and round.
-    return findKey(counts, NaN);
-  }
+  if (chords.trim()) return keyOfChords(readChords(chords, network));
   const [bits] = philox([0, 0, 0, KEY_COUNTER], [seed, 0]);
   return Math.floor(((bits >>> 8) * KEYS.length) / 2 ** 24);
 }
@@ -41,5 +39,17 @@ function keyOfGiven({ voices, free, score }) {
     for (const pitch of sounding) counts[pitch % CLASSES] += 1;
     if (sounding.size) lowest = Math.min(...sounding);
   }
-  return findKey(counts, lowest);
+  return findKey(counts, ofEnding(lowest));
+}
+
+/** As `key_of_chords` in named_chords.py of poph_tf. @param {Set<number>[]} chords */
+function keyOfChords(chords) {
+  const tones = chords.flatMap((inside) => [...inside]);
+  const counts = Array.from({ length: CLASSES }, (_, k) => tones.filter((tone) => tone === k).length);
+  return findKey(counts, (mode, tonic) => {
+    const turned = (/** @type {number} */ semitones) => (tonic + semitones) % CLASSES;
+    const outside = OUTSIDE[mode].map((semitones) => counts[turned(semitones)]).reduce((a, b) => a + b);
+    const ends = [chords[0], chords[chords.length - 1]].filter((inside) => TRIADS[mode].every((s) => inside.has(turned(s))));
+    return FIRST_OR_LAST_IS_TONIC * ends.length - outside / tones.length;
+  });
 }

@@ -26,7 +26,7 @@ const LEAST_FIT = 0.6;
 const MAJOR = [6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88];
 const MINOR = [6.33, 2.68, 3.52, 5.38, 2.6, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17];
 
-const TRIADS = [[0, 4, 7], [0, 3, 7]];
+export const TRIADS = [[0, 4, 7], [0, 3, 7]];
 // What the lowest note of the last chord adds to the correlation.
 const [LAST_IS_TONIC, LAST_IN_TRIAD] = [0.5, 0.2];
 /** The tonics of the keys; of two names the one with fewer signs. @type {[string, string[]][]} */
@@ -121,23 +121,33 @@ export function keyOf(score) {
   if (sums.filter(Boolean).length < 4) return "";
   const end = notes.reduce((latest, { start, duration }) => Math.max(latest, start + duration), 0);
   const last = notes.filter(({ start, duration }) => start + duration === end);
-  return pretty(KEYS[findKey(sums, Math.min(...last.map(({ pitch }) => pitch)))]);
+  return pretty(KEYS[findKey(sums, ofEnding(Math.min(...last.map(({ pitch }) => pitch))))]);
 }
 
 /**
- * The key by its notes and by how it ends, as `find_key` in theory.py of poph_tf: 0 to
- * 23; -1 where all classes sound alike.
- * @param {number[]} sums how long each class sounds
- * @param {number} lowest note of the last chord
+ * What the lowest note of the last chord says of a key, as `key_endings` in theory.py of
+ * poph_tf.
+ * @param {number} lowest
+ * @returns {(mode: number, tonic: number) => number}
  */
-export function findKey(sums, lowest) {
+export function ofEnding(lowest) {
+  const added = [LAST_IS_TONIC, LAST_IN_TRIAD, LAST_IN_TRIAD];
+  return (mode, tonic) => added[TRIADS[mode].indexOf((lowest - tonic + 12) % 12)] ?? 0;
+}
+
+/**
+ * The key whose profile fits the notes best, with what else is known: 0 to 23; -1 where
+ * all classes sound alike.
+ * @param {number[]} sums how long each class sounds
+ * @param {(mode: number, tonic: number) => number} known is added to the correlation
+ */
+export function findKey(sums, known) {
   let [best, found] = [-Infinity, -1];
   if (sums.every((sum) => sum === sums[0])) return found;
   for (const [mode, profile] of [MAJOR, MINOR].entries()) {
     for (let tonic = 0; tonic < 12; tonic++) {
       const turned = sums.map((_, k) => sums[(k + tonic) % 12]);
-      const ending = [LAST_IS_TONIC, LAST_IN_TRIAD, LAST_IN_TRIAD][TRIADS[mode].indexOf((lowest - tonic + 12) % 12)];
-      const fit = correlation(turned, profile) + (ending ?? 0);
+      const fit = correlation(turned, profile) + known(mode, tonic);
       if (fit > best) [best, found] = [fit, tonic + 12 * mode];
     }
   }

@@ -1,0 +1,100 @@
+"""Chords as musicians write them: their notes, and the key that some of them make."""
+
+import re
+import typing
+
+from poph_tf.errors import InputError
+from poph_tf.theory import (
+    CHORDS,
+    NUM_KEYS,
+    NUM_PITCH_CLASSES,
+    TONICS,
+    UNKNOWN_KEY,
+    key_profiles,
+    scale_rows,
+    triads,
+)
+
+if typing.TYPE_CHECKING:
+    import numpy as np
+
+SPELLINGS = {
+    "min": "m",
+    "-": "m",
+    "min7": "m7",
+    "-7": "m7",
+    "M7": "maj7",
+    "Δ": "maj7",
+    "°": "dim",
+    "°7": "dim7",
+    "ø": "m7b5",
+    "ø7": "m7b5",
+    "+": "aug",
+    "sus": "sus4",
+}
+# Semitones above the root by what is written after it.
+KINDS = CHORDS | {spelling: CHORDS[kind] for spelling, kind in SPELLINGS.items()}
+# What a tonic triad adds to the fit of its key if it is the first or the last chord.
+FIRST_OR_LAST_IS_TONIC = 0.1
+
+
+def read_chords(text: str) -> "np.ndarray":
+    """Reads chords such as 'C G7 Am F#m' or 'C | D/F# | B♭M7'.
+
+    Args:
+        text: roots with # or b, each with one of `KINDS`, between spaces, commas or
+            bar lines. The bass after / is passed over.
+
+    Returns:
+        float32 [chord, 12], 1 outside the chord, C first.
+
+    Example:
+        >>> (read_chords("Am")[0] == 0).nonzero()[0].tolist()
+        [0, 4, 9]
+        >>> (read_chords("D♭M7/F | B°") == read_chords("Dbmaj7, Bdim")).all()
+        np.True_
+
+    Raises:
+        InputError: If a chord is not known.
+    """
+    import numpy as np
+
+    rows = []
+    for word in text.translate(str.maketrans("♭♯,|", "b#  ")).split():
+        match = re.fullmatch(r"([A-G])([#b]?)([^/]*)(/[A-G][#b]?)?", word)
+        if not match or match[3] not in KINDS:
+            raise InputError(
+                f"chords must be roots and one of {', '.join(CHORDS)[2:]}, such as "
+                f"'C G7 Am F', got {word!r}."
+            )
+        root = TONICS[match[1]] + {"": 0, "#": 1, "b": -1}[match[2]]
+        inside = (root + np.array(KINDS[match[3]])) % NUM_PITCH_CLASSES
+        rows.append(np.isin(np.arange(NUM_PITCH_CLASSES), inside, invert=True))
+    return np.array(rows, np.float32).reshape(-1, NUM_PITCH_CLASSES)
+
+
+def key_of_chords(chords: str) -> int:
+    """The key that some chords fit best.
+
+    By the correlation of their notes with its profile, less the share of the notes
+    outside its scale. They may go round and round: the first chord and the last one
+    count alike, a little, if they are the tonic triad.
+
+    Returns:
+        0..23; -1 where every class sounds alike.
+
+    Example:
+        >>> [key_of_chords(text) for text in ("C G Am F", "C G Am", "A7 Dm")]
+        [0, 0, 14]
+    """
+    sounding = 1 - read_chords(chords)
+    counts = sounding.sum(axis=0)
+    if not counts.std():
+        return UNKNOWN_KEY
+    outside = scale_rows() * scale_rows("harmonic")
+    centred = counts - counts.mean()
+    fit = key_profiles() @ centred / (centred @ centred) ** 0.5
+    fit -= outside @ counts / counts.sum()
+    tonic = (triads()[:, :NUM_KEYS] > 0).astype(int)
+    at_ends = sounding[[0, -1]] @ tonic == tonic.sum(axis=0)
+    return int((fit + FIRST_OR_LAST_IS_TONIC * at_ends.sum(axis=0)).argmax())
