@@ -66,7 +66,7 @@ def assign(notes: Notes, tracks: Sequence[Track]) -> dict[Track, np.ndarray]:
     if len(choir) == len(tracks) == len(missing):
         own = dict(zip(choir, _choir(notes, left, choir), strict=True))
         return {track: own[track] for track in tracks}
-    if "melody" in missing:
+    if "melody" in missing and (len(left) > 1 or missing == ["melody"]):
         _take_melody(left, found)
     if _LEFT_OVER in missing:
         found[_LEFT_OVER] = [part for part in left if not part.is_drum]
@@ -106,7 +106,7 @@ def _take_melody(left: list[Part], found: dict[str, list[Part]]) -> None:
     single = [
         p for p in left if not p.is_drum and _polyphony(p.notes) < _MELODY_POLYPHONY
     ]
-    if single and len(left) > 1:
+    if single:
         melody = max(single, key=lambda part: float(part.notes.pitch.mean()))
         left.remove(melody)
         found["melody"] = [melody]

@@ -84,7 +84,7 @@ class Composer:
     """A model that composes.
 
     The options of all methods are the settings of `GenerationConfig`; music is the path
-    of a file, a `Piece` or `Matrices`.
+    of a file, a `Piece`, `Matrices` or a NoteSequence.
 
     Where the directory of a model also holds its converted form (`poph_tf.export
     --format=litert`; the pretrained models do), pieces are drawn without TensorFlow,

@@ -25,17 +25,23 @@ def read(
     """Music on the grid, and what is changed of it or not heard, a sentence each.
 
     Args:
-        music: Matrices, Notes, or the path of a music file.
+        music: Matrices, Notes, a NoteSequence, or the path of a music file.
         model: configuration of the model; one with tracks takes care of its pitches
             when the music is given to them.
         tracks: the notes of a file are found for these if it has all of them.
 
     Raises:
         MusicFileError: If the file cannot be read.
+        InputError: If the music is something else.
     """
     if isinstance(music, Matrices):
         return music, tuple(_left_out(music, model))
-    notes = reading.read_notes(music) if is_path(music) else music
+    if not (is_path(music) or hasattr(music, "ticks_per_quarter")):
+        raise InputError(
+            "music must be a path, Piece, Matrices, Notes or NoteSequence, got "
+            f"{type(music).__name__}."
+        )
+    notes = reading.read_notes(music) if is_path(music) else reading.to_notes(music)
     piece, changes = on_grid(notes, tracks)
     return piece, (*changes, *_left_out(piece, model))
 

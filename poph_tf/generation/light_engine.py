@@ -34,7 +34,7 @@ from poph_tf.generation import host_randomness
 from poph_tf.generation.base_engine import BaseEngine
 from poph_tf.generation.controls import SILENCE_TEMPERATURE, Controls
 from poph_tf.generation.light_step import STATE, Arrays, LightStep, split
-from poph_tf.generation.request import Request
+from poph_tf.generation.request import OPTIONAL_CONTROLS, Request
 from poph_tf.models import LIGHT_FILE, SETTINGS_FILE
 
 CHUNK_STEPS = 64
@@ -113,10 +113,15 @@ class LightEngine(BaseEngine[None, Sequence[Arrays]]):
             self._light = LightStep(content)
         self.batch_rows, self.zero_state = self._light.batch_rows, self._light.zeros
 
-    @staticmethod
-    def can(request: Request) -> bool:
-        """Whether it can draw a request: particles need TensorFlow."""
-        return not request.num_particles
+    def can(self, request: Request) -> bool:
+        """Whether it can draw a request.
+
+        Particles need TensorFlow, and so do controls that are younger than the
+        converted model.
+        """
+        controls = request.controls
+        asked = {n for n in OPTIONAL_CONTROLS if getattr(controls, n) is not None}
+        return not request.num_particles and asked <= set(self._light.controls)
 
     def _finish(
         self,

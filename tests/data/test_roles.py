@@ -138,6 +138,15 @@ def test_more_notes_than_voices_are_refused():
         roles.assign(piece(("", 0, False, chord)), CHOIR)
 
 
+def test_a_lone_part_of_one_note_at_a_time_is_the_melody():
+    tune = piece(("", 0, False, TUNE))
+    assert pitches(tune, ("melody:voice",)) == {"melody": [72, 74]}
+    band = piece(("", 0, False, TUNE), ("PIANO", 0, False, CHORDS))
+    assert pitches(band, ("melody", "piano"))["melody"] == [72, 74]
+    with pytest.raises(InputError, match="no notes for the track melody"):
+        roles.assign(tune, wanted(("melody", "accompaniment")))
+
+
 def test_one_voice_or_two_are_not_cut_into_four():
     scale = [(k, k + 1, pitch) for k, pitch in enumerate(range(45, 80))]
     for second in ([], [(start, end, pitch - 9) for start, end, pitch in scale]):

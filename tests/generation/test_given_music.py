@@ -120,3 +120,16 @@ def test_a_tune_from_a_file_stays_whole_in_the_track_that_it_is_given_to(
     np.testing.assert_array_equal(
         found.cells[:, 0], matrices.from_notes(reading.read_notes(path)).cells
     )
+
+
+def test_a_note_sequence_is_music_and_what_is_none_is_named(tmp_path):
+    path = tmp_path / "given.mid"
+    path.write_bytes(smf.file([*note(0, 60), *note(480, 62)]))
+    cells = [
+        given_music.read(music, MODEL)[0].cells
+        for music in (path, reading.read(path), reading.read_notes(path))
+    ]
+    np.testing.assert_array_equal(cells[0], cells[1])
+    np.testing.assert_array_equal(cells[0], cells[2])
+    with pytest.raises(InputError, match="Notes or NoteSequence, got bytes"):
+        given_music.read(path.read_bytes(), MODEL)

@@ -147,6 +147,16 @@ def test_particles_are_drawn_by_the_graph_and_the_rest_without():
     assert isinstance(composer.engine(request), Engine)
 
 
+def test_a_control_that_a_converted_model_does_not_read_is_left_to_the_graph():
+    composer = Composer(pretrained.path_of("scores"))
+    request = composer.resolve("compose", {"num_bars": 1, "density": 3.0})
+    engine = composer.engine(request)
+    assert isinstance(engine, LightEngine)
+    # As if it had been converted before there was such a control.
+    del engine._light.controls["density"]
+    assert isinstance(composer.engine(request), Engine)
+
+
 def test_a_piece_is_composed_and_saved_without_tensorflow_and_note_seq(tmp_path):
     code = (
         "import sys, poph_tf\n"
