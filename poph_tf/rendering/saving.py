@@ -49,7 +49,7 @@ RENDERERS: dict[str, Callable[[Matrices, dict[str, Any]], bytes | str]] = {
     ".pdf": lambda piece, _: engraving.to_pdf(_score(piece)),
     ".svg": lambda piece, _: engraving.to_one_svg(_score(piece)),
     ".html": lambda piece, view: html.page(
-        [html.Piece(view.get("title") or "Composition", piece)]
+        [html.Piece(view.get("title") or piece.title or "Composition", piece)]
     ),
 }
 

@@ -226,6 +226,13 @@ def test_a_score_says_title_tempo_key_and_metre_once():
     assert len(root.findall(".//time")) == len(root.findall("part")) == 4
 
 
+def test_a_score_names_composer_and_arranger_and_nobody_else():
+    named = {"composer": "A. Singer", "arranger": "Harmonized by poph_tf"}
+    root = written(piece((0, 0, 4, 60), **named))
+    assert {c.get("type"): c.text for c in root.iter("creator")} == named
+    assert not list(written(piece((0, 0, 4, 60))).iter("creator"))
+
+
 def test_the_same_piece_is_the_same_file():
     assert musicxml.to_musicxml(choir()) == musicxml.to_musicxml(choir())
 
