@@ -284,6 +284,30 @@ def test_a_command_in_a_process_of_its_own_ends_with_its_line_and_code(tmp_path)
     assert result.stderr == "error: --output_dir must be given; see --help.\n"
 
 
+@pytest.mark.parametrize(
+    ("command", "flag"),
+    [
+        ("poph_tf/generate.py", "num_bars"),
+        ("poph_tf/train.py", "learning_rate"),
+        ("poph_tf/serve.py", "port"),
+        ("poph_tf/live.py", "call_bars"),
+        ("poph_tf/evaluate.py", "cores"),
+        ("poph_tf/export.py", "force"),
+        ("tools/make_tfrecords.py", "input"),
+    ],
+)
+def test_help_tells_the_settings_and_imports_no_tensorflow(command, flag):
+    result = subprocess.run(
+        [sys.executable, "-X", "importtime", command, "--help"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert f"  --{flag}: " in result.stdout.replace("[no]", "")
+    assert "absl.flags" in result.stderr and "tensorflow" not in result.stderr
+
+
 def test_a_command_prints_its_version():
     import poph_tf
 

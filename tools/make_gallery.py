@@ -5,8 +5,8 @@
 
 Harmonizing, infilling and varying start from the first eight pieces of --data_dir on
 which `chorales` was not trained. For each kind docs/results/gallery/ gets a page that
-plays the pieces and draws their rolls, and the first page of each score; the measures
-go into docs/results/gallery.md, between the kind's marker and the next `<!-- end -->`.
+plays the pieces and draws their rolls, and the scores; the measures go into
+docs/results/gallery.md, between the kind's marker and the next `<!-- end -->`.
 """
 
 import io
@@ -101,7 +101,7 @@ def _unseen() -> Iterator[Matrices]:
 
 
 def draw(kind: str, pieces: Sequence[Matrices], folder: Path) -> None:
-    """Writes the page that plays the pieces, and the first page of each score."""
+    """Writes the page that plays the pieces, and draws the scores."""
     from PIL import Image
 
     shown = []

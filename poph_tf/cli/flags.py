@@ -19,6 +19,8 @@ from poph_tf.config.declaration import Setting, describe
 from poph_tf.errors import InputError
 
 FLAGS = flags.FLAGS
+# The flags belong to the commands that call these functions, so that --help tells them.
+flags.disclaim_key_flags()
 _LISTS = {tuple[str, ...]: str, tuple[int, ...]: int, tuple[float, ...]: float}
 
 

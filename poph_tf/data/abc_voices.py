@@ -109,6 +109,8 @@ class FieldReader:
         }
         if name == "T" and self._in_header:
             self._score.title = self._score.title or text
+        elif name == "C" and self._in_header:
+            self._score.composer = self._score.composer or text
         elif name == "I":
             self._directive(text)
         elif name in readers:

@@ -94,6 +94,9 @@ class _Reader:
         if line.startswith("!!!OTL"):
             title = line.partition(":")[2].strip()
             self._score.title = self._score.title or title
+        if line.startswith("!!!COM"):
+            composer = line.partition(":")[2].strip()
+            self._score.composer = self._score.composer or composer
         if not line or line.startswith("!"):
             return
         tokens = line.split("\t")

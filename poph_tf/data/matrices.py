@@ -22,6 +22,7 @@ import numpy as np
 from poph_tf.config.tracks import Track
 from poph_tf.data import (
     bars,
+    credits,
     instruments,
     music_proto,
     quantization,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
 NUM_PITCHES = quantization.NUM_PITCHES
 STEPS_PER_QUARTER = bars.STEPS_PER_QUARTER
-# to_sequence writes this many ticks a quarter unless the grid needs more.
+# to_sequence writes this many ticks a quarter, or the next multiple of the grid.
 TICKS_PER_QUARTER = 480
 
 
@@ -57,7 +58,7 @@ class Matrices:
         steps_per_quarter: steps in a quarter note.
         time_signatures: (step, numerator, denominator) of each change, for files made
             from the piece. If empty, they are guessed from the bar positions.
-        title: the title of the piece.
+        title, composer, arranger: as a file or a task says them; empty: not at all.
         tracks: the instruments, in the order of the file; none: the merger is known.
         key: what the network was told, such as "G minor"; empty: none, or unknown.
         ritardando: how much slower the last quarter is, 0..1; see `ritardando.py`.
@@ -76,6 +77,8 @@ class Matrices:
     steps_per_quarter: int = STEPS_PER_QUARTER
     time_signatures: tuple[tuple[int, int, int], ...] = ()
     title: str = ""
+    composer: str = ""
+    arranger: str = ""
     tracks: Sequence[TrackCells] = ()
     key: str = ""
     ritardando: float = 0.0
@@ -291,10 +294,10 @@ def from_notes(
 ) -> Matrices:
     """Puts notes in ticks on the grid; arguments and result as in `from_sequence`."""
     piece = quantization.quantize(notes, steps_per_quarter, **options)
-    made = from_quantized(piece)
     parts = instruments.parts(notes, drums=options.get("drums", False))
     own = [instruments.quantize(part.notes, piece, **options) for part in parts]
-    return dataclasses.replace(made, tracks=_LazyTracks(parts, own))
+    tracks = _LazyTracks(parts, own)
+    return from_quantized(piece, tracks=tracks, **credits.of(notes))
 
 
 class _LazyTracks(Sequence[TrackCells]):
@@ -320,21 +323,20 @@ class _LazyTracks(Sequence[TrackCells]):
         return TrackCells(part.name, part.program, part.is_drum, _cells(piece))
 
 
-def from_quantized(piece: quantization.QuantizedNotes) -> Matrices:
-    """The matrices of notes on the grid."""
+def from_quantized(piece: quantization.QuantizedNotes, **fields: Any) -> Matrices:
+    """The matrices of notes on the grid, with other fields of `Matrices`."""
     return Matrices(
         cells=_cells(piece),
         bar_position=piece.bar_position,
         tempo_qpm=piece.tempo_qpm,
         steps_per_quarter=piece.steps_per_quarter,
         time_signatures=piece.time_signatures,
-        title=piece.title,
+        **fields,
     )
 
 
 def _cells(piece: quantization.QuantizedNotes) -> np.ndarray:
-    """uint8 [time, pitch, 3]."""
-    # A plane for each channel: most operations read one channel.
+    """uint8 [time, pitch, 3], a plane for each channel: most operations read one."""
     return quantization.planes(piece).transpose(1, 2, 0)
 
 
@@ -351,10 +353,9 @@ def to_sequence(matrices: Matrices) -> "NoteSequence":
     """
     matrices = canonical(matrices)
     per_quarter = matrices.steps_per_quarter
-    # Up to the next multiple of the grid.
     ticks_per_quarter = -(-TICKS_PER_QUARTER // per_quarter) * per_quarter
     sequence = music_proto.load().NoteSequence(ticks_per_quarter=ticks_per_quarter)
-    sequence.sequence_metadata.title = matrices.title
+    credits.to_sequence(matrices, sequence)
     sequence.tempos.add(time=0.0, qpm=matrices.tempo_qpm)
     seconds_per_step = 60.0 / matrices.tempo_qpm / per_quarter
     merged = TrackCells("", 0, False, matrices.cells)
@@ -362,8 +363,7 @@ def to_sequence(matrices: Matrices) -> "NoteSequence":
         _add_notes(sequence, instrument, track, seconds_per_step)
     sequence.total_time = len(matrices) * seconds_per_step
     _add_bars(sequence, matrices, seconds_per_step)
-    amount = matrices.ritardando
-    ritardando.apply(sequence, matrices.bar_position, per_quarter, amount)
+    ritardando.apply(sequence, matrices.bar_position, per_quarter, matrices.ritardando)
     return sequence
 
 

@@ -82,6 +82,7 @@ class _Reader:
         self._is_explicit = any(e.get("accid.ges") for e in root.iter())
         titles = (e.text for e in root.iter("title") if e.text)
         self._score.title = " ".join(next(titles, "").split())
+        self._score.composer = values.composer(root)
         body = root if root.tag == "body" else next(root.iter("body"), root)
         self._walk(body, 0)
         for measure in body.iter("measure"):

@@ -24,6 +24,13 @@ def first(element: Element) -> Element:
     return next(iter(element), element) if lemma is None else lemma
 
 
+def composer(root: Element) -> str:
+    """The first composer that a file names; empty: none."""
+    named = (e for e in root.iter() if "composer" in (e.tag, e.get("role")))
+    names = (" ".join("".join(e.itertext()).split()) for e in named)
+    return next(filter(None, names), "")
+
+
 def written(text: str, dots: str | None) -> Fraction:
     """Quarter notes of "4", "8", "breve"."""
     if text not in _LENGTHS and not re.fullmatch(r"[1-9]\d{0,3}", text):

@@ -115,6 +115,9 @@ def _notes(
     titles = _titles(data, others)
     # Quicker than to sort them.
     instruments = np.flatnonzero(np.bincount(instrument))
+    names = _names(titles, instruments) if len(chunks.bounds) > 1 else {}
+    # The first track names the piece, unless it is one part of it.
+    is_part = any(instrument >> 4 == 0 for instrument in names)
     return Notes(
         start_tick=start_tick,
         end_tick=end_tick,
@@ -129,8 +132,8 @@ def _notes(
         time_signatures=signatures,
         pedals=_pedals(events, instruments),
         bar_marks=np.zeros((0, 2), np.int64),
-        title=titles.get(0, ""),
-        names=_names(titles, instruments) if len(chunks.bounds) > 1 else {},
+        title="" if is_part else titles.get(0, ""),
+        names=names,
         repairs=dict(chunks.repairs),
     )
 

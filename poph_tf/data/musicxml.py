@@ -18,7 +18,7 @@ import re
 from fractions import Fraction
 from xml.etree import ElementTree
 
-from poph_tf.data import musicxml_ornaments, xml_text
+from poph_tf.data import credits, musicxml_ornaments, xml_text
 from poph_tf.data import musicxml_values as values
 from poph_tf.data.score import Measure, Note, Part, Score
 from poph_tf.errors import MusicFileError, kind_of
@@ -119,12 +119,17 @@ class _Reader:
                 element.clear()
             elif tag == "score-part":
                 self._score_part(element)
-            elif tag in ("work-title", "movement-title"):
-                self._score.title = self._score.title or (element.text or "").strip()
+            elif tag in ("work-title", "movement-title", "creator"):
+                self._credit(element)
         is_alone = len(self._parts) == 1
         for state in self._parts.values():
             _add_small_print(state, is_keyboard_alone=is_alone and state.num_staves > 1)
         return self._score
+
+    def _credit(self, element: Element) -> None:
+        name = element.get("type") if element.tag == "creator" else "title"
+        if name in credits.NAMES and not getattr(self._score, name):
+            setattr(self._score, name, (element.text or "").strip())
 
     def _score_part(self, element: Element) -> None:
         state = self._part(element.get("id", ""))

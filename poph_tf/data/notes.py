@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from poph_tf.data import music_proto
+from poph_tf.data import credits, music_proto
 from poph_tf.errors import InputError, MusicFileError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Notes:
         bar_marks: int64 [mark, 2]: tick, bar position there. If there are any, they
             take the place of the time signatures.
         length_tick: the piece lasts at least so long.
-        title: the title of the piece.
+        title, composer, arranger: as the file says them; empty: not at all.
         names: by instrument, the name of its track or part where it has one.
         repairs: what a reader mended in the file, by kind, how often each.
     """
@@ -79,6 +79,8 @@ class Notes:
     bar_marks: np.ndarray
     length_tick: int = 0
     title: str = ""
+    composer: str = ""
+    arranger: str = ""
     names: Mapping[int, str] = dataclasses.field(default_factory=dict)
     repairs: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
@@ -212,7 +214,7 @@ def from_sequence(sequence: "NoteSequence") -> Notes:
         bar_marks=clock.rows(_bar_marks(sequence), 2, "bar marks"),
         repairs=_repairs(sequence),
         length_tick=int(total),
-        title=sequence.sequence_metadata.title,
+        **credits.from_sequence(sequence),
         names={info.instrument: info.name for info in sequence.instrument_infos},
     )
     return with_possible_tempos(made)
@@ -352,7 +354,7 @@ def to_sequence(notes: Notes) -> "NoteSequence":
 
     sequence = music_pb2.NoteSequence(ticks_per_quarter=notes.ticks_per_quarter)
     sequence.source_info.encoding_type = sequence.source_info.MIDI
-    sequence.sequence_metadata.title = notes.title
+    credits.to_sequence(notes, sequence)
     for instrument, name in notes.names.items():
         sequence.instrument_infos.add(instrument=instrument, name=name)
     seconds = seconds_of(notes)

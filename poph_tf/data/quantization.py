@@ -34,7 +34,6 @@ class QuantizedNotes:
         tempo_qpm: mean tempo, quarter notes a minute.
         steps_per_quarter: steps in a quarter note.
         time_signatures: (step, numerator, denominator) of each change.
-        title: the title of the piece.
     """
 
     start: np.ndarray
@@ -45,7 +44,6 @@ class QuantizedNotes:
     tempo_qpm: float
     steps_per_quarter: int
     time_signatures: tuple[tuple[int, int, int], ...]
-    title: str = ""
 
     def __len__(self) -> int:
         """Steps."""
@@ -105,7 +103,6 @@ def quantize(
         tempo_qpm=bars.mean_tempo(notes, length, steps_per_quarter),
         steps_per_quarter=steps_per_quarter,
         time_signatures=bars.to_step_signatures(notes.time_signatures, length, *grid),
-        title=notes.title,
     )
 
 

@@ -102,7 +102,7 @@ class Score:
     Attributes:
         parts: the parts.
         measures: the bars, in the order of the score.
-        title: the title, or "".
+        title, composer, arranger: as the file says them, or "".
         order: labels of sections in the order of playing; empty: as written.
         order_once: the same without repeats.
         repairs: how often what could not be kept was changed, by kind.
@@ -111,6 +111,8 @@ class Score:
     parts: list[Part] = dataclasses.field(default_factory=list)
     measures: list[Measure] = dataclasses.field(default_factory=list)
     title: str = ""
+    composer: str = ""
+    arranger: str = ""
     order: Sequence[str] = ()
     order_once: Sequence[str] = ()
     repairs: collections.Counter[str] = dataclasses.field(

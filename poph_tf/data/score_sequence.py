@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
 
-from poph_tf.data import music_proto
+from poph_tf.data import credits, music_proto
 from poph_tf.data import ornaments as ornaments_lib
 from poph_tf.data import score as score_lib
 from poph_tf.data import tones as tones_lib
@@ -147,7 +147,7 @@ def _empty_sequence(score: Score) -> "NoteSequence":
         music_pb2 = music_proto.load()
 
     sequence = music_pb2.NoteSequence(ticks_per_quarter=480)
-    sequence.sequence_metadata.title = score.title
+    credits.to_sequence(score, sequence)
     sequence.source_info.source_type = sequence.source_info.SCORE_BASED
     sequence.source_info.encoding_type = sequence.source_info.MUSIC_XML
     for kind, count in score.repairs.items():

@@ -188,7 +188,7 @@ class Piece:
         return _image(figures.to_png(piano_roll.draw(self.matrices, **self._view)))
 
     def engrave(self) -> "Image":
-        """The first page of its score as an image for a notebook (extra `score`)."""
+        """Its score as an image for a notebook (extra `score`)."""
         return _image(saving.render(self.matrices, saving.SCORE_PICTURE))
 
     def play(self) -> "Audio":

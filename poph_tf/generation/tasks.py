@@ -9,19 +9,30 @@ axis: `cells` are [step, track, 128, channel].
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from poph_tf import theory
 from poph_tf.config import GenerationConfig, ModelConfig, Track
-from poph_tf.data import matrices
+from poph_tf.data import credits, matrices
 from poph_tf.data.matrices import Matrices
 from poph_tf.errors import InputError
 from poph_tf.generation import constraints, given_music
 
 DEFAULT_TEMPO_QPM = 120.0
 DEFAULT_SIGNATURE = (4, 4)
+# What the tasks do to the given music.
+_DONE = {
+    "continue": "Continued",
+    "harmonize": "Harmonized",
+    "accompany": "Accompanied",
+    "infill": "Completed",
+    "vary": "Varied",
+    "reharmonize": "Reharmonized",
+}
+_PROGRAM = "poph_tf"
 NOTHING = Matrices(np.zeros((0, 128, 3), np.uint8), np.zeros(0, np.uint8))
 
 
@@ -47,6 +58,7 @@ class Task:
             which the network looks ahead to; None: there are none.
         changes: what was changed in the given music, a sentence each.
         ritardando: of the piece, see `Matrices`.
+        credits: its title, composer and arranger, where they are known.
     """
 
     bar_position: np.ndarray
@@ -63,6 +75,9 @@ class Task:
     given: np.ndarray | None = None
     changes: tuple[str, ...] = ()
     ritardando: float = 0.0
+    credits: Mapping[str, str] = dataclasses.field(
+        default_factory=lambda: {"composer": _PROGRAM}
+    )
 
     @property
     def num_steps(self) -> int:
@@ -91,6 +106,7 @@ class Task:
             "tempo_qpm": float(self.tempo_qpm),
             "time_signatures": self.time_signatures,
             "ritardando": self.ritardando,
+            **self.credits,
         }
         if self.tracks:
             return matrices.from_stack(cells, self.tracks, bars, **fields)
@@ -122,8 +138,19 @@ def from_config(config: GenerationConfig, model: ModelConfig) -> Task:
         task = harmonize(music, config.fix_as, model)
     else:
         task = continue_(music, **continued_by(config))
-    tempo_qpm = config.tempo_qpm or task.tempo_qpm
-    return dataclasses.replace(task, tempo_qpm=tempo_qpm, changes=changes)
+    task = dataclasses.replace(
+        task, tempo_qpm=config.tempo_qpm or task.tempo_qpm, changes=changes
+    )
+    return task if config.source is None else credited(task, music, config.kind)
+
+
+def credited(task: Task, music: Matrices, kind: str) -> Task:
+    """The task, whose piece keeps the title and composer of the music that is given."""
+    said = credits.of(music)
+    if _PROGRAM not in music.composer + music.arranger:
+        names = filter(None, [music.arranger, f"{_DONE[kind]} by {_PROGRAM}"])
+        said["arranger"] = "; ".join(names)
+    return dataclasses.replace(task, credits=said)
 
 
 def continued_by(config: GenerationConfig) -> dict[str, Any]:

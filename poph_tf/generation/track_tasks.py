@@ -83,7 +83,8 @@ def _with_music(config: GenerationConfig, model: ModelConfig) -> Task:
         # Elsewhere the other tracks end with the given ones.
         free = _free(config, model, found.present, stacked)
         task = draw_free(stacked, free, model)
-    return dataclasses.replace(task, changes=changes)
+    task = dataclasses.replace(task, changes=changes)
+    return tasks.credited(task, piece, config.kind)
 
 
 def _free(

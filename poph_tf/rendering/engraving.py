@@ -1,4 +1,4 @@
-"""Engraves MusicXML: pages of a score as SVG, PDF and PNG, with verovio.
+"""Engraves MusicXML: a score as SVG, PDF and PNG, with verovio.
 
 All needs the extra `score`. Text in pictures is set in the font that matplotlib brings,
 where it is installed, so that a machine without fonts draws the same picture.
@@ -44,6 +44,18 @@ def to_svg(score: bytes, *, paged: bool = True) -> list[str]:
     ]
 
 
+def to_one_svg(score: bytes) -> str:
+    """Engraves a whole score as one SVG document; see `to_svg`.
+
+    Raises:
+        InputError: Also if it is longer than the longest page of verovio.
+    """
+    pages = to_svg(score, paged=False)
+    if len(pages) > 1:
+        raise InputError("The score is too long for one picture: save it as .pdf.")
+    return pages[0]
+
+
 def to_pdf(score: bytes) -> bytes:
     """Engraves a score as a PDF; see `to_svg`."""
     svglib = _import("svglib.svglib")
@@ -62,7 +74,7 @@ def to_pdf(score: bytes) -> bytes:
 
 
 def to_png(score: bytes) -> bytes:
-    """Engraves the first page of a score as a picture; see `to_svg`."""
+    """Engraves a whole score as a picture; see `to_one_svg`."""
     resvg = _import("resvg_py")
     options: dict[str, Any] = {}
     matplotlib = importlib.util.find_spec("matplotlib")
@@ -70,10 +82,8 @@ def to_png(score: bytes) -> bytes:
         fonts = pathlib.Path(matplotlib.origin).parent / _FONTS_OF_MATPLOTLIB
         options = {"font_dirs": [str(fonts)], "skip_system_fonts": True}
         options |= {"font_family": _FONT, "serif_family": _FONT}
-    svg, width = to_svg(score)[0], PICTURE_PIXELS
-    return bytes(
-        resvg.svg_to_bytes(svg_string=svg, background="white", width=width, **options)
-    )
+    options |= {"background": "white", "width": PICTURE_PIXELS}
+    return bytes(resvg.svg_to_bytes(svg_string=to_one_svg(score), **options))
 
 
 def _import(name: str) -> Any:

@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from poph_tf.data import bars
+from poph_tf.data import bars, credits
 from poph_tf.data import cells as cells_lib
 from poph_tf.data import matrices as matrices_lib
 from poph_tf.data.matrices import Matrices, TrackCells
@@ -65,13 +65,21 @@ def to_musicxml(piece: Matrices, *, closed: bool = False) -> bytes:
     from music21.musicxml import m21ToXml
 
     root = m21ToXml.ScoreExporter(score, makeNotation=False).parse()
-    for encoding in root.iter("encoding"):
-        for date in encoding.findall("encoding-date"):
-            encoding.remove(date)
+    _without(root, "encoding", "encoding-date")
+    if not (piece.composer or piece.arranger):
+        # music21 names itself where nobody is named.
+        _without(root, "identification", "creator")
     ElementTree.indent(root)
     head = f'<?xml version="1.0" encoding="UTF-8"?>\n{_DOCTYPE}\n'
     text = _NO_XML.sub("", ElementTree.tostring(root, "unicode"))
     return f"{head}{text}\n".encode()
+
+
+def _without(root: ElementTree.Element, parents: str, children: str) -> None:
+    """Removes elements from others, both of a name."""
+    for parent in root.iter(parents):
+        for child in parent.findall(children):
+            parent.remove(child)
 
 
 def is_choir(piece: Matrices) -> bool:
@@ -91,10 +99,11 @@ def to_music21(piece: Matrices, *, closed: bool = False) -> Any:
     tracks = piece.tracks or (TrackCells("Piano", 0, False, piece.cells),)
     lines = bars.bar_edges(piece.bar_position)
     fifths = _key_signature(tracks)
-    title = metadata.Metadata(title=piece.title or "Composition", composer="poph_tf")
-    title.software = ["poph_tf"]
+    said = credits.of(piece) | {"title": piece.title or "Composition"}
+    head = metadata.Metadata(**{name: text for name, text in said.items() if text})
+    head.software = ["poph_tf"]
     score = stream.Score()
-    score.insert(0, title)
+    score.insert(0, head)
     if closed:
         first = dataclasses.replace(tracks[0], name="")
         shown = [(first, [_staff(tracks[k : k + 2], lines, fifths) for k in (0, 2)])]

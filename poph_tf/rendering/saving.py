@@ -6,8 +6,8 @@ writes a batch:
     piece-1.mid  piece-1.png  piece-1.wav  ...  index.html
 
 Pictures need matplotlib and sound needs tinysoundfont (extra `media`); scores need
-music21, engraved ones verovio too (extra `score`). An .svg file holds the whole score,
-.score.png its first page.
+music21, engraved ones verovio too (extra `score`). Files of .svg and
+.score.png hold the whole score on one page, .pdf on pages of A4.
 """
 
 import dataclasses
@@ -47,9 +47,9 @@ RENDERERS: dict[str, Callable[[Matrices, dict[str, Any]], bytes | str]] = {
     ".png": lambda piece, view: figures.to_png(piano_roll.draw(piece, **view)),
     ".musicxml": lambda piece, _: musicxml.to_musicxml(piece),
     ".pdf": lambda piece, _: engraving.to_pdf(_score(piece)),
-    ".svg": lambda piece, _: engraving.to_svg(_score(piece), paged=False)[0],
+    ".svg": lambda piece, _: engraving.to_one_svg(_score(piece)),
     ".html": lambda piece, view: html.page(
-        [html.Piece(view.get("title") or "Composition", piece)]
+        [html.Piece(view.get("title") or piece.title or "Composition", piece)]
     ),
 }
 

@@ -314,10 +314,10 @@ def test_metres_and_pickups(metres, positions):
 )
 def test_titles_in_the_encodings_of_the_wild(text, encoding):
     content = text.encode(encoding)
-    named = [(0, 0xFF, 3, len(content), *content), *ONE]
-    notes = midi_bytes.parse(smf.file(named, [(0, 0xFF, 3, 4, *b"bass"), *TWO]))
+    name, bass = (0, 0xFF, 3, len(content), *content), (0, 0xFF, 3, 4, *b"bass")
+    notes = midi_bytes.parse(smf.file([name], [name, *ONE], [bass, *TWO]))
     assert notes.title == text
-    assert notes.names == {0: text, 16: "bass"}
+    assert notes.names == {16: text, 32: "bass"}
 
 
 def test_programs_names_and_drums_survive_a_file_of_ours():

@@ -1,5 +1,7 @@
 """Given music: which notes are clamped, prefilled, kept and drawn anew."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import small
@@ -145,6 +147,14 @@ def test_a_melody_is_padded_to_whole_bars_and_gives_the_time_signature():
 
 
 # Five bars, the last cut short, with a note across each bar line but the last.
+def test_a_harmonized_melody_keeps_its_title_in_a_network_without_tracks():
+    made = task(fix=dataclasses.replace(TUNE, title="Morning hymn"))
+    drawn = np.zeros((made.num_steps, MODEL.num_pitches, 3), np.uint8)
+    piece = made.assemble(drawn, MODEL.min_pitch)
+    assert (piece.title, piece.composer) == ("Morning hymn", "")
+    assert piece.arranger == "Harmonized by poph_tf"
+
+
 SONG = matrices.canonical(
     melody([(16 * k - 2, 16 * k + 2, 40 + k) for k in range(1, 5)], 72)
 )

@@ -7,7 +7,7 @@ import pytest
 
 from poph_tf.config import GenerationConfig, ModelConfig
 from poph_tf.config.tracks import CHOIR
-from poph_tf.data import matrices, midi
+from poph_tf.data import credits, matrices, midi
 from poph_tf.data.matrices import Matrices, TrackCells
 from poph_tf.errors import InputError
 from poph_tf.generation import arrangement, host_randomness, track_tasks
@@ -132,6 +132,50 @@ def test_each_task_gives_some_tracks_and_draws_the_others(settings, drawn):
     assert free(made) == drawn and made.num_kept == 32
     np.testing.assert_array_equal(made.given, made.clamped)
     np.testing.assert_array_equal(made.bars_left, [1] * 16 + [0] * 16)
+
+
+@pytest.mark.parametrize(
+    ("settings", "verb"),
+    [
+        ({"task": "harmonize", "music": SOPRANO}, "Harmonized"),
+        ({"task": "accompany", "music": WHOLE}, "Accompanied"),
+        ({"task": "vary", "music": WHOLE, "draw": ("alto",)}, "Varied"),
+        ({"task": "reharmonize", "music": WHOLE}, "Reharmonized"),
+        ({"task": "infill", "music": WHOLE, "bars": "2"}, "Completed"),
+        ({"task": "continue", "music": WHOLE}, "Continued"),
+    ],
+)
+def test_a_piece_of_given_music_keeps_its_title_and_composer(settings, verb):
+    named = {"title": "Morning hymn", "composer": "A. Singer"}
+    given = dataclasses.replace(settings["music"], **named)
+    assert credits.of(drawn(**settings | {"music": given})) == {
+        **named,
+        "arranger": f"{verb} by poph_tf",
+    }
+
+
+def drawn(**settings):
+    made = task(**settings)
+    cells = np.zeros((made.num_steps, 4, MODEL.num_pitches, 3), np.uint8)
+    return made.assemble(cells, MODEL.min_pitch)
+
+
+def test_whoever_is_named_already_is_not_named_again():
+    composed = drawn(num_bars=1)
+    assert credits.of(composed) == {"title": "", "composer": "poph_tf", "arranger": ""}
+    again = drawn(
+        task="reharmonize", music=dataclasses.replace(WHOLE, composer="poph_tf")
+    )
+    assert credits.of(again) == credits.of(composed)
+    arranged = dataclasses.replace(WHOLE, arranger="B. Player")
+    once = drawn(task="reharmonize", music=arranged)
+    assert once.arranger == "B. Player; Reharmonized by poph_tf"
+    twice = drawn(
+        task="vary",
+        draw=("alto",),
+        music=dataclasses.replace(WHOLE, arranger=once.arranger),
+    )
+    assert twice.arranger == once.arranger
 
 
 def test_infill_draws_bars_and_knows_what_follows():

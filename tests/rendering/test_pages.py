@@ -1,5 +1,6 @@
 """The pages as a viewer gets them: pieces that play and are drawn, and a blind test."""
 
+import dataclasses
 import json
 import time
 
@@ -8,7 +9,7 @@ import pytest
 from test_rendering import A4, C4, TONE, piece
 
 from poph_tf.errors import InputError
-from poph_tf.rendering import audio, html
+from poph_tf.rendering import audio, html, saving
 
 needs_browser = pytest.mark.skipif(
     browser.PATH is None, reason="Chromium is not installed"
@@ -31,6 +32,13 @@ def test_titles_cannot_break_out_of_the_page():
     text = html.page([html.Piece(title, piece())], title)
     assert browser.page_data(text)["pieces"][0]["title"] == title
     assert "<b>bold" not in text
+
+
+@pytest.mark.parametrize(("title", "shown"), [("Hymn", "Hymn"), ("", "Composition")])
+def test_a_saved_page_has_the_title_of_its_piece(title, shown):
+    music = dataclasses.replace(piece((0, 4, C4, 80)), title=title)
+    (data,) = browser.page_data(saving.render(music, "a.html"))["pieces"]
+    assert data["title"] == shown
 
 
 def test_pages_may_share_one_script_and_style():

@@ -226,6 +226,13 @@ def test_a_score_says_title_tempo_key_and_metre_once():
     assert len(root.findall(".//time")) == len(root.findall("part")) == 4
 
 
+def test_a_score_names_composer_and_arranger_and_nobody_else():
+    named = {"composer": "A. Singer", "arranger": "Harmonized by poph_tf"}
+    root = written(piece((0, 0, 4, 60), **named))
+    assert {c.get("type"): c.text for c in root.iter("creator")} == named
+    assert not list(written(piece((0, 0, 4, 60))).iter("creator"))
+
+
 def test_the_same_piece_is_the_same_file():
     assert musicxml.to_musicxml(choir()) == musicxml.to_musicxml(choir())
 
@@ -322,13 +329,35 @@ def test_what_is_no_score_is_not_engraved():
         engraving.to_svg(b"<a/>")
 
 
+def test_a_picture_holds_a_score_of_several_pages(tmp_path):
+    tune = [(0, 4 * k, 4 * k + 4, 60 + k % 12) for k in range(464)]
+    long = piece(*tune, length=1856)
+    saving.save(long, tmp_path / "a.svg")
+    saving.save(long, tmp_path / "a.score.png")
+    pages = engraving.to_svg(musicxml.to_musicxml(long))
+    assert len(pages) > 1
+    systems = sum(page.count('class="system"') for page in pages)
+    assert (tmp_path / "a.svg").read_text("utf-8").count('class="system"') == systems
+    assert len(staff_lines(tmp_path / "a.score.png")) == 5 * systems
+
+
+def test_a_score_that_is_too_long_for_a_picture_is_refused(monkeypatch):
+    monkeypatch.setattr(engraving, "_LONGEST_PAGE", 300)
+    score = musicxml.to_musicxml(piece(*[(0, 0, 960, 60)], length=960))
+    with pytest.raises(InputError, match=r"too long for one picture: save it as .pdf"):
+        engraving.to_png(score)
+
+
 def test_a_picture_of_a_score_is_engraved(tmp_path):
     saving.save(choir(), tmp_path / "a.score.png")
+    assert len(staff_lines(tmp_path / "a.score.png")) == 10  # Of two staves.
+
+
+def staff_lines(path):
+    """The rows of a picture where lines begin that are about as wide as the widest."""
     image = pytest.importorskip("matplotlib.image")
-    pixels = image.imread(tmp_path / "a.score.png")[..., :3]
+    pixels = image.imread(path)[..., :3]
     assert pixels.shape[1] == engraving.PICTURE_PIXELS
-    ink = pixels.mean(axis=-1) < 0.8  # Thin lines are grey.
-    # Two staves of five lines, each at least half as long as the widest row of ink.
-    rows = ink.sum(axis=1)
-    lines = np.flatnonzero(rows > rows.max() / 2)
-    assert len(np.flatnonzero(np.diff(lines, prepend=-9) > 1)) == 10
+    ink = (pixels.mean(axis=-1) < 0.8).sum(axis=1)  # Thin lines are grey.
+    lines = np.flatnonzero(ink > ink.max() / 2)
+    return lines[np.diff(lines, prepend=-9) > 1]

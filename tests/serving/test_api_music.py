@@ -1,5 +1,7 @@
 """Music as JSON: to notes, to the grid and back."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -26,6 +28,9 @@ TWO_TRACKS = {
     "metre_changes": [],
     "tempo": 96.0,
     "pickup": 0,
+    "title": "Morning hymn",
+    "composer": "A. Singer",
+    "arranger": "Harmonized by poph_tf",
 }
 
 
@@ -72,6 +77,11 @@ def test_a_score_comes_back_as_it_was(changed):
     if not score["notes"]:
         score = score | {"tracks": found["tracks"]}
     assert found == score
+
+
+def test_a_long_title_is_cut_so_that_it_can_be_sent_back():
+    piece = dataclasses.replace(piece_of(TWO_TRACKS), title="a" * 1000)
+    assert piece_of(scores.of_matrices(piece)).title == "a" * scores.MAX_NAME
 
 
 @settings(max_examples=25, deadline=None)

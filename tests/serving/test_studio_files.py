@@ -11,7 +11,9 @@ import pytest
 from studio_page import (
     MELODY,
     chromium,
+    compose,
     draw,
+    expect,
     needs_chromium,
     page,
     read_notes,
@@ -95,3 +97,17 @@ def test_each_format_that_the_page_offers_is_saved_and_read_back(drawn, tmp_path
         path = save(drawn, ending, tmp_path)
         assert path.name == f"music.{ending}"
         read(path.read_bytes(), path)
+
+
+def test_the_title_of_an_opened_tune_is_that_of_its_harmony(page, tmp_path):
+    tune = b"X:1\nT:Morning hymn\nC:A. Singer\nL:1/4\nK:G\nG A B c|\n"
+    file = {"name": "tune.abc", "mimeType": "text/plain", "buffer": tune}
+    page.set_input_files("#file", file)
+    expect(page.locator("#status")).to_contain_text("Opened tune.abc: 4 notes")
+    compose(page, "harmonize")
+    score = ElementTree.fromstring(save(page, "musicxml", tmp_path).read_bytes())
+    assert score.findtext("work/work-title") == "Morning hymn"
+    assert {c.get("type"): c.text for c in score.iter("creator")} == {
+        "composer": "A. Singer",
+        "arranger": "Harmonized by poph_tf",
+    }

@@ -111,7 +111,7 @@ class Rendering(Reading):
     """Music to write as a file."""
 
     format: Literal["midi", "musicxml", "wav", "png", "pdf", "svg"] = "midi"
-    """The kind of file; svg holds the first page of the score."""
+    """The kind of file; svg holds the whole score on one page."""
 
 
 class Settings(Strict):

@@ -10,14 +10,16 @@ import pydantic
 from annotated_types import Interval, MaxLen
 
 from poph_tf import theory
-from poph_tf.data import bars, cells
+from poph_tf.data import bars, cells, credits
 from poph_tf.data.matrices import Matrices, TrackCells
 from poph_tf.data.notes import DEFAULT_QPM, HIGHEST_QPM, LOWEST_QPM, Notes
 from poph_tf.errors import InputError
 
 MAX_STEPS, MAX_NOTES, MAX_TRACKS, MAX_METRES = 8192, 20_000, 32, 1024
+MAX_NAME = 200  # characters
 DEFAULT_METRE, DEFAULT_VELOCITY = "4/4", 80
 
+_Name = Annotated[str, MaxLen(MAX_NAME)]
 _Number = Annotated[int, Interval(ge=0, le=127)]
 _Step = Annotated[int, Interval(ge=0, le=MAX_STEPS)]
 
@@ -36,7 +38,7 @@ class Strict(pydantic.BaseModel):
 class ScoreTrack(Strict):
     """An instrument or voice."""
 
-    name: Annotated[str, MaxLen(200)] = ""
+    name: _Name = ""
     program: _Number = 0
     """General MIDI program."""
     is_drum: bool = False
@@ -80,6 +82,9 @@ class Score(Strict):
     """Quarter notes a minute."""
     pickup: Annotated[int, Interval(ge=0, le=255)] = 0
     """Steps before the first bar line."""
+    title: _Name = ""
+    composer: _Name = ""
+    arranger: _Name = ""
 
 
 def to_notes(score: Score) -> Notes:
@@ -116,6 +121,7 @@ def to_notes(score: Score) -> Notes:
         bar_marks=none[:, :2],
         length_tick=max(score.num_steps, int(end.max(initial=0))),
         names={k: t.name for k, t in enumerate(tracks) if t.name},
+        **credits.of(score),
     )
 
 
@@ -166,6 +172,7 @@ def of_matrices(piece: Matrices) -> dict[str, Any]:
         "metre_changes": changes,
         "tempo": float(piece.tempo_qpm),
         "pickup": pickup,
+        **{name: text[:MAX_NAME] for name, text in credits.of(piece).items()},
     }
 
 
