@@ -25,6 +25,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Future
+from multiprocessing import resource_tracker
 from multiprocessing.context import BaseContext
 
 import pebble
@@ -219,6 +220,8 @@ def _context() -> BaseContext:
     """Processes forked from one that has imported what all need, and nothing else."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
+    # Its start lets Ctrl-C through again, to the process that is forked from, too.
+    resource_tracker.ensure_running()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["__main__", "numba", __name__])
     return context
