@@ -13,8 +13,8 @@ files are read. A file's style is the name of its top folder, unless --style_dep
 
 The output is a folder of TFRecord shards for training, validation and test with
 dataset_info.json, report.html (look at it before you train), rejects.csv (which files
-could not be used, and why), duplicates.csv and near_duplicates.csv. A run that was
-stopped continues when it is started again.
+could not be used, and why), repairs.csv, duplicates.csv and near_duplicates.csv. A run
+that was stopped continues when it is started again.
 """
 
 import os

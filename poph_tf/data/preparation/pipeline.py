@@ -33,6 +33,7 @@ from poph_tf.data.preparation import (
 from poph_tf.errors import InputError
 
 REJECTS_NAME = "rejects.csv"
+REPAIRS_NAME = "repairs.csv"
 DUPLICATES_NAME = "duplicates.csv"
 NEAR_DUPLICATES_NAME = "near_duplicates.csv"
 REPORT_NAME = "report.html"
@@ -320,9 +321,11 @@ def _write(
 
 
 def _write_lists(chosen: _Chosen, output: pathlib.Path) -> None:
-    """Writes what was rejected, what is the same, and what is nearly the same."""
+    """Writes what was rejected, mended, is the same, and is nearly the same."""
     rejects = [("source", "reason"), *sorted(chosen.pieces.rejects)]
     _write_csv(output / REJECTS_NAME, rejects)
+    repairs = [("source", "repair"), *sorted(chosen.pieces.repairs)]
+    _write_csv(output / REPAIRS_NAME, repairs)
     _write_csv(output / DUPLICATES_NAME, [("source", "same_as"), *chosen.duplicates])
     _write_csv(output / NEAR_DUPLICATES_NAME, chosen.alike)
 

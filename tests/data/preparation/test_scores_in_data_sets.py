@@ -23,6 +23,9 @@ def test_the_report_says_what_scores_took_and_what_was_mended(tmp_path):
     assert info.repairs == {"microtones rounded": 3}
     page = (tmp_path / "out" / "report.html").read_text("utf-8")
     assert "Converting scores took" in page
+    mended = (tmp_path / "out" / "repairs.csv").read_text("utf-8").splitlines()
+    each = [f"style/{k}.musicxml,microtones rounded" for k in range(3)]
+    assert mended == ["source,repair", *each]
     # Bars of 16 steps: one twice, and 1, 2 and 3 more.
     assert sum(s.num_steps for s in info.splits.values()) == 16 * (3 + 4 + 5)
 
