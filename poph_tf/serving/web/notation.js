@@ -9,6 +9,8 @@ import { barStarts } from "./score.js";
 /** @import {Score} from "./types.js" */
 
 const WAIT_MILLISECONDS = 400;
+// Engraved so wide at most: longer lines are hard to follow.
+const WIDEST = 960;
 const SVG = "image/svg+xml";
 
 export class Notation {
@@ -19,11 +21,14 @@ export class Notation {
     this.box = find("notation", HTMLElement);
     /** @type {Score | null} */
     this.engraved = null;
+    /** Its width in pixels. */
+    this.width = 0;
     /** @type {Element[]} */
     this.bars = [];
     this.timer = 0;
     this.ticking = false;
     store.on(["score"], () => this.later());
+    new ResizeObserver(() => this.later()).observe(this.box);
     player.addEventListener("change", () => this.follow());
   }
 
@@ -46,16 +51,19 @@ export class Notation {
 
   async engrave() {
     const { shown } = this.store;
-    if (this.engraved === shown) return;
+    const { paddingLeft, paddingRight } = getComputedStyle(this.box);
+    const inside = this.box.clientWidth - parseFloat(paddingLeft) - parseFloat(paddingRight);
+    const width = Math.min(WIDEST, Math.floor(inside));
+    if (this.engraved === shown && this.width === width) return;
     this.box.setAttribute("aria-busy", "true");
     const waiting = make("p", { role: "status" }, "Engraving the score…");
     if (!this.box.children.length) this.box.append(waiting);
     try {
-      const text = await (await render(shown, "svg")).text();
+      const text = await (await render(shown, "svg", width)).text();
       if (this.store.shown !== shown) return;
       this.box.replaceChildren(picture(text));
       this.bars = [...this.box.querySelectorAll("g.measure")];
-      this.engraved = shown;
+      [this.engraved, this.width] = [shown, width];
       this.follow();
     } finally {
       waiting.remove();
