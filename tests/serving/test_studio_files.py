@@ -12,6 +12,7 @@ from studio_page import (
     MELODY,
     chromium,
     draw,
+    expect,
     needs_chromium,
     page,
     read_notes,
@@ -95,3 +96,17 @@ def test_each_format_that_the_page_offers_is_saved_and_read_back(drawn, tmp_path
         path = save(drawn, ending, tmp_path)
         assert path.name == f"music.{ending}"
         read(path.read_bytes(), path)
+
+
+def test_the_name_of_an_opened_file_is_kept_over_a_reload(page, tmp_path):
+    tune = b"X:1\nM:3/4\nL:1/4\nK:G\nG A B|\n"
+    page.set_input_files(
+        "#file", {"name": "my tune.abc", "mimeType": "text/plain", "buffer": tune}
+    )
+    expect(page.locator("#status")).to_contain_text("Opened my tune.abc")
+    page.reload()
+    expect(page.locator("#model option").first).to_be_attached()
+    assert save(page, "mid", tmp_path).name == "my tune.mid"
+    page.click("#new")
+    draw(page)
+    assert save(page, "mid", tmp_path).name == "music.mid"
