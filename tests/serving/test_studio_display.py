@@ -73,7 +73,9 @@ def test_all_tools_of_a_phone_are_in_sight(chromium, server):
 
 @SIZES
 def test_the_score_is_engraved_as_wide_as_its_box(chromium, server, size):
+    asked = []
     with studio(chromium, server, size=size) as page:
+        page.on("request", lambda request: asked.append(request.url))
         page.click("#example")
         page.click("#tab-score")
         svg = page.locator("#notation > svg")
@@ -85,6 +87,22 @@ def test_the_score_is_engraved_as_wide_as_its_box(chromium, server, size):
             expect(svg).to_have_attribute("viewBox", re.compile(rf"0 0 {inside} "))
             assert svg.evaluate(BOX)["width"] == pytest.approx(inside, abs=1)
             assert box.evaluate("box => box.scrollWidth <= box.clientWidth")
+        page.wait_for_timeout(500)  # longer than it waits before it engraves again
+    assert len(asked) == 2
+
+
+def test_an_engraver_that_fails_is_told_of_once(page):
+    asked = []
+    page.route("**/v1/render", lambda route: (asked.append(1), route.abort()))
+    page.click("#tab-score")
+    expect(page.locator("#status")).to_contain_text("The server does not answer")
+    page.click("#tab-roll")
+    page.click("#undo")
+    page.wait_for_timeout(500)  # longer than it waits before it engraves again
+    expect(page.locator("#status")).to_have_text("Nothing to undo.")
+    assert len(asked) == 1
+    page.click("#tab-score")
+    expect(page.locator("#status")).to_contain_text("The server does not answer")
 
 
 def test_each_task_and_the_key_say_what_they_do(page):
