@@ -57,6 +57,7 @@ def main(words: Sequence[str]) -> int:
     with Progress(request.num_steps, "steps") as progress:
         pieces = composer.engine(request).generate(request, progress.update)
     media = {"png": FLAGS.png, "wav": FLAGS.wav, "page": FLAGS.page}
+    media["name"] = model_dir.name
     print(*saving.save_all(pieces, output_dir, composer.config, **media), sep="\n")
     if any(piece.key for piece in pieces):
         keys = ", ".join(piece.key or "unknown" for piece in pieces)

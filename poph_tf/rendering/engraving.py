@@ -12,7 +12,9 @@ from typing import Any
 from poph_tf.errors import InputError
 
 _OPTIONS = {"adjustPageHeight": True, "footer": "none", "header": "none", "scale": 40}
+_UNITS_OF_PIXEL = 100 / 40
 _LONGEST_PAGE = 60000
+PAGE_PIXELS = 840  # the width of A4
 # verovio sets the note of a metronome mark in a music font, which few viewers have.
 _METRONOME_NOTE, _QUARTER_NOTE = "\ueca5", "\N{QUARTER NOTE}"
 
@@ -20,12 +22,12 @@ _FONT, _FONTS_OF_MATPLOTLIB = "DejaVu Serif", "mpl-data/fonts/ttf"
 PICTURE_PIXELS = 1200
 
 
-def to_svg(score: bytes, *, paged: bool = True) -> list[str]:
+def to_svg(score: bytes, width: int | None = None) -> list[str]:
     """Engraves a score.
 
     Args:
         score: a MusicXML file.
-        paged: whether pages end where A4 does; otherwise they are as long as can be.
+        width: pixels of a page that is as long as can be; None: pages of A4.
 
     Returns:
         An SVG document for each page.
@@ -34,7 +36,11 @@ def to_svg(score: bytes, *, paged: bool = True) -> list[str]:
         InputError: If verovio is not installed, or cannot read the score.
     """
     toolkit = _import("verovio").toolkit()
-    toolkit.setOptions(_OPTIONS if paged else _OPTIONS | {"pageHeight": _LONGEST_PAGE})
+    options = dict(_OPTIONS)
+    if width is not None:
+        units = round(width * _UNITS_OF_PIXEL)
+        options |= {"pageHeight": _LONGEST_PAGE, "pageWidth": units}
+    toolkit.setOptions(options)
     if not toolkit.loadData(score.decode()):
         raise InputError("The score cannot be engraved: verovio cannot read it.")
     pages = range(1, toolkit.getPageCount() + 1)
@@ -44,13 +50,13 @@ def to_svg(score: bytes, *, paged: bool = True) -> list[str]:
     ]
 
 
-def to_one_svg(score: bytes) -> str:
+def to_one_svg(score: bytes, width: int = PAGE_PIXELS) -> str:
     """Engraves a whole score as one SVG document; see `to_svg`.
 
     Raises:
         InputError: Also if it is longer than the longest page of verovio.
     """
-    pages = to_svg(score, paged=False)
+    pages = to_svg(score, width)
     if len(pages) > 1:
         raise InputError("The score is too long for one picture: save it as .pdf.")
     return pages[0]

@@ -6,13 +6,17 @@ sound is played by the page with WebAudio. The program is plain JavaScript in `w
 three modules of which the studio has too (score, synth, player). It reads this JSON:
 
     pieces: [{title, details, secondsPerStep, steps, bars: [step], beats: [step],
-              notes: [[start, end, pitch, velocity]], audio: URI|null, midi: URI|null}]
+              tracks: [{name, colour}], notes: [[start, end, pitch, velocity, track]],
+              audio: URI|null, midi: URI|null}]
+
+The notes of the first track come last: they are drawn above the others.
 """
 
 import base64
 import dataclasses
 import functools
 import importlib.resources
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -23,6 +27,7 @@ import numpy as np
 from poph_tf.data import matrices as matrices_lib
 from poph_tf.data.matrices import Matrices
 from poph_tf.errors import InputError
+from poph_tf.rendering import piano_roll
 
 WEB = importlib.resources.files("poph_tf.rendering") / "web"
 # Those that the studio has too.
@@ -154,7 +159,14 @@ def _describe(piece: Piece) -> dict[str, Any]:
     """Returns the JSON object that the page's program reads."""
     matrices = matrices_lib.canonical(piece.matrices)
     position = matrices.bar_position.astype(int)
-    notes = np.stack(matrices_lib.spans(matrices.cells), axis=1)
+    tracks = [(track.name, track.cells) for track in matrices.tracks]
+    tracks = tracks or [("", matrices.cells)]
+    shades = itertools.cycle(piano_roll.TRACK_SHADES)
+    notes = [
+        [*map(int, note), k]
+        for k, (_, cells) in reversed([*enumerate(tracks)])
+        for note in np.stack(matrices_lib.spans(cells), axis=1)
+    ]
     return {
         "title": piece.title,
         "details": piece.details,
@@ -162,7 +174,11 @@ def _describe(piece: Piece) -> dict[str, Any]:
         "steps": len(matrices),
         "bars": np.flatnonzero(position == 0).tolist(),
         "beats": np.flatnonzero(position % matrices.steps_per_quarter == 0).tolist(),
-        "notes": notes.tolist(),
+        "tracks": [
+            {"name": name, "colour": shade[1]}
+            for (name, _), shade in zip(tracks, shades, strict=False)
+        ],
+        "notes": notes,
         "audio": _uri(piece.audio, _audio_type(piece.audio)),
         "midi": _uri(piece.midi, "audio/midi"),
     }

@@ -47,7 +47,9 @@ RENDERERS: dict[str, Callable[[Matrices, dict[str, Any]], bytes | str]] = {
     ".png": lambda piece, view: figures.to_png(piano_roll.draw(piece, **view)),
     ".musicxml": lambda piece, _: musicxml.to_musicxml(piece),
     ".pdf": lambda piece, _: engraving.to_pdf(_score(piece)),
-    ".svg": lambda piece, _: engraving.to_one_svg(_score(piece)),
+    ".svg": lambda piece, view: engraving.to_one_svg(
+        _score(piece), view.get("width", engraving.PAGE_PIXELS)
+    ),
     ".html": lambda piece, view: html.page(
         [html.Piece(view.get("title") or piece.title or "Composition", piece)]
     ),
@@ -83,6 +85,7 @@ def save_all(
     output_dir: str | os.PathLike[str],
     config: ModelConfig,
     *,
+    name: str = "",
     png: bool | None = None,
     wav: bool | None = None,
     page: bool = True,
@@ -93,6 +96,7 @@ def save_all(
         pieces: The pieces.
         output_dir: The folder, made if missing.
         config: Configuration of the model, for the pitches to draw.
+        name: The model; empty: its preset stands for it.
         png: Whether to draw; None draws if matplotlib is installed.
         wav: Whether to make sound; None makes it for pieces up to half an hour, if
             tinysoundfont is installed.
@@ -106,13 +110,14 @@ def save_all(
     """
     folder = pathlib.Path(output_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    shown = [_described(f"Piece {k}", p, config) for k, p in enumerate(pieces, start=1)]
+    name = name or config.preset
+    shown = [_described(f"Piece {k}", p, name) for k, p in enumerate(pieces, start=1)]
     stems = [folder / f"piece-{k}" for k in range(1, len(pieces) + 1)]
     for piece, stem in zip(shown, stems, strict=True):
         files.write_output(f"{stem}.mid", piece.midi or b"")
     paths = []
     for k, stem in enumerate(stems):
-        shown[k], media = _save_media(shown[k], stem, config, png, wav)
+        shown[k], media = _save_media(shown[k], stem, config, name, png, wav)
         paths += [stem.with_suffix(".mid"), *media]
     if page:
         paths.append(folder / "index.html")
@@ -120,8 +125,8 @@ def save_all(
     return paths
 
 
-def _described(title: str, piece: Matrices, config: ModelConfig) -> html.Piece:
-    details = f"{config.preset}, {piece.tempo_qpm:g} quarter notes per minute"
+def _described(title: str, piece: Matrices, model: str) -> html.Piece:
+    details = f"{model}, {piece.tempo_qpm:g} quarter notes per minute"
     details += f", in {piece.key}" * bool(piece.key)
     content = midi.to_bytes(matrices.to_sequence(piece))
     return html.Piece(title, piece, midi=content, details=details)
@@ -131,6 +136,7 @@ def _save_media(
     piece: html.Piece,
     stem: pathlib.Path,
     config: ModelConfig,
+    name: str,
     png: bool | None,
     wav: bool | None,
 ) -> tuple[html.Piece, list[pathlib.Path]]:
@@ -141,7 +147,7 @@ def _save_media(
         save(
             piece.matrices,
             paths[-1],
-            title=f"{piece.title} ({config.preset})",
+            title=f"{piece.title} ({name})",
             min_pitch=config.min_pitch,
             num_pitches=config.num_pitches,
         )

@@ -5,11 +5,13 @@ import json
 import time
 
 import browser
+import numpy as np
 import pytest
 from test_rendering import A4, C4, TONE, piece
 
+from poph_tf.data.cells import TrackCells
 from poph_tf.errors import InputError
-from poph_tf.rendering import audio, html, saving
+from poph_tf.rendering import audio, html, piano_roll, saving
 
 needs_browser = pytest.mark.skipif(
     browser.PATH is None, reason="Chromium is not installed"
@@ -20,11 +22,56 @@ def test_the_page_holds_notes_bars_and_tempo():
     music = piece((0, 4, C4, 80), (4, 8, C4, 90), (2, 20, A4, 70), tempo_qpm=90.0)
     text = html.page([html.Piece("one", music, details="two bars")])
     (data,) = browser.page_data(text)["pieces"]
-    assert data["notes"] == [[0, 4, 60, 80], [2, 20, 69, 70], [4, 8, 60, 90]]
+    assert data["notes"] == [
+        [0, 4, 60, 80, 0], [2, 20, 69, 70, 0], [4, 8, 60, 90, 0]
+    ]  # fmt: skip
     assert data["bars"] == [0, 16]
     assert data["beats"] == [0, 4, 8, 12, 16, 20, 24, 28]
     assert data["secondsPerStep"] == pytest.approx(60 / 90 / 4)
     assert (data["steps"], data["audio"], data["midi"]) == (32, None, None)
+
+
+def in_two_tracks():
+    """A low and a high voice that meet in a unison at the end."""
+    voices = [
+        piece((0, 8, A4, 70), (8, 16, A4, 70), steps=16),
+        piece((0, 8, C4, 80), (8, 16, A4, 80), steps=16),
+    ]
+    tracks = tuple(
+        TrackCells(name, 0, False, voice.cells)
+        for name, voice in zip(("high", "low"), voices, strict=True)
+    )
+    return dataclasses.replace(voices[1], tracks=tracks)
+
+
+def test_each_track_has_its_notes_and_the_colour_of_the_picture():
+    (data,) = browser.page_data(html.page([html.Piece("one", in_two_tracks())]))[
+        "pieces"
+    ]
+    assert data["notes"] == [
+        [0, 8, 60, 80, 1], [8, 16, 69, 80, 1], [0, 8, 69, 70, 0], [8, 16, 69, 70, 0]
+    ]  # fmt: skip
+    shades = [middle for _, middle, _ in piano_roll.TRACK_SHADES]
+    assert data["tracks"] == [
+        {"name": "high", "colour": shades[0]},
+        {"name": "low", "colour": shades[1]},
+    ]
+
+
+@needs_browser
+def test_the_page_draws_and_names_tracks_in_their_colours(tmp_path):
+    path = tmp_path / "index.html"
+    path.write_text(html.page([html.Piece("one", in_two_tracks())]), "utf-8")
+    with browser.Page(path.as_uri(), tmp_path / "profile") as page:
+        pixels = (
+            "Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data)"
+        )
+        shown = page.evaluate(f"(c => {pixels})(document.querySelector('.whole'))")
+        shown = {tuple(pixel) for pixel in np.reshape(shown, (-1, 4))[:, :3].tolist()}
+        for _, middle, _ in piano_roll.TRACK_SHADES[:2]:
+            assert tuple(bytes.fromhex(middle[1:])) in shown
+        words = page.evaluate("document.querySelector('.details').textContent")
+        assert "".join(words.split()) == "■high■low"
 
 
 def test_titles_cannot_break_out_of_the_page():
@@ -66,8 +113,8 @@ def test_a_blind_test_has_ten_pairs_of_equal_tempo_and_loudness():
         ours = pair["pieces"][pair["composed"]]
         theirs = pair["pieces"][1 - pair["composed"]]
         assert (ours["notes"], theirs["notes"]) == (
-            [[0, 8, C4, 80]],
-            [[0, 8, C4 + 7, 80]],
+            [[0, 8, C4, 80, 0]],
+            [[0, 8, C4 + 7, 80, 0]],
         )
         assert ours["secondsPerStep"] == theirs["secondsPerStep"]
         assert theirs["steps"] == 256

@@ -348,6 +348,17 @@ def test_a_score_that_is_too_long_for_a_picture_is_refused(monkeypatch):
         engraving.to_png(score)
 
 
+def test_a_score_is_engraved_to_a_width():
+    made = musicxml.to_musicxml(piece((0, 0, 128, 60), length=128))
+    heights = []
+    for width in (300, 840):
+        (page,) = engraving.to_svg(made, width)
+        size = re.search(r'<svg [^>]*?width="(\d+)px" height="(\d+)px"', page)
+        assert int(size[1]) == width
+        heights.append(int(size[2]))
+    assert heights[0] > heights[1]  # more lines
+
+
 def test_a_picture_of_a_score_is_engraved(tmp_path):
     saving.save(choir(), tmp_path / "a.score.png")
     assert len(staff_lines(tmp_path / "a.score.png")) == 10  # Of two staves.

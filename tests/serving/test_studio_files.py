@@ -111,3 +111,17 @@ def test_the_title_of_an_opened_tune_is_that_of_its_harmony(page, tmp_path):
         "composer": "A. Singer",
         "arranger": "Harmonized by poph_tf",
     }
+
+
+def test_the_name_of_an_opened_file_is_kept_over_a_reload(page, tmp_path):
+    tune = b"X:1\nM:3/4\nL:1/4\nK:G\nG A B|\n"
+    page.set_input_files(
+        "#file", {"name": "my tune.abc", "mimeType": "text/plain", "buffer": tune}
+    )
+    expect(page.locator("#status")).to_contain_text("Opened my tune.abc")
+    page.reload()
+    expect(page.locator("#model option").first).to_be_attached()
+    assert save(page, "mid", tmp_path).name == "my tune.mid"
+    page.click("#new")
+    draw(page)
+    assert save(page, "mid", tmp_path).name == "music.mid"

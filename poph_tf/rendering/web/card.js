@@ -33,9 +33,11 @@ class Card {
     this.roll = new Roll(piece, this.canvas, this.whole);
   }
   controls() {
-    const { title, details, midi, file } = this.piece;
+    const { title, details, midi, file, tracks } = this.piece;
     const names = make("div", { class: "names" }, make("h2", {}, title));
-    if (details) names.append(make("p", { class: "details" }, details));
+    const named = tracks.filter(({ name }) => name).map(({ name, colour }) =>
+      make("span", {}, make("i", { style: `color: ${colour}`, "aria-hidden": "true" }, "■ "), name));
+    if (details || named.length) names.append(make("p", { class: "details" }, details, ...named));
     const bar = make("div", { class: "bar" }, this.button, names, this.clock);
     if (midi) bar.append(make("a", { href: midi, download: file || `${title}.mid`, class: "save" }, "MIDI"));
     return bar;

@@ -73,12 +73,14 @@ class Roll {
     }
   }
   drawNotes(pen, x, y, tall, step) {
-    const [soft, loud, head] = [colour("soft"), colour("loud"), colour("head")];
-    for (const [start, end, pitch, velocity] of this.piece.notes) {
+    const [card, ink] = [colour("card"), colour("ink")];
+    for (const [start, end, pitch, velocity, track] of this.piece.notes) {
       if (end < this.first || start > this.first + this.span) continue;
       const sounds = start <= step && step < end && step > 0;
       const share = Math.round((100 * velocity) / 127);
-      pen.fillStyle = sounds ? head : `color-mix(in oklab, ${loud} ${share}%, ${soft})`;
+      const own = this.piece.tracks[track].colour;
+      const [soft, loud] = [`${own} 45%, ${card}`, `${own} 80%, ${ink}`].map((mixed) => `color-mix(in oklab, ${mixed})`);
+      pen.fillStyle = sounds ? ink : `color-mix(in oklab, ${loud} ${share}%, ${soft})`;
       pen.beginPath();
       const wide = Math.max(x(end) - x(start) - 1.5, 1);
       pen.roundRect(x(start), y(pitch) + 0.5, wide, Math.max(tall - 1, 1), 2);
@@ -94,8 +96,8 @@ class Roll {
     pen.fillRect(0, 0, width, height);
     pen.fillStyle = colour("beat");
     pen.fillRect(x(this.first), 0, x(this.span), height);
-    pen.fillStyle = colour("accent");
-    for (const [start, end, pitch] of this.piece.notes) {
+    for (const [start, end, pitch, , track] of this.piece.notes) {
+      pen.fillStyle = this.piece.tracks[track].colour;
       const top = (this.high - pitch - 1) * tall;
       pen.fillRect(x(start), top, Math.max(x(end) - x(start), 1), Math.max(tall, 1));
     }

@@ -139,9 +139,6 @@ export function pitchName(pitch) {
   return `${NAMES[pitch % 12]}${Math.floor(pitch / 12) - 1}`;
 }
 
-/** @param {number} pitchClass */
-export const className = (pitchClass) => NAMES[pitchClass];
-
 /** @param {number} pitch */
 export const isBlack = (pitch) => [1, 3, 6, 8, 10].includes(pitch % 12);
 

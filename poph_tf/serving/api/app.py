@@ -295,14 +295,18 @@ class Api:
         self, body: Annotated[bodies.Rendering, _example("render")]
     ) -> Response:
         """The music as a file."""
-        return await self._file(await self._notes(body), body.format)
+        return await self._file(await self._notes(body), body.format, view=body.view)
 
     async def _file(
-        self, music: Any, kind: str, headers: Mapping[str, str] | None = None
+        self,
+        music: Any,
+        kind: str,
+        headers: Mapping[str, str] | None = None,
+        view: Mapping[str, Any] | None = None,
     ) -> Response:
         suffix = SUFFIXES.get(kind, f".{kind}")
         content = await self.processes.run(
-            workers.RENDER_SECONDS, workers.render, music, suffix
+            workers.RENDER_SECONDS, workers.render, music, suffix, dict(view or {})
         )
         return Response(content, media_type=MEDIA_TYPES[kind], headers=headers)
 

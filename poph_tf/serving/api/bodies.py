@@ -17,6 +17,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from poph_tf.config import GenerationConfig, describe
 from poph_tf.errors import InputError, one_line
+from poph_tf.rendering.engraving import PAGE_PIXELS
 from poph_tf.serving.api.scores import MAX_STEPS, Score, Strict
 
 MAX_CANDIDATES = 64
@@ -112,6 +113,13 @@ class Rendering(Reading):
 
     format: Literal["midi", "musicxml", "wav", "png", "pdf", "svg"] = "midi"
     """The kind of file; svg holds the whole score on one page."""
+    width: Annotated[int, Interval(ge=200, le=4000)] = PAGE_PIXELS
+    """Pixels that a line of the score takes in svg; other kinds ignore it."""
+
+    @property
+    def view(self) -> dict[str, Any]:
+        """How it is drawn: for `saving.RENDERERS`."""
+        return {"width": self.width} if self.format == "svg" else {}
 
 
 class Settings(Strict):

@@ -85,8 +85,8 @@ def read(content: bytes, name: str) -> Any:
     return reading.to_notes(piece)
 
 
-def render(notes: Any, suffix: str) -> bytes:
-    """Writes notes as a file; the suffix tells the kind.
+def render(notes: Any, suffix: str, view: dict[str, Any]) -> bytes:
+    """Writes notes as a file; the suffix tells the kind, `view` how it is drawn.
 
     Raises:
         InputError: If there is no music, or what the file needs is not installed.
@@ -99,7 +99,7 @@ def render(notes: Any, suffix: str) -> bytes:
         piece = matrices.from_notes(notes)
     if not len(piece):  # no bar to write a rest in
         raise InputError("The music must have notes, or num_steps, to become a file.")
-    made = saving.RENDERERS[suffix](piece, {})
+    made = saving.RENDERERS[suffix](piece, view)
     return made.encode() if isinstance(made, str) else made
 
 

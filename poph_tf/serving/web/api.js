@@ -139,7 +139,11 @@ export async function read(file) {
   return { score: await response.json(), changes: JSON.parse(response.headers.get("X-Changes") ?? "[]") };
 }
 
-/** A score as a file. @param {Score} score @param {string} format @returns {Promise<Blob>} */
-export async function render(score, format) {
-  return (await post("v1/render", { music: score, format })).blob();
+/**
+ * A score as a file.
+ * @param {Score} score @param {string} format @param {number} [width] pixels, of an svg
+ * @returns {Promise<Blob>}
+ */
+export async function render(score, format, width) {
+  return (await post("v1/render", { music: score, format, width })).blob();
 }

@@ -6,6 +6,7 @@ import { button, find, say, tried } from "./dom.js";
 import { pretty } from "./harmony.js";
 import { request, roles } from "./request.js";
 import { barNumber, barStarts, barSteps, isEmpty, silence } from "./score.js";
+import { UNNAMED } from "./store.js";
 
 /** @import {Bar, Piece} from "./api.js" */
 /** @import {Player} from "./player.js" */
@@ -13,14 +14,15 @@ import { barNumber, barStarts, barSteps, isEmpty, silence } from "./score.js";
 /** @import {Store} from "./store.js" */
 /** @import {Score} from "./types.js" */
 
-const NAMES = {
-  compose: "Compose",
-  continue: "Continue",
-  harmonize: "Harmonize",
-  accompany: "Accompany",
-  infill: "Infill",
-  vary: "Vary",
-  reharmonize: "Reharmonize",
+/** What each task composes. */
+const TASKS = {
+  compose: "a new piece, as long as Length says",
+  continue: "bars after the music",
+  harmonize: "the parts that are not locked; without a lock all but the melody",
+  accompany: "the parts that are not locked; without a lock all but the active part",
+  infill: "the lasso, or the chosen bars of the parts that are not locked",
+  vary: "the parts that are not locked, in the chosen bars if some are; without a lock the active part",
+  reharmonize: "all but the melody",
 };
 const LARGEST_SEED = 2 ** 31;
 const MOST_TRIES = 4;
@@ -46,7 +48,7 @@ export class Composing {
     this.silent = false;
     /** Whether silence may be given up early. */
     this.retries = false;
-    for (const task of /** @type {Task[]} */ (Object.keys(NAMES))) {
+    for (const task of /** @type {Task[]} */ (Object.keys(TASKS))) {
       button(`do-${task}`).addEventListener("click", () => tried(() => this.run(task)));
     }
     button("cancel").addEventListener("click", () => this.cancel());
@@ -60,20 +62,20 @@ export class Composing {
 
   /** Greys out what the model cannot do, and says why. */
   showTasks() {
-    const known = this.store.model?.tasks;
-    for (const [task, name] of Object.entries(NAMES)) {
-      const able = !!this.store.model && (!known?.length || known.includes(task));
-      button(`do-${task}`).setAttribute("aria-disabled", String(!able));
-      button(`do-${task}`).classList.toggle("unable", !able);
-      const why = `The model ${this.store.model?.name} cannot ${name.toLowerCase()}`;
-      button(`do-${task}`).title = able || !this.store.model ? "" : why;
+    const { model } = this.store;
+    for (const [task, what] of Object.entries(TASKS)) {
+      const able = !!model && (!model.tasks.length || model.tasks.includes(task));
+      const element = button(`do-${task}`);
+      element.setAttribute("aria-disabled", String(!able));
+      element.classList.toggle("unable", !able);
+      element.title = able || !model ? `Composes ${what}` : `The model ${model.name} cannot ${task}`;
     }
   }
 
   /** @param {Task} task */
   async run(task) {
     if (button(`do-${task}`).getAttribute("aria-disabled") === "true") {
-      return say(button(`do-${task}`).title || "No model is loaded yet.", true);
+      return say(this.store.model ? button(`do-${task}`).title : "No model is loaded yet.", true);
     }
     const { settings } = this.store;
     // Nobody clicks to hear nothing: silence is drawn again from another seed.
@@ -94,13 +96,14 @@ export class Composing {
   /** @param {Task} task @returns {Promise<boolean>} whether anything sounds */
   async ask(task) {
     const { store, player } = this;
+    const name = button(`do-${task}`).textContent ?? task;
     const body = request(store, task);
     // Wakes in the click, while the composer begins.
     if (store.settings.listen) player.synth.wake();
     this.running?.abort();
     const running = (this.running = new AbortController());
     this.prepare(task, Number(store.settings.candidates));
-    this.showRunning(NAMES[task]);
+    this.showRunning(name);
     try {
       const started = performance.now();
       const answer = await api.compose(task, body, (bar) => this.take(bar), running.signal);
@@ -108,10 +111,11 @@ export class Composing {
         this.giveUp();
         return false;
       }
-      this.finish(answer.pieces, NAMES[task]);
+      this.finish(answer.pieces, name);
+      if (task === "compose") store.name = UNNAMED;
       const seconds = ((performance.now() - started) / 1000).toFixed(1);
       const keys = new Set(answer.pieces.filter(({ key }) => key).map(({ key }) => `, in ${pretty(key)}`));
-      say([`${NAMES[task]}: done in ${seconds} s${[...keys].join("")}.`, ...(answer.changes ?? [])].join(" "));
+      say([`${name}: done in ${seconds} s${[...keys].join("")}.`, ...(answer.changes ?? [])].join(" "));
       return true;
     } catch (error) {
       if (this.running === running) this.giveUp();

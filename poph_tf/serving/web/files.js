@@ -13,7 +13,6 @@ export class Files {
   constructor(store, opened) {
     this.store = store;
     this.opened = opened;
-    this.name = "music";
     const input = find("file", HTMLInputElement);
     button("open").addEventListener("click", () => input.click());
     input.addEventListener("change", () => {
@@ -49,7 +48,7 @@ export class Files {
     say(`Reading ${file.name}…`);
     const { score, changes } = await read(file);
     if (!isScore(score)) throw new Error(`${file.name} holds no notes.`);
-    this.name = file.name.replace(/\.[^.]*$/, "");
+    this.store.name = file.name.replace(/\.[^.]*$/, "");
     this.store.edit(score);
     this.store.tell("parts");
     this.opened();
@@ -59,14 +58,15 @@ export class Files {
 
   /** @param {string} ending */
   async save(ending) {
-    say(`Writing ${this.name}.${ending}…`);
-    const blob = await render(this.store.shown, ending === "mid" ? "midi" : ending);
+    const { name, shown } = this.store;
+    say(`Writing ${name}.${ending}…`);
+    const blob = await render(shown, ending === "mid" ? "midi" : ending);
     const address = URL.createObjectURL(blob);
-    const link = make("a", { href: address, download: `${this.name}.${ending}` });
+    const link = make("a", { href: address, download: `${name}.${ending}` });
     document.body.append(link);
     link.click();
     link.remove();
     setTimeout(() => URL.revokeObjectURL(address), 60_000);
-    say(`Saved ${this.name}.${ending}.`);
+    say(`Saved ${name}.${ending}.`);
   }
 }

@@ -1,9 +1,9 @@
 // Names chords and keys, for the labels above the roll.
 
-import { barStarts, barSteps, beatSteps, className } from "./score.js";
+import { barStarts, beatSteps } from "./score.js";
 
 /** @import {Note, Score} from "./types.js" */
-/** @typedef {{start: number, end: number, name: string}} Chord */
+/** @typedef {{start: number, end: number, name: string}} Chord steps, and a name such as E♭m7 */
 
 /** Semitones above the root, and what is written after its name. @type {[number[], string][]} */
 const KINDS = [
@@ -37,6 +37,35 @@ const TONICS = [
 /** As the server names them, the major ones first. */
 export const KEYS = TONICS.flatMap(([mode, tonics]) => tonics.map((tonic) => `${tonic} ${mode}`));
 
+// The letters by fifths; C is at 0 on the line of fifths, G at 1, B♭ at -2.
+const BY_FIFTHS = "FCGDAEB";
+// What musicians write: C♭ and B♯ where they lead, no F♭ and no double sharps.
+const [FLATTEST, SHARPEST] = [-7, 12];
+// The notes of C minor and C major by fifths, with D♭ and F♯, begin so far below C.
+const CHROMATIC = -5;
+// A diminished chord stands on a leading note of the scale: C♯° before Dm in C major.
+const LEADING = -1;
+
+const mod = (/** @type {number} */ a, /** @type {number} */ b) => ((a % b) + b) % b;
+
+/**
+ * A class as it is written in a key.
+ * @param {number} pitchClass
+ * @param {number} key 0 to 23; unknown ones (-1) are as C major
+ * @param {boolean} leading whether it is the root of a diminished chord
+ */
+function spelled(pitchClass, key, leading) {
+  const minor = key >= TONICS[0][1].length;
+  const [letter, sign] = KEYS[Math.max(0, key)];
+  const tonic = BY_FIFTHS.indexOf(letter) - 1 + ({ b: -7, "#": 7 }[sign] ?? 0);
+  const lowest = tonic + (leading ? LEADING - (minor ? 3 : 0) : CHROMATIC);
+  let place = lowest + mod(7 * pitchClass - lowest, 12);
+  if (place < FLATTEST) place += 12;
+  if (place > SHARPEST) place -= 12;
+  const signs = Math.floor((place + 1) / 7);
+  return BY_FIFTHS[mod(place + 1, 7)] + (signs < 0 ? "♭" : "♯").repeat(Math.abs(signs));
+}
+
 /** @param {string} key */
 export function pretty(key) {
   return key.replace("b ", "♭ ").replace("#", "♯");
@@ -65,8 +94,9 @@ function tunedNotes({ notes, tracks }) {
  * The chord that explains most of the sound; empty where none does.
  * @param {number[]} sums
  * @param {number} bass class of the lowest note
+ * @param {number} key which spells the name, as in `spelled`
  */
-export function nameChord(sums, bass) {
+export function nameChord(sums, bass, key) {
   const total = sums.reduce((sum, value) => sum + value, 0);
   let [best, name] = [LEAST_FIT, ""];
   if (sums.filter((value) => value > 0.02 * total).length < 2) return "";
@@ -78,21 +108,20 @@ export function nameChord(sums, bass) {
       const fit = found.reduce((sum, share) => sum + share, 0) - COST_OF_A_GAP * missing;
       const rooted = root === bass ? 0.05 : 0;
       const score = fit - COST_OF_A_NOTE * (classes.length - 3) + rooted;
-      if (score > best) [best, name] = [score, className(root) + suffix];
+      if (score > best) [best, name] = [score, spelled(root, key, classes[2] === 6) + suffix];
     }
   }
   return name;
 }
 
 /**
- * A chord for each half of a bar (a beat of three, a whole bar of two); the same one
- * after another is one.
+ * A chord for each beat; the same one after another is one.
  * @param {Score} score
+ * @param {number} key which spells the names, as in `spelled`
  * @returns {Chord[]}
  */
-export function chords(score) {
-  const [bar, beat] = [barSteps(score), beatSteps(score)];
-  const span = bar % (2 * beat) === 0 ? Math.max(beat, bar / 2) : beat;
+export function chords(score, key) {
+  const span = beatSteps(score);
   /** @type {Chord[]} */
   const found = [];
   const tuned = tunedNotes(score);
@@ -102,7 +131,7 @@ export function chords(score) {
       const here = tuned.filter((n) => n.start < start + span && n.start + n.duration > start);
       if (!here.length) continue;
       const bass = Math.min(...here.map((note) => note.pitch)) % 12;
-      const name = nameChord(weights(here, start, start + span), bass);
+      const name = nameChord(weights(here, start, start + span), bass, key);
       const last = found.at(-1);
       if (last?.name === name && last.end === start) last.end = start + span;
       else if (name) found.push({ start, end: start + span, name });
@@ -112,16 +141,16 @@ export function chords(score) {
 }
 
 /**
- * The name of a score's key; empty where little sounds.
+ * The key that a score sounds in: 0 to 23, -1 where little sounds.
  * @param {Score} score
  */
 export function keyOf(score) {
   const notes = tunedNotes(score);
   const sums = weights(notes, 0, score.num_steps);
-  if (sums.filter(Boolean).length < 4) return "";
+  if (sums.filter(Boolean).length < 4) return -1;
   const end = notes.reduce((latest, { start, duration }) => Math.max(latest, start + duration), 0);
   const last = notes.filter(({ start, duration }) => start + duration === end);
-  return pretty(KEYS[findKey(sums, ofEnding(Math.min(...last.map(({ pitch }) => pitch))))]);
+  return findKey(sums, ofEnding(Math.min(...last.map(({ pitch }) => pitch))));
 }
 
 /**

@@ -18,7 +18,7 @@ import { Roll } from "./roll.js";
 import { silence } from "./score.js";
 import { defaults, Form } from "./settings.js";
 import { fromHash, toHash } from "./share.js";
-import { Store } from "./store.js";
+import { Store, UNNAMED } from "./store.js";
 import { connect } from "./transport.js";
 
 const THEMES = ["auto", "light", "dark"];
@@ -80,6 +80,7 @@ function connectPieces() {
     player.pause();
     player.step = 0;
     store.active = 0;
+    store.name = UNNAMED;
     store.mix = store.mix.map((mix) => ({ ...mix, locked: false, role: undefined }));
     store.edit(score);
     store.tell("parts");
@@ -110,7 +111,7 @@ async function share() {
 function showChoice() {
   const { range, areas, selection, shown } = store;
   const parts = [
-    range ? `bars ${barsText(shown, range)}` : "",
+    range ? `bar${barsText(shown, range).includes("-") ? "s" : ""} ${barsText(shown, range)}` : "",
     areas.length ? `lasso in ${areas.map((area) => shown.tracks[area.track].name).join(", ")}` : "",
     selection.size ? counted(selection.size, "note") : "",
   ].filter(Boolean);

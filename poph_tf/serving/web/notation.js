@@ -9,6 +9,8 @@ import { barStarts } from "./score.js";
 /** @import {Score} from "./types.js" */
 
 const WAIT_MILLISECONDS = 400;
+// Pixels of a line: shorter ones hold no bar, longer ones are hard to follow.
+const [NARROWEST, WIDEST] = [200, 960];
 const SVG = "image/svg+xml";
 
 export class Notation {
@@ -17,18 +19,28 @@ export class Notation {
     this.store = store;
     this.player = player;
     this.box = find("notation", HTMLElement);
-    /** @type {Score | null} */
+    /** @type {Score | null} What is engraved, or asked for. */
     this.engraved = null;
+    /** Its width in pixels. */
+    this.width = 0;
     /** @type {Element[]} */
     this.bars = [];
     this.timer = 0;
     this.ticking = false;
     store.on(["score"], () => this.later());
+    new ResizeObserver(() => this.room !== this.width && this.later()).observe(this.box);
     player.addEventListener("change", () => this.follow());
   }
 
   get open() {
     return !this.box.hidden;
+  }
+
+  /** Pixels that a line may take. */
+  get room() {
+    const { paddingLeft, paddingRight } = getComputedStyle(this.box);
+    const inside = this.box.clientWidth - parseFloat(paddingLeft) - parseFloat(paddingRight);
+    return Math.min(WIDEST, Math.max(NARROWEST, Math.floor(inside)));
   }
 
   /** @param {boolean} on */
@@ -46,17 +58,22 @@ export class Notation {
 
   async engrave() {
     const { shown } = this.store;
-    if (this.engraved === shown) return;
+    const width = this.room;
+    const asked = () => this.engraved === shown && this.width === width;
+    if (!this.open || asked()) return;
+    [this.engraved, this.width] = [shown, width];
     this.box.setAttribute("aria-busy", "true");
     const waiting = make("p", { role: "status" }, "Engraving the score…");
     if (!this.box.children.length) this.box.append(waiting);
     try {
-      const text = await (await render(shown, "svg")).text();
-      if (this.store.shown !== shown) return;
+      const text = await (await render(shown, "svg", width)).text();
+      if (!asked()) return;
       this.box.replaceChildren(picture(text));
       this.bars = [...this.box.querySelectorAll("g.measure")];
-      this.engraved = shown;
       this.follow();
+    } catch (error) {
+      if (asked()) this.engraved = null;
+      throw error;
     } finally {
       waiting.remove();
       this.box.removeAttribute("aria-busy");

@@ -21,6 +21,9 @@ import { KEYS_WIDTH, ROW_HEIGHT, RULER_HEIGHT, TOP_HEIGHT } from "./view.js";
  */
 
 const PARTS = 8;
+// A label may be squeezed to this share of its width; the next is left out below that.
+const NARROWEST_LABEL = 0.6;
+const LABEL_GAP = 4;
 const FONT = "11px system-ui, sans-serif";
 
 /** Colours of the page's theme, read from its style sheet. */
@@ -198,12 +201,15 @@ function paintTop(context, view, store, scene, colours) {
     free = x + 26;
   }
   free = -Infinity;
-  for (const { start, name } of scene.chords) {
+  scene.chords.forEach(({ start, name }, k) => {
     const x = view.x(start);
-    if (x > view.width || x < free) continue;
-    context.fillText(name, x + 4, RULER_HEIGHT + (TOP_HEIGHT - RULER_HEIGHT) / 2);
-    free = x + 8 + context.measureText(name).width;
-  }
+    if (x > view.width || x < free) return;
+    const { width } = context.measureText(name);
+    const room = view.x(scene.chords[k + 1]?.start ?? Infinity) - x - LABEL_GAP;
+    const wide = Math.min(width, Math.max(room, NARROWEST_LABEL * width));
+    context.fillText(name, x + LABEL_GAP, RULER_HEIGHT + (TOP_HEIGHT - RULER_HEIGHT) / 2, wide);
+    free = x + LABEL_GAP + wide;
+  });
   context.fillStyle = colours.bar;
   context.fillRect(0, TOP_HEIGHT - 1, view.width, 1);
   const x = view.x(scene.playhead);

@@ -2,7 +2,7 @@
 // changed or plays.
 
 import { find } from "./dom.js";
-import { chords, keyOf } from "./harmony.js";
+import { chords, KEYS, keyOf, pretty } from "./harmony.js";
 import { Colours, paint } from "./paint.js";
 import { KEYS_WIDTH, ROW_HEIGHT, TOP_HEIGHT, View } from "./view.js";
 
@@ -54,9 +54,9 @@ export class Roll {
       canvas.style.width = `${view.width}px`;
       canvas.style.height = `${view.height}px`;
     }
-    this.scene.chords = chords(this.store.shown);
     const key = keyOf(this.store.shown);
-    find("key-found", HTMLElement).textContent = key && `Key: ${key}`;
+    this.scene.chords = chords(this.store.shown, key);
+    find("key-found", HTMLElement).textContent = key < 0 ? "" : `Sounds like ${pretty(KEYS[key])}`;
     this.repaint();
   }
 

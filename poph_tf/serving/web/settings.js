@@ -49,7 +49,7 @@ export const FIELDS = [
   {
     name: "key",
     label: "Key",
-    help: "Notes outside the key become rare. Auto keeps to the key that the music is in.",
+    help: "Any: the composer picks. Auto: that of the music. Notes outside it become rare.",
     kind: "select",
     value: "",
     options: [["", "any"], ["auto", "auto"], ...KEYS.map((key) => /** @type {[string, string]} */ ([key, pretty(key)]))],
@@ -163,9 +163,10 @@ export class Form {
   /** @param {Field} field */
   row(field) {
     const id = `set-${field.name}`;
+    const told = { id, title: field.help, "aria-describedby": `${id}-help` };
     const input = field.kind === "select"
-      ? make("select", { id, "aria-describedby": `${id}-help` })
-      : make("input", { id, type: field.kind, "aria-describedby": `${id}-help`, ...field.limits });
+      ? make("select", told)
+      : make("input", { ...told, type: field.kind, ...field.limits });
     input.addEventListener("input", () => this.take(field, input));
     input.addEventListener("blur", () => this.show());
     const help = make("span", { class: "help", id: `${id}-help`, role: "note" }, field.help);

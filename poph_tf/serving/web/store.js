@@ -9,12 +9,15 @@ import { isScore, silence } from "./score.js";
 const KEY = "poph-studio";
 const SAVE_MILLISECONDS = 300;
 const MOST_UNDOS = 200;
+export const UNNAMED = "music";
 
 export class Store {
   /** @param {Settings} defaults */
   constructor(defaults) {
     /** @type {Score} */
     this.score = silence([]);
+    /** Of the file that Save writes, without its ending. */
+    this.name = UNNAMED;
     /** @type {Score | null} A candidate that is heard, not kept. */
     this.preview = null;
     /** @type {Model[]} */
@@ -159,9 +162,9 @@ export class Store {
   }
 
   save() {
-    const { score, mix, settings, candidates } = this;
+    const { name, score, mix, settings, candidates } = this;
     const model = this.model?.name ?? this.savedModel;
-    const saved = { score: this.preview ?? score, mix, settings, candidates, model };
+    const saved = { name, score: this.preview ?? score, mix, settings, candidates, model };
     try {
       localStorage.setItem(KEY, JSON.stringify(saved));
     } catch {
@@ -181,7 +184,7 @@ export class Store {
 
   /** @param {Partial<Saved>} saved */
   take(saved) {
-    if (isScore(saved.score)) this.score = saved.score;
+    if (isScore(saved.score)) [this.score, this.name] = [saved.score, saved.name ?? UNNAMED];
     if (Array.isArray(saved.mix)) this.mix = saved.mix;
     for (const [name, value] of Object.entries(saved.settings ?? {})) {
       if (typeof value === typeof this.settings[name]) this.settings[name] = value;

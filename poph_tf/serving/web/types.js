@@ -61,6 +61,7 @@
  */
 
 /** What is kept over a reload. @typedef {object} Saved
+ * @property {string} [name] of the file that was opened
  * @property {Score} score
  * @property {Mix[]} mix of the parts in order
  * @property {Settings} settings
