@@ -43,6 +43,11 @@ def __getattr__(name: str) -> Any:
     return getattr(_import(_MODULES[name]), name)
 
 
+def __dir__() -> list[str]:
+    """The names of the package, imported already or not."""
+    return sorted({*globals(), *__all__} - {"Any", "TYPE_CHECKING", "importlib", "os"})
+
+
 def _import(module: str) -> Any:
     """Imports a module."""
     if module == "poph_tf.generation.composer":

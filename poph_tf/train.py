@@ -119,7 +119,8 @@ def _train(
 
         def show(step: int, sums: Mapping[str, float]) -> None:
             nats = sums["play_nats"] / max(sums["steps"], 1)
-            progress.update(step, f"epoch {step / epoch:.1f}  {nats:.3f} nats/step")
+            epochs = trainer.counters.epochs_done(epoch)
+            progress.update(step, f"epoch {epochs:.1f}  {nats:.3f} nats/step")
 
         result = trainer.run(progress.print, show)
     if not cluster.chief:

@@ -1,8 +1,8 @@
 """Small models, pieces and data sets for tests, and the lists that feed them.
 
 `VARIANTS` is the one list of networks: every preset, and every option that changes
-how layers are connected, in sizes that are quick to build. `LAYERS` is the one list of
-layers.
+how layers are connected, in sizes that are quick to build. The list of layers is
+`LAYERS` in `small_layers.py`.
 """
 
 import dataclasses

@@ -1,6 +1,7 @@
 """Imports flow down, and the model side and the data side stay apart."""
 
 import ast
+import importlib
 import pathlib
 
 import pytest
@@ -72,6 +73,13 @@ def test_the_graph_of_imports_is_read():
     step = "training.train_step"
     assert "models.losses" in ALL[step] and "theory" in reached(step, ALL)
     assert "models" in {part(name) for name in ALL["generate"]}
+
+
+@pytest.mark.parametrize("name", ["poph_tf", "poph_tf.models", "poph_tf.serving"])
+def test_names_that_are_imported_at_their_first_use_are_listed(name):
+    package = importlib.import_module(name)
+    assert set(package.__all__) <= set(dir(package))
+    assert not {"Any", "importlib", "os", "TYPE_CHECKING"} & set(dir(package))
 
 
 @pytest.mark.parametrize("name", sorted(PATHS))

@@ -6,10 +6,10 @@
     python tools/make_tfrecords.py --input=performances --output_dir=data/live \
         --align=auto --sustain
 
-The input may be folders, .zip and .tar(.gz/.bz2/.xz) archives (which are not unpacked),
-single files and TFRecords of NoteSequences, separated by commas. MIDI, MusicXML and ABC
-files are read. A file's style is the name of its top folder, unless --style_depth or
---styles_csv says otherwise.
+The input may be folders, .zip, .7z and .tar(.gz/.bz2/.xz) archives (which are not
+unpacked), .parquet files, single files and TFRecords of NoteSequences, separated by
+commas. MIDI, MusicXML, MEI, Humdrum and ABC files are read. A file's style is the name
+of its top folder, unless --style_depth or --styles_csv says otherwise.
 
 The output is a folder of TFRecord shards for training, validation and test with
 dataset_info.json, report.html (look at it before you train), rejects.csv (which files

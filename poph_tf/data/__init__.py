@@ -18,11 +18,17 @@
 Nothing here imports `models`.
 """
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
-def load(*args: Any, **kwargs: Any) -> Any:
+def load(
+    folder: str | Path, split: str | None = None, batch_size: int | None = None
+) -> "tf.data.Dataset | dict[str, tf.data.Dataset]":
     """Opens a data set as tf.data; see `poph_tf.data.loading.load`."""
     from poph_tf.data import loading
 
-    return loading.load(*args, **kwargs)
+    return loading.load(folder, split, batch_size)

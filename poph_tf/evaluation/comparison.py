@@ -155,7 +155,8 @@ def compare(
         the composed also `shift`, the difference of means in deviations of the
         reference), `guards` (of `guards.check`), `distances` (histogram ->
         figures of `distances.compare`), `copies` (of each composed piece), `pieces`
-        (name -> its measures).
+        (name -> its measures), `rejected` and `rejected_reference` (reason -> number of
+        unreadable files, composed and real).
     """
     sets = {"composed": composed, "reference": reference}
     rows = {key: list(map(_measure, pieces.pieces)) for key, pieces in sets.items()}
@@ -169,6 +170,7 @@ def compare(
         "num_reference": len(reference),
         "num_training": len(training or reference),
         "rejected": composed.rejected,
+        "rejected_reference": reference.rejected,
         "measures": found,
         "guards": guards.check(found, sets),
         "distances": {

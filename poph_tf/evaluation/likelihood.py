@@ -214,7 +214,10 @@ class Marginal:
 
 
 def out_of_key_share(pieces: Iterable[Matrices], config: ModelConfig) -> float:
-    """Share of sounding cells outside the best-fitting major scale of each piece."""
+    """Share of sounding cells outside the best-fitting major scale of each piece.
+
+    Of the music alone: it is the same for every model with these pitches.
+    """
     low = config.min_pitch
     outside = sounding = 0.0
     for piece in pieces:

@@ -124,6 +124,6 @@ def steps_of_bars(piece: Matrices, text: str) -> tuple[int, int]:
     starts = bar_starts(piece)
     if last >= len(starts):
         raise InputError(
-            f"redraw must name bars of the piece, 1 to {len(starts) - 1}, got {text!r}."
+            f"bars must lie in the piece, 1 to {len(starts) - 1}, got {text!r}."
         )
     return int(starts[first - 1]), int(starts[last])

@@ -40,3 +40,8 @@ def __getattr__(name: str) -> Any:
         module = importlib.import_module("poph_tf.models.polyphony_model")
         return getattr(module, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """The names of the package, imported already or not."""
+    return sorted({*globals(), *__all__} - {"Any", "TYPE_CHECKING", "importlib"})

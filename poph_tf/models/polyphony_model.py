@@ -26,7 +26,7 @@ from tensorflow import Tensor
 from poph_tf import files
 from poph_tf.config import ModelConfig
 from poph_tf.errors import InputError, one_line
-from poph_tf.models import SETTINGS_FILE, WEIGHTS_FILE, layers, pretrained
+from poph_tf.models import LIGHT_FILE, SETTINGS_FILE, WEIGHTS_FILE, layers, pretrained
 from poph_tf.models.network import UNKNOWN_BARS_LEFT, UNKNOWN_RETURN, Network
 from poph_tf.models.track_network import TrackNetwork
 from poph_tf.theory import UNKNOWN_CHORD, UNKNOWN_KEY
@@ -41,6 +41,18 @@ Path = str | os.PathLike[str]
 _REGISTERED_NAME = "poph_tf>PolyphonyModel"
 # Layers of a network whose tables are counted before training, and not trained.
 COUNTED = ("chord_progression", "voice_ranges")
+# What a folder without weights is, by a file in it, and what to do.
+_OTHER_FOLDERS = {
+    "dataset_info.json": "it is a data set: train on it, with python -m "
+    "poph_tf.train --data_dir",
+    LIGHT_FILE: "it is a converted model: give the directory it was converted from",
+}
+_OTHER_FOLDERS |= dict.fromkeys(
+    ("saved_model.pb", "*/saved_model.pb"),
+    "it is a SavedModel export: serve it with TensorFlow Serving, or with python -m "
+    "poph_tf.serve --export_dir",
+)
+_TRAIN = "train a model there first, with python -m poph_tf.train --model_dir"
 
 
 @keras.saving.register_keras_serializable(package="poph_tf")
@@ -239,10 +251,9 @@ def _weights_path(model_dir: Path) -> pathlib.Path:
     if not path.parent.is_dir():
         raise InputError(f"There is no model directory '{path.parent}'.")
     if not path.exists():
-        raise InputError(
-            f"{path.parent} holds no {WEIGHTS_FILE}: train a model there first, with "
-            f"python -m poph_tf.train --model_dir."
-        )
+        folder, others = path.parent, _OTHER_FOLDERS.items()
+        hints = [hint for pattern, hint in others if any(folder.glob(pattern))]
+        raise InputError(f"{folder} holds no {WEIGHTS_FILE}: {(*hints, _TRAIN)[0]}.")
     return path
 
 

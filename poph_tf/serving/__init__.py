@@ -24,3 +24,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     home = "signatures" if name == "ServingModule" else "versions"
     return getattr(importlib.import_module(f"{__name__}.{home}"), name)
+
+
+def __dir__() -> list[str]:
+    """The names of the package, imported already or not."""
+    return sorted({*globals(), *__all__} - {"Any", "TYPE_CHECKING", "importlib"})

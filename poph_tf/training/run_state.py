@@ -30,6 +30,16 @@ class Counters:
         # A float32 would lose short steps after some hours.
         self.seconds = tf.Variable(0.0, dtype=tf.float64, trainable=False)
 
+    def epochs_done(self, epoch_steps: int) -> float:
+        """Epochs completed, and the share of this one that is done.
+
+        Args:
+            epoch_steps: steps of an epoch, about; read in the first one only.
+        """
+        epoch, batch = int(self.epoch), int(self.batch)
+        steps = (int(self.step) - batch) / epoch if epoch else epoch_steps
+        return epoch + min(batch / steps, 1.0)
+
 
 def _count() -> tf.Variable:
     return tf.Variable(0, dtype=tf.int64, trainable=False)

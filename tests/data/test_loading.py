@@ -1,10 +1,13 @@
 """Data sets as tf.data: splits, shares of them, batches."""
 
+import inspect
+
 import numpy as np
 import pytest
 import small
 
 from poph_tf import data
+from poph_tf.data import loading
 from poph_tf.errors import InputError
 
 TRAIN = [small.random_piece(seed, 8 + 2 * seed) for seed in range(5)]
@@ -69,3 +72,7 @@ def test_an_impossible_split_is_refused(folder):
         InputError, match=r"train\[:10%\] or train\+valid, got 'train\[9'"
     ):
         data.load(folder, split="train[9")
+
+
+def test_the_package_shows_the_arguments_of_load():
+    assert inspect.signature(data.load) == inspect.signature(loading.load)

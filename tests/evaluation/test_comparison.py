@@ -91,6 +91,8 @@ def test_the_command_prints_measures_and_writes_tables_and_pictures(tmp_path):
     write_midi(tmp_path / "out", pieces_at_random(3, seed=2))
     write_midi(tmp_path / "real", pieces_at_random(5, seed=3))
     (tmp_path / "out" / "broken.mid").write_text("not MIDI")
+    for name in ("broken.mid", "other.mid"):
+        (tmp_path / "real" / name).write_text("not MIDI")
     report = tmp_path / "report"
     result = evaluate(
         f"--compare={tmp_path / 'out'}",
@@ -110,6 +112,7 @@ def test_the_command_prints_measures_and_writes_tables_and_pictures(tmp_path):
     data = json.loads((report / "comparison.json").read_text("utf-8"))
     assert (data["num_composed"], data["num_reference"]) == (3, 5)
     assert sum(data["rejected"].values()) == 1
+    assert sum(data["rejected_reference"].values()) == 2
     assert set(data["pieces"]) == {"0.mid", "1.mid", "2.mid"}
     assert data["measures"]["polyphony"]["composed"]["mean"] == 1
     assert "| polyphony | 1 ± 0 | 1 ± 0 | – |" in (report / "comparison.md").read_text(

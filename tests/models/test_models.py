@@ -292,6 +292,15 @@ def test_loading_something_else_is_an_input_error(tmp_path):
         models.load(tmp_path / "none")
     with pytest.raises(InputError, match="holds no model.keras"):
         models.load(tmp_path)
+    (tmp_path / "1").mkdir()
+    for name, hint in (
+        ("1/saved_model.pb", "it is a SavedModel export"),
+        (models.LIGHT_FILE, "it is a converted model"),
+        ("dataset_info.json", "it is a data set: train on it"),
+    ):
+        (tmp_path / name).write_text("")
+        with pytest.raises(InputError, match=f"holds no model.keras: {hint}"):
+            models.load(tmp_path)
     path = tmp_path / models.WEIGHTS_FILE
     path.write_text("no archive")
     with pytest.raises(InputError, match="is not a model"):

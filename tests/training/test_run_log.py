@@ -13,7 +13,14 @@ import tensorflow as tf
 from poph_tf import config, models
 from poph_tf.cli import progress
 from poph_tf.errors import InputError
-from poph_tf.training import dry_run, metrics_file, previews, run_log, running_metrics
+from poph_tf.training import (
+    dry_run,
+    metrics_file,
+    previews,
+    run_log,
+    run_state,
+    running_metrics,
+)
 from poph_tf.training import trainer as trainer_lib
 from poph_tf.training.events import EventWriter
 
@@ -136,6 +143,21 @@ def test_a_log_gets_a_line_of_progress_once_a_minute(monkeypatch):
     # Three steps in the 60 s since the first one; 117 left at one in 20 s.
     (text,) = log.getvalue().splitlines()
     assert text == "3/120 steps  epoch 0.3  3.000 nats/step  0.03/s  58 min left"
+
+
+def test_epochs_count_by_the_steps_of_completed_epochs():
+    counters = run_state.Counters()
+    # The estimate is 5 steps an epoch; epochs have 6.
+    for step, epoch, batch, done in (
+        (2, 0, 2, 0.4),
+        (6, 0, 6, 1.0),
+        (10, 1, 4, 1 + 4 / 6),
+        (18, 3, 0, 3.0),
+    ):
+        counters.step.assign(step)
+        counters.epoch.assign(epoch)
+        counters.batch.assign(batch)
+        assert counters.epochs_done(5) == pytest.approx(done)
 
 
 def trainer(data_dir, model_dir, **settings):
