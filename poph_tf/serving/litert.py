@@ -12,7 +12,9 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
+import flatbuffers
 import tensorflow as tf
+from ai_edge_litert import schema_py_generated as schema
 
 from poph_tf import files, models
 from poph_tf.config import ModelConfig
@@ -63,7 +65,7 @@ def convert(model: PolyphonyModel, short_memory: int = SHORT_MEMORY) -> bytes:
             folder, signature_keys=[*graphs]
         )
         try:
-            return converter.convert()
+            return compact(converter.convert())
         # The converter has errors of many kinds.
         except Exception as error:
             line = str(error).splitlines()[0]
@@ -92,6 +94,37 @@ def export(
     files.write(folder / LIGHT_FILE, light)
     files.write_json(folder / SETTINGS_FILE, settings)
     return folder
+
+
+def compact(content: bytes) -> bytes:
+    """The same flatbuffer without names of tensors and without empty buffers.
+
+    Thousands of small tensors have both; nothing reads them, and they are a tenth of
+    the file.
+    """
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
+    kept, places = [model.buffers[0]], {}
+
+    def place_of(buffer: int) -> int:
+        if model.buffers[buffer].data is None:
+            return 0  # This one is empty in all files.
+        if buffer not in places:
+            places[buffer] = len(kept)
+            kept.append(model.buffers[buffer])
+        return places[buffer]
+
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            tensor.name = None
+            if tensor.quantization and tensor.quantization.scale is None:
+                tensor.quantization = None
+            tensor.buffer = place_of(tensor.buffer)
+    for entry in model.metadata:
+        entry.buffer = place_of(entry.buffer)
+    model.buffers = kept
+    builder = flatbuffers.Builder(len(content))
+    builder.Finish(model.Pack(builder), content[4:8])
+    return bytes(builder.Output())
 
 
 def _memories(model: PolyphonyModel, short: int) -> list[int]:
