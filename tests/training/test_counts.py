@@ -101,8 +101,8 @@ def test_pitches_are_the_rarer_the_farther_they_lie_from_their_voice():
     assert octave[14] == pytest.approx(np.log(edge * 12 / (2 * 32 + 12)), abs=0.05)
     assert table[0, [0, -1]].max() < -1.5
     assert not table[2].any()
-    free = tf.constant([True, False])
-    np.testing.assert_array_equal(layer.bias(1, free), [table[1], 0 * table[1]])
+    told = layer.bias(1, tf.constant([1.0, 0.0]))
+    np.testing.assert_array_equal(told, [table[1], 0 * table[1]])
 
 
 def test_windows_are_told_the_chords_of_their_own_transposition():
