@@ -34,8 +34,9 @@ SPELLINGS = {
 }
 # Semitones above the root by what is written after it.
 KINDS = CHORDS | {spelling: CHORDS[kind] for spelling, kind in SPELLINGS.items()}
-# What a tonic triad adds to the fit of its key if it is the first or the last chord.
-FIRST_OR_LAST_IS_TONIC = 0.1
+# What a tonic triad adds to the fit of its key if it is among the chords, and again if
+# it is the first, or the last.
+TONIC = 0.1
 
 
 def read_chords(text: str) -> "np.ndarray":
@@ -77,15 +78,15 @@ def key_of_chords(chords: str) -> int:
     """The key that some chords fit best.
 
     By the correlation of their notes with its profile, less the share of the notes
-    outside its scale. They may go round and round: the first chord and the last one
-    count alike, a little, if they are the tonic triad.
+    outside its scale. A tonic triad counts a little, the first and the last chord
+    alike: they may go round and round.
 
     Returns:
         0..23; -1 where every class sounds alike.
 
     Example:
-        >>> [key_of_chords(text) for text in ("C G Am F", "C G Am", "A7 Dm")]
-        [0, 0, 14]
+        >>> [key_of_chords(text) for text in ("C G Am F", "Bb F C9", "A7 Dm")]
+        [0, 5, 14]
     """
     sounding = 1 - read_chords(chords)
     counts = sounding.sum(axis=0)
@@ -96,5 +97,6 @@ def key_of_chords(chords: str) -> int:
     fit = key_profiles() @ centred / (centred @ centred) ** 0.5
     fit -= outside @ counts / counts.sum()
     tonic = (triads()[:, :NUM_KEYS] > 0).astype(int)
-    at_ends = sounding[[0, -1]] @ tonic == tonic.sum(axis=0)
-    return int((fit + FIRST_OR_LAST_IS_TONIC * at_ends.sum(axis=0)).argmax())
+    named = sounding @ tonic == tonic.sum(axis=0)
+    times = named[[0, -1]].sum(axis=0) + named.any(axis=0)
+    return int((fit + TONIC * times).argmax())

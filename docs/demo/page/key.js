@@ -11,7 +11,7 @@ const CLASSES = 12;
 const KEY_COUNTER = 1;
 // Semitones above the tonic that are outside of the major, of both minor scales.
 const OUTSIDE = [[1, 3, 6, 8, 10], [1, 4, 6, 9]];
-const FIRST_OR_LAST_IS_TONIC = 0.1;
+const TONIC = 0.1;
 
 /**
  * The key asked for, that of the notes given or of the chords, or one drawn: 0 to 23, -1
@@ -49,7 +49,8 @@ function keyOfChords(chords) {
   return findKey(counts, (mode, tonic) => {
     const turned = (/** @type {number} */ semitones) => (tonic + semitones) % CLASSES;
     const outside = OUTSIDE[mode].map((semitones) => counts[turned(semitones)]).reduce((a, b) => a + b);
-    const ends = [chords[0], chords[chords.length - 1]].filter((inside) => TRIADS[mode].every((s) => inside.has(turned(s))));
-    return FIRST_OR_LAST_IS_TONIC * ends.length - outside / tones.length;
+    const isTonic = (/** @type {Set<number>} */ inside) => TRIADS[mode].every((semitones) => inside.has(turned(semitones)));
+    const times = [chords[0], chords[chords.length - 1]].filter(isTonic).length + Number(chords.some(isTonic));
+    return TONIC * times - outside / tones.length;
   });
 }
