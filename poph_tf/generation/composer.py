@@ -17,7 +17,7 @@ import inspect
 import os
 import warnings
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, overload
 
 import numpy as np
 
@@ -33,13 +33,15 @@ from poph_tf.generation.request import Request
 from poph_tf.models import pretrained
 
 if TYPE_CHECKING:
+    from note_seq import NoteSequence
+
     from poph_tf.evaluation.inspection import Attention, Surprise
     from poph_tf.generation.engine import Engine
     from poph_tf.generation.light_engine import LightEngine
     from poph_tf.models.polyphony_model import PolyphonyModel
 
 Path = str | os.PathLike[str]
-Music = Path | Matrices | Piece
+Music: TypeAlias = "Path | Matrices | Piece | NoteSequence"
 DEFAULT_BARS = 8
 Method = TypeVar("Method", bound=Callable[..., Any])
 

@@ -190,10 +190,10 @@ class Api:
             raise InputError(_too_much(configs[0].num_bars * each, most))
         drawings = [config.resolve(model.config) for config in configs[:1]]
         if not model.engine.can(drawings[0]):
-            raise InputError(
-                f"The model {model.name} has no tracks: here it can compose and "
-                f"continue only."
-            )
+            why = "was converted before there was a setting that is asked for"
+            if drawings[0].num_particles:
+                why = "has no tracks: here it can compose and continue only"
+            raise InputError(f"The model {model.name} {why}.")
         num_steps = Composition(model, drawings).num_steps * len(configs)
         if num_steps > most:
             raise InputError(_too_much(num_steps, most))
