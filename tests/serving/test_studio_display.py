@@ -221,6 +221,8 @@ def test_the_leading_notes_and_the_tonics_of_all_keys_are_spelled(page):
           ]);
         }"""
     )
+    names = [theory.written_key(theory.key_name(key)) for key in range(24)]
+    assert [key for key, *_ in named] == names
     for key, tonic, _ in named:
         name, mode = key.split()
         assert tonic == name + ("m" if mode == "minor" else ""), key
