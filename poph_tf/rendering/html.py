@@ -3,7 +3,8 @@
 The page holds everything (notes, sound, MIDI files, program) and requests nothing from
 the network, so it can be opened from a disk or sent by mail. A piece without recorded
 sound is played by the page with WebAudio. The program is plain JavaScript in `web/`,
-four modules of which the studio has too (dom, score, synth, player). It reads this JSON:
+four modules of which the studio has too (dom, score, synth, player). It reads this
+JSON:
 
     pieces: [{title, details, secondsPerStep, steps, bars: [step], beats: [step],
               tracks: [{name, colour}], notes: [[start, end, pitch, velocity, track]],
