@@ -280,6 +280,16 @@ def key_name(key: int) -> str:
     return f"{(*MAJOR_TONICS, *MINOR_TONICS)[key]} {mode}"
 
 
+def written_key(key: str) -> str:
+    """A key's name as musicians write it.
+
+    Example:
+        >>> written_key("Db major"), written_key("C# minor"), written_key("B minor")
+        ('D♭ major', 'C♯ minor', 'B minor')
+    """
+    return key.replace("b ", "♭ ").replace("#", "♯")
+
+
 def read_metre(text: str) -> tuple[int, int]:
     """Reads a time signature.
 

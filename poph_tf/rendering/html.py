@@ -3,7 +3,8 @@
 The page holds everything (notes, sound, MIDI files, program) and requests nothing from
 the network, so it can be opened from a disk or sent by mail. A piece without recorded
 sound is played by the page with WebAudio. The program is plain JavaScript in `web/`,
-three modules of which the studio has too (score, synth, player). It reads this JSON:
+four modules of which the studio has too (dom, score, synth, player). It reads this
+JSON:
 
     pieces: [{title, details, secondsPerStep, steps, bars: [step], beats: [step],
               tracks: [{name, colour}], notes: [[start, end, pitch, velocity, track]],
@@ -31,7 +32,7 @@ from poph_tf.rendering import piano_roll
 
 WEB = importlib.resources.files("poph_tf.rendering") / "web"
 # Those that the studio has too.
-SHARED = ("score.js", "synth.js", "player.js")
+SHARED = ("dom.js", "score.js", "synth.js", "player.js")
 SCRIPTS = (*SHARED, "sound.js", "roll.js", "card.js")
 # What makes a file a module: in a page all are one script.
 MODULE_WORDS = re.compile(r"^(import [^;]*;\n|export )", re.MULTILINE)

@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from poph_tf import theory
 from poph_tf.data import bars, credits
 from poph_tf.data import cells as cells_lib
 from poph_tf.data import matrices as matrices_lib
@@ -98,7 +99,7 @@ def to_music21(piece: Matrices, *, closed: bool = False) -> Any:
     piece = matrices_lib.canonical(piece)
     tracks = piece.tracks or (TrackCells("Piano", 0, False, piece.cells),)
     lines = bars.bar_edges(piece.bar_position)
-    fifths = _key_signature(tracks)
+    fifths = _key_signature(piece, tracks)
     said = credits.of(piece) | {"title": piece.title or "Composition"}
     head = metadata.Metadata(**{name: text for name, text in said.items() if text})
     head.software = ["poph_tf"]
@@ -130,10 +131,14 @@ def _add_tempo(part: Any, qpm: float) -> None:
     first.insert(0, tempo.MetronomeMark(number=round(qpm, 2)))
 
 
-def _key_signature(tracks: Sequence[TrackCells]) -> int:
+def _key_signature(piece: Matrices, tracks: Sequence[TrackCells]) -> int:
     pitches = [cells_lib.spans(track.cells)[2] for track in tracks]
     letter, alter, _ = spelling.spell(np.concatenate(pitches))
-    return spelling.key_signature(letter, alter)
+    found = spelling.key_signature(letter, alter)
+    key = piece.key or theory.key_name(theory.find_key(piece.play))
+    # A key that is written in two ways has one name elsewhere: F# major, not Gb major.
+    named = spelling.sharps_of(key) if key else found
+    return named if (named - found) % theory.NUM_PITCH_CLASSES == 0 else found
 
 
 def _staves(track: TrackCells, lines: np.ndarray, fifths: int) -> list[_Staff]:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from poph_tf import files
+from poph_tf import files, theory
 from poph_tf.config import ModelConfig
 from poph_tf.data import matrices, midi
 from poph_tf.data.matrices import Matrices
@@ -127,7 +127,7 @@ def save_all(
 
 def _described(title: str, piece: Matrices, model: str) -> html.Piece:
     details = f"{model}, {piece.tempo_qpm:g} quarter notes per minute"
-    details += f", in {piece.key}" * bool(piece.key)
+    details += f", in {theory.written_key(piece.key)}" * bool(piece.key)
     content = midi.to_bytes(matrices.to_sequence(piece))
     return html.Piece(title, piece, midi=content, details=details)
 

@@ -85,6 +85,17 @@ def _alter(classes: np.ndarray, letter: np.ndarray) -> np.ndarray:
     return (classes - _SEMITONES[letter] + 6) % NUM_PITCH_CLASSES - 6
 
 
+def sharps_of(key: str) -> int:
+    """The number of sharps (negative: flats) of a major or minor key.
+
+    Example:
+        >>> sharps_of("F# major"), sharps_of("Eb minor")
+        (6, -6)
+    """
+    signs = {"#": 1, "b": -1}.get(key[1], 0)
+    return int(_FIFTHS[LETTERS.index(key[0])]) + 7 * signs - 3 * key.endswith("minor")
+
+
 def key_signature(letter: np.ndarray, alter: np.ndarray) -> int:
     """The number of sharps (negative: flats) that leaves the fewest accidentals."""
     fifths = _FIFTHS[letter] + 7 * alter

@@ -1,6 +1,7 @@
 """Pictures, sound and the page, checked as a viewer or listener gets them."""
 
 import base64
+import dataclasses
 import io
 import sys
 import wave
@@ -207,9 +208,10 @@ def test_a_batch_is_written_with_a_page_that_holds_sound_and_midi(tmp_path):
     assert first["audio"].startswith("data:audio/mpeg;base64,")
     assert first["details"] == "poph2, 120 quarter notes per minute"
     named = {"name": "chorales", "png": False, "wav": False}
-    paths = saving.save_all(pieces, tmp_path, config.preset("poph2"), **named)
+    told = [dataclasses.replace(piece, key="Db major") for piece in pieces]
+    paths = saving.save_all(told, tmp_path, config.preset("poph2"), **named)
     first, _ = browser.page_data(paths[-1].read_text("utf-8"))["pieces"]
-    assert first["details"] == "chorales, 120 quarter notes per minute"
+    assert first["details"] == "chorales, 120 quarter notes per minute, in D♭ major"
 
 
 @needs_sound

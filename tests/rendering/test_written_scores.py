@@ -45,6 +45,21 @@ def test_all_parts_are_spelled_alike():
     assert [alter.text for alter in root.iter("alter")] == ["-1"] * 8
 
 
+@pytest.mark.parametrize(
+    ("pitches", "key", "fifths"),
+    [
+        ([66, 66, 66, 68, 71, 77, 65, 66], "", "6"),
+        ([66, 66, 66, 68, 71, 77, 65, 66], "F# major", "6"),
+        ([66, 66, 66, 68, 71, 77, 65, 66], "C major", "-6"),
+        ([61, 66, 70, 71, 73, 68, 65, 66], "Eb minor", "-6"),
+    ],
+)
+def test_a_key_of_two_spellings_is_written_as_it_is_named(pitches, key, fifths):
+    notes = [(0, 2 * k, 2 * k + 2, pitch) for k, pitch in enumerate(pitches)]
+    root = written(piece(*notes, key=key))
+    assert [each.text for each in root.iter("fifths")] == [fifths]
+
+
 def piece(*notes, length=16, first=0, tracks=PIANO, **fields):
     """A piece of notes (track, start, end, pitch) in 4/4."""
     stack = np.zeros((length, len(tracks), 128, 3), np.uint8)

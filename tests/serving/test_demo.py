@@ -22,6 +22,7 @@ from studio_page import (
     studio,
 )
 
+from poph_tf import theory
 from poph_tf.config import GenerationConfig
 from poph_tf.data import midi
 from poph_tf.generation.light_engine import LightEngine
@@ -113,7 +114,7 @@ def test_composes_and_continues_note_for_note_as_python(page, engine, tmp_path):
     first = score(page)
     python = engine.compose(GenerationConfig(num_pieces=1, num_bars=1, seed=0))
     assert notes(first) == notes(scores.of_matrices(python[0]))
-    told = python[0].key.replace("b ", "♭ ").replace("#", "♯")
+    told = theory.written_key(python[0].key)
     expect(page.locator("#status")).to_contain_text(f", in {told}.")
     page.fill("#set-bars", "2")
     page.fill("#set-chords", "D7, Ebm")

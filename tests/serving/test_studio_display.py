@@ -38,6 +38,9 @@ def test_everything_fits_is_named_and_can_be_read(chromium, server, width):
         for theme in ("light", "dark"):
             page.emulate_media(color_scheme=theme, reduced_motion="reduce")
             assert page.evaluate(checks) == fine, theme
+            if (more := page.locator("#more")).is_visible():
+                more.click()
+                assert page.evaluate(checks) == fine, theme
 
 
 @SIZES
@@ -58,17 +61,36 @@ def test_what_went_wrong_is_in_sight_beside_the_button(chromium, server, size):
             assert page.locator(":focus").evaluate(ON_TOP)
 
 
-def test_the_roll_stays_low_beside_the_list_of_keys(chromium, server):
+def test_the_list_of_keys_leaves_the_card_of_the_roll_as_it_is(chromium, server):
     with studio(chromium, server, size=(1280, 800)) as page:
+        roll, stage = page.locator("#roll"), page.locator(".stage")
+        before = roll.evaluate(BOX)["height"], stage.evaluate(BOX)["height"]
         page.click("summary")
-        assert page.locator("#roll").evaluate(BOX)["height"] <= 704
+        expect(page.locator("#roll-help")).to_be_visible()
+        assert (roll.evaluate(BOX)["height"], stage.evaluate(BOX)["height"]) == before
+        assert before[0] <= 704
 
 
 def test_all_tools_of_a_phone_are_in_sight(chromium, server):
     with studio(chromium, server, size=(390, 844), has_touch=True) as page:
+        assert page.locator("main button").first.get_attribute("id") == "do-compose"
+        assert page.locator("#roll").evaluate(BOX)["top"] < 844 / 2
+        expect(page.locator("#lasso")).to_be_hidden()
+        page.locator("#more").focus()
+        page.keyboard.press("Enter")
         for tool in page.locator(".bar :is(button, input, select)").all():
             box = tool.evaluate(BOX)
-            assert box["left"] >= 0 and box["right"] <= 390, tool
+            assert box["width"] and box["left"] >= 0 and box["right"] <= 390, tool
+        page.keyboard.press("Tab")
+        expect(page.locator("#draw")).to_be_focused()
+        page.click("#more")
+        expect(page.locator("#lasso")).to_be_hidden()
+
+
+def test_the_line_of_messages_says_that_the_key_piano_is_off(page):
+    for words in ("play from C4", "shortcuts again"):
+        page.click("#piano")
+        expect(page.locator("#status")).to_contain_text(words, timeout=5000)
 
 
 @SIZES
@@ -199,6 +221,8 @@ def test_the_leading_notes_and_the_tonics_of_all_keys_are_spelled(page):
           ]);
         }"""
     )
+    names = [theory.written_key(theory.key_name(key)) for key in range(24)]
+    assert [key for key, *_ in named] == names
     for key, tonic, _ in named:
         name, mode = key.split()
         assert tonic == name + ("m" if mode == "minor" else ""), key

@@ -4,14 +4,6 @@ const PLAY_ICON = '<svg viewBox="0 0 16 16"><path fill="currentColor" d="M3 1l11
 const PAUSE_ICON = '<svg viewBox="0 0 16 16"><path fill="currentColor" d="M2 1h4v14H2zm8 0h4v14h-4z"/></svg>';
 const cards = [];
 
-/** Makes an element: make("a", {href: "x"}, "text or elements", ...). */
-function make(name, attributes, ...children) {
-  const element = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-  element.append(...children);
-  return element;
-}
-
 function minutes(seconds) {
   const whole = Math.floor(seconds);
   return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;

@@ -87,6 +87,8 @@ function connectTools({ roll, pointer, editing }) {
   onClick("delete", () => editing.remove());
   onClick("zoom-in", () => roll.zoom(ZOOM));
   onClick("zoom-out", () => roll.zoom(1 / ZOOM));
+  const more = button("more");
+  onClick("more", () => more.setAttribute("aria-expanded", String(more.ariaExpanded === "false")));
   onClick("let-go", () => {
     store.selection = new Set();
     store.choose(null);
@@ -107,7 +109,7 @@ function connectRecorder({ recorder, keys }) {
   onClick("piano", () => {
     keys.piano = !keys.piano;
     press(button("piano"), keys.piano);
-    say(keys.piano ? "Keys A to ' play from C4, W E T Y U O P are black; Z and X change octave." : "");
+    say(keys.piano ? "Keys A to ' play from C4, W E T Y U O P are black; Z and X change octave." : "Keys are shortcuts again.");
   });
 }
 
