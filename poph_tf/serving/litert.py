@@ -33,14 +33,21 @@ COUNTERS = ("step", "bar_position", "bar_steps", "key")
 BATCHES = (1, 4)
 # Steps: eight bars of 4/4.
 SHORT_MEMORY = 128
+# How the weights are kept; int8 ones are multiplied as such.
+WEIGHTS = ("float32", "float16", "int8")
 
 
-def convert(model: PolyphonyModel, short_memory: int = SHORT_MEMORY) -> bytes:
+def convert(
+    model: PolyphonyModel,
+    short_memory: int = SHORT_MEMORY,
+    weights: str = WEIGHTS[0],
+) -> bytes:
     """Converts a model.
 
     Args:
         model: what to convert.
         short_memory: steps that the graph recalls which begins a piece.
+        weights: one of `WEIGHTS`. With float32 the pieces are those of TensorFlow.
 
     Returns:
         The flatbuffer, with signatures `step`, for one row and all memory,
@@ -64,6 +71,10 @@ def convert(model: PolyphonyModel, short_memory: int = SHORT_MEMORY) -> bytes:
         converter = tf.lite.TFLiteConverter.from_saved_model(
             folder, signature_keys=[*graphs]
         )
+        if weights != "float32":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if weights == "float16":
+            converter.target_spec.supported_types = [tf.float16]
         try:
             return compact(converter.convert())
         # The converter has errors of many kinds.
@@ -76,9 +87,16 @@ def convert(model: PolyphonyModel, short_memory: int = SHORT_MEMORY) -> bytes:
 
 
 def export(
-    model_dir: str | os.PathLike[str], export_dir: str | os.PathLike[str]
+    model_dir: str | os.PathLike[str],
+    export_dir: str | os.PathLike[str],
+    weights: str = WEIGHTS[0],
 ) -> pathlib.Path:
     """Writes the converted model of a directory, with its settings.
+
+    Args:
+        model_dir: a directory of training, or the name of a pretrained model.
+        export_dir: where it goes; may be the same.
+        weights: as `convert` takes it.
 
     Returns:
         The folder, which `poph_tf.load` and the commands take as a model directory.
@@ -86,7 +104,8 @@ def export(
     model = models.load(model_dir)
     folder = pathlib.Path(export_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    light, settings = convert(model), models.read_settings(model_dir)
+    light = convert(model, weights=weights)
+    settings = models.read_settings(model_dir)
     settings |= {"model": model.config.to_dict()}
     if folder.resolve() != pathlib.Path(model_dir).resolve():
         # A kill must not leave the settings of another model beside this one.

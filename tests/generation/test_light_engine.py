@@ -99,6 +99,27 @@ def test_a_model_with_tracks_looks_ahead_as_the_graph_does(choir):
             np.testing.assert_array_equal(piece.stack(tracks), same.stack(tracks))
 
 
+def test_weights_of_fewer_bits_change_a_step_by_little(choir, tmp_path, monkeypatch):
+    model, exact = choir
+    (tmp_path / models.SETTINGS_FILE).write_text(
+        json.dumps({"model": model.config.to_dict()})
+    )
+    config = GenerationConfig(num_bars=1, seed=3)
+
+    def after_a_step(engine):
+        row = engine.row(config.resolve(engine.config), 0, None, (0, 1))
+        return engine.draw([next(row)])[0][1]
+
+    expected = after_a_step(exact)
+    monkeypatch.setattr(litert, "BATCHES", (1,))
+    for weights, most in (("float16", 2e-3), ("int8", 5e-2)):
+        content = litert.convert(model, short_memory=2, weights=weights)
+        (tmp_path / models.LIGHT_FILE).write_bytes(content)
+        found = after_a_step(LightEngine(tmp_path))
+        change = max(float(np.abs(found[k] - v).max()) for k, v in expected.items())
+        assert 0 < change < most, weights
+
+
 def test_rows_drawn_at_a_time_are_those_drawn_alone(choir):
     _, engine = choir
     config = GenerationConfig(num_pieces=9, num_bars=1, seed=3)
