@@ -5,8 +5,8 @@ not at all, and prints its path. poph_tf/serving/inputs.py describes its signatu
 `saved_model_cli show --dir=e/1 --all` lists names, types and shapes.
 
 --format=litert writes the model converted to LiteRT into e itself. `--model_dir=e` then
-composes without TensorFlow, in a second. With --weights=int8 it is smaller and faster, and
-draws other pieces from the same seeds.
+composes without TensorFlow, in a second. With --weights=int8 it is smaller and faster,
+and draws other pieces from the same seeds.
 """
 
 import pathlib
