@@ -1,18 +1,24 @@
 """Composing with random weights, against recomputing a window for every step.
 
 The baseline is how the ancestors compose, compiled: for every step they run the time
-axis over a window of 128 steps, and the whole pitch axis once for each pitch.
+axis over a window of 128 steps, and the whole pitch axis once for each pitch (of each
+track). Beside it the same network converted to LiteRT, on all cores.
 """
 
+import pathlib
+import tempfile
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import tensorflow as tf
 
+from benchmarks import presets
 from benchmarks.train import peak_memory_mb
-from poph_tf import config, models
 from poph_tf.config import GenerationConfig
+from poph_tf.generation.base_engine import BaseEngine
 from poph_tf.generation.engine import Engine
+from poph_tf.generation.light_engine import LightEngine
 from poph_tf.models.polyphony_model import PolyphonyModel
 
 WINDOW = 128
@@ -20,11 +26,12 @@ BAR_STEPS = 16
 TEMPO_QPM = 120.0
 STEPS_PER_QUARTER = 4
 REPETITIONS = 3
+AnyEngine = BaseEngine[Any, Any]
 
 
 def run(quick: bool = False, preset: str = "deepj") -> dict[str, Any]:
     """Figures of composing, by number of pieces."""
-    model = models.build(config.preset(preset))
+    model = presets.build(preset)
     bars = 8 if quick else 32
     first_bar = seconds_to_compose(Engine(model), 1, 1)
     plain = Engine(model, jit_compile=False)
@@ -41,6 +48,7 @@ def run(quick: bool = False, preset: str = "deepj") -> dict[str, Any]:
     return {
         "preset": preset,
         "steps_per_second": rates,
+        "converted_steps_per_second": converted_rates(preset, rates, bars),
         "window_recompute_steps_per_second": baseline,
         "ratio_to_window_recompute": rates["1"] / baseline,
         "seconds_of_music_per_second": rates["1"] * 60 / TEMPO_QPM / STEPS_PER_QUARTER,
@@ -55,14 +63,21 @@ def run(quick: bool = False, preset: str = "deepj") -> dict[str, Any]:
     }
 
 
-def seconds_to_compose(engine: Engine, pieces: int, bars: int) -> float:
+def converted_rates(preset: str, numbers: Iterable[str], bars: int) -> dict[str, float]:
+    """`steps_per_second` of the model converted to LiteRT, by number of pieces."""
+    with tempfile.TemporaryDirectory() as folder:
+        engine = LightEngine(presets.converted(preset, pathlib.Path(folder)))
+        return {n: steps_per_second(engine, int(n), bars) for n in numbers}
+
+
+def seconds_to_compose(engine: AnyEngine, pieces: int, bars: int) -> float:
     """One call; the first of an engine includes tracing and compiling."""
     start = time.perf_counter()
     engine.compose(GenerationConfig(num_pieces=pieces, num_bars=bars))
     return time.perf_counter() - start
 
 
-def steps_per_second(engine: Engine, pieces: int, bars: int) -> float:
+def steps_per_second(engine: AnyEngine, pieces: int, bars: int) -> float:
     """Steps of each piece per second after compiling; the best of a few calls."""
     seconds = min(seconds_to_compose(engine, pieces, bars) for _ in range(REPETITIONS))
     return bars * BAR_STEPS / seconds
@@ -70,36 +85,52 @@ def steps_per_second(engine: Engine, pieces: int, bars: int) -> float:
 
 def recompute_steps_per_second(model: PolyphonyModel, steps: int) -> float:
     """Steps per second of the baseline, for one piece."""
-    network, pitches = model.network, model.config.num_pitches
-    style = tf.ones((1, len(model.config.styles))) / len(model.config.styles)
+    network, config = model.network, model.config
+    grid = (len(config.tracks), config.num_pitches)[not config.tracks :]
+    style = tf.ones((1, len(config.styles))) / len(config.styles)
+    draw = _draw_voice if config.tracks else _draw_pitch
 
     # In plain graph mode: XLA makes LSTMs over a window slower.
-    @tf.function
+    @tf.function(autograph=False)
     def step(frames: tf.Tensor) -> tf.Tensor:
         inputs = {
             "previous": frames,
+            "current": frames,  # Nothing is given, so no note of it is read.
             "bar_position": tf.range(WINDOW)[None] % BAR_STEPS,
             "style": style,
         }
         hidden = network.time_axis(inputs)[0][-1:]
-        frame = tf.zeros((1, 1, pitches, 3))
 
-        def draw(pitch: tf.Tensor, frame: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            heads = network.pitch_axis(hidden, {"current": frame, "style": style})
-            play = tf.sigmoid(heads["play"][0, 0, pitch]) > tf.random.uniform(())
-            cell = tf.stack([tf.cast(play, tf.float32), 0.0, 0.5])
-            place = [[0, 0, pitch]]
-            return pitch + 1, tf.tensor_scatter_nd_update(frame, place, [cell])
+        def draw_next(place: tf.Tensor, frame: tf.Tensor) -> tuple[Any, tf.Tensor]:
+            known = {"current": frame, "previous": frames[:, -1:], "style": style}
+            play = network.pitch_axis(hidden, known)["play"][0, 0]
+            return place + 1, draw(play, place, frame)
 
-        _, frame = tf.while_loop(lambda pitch, _: pitch < pitches, draw, (0, frame))
+        frame = tf.zeros((1, 1, *grid, 3))
+        _, frame = tf.while_loop(lambda i, _: i < grid[0], draw_next, (0, frame))
         return tf.concat([frames[:, 1:], frame], axis=1)
 
-    frames = step(tf.zeros((1, WINDOW, pitches, 3)))
+    frames = step(tf.zeros((1, WINDOW, *grid, 3)))
     start = time.perf_counter()
     for _ in range(steps):
         frames = step(frames)
     frames.numpy()
     return steps / (time.perf_counter() - start)
+
+
+def _draw_pitch(play: tf.Tensor, pitch: tf.Tensor, frame: tf.Tensor) -> tf.Tensor:
+    """Draws a pitch of float [1, 1, pitch, 3] by its logit."""
+    sounds = tf.cast(tf.sigmoid(play[pitch]) > tf.random.uniform(()), tf.float32)
+    cell = tf.stack([sounds, 0.0, 0.5])
+    return tf.tensor_scatter_nd_update(frame, [[0, 0, pitch]], [cell])
+
+
+def _draw_voice(play: tf.Tensor, track: tf.Tensor, frame: tf.Tensor) -> tf.Tensor:
+    """Draws a voice of float [1, 1, track, pitch, 3] by its logits; rest has 0."""
+    logits = tf.concat([play[track], [0.0]], axis=0)[None]
+    note = tf.one_hot(tf.random.categorical(logits, 1)[0, 0], play.shape[-1])
+    cells = tf.stack([note, tf.zeros_like(note), 0.5 * note], axis=-1)
+    return tf.tensor_scatter_nd_update(frame, [[0, 0, track]], [cells])
 
 
 def cost_by_bar(engine: Engine, bars: int) -> tuple[float, float]:

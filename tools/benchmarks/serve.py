@@ -49,7 +49,7 @@ def run(
     counts = CLIENTS[:3] if quick else CLIENTS
     figures: dict[str, Any] = {"preset": preset, "bars": BARS}
     with tempfile.TemporaryDirectory() as folder:
-        light = _light(preset, pathlib.Path(folder))
+        light = _converted(preset, pathlib.Path(folder))
         with Server(f"--model_dir={light}") as server:
             figures["ready_seconds"] = server.ready_seconds
             figures["clients"] = {
@@ -69,19 +69,15 @@ def run(
     return figures
 
 
-def _light(preset: str, folder: pathlib.Path) -> pathlib.Path:
-    """The folder of the converted model."""
+def _converted(preset: str, folder: pathlib.Path) -> pathlib.Path:
+    """The folder of the converted model; TensorFlow is imported only to make one."""
     from poph_tf.models import pretrained
 
     if own := pretrained.path_of(preset):
         return own
-    from poph_tf import config, models
-    from poph_tf.serving import litert
+    from benchmarks import presets
 
-    (folder / "model").mkdir()
-    models.save(models.build(config.preset(preset)), folder / "model")
-    (folder / "model" / models.SETTINGS_FILE).write_text("{}")
-    return litert.export(folder / "model", folder / "light")
+    return presets.converted(preset, folder)
 
 
 def _saved_model(light: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
