@@ -34,8 +34,8 @@ SPELLINGS = {
 }
 # Semitones above the root by what is written after it.
 KINDS = CHORDS | {spelling: CHORDS[kind] for spelling, kind in SPELLINGS.items()}
-# What a tonic triad adds to the fit of its key if it is among the chords, and again if
-# it is the first, or the last.
+# What a chord on the tonic with its triad adds to the fit of its key if it is among the
+# chords, and again if it is the first, or the last.
 TONIC = 0.1
 
 
@@ -60,7 +60,16 @@ def read_chords(text: str) -> "np.ndarray":
     """
     import numpy as np
 
-    rows = []
+    rows = [
+        np.isin(np.arange(NUM_PITCH_CLASSES), chord, invert=True)
+        for chord in _classes(text)
+    ]
+    return np.array(rows, np.float32).reshape(-1, NUM_PITCH_CLASSES)
+
+
+def _classes(text: str) -> list[list[int]]:
+    """The pitch classes of each chord, its root first."""
+    found = []
     for word in text.translate(str.maketrans("♭♯,|", "b#  ")).split():
         match = re.fullmatch(r"([A-G])([#b]?)([^/]*)(/[A-G][#b]?)?", word)
         if not match or match[3] not in KINDS:
@@ -69,26 +78,29 @@ def read_chords(text: str) -> "np.ndarray":
                 f"'C G7 Am F', got {word!r}."
             )
         root = TONICS[match[1]] + {"": 0, "#": 1, "b": -1}[match[2]]
-        inside = (root + np.array(KINDS[match[3]])) % NUM_PITCH_CLASSES
-        rows.append(np.isin(np.arange(NUM_PITCH_CLASSES), inside, invert=True))
-    return np.array(rows, np.float32).reshape(-1, NUM_PITCH_CLASSES)
+        found.append([(root + above) % NUM_PITCH_CLASSES for above in KINDS[match[3]]])
+    return found
 
 
 def key_of_chords(chords: str) -> int:
     """The key that some chords fit best.
 
     By the correlation of their notes with its profile, less the share of the notes
-    outside its scale. A tonic triad counts a little, the first and the last chord
-    alike: they may go round and round.
+    outside its scale. A chord on the tonic with its triad counts a little, the first
+    and the last chord alike: they may go round and round. A triad above another root,
+    as D minor in Bbmaj7, is no tonic.
 
     Returns:
         0..23; -1 where every class sounds alike.
 
     Example:
-        >>> [key_of_chords(text) for text in ("C G Am F", "Bb F C9", "A7 Dm")]
+        >>> [key_of_chords(text) for text in ("C G Am F", "Bbmaj7 F C9", "A7 Dm")]
         [0, 5, 14]
     """
+    import numpy as np
+
     sounding = 1 - read_chords(chords)
+    roots = np.array([[chord[0]] for chord in _classes(chords)])
     counts = sounding.sum(axis=0)
     if not counts.std():
         return UNKNOWN_KEY
@@ -98,5 +110,6 @@ def key_of_chords(chords: str) -> int:
     fit -= outside @ counts / counts.sum()
     tonic = (triads()[:, :NUM_KEYS] > 0).astype(int)
     named = sounding @ tonic == tonic.sum(axis=0)
+    named &= roots == np.arange(NUM_KEYS) % NUM_PITCH_CLASSES
     times = named[[0, -1]].sum(axis=0) + named.any(axis=0)
     return int((fit + TONIC * times).argmax())

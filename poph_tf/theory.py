@@ -15,6 +15,7 @@ Sources:
 """
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from poph_tf.errors import InputError
@@ -147,12 +148,15 @@ def key_endings() -> "np.ndarray":
     return found
 
 
-def find_key(play: "npt.ArrayLike", first_pitch: int = 0) -> int:
+def find_key(
+    play: "npt.ArrayLike", first_pitch: int = 0, among: Sequence[int] = range(NUM_KEYS)
+) -> int:
     """The key of a piece or melody, by its notes and by how it ends.
 
     Args:
         play: [time, pitch], whether each pitch sounds.
         first_pitch: MIDI number.
+        among: the keys that it may be.
 
     Returns:
         0..23; -1 where nothing, or everything alike, sounds.
@@ -173,7 +177,8 @@ def find_key(play: "npt.ArrayLike", first_pitch: int = 0) -> int:
     counts -= counts.mean()
     last = play[play.any(axis=1)][-1].argmax() + first_pitch
     fit = key_profiles() @ (counts / np.linalg.norm(counts))
-    return int(np.argmax(fit + key_endings()[last % NUM_PITCH_CLASSES]))
+    fit += key_endings()[last % NUM_PITCH_CLASSES]
+    return among[int(np.argmax(fit[list(among)]))]
 
 
 def triads() -> "np.ndarray":

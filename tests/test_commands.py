@@ -24,7 +24,8 @@ WRONG = {
     "poph_tf.train": {
         "no_flags": ([], "--data_dir must be given"),
         "stray_word": (["data"], "Takes flags only"),
-        "unknown_flag": (["--batchsize=3"], "Unknown command line flag"),
+        "unknown_flag": (["--batchsize=3"], "Did you mean: batch_size ?"),
+        "usual_name": (["--lr=0.1"], "flag 'lr'. Did you mean: learning_rate ?"),
         "text_for_a_number": (["--batch_size=many"], "batch_size"),
         "missing_folder": (["--data_dir={none}"], "No folder"),
         "empty_folder": (["--data_dir={empty}"], "holds no data set"),

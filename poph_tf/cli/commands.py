@@ -9,6 +9,7 @@ from typing import NoReturn
 from absl import app, flags, logging
 
 import poph_tf
+from poph_tf.cli import flags as own_flags
 from poph_tf.cli import signals
 from poph_tf.cli.quiet import ignore_missing_ffmpeg
 from poph_tf.errors import InputError, Interrupted, TrainingFailed, one_line
@@ -54,7 +55,7 @@ def _parse(argv: list[str]) -> list[str]:
     except flags.Error as error:
         if any(name in argv for name in ("--help", "-help", "-h")):
             raise
-        _fail(error)
+        _fail(own_flags.with_suggestion(error))
 
 
 def _guarded(main: Main, words: Sequence[str], takes_words: bool) -> int | None:

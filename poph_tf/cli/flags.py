@@ -21,6 +21,8 @@ from poph_tf.errors import InputError
 FLAGS = flags.FLAGS
 # The flags belong to the commands that call these functions, so that --help tells them.
 flags.disclaim_key_flags()
+# What other programs call our flags, where absl sees no likeness.
+_ELSEWHERE = {"lr": "learning_rate", "bs": "batch_size", "bpm": "tempo_qpm"}
 _LISTS = {tuple[str, ...]: str, tuple[int, ...]: int, tuple[float, ...]: float}
 
 
@@ -98,6 +100,15 @@ def _warn_of_former_names(cls: type) -> None:
         given = any(word.split("=")[0].lstrip("-") == old for word in sys.argv[1:])
         if given and old in FLAGS:
             print(f"warning: --{old} is now called --{new}.", file=sys.stderr)
+
+
+def with_suggestion(error: flags.Error) -> flags.Error:
+    """The error; of a flag that other programs have, with the name that it has here."""
+    if isinstance(error, flags.UnrecognizedFlagError):
+        name = _ELSEWHERE.get(error.flagname)
+        if name in FLAGS:
+            return flags.UnrecognizedFlagError(error.flagname, suggestions=[name])
+    return error
 
 
 def require(*names: str) -> None:

@@ -124,8 +124,8 @@ class GenerationConfig(Stored):
     in training."""
     key: str = ""
     """Key, such as 'Bb major' or 'D dorian'. Empty: in models that read the key that
-    of the given music, or of the chords, or a drawn one; in others none. auto: there
-    the key that the piece is in."""
+    of the given music (its file's, else by its notes), or of the chords, or a drawn
+    one; in others none. auto: there the key that the piece is in."""
     key_strength: Annotated[float, Interval(ge=0.0, le=100.0)] = 2.0
     """How much the key counts: in models that read it a factor of what it says, 1 as in
     training; in others, and for chords and scales but major and minor, logits

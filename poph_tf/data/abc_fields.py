@@ -8,20 +8,19 @@ Source: https://abcnotation.com/wiki/abc:standard:v2.1 (information fields).
 import re
 from fractions import Fraction
 
+from poph_tf.data import key_signatures
+
 # Sharps of the major key on each letter; flats are negative.
 _SHARPS = {"C": 0, "D": 2, "E": 4, "F": -1, "G": 1, "A": 3, "B": 5}
-_MODES = {
-    "": 0,
-    "maj": 0,
-    "ion": 0,
-    "mix": -1,
-    "dor": -2,
-    "m": -3,
-    "min": -3,
-    "aeo": -3,
-    "phr": -4,
-    "loc": -5,
-    "lyd": 1,
+# By mode: sharps more than in the major key on the same tonic.
+_SHIFTS = {
+    key_signatures.MAJOR: 0,
+    key_signatures.MINOR: -3,
+    key_signatures.MIXOLYDIAN: -1,
+    key_signatures.DORIAN: -2,
+    key_signatures.PHRYGIAN: -4,
+    key_signatures.LYDIAN: 1,
+    key_signatures.LOCRIAN: -5,
 }
 _ORDER_OF_SHARPS = "FCGDAEB"
 _KEY = re.compile(r"\s*([A-G])([#b]?)\s*([A-Za-z]*)")
@@ -51,22 +50,22 @@ def length(text: str) -> Fraction:
     return value / 2 ** min(len(slashes), 10)
 
 
-def key(text: str) -> tuple[int, bool] | None:
-    """(sharps, or flats if negative; whether minor) of a key; None if none is named."""
+def key(text: str) -> tuple[int, int] | None:
+    """(sharps, or flats if negative; mode) of a key; None if none is named."""
     word = text.split()[0] if text.split() else ""
     if word in ("HP", "Hp"):
-        return 2, False
+        return 2, key_signatures.UNSAID
     if word.lower() == "none":
-        return 0, False
+        return 0, key_signatures.UNSAID
     found = _KEY.match(text)
     if not found:
         return None
     tonic, sign, mode = found.groups()
-    mode = mode.lower()
     # A lone m is minor; other words are told by three letters, or say something else.
-    shift = _MODES.get(mode[:3], 0)
-    sharps = _SHARPS[tonic] + 7 * ((sign == "#") - (sign == "b")) + shift
-    return min(max(sharps, -7), 7), shift == -3
+    said = key_signatures.mode_of("minor" if mode.lower() == "m" else mode)
+    said = key_signatures.MAJOR if said == key_signatures.UNSAID else said
+    sharps = _SHARPS[tonic] + 7 * ((sign == "#") - (sign == "b")) + _SHIFTS[said]
+    return min(max(sharps, -7), 7), said
 
 
 def accidentals(text: str, sharps: int) -> dict[str, Fraction]:

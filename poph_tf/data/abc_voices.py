@@ -118,7 +118,7 @@ class FieldReader:
 
     def _read_key(self, text: str) -> None:
         if self._in_header:
-            self._key, self._in_header = text or "C", False
+            self._key, self._in_header = text or "none", False
             self._begin()
             return
         voice = self._current()

@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 from fractions import Fraction
 
+from poph_tf.data import key_signatures
 from poph_tf.data.score import Note, Part, Score
 from poph_tf.errors import MusicFileError
 
@@ -19,6 +20,7 @@ _LETTERS = {"c": 0, "d": 2, "e": 4, "f": 5, "g": 7, "a": 9, "b": 11}
 _DURATION = re.compile(r"(\d{1,4})(?:%(\d{1,4}))?(\.{0,4})")
 _PITCH = re.compile(r"([a-g]{1,6}|[A-G]{1,6})(#{1,3}|-{1,3}|)")
 _SECTION = re.compile(r"\*>([\w ]+)$")
+_KEY = re.compile(r"\*([A-Ga-g])[#-]?:([a-z]*)")
 _ORDER = re.compile(r"\*>(\w*)\[(.*)\]$")
 _SNARE_DRUM = 38
 _MARKS = {
@@ -172,9 +174,11 @@ class _Reader:
             measure.tempi.append((self._now - self._bar, float(found[1])))
         elif found := re.match(r"\*k\[(.*)\]", token):
             sharps, flats = found[1].count("#"), found[1].count("-")
-            measure.key = min(sharps, 7) - min(flats, 7), False
-        elif re.match(r"\*[a-g][#-]?:", token) and measure.key:
-            measure.key = measure.key[0], True
+            measure.key = min(sharps, 7) - min(flats, 7), key_signatures.UNSAID
+        elif (found := _KEY.match(token)) and measure.key:
+            usual = "minor" if found[1].islower() else "major"
+            mode = key_signatures.mode_of(found[2] or usual)
+            measure.key = measure.key[0], mode
         elif token.startswith('*I"'):
             part.name = token[3:].strip()
         elif token.startswith("*clefX"):

@@ -24,6 +24,7 @@ from poph_tf.data import (
     bars,
     credits,
     instruments,
+    key_signatures,
     music_proto,
     quantization,
     reading,
@@ -60,7 +61,7 @@ class Matrices:
             from the piece. If empty, they are guessed from the bar positions.
         title, composer, arranger: as a file or a task says them; empty: not at all.
         tracks: the instruments, in the order of the file; none: the merger is known.
-        key: what the network was told, such as "G minor"; empty: none, or unknown.
+        key: that the network was told or a file states, as "G minor"; empty: neither.
         ritardando: how much slower the last quarter is, 0..1; see `ritardando.py`.
 
     Example:
@@ -254,10 +255,7 @@ def from_file(
     Args:
         path: a file of a format in `reading.SUFFIXES`.
         steps_per_quarter: steps in a quarter note.
-        **options: `drums`, `sustain`, `max_steps` of `quantization.quantize`.
-
-    Returns:
-        Canonical matrices.
+        **options: those of `from_sequence`.
 
     Raises:
         MusicFileError: If the file cannot be read, or is too long.
@@ -297,7 +295,8 @@ def from_notes(
     parts = instruments.parts(notes, drums=options.get("drums", False))
     own = [instruments.quantize(part.notes, piece, **options) for part in parts]
     tracks = _LazyTracks(parts, own)
-    return from_quantized(piece, tracks=tracks, **credits.of(notes))
+    made = from_quantized(piece, tracks=tracks, **credits.of(notes))
+    return dataclasses.replace(made, key=key_signatures.chosen(notes.keys, made.play))
 
 
 class _LazyTracks(Sequence[TrackCells]):
@@ -356,6 +355,7 @@ def to_sequence(matrices: Matrices) -> "NoteSequence":
     ticks_per_quarter = -(-TICKS_PER_QUARTER // per_quarter) * per_quarter
     sequence = music_proto.load().NoteSequence(ticks_per_quarter=ticks_per_quarter)
     credits.to_sequence(matrices, sequence)
+    key_signatures.to_sequence(key_signatures.named(matrices.key), sequence)
     sequence.tempos.add(time=0.0, qpm=matrices.tempo_qpm)
     seconds_per_step = 60.0 / matrices.tempo_qpm / per_quarter
     merged = TrackCells("", 0, False, matrices.cells)

@@ -130,7 +130,7 @@ class _Reader:
             if sharps is not None:
                 for staff in staves:
                     staff.key = values.accidentals(sharps)
-                self._measure.key = sharps, definition.get("key.mode") == "minor"
+                self._measure.key = sharps, values.mode(definition, element)
             for staff in own:
                 _define_staff(staff, definition)
         _name_groups(element, self._staves)

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from fractions import Fraction
 from xml.etree import ElementTree
 
+from poph_tf.data import key_signatures
 from poph_tf.data.score import Part
 
 Element = ElementTree.Element
@@ -68,6 +69,13 @@ def key(element: Element) -> int | None:
         text = sign.get("sig") or text
     found = re.fullmatch(r"([0-7])([sf]?)", text or "")
     return None if not found else int(found[1]) * (-1 if found[2] == "f" else 1)
+
+
+def mode(*elements: Element) -> int:
+    """The mode of a key, by the first of some definitions that says one."""
+    signs = [sign for element in elements for sign in element.iter("keySig")]
+    said = [e.get("key.mode") for e in elements] + [s.get("mode") for s in signs]
+    return key_signatures.mode_of(next(filter(None, said), ""))
 
 
 def accidentals(sharps: int) -> dict[str, int]:

@@ -11,11 +11,12 @@ each with its reason. Memory is bounded by the size of the file.
 """
 
 import dataclasses
+import struct
 from fractions import Fraction
 
 import numpy as np
 
-from poph_tf.data import midi_chunks, midi_scan
+from poph_tf.data import key_signatures, midi_chunks, midi_scan
 from poph_tf.data import notes as notes_lib
 from poph_tf.data.notes import Notes
 from poph_tf.errors import MusicFileError
@@ -135,6 +136,7 @@ def _notes(
         title="" if is_part else titles.get(0, ""),
         names=names,
         repairs=dict(chunks.repairs),
+        keys=_keys(data, others),
     )
 
 
@@ -175,6 +177,18 @@ def _meta_events(
         elif kind == midi_scan.TIME_SIGNATURE and size >= 2 and body[0]:
             signatures += [(tick, body[0], 2 ** body[1])] * (body[1] <= 7)
     return tempos, signatures
+
+
+def _keys(data: bytes, others: np.ndarray) -> tuple[int, ...]:
+    """The keys 0..23 that the first key signature leaves open."""
+    signs = others[1:4, others[0] == midi_scan.KEY_SIGNATURE].T
+    for _, at, size in _by_tick(signs)[:1].tolist():
+        sharps, mode = struct.unpack("bb", data[at : at + 2]) if size == 2 else (0, 0)
+        mode = key_signatures.MINOR if mode == 1 else key_signatures.UNSAID
+        if abs(sharps) <= 7:
+            tonic = key_signatures.tonic_of(sharps, mode)
+            return key_signatures.possible_keys(tonic, mode)
+    return ()
 
 
 def _titles(data: bytes, others: np.ndarray) -> dict[int, str]:

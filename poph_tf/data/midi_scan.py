@@ -20,7 +20,8 @@ import numpy as np
 from poph_tf.data import numba_utils
 
 MAX_TICK = 2**31
-TRACK_NAME, END_OF_TRACK, TEMPO, TIME_SIGNATURE = 0x03, 0x2F, 0x51, 0x58
+TRACK_NAME, END_OF_TRACK, TEMPO = 0x03, 0x2F, 0x51
+TIME_SIGNATURE, KEY_SIGNATURE = 0x58, 0x59
 NOTE_OFF, NOTE_ON, CONTROL, PROGRAM = 0x8, 0x9, 0xB, 0xC
 ALL_SOUND_OFF, RESET_CONTROLS, ALL_NOTES_OFF = 120, 121, 123
 FAULTS = range(7)
@@ -155,7 +156,7 @@ def pass_system_event(
     length, at = read_number(buffer, at + 1, end)
     if at < 0 or at + length > end:
         return -1
-    if kind in (TRACK_NAME, TEMPO, TIME_SIGNATURE):
+    if kind in (TRACK_NAME, TEMPO, TIME_SIGNATURE, KEY_SIGNATURE):
         k = counts[2]
         others[0, k], others[1, k], others[2, k] = kind, tick, at
         others[3, k], others[4, k] = length, track

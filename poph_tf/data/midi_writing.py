@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from poph_tf.data import bars, midi_bytes, midi_chunks
+from poph_tf.data import bars, key_signatures, midi_bytes, midi_chunks
 from poph_tf.data import notes as notes_lib
 
 if TYPE_CHECKING:
@@ -69,8 +69,8 @@ def _head(sequence: "NoteSequence", notes: notes_lib.Notes) -> Iterator[_Event]:
         yield tick, _SETTING, _meta(0x58, metre)
     clock = notes_lib.Clock.of(sequence)
     for key in sequence.key_signatures:
-        minor = key.mode == key.MINOR
-        sharps = _SHARPS[(key.key + 3 * minor) % 12]
+        minor = key.mode == key_signatures.MINOR
+        sharps = _SHARPS[(key.key - key_signatures.ABOVE_MAJOR[key.mode]) % 12]
         tick = int(clock.ticks(key.time))
         yield tick, _SETTING, _meta(0x59, struct.pack("bb", sharps, minor))
 

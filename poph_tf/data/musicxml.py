@@ -18,7 +18,7 @@ import re
 from fractions import Fraction
 from xml.etree import ElementTree
 
-from poph_tf.data import credits, musicxml_ornaments, xml_text
+from poph_tf.data import credits, key_signatures, musicxml_ornaments, xml_text
 from poph_tf.data import musicxml_values as values
 from poph_tf.data.score import Measure, Note, Part, Score
 from poph_tf.errors import MusicFileError, kind_of
@@ -315,8 +315,8 @@ class _MeasureReader:
         if key is not None and (text := key.findtext("fifths")):
             fifths = self._state.fifths = min(max(values.integer(text, 0), -7), 7)
             if not self._moved:
-                minor = key.findtext("mode", "").strip() == "minor"
-                self._measure.key = (fifths, minor)
+                mode = key_signatures.mode_of(key.findtext("mode", ""))
+                self._measure.key = fifths, mode
 
     @property
     def _moved(self) -> bool:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from poph_tf.data import credits, music_proto
+from poph_tf.data import credits, key_signatures, music_proto
 from poph_tf.errors import InputError, MusicFileError
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ class Notes:
         title, composer, arranger: as the file says them; empty: not at all.
         names: by instrument, the name of its track or part where it has one.
         repairs: what a reader mended in the file, by kind, how often each.
+        keys: 0..23, those that the first key signature leaves open; none: all.
     """
 
     start_tick: np.ndarray
@@ -83,6 +84,7 @@ class Notes:
     arranger: str = ""
     names: Mapping[int, str] = dataclasses.field(default_factory=dict)
     repairs: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    keys: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.start_tick)
@@ -216,6 +218,7 @@ def from_sequence(sequence: "NoteSequence") -> Notes:
         length_tick=int(total),
         **credits.from_sequence(sequence),
         names={info.instrument: info.name for info in sequence.instrument_infos},
+        keys=key_signatures.from_sequence(sequence),
     )
     return with_possible_tempos(made)
 
@@ -355,6 +358,7 @@ def to_sequence(notes: Notes) -> "NoteSequence":
     sequence = music_pb2.NoteSequence(ticks_per_quarter=notes.ticks_per_quarter)
     sequence.source_info.encoding_type = sequence.source_info.MIDI
     credits.to_sequence(notes, sequence)
+    key_signatures.to_sequence(notes.keys, sequence)
     for instrument, name in notes.names.items():
         sequence.instrument_infos.add(instrument=instrument, name=name)
     seconds = seconds_of(notes)

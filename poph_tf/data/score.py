@@ -58,7 +58,7 @@ class Measure:
         length: in quarter notes, as far as notes and rests reach; 0 if it has none.
         ends: where its voices end, in quarter notes.
         metre: numerator and denominator, where they change; (0, 0): free.
-        keys: (sharps, or flats if negative; whether minor), where it changes.
+        key: (sharps, or flats if negative; mode of `key_signatures`), where it changes.
         tempi: (quarter notes since the beginning, quarter notes a minute) of each.
         begins_repeat: whether a repeat begins here.
         times: how often the passage that ends here is played; 0: nothing ends here.
@@ -71,7 +71,7 @@ class Measure:
     length: Fraction = Fraction(0)
     ends: list[Fraction] = dataclasses.field(default_factory=list)
     metre: tuple[int, int] | None = None
-    key: tuple[int, bool] | None = None
+    key: tuple[int, int] | None = None
     tempi: list[tuple[Fraction, float]] = dataclasses.field(default_factory=list)
     begins_repeat: bool = False
     times: int = 0

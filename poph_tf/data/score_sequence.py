@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
 
-from poph_tf.data import credits, music_proto
+from poph_tf.data import credits, key_signatures, music_proto
 from poph_tf.data import ornaments as ornaments_lib
 from poph_tf.data import score as score_lib
 from poph_tf.data import tones as tones_lib
@@ -234,9 +234,9 @@ def _add_signs(
     for k, start in zip(timeline.order, timeline.starts, strict=False):
         key = score.measures[k].key
         if key and key != known:
-            sharps, minor = known = key
-            tonic = (7 * sharps + 9 * minor) % 12
-            sequence.key_signatures.add(time=seconds(start), key=tonic, mode=int(minor))
+            known = key
+            tonic, mode = key_signatures.tonic_of(*key), key[1]
+            sequence.key_signatures.add(time=seconds(start), key=tonic, mode=mode)
 
 
 def _add_part(

@@ -22,8 +22,9 @@ def keys_of(
         task: with the given music.
         seeds: int32 [row, 2].
     """
-    if config.key not in ("", AUTO_KEY):
-        return np.full(len(seeds), theory.key_number(config.key), np.int32)
+    named = config.key if config.key not in ("", AUTO_KEY) else task.key
+    if named:
+        return np.full(len(seeds), theory.key_number(named), np.int32)
     if config.source is None and config.chords.strip():
         return np.full(len(seeds), named_chords.key_of_chords(config.chords), np.int32)
     if config.source is None:

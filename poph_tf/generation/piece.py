@@ -70,7 +70,7 @@ class Piece:
 
     @property
     def key(self) -> str:
-        """The key that the network was told, such as "G minor"; empty: none."""
+        """The key that the network was told, or the file states; empty: neither."""
         return self.matrices.key
 
     @property

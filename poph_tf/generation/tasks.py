@@ -59,6 +59,7 @@ class Task:
         changes: what was changed in the given music, a sentence each.
         ritardando: of the piece, see `Matrices`.
         credits: its title, composer and arranger, where they are known.
+        key: of the given music, as `Matrices` has it.
     """
 
     bar_position: np.ndarray
@@ -78,6 +79,7 @@ class Task:
     credits: Mapping[str, str] = dataclasses.field(
         default_factory=lambda: {"composer": _PROGRAM}
     )
+    key: str = ""
 
     @property
     def num_steps(self) -> int:
@@ -145,12 +147,12 @@ def from_config(config: GenerationConfig, model: ModelConfig) -> Task:
 
 
 def credited(task: Task, music: Matrices, kind: str) -> Task:
-    """The task, whose piece keeps the title and composer of the music that is given."""
+    """The task, whose piece keeps title, composer and key of the given music."""
     said = credits.of(music)
     if _PROGRAM not in music.composer + music.arranger:
         names = filter(None, [music.arranger, f"{_DONE[kind]} by {_PROGRAM}"])
         said["arranger"] = "; ".join(names)
-    return dataclasses.replace(task, credits=said)
+    return dataclasses.replace(task, credits=said, key=music.key)
 
 
 def continued_by(config: GenerationConfig) -> dict[str, Any]:

@@ -7,17 +7,28 @@ where it is installed, so that a machine without fonts draws the same picture.
 import importlib.util
 import io
 import pathlib
+import re
 from typing import Any
 
 from poph_tf.errors import InputError
 
-_OPTIONS = {"adjustPageHeight": True, "footer": "none", "header": "none", "scale": 40}
+_OPTIONS = {
+    "adjustPageHeight": True,
+    "footer": "none",
+    "header": "encoded",
+    "scale": 40,
+}
 _UNITS_OF_PIXEL = 100 / 40
 _LONGEST_PAGE = 60000
 PAGE_PIXELS = 840  # the width of A4
 # verovio sets the note of a metronome mark in a music font, which few viewers have.
 _METRONOME_NOTE, _QUARTER_NOTE = "\ueca5", "\N{QUARTER NOTE}"
 
+# verovio nests what it places above a page, where svglib loses the place.
+_NESTED = re.compile(
+    r'<text font-size="0px">\s*<tspan id="\w+" class="rend"([^>]*)>\s*<tspan[^>]*>\s*'
+    r'<tspan( font-size="\w+")>([^<]*)</tspan>\s*</tspan>\s*</tspan>\s*</text>'
+)
 _FONT, _FONTS_OF_MATPLOTLIB = "DejaVu Serif", "mpl-data/fonts/ttf"
 PICTURE_PIXELS = 1200
 
@@ -44,10 +55,8 @@ def to_svg(score: bytes, width: int | None = None) -> list[str]:
     if not toolkit.loadData(score.decode()):
         raise InputError("The score cannot be engraved: verovio cannot read it.")
     pages = range(1, toolkit.getPageCount() + 1)
-    return [
-        toolkit.renderToSVG(page).replace(_METRONOME_NOTE, _QUARTER_NOTE)
-        for page in pages
-    ]
+    made = [_NESTED.sub(r"<text\1\2>\3</text>", toolkit.renderToSVG(k)) for k in pages]
+    return [page.replace(_METRONOME_NOTE, _QUARTER_NOTE) for page in made]
 
 
 def to_one_svg(score: bytes, width: int = PAGE_PIXELS) -> str:

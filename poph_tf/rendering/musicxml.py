@@ -28,6 +28,8 @@ _DOCTYPE = (
 )
 # What XML cannot hold, such as the NUL that ends some names in MIDI files.
 _NO_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_TITLE_LOOK = {"justify": "center", "valign": "top", "font-weight": "bold"}
+_NAME_LOOK = {"justify": "right", "valign": "bottom"}
 _MIDDLE_C = 60
 # A part reaching this far to both sides of middle C gets two staves.
 _TWO_STAVES_SEMITONES = 5
@@ -70,10 +72,24 @@ def to_musicxml(piece: Matrices, *, closed: bool = False) -> bytes:
     if not (piece.composer or piece.arranger):
         # music21 names itself where nobody is named.
         _without(root, "identification", "creator")
+    _add_credits(root, piece)
     ElementTree.indent(root)
     head = f'<?xml version="1.0" encoding="UTF-8"?>\n{_DOCTYPE}\n'
     text = _NO_XML.sub("", ElementTree.tostring(root, "unicode"))
     return f"{head}{text}\n".encode()
+
+
+def _add_credits(root: ElementTree.Element, piece: Matrices) -> None:
+    """Has title and names printed above the score of a piece that has a title."""
+    said = credits.of(piece).items() if piece.title else ()
+    place = [child.tag for child in root].index("part-list")
+    for name, text in reversed([*said]):
+        if text:
+            credit = ElementTree.Element("credit", page="1")
+            ElementTree.SubElement(credit, "credit-type").text = name
+            look = _TITLE_LOOK if name == "title" else _NAME_LOOK
+            ElementTree.SubElement(credit, "credit-words", look).text = text
+            root.insert(place, credit)
 
 
 def _without(root: ElementTree.Element, parents: str, children: str) -> None:

@@ -5,6 +5,16 @@ import tracemalloc
 import pytest
 
 from poph_tf.data import abc, abc_fields, matrices, notes
+from poph_tf.data.key_signatures import (
+    DORIAN,
+    LOCRIAN,
+    LYDIAN,
+    MAJOR,
+    MINOR,
+    MIXOLYDIAN,
+    PHRYGIAN,
+    UNSAID,
+)
 from poph_tf.errors import MusicFileError
 
 
@@ -97,11 +107,12 @@ def test_keys_and_clefs(key, expected):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        *(("D", (2, False)), ("Dmix", (1, False)), ("D dor", (0, False))),
-        *(("Dm", (-1, True)), ("D aeolian", (-1, True)), ("D phr", (-2, False))),
-        *(("D loc", (-3, False)), ("D lyd", (3, False)), ("F#", (6, False))),
-        *(("Bb", (-2, False)), ("F", (-1, False)), ("E", (4, False))),
-        *(("G#", (7, False)), ("Fb", (-7, False)), ("", None), ("x", None)),
+        *(("D", (2, MAJOR)), ("Dmix", (1, MIXOLYDIAN)), ("D dor", (0, DORIAN))),
+        *(("Dm", (-1, MINOR)), ("D aeolian", (-1, MINOR)), ("D phr", (-2, PHRYGIAN))),
+        *(("D loc", (-3, LOCRIAN)), ("D lyd", (3, LYDIAN)), ("F#", (6, MAJOR))),
+        *(("Bb", (-2, MAJOR)), ("F", (-1, MAJOR)), ("E clef=bass", (4, MAJOR))),
+        *(("G#", (7, MAJOR)), ("Fb", (-7, MAJOR)), ("", None), ("x", None)),
+        *(("HP", (2, UNSAID)), ("none", (0, UNSAID))),
     ],
 )
 def test_keys_have_the_sharps_of_their_tonic_and_mode(text, expected):

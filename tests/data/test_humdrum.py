@@ -3,6 +3,7 @@
 import pytest
 
 from poph_tf.data import humdrum, notes, score_sequence
+from poph_tf.data.key_signatures import MINOR, UNSAID
 from poph_tf.errors import MusicFileError
 
 
@@ -84,11 +85,11 @@ def test_columns_come_go_and_change_places():
 def test_keys_marks_and_drums():
     text = ("**kern", "*k[b-e-]", "*g:", "*MX", "4G", "=2", "*k[f#]", "4r", "*-")
     score = score_of(*text)
-    assert [m.key for m in score.measures] == [(-2, True), (1, False)]
+    assert [m.key for m in score.measures] == [(-2, MINOR), (1, UNSAID)]
     assert score.measures[0].metre == (0, 0)
     sequence = score_sequence.to_sequence(score)
     found = [(k.time, k.key, k.mode) for k in sequence.key_signatures]
-    assert found == [(0, 7, 1), (0.5, 7, 0)]
+    assert found == [(0, 7, MINOR), (0.5, 7, UNSAID)]
     [notes] = score_of("**kern", "4cT", "4d", "*-").parts[0].notes.values()
     assert [note.mark for note in notes] == ["trill", ""]
     (drum,) = score_of("**kern", "*clefX", "4c", "*-").parts[0].notes[0]

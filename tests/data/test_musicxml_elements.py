@@ -57,7 +57,7 @@ def test_unknown_chord_symbols_and_keys_do_not_cost_the_file():
 @pytest.mark.parametrize(
     ("fifths", "mode", "expected"),
     [
-        *(("2", "major", (2, 0)), ("-3", "minor", (0, 1)), ("0", "none", (0, 0))),
+        *(("2", "major", (2, 0)), ("-3", "minor", (0, 1)), ("0", "none", (0, 2))),
         *(("9", "major", (1, 0)), ("-9", "major", (11, 0))),  # seven at most
     ],
 )

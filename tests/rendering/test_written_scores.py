@@ -1,6 +1,7 @@
 """Tests of scores: how pitches are spelled, what MusicXML holds, engraved pages."""
 
 import dataclasses
+import io
 import re
 from xml.etree import ElementTree
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from svglib import svglib
 
 from poph_tf.config.tracks import Track
 from poph_tf.data import matrices as matrices_lib
@@ -387,3 +389,26 @@ def staff_lines(path):
     ink = (pixels.mean(axis=-1) < 0.8).sum(axis=1)  # Thin lines are grey.
     lines = np.flatnonzero(ink > ink.max() / 2)
     return lines[np.diff(lines, prepend=-9) > 1]
+
+
+def test_title_and_names_stand_above_the_score_of_a_piece_with_a_title():
+    said = {"title": "Air & \u00e9", "composer": "A. Singer", "arranger": "Arranged"}
+    made = piece((0, 0, 16, 60), **said)
+    svg = engraving.to_one_svg(musicxml.to_musicxml(made), 800)
+    line = r'x="(\d+)" y="\d+" text-anchor="(\w+)" [^>]*>([^<\n]+)</text>'
+    assert re.findall(line, svg) == [
+        ("9500", "middle", "Air &amp; \u00e9"),
+        *(("19000", "end", name) for name in ("A. Singer", "Arranged")),
+    ]
+    bare = musicxml.to_musicxml(piece((0, 0, 16, 60), composer="poph_tf"))
+    assert "poph_tf" not in engraving.to_one_svg(bare)
+
+
+def test_the_title_has_its_place_in_a_pdf():
+    made = piece((0, 0, 16, 60), title="Air")
+    (page,) = engraving.to_svg(musicxml.to_musicxml(made))
+    shapes = [svglib.svg2rlg(io.StringIO(page))]
+    for shape in shapes:
+        shapes += getattr(shape, "contents", [])
+    (title,) = (shape for shape in shapes if getattr(shape, "text", "") == "Air")
+    assert (title.x, title.textAnchor) == (10000, "middle")

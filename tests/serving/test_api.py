@@ -107,6 +107,14 @@ def test_the_settings_of_an_answer_give_it_again():
     assert len(answer["model"]["id"]) == 16
 
 
+def test_a_tune_is_harmonized_in_the_key_that_its_file_states():
+    body = {"music": {"abc": "X:1\nM:4/4\nL:1/4\nK:Dm\nG E D C|\n"}, "seed": 4}
+    answer = post("v1/harmonize", body)
+    assert answer["pieces"][0]["key"] == "D minor"
+    assert answer["settings"]["music"]["key"] == "D minor"
+    assert post("v1/harmonize", answer["settings"]) == answer
+
+
 def test_the_same_seed_gives_the_same_piece_whatever_else_runs():
     alone = composed(11, 2)
     with concurrent.futures.ThreadPoolExecutor(5) as pool:

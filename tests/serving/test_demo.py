@@ -9,6 +9,7 @@ import threading
 import types
 
 import pytest
+from chord_progressions import PROGRESSIONS
 from studio_page import (
     MELODY,
     chromium,
@@ -22,7 +23,7 @@ from studio_page import (
     studio,
 )
 
-from poph_tf import theory
+from poph_tf import named_chords, theory
 from poph_tf.config import GenerationConfig
 from poph_tf.data import midi
 from poph_tf.generation.light_engine import LightEngine
@@ -134,6 +135,17 @@ def test_composes_over_chords_in_their_key_as_python(page, engine):
     (piece,) = engine.compose(GenerationConfig(**settings))
     assert notes(score(page)) == notes(scores.of_matrices(piece))
     expect(page.locator("#status")).to_contain_text(", in C major.")
+
+
+def test_chords_are_in_the_key_that_python_finds(page):
+    found = page.evaluate(
+        """async ([progressions, network]) => {
+          const { keyOf } = await import("./page/key.js");
+          return progressions.map(([chords]) => keyOf({}, { chords }, 0, network));
+        }""",
+        [PROGRESSIONS, {"tonics": theory.TONICS, "chord_kinds": named_chords.KINDS}],
+    )
+    assert found == [named_chords.key_of_chords(chords) for chords, _ in PROGRESSIONS]
 
 
 def test_harmonizes_and_varies_note_for_note_as_python(page, engine):

@@ -9,7 +9,7 @@ const SHARPS = /** @type {Record<string, number>} */ ({ "": 0, "#": 1, b: -1 });
 /**
  * Reads chords such as C G7 Am.
  * @param {string} text @param {Network} network
- * @returns {Set<number>[]} the pitch classes of each
+ * @returns {Set<number>[]} the pitch classes of each, its root first
  */
 export function readChords(text, { tonics, chord_kinds }) {
   const plain = text.replaceAll("♭", "b").replaceAll("♯", "#").replaceAll(/[,|]/g, " ");

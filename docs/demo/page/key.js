@@ -49,7 +49,8 @@ function keyOfChords(chords) {
   return findKey(counts, (mode, tonic) => {
     const turned = (/** @type {number} */ semitones) => (tonic + semitones) % CLASSES;
     const outside = OUTSIDE[mode].map((semitones) => counts[turned(semitones)]).reduce((a, b) => a + b);
-    const isTonic = (/** @type {Set<number>} */ inside) => TRIADS[mode].every((semitones) => inside.has(turned(semitones)));
+    const isTonic = (/** @type {Set<number>} */ inside) =>
+      [...inside][0] === tonic && TRIADS[mode].every((semitones) => inside.has(turned(semitones)));
     const times = [chords[0], chords[chords.length - 1]].filter(isTonic).length + Number(chords.some(isTonic));
     return TONIC * times - outside / tones.length;
   });

@@ -160,7 +160,9 @@ class Answer:
         settings = self.body.model_dump(mode="json", exclude_unset=True)
         settings |= {"model": self.model.name, "seed": seeds[0]}
         if self.notes is not None:
-            settings["music"] = scores.of_matrices(matrices.from_notes(self.notes))
+            given = matrices.from_notes(self.notes)
+            stated = {"key": given.key} if given.key else {}
+            settings["music"] = scores.of_matrices(given) | stated
         answer = {
             "pieces": found,
             "settings": settings,

@@ -10,7 +10,7 @@ import pydantic
 from annotated_types import Interval, MaxLen
 
 from poph_tf import theory
-from poph_tf.data import bars, cells, credits
+from poph_tf.data import bars, cells, credits, key_signatures
 from poph_tf.data.matrices import Matrices, TrackCells
 from poph_tf.data.notes import DEFAULT_QPM, HIGHEST_QPM, LOWEST_QPM, Notes
 from poph_tf.errors import InputError
@@ -85,6 +85,8 @@ class Score(Strict):
     title: _Name = ""
     composer: _Name = ""
     arranger: _Name = ""
+    key: _Name = ""
+    """Its key, such as 'G minor'; empty: the notes tell it."""
 
 
 def to_notes(score: Score) -> Notes:
@@ -121,6 +123,7 @@ def to_notes(score: Score) -> Notes:
         bar_marks=none[:, :2],
         length_tick=max(score.num_steps, int(end.max(initial=0))),
         names={k: t.name for k, t in enumerate(tracks) if t.name},
+        keys=key_signatures.named(score.key),
         **credits.of(score),
     )
 
