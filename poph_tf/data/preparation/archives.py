@@ -148,8 +148,8 @@ def _tar_members(
 ) -> Iterator[Member]:
     archive, stream = opened
     for info in archive:
-        # tarfile remembers every member it has seen, in a list that its types leave out:
-        # forget them.
+        # tarfile remembers every member it has seen, in a list that its types leave
+        # out: forget them.
         archive.members = []  # type: ignore[attr-defined]
         if not wanted(info.name) or info.isdir():
             continue
