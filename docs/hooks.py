@@ -260,73 +260,78 @@ def _arrow(x0, y0, x1, y1):
 def _stages(model):
     """(title, detail, shape of what goes on, side box or None) of each stage."""
     channels = ["play"] + ["replay"] * model.replay + ["volume"] * model.volume
-    frame = f"[batch, time, {model.num_pitches} pitches, {{}}]"
-    bar = model.bar_positions
+    return [
+        *_note_stages(model, channels),
+        *_time_stages(model),
+        _pitch_stage(model),
+        _heads_stage(model, channels),
+    ]
+
+
+def _frames(model, features):
+    """The shape of frames with so many features a pitch."""
+    return f"[batch, time, {model.num_pitches} pitches, {features}]"
+
+
+def _heads(model):
+    return f"{model.num_heads} heads of {model.head_units}"
+
+
+def _note_stages(model, channels):
+    """From the frame before to what is known of each of its pitches."""
     width = model.window_width * len(channels) + 1
     near = f"Window of {model.window_width} semitones"
     if model.note_features == "convolution":
         width = model.octave_filters + 13
         near = f"Octave convolution, {model.octave_filters} x {model.octave_width}"
     counts = {"own": 1, "relative": 12}[model.class_counts]
-    width += counts + bar
+    shape = _frames(model, width + counts + model.bar_positions)
     details = ["pitch position"] + ["pitch class"] * (model.note_features != "window")
     details += [f"{counts} class counts" if counts > 1 else "count of own class"]
-    details += ["bar position"] * bool(bar)
-    style = None
+    details += ["bar position"] * bool(model.bar_positions)
+    title = f"Frame of step t - 1: {', '.join(channels)}"
+    before = _frames(model, len(channels))
+    yield title, "what sounded in the step before", before, None
+    yield near, ", ".join(details), shape, None
+    if model.pitch_attention == "before_time":
+        detail = f"{_heads(model)}, residual, layer normalization"
+        yield "Self-attention along pitch", detail, shape, None
+
+
+def _time_stages(model):
+    units, style = model.num_time_units, None
     if model.style_units:
         style = ("Style", f"{model.style_units} units, added before every LSTM")
-    heads = f"{model.num_heads} heads of {model.head_units}"
-    units = model.num_time_units
-    stages = [
-        (
-            f"Frame of step t - 1: {', '.join(channels)}",
-            "what sounded in the step before",
-            frame.format(len(channels)),
-            None,
-        ),
-        (near, ", ".join(details), frame.format(width), None),
-    ]
-    if model.pitch_attention == "before_time":
-        detail = f"{heads}, residual, layer normalization"
-        stages.append(("Self-attention along pitch", detail, frame.format(width), None))
     title = f"LSTM along time, {model.num_time_layers} x {units}"
-    stages.append(
-        (title, "one set of weights for all pitches", frame.format(units), style)
-    )
+    yield title, "one set of weights for all pitches", _frames(model, units), style
     if model.time_attention == "frames":
-        units += 2 * model.num_heads
-        detail = f"{heads}, looks back {model.time_attention_steps} steps"
-        stages.append(
-            ("Attention along time, by frames", detail, frame.format(units), None)
-        )
+        detail = f"{_heads(model)}, looks back {model.time_attention_steps} steps"
+        shape = _frames(model, _units_after_time(model))
+        yield "Attention along time, by frames", detail, shape, None
+
+
+def _units_after_time(model):
+    attention = model.time_attention == "frames"
+    return model.num_time_units + 2 * model.num_heads * attention
+
+
+def _pitch_stage(model):
     context = {
         "note": "the note drawn just before",
         "window": "window and class counts of them",
     }
-    title = f"LSTM along pitch, {model.num_pitch_layers} x {model.num_pitch_units}"
-    detail, seen = "from low to high, all steps alike", model.pitch_context
-    out = model.num_pitch_units
+    units, seen = model.num_pitch_units, model.pitch_context
+    title = f"LSTM along pitch, {model.num_pitch_layers} x {units}"
+    out = units
     if model.pitch_model == "nade":
-        title, seen = (
-            f"NADE along pitch, {model.num_pitch_units} hidden units",
-            "window",
-        )
-        out += units
-    stages.append(
-        (
-            title,
-            detail,
-            frame.format(out),
-            ("Notes drawn so far in step t", context[seen]),
-        )
-    )
+        title, seen = f"NADE along pitch, {units} hidden units", "window"
+        out += _units_after_time(model)
+    side = ("Notes drawn so far in step t", context[seen])
+    return title, "from low to high, all steps alike", _frames(model, out), side
+
+
+def _heads_stage(model, channels):
     loss = ("Harmony loss", f"in training only, weight {model.harmony_weight:g}")
-    stages.append(
-        (
-            f"Heads: {', '.join(channels)}",
-            "logits" + ", volume from 0 to 1" * model.volume,
-            "",
-            loss if model.harmony_weight else None,
-        )
-    )
-    return stages
+    detail = "logits" + ", volume from 0 to 1" * model.volume
+    title = f"Heads: {', '.join(channels)}"
+    return title, detail, "", loss if model.harmony_weight else None

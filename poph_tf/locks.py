@@ -20,7 +20,7 @@ from poph_tf.errors import InputError
 
 try:
     import fcntl
-except ImportError:  # Windows
+except ImportError:  # Windows: no module, which the type of modules does not allow
     fcntl = None  # type: ignore[assignment]
 
 NAME = ".lock"

@@ -112,6 +112,17 @@ def test_files_of_the_repository_that_a_page_names_exist(page):
             assert (ROOT / path).exists(), path
 
 
+def test_each_how_to_page_has_tests_that_exist():
+    table = (ROOT / "docs" / "developing" / "features.md").read_text("utf-8")
+    named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", table)
+    assert len(named) == table.count("::test_") > 40
+    for path, name in named:
+        text = (ROOT / path).read_text("utf-8")
+        assert f"\ndef {name}(" in text, f"{path}::{name}"
+    for page in (ROOT / "docs" / "how-to").glob("*.md"):
+        assert page.name == "index.md" or f"](../how-to/{page.name})" in table
+
+
 def test_every_picture_of_the_manual_is_shown():
     shown = "".join(page.read_text("utf-8") for page in PAGES)
     for picture in (ROOT / "docs" / "images").iterdir():

@@ -61,8 +61,9 @@ def main(_: Sequence[str]) -> None:
         training = config.parse_overrides(config.TrainingConfig, FLAGS.train)
         variants = FLAGS.variants or ablation.VARIANTS
         plans = [ablation.plan(c, v, model, training) for c in cases for v in variants]
-        size = {name: FLAGS[name].value for name in ("num_pieces", "num_bars")}
-        composed = config.GenerationConfig(**size)
+        composed = config.GenerationConfig(
+            num_pieces=FLAGS.num_pieces, num_bars=FLAGS.num_bars
+        )
         batch_size = plans[0].training.batch_size
         runner = Runner.prepare(work_dir, batch_size, FLAGS.cores)
         # Seed by seed, so that there is something to compare early.

@@ -12,6 +12,7 @@ import dataclasses
 import pathlib
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from absl import flags
 
@@ -37,7 +38,8 @@ flags.DEFINE_integer("repetitions", 5, "Timings of each kind.", lower_bound=1)
 def main(_: Sequence[str]) -> int:
     """Runs all checks and writes the report."""
     fields = [field.name for field in dataclasses.fields(gpu.Options)]
-    options = gpu.Options(**{name: FLAGS[name].value for name in fields})
+    asked: dict[str, Any] = {name: FLAGS[name].value for name in fields}
+    options = gpu.Options(**asked)
     import_tensorflow()
     gpu.prepare_devices()
     found = {}

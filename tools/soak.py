@@ -204,10 +204,7 @@ def requests(seed: int) -> Case:
 
 
 KINDS: dict[str, Callable[[int], Case]] = {
-    **{
-        kind: lambda seed, kind=kind: music(kind, seed)  # type: ignore[misc]
-        for kind in fuzz_readers.FORMATS
-    },
+    **{kind: functools.partial(music, kind) for kind in fuzz_readers.FORMATS},
     "records": records,
     "checkpoints": checkpoints,
     "models": models,

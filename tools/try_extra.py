@@ -65,7 +65,8 @@ def serve(piece: str) -> None:
     command = [sys.executable, "-m", "poph_tf.serve", "--port=0", "--nowarm_up"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
-            lines = iter(server.stdout.readline, "")  # type: ignore[union-attr]
+            assert server.stdout, "a pipe was asked for"
+            lines = iter(server.stdout.readline, "")
             url = next(line for line in lines if "http://" in line).split()[-1]
             _wait_for(f"{url}readyz")
             request = urllib.request.Request(

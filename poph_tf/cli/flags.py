@@ -10,7 +10,7 @@ Former names of settings are still taken and print a warning.
 
 import dataclasses
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 from absl import flags
@@ -53,11 +53,12 @@ def _define(setting: Setting, unset: bool) -> None:
     elif setting.type in _LISTS:
         flags.DEFINE_list(setting.name, list(default or ()), text)
     else:
-        define = {
+        kinds: dict[type, Callable[..., object]] = {
             bool: flags.DEFINE_bool,
             int: flags.DEFINE_integer,
             float: flags.DEFINE_float,
-        }.get(setting.type, flags.DEFINE_string)
+        }
+        define = kinds.get(setting.type, flags.DEFINE_string)
         define(setting.name, default, text)
 
 

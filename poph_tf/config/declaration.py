@@ -108,6 +108,7 @@ def settings(cls: type[T]) -> type[T]:
         except pydantic.ValidationError as error:
             raise InputError(_sentence(made, error)) from None
 
+    # The class was made above: nobody has its constructor yet.
     made.__init__ = init  # type: ignore[method-assign]
     return typing.cast(type[T], made)
 

@@ -43,7 +43,9 @@ def length(text: str) -> Fraction:
         >>> [str(length(text)) for text in ("", "3", "/", "//", "3/2")]
         ['1', '3', '1/2', '1/4', '3/2']
     """
-    number, slashes, divisor = re.fullmatch(r"(\d*)(/*)(\d*)", text).groups()  # type: ignore[union-attr]
+    match = re.fullmatch(r"(\d*)(/*)(\d*)", text)
+    assert match, "the tune's own pattern finds nothing else"
+    number, slashes, divisor = match.groups()
     value = Fraction(int(number[:6] or 1))
     if divisor:
         return value / max(int(divisor[:6]), 1)

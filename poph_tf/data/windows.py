@@ -77,15 +77,12 @@ def cut(
         }
         if model.form:
             told = _uniform(own_seed, 9) >= NO_FORM
-            returns = _returns(seen, positions)
-            returns = tf.where(told, returns, UNKNOWN)
-            made["returns"] = _fit(returns, reach, UNKNOWN)
+            made["returns"] = _fit_told(told, _returns(seen, positions), reach)
         if not model.key:
             return made
         if chords is not None:
             told = _uniform(own_seed, 10) >= NO_CHORDS
-            here = tf.where(told, chords[start:stop], UNKNOWN)
-            made["chord"] = _fit(here, reach, UNKNOWN)
+            made["chord"] = _fit_told(told, chords[start:stop], reach)
         other_shift = _draw_shift(_fold(own_seed, 6), seen, model, training)
         other = _fit(_crop(seen, other_shift, model), reach + 1)
         return made | _told_key(own_seed, key, made, (shift, other_shift), other)
@@ -169,7 +166,7 @@ def _task(
     told = _uniform(seed, 1) >= UNKNOWN_LENGTH
     drawn = given.draw(bar_position, len(model.tracks), _fold(seed, 2))
     return {
-        "bars_left": _fit(tf.where(told, bars_left, UNKNOWN), reach, UNKNOWN),
+        "bars_left": _fit_told(told, bars_left, reach),
         "given": _fit(drawn, reach),
         "looks_ahead": tf.cast(_uniform(seed, 3) >= NO_LOOK_AHEAD, tf.float32),
     }
@@ -323,3 +320,8 @@ def _fit(x: tf.Tensor, steps: int, value: int = 0) -> tf.Tensor:
     paddings = [[0, missing]] + [[0, 0]] * (len(x.shape) - 1)
     filled = tf.pad(x, paddings, constant_values=value)
     return tf.ensure_shape(filled, (steps, *x.shape[1:]))
+
+
+def _fit_told(told: tf.Tensor, x: tf.Tensor, steps: int) -> tf.Tensor:
+    """`_fit` of what a window is told, or else does not know."""
+    return _fit(tf.where(told, x, UNKNOWN), steps, UNKNOWN)

@@ -78,6 +78,7 @@ def _with_settings(method: Method) -> Method:
         if setting.name not in names
     ]
     made = signature.replace(parameters=[*own, *settings])
+    # What inspect and help read; the type of functions lacks it.
     method.__signature__ = made  # type: ignore[attr-defined]
     return method
 

@@ -100,8 +100,6 @@ class Piece:
         """Whether the notes, bar lines and tempo of two pieces are the same."""
         return isinstance(other, Piece) and self.matrices == other.matrices
 
-    __hash__ = None  # type: ignore[assignment]
-
     def transpose(self, semitones: int) -> "Piece":
         """The piece some semitones higher, or lower; drums stay as they are.
 

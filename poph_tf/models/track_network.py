@@ -71,33 +71,7 @@ class TrackNetwork(Network):
         self.track_entry = keras.layers.Dense(
             units * self.num_tracks, name="track_entry"
         )
-        self.degrees = None
-        if config.key:
-            self.degrees = layers.ScaleDegrees(
-                units * self.num_tracks,
-                config.min_pitch,
-                config.num_pitches,
-                NUM_PLACES,
-                name="scale_degrees",
-            )
-        self.chord_tones = self.chord_progression = self.voice_ranges = None
-        if config.chords:
-            self.voice_ranges = VoiceRanges(
-                self.num_tracks, config.num_pitches, name="voice_ranges"
-            )
-            self.voice_ranges.build()
-            self.chord_progression = ChordProgression(
-                NUM_PLACES, name="chord_progression"
-            )
-            self.chord_progression.build()
-            self.chord_tones = layers.ScaleDegrees(
-                units * self.num_tracks,
-                config.min_pitch,
-                config.num_pitches,
-                STEPS_OF_BEAT,
-                len(CHORD_KINDS),
-                name="chord_tones",
-            )
+        self._make_harmony()
         self.returning = None
         if config.form:
             self.returning = layers.ReturningBar(
@@ -116,6 +90,37 @@ class TrackNetwork(Network):
         ]
         self.track_dropout = layers.Dropout(config.dropout, name="track_dropout")
         self.voice_layer = keras.layers.Dense(units, activation="gelu", name="voice")
+
+    def _make_harmony(self) -> None:
+        """Makes what key and chords say of each pitch."""
+        config, units = self.config, self.config.num_track_units * self.num_tracks
+        self.degrees = None
+        if config.key:
+            self.degrees = layers.ScaleDegrees(
+                units,
+                config.min_pitch,
+                config.num_pitches,
+                NUM_PLACES,
+                name="scale_degrees",
+            )
+        self.chord_tones = self.chord_progression = self.voice_ranges = None
+        if config.chords:
+            self.voice_ranges = VoiceRanges(
+                self.num_tracks, config.num_pitches, name="voice_ranges"
+            )
+            self.voice_ranges.build()
+            self.chord_progression = ChordProgression(
+                NUM_PLACES, name="chord_progression"
+            )
+            self.chord_progression.build()
+            self.chord_tones = layers.ScaleDegrees(
+                units,
+                config.min_pitch,
+                config.num_pitches,
+                STEPS_OF_BEAT,
+                len(CHORD_KINDS),
+                name="chord_tones",
+            )
 
     def _voices(self, track: int) -> list[int]:
         """The places of the other voices."""

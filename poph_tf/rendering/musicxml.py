@@ -117,7 +117,7 @@ def to_music21(piece: Matrices, *, closed: bool = False) -> Any:
     lines = bars.bar_edges(piece.bar_position)
     fifths = _key_signature(piece, tracks)
     said = credits.of(piece) | {"title": piece.title or "Composition"}
-    head = metadata.Metadata(**{name: text for name, text in said.items() if text})
+    head: Any = metadata.Metadata(**{name: text for name, text in said.items() if text})
     head.software = ["poph_tf"]
     score = stream.Score()
     score.insert(0, head)
@@ -252,6 +252,7 @@ def _measure(tracks: Sequence[list[notation.Note]], bar: notation.Bar) -> Any:
 def _instrument(track: TrackCells, number: int) -> Any:
     from music21 import instrument
 
+    made: Any
     if track.is_drum:
         made = instrument.UnpitchedPercussion()
     else:

@@ -17,7 +17,7 @@ import math
 import pathlib
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -111,13 +111,18 @@ class Trainer:
         self.checkpoints = Checkpoints(folder, state.variables, vars(self.counters))
         self.log = RunLog(model_dir, self.validator.model, training.preview_bars)
         if self.cluster.chief:
-            begun = bool(self.checkpoints.paths())
-            self.init_from = finetuning.begin(
-                training.init_from, model_dir, begun, self.model, state.averages
-            )
-            if self.model_config.chords and not begun:
-                shifts = range(training.min_transpose, training.max_transpose + 1)
-                counts.count(self.model, paths, shifts)
+            self._set_first_weights(paths)
+
+    def _set_first_weights(self, paths: Sequence[str]) -> None:
+        """Sets what a run has before its first step: other weights, counted chords."""
+        training, begun = self.training, bool(self.checkpoints.paths())
+        folder, averages = self.log.model_dir, self.state.averages
+        self.init_from = finetuning.begin(
+            training.init_from, folder, begun, self.model, averages
+        )
+        if self.model_config.chords and not begun:
+            shifts = range(training.min_transpose, training.max_transpose + 1)
+            counts.count(self.model, paths, shifts)
 
     # The run, from top to bottom.
 

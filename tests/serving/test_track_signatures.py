@@ -96,12 +96,22 @@ def test_continue_draws_the_same_steps_in_parts_and_keeps_what_is_given(
     assert drawn["play"].shape == (2, 10, 3, small.NUM_PITCHES)
 
 
+def drawn_elsewhere(module, inputs, folder):
+    """What another process draws by the signature `draw_free`, exported."""
+    specs = inputs_lib.specs(module.config)["draw_free"]
+    graph = tf.function(module.draw_free, autograph=False).get_concrete_function(
+        **specs
+    )
+    path = folder / "export"
+    tf.saved_model.save(module, str(path), signatures={"serving_default": graph})
+    return exported.call_elsewhere(path, inputs, folder)
+
+
 def test_another_process_harmonizes_and_fills_in_as_the_engine(
     module, engine, composed, tmp_path
 ):
-    model = module.config
     stack = np.zeros((32, 3, 128, 3), np.uint8)
-    low = model.min_pitch
+    low = module.config.min_pitch
     cells = np.stack([composed[name][0] for name in inputs_lib.MATRICES], axis=-1)
     stack[:, :, low : low + small.NUM_PITCHES] = cells
     position = (np.arange(32) % 16).astype(np.uint8)
@@ -126,19 +136,11 @@ def test_another_process_harmonizes_and_fills_in_as_the_engine(
         "given": given,
         "pitch_bias": np.tile(np.float32(-2 * outside), (2, 32, 1)),
     }
-    inputs |= {
-        name: np.tile(composed[name][:1], (2, 1, 1, 1)) for name in inputs_lib.MATRICES
-    }
-    specs = inputs_lib.specs(model)["draw_free"]
-    graph = tf.function(module.draw_free, autograph=False).get_concrete_function(
-        **specs
-    )
-    signatures = {"serving_default": graph}
-    tf.saved_model.save(module, str(tmp_path / "export"), signatures=signatures)
-    found = exported.call_elsewhere(tmp_path / "export", inputs, tmp_path)
+    for name in inputs_lib.MATRICES:
+        inputs[name] = np.tile(composed[name][:1], (2, 1, 1, 1))
+    found = drawn_elsewhere(module, inputs, tmp_path)
     for row, task in enumerate(tasks):
-        config = GenerationConfig(**settings, **task)
-        (piece,) = engine.compose(config)
+        (piece,) = engine.compose(GenerationConfig(**settings, **task))
         expected = piece.stack(TRACKS)[:, :, low : low + small.NUM_PITCHES]
         assert (expected != cells).any()
         np.testing.assert_array_equal(found["play"][row], expected[..., 0])

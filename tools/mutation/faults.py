@@ -13,7 +13,7 @@ import dataclasses
 import pathlib
 import random
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from poph_tf.errors import InputError
 
@@ -155,7 +155,7 @@ def _is_unseen(node: ast.AST) -> bool:
     return False
 
 
-def _is_either_way(node: ast.AST) -> bool:
+def _is_either_way(node: ast.AST) -> TypeGuard[ast.If]:
     """Whether it is `if a < b: a = b`, which does the same with `<=`."""
     match node:
         case ast.If(
@@ -182,7 +182,7 @@ def _code_below(node: ast.AST, place: Place) -> Iterator[tuple[ast.AST, Place]]:
             yield from _below_definition(child, here)
             continue
         if _is_either_way(child):
-            child = ast.Module(body=child.body, type_ignores=[])  # type: ignore[attr-defined]
+            child = ast.Module(body=child.body, type_ignores=[])
         yield child, here
         yield from _code_below(child, here)
 

@@ -148,7 +148,8 @@ def _tar_members(
 ) -> Iterator[Member]:
     archive, stream = opened
     for info in archive:
-        # tarfile remembers every member it has seen: forget them.
+        # tarfile remembers every member it has seen, in a list that its types leave
+        # out: forget them.
         archive.members = []  # type: ignore[attr-defined]
         if not wanted(info.name) or info.isdir():
             continue
@@ -167,6 +168,7 @@ class _TarInfo(tarfile.TarInfo):
     def _proc_member(self, archive: tarfile.TarFile) -> "_TarInfo":
         if self.type in _TAR_TEXTS and self.size > _LARGEST_TAR_TEXT:
             raise tarfile.ReadError("a name of absurd length")
+        # Private, so that tarfile's types leave it out.
         return super()._proc_member(archive)  # type: ignore[misc]
 
 
@@ -180,6 +182,7 @@ def _opened_tar(file: IO[bytes]) -> Iterator[tuple[tarfile.TarFile, "_Forward"]]
     content: Any = kinds[0].open(file) if kinds else file
     stream = _Forward(content, file, size)
     with tarfile.open(
+        # Of a file it has what "r|" uses, less than the types ask for.
         fileobj=stream,  # type: ignore[call-overload]
         mode="r|",
         errors="surrogateescape",

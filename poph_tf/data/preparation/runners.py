@@ -149,6 +149,7 @@ class _Pool:
         items = [task.chunk.items[number] for number in task.numbers]
         seconds = self._options.seconds_per_file + _START_SECONDS
         seconds += 0.0 if task.alone else _TASK_SECONDS
+        future: Future
         try:
             future = self._pool.schedule(
                 _convert_items, args=(items, self._settings), timeout=seconds

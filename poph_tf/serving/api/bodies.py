@@ -132,6 +132,7 @@ class Settings(Strict):
 
 
 def _declared() -> dict[str, Any]:
+    # pydantic adds it; the decorator of settings shows type checkers a plain dataclass.
     fields: Mapping[str, Any] = GenerationConfig.__pydantic_fields__  # type: ignore[attr-defined]
     made: dict[str, Any] = {}
     for name, field in fields.items():
