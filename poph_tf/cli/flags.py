@@ -107,7 +107,7 @@ def with_suggestion(error: flags.Error) -> flags.Error:
     """The error; of a flag that other programs have, with the name that it has here."""
     if isinstance(error, flags.UnrecognizedFlagError):
         name = _ELSEWHERE.get(error.flagname)
-        if name in FLAGS:
+        if name and name in FLAGS:
             return flags.UnrecognizedFlagError(error.flagname, suggestions=[name])
     return error
 
