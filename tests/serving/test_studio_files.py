@@ -6,6 +6,7 @@ import wave
 import zlib
 from xml.etree import ElementTree
 
+import mido
 import numpy as np
 import pytest
 from studio_page import (
@@ -111,6 +112,21 @@ def test_the_title_of_an_opened_tune_is_that_of_its_harmony(page, tmp_path):
         "composer": "A. Singer",
         "arranger": "Harmonized by poph_tf",
     }
+
+
+def test_the_key_that_an_opened_file_states_is_that_of_its_harmony(page, tmp_path):
+    tune = b"X:1\nL:1/4\nK:Dm\nA F E D|C E G c|A F E D|\n"
+    file = {"name": "tune.abc", "mimeType": "text/plain", "buffer": tune}
+    page.set_input_files("#file", file)
+    expect(page.locator("#status")).to_contain_text("Opened tune.abc: 12 notes")
+    compose(page, "harmonize")
+    saved = mido.MidiFile(save(page, "mid", tmp_path))
+    keys = [message.key for message in saved if message.type == "key_signature"]
+    assert keys == ["Dm"]
+    page.click("#new")
+    draw(page)
+    saved = mido.MidiFile(save(page, "mid", tmp_path))
+    assert not [message for message in saved if message.type == "key_signature"]
 
 
 def test_the_name_of_an_opened_file_is_kept_over_a_reload(page, tmp_path):

@@ -161,8 +161,7 @@ class Answer:
         settings |= {"model": self.model.name, "seed": seeds[0]}
         if self.notes is not None:
             given = matrices.from_notes(self.notes)
-            stated = {"key": given.key} if given.key else {}
-            settings["music"] = scores.of_matrices(given) | stated
+            settings["music"] = scores.of_matrices(given)
         answer = {
             "pieces": found,
             "settings": settings,

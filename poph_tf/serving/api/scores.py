@@ -176,6 +176,7 @@ def of_matrices(piece: Matrices) -> dict[str, Any]:
         "tempo": float(piece.tempo_qpm),
         "pickup": pickup,
         **{name: text[:MAX_NAME] for name, text in credits.of(piece).items()},
+        **({"key": piece.key} if piece.key else {}),
     }
 
 

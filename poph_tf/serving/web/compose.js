@@ -200,7 +200,9 @@ export class Composing {
     const { store, player } = this;
     player.limit = Infinity;
     const order = roles(store);
-    const scores = pieces.map(scoreOf);
+    // The key that a file stated stays; one that was drawn is the piece's alone.
+    const { key } = this.drafts[0];
+    const scores = pieces.map((piece) => (key ? { ...scoreOf(piece), key } : scoreOf(piece)));
     store.candidates = scores.map((score, k) => ({ score, label: `${name} ${k + 1}` }));
     store.look(null);
     store.mix = carried(store, order, scores[0]);

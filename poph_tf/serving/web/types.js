@@ -22,6 +22,7 @@
  * @property {string} metre such as 3/4
  * @property {number} tempo quarter notes a minute
  * @property {number} pickup steps before the first whole bar
+ * @property {string} [key] as a file stated it, such as "D minor"
  * @property {{step: number, metre: string}[]} [metre_changes] further time signatures
  */
 
