@@ -305,8 +305,25 @@ def test_help_tells_the_settings_and_imports_no_tensorflow(command, flag):
         capture_output=True,
         text=True,
     )
+    assert result.returncode == 0
     assert f"  --{flag}: " in result.stdout.replace("[no]", "")
     assert "absl.flags" in result.stderr and "tensorflow" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--helpfull"], ["--helpshort"], ["-h"], ["--num_bars=x", "--help"]],
+    ids=" ".join,
+)
+def test_help_is_no_failure(words):
+    result = subprocess.run(
+        [sys.executable, "-m", "poph_tf.generate", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "  --num_bars: " in result.stdout
 
 
 def test_a_command_prints_its_version():

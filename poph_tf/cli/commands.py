@@ -31,6 +31,8 @@ USERS_ERRORS = (
     errno.EROFS,
 )
 
+HELP = ("--help", "-help", "-h")
+
 flags.DEFINE_bool("version", False, "Print the version of poph_tf and exit.")
 
 Main = Callable[[Sequence[str]], int | None]
@@ -50,11 +52,13 @@ def run(main: Main, takes_words: bool = False) -> None:
 
 
 def _parse(argv: list[str]) -> list[str]:
+    if any(word in HELP for word in argv):
+        argv = [argv[0], "--help"]  # whatever is wrong in the others
     try:
         return flags.FLAGS(argv, known_only=False)
+    except SystemExit:
+        sys.exit(0)  # absl printed the help; it would end with 1
     except flags.Error as error:
-        if any(name in argv for name in ("--help", "-help", "-h")):
-            raise
         _fail(own_flags.with_suggestion(error))
 
 

@@ -1,21 +1,30 @@
 """The same seed gives the same piece: held against pieces kept in golden/pieces.npz.
 
 They were composed by the code of commit d7e4c22: every preset at a small size,
-`scores` with every task and control; those of `pop909` when it got tracks.
+`scores` with every task and control; those of `pop909` when it got tracks. Those of
+`chorales`, with the notes of each voice, were drawn at commit 04d09b5 by the converted
+step; for new weights they are made by
+
+    PYTHONPATH=tests python tests/generation/test_golden.py
 """
 
 import functools
+import operator
 
 import numpy as np
 import pytest
 import small
+import tunes
 
 from poph_tf import models
 from poph_tf.config import GenerationConfig
-from poph_tf.data import matrices
+from poph_tf.data import cells, matrices
 from poph_tf.generation.engine import Engine
+from poph_tf.generation.light_engine import LightEngine
+from poph_tf.models import pretrained
 
 GOLDEN = np.load(small.TESTS / "golden" / "pieces.npz")
+CHORALES = small.TESTS / "golden" / "chorales.npz"
 PRESETS = (
     "tp_lstm_nade",
     "biaxial",
@@ -56,6 +65,12 @@ TASKS = {
     "metre": {"metre": "6/8", "tempo_qpm": 90.0},
     "long": {"style": "bach", "num_pieces": 1, "num_bars": 33},
 }
+TUNE = tunes.tune_piece([67, 67, 69, 71, 72, 71, 69, 67])
+CHORALE_TASKS = {
+    "compose": {},
+    "harmonize": {"task": "harmonize", "music": TUNE},
+    "continue": {"task": "continue", "music": TUNE},
+}
 
 
 @functools.cache
@@ -94,3 +109,28 @@ def test_pop909_composes_the_same_pieces_as_before(task):
     settings = {"num_pieces": 2, "num_bars": 3, "seed": 11} | TASKS[task]
     pieces = compose(engine_of("pop909"), **settings)
     assert_equal(f"pop909/{task}", pieces)
+
+
+def chorales_by_voice(task):
+    """Start, end and pitch of the notes of each voice and piece, by a name."""
+    engine = LightEngine(pretrained.path_of("chorales"))
+    settings = {"num_pieces": 2, "num_bars": 3, "seed": 11} | CHORALE_TASKS[task]
+    return {
+        f"{task}/{k}/{track.name}": np.stack(cells.spans(track.cells)[:3], axis=1)
+        for k, piece in enumerate(compose(engine, **settings))
+        for track in piece.tracks
+    }
+
+
+@pytest.mark.parametrize("task", CHORALE_TASKS)
+def test_chorales_draws_the_same_voices_as_before(task):
+    golden = np.load(CHORALES)
+    found = chorales_by_voice(task)
+    assert set(found) == {name for name in golden if name.startswith(task)}
+    for name, notes in found.items():
+        np.testing.assert_array_equal(notes, golden[name], name)
+
+
+if __name__ == "__main__":
+    voices = [chorales_by_voice(task) for task in CHORALE_TASKS]
+    np.savez_compressed(CHORALES, **functools.reduce(operator.or_, voices))

@@ -48,3 +48,19 @@ def test_the_first_voice_sees_later_ones_only_where_they_are_given(given, sees):
     found = rated(now=(None, 12), before=(19, 12), given=given, track=0)
     assert (found[19] == (5, 5, 1)) is sees
     assert (found[19] is None) is not sees
+
+
+def test_a_step_of_many_pieces_is_that_of_each():
+    # With oneDNN one product of many batches of one step and a matrix went wrong.
+    layer = VoiceLeading(64, 1, [0, 2, 3])
+    layer.build()
+    rng = np.random.default_rng(0)
+    layer.table.assign(rng.normal(size=layer.table.shape))
+    play = np.eye(48, dtype=np.float32)[rng.integers(0, 48, (128, 1, 4))]
+    before = np.eye(48, dtype=np.float32)[rng.integers(0, 48, (128, 1, 4))]
+    given = np.zeros((128, 1, 4), np.float32)
+    together = np.asarray(layer(play, before, given))
+    for row in range(0, 128, 16):
+        one = slice(row, row + 1)
+        alone = layer(play[one], before[one], given[one])
+        np.testing.assert_allclose(together[:, one], alone, atol=1e-5)

@@ -85,5 +85,6 @@ def test_wrong_input_ends_with_one_line_and_nothing_half_written(
 
 def test_help_teaches(tmp_path):
     done = run("--help", cwd=tmp_path)
+    assert done.returncode == 0
     for word in ("--align", "--styles_csv", "report.html", "lmd_full.tar.gz"):
         assert word in done.stdout

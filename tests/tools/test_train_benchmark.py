@@ -6,6 +6,9 @@ import math
 import pytest
 import small
 
+from poph_tf import models
+from poph_tf.models import presets
+
 TOOL = small.ROOT / "tools" / "benchmarks" / "train.py"
 
 
@@ -26,7 +29,7 @@ def kernels(model, *names):
     ]
 
 
-@pytest.mark.parametrize("name", small.VARIANTS)
+@pytest.mark.parametrize("name", [*small.VARIANTS, "voices"])
 def test_the_lstms_that_are_timed_alone_are_those_of_the_model(name, benchmark):
     model = small.model(name)
     shapes = list(benchmark.lstm_shapes(model, 2, 5))
@@ -60,6 +63,36 @@ def test_a_product_is_counted_twice_for_each_weight_and_pitch(name, benchmark):
 )
 def test_the_products_of_attention_and_nade_are_counted(name, products, benchmark):
     assert benchmark.products(small.model(name), 5) == products
+
+
+def test_the_products_of_voices_are_counted(benchmark):
+    model = models.build(small.model_config("poph3", tracks=small.VOICES))
+    # The look-ahead, attention along pitch, two LSTMs, the entry of all voices; then
+    # for each voice its context, its layer and its heads.
+    weights = 100 * 16 + (112 * 24 + 8 * 112) + (118 + 12) * 24 + 100 * 15
+    weights += 3 * (46 * 5 + 5 * 5 + 5 * 3)
+    pitches, steps = small.NUM_PITCHES, 5
+    attention = 4 * pitches * 8 * pitches
+    frames = 2 * 12 * 16 + 2 * pitches * 12 + 2 * steps * 8
+    frames += 4 * steps * 2 * pitches * 3
+    # Rows of 3 x 13 intervals and motions, of 5 units, for two other voices.
+    leading = 3 * 2 * 2 * (3 * 13 * 5) * (13 + pitches)
+    counted = 2 * pitches * weights + attention + frames + leading
+    assert benchmark.products(model, steps) == counted
+
+
+def test_a_step_of_voices_that_sing_one_note_at_a_time_is_timed(benchmark):
+    model = models.build(small.model_config("voices"))
+    batch = benchmark.random_batch(model.config, 2, 5)
+    assert set(batch["current"][..., 0].numpy().sum(axis=-1).flat) == {0, 1}
+    seconds, peak = benchmark.step_seconds(model, batch, repetitions=1, slices=2)
+    assert 0 < seconds < 60 and peak > 1e6
+
+
+def test_each_preset_is_measured_with_the_tracks_it_is_made_for(benchmark):
+    assert set(benchmark.PRESETS) == set(presets.PRESETS)
+    found = {name: len(benchmark.settings(name).tracks) for name in benchmark.PRESETS}
+    assert found == dict.fromkeys(presets.PRESETS, 0) | {"poph3": 4}
 
 
 def test_an_lstm_is_timed(benchmark):

@@ -176,11 +176,11 @@ def composing(options: Options) -> Finding:
     """Composes with XLA and without."""
     import numpy as np
 
-    from poph_tf import config, models
+    from poph_tf import models
     from poph_tf.config import GenerationConfig
     from poph_tf.generation.engine import Engine
 
-    model = models.build(config.preset(options.preset))
+    model = models.build(train.settings(options.preset))
     figures: dict[str, Any] = {}
     pieces = {}
     for kind, jit_compile in (("XLA", True), ("no XLA", False)):
@@ -277,7 +277,7 @@ def _step(options: Options, strategy: Any = None, **training: Any) -> tuple[Any,
     from poph_tf.training.train_step import TrainStep
 
     # Dropout would give each replica masks of its own.
-    model = config.preset(options.preset, dropout=0.0, recurrent_dropout=0.0)
+    model = train.settings(options.preset, dropout=0.0, recurrent_dropout=0.0)
     strategy = strategy or tf.distribute.get_strategy()
     state = RunState(model, config.TrainingConfig(**training), strategy)
     batch = train.random_batch(model, options.batch_size, options.window_steps)

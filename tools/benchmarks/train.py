@@ -7,7 +7,7 @@ Keras layers of the same shapes, forward and backward, with nothing around them.
 Everything is sliced like batches of training, see `poph_tf/models/slices.py`. Beside
 the step of 16 windows of 128 steps, some presets take a step of half the windows and
 one of half the length (twice the work should take twice the time, and not more memory),
-and one without slices.
+and one without slices. `poph3` has the four voices of a chorale, none of them given.
 """
 
 import json
@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-PRESETS = ("tp_lstm_nade", "biaxial", "deepj", "poph", "poph2")
+PRESETS = ("tp_lstm_nade", "biaxial", "deepj", "poph", "poph2", "poph3")
 BATCH_SIZE, WINDOW_STEPS = 16, 128
 # Presets for which growth and the gain by slices are measured.
 GROWING = ("deepj", "poph2")
@@ -70,14 +70,12 @@ def measure(
     name: str, repetitions: int, batch_size: int, window_steps: int, slices: int = 0
 ) -> dict[str, Any]:
     """Measures one preset in this process; 0 slices: as many as in training."""
-    from poph_tf import config, models
+    from poph_tf import models
     from poph_tf.models import slices as slices_lib
 
     slices = slices or slices_lib.prepare(batch_size)
     axial = {"time_attention": "per_pitch", "time_attention_steps": AXIAL_STEPS}
-    model = models.build(
-        config.preset("poph", **axial) if name == AXIAL else config.preset(name)
-    )
+    model = models.build(settings("poph", **axial) if name == AXIAL else settings(name))
     batch = random_batch(model.config, batch_size, window_steps)
     best, peak = step_seconds(model, batch, repetitions, slices)
     # Read before the LSTMs alone need memory of their own.
@@ -100,6 +98,15 @@ def measure(
         "slices": slices,
         "parameters": model.count_params(),
     }
+
+
+def settings(name: str, **fields: Any) -> Any:
+    """The settings of a preset, with tracks if it is made for them."""
+    from poph_tf import config
+    from poph_tf.config.tracks import CHOIR
+
+    tracks = {"tracks": CHOIR} if name == "poph3" else {}
+    return config.preset(name, **tracks, **fields)
 
 
 def step_seconds(
@@ -126,10 +133,11 @@ def lstm_shapes(
     model: Any, batch_size: int, window_steps: int
 ) -> Iterator[tuple[int, int, int, int]]:
     """Yields (rows, places to walk along, features, units) of each LSTM of a model."""
-    from poph_tf.models.layers import AxisLSTM
+    from poph_tf.models.layers import AxisLSTM, LookAhead
 
     pitches = model.config.num_pitches
     for layer in model.layers:
+        layer = layer.lstm if isinstance(layer, LookAhead) else layer
         if isinstance(layer, AxisLSTM):
             width, units = layer.lstm.cell.kernel.shape[0], layer.units
             if layer.axis == "time":
@@ -167,8 +175,11 @@ def random_batch(config: Any, batch_size: int, window_steps: int) -> dict[str, A
     """A batch of noise with about as many notes as music."""
     import tensorflow as tf
 
-    shape = (batch_size, window_steps + 1, config.num_pitches, 3)
+    tracks = (len(config.tracks),) * bool(config.tracks)
+    shape = (batch_size, window_steps + 1, *tracks, config.num_pitches, 3)
     frames = tf.cast(tf.random.stateless_uniform(shape, (0, 0)) < 0.08, tf.float32)
+    if tracks:  # A voice has one note at a time.
+        frames *= tf.cast(tf.cumsum(frames[..., :1], axis=-2) <= 1, tf.float32)
     return {
         "previous": frames[:, :-1],
         "current": frames[:, 1:],
@@ -181,20 +192,30 @@ def random_batch(config: Any, batch_size: int, window_steps: int) -> dict[str, A
 def products(model: Any, window_steps: int) -> int:
     """Operations of the forward matrix products of one time step of one piece.
 
-    Weights multiply each pitch, those of attention by frames each step; styles, once
-    for a piece, are left out.
+    Weights multiply each pitch, of some layers for each voice, those of attention by
+    frames each step; styles, once for a piece, are left out. Tracks must be voices.
     """
+    from poph_tf.models.layers import VoiceLeading
+
     config, pitches = model.config, model.config.num_pitches
+    voices = len(config.tracks) or 1
     inner = config.num_heads * config.head_units
     total = 0
     for variable in model.trainable_variables:
         if variable.path.endswith("kernel") and "style" not in variable.path:
             by_frame = "frame_attention" in variable.path
-            total += 2 * variable.shape.num_elements() * (1 if by_frame else pitches)
+            by_voice = variable.path.startswith(("voice/", "heads/"))
+            places = 1 if by_frame else pitches * (voices if by_voice else 1)
+            total += 2 * variable.shape.num_elements() * places
         if variable.path == "frame_attention/key/kernel":
             # Two means over pitches, matches of queries and keys, two recalled values.
             total += 2 * pitches * variable.shape[0] + 2 * window_steps * inner
-            total += 4 * window_steps * config.num_heads * pitches
+            total += 4 * window_steps * config.num_heads * pitches * voices
+    for layer in model.layers:
+        if isinstance(layer, VoiceLeading):
+            # The rows of an interval, which multiply how it changes at each pitch.
+            intervals, width = layer.table.shape
+            total += 2 * len(layer.others) * width * (intervals + pitches)
     if config.pitch_attention != "none":
         total += 4 * pitches * inner * pitches
     if config.time_attention == "per_pitch":

@@ -81,7 +81,10 @@ class VoiceLeading(keras.layers.Layer):
         """
         table = tf.convert_to_tensor(self.table)
         first = tf.cast(tf.one_hot(interval, INTERVALS), table.dtype)
-        rows = tf.matmul(first * tf.cast(known, table.dtype)[..., None], table)
+        first *= tf.cast(known, table.dtype)[..., None]
+        # As one matrix: oneDNN goes wrong, or crashes, with the table and 86 rows or
+        # more of one step.
+        rows = tf.matmul(tf.reshape(first, (-1, INTERVALS)), table)
         width = len(self.others) * INTERVALS * MOTIONS
         places = tf.shape(interval)[:2]
         rows = tf.reshape(rows, tf.concat([places, [width, self.units]], axis=0))
