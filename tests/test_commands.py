@@ -326,6 +326,18 @@ def test_help_is_no_failure(words):
     assert "  --num_bars: " in result.stdout
 
 
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_a_flag_without_upper_bound_is_no_nan_and_not_infinite(value):
+    result = subprocess.run(
+        [sys.executable, "tools/soak.py", f"--minutes={value}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    expected = f"error: --minutes must be a finite number, got {value}.\n"
+    assert (result.returncode, result.stderr) == (2, expected)
+
+
 def test_a_command_prints_its_version():
     import poph_tf
 

@@ -31,9 +31,11 @@ from poph_tf.errors import InputError
 
 CLASSES = [
     config.DataConfig,
+    config.DistributionConfig,
     config.ExecutionOptions,
     config.GenerationConfig,
     config.Limits,
+    config.LiveConfig,
     config.ModelConfig,
     config.ServerConfig,
     config.TrainingConfig,

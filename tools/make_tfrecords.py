@@ -17,7 +17,6 @@ could not be used, and why), repairs.csv, duplicates.csv and near_duplicates.csv
 that was stopped continues when it is started again.
 """
 
-import os
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -26,6 +25,7 @@ from absl import flags
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+from poph_tf import cores
 from poph_tf.cli import commands
 from poph_tf.cli import flags as own_flags
 from poph_tf.config import DataConfig, ExecutionOptions
@@ -34,7 +34,7 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("output_dir", None, "Folder for the data set.")
 own_flags.define(DataConfig)
 own_flags.define(ExecutionOptions, skip=["num_workers"])
-flags.DEFINE_integer("num_workers", os.cpu_count(), "Worker processes.")
+flags.DEFINE_integer("num_workers", cores.available(), "Worker processes.")
 own_flags.define_force()
 flags.DEFINE_bool("overwrite", False, "Replace another data set in --output_dir.")
 

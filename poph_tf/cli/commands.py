@@ -72,6 +72,7 @@ def _guarded(main: Main, words: Sequence[str], takes_words: bool) -> int | None:
     if words and not takes_words:
         _fail(f"Takes flags only, got {' '.join(words)!r}; see --help.")
     try:
+        own_flags.check_finite()
         with signals.stoppable():
             code = main(words)
             sys.stdout.flush()

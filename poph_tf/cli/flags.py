@@ -9,6 +9,7 @@ Former names of settings are still taken and print a warning.
 """
 
 import dataclasses
+import math
 import sys
 from collections.abc import Callable, Collection
 from typing import Any
@@ -110,6 +111,14 @@ def with_suggestion(error: flags.Error) -> flags.Error:
         if name and name in FLAGS:
             return flags.UnrecognizedFlagError(error.flagname, suggestions=[name])
     return error
+
+
+def check_finite() -> None:
+    """Raises InputError for NaN and infinities, which pass the bounds of absl."""
+    for name in FLAGS:
+        value = FLAGS[name].value
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InputError(f"--{name} must be a finite number, got {value}.")
 
 
 def require(*names: str) -> None:

@@ -1,6 +1,5 @@
 """The needs of a training run, measured by a few steps; nothing is written."""
 
-import resource
 import time
 from collections.abc import Mapping
 
@@ -80,6 +79,8 @@ def _take_steps(
 
 
 def _memory() -> str:
+    import resource  # Windows has none.
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     text = f"{peak:.0f} MB at most in this process"
     for device in tf.config.list_logical_devices("GPU"):

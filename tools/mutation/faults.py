@@ -26,7 +26,8 @@ PARTS = {
         ["models/layers/*.py"],
         ["models/test_layers.py", "models/test_layer_steps.py"]
         + ["models/test_frame_attention.py", "models/test_voice_leading.py"]
-        + ["models/test_look_ahead.py"],
+        + ["models/test_look_ahead.py", "models/test_chord_progression.py"]
+        + ["models/test_scale_degrees.py"],
     ),
     "matrices": (
         ["data/matrices.py", "data/piano_rolls.py", "data/cells.py"],
