@@ -11,5 +11,5 @@ make_environment dev
 ./tools/quickstart.sh
 "$PYTHON" tools/run_notebooks.py
 "$PYTHON" tools/try_docs.py
-./tools/try_wheel.sh
+EXTRAS="fast archives beam corpus media score serve live" ./tools/try_wheel.sh
 POPH_SLOW=1 ./tools/test.sh
