@@ -2,6 +2,7 @@
 
 import json
 
+import pydantic
 import pytest
 import servers
 
@@ -50,3 +51,36 @@ def test_the_example_of_each_address_can_be_answered(name):
     if name not in ("read", "score", "render"):
         request = bodies.configs(body, name, notes)[0].resolve(config)
         assert request.num_steps > 0
+
+
+MANY = 15_000
+MUSIC = {"notes": [{"pitch": 60, "start": 0, "duration": 1}]}
+UNKNOWN = {f"x{k}": [] for k in range(MANY)}
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ({"draw": [{}] * MANY}, "draw.0.str: Input should be a valid string."),
+        ({"draw": [1] * 10**6}, "draw.0.str: Input should be a valid string."),
+        ({"draw": ["bass"] * 16_385}, "draw: List should have at most 16384 items"),
+        ({"draw": [{"track": "", "start": 0, "end": 1} | UNKNOWN]}, "draw.0"),
+        ({"given": [1] * MANY}, "given.0: Input should be a valid string."),
+        ({"given": ["bass"] * 33}, "given: Tuple should have at most 32 items"),
+        ({"map": [[]] * MANY}, "map.0: Input should be a valid string."),
+        ({"map": ["bass=1"] * 33}, "map: Tuple should have at most 32 items"),
+        ({"x": [[[]]] * MANY}, "x is unknown here."),
+        (UNKNOWN, "x0 is unknown here."),
+        ({"music": UNKNOWN}, "music.x0 is unknown here."),
+        ({"music": MUSIC | UNKNOWN}, "music.x0 is unknown here."),
+        ({"music": {"notes": [{}] * MANY}}, "music.notes.0.pitch must be given."),
+        ({"music": {"notes": [UNKNOWN]}}, "music.notes.0.pitch must be given."),
+        ({"music": MUSIC | {"tracks": [1] * MANY}}, "music.tracks.0: "),
+        ({"music": MUSIC | {"metre_changes": [1] * MANY}}, "music.metre_changes.0: "),
+    ],
+)
+def test_a_body_with_many_errors_has_its_first_ones_found(body, told):
+    with pytest.raises(pydantic.ValidationError) as caught:
+        bodies.Arranging.model_validate({"music": MUSIC} | body)
+    assert caught.value.error_count() <= 8
+    assert told in bodies.sentence(caught.value.errors())

@@ -1,16 +1,22 @@
 """What the server refuses, over a real socket: names, sizes, times, connections."""
 
 import contextlib
+import http.client
 import json
 import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 import servers
+import uvicorn
+
+from poph_tf.config import ServerConfig
+from poph_tf.serving.api import connections, guard
 
 CLIENTS = 8
 GUARDED = ("content-security-policy", "x-content-type-options")
@@ -152,6 +158,46 @@ def test_a_body_that_is_too_large_can_be_sent_whole_and_is_answered(server):
     status, _, body = exchange(server, request("POST", "/v1/compose", b" " * 2**24))
     assert status == 413
     assert json.loads(body)["error"] == "The body may have 1048576 bytes."
+
+
+@contextlib.contextmanager
+def guarded(config):
+    """A connection to a `Guard` in this process."""
+    application = guard.Guard(None, config)
+    settings = uvicorn.Config(
+        application, http=connections.protocol(config), lifespan="off", log_config=None
+    )
+    server = uvicorn.Server(settings)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=server.run, args=([listening],))
+        thread.start()
+        try:
+            with socket.create_connection(listening.getsockname(), 60) as connection:
+                yield connection
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+@pytest.mark.parametrize("later", [b"", b" " * 2**20])
+def test_a_body_that_is_told_to_be_too_large_is_answered_before_it_comes(
+    monkeypatch, later
+):
+    monkeypatch.setattr(guard, "LINGER_SECONDS", 600)
+    with guarded(ServerConfig(body_seconds=600)) as connection:
+        connection.sendall(request("POST", "/", Content_Length=2**30))
+        with http.client.HTTPResponse(connection) as answer:
+            answer.begin()
+            assert (answer.status, answer.headers["Connection"]) == (413, "close")
+            assert b"The body may have 1048576 bytes." in answer.read()
+        connection.sendall(later)
+
+
+def test_the_connection_closes_after_a_while_if_the_body_does_not_come(monkeypatch):
+    monkeypatch.setattr(guard, "LINGER_SECONDS", 0.1)
+    with guarded(ServerConfig()) as connection:
+        connection.sendall(request("POST", "/", Content_Length=2**30))
+        assert parsed(received(connection))[0] == 413
 
 
 def test_slow_heads_and_bodies_are_not_waited_for(server):

@@ -11,10 +11,11 @@ Pieces are answered as JSON, or as the file that `Accept` names, or, with
 """
 
 import asyncio
+import collections
 import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, FastAPI, Request
@@ -83,6 +84,8 @@ class Api:
         self.config, self.scheduler = config, scheduler
         self.processes, self.scorers = processes, scorers
         self.models: Mapping[str, ServedModel] = {}
+        # By client: requests whose music is read, rendered or scored.
+        self._working = collections.Counter[str]()
 
     def router(self) -> APIRouter:
         """All addresses."""
@@ -162,7 +165,10 @@ class Api:
         self, request: Request, task: str, body: bodies.Settings
     ) -> Response:
         model = self.model(body.model)
-        notes = await self._notes(body) if task != "compose" else None
+        notes = None
+        if task != "compose":
+            with self._place(request):
+                notes = await self._notes(request, body)
         drawings = await asyncio.to_thread(self._resolve, model, body, task, notes)
         answer = Answer(model, body, task, notes, drawings)
         client = self._admit(request, sum(drawing.num_rows for drawing in drawings))
@@ -176,7 +182,7 @@ class Api:
         )
         for kind in ("midi", "musicxml"):
             if MEDIA_TYPES[kind] in accept:
-                return await self._file(pieces[0], kind, told(answer.changes))
+                return await self._file(request, pieces[0], kind, told(answer.changes))
         return Response(await asyncio.to_thread(answer.text, pieces), media_type=JSON)
 
     def _resolve(
@@ -203,13 +209,24 @@ class Api:
         """The client of a request, if there is room for what it asks."""
         client = request.client.host if request.client else ""
         config, waiting = self.config, self.scheduler.waiting
-        if waiting(client) + num_pieces > config.max_waiting_per_client:
+        own = waiting(client) + self._working[client]
+        if own + num_pieces > config.max_waiting_per_client:
             raise HTTPException(
                 429, "Too much is asked from your address at once; try again.", RETRY
             )
-        if waiting() + num_pieces > config.max_waiting:
+        if waiting() + self._working.total() + num_pieces > config.max_waiting:
             raise HTTPException(503, "Too much is asked at once; try again.", RETRY)
         return client
+
+    @contextlib.contextmanager
+    def _place(self, request: Request) -> Iterator[None]:
+        """Counts work on music as one piece that waits, if there is room for it."""
+        client = self._admit(request, 1)
+        self._working[client] += 1
+        try:
+            yield
+        finally:
+            self._working -= collections.Counter([client])
 
     async def _unless_gone(self, request: Request, work: Any) -> Any:
         """The result of work, which is cancelled if the client leaves or it is late."""
@@ -262,22 +279,24 @@ class Api:
         finally:
             work.cancel()
 
-    async def _notes(self, body: Any) -> Any:
+    async def _notes(self, request: Request, body: Any) -> Any:
         """The notes of a body's music."""
         music = body.music
         if isinstance(music, scores.Score):
             return await asyncio.to_thread(scores.to_notes, music)
         content, name = music.content()
-        notes = await self.processes.run(
-            workers.READ_SECONDS, workers.read, content, name
-        )
+        work = self.processes.run(workers.READ_SECONDS, workers.read, content, name)
+        notes = await self._unless_gone(request, work)
         # What a file holds is bound as what a score holds.
         await asyncio.to_thread(matrices.from_notes, notes, max_steps=scores.MAX_STEPS)
         return notes
 
-    async def read(self, body: Annotated[bodies.Reading, _example("read")]) -> Response:
+    async def read(
+        self, request: Request, body: Annotated[bodies.Reading, _example("read")]
+    ) -> Response:
         """The score of a music file."""
-        notes = await self._notes(body)
+        with self._place(request):
+            notes = await self._notes(request, body)
         piece, changes = await asyncio.to_thread(given_music.on_grid, notes)
         return JSONResponse(scores.of_matrices(piece), headers=told(changes))
 
@@ -285,29 +304,35 @@ class Api:
         self, request: Request, body: Annotated[bodies.Scoring, _example("score")]
     ) -> Scored:
         """The surprise of each note and each step, in nats, given all before."""
-        model, notes = self.model(body.model), await self._notes(body)
-        work = self.scorers.run(
-            workers.SCORE_SECONDS, workers.score, str(model.folder), notes, body.style
-        )
-        return Scored(**await self._unless_gone(request, work))
+        folder = str(self.model(body.model).folder)
+        with self._place(request):
+            notes = await self._notes(request, body)
+            work = self.scorers.run(
+                workers.SCORE_SECONDS, workers.score, folder, notes, body.style
+            )
+            return Scored(**await self._unless_gone(request, work))
 
     async def render(
-        self, body: Annotated[bodies.Rendering, _example("render")]
+        self, request: Request, body: Annotated[bodies.Rendering, _example("render")]
     ) -> Response:
         """The music as a file."""
-        return await self._file(await self._notes(body), body.format, view=body.view)
+        with self._place(request):
+            notes = await self._notes(request, body)
+            return await self._file(request, notes, body.format, view=body.view)
 
     async def _file(
         self,
+        request: Request,
         music: Any,
         kind: str,
         headers: Mapping[str, str] | None = None,
         view: Mapping[str, Any] | None = None,
     ) -> Response:
         suffix = SUFFIXES.get(kind, f".{kind}")
-        content = await self.processes.run(
+        work = self.processes.run(
             workers.RENDER_SECONDS, workers.render, music, suffix, dict(view or {})
         )
+        content = await self._unless_gone(request, work)
         return Response(content, media_type=MEDIA_TYPES[kind], headers=headers)
 
 

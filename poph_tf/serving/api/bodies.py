@@ -18,9 +18,17 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from poph_tf.config import GenerationConfig, describe
 from poph_tf.errors import InputError, one_line
 from poph_tf.rendering.engraving import PAGE_PIXELS
-from poph_tf.serving.api.scores import MAX_STEPS, Score, Strict
+from poph_tf.serving.api.scores import (
+    MAX_STEPS,
+    MAX_TRACKS,
+    ONE_ERROR,
+    Score,
+    Strict,
+)
 
 MAX_CANDIDATES = 64
+# Every track in every bar.
+MAX_DRAW = MAX_TRACKS * MAX_STEPS // 16
 # Settings that a request says otherwise: by its address, `candidates` and `music`.
 LEFT_OUT = ("num_pieces", "task", "music", "primer", "fix", "redraw")
 # Longest text of a setting or of a value in an error.
@@ -140,9 +148,12 @@ def _declared() -> dict[str, Any]:
             kind = field.annotation
             if kind is str:
                 kind = Annotated[str, MaxLen(MAX_TEXT)]
+            elif kind == tuple[str, ...]:  # names of tracks
+                kind = Annotated[kind, MaxLen(MAX_TRACKS), ONE_ERROR]
             made[name] = (kind, field)
+    kind = Annotated[list[str | Lasso], MaxLen(MAX_DRAW), ONE_ERROR]
     help_text = fields["draw"].description
-    made["draw"] = (list[str | Lasso], pydantic.Field([], description=help_text))
+    made["draw"] = (kind, pydantic.Field([], description=help_text))
     return made
 
 
@@ -198,7 +209,7 @@ def sentence(errors: Sequence[Any]) -> str:
         return f"{name or 'The body'} must be given."
     if kind == "extra_forbidden":
         return f"{_shown(name)} is unknown here."
-    if name in known and len(place) == 1:
+    if name in known and len(place) == 1 and kind != "too_long":
         return f"{name} must be {known[name].expected}, got {_shown(error['input'])}."
     return one_line(f"{name or 'The body'}: {error['msg']}.")
 

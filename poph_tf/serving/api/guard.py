@@ -31,8 +31,9 @@ SECURITY_HEADERS = {
 }
 THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 MEGABYTE = 2**20
-# Of a body that is too large this much is read and thrown away, for so long: a client
-# that is still sending when the connection closes sees no answer, only a broken pipe.
+# Of a body that is too large this much is read and thrown away after the answer, for so
+# long: a client that is still sending when the connection closes sees no answer, only a
+# broken pipe.
 LINGER_MB, LINGER_SECONDS = 64, 5
 JSON, FORM = "application/json", "multipart/form-data"
 
@@ -45,11 +46,12 @@ class Refused(Exception):  # noqa: N818  an answer, no fault of ours
     Args:
         status: HTTP status.
         reason: one sentence.
+        sending: whether the client may still be sending the body.
     """
 
-    def __init__(self, status: int, reason: str) -> None:
+    def __init__(self, status: int, reason: str, sending: bool = False) -> None:
         super().__init__(reason)
-        self.status = status
+        self.status, self.sending = status, sending
 
 
 def encoded(headers: Iterable[tuple[str, str]]) -> Pairs:
@@ -85,7 +87,11 @@ class Guard:
             body = await self._body(headers, scope["path"], receive)
             scope, body = await self._as_json(scope, headers, body)
         except Refused as error:
-            await _answer(send, error.status, json.dumps({"error": str(error)}))
+            text = json.dumps({"error": str(error)})
+            await _answer(send, error.status, text, more_body=error.sending)
+            if error.sending:
+                await self._pass_over(receive)
+                await send({"type": "http.response.body"})
             return
         if scope["method"] == "HEAD":  # the server leaves the body out
             scope = {**scope, "method": "GET"}
@@ -118,11 +124,10 @@ class Guard:
         megabytes = config.max_upload_mb if is_form else config.max_body_mb
         most, body = megabytes * MEGABYTE, bytearray()
         told = headers.get("content-length", "0")
-        too_large = Refused(413, f"The body may have {most} bytes.")
+        too_large = f"The body may have {most} bytes."
         if not told.isdecimal() or int(told[:20]) > most:
-            if "expect" not in headers:  # else the client asks before it sends
-                await self._pass_over(receive)
-            raise too_large
+            # With `Expect` the client asks before it sends.
+            raise Refused(413, too_large, sending="expect" not in headers)
         try:
             async with asyncio.timeout(config.body_seconds):
                 while True:
@@ -130,17 +135,16 @@ class Guard:
                     if message["type"] == "http.disconnect":
                         raise Refused(400, "The body did not arrive.")
                     body += message.get("body", b"")
+                    more = message.get("more_body", False)
                     if len(body) > most:
-                        break
-                    if not message.get("more_body"):
+                        raise Refused(413, too_large, sending=more)
+                    if not more:
                         return bytes(body)
         except TimeoutError:
             raise Refused(408, "The body did not arrive in time.") from None
-        if message.get("more_body"):
-            await self._pass_over(receive)
-        raise too_large
 
     async def _pass_over(self, receive: Receive) -> None:
+        """Reads what a client that has its answer still sends."""
         left = LINGER_MB * MEGABYTE
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(LINGER_SECONDS, self.config.body_seconds)):
@@ -212,10 +216,11 @@ def _receiver(body: bytes, receive: Receive) -> Receive:
     return give
 
 
-async def _answer(send: Send, status: int, text: str) -> None:
+async def _answer(send: Send, status: int, text: str, more_body: bool = False) -> None:
     headers = [("content-type", JSON), ("content-length", str(len(text.encode())))]
     # What is left of the body is not waited for any longer.
     headers += [("connection", "close")] if status >= 400 else []
     start = {"type": "http.response.start", "status": status}
     await send({**start, "headers": encoded(headers)})
-    await send({"type": "http.response.body", "body": text.encode()})
+    body = {"body": text.encode(), "more_body": more_body}
+    await send({"type": "http.response.body", **body})

@@ -19,6 +19,8 @@ MAX_STEPS, MAX_NOTES, MAX_TRACKS, MAX_METRES = 8192, 20_000, 32, 1024
 MAX_NAME = 200  # characters
 DEFAULT_METRE, DEFAULT_VELOCITY = "4/4", 80
 
+# Of a list the first error is told; a million others would take minutes and gigabytes.
+ONE_ERROR = pydantic.FailFast()
 _Name = Annotated[str, MaxLen(MAX_NAME)]
 _Number = Annotated[int, Interval(ge=0, le=127)]
 _Step = Annotated[int, Interval(ge=0, le=MAX_STEPS)]
@@ -33,6 +35,16 @@ class Strict(pydantic.BaseModel):
         allow_inf_nan=False,
         use_attribute_docstrings=True,
     )
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _name_one_unknown(cls, values: Any) -> Any:
+        """Leaves one unknown field: each would become an error, and one is told."""
+        if not isinstance(values, dict) or len(values) <= len(cls.model_fields):
+            return values
+        first = next(name for name in values if name not in cls.model_fields)
+        known = {k: v for k, v in values.items() if k in cls.model_fields}
+        return {first: values[first], **known}
 
 
 class ScoreTrack(Strict):
@@ -68,15 +80,15 @@ class MetreChange(Strict):
 class Score(Strict):
     """Music: tracks and notes."""
 
-    tracks: Annotated[list[ScoreTrack], MaxLen(MAX_TRACKS)] = []
+    tracks: Annotated[list[ScoreTrack], MaxLen(MAX_TRACKS), ONE_ERROR] = []
     """The instruments; empty: one, without a name."""
-    notes: Annotated[list[Note], MaxLen(MAX_NOTES)]
+    notes: Annotated[list[Note], MaxLen(MAX_NOTES), ONE_ERROR]
     num_steps: _Step = 0
     """The length, at least to the end of the last note."""
     steps_per_quarter: Literal[4] = 4
     metre: Annotated[str, MaxLen(20)] = DEFAULT_METRE
     """The time signature at the beginning."""
-    metre_changes: Annotated[list[MetreChange], MaxLen(MAX_METRES)] = []
+    metre_changes: Annotated[list[MetreChange], MaxLen(MAX_METRES), ONE_ERROR] = []
     """Further time signatures."""
     tempo: Annotated[float, Interval(ge=LOWEST_QPM, le=HIGHEST_QPM)] = DEFAULT_QPM
     """Quarter notes a minute."""
