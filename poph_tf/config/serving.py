@@ -42,7 +42,7 @@ class ServerConfig:
     max_body_mb: Annotated[int, Interval(ge=1, le=1024)] = 1
     """Largest request body."""
     max_upload_mb: Annotated[int, Interval(ge=1, le=1024)] = 8
-    """Largest music file that is sent as a form."""
+    """Largest music file that is sent as a form, or piece with its state."""
     header_seconds: Annotated[float, Interval(ge=0.001, le=86_400.0)] = 10.0
     """Seconds for the head of a request to arrive."""
     body_seconds: Annotated[float, Interval(ge=0.001, le=86_400.0)] = 30.0

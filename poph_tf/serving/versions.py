@@ -190,5 +190,5 @@ def describe(version_dir: str | pathlib.Path) -> dict[str, Any]:
     path = pathlib.Path(version_dir, EXTRA, CARD_FILE)
     try:
         return json.loads(path.read_text("utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:  # no JSON, or not in UTF-8
         raise InputError(f"{version_dir} is no export of poph_tf: {error}.") from None

@@ -160,6 +160,12 @@ def test_a_body_that_is_too_large_can_be_sent_whole_and_is_answered(server):
     assert json.loads(body)["error"] == "The body may have 1048576 bytes."
 
 
+def test_the_state_of_a_piece_may_be_larger_than_other_bodies(server):
+    sent = request("POST", "/v1/models/m:predict", b" " * 2**21)
+    status, _, _ = exchange(server, sent)
+    assert status != 413
+
+
 @contextlib.contextmanager
 def guarded(config):
     """A connection to a `Guard` in this process."""

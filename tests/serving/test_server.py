@@ -117,7 +117,7 @@ def test_server_gives_the_model_card():
         ("page/%2e%2e/serve.py", None, "GET", 404),
         ("model_cards/" + "9" * 5000, None, "GET", 404),
         ("model_cards/one", None, "GET", 404),
-        (f"v1/models/{NAME}:predict", b" " * (2**20 + 1), "POST", 413),
+        (f"v1/models/{NAME}:predict", b" " * (2**23 + 1), "POST", 413),
     ],
 )
 def test_wrong_address_method_or_size_is_a_4xx_with_a_reason(

@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import shutil
 import threading
 import types
 
+import exported
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -179,6 +181,16 @@ def test_batcher_merges_requests_that_arrive_while_it_is_busy():
 
     asyncio.run(ask())
     assert sizes == [5]
+
+
+@pytest.mark.parametrize("name", ["saved_model.pb", "assets.extra/model_card.json"])
+def test_a_version_with_a_damaged_file_is_left_out(tmp_path, caplog, name):
+    for number in ("1", "2"):
+        shutil.copytree(exported.version_dir(), tmp_path / number)
+    (tmp_path / "2" / name).write_bytes(b"\xff" * name.endswith("json"))
+    found = model_versions.ModelVersions(tmp_path, "m", warm_up=False)
+    assert found.current.number == 1
+    assert "Version 2 is left out: " in caplog.text
 
 
 def test_versions_are_loaded_told_and_rolled_back(tmp_path, monkeypatch, caplog):

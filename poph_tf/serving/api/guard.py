@@ -119,9 +119,11 @@ class Guard:
 
     async def _body(self, headers: Headers, path: str, receive: Receive) -> bytes:
         """The body of a request, bounded in size and time."""
-        is_form = headers.get("content-type", "").startswith(FORM)
         config = self.config
-        megabytes = config.max_upload_mb if is_form else config.max_body_mb
+        # A piece's state, which goes with a prediction, is as large as a file.
+        is_large = path.endswith(":predict")
+        is_large |= headers.get("content-type", "").startswith(FORM)
+        megabytes = config.max_upload_mb if is_large else config.max_body_mb
         most, body = megabytes * MEGABYTE, bytearray()
         told = headers.get("content-length", "0")
         too_large = f"The body may have {most} bytes."

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
-from google.protobuf import json_format, message
+from google.protobuf import json_format
 from tensorflow.core.protobuf import saved_model_pb2
 
 from poph_tf.errors import InputError
@@ -38,10 +38,11 @@ class ModelVersion:
     def __init__(self, path: pathlib.Path, warm_up: bool = True) -> None:
         self.number = int(path.name)
         self.card = versions.describe(path)
-        self.metadata = read_metadata(path)
         try:
+            self.metadata = read_metadata(path)
             self._loaded = tf.saved_model.load(str(path))
-        except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+        # TensorFlow's loader has errors of many kinds: an IndexError of an empty file.
+        except Exception as error:
             raise InputError(f"{path} is no SavedModel: {error}") from error
         self.specs, self.functions = {}, {}
         for name, function in self._loaded.signatures.items():
@@ -131,10 +132,7 @@ def reason(text: str) -> str:
 def read_metadata(path: pathlib.Path) -> dict[str, Any]:
     """The signatures of a SavedModel as TF Serving's metadata call gives them."""
     saved = saved_model_pb2.SavedModel()
-    try:
-        saved.ParseFromString((path / "saved_model.pb").read_bytes())
-    except (OSError, ValueError, message.DecodeError) as error:
-        raise InputError(f"{path} is no SavedModel: {error}.") from None
+    saved.ParseFromString((path / "saved_model.pb").read_bytes())
     return {
         name: json_format.MessageToDict(
             definition,
