@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from poph_tf import locks
+from poph_tf import locks, models
 from poph_tf.cli import commands
 from poph_tf.cli import flags as own_flags
 from poph_tf.cli.quiet import import_tensorflow
@@ -37,8 +37,8 @@ flags.DEFINE_enum(
 )
 flags.DEFINE_enum(
     "weights",
-    "float32",
-    ["float32", "float16", "int8"],
+    models.LIGHT_WEIGHTS[0],
+    models.LIGHT_WEIGHTS,
     "How --format=litert keeps the weights.",
 )
 own_flags.define(Limits)

@@ -36,7 +36,7 @@ class ServerConfig:
     max_request_steps: Annotated[int, Interval(ge=1, le=2**30)] = 32_768
     """Steps that one request may ask for, all its pieces and candidates together."""
     max_waiting: Annotated[int, Interval(ge=1, le=65_536)] = 256
-    """Pieces at once, running or waiting."""
+    """Pieces at once, running or waiting; also music that is read or rendered."""
     max_waiting_per_client: Annotated[int, Interval(ge=1, le=65_536)] = 128
     """Pieces of one address at once, running or waiting."""
     max_body_mb: Annotated[int, Interval(ge=1, le=1024)] = 1

@@ -32,6 +32,7 @@ WEIGHTS_FILE = "model.keras"
 SETTINGS_FILE = "config.json"
 # The same model converted to run without TensorFlow; see serving/litert.py.
 LIGHT_FILE = "step.tflite"
+LIGHT_WEIGHTS = ("float32", "float16", "int8")
 
 
 def __getattr__(name: str) -> Any:

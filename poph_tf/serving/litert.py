@@ -23,7 +23,7 @@ from poph_tf.generation import controls as controls_lib
 from poph_tf.generation.controls import Controls
 from poph_tf.generation.light_step import STATE
 from poph_tf.generation.sampler import Sampler
-from poph_tf.models import LIGHT_FILE, SETTINGS_FILE
+from poph_tf.models import LIGHT_FILE, LIGHT_WEIGHTS, SETTINGS_FILE
 from poph_tf.models.layers.chord_progression import NUM_DEGREES
 from poph_tf.models.polyphony_model import PolyphonyModel
 
@@ -33,29 +33,32 @@ COUNTERS = ("step", "bar_position", "bar_steps", "key")
 BATCHES = (1, 4)
 # Steps: eight bars of 4/4.
 SHORT_MEMORY = 128
-# How the weights are kept; int8 ones are multiplied as such.
-WEIGHTS = ("float32", "float16", "int8")
 
 
 def convert(
     model: PolyphonyModel,
     short_memory: int = SHORT_MEMORY,
-    weights: str = WEIGHTS[0],
+    weights: str = LIGHT_WEIGHTS[0],
 ) -> bytes:
     """Converts a model.
 
     Args:
         model: what to convert.
         short_memory: steps that the graph recalls which begins a piece.
-        weights: one of `WEIGHTS`. With float32 the pieces are those of TensorFlow.
+        weights: one of `models.LIGHT_WEIGHTS`. With float32 the pieces are those of
+            TensorFlow; int8 ones are multiplied as such.
 
     Returns:
         The flatbuffer, with signatures `step`, for one row and all memory,
         `step_ROWS_MEMORY` and, if the model looks ahead, `ahead`.
 
     Raises:
-        InputError: If an operation of the model has no counterpart in LiteRT.
+        InputError: If an operation of the model has no counterpart in LiteRT, or there
+            are no such weights.
     """
+    if weights not in LIGHT_WEIGHTS:
+        choices = ", ".join(LIGHT_WEIGHTS)
+        raise InputError(f"weights must be one of {choices}, got {weights!r}.")
     sampler = Sampler(model)
     graphs = {}
     for rows, memory in itertools.product(BATCHES, _memories(model, short_memory)):
@@ -89,7 +92,7 @@ def convert(
 def export(
     model_dir: str | os.PathLike[str],
     export_dir: str | os.PathLike[str],
-    weights: str = WEIGHTS[0],
+    weights: str = LIGHT_WEIGHTS[0],
 ) -> pathlib.Path:
     """Writes the converted model of a directory, with its settings.
 

@@ -120,6 +120,11 @@ def test_weights_of_fewer_bits_change_a_step_by_little(choir, tmp_path, monkeypa
         assert 0 < change < most, weights
 
 
+def test_weights_of_other_bits_are_refused(choir):
+    with pytest.raises(InputError, match="weights must be one of float32, float16"):
+        litert.convert(choir[0], weights="int4")
+
+
 def test_rows_drawn_at_a_time_are_those_drawn_alone(choir):
     _, engine = choir
     config = GenerationConfig(num_pieces=9, num_bars=1, seed=3)

@@ -14,7 +14,8 @@ from typing import Any
 import tensorflow as tf
 
 from benchmarks import presets
-from benchmarks.train import peak_memory_mb
+from benchmarks.train import peak_memory_mb, settings
+from poph_tf import models
 from poph_tf.config import GenerationConfig
 from poph_tf.generation.base_engine import BaseEngine
 from poph_tf.generation.engine import Engine
@@ -31,7 +32,7 @@ AnyEngine = BaseEngine[Any, Any]
 
 def run(quick: bool = False, preset: str = "deepj") -> dict[str, Any]:
     """Figures of composing, by number of pieces."""
-    model = presets.build(preset)
+    model = models.build(settings(preset))
     bars = 8 if quick else 32
     first_bar = seconds_to_compose(Engine(model), 1, 1)
     plain = Engine(model, jit_compile=False)

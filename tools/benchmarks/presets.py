@@ -1,22 +1,20 @@
-"""The networks that are measured: presets with random weights."""
+"""The networks that are served: pretrained models, presets with random weights."""
 
 import pathlib
 
-from poph_tf import config, models
-from poph_tf.config.tracks import CHOIR
-from poph_tf.models.polyphony_model import PolyphonyModel
-from poph_tf.serving import litert
+from benchmarks.train import settings
+from poph_tf.models import pretrained
 
 
-def build(preset: str) -> PolyphonyModel:
-    """A preset with random weights; `poph3` has the four voices of a choir."""
-    tracks = CHOIR if preset == "poph3" else ()
-    return models.build(config.preset(preset, tracks=tracks))
+def converted(name: str, folder: pathlib.Path) -> pathlib.Path:
+    """The folder of a pretrained model, or of a preset, converted below `folder`."""
+    if own := pretrained.path_of(name):
+        return own
+    # A server is measured without TensorFlow in this process where it can be.
+    from poph_tf import models
+    from poph_tf.serving import litert
 
-
-def converted(preset: str, folder: pathlib.Path) -> pathlib.Path:
-    """A folder, below `folder`, of the preset converted to LiteRT."""
     (folder / "model").mkdir()
-    models.save(build(preset), folder / "model")
+    models.save(models.build(settings(name)), folder / "model")
     (folder / "model" / models.SETTINGS_FILE).write_text("{}")
     return litert.export(folder / "model", folder / "light")

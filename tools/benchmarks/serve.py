@@ -25,6 +25,8 @@ from typing import Any
 
 import psutil
 
+from benchmarks import presets
+
 BARS, SHORT_BARS, LONG_BARS, BAR_STEPS = 8, 2, 200, 16
 CLIENTS = (1, 4, 16, 64)
 # How long clients go on asking; what they have begun is finished.
@@ -49,7 +51,7 @@ def run(
     counts = CLIENTS[:3] if quick else CLIENTS
     figures: dict[str, Any] = {"preset": preset, "bars": BARS}
     with tempfile.TemporaryDirectory() as folder:
-        light = _converted(preset, pathlib.Path(folder))
+        light = presets.converted(preset, pathlib.Path(folder))
         with Server(f"--model_dir={light}") as server:
             figures["ready_seconds"] = server.ready_seconds
             figures["clients"] = {
@@ -67,17 +69,6 @@ def run(
                 str(n): latencies(server, server.predict, n, seconds) for n in counts
             }
     return figures
-
-
-def _converted(preset: str, folder: pathlib.Path) -> pathlib.Path:
-    """The folder of the converted model; TensorFlow is imported only to make one."""
-    from poph_tf.models import pretrained
-
-    if own := pretrained.path_of(preset):
-        return own
-    from benchmarks import presets
-
-    return presets.converted(preset, folder)
 
 
 def _saved_model(light: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:

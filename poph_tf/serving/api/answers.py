@@ -160,8 +160,7 @@ class Answer:
         settings = self.body.model_dump(mode="json", exclude_unset=True)
         settings |= {"model": self.model.name, "seed": seeds[0]}
         if self.notes is not None:
-            given = matrices.from_notes(self.notes)
-            settings["music"] = scores.of_matrices(given)
+            settings["music"] = scores.of_matrices(matrices.from_notes(self.notes))
         answer = {
             "pieces": found,
             "settings": settings,
