@@ -32,7 +32,12 @@ _MODULES = {
 
 
 def load(model: str | os.PathLike[str] | None = None) -> "Composer":
-    """Loads a model for composing; see `poph_tf.generation.composer.load`."""
+    """Loads a model for composing; see `poph_tf.generation.composer.load`.
+
+    Example:
+        >>> load("monteverdi")
+        <Composer in monteverdi>
+    """
     return _import("poph_tf.generation.composer").load(model)
 
 

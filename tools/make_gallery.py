@@ -3,9 +3,9 @@
     python tools/make_gallery.py --data_dir=data/chorales
     python tools/make_gallery.py --kinds=scores,pop909          # only these anew
 
-Harmonizing, infilling and varying start from the first eight pieces of --data_dir on
-which `chorales` was not trained. For each kind docs/results/gallery/ gets a page that
-plays the pieces and draws their rolls, and the scores; the measures go into
+All tasks but composing start from the first eight pieces of --data_dir on which neither
+`chorales` nor `scores` was trained. For each kind docs/results/gallery/ gets a page
+that plays the pieces and draws their rolls, and the scores; the measures go into
 docs/results/gallery.md, between the kind's marker and the next `<!-- end -->`.
 """
 
@@ -22,12 +22,13 @@ from absl import flags
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from poph_tf import files
+from poph_tf import files, theory
 from poph_tf.cli import commands
 from poph_tf.cli import flags as own_flags
 from poph_tf.cli.progress import Progress
-from poph_tf.data import matrices, midi
-from poph_tf.data.matrices import Matrices
+from poph_tf.data import editing, examples, matrices, midi
+from poph_tf.data.matrices import PLAY, Matrices
+from poph_tf.errors import InputError
 from poph_tf.evaluation import comparison, model_cards, results
 from poph_tf.models import pretrained
 from poph_tf.rendering import html, saving
@@ -39,14 +40,27 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "results" / "gallery.md
 PIECES = 8
 # Each kind: the model, and what is asked of it.
 NEW = {"num_bars": 16}
+CONTINUE = {"task": "continue", "from_bar": 5, "num_bars": 12}
+INFILL = {"task": "infill", "bars": "5-8"}
+BACH, POP = {"style": "bach"}, {"tempo_qpm": 80}
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "chorales": ("chorales", NEW),
-    "harmonize": ("chorales", {"task": "harmonize", "given": ("soprano",)}),
-    "infill": ("chorales", {"task": "infill", "bars": "5-8"}),
+    "continue": ("chorales", CONTINUE),
+    "harmonize": ("chorales", {"task": "harmonize"}),
+    "reharmonize": ("chorales", {"task": "reharmonize"}),
+    "infill": ("chorales", INFILL),
     "vary": ("chorales", {"task": "vary", "draw": ("alto", "tenor")}),
     "scores": ("scores", NEW),
-    "pop909": ("pop909", {**NEW, "tempo_qpm": 80}),
+    "scores-continue": ("scores", {**CONTINUE, **BACH}),
+    "scores-harmonize": ("scores", {"task": "harmonize", **BACH}),
+    "scores-infill": ("scores", {**INFILL, **BACH}),
+    "pop909": ("pop909", {**NEW, **POP}),
+    "accompany": ("pop909", {"task": "accompany", **POP}),
 }
+# Tasks that get the soprano alone, as a user has a tune.
+OF_MELODIES = ("harmonize", "accompany")
+# Of the pieces that `chorales` did not see, those among the first that `scores` did.
+SEEN_BY_SCORES = {"bwv43.11", "bwv322", "bwv313", "bwv278", "bwv2.6"}
 VOICES: tuple[str, ...] = (
     "parallels",
     "ends_on_tonic_triad",
@@ -56,7 +70,7 @@ VOICES: tuple[str, ...] = (
 VOICES += ("semitone_clashes", "out_of_key_share", "final_voices", "distinct_bars")
 NOTES = ("out_of_key_share", "polyphony", "notes_per_bar", "distinct_bars")
 SHARED = "player"  # docs/hooks.py puts its files there
-SCORE_WIDTH, GREYS, SCORE_PICTURE = 900, 8, "x.score.png"
+SCORE_WIDTH, GREYS, SCORE_PICTURE = 900, 4, "x.score.png"
 FLAGS = flags.FLAGS
 
 
@@ -83,21 +97,46 @@ def main(_: Sequence[str]) -> None:
 
 def compose(kind: str, composer: "Composer") -> Iterator[Matrices]:
     """The pieces of a kind, as a user gets them who gives these seeds."""
-    options = dict(KINDS[kind][1])
-    given = _unseen() if "task" in options else itertools.repeat(None)
-    for seed, music in zip(range(PIECES), given, strict=False):
+    options = KINDS[kind][1]
+    pieces = unseen(FLAGS.data_dir) if "task" in options else itertools.repeat(None)
+    for seed, music in zip(range(PIECES), pieces, strict=False):
+        own = {"style": composer.styles[seed % len(composer.styles)], **options}
         if music:
-            options["music"] = music
-        if len(composer.styles) > 1:
-            options["style"] = composer.styles[seed % len(composer.styles)]
-        yield composer.compose(**options, seed=seed).matrices
+            own |= given(options["task"], music)
+        yield composer.compose(**own, seed=seed).matrices
 
 
-def _unseen() -> Iterator[Matrices]:
+def given(task: str, piece: Matrices) -> dict[str, Any]:
+    """What a task is given of a chorale."""
+    if task in OF_MELODIES:
+        return {"music": editing.only(piece, piece.tracks[0])}
+    if task == "reharmonize":
+        return {"music": piece, "key": relative_key(piece)}
+    return {"music": piece}
+
+
+def relative_key(piece: Matrices) -> str:
+    """The minor key with the scale of a piece in major, or the other way round."""
+    key = theory.find_key(piece.cells[..., PLAY])
+    tonic = key + 9 if key < theory.NUM_PITCH_CLASSES else key + 3
+    mode = theory.NUM_PITCH_CLASSES * (key < theory.NUM_PITCH_CLASSES)
+    return theory.key_name(tonic % theory.NUM_PITCH_CLASSES + mode)
+
+
+def unseen(data_dir: str) -> Iterator[Matrices]:
+    """The chorales on which no network was trained, in the order of the data set."""
     from poph_tf.data import dataset  # imports TensorFlow
 
-    splits = (dataset.read_split(FLAGS.data_dir, name) for name in ("test", "valid"))
-    return (piece.matrices for piece in itertools.chain.from_iterable(splits))
+    known = results.read(pretrained.resolve("chorales") / "config.json")["data"]["id"]
+    if examples.read_info(data_dir).id != known:
+        raise InputError(
+            f"{data_dir} is not the data set on which chorales was trained: its "
+            f"held-out pieces may be others. {PAGE.name} says how to make that one."
+        )
+    for name in ("test", "valid"):
+        for piece in dataset.read_split(data_dir, name):
+            if Path(piece.source).name.removesuffix(".mxl") not in SEEN_BY_SCORES:
+                yield piece.matrices
 
 
 def draw(kind: str, pieces: Sequence[Matrices], folder: Path) -> None:
@@ -146,6 +185,6 @@ def filled(text: str, kind: str, table: str) -> str:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("data_dir", None, "Chorales as records, with four tracks.")
+    flags.DEFINE_string("data_dir", None, "The data set of `chorales`.")
     flags.DEFINE_list("kinds", [], f"Some of {', '.join(KINDS)}; empty: all.")
     commands.run(main)

@@ -76,7 +76,7 @@ LINKS = {
     "maestro": "given",
 }
 ARCHIVES = ("pop909.tar.gz", "lmd_full.tar.gz")
-MUSIC = ("mine", "melody", "bass", "tune", "piece")
+MUSIC, MELODIES = ("mine", "bass", "piece"), ("melody", "tune")
 QUARTET = {"Soprano": "Vln 1", "Alto": "Vln 2", "Tenor": "Vla", "Bass": "Vc"}
 _BLOCK = re.compile(
     r"(?:<!-- not run: (?P<why>[^>]+?) -->\s*)?^ *```(?:sh|bash)\n(?P<code>.*?)^ *```$",
@@ -184,6 +184,11 @@ def lay_music(place: pathlib.Path) -> None:
     for name in MUSIC:
         shutil.copy(tune, place / f"{name}.mid")
     quartet = mido.MidiFile(tune)
+    alone = mido.MidiFile(ticks_per_beat=quartet.ticks_per_beat)
+    others = tuple(QUARTET)[1:]
+    alone.tracks += [track for track in quartet.tracks if track.name not in others]
+    for name in MELODIES:
+        alone.save(place / f"{name}.mid")
     for message in [message for track in quartet.tracks for message in track]:
         if message.type == "track_name":
             message.name = QUARTET.get(message.name, message.name)

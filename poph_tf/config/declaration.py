@@ -130,7 +130,13 @@ class Stored:
 
 @functools.cache
 def describe(cls: type) -> tuple[Setting, ...]:
-    """The settings of a class, in the order of their declaration."""
+    """The settings of a class, in the order of their declaration.
+
+    Example:
+        >>> from poph_tf.config import LiveConfig
+        >>> [(s.name, s.default) for s in describe(LiveConfig)][:2]
+        [('mode', 'answer'), ('call_bars', 2)]
+    """
     return tuple(
         _describe_field(name, field)
         for name, field in typing.cast(Any, cls).__pydantic_fields__.items()
@@ -159,7 +165,13 @@ def _describe_field(name: str, field: Any) -> Setting:
 
 
 def json_schema(cls: type) -> dict[str, Any]:
-    """The JSON schema of a class of settings."""
+    """The JSON schema of a class of settings.
+
+    Example:
+        >>> from poph_tf.config import LiveConfig
+        >>> json_schema(LiveConfig)["properties"]["call_bars"]["maximum"]
+        64
+    """
     return pydantic.TypeAdapter(cls).json_schema()
 
 
@@ -175,6 +187,11 @@ def parse_overrides(cls: type, assignments: Iterable[str]) -> dict[str, Any]:
 
     Raises:
         InputError: If a text is no assignment, or there is no such setting.
+
+    Example:
+        >>> from poph_tf.config import ModelConfig
+        >>> parse_overrides(ModelConfig, ["num_heads=2", "replay=false"])
+        {'num_heads': 2, 'replay': False}
     """
     overrides = {}
     for assignment in assignments:

@@ -23,7 +23,15 @@ _Rate = Annotated[float, Interval(ge=0.0, le=0.95)]
 
 @settings
 class ModelConfig(Stored):
-    """The settings of a network, in the order of its stages."""
+    """The settings of a network, in the order of its stages.
+
+    Example:
+        >>> ModelConfig(min_pitch=36, num_pitches=48).max_pitch
+        83
+        >>> ModelConfig(num_heads=0)
+        Traceback (most recent call last):
+        poph_tf.errors.InputError: num_heads must be a whole number from 1 to 64, got 0.
+    """
 
     preset: str = "poph"
     """The preset that these settings started from (see `models/presets.py`)."""

@@ -13,7 +13,12 @@ from poph_tf.errors import InputError
 
 @settings
 class Track:
-    """One part of a piece."""
+    """One part of a piece.
+
+    Example:
+        >>> Track("left_hand").program, Track("left_hand").voice
+        (0, False)
+    """
 
     name: str
     """Its name, by which the tracks of pieces and models find each other."""

@@ -28,7 +28,18 @@ if TYPE_CHECKING:
 def load(
     folder: str | Path, split: str | None = None, batch_size: int | None = None
 ) -> "tf.data.Dataset | dict[str, tf.data.Dataset]":
-    """Opens a data set as tf.data; see `poph_tf.data.loading.load`."""
+    """Opens a data set as tf.data; see `poph_tf.data.loading.load`.
+
+    Example:
+        >>> import numpy as np, tempfile
+        >>> from poph_tf.data import matrices, writing
+        >>> silence = matrices.Matrices(np.zeros((16, 128, 3), np.uint8), np.arange(16))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = writing.write({"train": [silence] * 3}, "bach", f"{folder}/data")
+        ...     train = load(f"{folder}/data", "train", batch_size=2)
+        ...     [batch["cells"].shape.as_list() for batch in train]
+        [[2, 16, 128, 3], [1, 16, 128, 3]]
+    """
     from poph_tf.data import loading
 
     return loading.load(folder, split, batch_size)

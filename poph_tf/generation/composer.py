@@ -56,6 +56,10 @@ def load(model: str | os.PathLike[str] | None = None) -> "Composer":
 
     Raises:
         InputError: If there is no such model.
+
+    Example:
+        >>> load("scores").styles
+        ('bach', 'monteverdi', 'ryansMammoth', 'trecento')
     """
     path, style = pretrained.resolve_style(model or pretrained.chosen())
     return Composer(path, style)
@@ -101,6 +105,11 @@ class Composer:
 
     Raises:
         InputError: If there is no such model.
+
+    Example:
+        >>> piece = load("bach").compose(num_bars=2, seed=1, key="G major")
+        >>> piece.num_bars, piece.key, list(piece.tracks)
+        (2, 'G major', ['soprano', 'alto', 'tenor', 'bass'])
     """
 
     def __init__(

@@ -20,7 +20,12 @@ from poph_tf.config import Track
 
 
 def bernoulli_nats(target: Tensor, logits: Tensor) -> Tensor:
-    """-[t log y + (1 - t) log(1 - y)] of each cell, with y = sigmoid(logits)."""
+    """-[t log y + (1 - t) log(1 - y)] of each cell, with y = sigmoid(logits).
+
+    Example:
+        >>> round(float(bernoulli_nats(tf.constant(1.0), tf.constant(0.0))), 4)  # log 2
+        0.6931
+    """
     return tf.nn.sigmoid_cross_entropy_with_logits(labels=target, logits=logits)
 
 
@@ -57,6 +62,11 @@ def voice_nats(play: Tensor, play_logits: Tensor) -> Tensor:
 
     Returns:
         float [...].
+
+    Example:
+        >>> nats = voice_nats(tf.constant([0.0, 1.0, 0.0]), tf.zeros(3))
+        >>> round(float(nats), 4)  # log 4: three pitches and rest
+        1.3863
     """
     # The difference is the log-sum of all, rest included.
     total = play_logits - voice_log_probability(play_logits)
@@ -74,17 +84,34 @@ def replay_nats(weight: Tensor, replay: Tensor, replay_logits: Tensor) -> Tensor
 
     Returns:
         float [batch, time].
+
+    Example:
+        >>> weight, none = tf.constant([1.0, 0.0]), tf.zeros(2)
+        >>> round(float(replay_nats(weight, none, none)), 4)  # log 2, of one cell
+        0.6931
     """
     return tf.reduce_sum(weight * bernoulli_nats(replay, replay_logits), axis=-1)
 
 
 def replay_possible(play: Tensor, play_before: Tensor) -> Tensor:
-    """Marks cells whose pitch also sounds in the step before: it may be repeated."""
+    """Marks cells whose pitch also sounds in the step before: it may be repeated.
+
+    Example:
+        >>> play, before = tf.constant([1.0, 1.0, 0.0]), tf.constant([1.0, 0.0, 1.0])
+        >>> replay_possible(play, before).numpy().tolist()
+        [1.0, 0.0, 0.0]
+    """
     return play * play_before
 
 
 def volume_error(play: Tensor, volume: Tensor, volume_prediction: Tensor) -> Tensor:
-    """L_volume: squared error of the volume, summed over the sounding cells."""
+    """L_volume: squared error of the volume, summed over the sounding cells.
+
+    Example:
+        >>> play, volume = tf.constant([1.0, 0.0]), tf.constant([0.5, 0.0])
+        >>> float(volume_error(play, volume, tf.constant([0.25, 0.9])))
+        0.0625
+    """
     return tf.reduce_sum(play * tf.square(volume - volume_prediction), axis=-1)
 
 
@@ -97,6 +124,10 @@ def fold_octaves(play: Tensor, min_pitch: int) -> Tensor:
 
     Returns:
         float [..., 12].
+
+    Example:
+        >>> fold_octaves(tf.ones(13), min_pitch=60)[:3].numpy().tolist()  # C to C
+        [2.0, 1.0, 1.0]
     """
     classes = (np.arange(play.shape[-1]) + min_pitch) % theory.NUM_PITCH_CLASSES
     one_hot = np.eye(theory.NUM_PITCH_CLASSES, dtype=np.float32)[classes]
@@ -131,14 +162,26 @@ def harmony(play: Tensor, min_pitch: int, minor_scale: str = "natural") -> Tenso
 
 
 def is_voice(tracks: Sequence[Track]) -> Tensor:
-    """Whether each track is a voice, bool [track]."""
+    """Whether each track is a voice, bool [track].
+
+    Example:
+        >>> is_voice([Track("piano"), Track("bass", voice=True)]).numpy().tolist()
+        [False, True]
+    """
     return tf.constant([track.voice for track in tracks])
 
 
 def play_nats_of_tracks(
     play: Tensor, play_logits: Tensor, tracks: Sequence[Track]
 ) -> Tensor:
-    """L_play by track, float [..., track], of voices and others; [...] without any."""
+    """L_play by track, float [..., track], of voices and others; [...] without any.
+
+    Example:
+        >>> tracks = [Track("piano"), Track("bass", voice=True)]
+        >>> nats = play_nats_of_tracks(tf.zeros((2, 3)), tf.zeros((2, 3)), tracks)
+        >>> tf.exp(nats).numpy().round(4).tolist()  # 2 ** 3; 3 pitches and rest
+        [8.0, 4.0]
+    """
     nats = play_nats(play, play_logits)
     if not tracks:
         return nats
@@ -146,7 +189,12 @@ def play_nats_of_tracks(
 
 
 def free_sum(per_track: Tensor, given: Tensor | None) -> Tensor:
-    """Sums float [batch, time, track] over the tracks that are not given."""
+    """Sums float [batch, time, track] over the tracks that are not given.
+
+    Example:
+        >>> free_sum(tf.constant([[[1.0, 2.0]]]), tf.constant([[[0.0, 1.0]]])).numpy()
+        array([[1.]], dtype=float32)
+    """
     free = 1.0 if given is None else 1.0 - given
     return tf.reduce_sum(per_track * free, axis=-1)
 
@@ -171,6 +219,12 @@ def likelihood_terms(
 
     Returns:
         float32 [batch, time], by the name of the output.
+
+    Example:
+        >>> logits = dict.fromkeys(("play", "replay"), tf.zeros((1, 1, 2)))
+        >>> terms = likelihood_terms(logits, tf.zeros((1, 1, 2, 3)))
+        >>> {name: round(float(nats[0, 0]), 4) for name, nats in terms.items()}
+        {'play': 1.3863, 'replay': 0.0}
     """
     play, replay, volume = tf.unstack(tf.cast(current, tf.float32), axis=-1)
     outputs = {name: tf.cast(value, tf.float32) for name, value in outputs.items()}

@@ -62,6 +62,11 @@ class PolyphonyModel(keras.Model):
     Attributes:
         config: The settings of the model.
         network: Its stages, for running with state.
+
+    Example:
+        >>> model = build(ModelConfig(num_time_units=4, num_pitch_units=4))
+        >>> [tensor.name for tensor in model.inputs]
+        ['bar_position', 'current', 'previous', 'style']
     """
 
     def __init__(
@@ -112,6 +117,13 @@ def build(config: ModelConfig) -> PolyphonyModel:
 
     Raises:
         InputError: If it reads the key without tracks.
+
+    Example:
+        >>> sizes = {"num_time_units": 4, "num_pitch_units": 4, "style_units": 0}
+        >>> model = build(ModelConfig(**sizes, bar_positions=0))
+        >>> frames = np.zeros((1, 2, 48, 3), np.float32)
+        >>> model({"previous": frames, "current": frames})["play"].shape
+        TensorShape([1, 2, 48])
     """
     if config.key and not config.tracks:
         raise InputError(
@@ -193,7 +205,15 @@ def _symbolic_inputs(config: ModelConfig) -> dict[str, Tensor]:
 
 
 def save(model: PolyphonyModel, model_dir: Path) -> None:
-    """Writes the weights and the config of a model as `model.keras`."""
+    """Writes the weights and the config of a model as `model.keras`.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save(build(ModelConfig(num_time_units=4, num_pitch_units=4)), folder)
+        ...     os.listdir(folder)
+        ['model.keras']
+    """
     with files.replacing(pathlib.Path(model_dir) / WEIGHTS_FILE) as partial:
         model.save(partial)
 
@@ -210,6 +230,10 @@ def load(model_dir: Path) -> PolyphonyModel:
 
     Raises:
         InputError: If there is none, or it cannot be read.
+
+    Example:
+        >>> load("scores").config.styles
+        ('bach', 'monteverdi', 'ryansMammoth', 'trecento')
     """
     # Only our own class is made of a stranger's file, never one that the file names.
     config = read_config(model_dir)
@@ -228,6 +252,10 @@ def read_config(model_dir: Path) -> ModelConfig:
 
     Raises:
         InputError: If there is none, or it cannot be read.
+
+    Example:
+        >>> read_config("chorales").preset
+        'poph3'
     """
     path = _weights_path(model_dir)
     try:
@@ -262,6 +290,10 @@ def read_settings(model_dir: Path) -> dict[str, Any]:
 
     Raises:
         InputError: If there is none, or it cannot be read.
+
+    Example:
+        >>> read_settings("scores")["training"]["optimizer"]
+        'muon'
     """
     folder = pretrained.resolve(model_dir)
     if folder.suffix == ".keras" and not folder.is_dir():

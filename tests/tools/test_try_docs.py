@@ -1,5 +1,6 @@
 """How the manual's commands are found; tools/full_test.sh runs them."""
 
+import mido
 import pytest
 
 from tools import try_docs
@@ -116,3 +117,21 @@ def test_what_a_stopped_command_still_saves_is_waited_for(tmp_path):
     command = try_docs.Command("page.md", code, "stopped")
     assert try_docs.try_command(command, tmp_path, try_docs.Options(stop_after=1)) == ""
     assert (tmp_path / "saved").exists()
+
+
+def test_a_readers_melody_is_one_part(tmp_path):
+    quartet = mido.MidiFile(ticks_per_beat=480)
+    for name in ("", *try_docs.QUARTET):
+        quartet.tracks.append(
+            mido.MidiTrack([mido.MetaMessage("track_name", name=name)])
+        )
+    (tmp_path / "given").mkdir()
+    quartet.save(tmp_path / "given" / "chorale.mid")
+    try_docs.lay_music(tmp_path)
+    parts = {
+        path.stem: [track.name for track in mido.MidiFile(path).tracks]
+        for path in tmp_path.glob("*.mid")
+    }
+    assert parts["melody"] == parts["tune"] == ["", "Soprano"]
+    assert parts["piece"] == ["", "Soprano", "Alto", "Tenor", "Bass"]
+    assert parts["quartet"] == ["", "Vln 1", "Vln 2", "Vla", "Vc"]

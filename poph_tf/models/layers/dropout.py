@@ -24,6 +24,11 @@ class Dropout(keras.layers.Dropout):
 
     Input shape: any. Output shape: that of the input.
 
+    Example:
+        >>> dropped = Dropout(0.5)(tf.ones(1000), training=True)
+        >>> sorted(set(dropped.numpy().tolist()))
+        [0.0, 2.0]
+
     Reference:
         Srivastava et al. (2014), JMLR 15.
     """

@@ -131,6 +131,13 @@ class NoteFeatures(keras.layers.Layer):
     Raises:
         ValueError: If `kind` or `class_counts` is none of the above.
 
+    Example:
+        >>> frames = tf.zeros((1, 4, 48, 3))
+        >>> for kind in CHOICES["kind"]:
+        ...     print(kind, NoteFeatures(36, kind, width=25)(frames).shape.as_list())
+        convolution [1, 4, 48, 78]
+        window [1, 4, 48, 77]
+
     Reference:
         Johnson (2017), doi:10.1007/978-3-319-55750-2_9; Mao et al. (2018),
         arXiv:1801.00887.

@@ -42,6 +42,11 @@ class FrameAttention(keras.layers.Layer):
 
     Output shape: `[batch, time, pitch, features + 2 * num_heads * num_tracks]`.
 
+    Example:
+        >>> layer = FrameAttention(max_steps=8, num_heads=2)
+        >>> layer(tf.zeros((1, 4, 5, 3)), tf.zeros((1, 4, 5, 1))).shape.as_list()
+        [1, 4, 5, 7]
+
     Reference:
         Vaswani et al. (2017), arXiv:1706.03762, for the attention. Frames as values
         are this project's.

@@ -28,6 +28,12 @@ class HarmonyLoss(keras.layers.Layer):
 
     Output shape: that of `logits`.
 
+    Example:
+        >>> layer = HarmonyLoss(weight=2.0, min_pitch=60)
+        >>> _ = layer(tf.zeros((1, 1, 12)), tf.ones((1, 1)))
+        >>> [round(float(loss), 4) for loss in layer.losses]  # 5 of 12 classes, twice
+        [0.8333]
+
     Reference:
         Anokhin and Nuzhin, PopH (2018), "harmony loss".
     """

@@ -75,7 +75,15 @@ def known_tracks(given: Tensor, track: int, others: list[int]) -> Tensor:
 
 @keras.saving.register_keras_serializable(package="poph_tf")
 class StruckNotes(keras.layers.Layer):
-    """`struck_notes` as a layer."""
+    """`struck_notes` as a layer.
+
+    Example:
+        >>> play = tf.ones((1, 2, 1, 1, 1))  # one pitch of one track, for two steps
+        >>> before = tf.constant([0.0, 1.0])[None, :, None, None, None]
+        >>> struck = StruckNotes()(play, before, tf.zeros((1, 2, 1)))
+        >>> struck[0, :, 0, 0].numpy().tolist()
+        [[1.0, 1.0], [1.0, 0.0]]
+    """
 
     def call(self, current: Tensor, previous: Tensor, given: Tensor) -> Tensor:
         """Computes float [batch, time, track, pitch, 2]."""
@@ -91,6 +99,11 @@ class TrackNotes(keras.layers.Layer):
 
     Input shape: `[batch, time, track, pitch, 2]`, from `StruckNotes`.
     Output shape: `[batch, time, pitch, track, features]`.
+
+    Example:
+        >>> notes = tf.zeros((1, 4, 2, 48, 2))  # two tracks
+        >>> TrackNotes(width=3)(notes).shape.as_list()  # 3 cells of 2 values, 12 counts
+        [1, 4, 48, 2, 18]
     """
 
     def __init__(self, width: int = 25, **kwargs: Any) -> None:
@@ -108,6 +121,10 @@ class SideBySide(keras.layers.Layer):
 
     Input shape: `[batch, time, track, pitch, channel]`.
     Output shape: `[time, batch, pitch, track * channel]`.
+
+    Example:
+        >>> SideBySide()(tf.zeros((1, 4, 2, 48, 3))).shape.as_list()
+        [4, 1, 48, 6]
     """
 
     def call(self, frames: Tensor) -> Tensor:
@@ -134,6 +151,12 @@ class LookAhead(keras.layers.Layer):
         bar: float [batch, time, places], what is known of the place in time, or None.
 
     Output shape: `[time, batch, pitch, units]`.
+
+    Example:
+        >>> given = tf.constant([[[0.0, 0.0], [0.0, 1.0], [0.0, 0.0]]])  # in step 1
+        >>> ahead = LookAhead(4)(tf.ones((1, 3, 5, 2, 6)), given)
+        >>> tf.reduce_any(ahead != 0, axis=(1, 2, 3)).numpy().tolist()
+        [True, True, False]
     """
 
     def __init__(self, units: int, **kwargs: Any) -> None:
@@ -204,6 +227,12 @@ class TrackContext(keras.layers.Layer):
         given: float [batch, time, track].
 
     Output shape: `[time, batch, pitch, units]`.
+
+    Example:
+        >>> notes, given = tf.ones((1, 1, 5, 2, 6)), tf.zeros((1, 1, 2))
+        >>> seen = [TrackContext(4, track)(notes, given) for track in (0, 1)]
+        >>> [bool(tf.reduce_any(x != 0)) for x in seen]  # the first is drawn first
+        [False, True]
     """
 
     def __init__(self, units: int, track: int, **kwargs: Any) -> None:
@@ -253,7 +282,13 @@ def bars_left_features(bars_left: Tensor) -> Tensor:
 
 @keras.saving.register_keras_serializable(package="poph_tf")
 class BarsLeft(keras.layers.Layer):
-    """`bars_left_features` as a layer."""
+    """`bars_left_features` as a layer.
+
+    Example:
+        >>> seen = BarsLeft()(tf.constant([[0, 7, -1]]))[0]  # the last bar, unknown
+        >>> tf.reduce_any(seen != 0, axis=-1).numpy().tolist()
+        [True, True, False]
+    """
 
     def call(self, bars_left: Tensor) -> Tensor:
         """Reads int32 [batch, time]; returns float [batch, time, 10]."""

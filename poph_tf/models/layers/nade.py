@@ -31,6 +31,11 @@ class PitchNade(keras.layers.Layer):
     Output shape: `[batch, time, pitch, units + features]`, the hidden units followed by
     x, from which the heads take the visible bias.
 
+    Example:
+        >>> x, frames = tf.zeros((1, 2, 5, 3)), tf.zeros((1, 2, 5, 1))
+        >>> PitchNade(units=4)(x, frames).shape.as_list()  # hidden units, then x
+        [1, 2, 5, 7]
+
     Reference:
         Johnson (2017), doi:10.1007/978-3-319-55750-2_9
     """

@@ -35,6 +35,11 @@ class StyleBias(keras.layers.Layer):
 
     Output shape: that of x.
 
+    Example:
+        >>> styled = StyleBias()(tf.zeros((1, 2, 3, 4)), tf.ones((1, 8)))
+        >>> bool(tf.reduce_all(styled == styled[:, :1, :1]))  # the same at every cell
+        True
+
     Reference:
         Mao et al. (2018), section 4.3, arXiv:1801.00887.
     """
@@ -93,6 +98,12 @@ class AxisLSTM(keras.layers.Layer):
 
     Raises:
         ValueError: If `axis` is neither "time" nor "pitch".
+
+    Example:
+        >>> import numpy as np
+        >>> layer, grid = AxisLSTM(4, "pitch"), tf.eye(3)[None, None]  # three pitches
+        >>> np.allclose(layer(grid)[:, :, :2], layer(grid[:, :, :2]))  # it runs upwards
+        True
 
     Reference:
         Johnson (2017), doi:10.1007/978-3-319-55750-2_9; Gal and Ghahramani (2016),

@@ -31,6 +31,12 @@ class ReturningBar(keras.layers.Layer):
         strength: float [batch], a factor; None: 1.
 
     Output shape: `[time, batch, pitch, units]`.
+
+    Example:
+        >>> layer, frames = ReturningBar(4), tf.ones((1, 32, 1, 5, 3))
+        >>> out = layer(frames, tf.fill((1, 32), 16))  # each step: one bar back
+        >>> out.shape.as_list(), bool(tf.reduce_any(out != 0))  # it begins at zero
+        ([32, 1, 5, 4], False)
     """
 
     def __init__(self, units: int, num_tracks: int = 1, **kwargs: Any) -> None:

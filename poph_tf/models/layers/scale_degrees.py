@@ -32,6 +32,11 @@ class ScaleDegrees(keras.layers.Layer):
         strength: float [batch], a factor; None: 1.
 
     Output shape: `[time, batch, pitch, units]`.
+
+    Example:
+        >>> layer = ScaleDegrees(4, min_pitch=60, num_pitches=5)
+        >>> layer.degrees[[0, 14]].tolist()  # C to E in C major and in D minor
+        [[0, 1, 2, 3, 4], [22, 23, 12, 13, 14]]
     """
 
     def __init__(

@@ -40,6 +40,11 @@ class VoiceLeading(keras.layers.Layer):
             given ones are read.
 
     Output shape: `[time, batch, pitch, units]`.
+
+    Example:
+        >>> layer, frames = VoiceLeading(4, 1, [0]), tf.zeros((1, 8, 2, 48))
+        >>> layer(frames, frames, tf.zeros((1, 8, 2))).shape.as_list()  # time first
+        [8, 1, 48, 4]
     """
 
     def __init__(
