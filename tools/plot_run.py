@@ -1,9 +1,10 @@
 """Draws the curve of a training run: nats per step, hours, memory.
 
     python tools/plot_run.py --model_dir=runs/x --output=curve.png
+    python tools/plot_run.py --model_dir=runs/x --model_dir=runs/y --output=both.png
 
 Reads metrics.jsonl of the folder, also while the run continues, and prints the main
-figures in one line.
+figures in one line. Several runs are drawn together: validation against minutes.
 """
 
 import pathlib
@@ -20,18 +21,25 @@ from poph_tf.rendering import figures
 from poph_tf.training import metrics_file, run_plots
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("model_dir", None, "Folder of the run.")
+flags.DEFINE_multi_string("model_dir", None, "Folder of a run.")
 flags.DEFINE_string("output", None, "The .png file to write.")
 flags.DEFINE_string("title", "", "Printed above the curve.")
 
 
 def main(argv: Sequence[str]) -> None:
-    """Draws the run of the flags."""
+    """Draws the runs of the flags."""
     del argv
     own_flags.require("model_dir", "output")
-    validations = metrics_file.read(FLAGS.model_dir)
-    figures.save(run_plots.draw(validations, FLAGS.title), FLAGS.output)
-    print(run_plots.summary(validations))
+    runs = {run: metrics_file.read(run) for run in FLAGS.model_dir}
+    if len(runs) == 1:
+        (validations,) = runs.values()
+        figure = run_plots.draw(validations, FLAGS.title)
+    else:
+        figure = run_plots.draw_together(runs, FLAGS.title)
+    figures.save(figure, FLAGS.output)
+    for name, validations in runs.items():
+        label = f"{name}: " if len(runs) > 1 else ""
+        print(label + run_plots.summary(validations))
 
 
 if __name__ == "__main__":

@@ -85,6 +85,33 @@ def draw(validations: Sequence[Mapping[str, Any]], title: str = "") -> Any:
     return figure
 
 
+def draw_together(runs: Mapping[str, Sequence[Mapping[str, Any]]], title: str) -> Any:
+    """Draws validation against minutes of training, a line for each run.
+
+    Args:
+        runs: validations, see `metrics_file.read`, by the name of the run.
+        title: printed above.
+
+    Raises:
+        InputError: If matplotlib is missing.
+    """
+    figure = new_figure(8.0, 4.6)
+    axes = figure.subplots()
+    for name, validations in runs.items():
+        run = series(validations)
+        minutes = 60 * np.array(run["hours"])
+        axes.plot(minutes, run["valid"], ".-", lw=1.4, label=name)
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:g}")
+    tidy(axes)
+    axes.set_xlabel("minutes in optimizer steps", fontsize=9, color=INK)
+    axes.set_ylabel("nats per step, play, valid", fontsize=9, color=INK)
+    axes.legend(fontsize=9, frameon=False, loc="upper right")
+    figure.suptitle(title, fontsize=10, color=INK)
+    return figure
+
+
 def _add_hours(axes: Any, run: Mapping[str, np.ndarray]) -> None:
     """Adds a scale on top: hours at some of the validations."""
     top = axes.twiny()

@@ -75,6 +75,17 @@ def test_the_command_draws_a_picture_with_and_without_memory(run, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"curve.png", "metrics.jsonl"}
 
 
+def test_several_runs_are_drawn_together_against_minutes(run, tmp_path):
+    pytest.importorskip("matplotlib")
+    validations = metrics_file.read(run)
+    (axes,) = run_plots.draw_together({"a": validations, "b": validations[:1]}, "").axes
+    lines = [line.get_xydata().tolist() for line in axes.lines]
+    hours, valid = (run_plots.series(validations)[name] for name in ("hours", "valid"))
+    assert lines[0] == [[60 * h, nats] for h, nats in zip(hours, valid, strict=True)]
+    assert lines[1] == lines[0][:1]
+    assert [text.get_text() for text in axes.get_legend().texts] == ["a", "b"]
+
+
 def test_a_folder_without_a_run_is_named(tmp_path):
     with pytest.raises(InputError, match="metrics.jsonl: No such file"):
         metrics_file.read(tmp_path)
