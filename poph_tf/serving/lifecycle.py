@@ -12,7 +12,7 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from types import FrameType
 from typing import Any
 
@@ -32,6 +32,8 @@ from poph_tf.serving.api.scheduler import Scheduler, Stopping
 from poph_tf.serving.api.workers import SCORER_BYTES, Workers
 
 STOPPING = "The server is stopping; ask again in a moment."
+# Predictions of a SavedModel have so many seconds to end by themselves.
+GRACE_SECONDS = 5.0
 
 
 def run(
@@ -101,7 +103,7 @@ class Server:
         stack.callback(scorers.close)
         self.api = api_lib.Api(config, self.scheduler, processes, scorers)
         self.tf_serving: Any = None
-        self.uvicorn = _Uvicorn(self._settings(), self.scheduler)
+        self.uvicorn = _Uvicorn(self._settings(), self._end)
 
     def _settings(self) -> uvicorn.Config:
         config = self.config
@@ -130,6 +132,12 @@ class Server:
         """Whether something still runs that cannot be stopped."""
         runs = self.tf_serving and self.tf_serving.batcher.running
         return bool(runs or self._loading.is_alive())
+
+    def _end(self, predictions: bool) -> None:
+        """Ends what runs, with a sentence: pieces, or predictions too."""
+        self.scheduler.end_all(Stopping(STOPPING))
+        if predictions and self.tf_serving:
+            self.tf_serving.batcher.end_all(Stopping(STOPPING))
 
     def serve(self) -> None:
         """Loads models while it answers, until a signal."""
@@ -162,19 +170,20 @@ class Server:
 
     def _load_models(self) -> list[str]:
         model_dirs, export_dir, name = self._asked
-        folders = [_light(each, self.stack) for each in model_dirs]
-        loaded = [ServedModel.load(f) for f in folders or composing.default_folders()]
-        models = {model.name: model for model in loaded}
-        names = list(models)
+        served = []
         if export_dir:
             import_tensorflow()
             from poph_tf.serving.tf_serving import app
 
+            # First, since it says how many threads TensorFlow has.
             self.tf_serving = app.load(pathlib.Path(export_dir), name, self.config)
             versions = self.tf_serving.versions
-            names.append(f"{versions.name} version {versions.current.number}")
+            served = [f"{versions.name} version {versions.current.number}"]
+        folders = [_light(each, self.stack) for each in model_dirs]
+        loaded = [ServedModel.load(f) for f in folders or composing.default_folders()]
+        models = {model.name: model for model in loaded}
         self.api.models = models
-        return names
+        return [*models, *served]
 
     def _answer_tf_serving(self) -> Any:
         """The application for TF Serving's addresses, once it is loaded."""
@@ -198,19 +207,21 @@ def _light(model_dir: str, stack: contextlib.ExitStack) -> pathlib.Path:
 
 
 class _Uvicorn(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, scheduler: Scheduler) -> None:
+    def __init__(self, config: uvicorn.Config, end: Callable[[bool], None]) -> None:
         super().__init__(config)
-        self.scheduler = scheduler
+        self.end = end
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begins the end; uvicorn's own would raise the signal again afterwards."""
-        # A second signal does not wait for running requests.
-        self.force_exit = self.should_exit
+        if self.should_exit:  # a second signal does not wait for running requests
+            self.force_exit = True
+            asyncio.get_running_loop().call_soon_threadsafe(self.end, True)
         self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Lets running pieces end at the next bar, with a sentence."""
-        self.scheduler.end_all(Stopping(STOPPING))
+        self.end(False)
+        asyncio.get_running_loop().call_later(GRACE_SECONDS, self.end, True)
         await super().shutdown(sockets)
         # A second signal leaves this out; what waits for it would end by a traceback.
         await self.lifespan.shutdown()

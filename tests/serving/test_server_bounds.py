@@ -60,7 +60,7 @@ def slow_server(**options):
     """A Server whose runs last until an event is set, and the event."""
     release = threading.Event()
 
-    def slow(inputs):
+    def slow(inputs, call):
         release.wait(60)
         return inputs
 
@@ -125,7 +125,7 @@ def test_too_many_simultaneous_requests_are_a_503_and_later_ones_are_served():
 
 
 def test_internal_error_is_a_500_without_details():
-    def fail(inputs):
+    def fail(inputs, call):
         raise RuntimeError("secret")
 
     server = fake_server(fail)
@@ -138,7 +138,7 @@ def test_internal_error_is_a_500_without_details():
 
 
 def test_a_former_name_is_answered_with_a_warning_that_names_the_new_one():
-    server = fake_server(dict, "hear")
+    server = fake_server(lambda inputs, call: inputs, "hear")
     body = b'{"signature_name": "hear", "inputs": {"x": [1]}}'
     coroutine, sent = ask_app(server.app, PREDICT, [body])
     asyncio.run(coroutine)
@@ -150,7 +150,7 @@ def test_a_former_name_is_answered_with_a_warning_that_names_the_new_one():
 def test_batcher_merges_requests_that_fit_and_splits_the_answer():
     sizes = []
 
-    def double(inputs):
+    def double(inputs, call):
         sizes.append(len(inputs["x"]))
         return {"y": 2 * inputs["x"]}
 
@@ -170,7 +170,7 @@ def test_batcher_merges_requests_that_fit_and_splits_the_answer():
 def test_batcher_merges_requests_that_arrive_while_it_is_busy():
     sizes = []
 
-    def count(inputs):
+    def count(inputs, call):
         sizes.append(len(inputs["x"]))
         return inputs
 

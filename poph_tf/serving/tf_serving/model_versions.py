@@ -3,7 +3,6 @@
 import logging
 import pathlib
 import re
-from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -13,6 +12,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from poph_tf.errors import InputError
 from poph_tf.serving import versions
 from poph_tf.serving.inputs import example
+from poph_tf.serving.tf_serving.calls import Call, Function
 from poph_tf.serving.tf_serving.rest_api import Arrays, BadRequest
 
 # "assertion failed: [what must hold, got] [what came]", somewhere in a longer text.
@@ -49,7 +49,8 @@ class ModelVersion:
             specs = dict(sorted(function.structured_input_signature[1].items()))
             self.specs[name], self.functions[name] = specs, _on_arrays(function)
             if warm_up:
-                self.functions[name]({key: example(key, specs[key]) for key in specs})
+                silent = {key: example(key, specs[key]) for key in specs}
+                self.functions[name](silent, Call())
 
 
 class ModelVersions:
@@ -108,13 +109,12 @@ class ModelVersions:
         )
 
 
-def _on_arrays(function: Any) -> Callable[[Arrays], Arrays]:
+def _on_arrays(function: Any) -> Function:
     """A signature as a function of arrays that raises BadRequest for bad input."""
 
-    def run(inputs: Arrays) -> Arrays:
+    def run(inputs: Arrays, call: Call) -> Arrays:
         try:
-            found = function(**{k: tf.constant(v) for k, v in inputs.items()})
-            return {name: value.numpy() for name, value in found.items()}
+            return call.run(function, inputs)
         except tf.errors.InvalidArgumentError as error:
             raise BadRequest(reason(error.message)) from None
 
