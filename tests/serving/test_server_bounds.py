@@ -13,6 +13,8 @@ import tensorflow as tf
 
 from poph_tf.config import ServerConfig
 from poph_tf.errors import InputError
+from poph_tf.models import pretrained
+from poph_tf.serving.api import composing
 from poph_tf.serving.tf_serving import app, batching, model_versions, rest_api
 
 
@@ -191,6 +193,53 @@ def test_a_version_with_a_damaged_file_is_left_out(tmp_path, caplog, name):
     found = model_versions.ModelVersions(tmp_path, "m", warm_up=False)
     assert found.current.number == 1
     assert "Version 2 is left out: " in caplog.text
+
+
+@pytest.mark.parametrize(
+    "card", ["[]", "{}", '{"limits": {}}', '{"limits": {"max_batch": 0}}', "null"]
+)
+def test_a_version_with_a_card_of_a_wrong_shape_is_left_out(tmp_path, caplog, card):
+    for number in ("1", "2"):
+        shutil.copytree(exported.version_dir(), tmp_path / number)
+    (tmp_path / "2" / "assets.extra" / "model_card.json").write_text(card)
+    found = model_versions.ModelVersions(tmp_path, "m", warm_up=False)
+    assert found.current.number == 1
+    assert "model_card.json must be an object whose limits have max_st" in caplog.text
+
+
+def fail(num_steps):
+    """A signature that fails when it is warmed up."""
+    with tf.control_dependencies([tf.debugging.Assert(False, ["out of order"])]):
+        return {"played": tf.identity(num_steps)}
+
+
+@pytest.mark.parametrize(
+    ("function", "name", "reason"),
+    [
+        (fail, "num_steps", "out of order"),
+        (lambda x: {"y": x}, "x", "serving_default takes x, which nobody knows"),
+    ],
+)
+def test_a_version_that_cannot_be_warmed_up_is_left_out(
+    tmp_path, caplog, function, name, reason
+):
+    for number in ("1", "2"):
+        shutil.copytree(exported.version_dir(), tmp_path / number)
+    module, spec = tf.Module(), tf.TensorSpec([None], tf.int32, name=name)
+    module.run = tf.function(function, input_signature=[spec], autograph=False)
+    tf.saved_model.save(module, str(tmp_path / "2"), module.run.get_concrete_function())
+    found = model_versions.ModelVersions(tmp_path, "m")
+    assert found.current.number == 1
+    assert "Version 2 is left out: " in caplog.text
+    assert reason in caplog.text
+
+
+def test_settings_of_a_wrong_shape_are_no_converted_model(tmp_path):
+    shutil.copytree(pretrained.resolve("scores"), tmp_path / "m")
+    for settings in ("[]", "{}", '{"model": []}'):
+        (tmp_path / "m" / "config.json").write_text(settings)
+        with pytest.raises(InputError, match="holds no converted model"):
+            composing.ServedModel.load(tmp_path / "m")
 
 
 def test_versions_are_loaded_told_and_rolled_back(tmp_path, monkeypatch, caplog):

@@ -9,9 +9,9 @@ import tensorflow as tf
 from google.protobuf import json_format
 from tensorflow.core.protobuf import saved_model_pb2
 
-from poph_tf.errors import InputError
+from poph_tf.errors import InputError, one_line
 from poph_tf.serving import versions
-from poph_tf.serving.inputs import example
+from poph_tf.serving.inputs import INPUTS, example
 from poph_tf.serving.tf_serving.calls import Call, Function
 from poph_tf.serving.tf_serving.rest_api import Arrays, BadRequest
 
@@ -38,16 +38,24 @@ class ModelVersion:
     def __init__(self, path: pathlib.Path, warm_up: bool = True) -> None:
         self.number = int(path.name)
         self.card = versions.describe(path)
+        self.specs: dict[str, dict[str, tf.TensorSpec]] = {}
+        self.functions: dict[str, Function] = {}
         try:
             self.metadata = read_metadata(path)
             self._loaded = tf.saved_model.load(str(path))
+            self._prepare(warm_up)
         # TensorFlow's loader has errors of many kinds: an IndexError of an empty file.
         except Exception as error:
-            raise InputError(f"{path} is no SavedModel: {error}") from error
-        self.specs, self.functions = {}, {}
+            raise InputError(
+                f"{path} is no SavedModel that can be served: {one_line(error)}"
+            ) from error
+
+    def _prepare(self, warm_up: bool) -> None:
         for name, function in self._loaded.signatures.items():
             specs = dict(sorted(function.structured_input_signature[1].items()))
             self.specs[name], self.functions[name] = specs, _on_arrays(function)
+            if unknown := specs.keys() - INPUTS.keys():
+                raise InputError(f"{name} takes {min(unknown)}, which nobody knows.")
             if warm_up:
                 silent = {key: example(key, specs[key]) for key in specs}
                 self.functions[name](silent, Call())
