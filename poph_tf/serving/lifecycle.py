@@ -63,7 +63,7 @@ def run(
     if server.failure:
         raise server.failure
     if server.busy:
-        # Neither an import nor a graph can be stopped, and Python would wait for them.
+        # An import cannot be stopped and TensorFlow is slow to end; Python would wait.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
@@ -129,9 +129,8 @@ class Server:
 
     @property
     def busy(self) -> bool:
-        """Whether something still runs that cannot be stopped."""
-        runs = self.tf_serving and self.tf_serving.batcher.running
-        return bool(runs or self._loading.is_alive())
+        """Whether something still runs, or would take seconds to be taken apart."""
+        return bool(self.tf_serving or self._loading.is_alive())
 
     def _end(self, predictions: bool) -> None:
         """Ends what runs, with a sentence: pieces, or predictions too."""
@@ -170,20 +169,21 @@ class Server:
 
     def _load_models(self) -> list[str]:
         model_dirs, export_dir, name = self._asked
-        served = []
         if export_dir:
             import_tensorflow()
             from poph_tf.serving.tf_serving import app
 
-            # First, since it says how many threads TensorFlow has.
-            self.tf_serving = app.load(pathlib.Path(export_dir), name, self.config)
-            versions = self.tf_serving.versions
-            served = [f"{versions.name} version {versions.current.number}"]
+            app.share_cores(self.config)
         folders = [_light(each, self.stack) for each in model_dirs]
         loaded = [ServedModel.load(f) for f in folders or composing.default_folders()]
         models = {model.name: model for model in loaded}
-        self.api.models = models
-        return [*models, *served]
+        self.api.models, names = models, list(models)
+        if export_dir:
+            self.tf_serving = app.load(pathlib.Path(export_dir), name, self.config)
+            versions = self.tf_serving.versions
+            names.append(f"{versions.name} version {versions.current.number}")
+        self.api.is_ready = True
+        return names
 
     def _answer_tf_serving(self) -> Any:
         """The application for TF Serving's addresses, once it is loaded."""

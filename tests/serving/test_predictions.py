@@ -31,7 +31,7 @@ def write_version(directory):
     tf.saved_model.save(module, str(directory), {"serving_default": signature})
     card = directory / "assets.extra" / "model_card.json"
     card.parent.mkdir()
-    limits = {"max_steps": NEVER, "max_batch": 4}
+    limits = {"max_steps": 2**20, "max_batch": 4}
     card.write_text(json.dumps({"name": NAME, "limits": limits}))
 
 
@@ -71,6 +71,9 @@ def test_a_prediction_ends_when_its_client_has_left(server):
     begin(server, NEVER).close()
     # It would wait for the first one, which alone may run.
     assert predict(server, LONG) == (200, {"outputs": [LONG]})
+    server.process.terminate()
+    assert server.process.wait(60) == 0
+    assert server.process.stderr.read() == ""
 
 
 def test_a_short_prediction_does_not_wait_for_long_ones(server):

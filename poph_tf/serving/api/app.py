@@ -71,6 +71,7 @@ class Api:
 
     Attributes:
         models: by name, the default first; empty until they are loaded.
+        is_ready: whether nothing is being loaded any more.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Api:
         self.config, self.scheduler = config, scheduler
         self.processes, self.scorers = processes, scorers
         self.models: Mapping[str, ServedModel] = {}
+        self.is_ready = False
         # Those of music that is read, rendered or scored; the scheduler counts pieces.
         self._places = clients.Places(config, scheduler.waiting)
 
@@ -124,8 +126,9 @@ class Api:
         return {"status": "alive"}
 
     async def ready(self) -> dict[str, str]:
-        """Whether the models are loaded."""
-        self._loaded()
+        """Whether all models are loaded, a SavedModel too."""
+        if not self.is_ready:
+            raise HTTPException(503, "The models are still being loaded.", RETRY)
         return {"status": "ready"}
 
     async def list_models(self) -> list[dict[str, Any]]:

@@ -12,7 +12,6 @@ the new one. Sizes and times of requests are bounded before; see `api/guard.py`.
 """
 
 import asyncio
-import contextlib
 import functools
 import http
 import logging
@@ -41,6 +40,7 @@ class _NameConvertor(StringConvertor):
     regex = "[^/:]+"  # without the verb after a colon
 
 
+_PHRASES = [http.HTTPStatus(status).phrase for status in (404, 405)]
 register_url_convertor("name", _NameConvertor())
 
 
@@ -55,14 +55,20 @@ def load(export_dir: pathlib.Path, name: str, config: ServerConfig) -> "Endpoint
     Raises:
         InputError: If the model cannot be used.
     """
-    num_threads = config.num_threads or cores.available()
-    # A loop keeps its thread of TensorFlow's pool; as many others run beside it.
-    with contextlib.suppress(RuntimeError):  # TensorFlow runs already
-        tf.config.threading.set_inter_op_parallelism_threads(LANES * num_threads)
     loaded = ModelVersions(export_dir, name, config.warm_up)
     max_rows = loaded.current.card["limits"]["max_batch"] if config.batching else 1
+    num_threads = config.num_threads or cores.available()
     batcher = Batcher(num_threads, max_rows, config.batch_timeout_ms / 1000)
     return Endpoints(loaded, batcher, config)
+
+
+def share_cores(config: ServerConfig) -> None:
+    """Lets predictions run beside each other; before TensorFlow runs anything.
+
+    A loop of a graph keeps its thread of TensorFlow's pool until it ends.
+    """
+    num_threads = config.num_threads or cores.available()
+    tf.config.threading.set_inter_op_parallelism_threads(LANES * num_threads)
 
 
 class Endpoints:
@@ -84,6 +90,8 @@ class Endpoints:
         self.batcher = batcher
         self.config = config
         self.places = Places(config)
+        # One body at a time: of 8 MB of numbers become 300 MB.
+        self._reading = asyncio.Semaphore()
         self.app = self._app()
 
     def _app(self) -> Starlette:
@@ -137,7 +145,10 @@ class Endpoints:
         with self.places.taken(request):
             body = await request.body()
             # Reading and writing megabytes of JSON would block all other requests.
-            asked = await asyncio.to_thread(rest_api.read_predict, body, version.specs)
+            async with self._reading:
+                asked = await asyncio.to_thread(
+                    rest_api.read_predict, body, version.specs
+                )
         num_steps = self._check_work(asked)
         function = version.functions[asked.signature]
         with self.places.taken(request, asked.num_pieces):
@@ -198,7 +209,7 @@ async def _answer_error(request: Request, error: Exception) -> Response:
     elif not isinstance(error, HTTPException):
         error = HTTPException(500, "The server failed; its log has the details.")
     reason = error.detail
-    if reason == http.HTTPStatus(error.status_code).phrase:  # starlette's own
+    if error.status_code in (404, 405) and reason in _PHRASES:  # starlette's own
         reason = (
             f"{reason}: GET /v1/models/NAME and /v1/models/NAME/metadata, "
             f"POST /v1/models/NAME:predict."
