@@ -107,7 +107,8 @@ class LightEngine(BaseEngine[None, Sequence[Arrays]]):
             settings = json.loads((folder / SETTINGS_FILE).read_text("utf-8"))
             self.config = ModelConfig.from_dict(settings["model"])
             content = (folder / LIGHT_FILE).read_bytes()
-        except (OSError, ValueError, KeyError) as error:
+        # The last three are of JSON that is of another shape.
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{folder} holds no converted model: {error}.") from None
         with held_back_stderr():
             self._light = LightStep(content)

@@ -12,7 +12,7 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from types import FrameType
 from typing import Any
 
@@ -32,6 +32,8 @@ from poph_tf.serving.api.scheduler import Scheduler, Stopping
 from poph_tf.serving.api.workers import SCORER_BYTES, Workers
 
 STOPPING = "The server is stopping; ask again in a moment."
+# Predictions of a SavedModel have so many seconds to end by themselves.
+GRACE_SECONDS = 5.0
 
 
 def run(
@@ -61,7 +63,7 @@ def run(
     if server.failure:
         raise server.failure
     if server.busy:
-        # Neither an import nor a graph can be stopped, and Python would wait for them.
+        # An import cannot be stopped and TensorFlow is slow to end; Python would wait.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
@@ -101,7 +103,7 @@ class Server:
         stack.callback(scorers.close)
         self.api = api_lib.Api(config, self.scheduler, processes, scorers)
         self.tf_serving: Any = None
-        self.uvicorn = _Uvicorn(self._settings(), self.scheduler)
+        self.uvicorn = _Uvicorn(self._settings(), self._end)
 
     def _settings(self) -> uvicorn.Config:
         config = self.config
@@ -127,9 +129,14 @@ class Server:
 
     @property
     def busy(self) -> bool:
-        """Whether something still runs that cannot be stopped."""
-        runs = self.tf_serving and self.tf_serving.batcher.running
-        return bool(runs or self._loading.is_alive())
+        """Whether something still runs, or would take seconds to be taken apart."""
+        return bool(self.tf_serving or self._loading.is_alive())
+
+    def _end(self, predictions: bool) -> None:
+        """Ends what runs, with a sentence: pieces, or predictions too."""
+        self.scheduler.end_all(Stopping(STOPPING))
+        if predictions and self.tf_serving:
+            self.tf_serving.batcher.end_all(Stopping(STOPPING))
 
     def serve(self) -> None:
         """Loads models while it answers, until a signal."""
@@ -162,18 +169,20 @@ class Server:
 
     def _load_models(self) -> list[str]:
         model_dirs, export_dir, name = self._asked
-        folders = [_light(each, self.stack) for each in model_dirs]
-        loaded = [ServedModel.load(f) for f in folders or composing.default_folders()]
-        models = {model.name: model for model in loaded}
-        names = list(models)
         if export_dir:
             import_tensorflow()
             from poph_tf.serving.tf_serving import app
 
+            app.share_cores(self.config)
+        folders = [_light(each, self.stack) for each in model_dirs]
+        loaded = [ServedModel.load(f) for f in folders or composing.default_folders()]
+        models = {model.name: model for model in loaded}
+        self.api.models, names = models, list(models)
+        if export_dir:
             self.tf_serving = app.load(pathlib.Path(export_dir), name, self.config)
             versions = self.tf_serving.versions
             names.append(f"{versions.name} version {versions.current.number}")
-        self.api.models = models
+        self.api.is_ready = True
         return names
 
     def _answer_tf_serving(self) -> Any:
@@ -198,19 +207,21 @@ def _light(model_dir: str, stack: contextlib.ExitStack) -> pathlib.Path:
 
 
 class _Uvicorn(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, scheduler: Scheduler) -> None:
+    def __init__(self, config: uvicorn.Config, end: Callable[[bool], None]) -> None:
         super().__init__(config)
-        self.scheduler = scheduler
+        self.end = end
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begins the end; uvicorn's own would raise the signal again afterwards."""
-        # A second signal does not wait for running requests.
-        self.force_exit = self.should_exit
+        if self.should_exit:  # a second signal does not wait for running requests
+            self.force_exit = True
+            asyncio.get_running_loop().call_soon_threadsafe(self.end, True)
         self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Lets running pieces end at the next bar, with a sentence."""
-        self.scheduler.end_all(Stopping(STOPPING))
+        self.end(False)
+        asyncio.get_running_loop().call_later(GRACE_SECONDS, self.end, True)
         await super().shutdown(sockets)
         # A second signal leaves this out; what waits for it would end by a traceback.
         await self.lifespan.shutdown()

@@ -265,11 +265,15 @@ class ServingModule(tf.Module):
     def _checked(self, inputs: Tensors) -> Tensors:
         """The inputs, for every op that must not run before they are checked.
 
+        Matrices are made canonical: what does not sound has no replay and no volume.
         Ops that read the unchecked inputs would run beside the checks: memory would be
         allocated for two billion steps before their number is refused.
         """
         with tf.control_dependencies(check(inputs, self.limits)):
-            return {name: tf.identity(value) for name, value in inputs.items()}
+            found = {name: tf.identity(value) for name, value in inputs.items()}
+        if "play" in found:
+            found |= {k: found[k] * found["play"] for k in ("replay", "volume")}
+        return found
 
     def _compose(self, inputs: Tensors) -> tuple[tf.Tensor, tf.Tensor]:
         num_steps = inputs["num_steps"]

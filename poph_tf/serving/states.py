@@ -1,16 +1,17 @@
 """The sampler's state as bytes: what a client keeps between one bar and the next.
 
-The server stores nothing. A piece's state is one string of little-endian 32-bit words:
-a magic number, a fingerprint of the model, then the tensors of the sampler's state in
-order. The empty string is the state before the first step of a piece in 4/4. A state
-that was cut, invented or written by another model is refused.
+The server stores nothing. A piece's state is one string: a magic number, a fingerprint
+of the model, a checksum of what follows, then the tensors of the sampler's state in
+order, in little-endian 32-bit words; notes that attention recalls are bits of them. The
+empty string is the state before the first step of a piece in 4/4. A state that was cut,
+altered, invented or written by another model is refused.
 """
 
 import hashlib
 import json
 import math
+from collections.abc import Callable
 
-import numpy as np
 import tensorflow as tf
 
 from poph_tf.config import Limits
@@ -20,13 +21,15 @@ from poph_tf.models.polyphony_model import PolyphonyModel
 from poph_tf.serving.inputs import check_range, require
 from poph_tf.theory import NUM_KEYS
 
-MAGIC = b"PHS1"
-FINGERPRINT_BYTES = 8
+MAGIC, FORMER_MAGIC = b"PHS2", b"PHS1"
+FINGERPRINT_BYTES, CHECKSUM_BYTES = 8, 8
 BAR_STEPS = 16
-_WORD_BYTES = 4
-_HEADER_WORDS = (len(MAGIC) + FINGERPRINT_BYTES) // _WORD_BYTES
+_WORD_BYTES, _WORD_BITS = 4, 32
+# What attention by frames keeps that is 0 or 1.
+_BINARY = ("values", "valid", "play")
 _COUNTERS = ("step", "bar_position", "silent_steps")
 _MAX_COUNT = 2**30
+_UNCHANGED = "state_bytes must be unchanged"
 _MOST_CHORD = NUM_DEGREES * 256  # in the last beat of the longest bar, and more
 
 
@@ -53,51 +56,111 @@ class StateBytes:
     def __init__(self, sampler: Sampler, fingerprint: bytes) -> None:
         self.sampler = sampler
         # With a batch of one, the first axis holds the rows of each piece.
+        zero = sampler.zero_state(1, BAR_STEPS)
+        self.unpacked = tf.nest.map_structure(tf.TensorSpec.from_tensor, zero)
         self.structure = tf.nest.map_structure(
-            tf.TensorSpec.from_tensor, sampler.zero_state(1, BAR_STEPS)
+            tf.TensorSpec.from_tensor, _binary_leaves(_to_bits, zero)
         )
         self.leaves = tf.nest.flatten(self.structure)
         self.sizes = [math.prod(leaf.shape) for leaf in self.leaves]
-        self.header = np.frombuffer(MAGIC + fingerprint, np.int32)
-        self.num_words = _HEADER_WORDS + sum(self.sizes)
-        self.num_bytes = _WORD_BYTES * self.num_words
+        self.header = MAGIC + fingerprint
+        self.num_words = sum(self.sizes)
+        self.num_bytes = (
+            len(self.header) + CHECKSUM_BYTES + _WORD_BYTES * self.num_words
+        )
 
     def pack(self, state: State) -> tf.Tensor:
         """The states of a batch as string [batch]."""
         batch = tf.shape(state["step"])[0]
-        words = [tf.tile(self.header[None], (batch, 1))]
-        for leaf, size in zip(tf.nest.flatten(state), self.sizes, strict=True):
-            words.append(tf.bitcast(tf.reshape(leaf, (batch, size)), tf.int32))
-        protos = tf.map_fn(
-            tf.io.serialize_tensor,
-            tf.concat(words, axis=1),
-            fn_output_signature=tf.TensorSpec([], tf.string),
-        )
-        # A serialized TensorProto ends with the tensor's content.
-        return tf.strings.substr(protos, -self.num_bytes, self.num_bytes)
+        leaves = tf.nest.flatten(_binary_leaves(_to_bits, state))
+        words = [
+            tf.bitcast(tf.reshape(leaf, (batch, size)), tf.int32)
+            for leaf, size in zip(leaves, self.sizes, strict=True)
+        ]
+        content = _to_strings(tf.concat(words, axis=1), self.num_words)
+        return tf.strings.join([self.header, _checksums(content), content])
 
     def unpack(self, strings: tf.Tensor) -> State:
         """The states in string [batch]; other strings fail an assertion."""
+        content = self._content(strings)
+        words = tf.io.decode_raw(content, tf.int32)
+        words = tf.ensure_shape(words, (None, self.num_words))
+        leaves = [
+            tf.reshape(tf.bitcast(part, leaf.dtype), (-1, *leaf.shape[1:]))
+            for part, leaf in zip(
+                tf.split(words, self.sizes, axis=1), self.leaves, strict=True
+            )
+        ]
+        state = tf.nest.pack_sequence_as(self.structure, leaves)
+        state = _binary_leaves(_from_bits, state, self.unpacked)
+        with tf.control_dependencies(_check_values(state)):
+            return tf.nest.map_structure(tf.identity, state)
+
+    def _content(self, strings: tf.Tensor) -> tf.Tensor:
+        """What follows the checksums, which are right."""
         size = tf.strings.length(strings)
-        complete = (size == 0) | (size == self.num_bytes)
+        current = tf.strings.substr(strings, 0, len(MAGIC)) != FORMER_MAGIC
+        must = "state_bytes must be of this release: compose anew, its states differ"
+        with tf.control_dependencies([require(current, must)]):
+            complete = (size == 0) | (size == self.num_bytes)
         must = f"state_bytes must be empty or {self.num_bytes} bytes"
         zero = self.pack(self.sampler.zero_state(1, BAR_STEPS))
         with tf.control_dependencies([require(complete, must, size)]):
             strings = tf.where(size == 0, zero, strings)
-        words = tf.io.decode_raw(strings, tf.int32)
-        words = tf.ensure_shape(words, (None, self.num_words))
-        header, *parts = tf.split(words, [_HEADER_WORDS, *self.sizes], axis=1)
+        own = tf.strings.substr(strings, 0, len(self.header)) == self.header
         must = "state_bytes must come from prefill or continue_ of this model version"
-        with tf.control_dependencies([require(header == self.header, must)]):
-            leaves = [
-                tf.reshape(
-                    tf.bitcast(tf.identity(part), leaf.dtype), (-1, *leaf.shape[1:])
-                )
-                for part, leaf in zip(parts, self.leaves, strict=True)
-            ]
-        state = tf.nest.pack_sequence_as(self.structure, leaves)
-        with tf.control_dependencies(_check_values(state)):
-            return tf.nest.map_structure(tf.identity, state)
+        with tf.control_dependencies([require(own, must)]):
+            start = len(self.header) + CHECKSUM_BYTES
+            content = tf.strings.substr(strings, start, self.num_bytes - start)
+        told = tf.strings.substr(strings, len(self.header), CHECKSUM_BYTES)
+        equal = told == _checksums(content)
+        with tf.control_dependencies([require(equal, _UNCHANGED)]):
+            return tf.identity(content)
+
+
+def _checksums(strings: tf.Tensor) -> tf.Tensor:
+    """The checksums of string [batch], string [batch]."""
+    words = tf.reshape(tf.fingerprint(strings), (-1, CHECKSUM_BYTES // 4, 4))
+    return _to_strings(tf.bitcast(words, tf.int32), CHECKSUM_BYTES // 4)
+
+
+def _to_strings(words: tf.Tensor, num_words: int) -> tf.Tensor:
+    """int32 [batch, word] -> their bytes, string [batch]."""
+    protos = tf.map_fn(
+        tf.io.serialize_tensor, words, fn_output_signature=tf.TensorSpec([], tf.string)
+    )
+    # A serialized TensorProto ends with the tensor's content.
+    num_bytes = _WORD_BYTES * num_words
+    return tf.strings.substr(protos, -num_bytes, num_bytes)
+
+
+def _binary_leaves(
+    change: Callable[..., tf.Tensor], state: State, *others: State
+) -> State:
+    """The state with those leaves changed that hold only 0 and 1."""
+    network = state["network"]
+    if "frames" not in network:
+        return state
+    frames = [each["network"]["frames"] for each in (state, *others)]
+    changed = {name: change(*(each[name] for each in frames)) for name in _BINARY}
+    return state | {"network": network | {"frames": frames[0] | changed}}
+
+
+def _to_bits(leaf: tf.Tensor) -> tf.Tensor:
+    """Packs zeros and ones, float [batch, ...], as int32 [batch, word]."""
+    size = math.prod(leaf.shape[1:])
+    flat = tf.cast(tf.reshape(leaf, (-1, size)), tf.int32)
+    flat = tf.pad(flat, [[0, 0], [0, -size % _WORD_BITS]])
+    bits = tf.reshape(flat, (-1, -(-size // _WORD_BITS), _WORD_BITS))
+    return tf.reduce_sum(tf.bitwise.left_shift(bits, tf.range(_WORD_BITS)), axis=-1)
+
+
+def _from_bits(words: tf.Tensor, leaf: tf.TensorSpec) -> tf.Tensor:
+    """The inverse of `_to_bits`, of the shape of a leaf."""
+    size = math.prod(leaf.shape[1:])
+    bits = tf.bitwise.right_shift(words[..., None], tf.range(_WORD_BITS)) & 1
+    flat = tf.reshape(bits, (-1, words.shape[1] * _WORD_BITS))[:, :size]
+    return tf.cast(tf.reshape(flat, (-1, *leaf.shape[1:])), leaf.dtype)
 
 
 def _check_values(state: State) -> list[tf.Operation]:
@@ -111,8 +174,11 @@ def _check_values(state: State) -> list[tf.Operation]:
     if "chords" in state:
         chords = state["chords"]
         valid.append(tf.reduce_all((chords >= 0) & (chords <= _MOST_CHORD)))
-    valid.append(tf.reduce_all((state["frame"] >= 0) & (state["frame"] <= 1)))
+    frame = state["frame"]
+    play, others = frame[..., :1], frame[..., 1:]
+    valid.append(tf.reduce_all((frame >= 0) & (frame <= 1)))
+    valid.append(tf.reduce_all((others == 0) | (play == 1)))
     return [
-        require(tf.stack(valid), "state_bytes must be unchanged"),
+        require(tf.stack(valid), _UNCHANGED),
         check_range("bar_steps", state["bar_steps"], Limits()),
     ]

@@ -186,9 +186,22 @@ def numbers(export_dir: pathlib.Path) -> list[int]:
 
 
 def describe(version_dir: str | pathlib.Path) -> dict[str, Any]:
-    """The model card of an exported version."""
+    """The model card of an exported version.
+
+    Raises:
+        InputError: If there is none, or it does not hold the limits of requests.
+    """
     path = pathlib.Path(version_dir, EXTRA, CARD_FILE)
     try:
-        return json.loads(path.read_text("utf-8"))
+        card = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:  # no JSON, or not in UTF-8
         raise InputError(f"{version_dir} is no export of poph_tf: {error}.") from None
+    limits = card.get("limits") if isinstance(card, dict) else None
+    names = [field.name for field in dataclasses.fields(cast(Any, Limits))]
+    if not isinstance(limits, dict) or not set(names) <= set(limits):
+        raise InputError(
+            f"{version_dir} is no export of poph_tf: {CARD_FILE} must be an object "
+            f"whose limits have {' and '.join(names)}."
+        )
+    Limits(**{name: limits[name] for name in names})
+    return card

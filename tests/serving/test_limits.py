@@ -6,6 +6,8 @@ import pytest
 import tensorflow as tf
 from exported import call, compose_inputs, roll_inputs, roll_of, states
 
+from poph_tf import serving
+
 
 def refused(signature, inputs):
     """The message of a signature for bad inputs."""
@@ -123,11 +125,22 @@ def test_bar_lengths_out_of_range_are_refused(bar_steps):
     assert "bar_steps must be 1 to 256" in refused("prefill", inputs)
 
 
+HEADER, CHECKSUM = slice(0, 12), slice(12, 20)
+
+
+def signed(state):
+    """A state with the right checksum for what was made of it."""
+    content = bytes(state[CHECKSUM.stop :])
+    checksum = tf.fingerprint([content]).numpy().tobytes()
+    return bytes(state[HEADER]) + checksum + content
+
+
 def tampered_states():
     good = call("continue_", compose_inputs(1, 4) | {"state_bytes": states(b"")})
     good = good["state_bytes"][0]
-    with_nan = bytearray(good)
+    with_nan, flipped = bytearray(good), bytearray(good)
     with_nan[-4:] = np.float32(np.nan).tobytes()
+    flipped[len(good) // 2] ^= 1
     with_no_bar = np.frombuffer(good, np.int32).copy()
     with_no_bar[np.flatnonzero(with_no_bar == exported.BAR_STEPS)] = 0
     return {
@@ -138,19 +151,46 @@ def tampered_states():
             good[:4] + b"otherone" + good[12:],
             "state_bytes must come from prefill or continue_ of this model version",
         ),
-        "not a number": (bytes(with_nan), "state_bytes must be unchanged"),
-        "no bar": (with_no_bar.tobytes(), "bar_steps must be 1 to 256"),
+        "an earlier release's": (b"PHS1" + good[4:-8], "must be of this release: comp"),
+        "one bit": (bytes(flipped), "state_bytes must be unchanged"),
+        "not a number": (signed(with_nan), "state_bytes must be unchanged"),
+        "no bar": (signed(with_no_bar.tobytes()), "bar_steps must be 1 to 256"),
+        "not canonical": (signed(not_canonical(good)), "state_bytes must be unchanged"),
     }
 
 
-@pytest.mark.parametrize(
-    "case",
-    ["cut short", "too long", "made up", "another model's", "not a number", "no bar"],
+def not_canonical(state):
+    """A state in whose last frame a pitch is struck again that does not sound."""
+    module = serving.ServingModule(exported.model(), serving.Limits())
+    unpacked = module.state_bytes.unpack(tf.constant([state]))
+    frame = np.zeros(unpacked["frame"].shape, np.float32)
+    frame[0, 0, 1] = 1
+    return module.state_bytes.pack(unpacked | {"frame": frame}).numpy()[0]
+
+
+TAMPERED = (
+    *("cut short", "too long", "made up", "another model's", "an earlier release's"),
+    *("one bit", "not a number", "no bar", "not canonical"),
 )
-def test_cut_invented_or_foreign_states_are_refused(case):
+
+
+@pytest.mark.parametrize("case", TAMPERED)
+def test_cut_altered_or_foreign_states_are_refused(case):
     state, message = tampered_states()[case]
     inputs = compose_inputs(2, 4) | {"state_bytes": states(b"", state)}
     assert message in refused("continue_", inputs)
+
+
+def test_matrices_that_are_not_canonical_are_made_so():
+    inputs = roll_inputs(call("compose", compose_inputs(2, 16)))
+    silent = inputs["play"] == 0
+    assert silent.any()
+    extra = {name: np.where(silent, 1, inputs[name]) for name in ("replay", "volume")}
+    inputs |= {"state_bytes": states(), "bar_steps": np.array([16, 16], np.int32)}
+    right, made = (
+        call("prefill", inputs | more)["state_bytes"] for more in ({}, extra)
+    )
+    np.testing.assert_array_equal(right, made)
 
 
 def test_wrong_rank_is_refused():

@@ -13,6 +13,8 @@ import tensorflow as tf
 
 from poph_tf.config import ServerConfig
 from poph_tf.errors import InputError
+from poph_tf.models import pretrained
+from poph_tf.serving.api import composing
 from poph_tf.serving.tf_serving import app, batching, model_versions, rest_api
 
 
@@ -60,7 +62,7 @@ def slow_server(**options):
     """A Server whose runs last until an event is set, and the event."""
     release = threading.Event()
 
-    def slow(inputs):
+    def slow(inputs, call):
         release.wait(60)
         return inputs
 
@@ -125,7 +127,7 @@ def test_too_many_simultaneous_requests_are_a_503_and_later_ones_are_served():
 
 
 def test_internal_error_is_a_500_without_details():
-    def fail(inputs):
+    def fail(inputs, call):
         raise RuntimeError("secret")
 
     server = fake_server(fail)
@@ -138,7 +140,7 @@ def test_internal_error_is_a_500_without_details():
 
 
 def test_a_former_name_is_answered_with_a_warning_that_names_the_new_one():
-    server = fake_server(dict, "hear")
+    server = fake_server(lambda inputs, call: inputs, "hear")
     body = b'{"signature_name": "hear", "inputs": {"x": [1]}}'
     coroutine, sent = ask_app(server.app, PREDICT, [body])
     asyncio.run(coroutine)
@@ -150,7 +152,7 @@ def test_a_former_name_is_answered_with_a_warning_that_names_the_new_one():
 def test_batcher_merges_requests_that_fit_and_splits_the_answer():
     sizes = []
 
-    def double(inputs):
+    def double(inputs, call):
         sizes.append(len(inputs["x"]))
         return {"y": 2 * inputs["x"]}
 
@@ -170,7 +172,7 @@ def test_batcher_merges_requests_that_fit_and_splits_the_answer():
 def test_batcher_merges_requests_that_arrive_while_it_is_busy():
     sizes = []
 
-    def count(inputs):
+    def count(inputs, call):
         sizes.append(len(inputs["x"]))
         return inputs
 
@@ -191,6 +193,53 @@ def test_a_version_with_a_damaged_file_is_left_out(tmp_path, caplog, name):
     found = model_versions.ModelVersions(tmp_path, "m", warm_up=False)
     assert found.current.number == 1
     assert "Version 2 is left out: " in caplog.text
+
+
+@pytest.mark.parametrize(
+    "card", ["[]", "{}", '{"limits": {}}', '{"limits": {"max_batch": 0}}', "null"]
+)
+def test_a_version_with_a_card_of_a_wrong_shape_is_left_out(tmp_path, caplog, card):
+    for number in ("1", "2"):
+        shutil.copytree(exported.version_dir(), tmp_path / number)
+    (tmp_path / "2" / "assets.extra" / "model_card.json").write_text(card)
+    found = model_versions.ModelVersions(tmp_path, "m", warm_up=False)
+    assert found.current.number == 1
+    assert "model_card.json must be an object whose limits have max_st" in caplog.text
+
+
+def fail(num_steps):
+    """A signature that fails when it is warmed up."""
+    with tf.control_dependencies([tf.debugging.Assert(False, ["out of order"])]):
+        return {"played": tf.identity(num_steps)}
+
+
+@pytest.mark.parametrize(
+    ("function", "name", "reason"),
+    [
+        (fail, "num_steps", "out of order"),
+        (lambda x: {"y": x}, "x", "serving_default takes x, which nobody knows"),
+    ],
+)
+def test_a_version_that_cannot_be_warmed_up_is_left_out(
+    tmp_path, caplog, function, name, reason
+):
+    for number in ("1", "2"):
+        shutil.copytree(exported.version_dir(), tmp_path / number)
+    module, spec = tf.Module(), tf.TensorSpec([None], tf.int32, name=name)
+    module.run = tf.function(function, input_signature=[spec], autograph=False)
+    tf.saved_model.save(module, str(tmp_path / "2"), module.run.get_concrete_function())
+    found = model_versions.ModelVersions(tmp_path, "m")
+    assert found.current.number == 1
+    assert "Version 2 is left out: " in caplog.text
+    assert reason in caplog.text
+
+
+def test_settings_of_a_wrong_shape_are_no_converted_model(tmp_path):
+    shutil.copytree(pretrained.resolve("scores"), tmp_path / "m")
+    for settings in ("[]", "{}", '{"model": []}'):
+        (tmp_path / "m" / "config.json").write_text(settings)
+        with pytest.raises(InputError, match="holds no converted model"):
+            composing.ServedModel.load(tmp_path / "m")
 
 
 def test_versions_are_loaded_told_and_rolled_back(tmp_path, monkeypatch, caplog):

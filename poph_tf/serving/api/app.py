@@ -11,11 +11,10 @@ Pieces are answered as JSON, or as the file that `Accept` names, or, with
 """
 
 import asyncio
-import collections
 import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, FastAPI, Request
@@ -28,7 +27,7 @@ from poph_tf.data import matrices
 from poph_tf.errors import InputError, one_line
 from poph_tf.generation import given_music
 from poph_tf.generation.request import Request as Drawing
-from poph_tf.serving.api import bodies, scores, workers
+from poph_tf.serving.api import bodies, clients, scores, workers
 from poph_tf.serving.api.answers import (
     DEFECT,
     EVENTS,
@@ -47,11 +46,11 @@ from poph_tf.serving.api.answers import (
     event_text,
     told,
 )
+from poph_tf.serving.api.clients import RETRY
 from poph_tf.serving.api.composing import TASKS, Composition, Event, ServedModel
 from poph_tf.serving.api.scheduler import Scheduler, Stopping
 from poph_tf.serving.api.workers import Workers
 
-RETRY = {"Retry-After": "2"}
 # Seconds after which a silent stream says that it lives.
 HEARTBEAT_SECONDS = 10.0
 
@@ -72,6 +71,7 @@ class Api:
 
     Attributes:
         models: by name, the default first; empty until they are loaded.
+        is_ready: whether nothing is being loaded any more.
     """
 
     def __init__(
@@ -84,8 +84,9 @@ class Api:
         self.config, self.scheduler = config, scheduler
         self.processes, self.scorers = processes, scorers
         self.models: Mapping[str, ServedModel] = {}
-        # By client: requests whose music is read, rendered or scored.
-        self._working = collections.Counter[str]()
+        self.is_ready = False
+        # Those of music that is read, rendered or scored; the scheduler counts pieces.
+        self._places = clients.Places(config, scheduler.waiting)
 
     def router(self) -> APIRouter:
         """All addresses."""
@@ -125,8 +126,9 @@ class Api:
         return {"status": "alive"}
 
     async def ready(self) -> dict[str, str]:
-        """Whether the models are loaded."""
-        self._loaded()
+        """Whether all models are loaded, a SavedModel too."""
+        if not self.is_ready:
+            raise HTTPException(503, "The models are still being loaded.", RETRY)
         return {"status": "ready"}
 
     async def list_models(self) -> list[dict[str, Any]]:
@@ -167,11 +169,13 @@ class Api:
         model = self.model(body.model)
         notes = None
         if task != "compose":
-            with self._place(request):
+            with self._places.taken(request):
                 notes = await self._notes(request, body)
         drawings = await asyncio.to_thread(self._resolve, model, body, task, notes)
         answer = Answer(model, body, task, notes, drawings)
-        client = self._admit(request, sum(drawing.num_rows for drawing in drawings))
+        client = self._places.admit(
+            request, sum(drawing.num_rows for drawing in drawings)
+        )
         accept = request.headers.get("accept", "")
         if EVENTS in accept:
             events = self._events(answer, client)
@@ -205,48 +209,8 @@ class Api:
             raise InputError(_too_much(num_steps, most))
         return drawings + [config.resolve(model.config) for config in configs[1:]]
 
-    def _admit(self, request: Request, num_pieces: int) -> str:
-        """The client of a request, if there is room for what it asks."""
-        client = request.client.host if request.client else ""
-        config, waiting = self.config, self.scheduler.waiting
-        own = waiting(client) + self._working[client]
-        if own + num_pieces > config.max_waiting_per_client:
-            raise HTTPException(
-                429, "Too much is asked from your address at once; try again.", RETRY
-            )
-        if waiting() + self._working.total() + num_pieces > config.max_waiting:
-            raise HTTPException(503, "Too much is asked at once; try again.", RETRY)
-        return client
-
-    @contextlib.contextmanager
-    def _place(self, request: Request) -> Iterator[None]:
-        """Counts work on music as one piece that waits, if there is room for it."""
-        client = self._admit(request, 1)
-        self._working[client] += 1
-        try:
-            yield
-        finally:
-            self._working -= collections.Counter([client])
-
-    async def _unless_gone(self, request: Request, work: Any) -> Any:
-        """The result of work, which is cancelled if the client leaves or it is late."""
-        task, gone = asyncio.ensure_future(work), asyncio.ensure_future(_gone(request))
-        try:
-            await asyncio.wait(
-                {task, gone},
-                timeout=self.config.timeout_seconds,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-            if task.done():
-                return task.result()
-            if gone.done():
-                raise HTTPException(499, "The client has left.")
-            raise HTTPException(
-                503, f"Took longer than {self.config.timeout_seconds:g} s.", RETRY
-            )
-        finally:
-            for each in (task, gone):
-                each.cancel()
+    async def _unless_gone(self, request: Request, work: Awaitable[Any]) -> Any:
+        return await clients.unless_gone(request, work, self.config.timeout_seconds)
 
     async def _events(self, answer: Answer, client: str) -> AsyncIterator[str]:
         """The stream of a request: its bars, then the whole answer."""
@@ -295,7 +259,7 @@ class Api:
         self, request: Request, body: Annotated[bodies.Reading, _example("read")]
     ) -> Response:
         """The score of a music file."""
-        with self._place(request):
+        with self._places.taken(request):
             notes = await self._notes(request, body)
         piece, changes = await asyncio.to_thread(given_music.on_grid, notes)
         return JSONResponse(scores.of_matrices(piece), headers=told(changes))
@@ -305,7 +269,7 @@ class Api:
     ) -> Scored:
         """The surprise of each note and each step, in nats, given all before."""
         folder = str(self.model(body.model).folder)
-        with self._place(request):
+        with self._places.taken(request):
             notes = await self._notes(request, body)
             work = self.scorers.run(
                 workers.SCORE_SECONDS, workers.score, folder, notes, body.style
@@ -316,7 +280,7 @@ class Api:
         self, request: Request, body: Annotated[bodies.Rendering, _example("render")]
     ) -> Response:
         """The music as a file."""
-        with self._place(request):
+        with self._places.taken(request):
             notes = await self._notes(request, body)
             return await self._file(request, notes, body.format, view=body.view)
 
@@ -341,12 +305,6 @@ def _too_much(num_steps: int, most: int) -> str:
         f"One request may ask for {most} steps, its candidates and its music together, "
         f"got {num_steps}."
     )
-
-
-async def _gone(request: Request) -> None:
-    """Waits until the client has left."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 def handle_errors(app: FastAPI) -> None:

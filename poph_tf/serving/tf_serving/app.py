@@ -17,6 +17,7 @@ import http
 import logging
 import pathlib
 
+import tensorflow as tf
 from starlette.applications import Starlette
 from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
@@ -27,9 +28,11 @@ from starlette.routing import Route
 from poph_tf import cores
 from poph_tf.config import ServerConfig
 from poph_tf.errors import InputError
+from poph_tf.serving.api.clients import RETRY, Places, unless_gone
+from poph_tf.serving.api.scheduler import Stopping
 from poph_tf.serving.inputs import DEPRECATED
 from poph_tf.serving.tf_serving import rest_api
-from poph_tf.serving.tf_serving.batching import Batcher
+from poph_tf.serving.tf_serving.batching import LANES, Batcher
 from poph_tf.serving.tf_serving.model_versions import ModelVersion, ModelVersions
 
 
@@ -37,6 +40,7 @@ class _NameConvertor(StringConvertor):
     regex = "[^/:]+"  # without the verb after a colon
 
 
+_PHRASES = [http.HTTPStatus(status).phrase for status in (404, 405)]
 register_url_convertor("name", _NameConvertor())
 
 
@@ -58,6 +62,15 @@ def load(export_dir: pathlib.Path, name: str, config: ServerConfig) -> "Endpoint
     return Endpoints(loaded, batcher, config)
 
 
+def share_cores(config: ServerConfig) -> None:
+    """Lets predictions run beside each other; before TensorFlow runs anything.
+
+    A loop of a graph keeps its thread of TensorFlow's pool until it ends.
+    """
+    num_threads = config.num_threads or cores.available()
+    tf.config.threading.set_inter_op_parallelism_threads(LANES * num_threads)
+
+
 class Endpoints:
     """The endpoints over a model's versions.
 
@@ -76,7 +89,9 @@ class Endpoints:
         self.versions = versions
         self.batcher = batcher
         self.config = config
-        self.num_waiting = 0
+        self.places = Places(config)
+        # One body at a time: of 8 MB of numbers become 300 MB.
+        self._reading = asyncio.Semaphore()
         self.app = self._app()
 
     def _app(self) -> Starlette:
@@ -88,7 +103,7 @@ class Endpoints:
                 Route(path + "/metadata", self.metadata),
                 Route(path + ":predict", self.predict, methods=["POST"]),
             ]
-        handled = (HTTPException, rest_api.BadRequest, Exception)
+        handled = (HTTPException, rest_api.BadRequest, Stopping, Exception)
         handlers = dict.fromkeys(handled, _answer_error)
         return Starlette(routes=routes, exception_handlers=handlers)
 
@@ -127,34 +142,39 @@ class Endpoints:
     async def predict(self, request: Request) -> Response:
         """Runs a signature."""
         version = self._version(request)
-        if self.num_waiting >= self.config.max_waiting:
-            raise HTTPException(
-                503, "Too many requests at once; try again.", {"Retry-After": "1"}
+        with self.places.taken(request):
+            body = await request.body()
+            # Reading and writing megabytes of JSON would block all other requests.
+            async with self._reading:
+                asked = await asyncio.to_thread(
+                    rest_api.read_predict, body, version.specs
+                )
+        num_steps = self._check_work(asked)
+        function = version.functions[asked.signature]
+        with self.places.taken(request, asked.num_pieces):
+            outputs = await unless_gone(
+                request,
+                self.batcher.run(function, asked.inputs, num_steps),
+                self.config.timeout_seconds,
+                late=504,
             )
-        self.num_waiting += 1
-        try:
-            return await self._predict(request, version)
-        finally:
-            self.num_waiting -= 1
-
-    async def _predict(self, request: Request, version: ModelVersion) -> Response:
-        body = await request.body()
-        # Reading and writing megabytes of JSON would block all other requests.
-        asked = await asyncio.to_thread(rest_api.read_predict, body, version.specs)
-        function, seconds = (
-            version.functions[asked.signature],
-            self.config.timeout_seconds,
-        )
-        try:
-            async with asyncio.timeout(seconds):
-                outputs = await self.batcher.run(function, asked.inputs)
-        except TimeoutError:
-            raise HTTPException(504, f"Took longer than {seconds:g} s.") from None
-        text = await asyncio.to_thread(rest_api.write_predict, outputs, asked.rows)
+            text = await asyncio.to_thread(rest_api.write_predict, outputs, asked.rows)
         headers = {}
         if asked.signature in DEPRECATED:
             headers["Warning"] = f'299 - "{_warn_of_former_name(asked.signature)}"'
         return Response(text, media_type="application/json", headers=headers)
+
+    def _check_work(self, asked: rest_api.Predict) -> int:
+        """The steps of all pieces of a request, if it may ask for so many."""
+        pieces, steps = asked.num_pieces, asked.num_steps
+        most = self.config.max_request_steps
+        if pieces * steps > most:
+            raise rest_api.BadRequest(
+                f"One request may ask for {most} steps, all its pieces together "
+                f"({pieces} pieces of up to {most // pieces} steps each), got "
+                f"{pieces} of {steps}."
+            )
+        return pieces * steps
 
     def _version(self, request: Request) -> ModelVersion:
         """The version that the address names."""
@@ -184,10 +204,12 @@ async def _answer_error(request: Request, error: Exception) -> Response:
     """Turns every error into its answer."""
     if isinstance(error, rest_api.BadRequest):
         error = HTTPException(400, str(error))
+    elif isinstance(error, Stopping):
+        error = HTTPException(503, str(error), RETRY)
     elif not isinstance(error, HTTPException):
         error = HTTPException(500, "The server failed; its log has the details.")
     reason = error.detail
-    if reason == http.HTTPStatus(error.status_code).phrase:  # starlette's own
+    if error.status_code in (404, 405) and reason in _PHRASES:  # starlette's own
         reason = (
             f"{reason}: GET /v1/models/NAME and /v1/models/NAME/metadata, "
             f"POST /v1/models/NAME:predict."

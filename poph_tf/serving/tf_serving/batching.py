@@ -9,15 +9,20 @@ import asyncio
 import collections
 import concurrent.futures
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
+from poph_tf.serving.tf_serving.calls import Call, Function
 from poph_tf.serving.tf_serving.rest_api import Arrays
 
-Function = Callable[[Arrays], Arrays]
-# The function, and the shapes after the batch axis: only equal ones can be merged.
-_Key = tuple[Function, tuple[tuple[str, tuple[int, ...]], ...]]
+# The function, the shapes after the batch axis, whether it is short: only equal ones
+# can be merged.
+_Key = tuple[Function, tuple[tuple[str, tuple[int, ...]], ...], bool]
+# What runs at the same time for each of the threads: a long request and a short one.
+LANES = 2
+# Requests of so many steps, all their pieces together, do not wait for longer ones.
+SHORT_STEPS = 256
 
 
 @dataclasses.dataclass
@@ -34,12 +39,13 @@ class Batcher:
     """Runs functions of batches.
 
     Args:
-        num_threads: runs at the same time.
+        num_threads: long requests that run at the same time, and as many short ones
+            beside them: TensorFlow shares the cores out among all that run.
         max_rows: pieces in a merged batch; 1: requests are not merged.
         wait_seconds: how long a request waits for others to join.
 
     Attributes:
-        running: calls in threads, also those whose client has given up.
+        running: calls in threads, also those that were told to end.
     """
 
     def __init__(
@@ -47,27 +53,39 @@ class Batcher:
     ) -> None:
         self.max_rows = max_rows
         self.wait_seconds = wait_seconds
-        self.threads = concurrent.futures.ThreadPoolExecutor(num_threads, "model")
+        self.threads = concurrent.futures.ThreadPoolExecutor(
+            LANES * num_threads, "model"
+        )
         self.running: set[concurrent.futures.Future[Arrays]] = set()
-        self._free = asyncio.Semaphore(num_threads)
+        # For long requests, and for short ones.
+        self._free = [asyncio.Semaphore(num_threads) for _ in range(LANES)]
         self._queues = collections.defaultdict[_Key, collections.deque[_Job]](
             collections.deque
         )
+        self._waiting: set[asyncio.Future[Arrays]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def run(self, function: Function, inputs: Arrays) -> Arrays:
-        """Runs `function(inputs)`, perhaps with the rows of other requests.
+    async def run(
+        self, function: Function, inputs: Arrays, num_steps: int = 0
+    ) -> Arrays:
+        """Runs a function of inputs, perhaps with the rows of other requests.
+
+        If it is cancelled, so is the call, unless others wait for that.
 
         Args:
-            function: arrays -> arrays, the batch first in all.
+            function: arrays, call -> arrays, the batch first in all.
             inputs: arrays by name.
+            num_steps: how much work it is.
 
         Returns:
             The outputs for this request's rows.
         """
         job = _Job(inputs, asyncio.get_running_loop().create_future())
-        key = function, tuple((name, a.shape[1:]) for name, a in sorted(inputs.items()))
+        shapes = tuple((name, a.shape[1:]) for name, a in sorted(inputs.items()))
+        key = function, shapes, num_steps <= SHORT_STEPS
         self._queues[key].append(job)
+        self._waiting.add(job.future)
+        job.future.add_done_callback(self._waiting.discard)
         task = asyncio.create_task(self._serve(key))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -75,12 +93,13 @@ class Batcher:
 
     async def _serve(self, key: _Key) -> None:
         """Runs the oldest jobs of a queue; there is one such task for each job."""
+        function, _, is_short = key
         if self.max_rows > 1:
             await asyncio.sleep(self.wait_seconds)
-        async with self._free:
+        async with self._free[is_short]:
             jobs = self._take(key)
             if jobs:
-                await self._run_jobs(key[0], jobs)
+                await self._run_jobs(function, jobs)
 
     def _take(self, key: _Key) -> list[_Job]:
         """As many of the oldest jobs as fit; skips those that were given up."""
@@ -96,23 +115,44 @@ class Batcher:
         return jobs
 
     async def _run_jobs(self, function: Function, jobs: Sequence[_Job]) -> None:
+        call = Call()
+
+        def end_if_unwanted(_: object) -> None:
+            if all(job.future.done() for job in jobs):
+                call.end()
+
+        for job in jobs:
+            job.future.add_done_callback(end_if_unwanted)
+        inputs = _merge([job.inputs for job in jobs])
         try:
-            call = self.threads.submit(function, _merge([job.inputs for job in jobs]))
-            self.running.add(call)
-            call.add_done_callback(self.running.discard)
-            outputs = await asyncio.wrap_future(call)
+            outputs = await self._in_thread(function, inputs, call)
             answers = _split(outputs, [job.rows for job in jobs])
         except Exception as error:
             if len(jobs) > 1:
                 # The bad input of one client must not fail the others.
                 for job in jobs:
-                    await self._run_jobs(function, [job])
+                    if not job.future.done():
+                        await self._run_jobs(function, [job])
             elif not jobs[0].future.done():
                 jobs[0].future.set_exception(error)
             return
         for job, answer in zip(jobs, answers, strict=True):
             if not job.future.done():
                 job.future.set_result(answer)
+
+    async def _in_thread(
+        self, function: Function, inputs: Arrays, call: Call
+    ) -> Arrays:
+        future = self.threads.submit(function, inputs, call)
+        self.running.add(future)
+        future.add_done_callback(self.running.discard)
+        return await asyncio.wrap_future(future)
+
+    def end_all(self, error: Exception) -> None:
+        """Ends all requests, and the calls that nobody waits for any more."""
+        for future in tuple(self._waiting):
+            if not future.done():
+                future.set_exception(error)
 
     def close(self) -> None:
         """Starts no more runs; does not wait for running ones."""

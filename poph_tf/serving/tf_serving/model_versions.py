@@ -3,16 +3,16 @@
 import logging
 import pathlib
 import re
-from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 from google.protobuf import json_format
 from tensorflow.core.protobuf import saved_model_pb2
 
-from poph_tf.errors import InputError
+from poph_tf.errors import InputError, one_line
 from poph_tf.serving import versions
-from poph_tf.serving.inputs import example
+from poph_tf.serving.inputs import INPUTS, example
+from poph_tf.serving.tf_serving.calls import Call, Function
 from poph_tf.serving.tf_serving.rest_api import Arrays, BadRequest
 
 # "assertion failed: [what must hold, got] [what came]", somewhere in a longer text.
@@ -38,18 +38,27 @@ class ModelVersion:
     def __init__(self, path: pathlib.Path, warm_up: bool = True) -> None:
         self.number = int(path.name)
         self.card = versions.describe(path)
+        self.specs: dict[str, dict[str, tf.TensorSpec]] = {}
+        self.functions: dict[str, Function] = {}
         try:
             self.metadata = read_metadata(path)
             self._loaded = tf.saved_model.load(str(path))
+            self._prepare(warm_up)
         # TensorFlow's loader has errors of many kinds: an IndexError of an empty file.
         except Exception as error:
-            raise InputError(f"{path} is no SavedModel: {error}") from error
-        self.specs, self.functions = {}, {}
+            raise InputError(
+                f"{path} is no SavedModel that can be served: {one_line(error)}"
+            ) from error
+
+    def _prepare(self, warm_up: bool) -> None:
         for name, function in self._loaded.signatures.items():
             specs = dict(sorted(function.structured_input_signature[1].items()))
             self.specs[name], self.functions[name] = specs, _on_arrays(function)
+            if unknown := specs.keys() - INPUTS.keys():
+                raise InputError(f"{name} takes {min(unknown)}, which nobody knows.")
             if warm_up:
-                self.functions[name]({key: example(key, specs[key]) for key in specs})
+                silent = {key: example(key, specs[key]) for key in specs}
+                self.functions[name](silent, Call())
 
 
 class ModelVersions:
@@ -108,13 +117,12 @@ class ModelVersions:
         )
 
 
-def _on_arrays(function: Any) -> Callable[[Arrays], Arrays]:
+def _on_arrays(function: Any) -> Function:
     """A signature as a function of arrays that raises BadRequest for bad input."""
 
-    def run(inputs: Arrays) -> Arrays:
+    def run(inputs: Arrays, call: Call) -> Arrays:
         try:
-            found = function(**{k: tf.constant(v) for k, v in inputs.items()})
-            return {name: value.numpy() for name, value in found.items()}
+            return call.run(function, inputs)
         except tf.errors.InvalidArgumentError as error:
             raise BadRequest(reason(error.message)) from None
 

@@ -21,7 +21,11 @@ import numpy as np
 import pydantic
 import tensorflow as tf
 
+from poph_tf.serving.inputs import INPUTS
+
 DEFAULT_SIGNATURE = "serving_default"
+
+_BY_STEP = {name for name, each in INPUTS.items() if "time" in each.axes}
 
 Arrays = dict[str, np.ndarray]
 Specs = Mapping[str, tf.TensorSpec]
@@ -43,6 +47,18 @@ class Predict(NamedTuple):
     signature: str
     rows: bool
     inputs: Arrays
+
+    @property
+    def num_pieces(self) -> int:
+        """How many pieces it is about."""
+        return len(next(iter(self.inputs.values())))
+
+    @property
+    def num_steps(self) -> int:
+        """Steps of its longest piece: that are sent, or shall be drawn."""
+        sent = [self.inputs[name].shape[1:2] for name in _BY_STEP & set(self.inputs)]
+        drawn = self.inputs.get("num_steps", np.zeros(1)).max(initial=0)
+        return max(int(drawn), *(size for shape in sent for size in shape), 0)
 
 
 class _Body(pydantic.BaseModel, extra="forbid"):

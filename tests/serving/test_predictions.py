@@ -1,0 +1,112 @@
+"""Predictions that would not end: what they may ask for, and what ends them."""
+
+import json
+import threading
+
+import numpy as np
+import pytest
+import servers
+import tensorflow as tf
+
+from poph_tf.serving.tf_serving import rest_api
+
+NAME = "counting"
+NEVER, LONG, SHORT = 2**30, 1000, 10
+FLAGS = ("--num_threads=1", f"--max_request_steps={NEVER}", "--poll_seconds=0")
+COUNTS = {"num_steps": tf.TensorSpec([None], tf.int32, name="num_steps")}
+
+
+def count(num_steps):
+    """Counts to the highest number, step by step, as a piece is drawn."""
+    last = tf.reduce_max(num_steps)
+    counted = tf.while_loop(lambda at: at < last, lambda at: [at + 1], [0])[0]
+    return {"counted": tf.fill(tf.shape(num_steps), counted)}
+
+
+def write_version(directory):
+    """A SavedModel that counts."""
+    module = tf.Module()
+    module.count = tf.function(count, autograph=False)
+    signature = module.count.get_concrete_function(**COUNTS)
+    tf.saved_model.save(module, str(directory), {"serving_default": signature})
+    card = directory / "assets.extra" / "model_card.json"
+    card.parent.mkdir()
+    limits = {"max_steps": 2**20, "max_batch": 4}
+    card.write_text(json.dumps({"name": NAME, "limits": limits}))
+
+
+@pytest.fixture(scope="module")
+def export_dir(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("endless") / NAME
+    write_version(directory / "1")
+    return directory
+
+
+@pytest.fixture
+def server(export_dir):
+    with servers.Server(*FLAGS, export_dir=export_dir) as running:
+        yield running
+
+
+def body_of(*num_steps):
+    return {"inputs": {"num_steps": list(num_steps)}}
+
+
+def predict(server, *num_steps):
+    return server.ask(f"v1/models/{NAME}:predict", body_of(*num_steps))
+
+
+def begin(server, *num_steps):
+    """A connection on which a prediction was asked for and has begun to run."""
+    content = json.dumps(body_of(*num_steps)).encode()
+    connection = server.connect()
+    head = f"POST /v1/models/{NAME}:predict HTTP/1.1\r\nHost: localhost\r\n"
+    head += f"Content-Length: {len(content)}\r\n\r\n"
+    connection.sendall(head.encode() + content)
+    threading.Event().wait(0.5)
+    return connection
+
+
+def test_a_prediction_ends_when_its_client_has_left(server):
+    begin(server, NEVER).close()
+    # It would wait for the first one, which alone may run.
+    assert predict(server, LONG) == (200, {"outputs": [LONG]})
+    server.process.terminate()
+    assert server.process.wait(60) == 0
+    assert server.process.stderr.read() == ""
+
+
+def test_a_short_prediction_does_not_wait_for_long_ones(server):
+    with begin(server, NEVER), begin(server, NEVER):
+        for _ in range(3):
+            assert predict(server, SHORT) == (200, {"outputs": [SHORT]})
+
+
+def test_a_second_signal_ends_predictions_with_a_sentence(server):
+    with begin(server, NEVER) as connection:
+        server.process.terminate()
+        threading.Event().wait(0.5)
+        server.process.terminate()
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 503")
+    assert b"The server is stopping; ask again in a moment." in answer
+    assert server.process.wait(60) == 0
+    assert server.process.stderr.read() == ""
+
+
+@pytest.mark.parametrize("num_steps", [(NEVER, 1), (1, NEVER)])
+def test_pieces_times_steps_are_bounded(server, num_steps):
+    status, answer = predict(server, *num_steps)
+    assert status == 400
+    assert answer["error"] == (
+        f"One request may ask for {NEVER} steps, all its pieces together (2 pieces of "
+        f"up to {NEVER // 2} steps each), got 2 of {NEVER}."
+    )
+
+
+def test_steps_that_are_sent_count_like_those_to_draw():
+    cells = np.zeros((2, 12, 4))
+    drawn = {"num_steps": np.array([3, 5]), "play": cells}
+    assert rest_api.Predict("", False, drawn).num_steps == 12
+    assert rest_api.Predict("", False, {"num_steps": np.array([3, 5])}).num_steps == 5
+    assert rest_api.Predict("", False, drawn).num_pieces == 2
