@@ -1,8 +1,12 @@
 """How the manual's commands are found; tools/full_test.sh runs them."""
 
 import pytest
+from systems import needs_posix
 
 from tools import try_docs
+
+# It stops commands with all their children, by signals.
+pytestmark = needs_posix
 
 PAGE = """# A page
 

@@ -13,6 +13,7 @@ import zipfile
 
 import pytest
 from collections_of_songs import prepared, reasons, song, walked, write
+from systems import needs_posix
 
 from poph_tf.config import DataConfig
 from poph_tf.data import reading, shards
@@ -71,6 +72,7 @@ def test_a_folder_that_cannot_be_read_is_an_item_with_its_reason(tmp_path, monke
     }
 
 
+@needs_posix
 def test_pipes_and_sockets_are_rejected_unread(tmp_path):
     for name in ("a.mid", "b.zip", "c.tfrecord", "d.parquet"):
         os.mkfifo(tmp_path / name)
@@ -97,6 +99,7 @@ def test_a_name_of_absurd_length_in_a_tar_is_not_read(tmp_path):
     assert peak < 2**24
 
 
+@needs_posix
 def test_a_line_end_in_a_name_is_escaped(tmp_path):
     (tmp_path / "a\nb").mkdir()
     (tmp_path / "a\nb" / "c\x1b[2J.mid").write_bytes(b"x")
