@@ -8,6 +8,8 @@ PROGRESSIONS = (
     ("Dm7 G7 Cmaj7", "C major"),
     ("Dm7 G7 C6", "C major"),
     ("C A7 Dm G7", "C major"),
+    ("C C E Am", "C major"),
+    ("C Fm Am", "C major"),
     ("Cmaj7 Am7 Dm7 G7", "C major"),
     ("C E7 A7 Dm E7 Am D7 G7 C", "C major"),
     ("C G Am F C G F C", "C major"),

@@ -3,6 +3,12 @@
 import multiprocessing
 import sys
 
+import pytest
+import systems
+
+if not systems.IS_POSIX:  # whoever imports this is skipped
+    pytest.skip(systems.ONLY_POSIX, allow_module_level=True)
+
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["poph_tf.training.trainer"])
 SECONDS = 280

@@ -11,6 +11,7 @@ import sys
 import numpy as np
 import pytest
 import small
+import systems
 
 from poph_tf import config, files, models
 
@@ -233,8 +234,8 @@ def listing(folder):
 @pytest.fixture(scope="module")
 def outcomes(place, tmp_path_factory):
     """(command, case) -> (exit code, stdout, stderr), and the files left behind."""
-    if not hasattr(os, "fork"):
-        pytest.skip("This system cannot fork.")
+    if not systems.IS_POSIX:
+        pytest.skip(systems.ONLY_POSIX)
     folder, answers = place["data"].parent, tmp_path_factory.mktemp("answers")
     before, found = listing(folder), {}
     asked = {

@@ -5,12 +5,15 @@ import os
 import signal
 
 import small
+from systems import needs_posix
 
 from poph_tf import config, files
 from poph_tf.generation import publishing
 from poph_tf.models import pretrained
 from poph_tf.rendering import saving
 from poph_tf.serving import versions
+
+pytestmark = needs_posix
 
 
 def is_killed(work, at):

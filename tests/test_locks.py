@@ -1,7 +1,6 @@
 """One run at a time in a folder."""
 
 import os
-import signal
 import subprocess
 import sys
 
@@ -52,7 +51,7 @@ def test_the_lock_of_a_killed_process_is_taken_over(tmp_path):
         assert owner.stdout.readline() == "held\n"
         with pytest.raises(InputError, match=f"process {owner.pid} on"):
             locks.FolderLock(tmp_path)
-        owner.send_signal(signal.SIGKILL)
+        owner.kill()
     with locks.held(tmp_path) as lock:
         lock.check()
 

@@ -4,24 +4,25 @@
     python tools/soak.py --minutes=5 --kinds=midi,records
 
 By turns: music files of each format (tools/fuzz_readers.py), shards of records,
-checkpoints, model files with one byte changed, and requests to a server. Right is what
-is read as it was, or refused with a reason. Anything else is a failure, and goes to the
-log with what makes it again: a crash, an answer 5xx, a hang, and data that is other
-than what was written with nobody saying so. Prints a table; exit code 1 on a failure.
+checkpoints, model files with one byte changed, and requests to a server: damaged ones,
+and those that its OpenAPI allows or not (tools/fuzz_api.py). Right is what is read as
+it was, or refused with a reason. Anything else is a failure, and goes to the log with
+what makes it again: a crash, an answer 5xx, a hang, and data that is other than what
+was written with nobody saying so. Prints a table; exit code 1 on a failure.
 """
 
 import atexit
 import collections
+import contextlib
 import functools
 import gzip
 import http.client
 import json
 import pathlib
-import re
-import subprocess
 import sys
 import tempfile
 import time
+import urllib.parse
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -30,6 +31,7 @@ from absl import flags, logging
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+import fuzz_api
 import fuzz_readers
 
 from poph_tf.cli import commands
@@ -44,6 +46,8 @@ FLAGS = flags.FLAGS
 READ, REFUSED = "read as before", "refused"
 Case = Iterator[tuple[str, str]]
 FILES_A_TURN, CASES_A_TURN, REQUEST_SECONDS = 50, 20, 120.0
+# Over all addresses, so that each gets more than the simplest request.
+OPENAPI_A_TURN = 150
 _SETTINGS = {"num_bars": 1, "seed": 3, "temperature": 1.0, "candidates": 1}
 _SCORE = {
     "tracks": [{"name": "soprano", "program": 52, "is_drum": False}],
@@ -149,40 +153,24 @@ def models(seed: int) -> Case:
             yield (READ if equal else f"other weights; byte {place}"), ""
 
 
-class _Server:
-    """The server of the pretrained models, in a process of its own."""
-
-    def __init__(self) -> None:
-        command = [sys.executable, "-m", "poph_tf.serve", "--port=0"]
-        self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
-        lines = iter(self.process.stdout.readline, "") if self.process.stdout else ()
-        found = (re.search(r"http://([\w.]+):(\d+)", line) for line in lines)
-        address = next(filter(None, found), None)
-        if not address:
-            raise InputError("No server: is the extra serve installed?")
-        self.address = (address[1], int(address[2]))
-
-    def ask(self, route: str, body: bytes) -> int:
-        """Posts a body; returns the status."""
-        connection = http.client.HTTPConnection(*self.address, timeout=REQUEST_SECONDS)
-        try:
-            headers = {"Content-Type": "application/json"}
-            connection.request("POST", route, body, headers)
-            answer = connection.getresponse()
-            answer.read()
-        finally:
-            connection.close()
-        return answer.status
-
-
 @functools.cache
-def _server() -> _Server:
-    """One for the whole run, ended with it."""
-    server = _Server()
-    atexit.register(server.process.terminate)
-    return server
+def _server() -> str:
+    """The address of a server for the whole run, ended with it."""
+    process, url = fuzz_api.started("chorales")
+    atexit.register(process.terminate)
+    return url
+
+
+def _status(route: str, body: bytes) -> int:
+    """Posts a body to the server; returns the status of the answer."""
+    place = urllib.parse.urlsplit(_server()).netloc
+    connection = http.client.HTTPConnection(place, timeout=REQUEST_SECONDS)
+    with contextlib.closing(connection):
+        headers = {"Content-Type": "application/json"}
+        connection.request("POST", route, body, headers)
+        answer = connection.getresponse()
+        answer.read()
+    return answer.status
 
 
 def requests(seed: int) -> Case:
@@ -193,7 +181,7 @@ def requests(seed: int) -> Case:
         change = (fuzz_readers.damaged, fuzz_readers.reworded)[int(random.integers(2))]
         body = change(random, json.dumps(REQUESTS[route]).encode())
         try:
-            status = _server().ask(route, body)
+            status = _status(route, body)
         except OSError as error:
             yield f"{route}: {type(error).__name__}", body.hex()
             continue
@@ -203,12 +191,25 @@ def requests(seed: int) -> Case:
             yield (READ if status == 200 else REFUSED), ""
 
 
+def openapi(seed: int) -> Case:
+    """What OpenAPI allows, and what it does not: an answer, or a sentence."""
+    counts, faults = fuzz_api.fuzz(_server(), OPENAPI_A_TURN, seed)
+    answers = collections.Counter[str]()
+    for found in counts.values():
+        answers.update(found)
+    read = sum(count for status, count in answers.items() if status < "400")
+    yield from [(READ, "")] * read
+    yield from [(REFUSED, "")] * (answers.total() - read - len(faults))
+    yield from ((fault, "") for fault in faults)
+
+
 KINDS: dict[str, Callable[[int], Case]] = {
     **{kind: functools.partial(music, kind) for kind in fuzz_readers.FORMATS},
     "records": records,
     "checkpoints": checkpoints,
     "models": models,
     "requests": requests,
+    "openapi": openapi,
 }
 
 

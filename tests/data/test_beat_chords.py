@@ -42,6 +42,11 @@ def test_a_passing_note_does_not_change_the_chord_of_a_beat():
     assert chords((C, E, G), (C, E, G), (C, F, G), (C, F, G)) == [0] * 4
 
 
+def test_hardly_more_notes_inside_a_chord_than_outside_are_none():
+    # C and E: 8 of 14 notes, 2 more than outside C major.
+    assert chords(*[(C, D, E, F)] * 3, (C, E)) == [-1] * 4
+
+
 def test_each_beat_has_its_own_from_the_bar_line_on():
     major, minor = (C, E, G), (A, C, E)
     steps = [minor] * 2 + [major] * 4 + [minor]

@@ -43,6 +43,14 @@ def test_a_drawn_form_begins_anew_and_never_before_the_first_bar():
     assert form.drawn(SEEDS[:2], 0).shape == (2, 0)
 
 
+@pytest.mark.parametrize(("more", "begins"), [(-1, 1), (0, 0)])
+def test_a_run_begins_below_its_threshold(monkeypatch, more, begins):
+    numbers = np.zeros((1, 2, 2), np.int64)
+    numbers[0, 1, 0] = form.tables()[1][0, 1] + more
+    monkeypatch.setattr(form.host_randomness, "form_numbers", lambda *_: numbers)
+    assert form.drawn(SEEDS[:1], 2).tolist() == [[0, begins]]
+
+
 def test_the_graph_draws_the_same_forms():
     for num_bars in (1, 2, 70):
         np.testing.assert_array_equal(

@@ -14,6 +14,7 @@ import time
 import pytest
 import servers
 import uvicorn
+from systems import needs_posix
 
 from poph_tf.config import ServerConfig
 from poph_tf.serving.api import connections, guard
@@ -225,6 +226,7 @@ def test_an_address_has_a_number_of_connections_and_idle_ones_are_closed(server)
     assert server.ask("healthz")[0] == 200
 
 
+@needs_posix
 def test_sigterm_ends_pieces_at_the_next_bar_with_a_sentence():
     with servers.Server(model_dir="scores") as server, server.connect() as connection:
         body = b'{"num_bars": 1000}'
@@ -241,6 +243,7 @@ def test_sigterm_ends_pieces_at_the_next_bar_with_a_sentence():
         assert "Traceback" not in server.process.stderr.read()
 
 
+@needs_posix
 def test_a_second_signal_leaves_no_traceback():
     with servers.Server(model_dir="chorales") as server:
         server.process.send_signal(signal.SIGINT)

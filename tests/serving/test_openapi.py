@@ -4,6 +4,7 @@ import pathlib
 import sys
 
 import pytest
+import systems
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
@@ -17,7 +18,7 @@ def url():
     process, url = fuzz_api.started("chorales")
     yield url
     process.terminate()
-    assert process.wait(60) == 0
+    assert process.wait(60) == 0 or not systems.IS_POSIX
 
 
 def test_whatever_is_asked_is_answered_or_refused_with_a_sentence(url):

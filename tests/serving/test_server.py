@@ -13,6 +13,7 @@ import pytest
 import servers
 from exported import call, compose_inputs, roll_inputs, roll_of, states
 from servers import columns, rows, shared
+from systems import needs_posix
 
 from poph_tf import models
 
@@ -196,6 +197,7 @@ def test_simultaneous_clients_get_their_own_pieces_from_merged_batches(own):
         np.testing.assert_array_equal(roll_of(outputs), wanted[seed])
 
 
+@needs_posix
 def test_newer_version_takes_over_and_sigterm_lets_a_request_end(own):
     server, directory = own
     shutil.copytree(exported.version_dir(), directory / ".writing")
@@ -217,6 +219,7 @@ def test_newer_version_takes_over_and_sigterm_lets_a_request_end(own):
     assert answers[0][0] == 200
 
 
+@needs_posix
 def test_a_model_that_is_not_converted_is_converted_for_the_servers_time(tmp_path):
     directory = tmp_path / "runs" / NAME
     directory.mkdir(parents=True)

@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 import yaml
+from systems import needs_posix
 from test_manual import ROOT, flags_of
 
 RECIPES = ROOT / "docs" / "how-to" / "distribute"
@@ -37,6 +38,7 @@ def test_the_jobset_names_each_of_its_pods_as_a_worker():
     assert mounted == {volume["name"] for volume in pod["volumes"]}
 
 
+@needs_posix
 @pytest.mark.parametrize(
     ("codes", "again"), [((0, 0), False), ((75, 75), True), ((2, 75), True),
                          ((137, 75), True), ((2, 2), False)]

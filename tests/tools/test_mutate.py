@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from systems import needs_posix
 
 from poph_tf.errors import InputError
 from tools import mutate
@@ -143,6 +144,7 @@ judging.in_fork(lambda: judging.in_fork(wait, 9, 60) == judging.SURVIVED, 9, 60)
 """
 
 
+@needs_posix
 def test_its_forks_end_with_the_tool_however_it_ends():
     paths = os.pathsep.join(map(str, (faults.ROOT, faults.ROOT / "tools")))
     with subprocess.Popen(

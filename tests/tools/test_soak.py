@@ -44,3 +44,13 @@ def test_each_kind_of_music_is_of_its_own_format(kind, monkeypatch):
     )
     assert list(soak.KINDS[kind](1)) == []
     assert seen == [kind]
+
+
+def test_requests_of_openapi_are_counted_by_their_answers(monkeypatch):
+    counts = {"POST /a": {"200": 2, "400": 3, "500": 1}, "GET /b": {"503": 1}}
+    faults = ["POST /a: answered 500"]
+    monkeypatch.setattr(soak, "_server", lambda: "http://x/")
+    monkeypatch.setattr(soak.fuzz_api, "fuzz", lambda *_: (counts, faults))
+    counts, failures = soak.run(["openapi"], seconds=0)
+    assert counts["openapi"] == {soak.READ: 2, soak.REFUSED: 4, "failed": 1}
+    assert [row["problem"] for row in failures] == faults

@@ -2,8 +2,12 @@
 
 import mido
 import pytest
+from systems import needs_posix
 
 from tools import try_docs
+
+# It stops commands with all their children, by signals.
+pytestmark = needs_posix
 
 PAGE = """# A page
 

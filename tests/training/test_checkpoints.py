@@ -1,12 +1,12 @@
 """Checkpoints: damaged, half-written and refused ones, with real files."""
 
 import pathlib
-import resource
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from systems import needs_posix
 
 from poph_tf.errors import InputError
 from poph_tf.training.checkpoints import KEEP, Checkpoints
@@ -87,7 +87,10 @@ def test_an_empty_folder_restores_nothing(tmp_path):
     assert not (tmp_path / "none").exists()
 
 
+@needs_posix
 def test_a_full_disk_leaves_earlier_checkpoints_and_no_partial_files(folder):
+    import resource
+
     before = sorted(path.name for path in folder.iterdir())
     kept = Kept(folder)
     kept.files.restore()

@@ -2,13 +2,13 @@
 
 import io
 import json
-import resource
 import wave
 
 import numpy as np
 import pytest
 import small
 import tensorflow as tf
+from systems import needs_posix
 
 from poph_tf import config, models
 from poph_tf.cli import progress
@@ -98,6 +98,8 @@ def data_dir(tmp_path_factory):
 
 
 def peak_mb():
+    import resource
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
@@ -171,6 +173,7 @@ def trainer(data_dir, model_dir, **settings):
     )
 
 
+@needs_posix
 def test_a_validation_is_a_line_and_events_with_a_composed_piece(data_dir, tmp_path):
     lines = []
     made = trainer(data_dir, tmp_path, max_steps=4, validate_every=2, preview_bars=1)

@@ -1,9 +1,7 @@
 """What a run of one process leaves after a failure, and how it continues."""
 
 import json
-import os
 import pathlib
-import resource
 import shutil
 import signal
 
@@ -11,6 +9,7 @@ import numpy as np
 import pytest
 import small
 import tensorflow as tf
+from systems import needs_posix
 
 from poph_tf import config, locks, models
 from poph_tf.data import dataset
@@ -87,7 +86,7 @@ def events(model_dir, tag):
 def send(number, at):
     def on_step(step, _):
         if step == at:
-            os.kill(os.getpid(), number)
+            signal.raise_signal(number)
 
     return on_step
 
@@ -162,7 +161,10 @@ def test_patience_survives_an_interruption(data_dir, tmp_path):
     assert list(losses) == [3] and "no better validation in 2" in outcome["reason"]
 
 
+@needs_posix
 def test_a_full_disk_ends_the_run_and_room_lets_it_continue(data_dir, tmp_path, whole):
+    import resource
+
     full = tmp_path / "full"
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 

@@ -52,6 +52,21 @@ PARTS = {
             "generation/test_random_numbers.py",
         ],
     ),
+    "form_and_chords": (
+        ["generation/form.py", "data/beat_chords.py", "named_chords.py"],
+        ["data/test_beat_chords.py", "test_named_chords.py"]
+        + [
+            f"generation/test_form.py::test_{name}"
+            for name in (
+                "letters_by_hand",
+                "a_drawn_form_begins_anew_and_never_before_the_first_bar",
+                "a_run_begins_below_its_threshold",
+                "the_graph_draws_the_same_forms",
+                "drawn_forms_come_back_as_often_as_those_of_real_songs",
+                "steps_follow_the_bars_a_pickup_and_what_is_remembered",
+            )
+        ],
+    ),
     "readers": (
         ["data/midi*.py", "data/musicxml*.py", "data/abc*.py", "data/mei*.py"]
         + ["data/humdrum.py", "data/score*.py", "data/bars.py"],

@@ -15,7 +15,6 @@ import importlib
 import json
 import os
 import pathlib
-import resource
 import signal
 import sys
 import time
@@ -103,6 +102,8 @@ def _limit(cpu_seconds: int) -> None:
     """Bounds what a fault may cost, and silences pytest."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
+    import resource  # Windows has none.
+
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 5))
     pages = int(pathlib.Path("/proc/self/statm").read_text("ascii").split()[0])
     most = pages * resource.getpagesize() + MEMORY

@@ -150,7 +150,7 @@ def _content(item: sources.Item, max_bytes: int) -> bytes:
         with item.path.open("rb") as file:
             data = file.read(max_bytes + 1)
     except OSError as error:
-        reason = f"cannot be opened ({os.strerror(error.errno or 0)})"
+        reason = f"cannot be read ({os.strerror(error.errno or 0)})"
         raise MusicFileError(item.source, reason) from None
     if len(data) > max_bytes:
         raise MusicFileError(item.source, archives.too_large(max_bytes))

@@ -125,8 +125,10 @@ def _in_parts(item: Item) -> Iterator[Item]:
         yield item
         return
     data = item.data
-    if item.path and item.path.stat().st_size > _PART_BYTES:
-        data = item.path.read_bytes()
+    # What cannot be read is left to a worker, which says why.
+    with contextlib.suppress(OSError):
+        if item.path and item.path.stat().st_size > _PART_BYTES:
+            data = item.path.read_bytes()
     count = min(-(-len(data or b"") // _PART_BYTES), _MOST_PARTS)
     if count < 2:
         yield item

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from collections_of_songs import ROOT
+from systems import needs_posix
 
 from poph_tf.data import matrices, midi, score_sequence, scores
 from poph_tf.data.preparation import corpus
@@ -173,7 +174,11 @@ def test_the_command_lists_what_there_is():
             ["--corpus=bach", "--output_dir=x", "--limit=0"],
             "--limit=0: 0 is not a positive integer",
         ),
-        (["--corpus=bach", "--output_dir=/dev/null/x"], "Cannot write into"),
+        pytest.param(
+            ["--corpus=bach", "--output_dir=/dev/null/x"],
+            "Cannot write into",
+            marks=needs_posix,
+        ),
     ],
 )
 def test_wrong_input_ends_in_one_line(arguments, message):

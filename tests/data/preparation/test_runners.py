@@ -12,6 +12,7 @@ import time
 
 import pytest
 from collections_of_songs import ROOT, shards, song, write
+from systems import needs_posix
 
 from poph_tf import files
 from poph_tf.config import DataConfig, ExecutionOptions
@@ -67,6 +68,7 @@ def good(name):
     return sources.Item(f"{name}.mid", "s", data=song(1))
 
 
+@needs_posix
 @pytest.mark.parametrize("num_workers", [1, 2])
 def test_a_file_that_kills_its_worker_is_rejected_and_the_rest_converted(num_workers):
     bad = sources.Item("bad.mid", "s", path=Deadly())
@@ -187,6 +189,7 @@ def newer(folder, pattern, since):
     return False
 
 
+@needs_posix
 def test_a_run_killed_again_and_again_ends_like_one_that_was_not(tmp_path):
     root = write(tmp_path / "songs", 200)
     subprocess.run(command(root, tmp_path / "whole"), check=True)
