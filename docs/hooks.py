@@ -36,6 +36,7 @@ from poph_tf.rendering import html
 from poph_tf.serving.api import page as server
 from poph_tf.serving.api import reference
 from poph_tf.serving.api.app import Api
+from poph_tf.serving.api.scheduler import Scheduler
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 _MARKER = re.compile(r"^<!-- (\w+)(?:: ([\w.]+))? -->$", re.MULTILINE)
@@ -58,7 +59,7 @@ def on_files(files, config, **_):
 
 def openapi():
     """What the server's application says of its API."""
-    api = Api(config.ServerConfig(), None, None, None)
+    api = Api(config.ServerConfig(), Scheduler(num_threads=0), None, None)
     return server.application(api, tf_serving=lambda: None, lifespan=None).openapi()
 
 
