@@ -1,6 +1,6 @@
 """Makes the manual's gallery: eight pieces of each kind, seeds 0 to 7, none chosen.
 
-    python tools/make_gallery.py --data_dir=data/chorales
+    python tools/make_gallery.py --data_dir=data/bach_chorales
     python tools/make_gallery.py --kinds=scores,pop909          # only these anew
 
 All tasks but composing start from the first eight pieces of --data_dir on which neither

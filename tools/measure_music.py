@@ -1,7 +1,7 @@
 r"""Composes and harmonizes with a model, and sets the music beside real music.
 
   python tools/measure_music.py --model_dir=chorales --reference=data/midi/bach \
-      --data_dir=data/chorales --output_dir=out/chorales
+      --data_dir=data/bach_chorales --output_dir=out/chorales
 
 Composes --num_pieces with default settings, one draw each. With --data_dir it also
 harmonizes the first track of as many pieces of --splits, on which the model was not

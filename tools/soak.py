@@ -5,10 +5,11 @@
 
 By turns: music files of each format (tools/fuzz_readers.py), shards of records,
 checkpoints, model files with one byte changed, and requests to a server: damaged ones,
-and those that its OpenAPI allows or not (tools/fuzz_api.py). Right is what is read as
-it was, or refused with a reason. Anything else is a failure, and goes to the log with
-what makes it again: a crash, an answer 5xx, a hang, and data that is other than what
-was written with nobody saying so. Prints a table; exit code 1 on a failure.
+and those that its OpenAPI allows or not (tools/fuzz_api.py; needs schemathesis, of the
+extra dev). Right is what is read as it was, or refused with a reason. Anything else is
+a failure, and goes to the log with what makes it again: a crash, an answer 5xx, a hang,
+and data that is other than what was written with nobody saying so. Prints a table; exit
+code 1 on a failure.
 """
 
 import atexit

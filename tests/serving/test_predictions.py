@@ -56,13 +56,16 @@ def predict(server, *num_steps):
     return server.ask(f"v1/models/{NAME}:predict", body_of(*num_steps))
 
 
+def head_of(content):
+    head = f"POST /v1/models/{NAME}:predict HTTP/1.1\r\nHost: localhost\r\n"
+    return f"{head}Content-Length: {len(content)}\r\n\r\n".encode()
+
+
 def begin(server, *num_steps):
     """A connection on which a prediction was asked for and has begun to run."""
     content = json.dumps(body_of(*num_steps)).encode()
     connection = server.connect()
-    head = f"POST /v1/models/{NAME}:predict HTTP/1.1\r\nHost: localhost\r\n"
-    head += f"Content-Length: {len(content)}\r\n\r\n"
-    connection.sendall(head.encode() + content)
+    connection.sendall(head_of(content) + content)
     threading.Event().wait(0.5)
     return connection
 
@@ -92,6 +95,32 @@ def test_a_second_signal_ends_predictions_with_a_sentence(server):
     assert b"The server is stopping; ask again in a moment." in answer
     assert server.process.wait(60) == 0
     assert server.process.stderr.read() == ""
+
+
+def test_predictions_have_five_seconds_after_a_signal(server):
+    content = json.dumps(body_of(NEVER)).encode()
+    with begin(server, NEVER) as running, server.connect() as late:
+        late.sendall(head_of(content) + content[:-5])
+        threading.Event().wait(0.5)
+        server.process.terminate()
+        answer = b"".join(iter(lambda: running.recv(65536), b""))
+        # Its body comes when all predictions were ended.
+        late.sendall(content[-5:])
+        late_answer = b"".join(iter(lambda: late.recv(65536), b""))
+    for each in (answer, late_answer):
+        assert each.startswith(b"HTTP/1.1 503")
+        assert b"The server is stopping; ask again in a moment." in each
+    assert server.process.wait(60) == 0
+    assert server.process.stderr.read() == ""
+
+
+def test_more_pieces_than_a_client_has_places_are_never_possible(server):
+    status, answer = predict(server, *[SHORT] * 129)
+    assert status == 400
+    assert answer["error"] == (
+        "One request may ask for 128 pieces (--max_waiting, "
+        "--max_waiting_per_client), got 129."
+    )
 
 
 @pytest.mark.parametrize("num_steps", [(NEVER, 1), (1, NEVER)])

@@ -69,6 +69,7 @@ class Scheduler:
         self._changed = threading.Condition()
         self._turns = itertools.count()
         self._closing = False
+        self._ended: BaseException | None = None
         self._threads = [
             threading.Thread(target=self._work, name=f"draw-{k}", daemon=True)
             for k in range(num_threads)
@@ -87,6 +88,8 @@ class Scheduler:
     def submit(self, job: Job) -> None:
         """Begins a job."""
         with self._changed:
+            if self._ended:
+                raise self._ended
             self._jobs.setdefault(job.client, collections.deque()).append(job)
             self._changed.notify_all()
 
@@ -103,8 +106,9 @@ class Scheduler:
         job.on_end(error)
 
     def end_all(self, error: BaseException) -> None:
-        """Ends all jobs."""
+        """Ends all jobs; none begins any more."""
         with self._changed:
+            self._ended = error
             jobs = [job for queue in self._jobs.values() for job in queue]
         for job in jobs:
             self.end(job, error)

@@ -12,6 +12,7 @@ the new one. Sizes and times of requests are bounded before; see `api/guard.py`.
 """
 
 import asyncio
+import concurrent.futures
 import functools
 import http
 import logging
@@ -91,7 +92,7 @@ class Endpoints:
         self.config = config
         self.places = Places(config)
         # One body at a time: of 8 MB of numbers become 300 MB.
-        self._reading = asyncio.Semaphore()
+        self._reader = concurrent.futures.ThreadPoolExecutor(1, "read")
         self.app = self._app()
 
     def _app(self) -> Starlette:
@@ -145,10 +146,12 @@ class Endpoints:
         with self.places.taken(request):
             body = await request.body()
             # Reading and writing megabytes of JSON would block all other requests.
-            async with self._reading:
-                asked = await asyncio.to_thread(
-                    rest_api.read_predict, body, version.specs
-                )
+            reading = asyncio.get_running_loop().run_in_executor(
+                self._reader, rest_api.read_predict, body, version.specs
+            )
+            asked = await unless_gone(
+                request, reading, self.config.timeout_seconds, late=504
+            )
         num_steps = self._check_work(asked)
         function = version.functions[asked.signature]
         with self.places.taken(request, asked.num_pieces):
@@ -167,6 +170,12 @@ class Endpoints:
     def _check_work(self, asked: rest_api.Predict) -> int:
         """The steps of all pieces of a request, if it may ask for so many."""
         pieces, steps = asked.num_pieces, asked.num_steps
+        places = min(self.config.max_waiting, self.config.max_waiting_per_client)
+        if pieces > places:
+            raise rest_api.BadRequest(
+                f"One request may ask for {places} pieces (--max_waiting, "
+                f"--max_waiting_per_client), got {pieces}."
+            )
         most = self.config.max_request_steps
         if pieces * steps > most:
             raise rest_api.BadRequest(

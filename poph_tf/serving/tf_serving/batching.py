@@ -63,6 +63,7 @@ class Batcher:
             collections.deque
         )
         self._waiting: set[asyncio.Future[Arrays]] = set()
+        self._ended: Exception | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(
@@ -80,6 +81,8 @@ class Batcher:
         Returns:
             The outputs for this request's rows.
         """
+        if self._ended:
+            raise self._ended
         job = _Job(inputs, asyncio.get_running_loop().create_future())
         shapes = tuple((name, a.shape[1:]) for name, a in sorted(inputs.items()))
         key = function, shapes, num_steps <= SHORT_STEPS
@@ -123,8 +126,8 @@ class Batcher:
 
         for job in jobs:
             job.future.add_done_callback(end_if_unwanted)
-        inputs = _merge([job.inputs for job in jobs])
         try:
+            inputs = _merge([job.inputs for job in jobs])
             outputs = await self._in_thread(function, inputs, call)
             answers = _split(outputs, [job.rows for job in jobs])
         except Exception as error:
@@ -149,7 +152,8 @@ class Batcher:
         return await asyncio.wrap_future(future)
 
     def end_all(self, error: Exception) -> None:
-        """Ends all requests, and the calls that nobody waits for any more."""
+        """Ends all requests, also those to come, and what runs for them."""
+        self._ended = error
         for future in tuple(self._waiting):
             if not future.done():
                 future.set_exception(error)
