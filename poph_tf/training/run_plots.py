@@ -105,6 +105,7 @@ def draw_together(runs: Mapping[str, Sequence[Mapping[str, Any]]], title: str) -
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter("{x:g}")
     tidy(axes)
+    axes.tick_params(which="both", labelsize=8)
     axes.set_xlabel("minutes in optimizer steps", fontsize=9, color=INK)
     axes.set_ylabel("nats per step, play, valid", fontsize=9, color=INK)
     axes.legend(fontsize=9, frameon=False, loc="upper right")
