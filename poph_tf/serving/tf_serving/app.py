@@ -6,9 +6,10 @@
     GET  /model_cards/N                           model_card.json of a version
 
 Errors are {"error": "..."}: 400 for what the model or the API does not allow, 404, 405,
-503 for too many requests at the same time, 504 if a request takes too long. No request
-gets a 500. A request to a signature by its former name gets the header `Warning` with
-the new one. Sizes and times of requests are bounded before; see `api/guard.py`.
+429 and 503 for too much at the same time, 503 where the server stops, 504 if a request
+takes too long, 500 for a fault of the server. A request to a signature by its former
+name gets the header `Warning` with the new one. Sizes and times of requests are bounded
+before; see `api/guard.py`.
 """
 
 import asyncio

@@ -43,9 +43,6 @@ class Batcher:
             beside them: TensorFlow shares the cores out among all that run.
         max_rows: pieces in a merged batch; 1: requests are not merged.
         wait_seconds: how long a request waits for others to join.
-
-    Attributes:
-        running: calls in threads, also those that were told to end.
     """
 
     def __init__(
@@ -56,7 +53,6 @@ class Batcher:
         self.threads = concurrent.futures.ThreadPoolExecutor(
             LANES * num_threads, "model"
         )
-        self.running: set[concurrent.futures.Future[Arrays]] = set()
         # For long requests, and for short ones.
         self._free = [asyncio.Semaphore(num_threads) for _ in range(LANES)]
         self._queues = collections.defaultdict[_Key, collections.deque[_Job]](
@@ -128,7 +124,9 @@ class Batcher:
             job.future.add_done_callback(end_if_unwanted)
         try:
             inputs = _merge([job.inputs for job in jobs])
-            outputs = await self._in_thread(function, inputs, call)
+            outputs = await asyncio.get_running_loop().run_in_executor(
+                self.threads, function, inputs, call
+            )
             answers = _split(outputs, [job.rows for job in jobs])
         except Exception as error:
             if len(jobs) > 1:
@@ -142,14 +140,6 @@ class Batcher:
         for job, answer in zip(jobs, answers, strict=True):
             if not job.future.done():
                 job.future.set_result(answer)
-
-    async def _in_thread(
-        self, function: Function, inputs: Arrays, call: Call
-    ) -> Arrays:
-        future = self.threads.submit(function, inputs, call)
-        self.running.add(future)
-        future.add_done_callback(self.running.discard)
-        return await asyncio.wrap_future(future)
 
     def end_all(self, error: Exception) -> None:
         """Ends all requests, also those to come, and what runs for them."""
