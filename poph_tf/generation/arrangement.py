@@ -21,6 +21,9 @@ from poph_tf.data.matrices import PLAY, Matrices, TrackCells
 from poph_tf.data.notes import Notes
 from poph_tf.errors import InputError
 
+# The share of notes outside a model's pitches from which on all notes are moved.
+FEW = 0.02
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Arrangement:
@@ -154,32 +157,56 @@ def _mean_pitch(cells: np.ndarray) -> float:
 def _within_range(
     cells: np.ndarray, model: ModelConfig
 ) -> tuple[np.ndarray, list[str]]:
-    """Moves all notes by octaves until the model has their pitches."""
-    sounding = np.flatnonzero(cells[..., PLAY].any(axis=(0, 1)))
-    if not len(sounding):
+    """Moves notes by octaves until the model has their pitches: all, or a few."""
+    by_pitch = cells_lib.onsets(cells).sum(axis=(0, 1))
+    if not (total := by_pitch.sum()):
         raise InputError("The music must have notes, got a silent piece.")
-    low, high = int(sounding[0]), int(sounding[-1])
-    octave = theory.NUM_PITCH_CLASSES
-    up, down = (
-        -(-(model.min_pitch - low) // octave),
-        -(-(high - model.max_pitch) // octave),
-    )
-    moved = max(up, 0) - max(down, 0)
-    outside = cells_lib.share_outside(cells, model.min_pitch, model.max_pitch)
-    found = f"{outside} lie outside the model's pitches, {model.min_pitch} to "
-    found += f"{model.max_pitch}"
-    fits = model.min_pitch <= low + octave * moved
-    if not fits or high + octave * moved > model.max_pitch:
-        raise InputError(
-            f"{found}, and no octave brings all notes there (they reach from {low} to "
-            f"{high}): leave some out or give them other octaves."
-        )
-    if not moved:
+    octave, pitches = theory.NUM_PITCH_CLASSES, np.arange(len(by_pitch))
+
+    def outside(octaves: int) -> int:
+        moved = pitches + octave * octaves
+        return by_pitch[(moved < model.min_pitch) | (moved > model.max_pitch)].sum()
+
+    if not outside(0):
         return cells, []
-    words = (
-        f"{abs(moved)} octave{'s' * (abs(moved) > 1)} {'up' if moved > 0 else 'down'}"
-    )
-    return np.roll(cells, octave * moved, axis=2), [f"{found}: all are moved {words}."]
+    octaves = 0
+    if outside(0) >= FEW * total:
+        octaves = min(range(-10, 11), key=lambda k: (outside(k), abs(k)))
+    found = cells_lib.share_outside(cells, model.min_pitch, model.max_pitch)
+    found += f" lie outside the model's pitches, {model.min_pitch} to "
+    words = f"{abs(octaves)} octave{'s' * (abs(octaves) > 1)} "
+    words = f"all are moved {words}{'up' if octaves > 0 else 'down'}"
+    if outside(octaves):
+        others = "what still lies outside is" if octaves else "they are"
+        words = f"{words}; " * bool(octaves) + f"{others} moved by octaves"
+    targets = _nearest_octaves(pitches + octave * octaves, model)
+    return _moved(cells, targets), [f"{found}{model.max_pitch}: {words}."]
+
+
+def _nearest_octaves(pitches: np.ndarray, model: ModelConfig) -> np.ndarray:
+    """The pitches, those outside the model's moved in by as few octaves as can be."""
+    octave = theory.NUM_PITCH_CLASSES
+    if model.num_pitches < octave:
+        raise InputError(
+            f"The model has {model.num_pitches} pitches, {model.min_pitch} to "
+            f"{model.max_pitch}, less than an octave, so that notes outside cannot be "
+            "moved there: leave them out."
+        )
+    up = np.maximum(-((pitches - model.min_pitch) // octave), 0)
+    down = np.maximum(-((model.max_pitch - pitches) // octave), 0)
+    return pitches + octave * (up - down)
+
+
+def _moved(cells: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Moves each pitch to another; where two meet, the one that moves less sounds."""
+    moved = np.zeros_like(cells)
+    order = np.argsort(np.abs(targets - np.arange(len(targets))), kind="stable")
+    sounding = np.flatnonzero(cells[..., PLAY].any(axis=(0, 1)))
+    for pitch in order[np.isin(order, sounding)]:
+        at = targets[pitch]
+        taken = moved[:, :, at, PLAY, None] != 0
+        moved[:, :, at] = np.where(taken, moved[:, :, at], cells[:, :, pitch])
+    return cells_lib.canonical(moved)
 
 
 def _one_at_a_time(

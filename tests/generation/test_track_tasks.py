@@ -91,15 +91,39 @@ def test_of_several_notes_at_once_the_outer_one_is_kept_and_it_says_so():
     assert np.flatnonzero(low.cells[4, 3, :, 0]).tolist() == [60]
 
 
-def test_music_beyond_the_models_pitches_moves_by_octaves_or_is_refused():
+def test_music_beyond_the_models_pitches_moves_by_octaves():
     found = arrange(music(long_note("x", 96)))
     assert pitches(found)[0] == [72]
     assert found.changes == (
         "1 of 1 notes (100%) lie outside the model's pitches, 36 to 83: all are moved "
         "2 octaves down.",
     )
-    with pytest.raises(InputError, match=r"2 of 2 notes \(100%\).*from 20 to 100"):
-        arrange(music(part("x", [(0, 4, 20), (4, 8, 100)])))
+    # No octave has both: the more move together, as little as can be.
+    wide = part("x", [(0, 4, 20), (4, 8, 97), (8, 12, 98)])
+    found = arrange(music(wide))
+    assert [np.flatnonzero(found.cells[t, 0, :, 0]) for t in (0, 4, 8)] == [44, 73, 74]
+    assert found.changes[0].endswith(
+        "all are moved 2 octaves down; what still lies outside is moved by octaves."
+    )
+
+
+def test_a_few_notes_beyond_the_models_pitches_move_alone():
+    spans = [(2 * k, 2 * k + 2, 60 + k % 12) for k in range(60)]
+    # The last sounds with a note at its own place, which stays.
+    found = arrange(
+        music(part("x", [*spans[:-1], (118, 120, 95), (118, 119, 83)], 120))
+    )
+    play = found.cells[:, 0, :, 0]
+    for start, _, pitch in spans[:-1]:
+        assert np.flatnonzero(play[start]) == [pitch]
+    assert np.flatnonzero(play[118]) == np.flatnonzero(play[119]) == [83]
+    assert found.changes[0] == (
+        "1 of 61 notes (2%) lie outside the model's pitches, 36 to 83: they are moved "
+        "by octaves."
+    )
+    small = dataclasses.replace(MODEL, num_pitches=11)
+    with pytest.raises(InputError, match="11 pitches, 36 to 46, less than an octave"):
+        arrangement.arrange(music(part("x", spans, 120)), small, (), "soprano")
 
 
 def task(**settings):
