@@ -5,10 +5,12 @@ or yields a slice of a piece (a bar) to be drawn and is sent what was drawn. A t
 takes a part, does one slice and puts the part back. Where there are many, it draws
 slices of several at a time.
 
-Every second turn goes round: to each client in turn, to each of its jobs in turn. The
-others go to the job that has had the fewest slices, so that a short piece gets at least
-half of the turns that pass while it is drawn, however many long ones there are. Slices
-drawn at a time take longer, so only jobs do it that are about as far as the first.
+Every second turn goes to each client in turn: now to each of its jobs in turn, now to
+that which has had the fewest slices. The others go to the job that has had the fewest
+of all. So a short piece gets at least half of the turns that pass while it is drawn,
+however many long ones there are, and three of four beside those of its own client.
+Slices drawn at a time take longer, so only jobs do it that are about as far as the
+first.
 """
 
 import collections
@@ -23,7 +25,7 @@ from poph_tf.generation.light_engine import Drawn, Slice
 Part = Generator[Slice | None, Any, None]
 Taken = list[tuple["Job", Part]]
 # Jobs that have had so many slices more than another are drawn one by one.
-FAR = 4
+FAR = 2
 
 
 class Stopping(Exception):  # noqa: N818  no fault, an end that was asked for
@@ -68,6 +70,7 @@ class Scheduler:
         self._jobs: dict[str, collections.deque[Job]] = {}
         self._changed = threading.Condition()
         self._turns = itertools.count()
+        self._rounds: collections.Counter[str] = collections.Counter()
         self._closing = False
         self._ended: BaseException | None = None
         self._threads = [
@@ -102,7 +105,7 @@ class Scheduler:
             queue = self._jobs[job.client]
             queue.remove(job)
             if not queue:
-                del self._jobs[job.client]
+                del self._jobs[job.client], self._rounds[job.client]
         job.on_end(error)
 
     def end_all(self, error: BaseException) -> None:
@@ -218,13 +221,20 @@ class Scheduler:
     def _choose(self) -> Job | None:
         """The job whose turn it is, among those with a part that nobody works on."""
         if next(self._turns) % 2:
-            free = (job for queue in self._jobs.values() for job in queue if job.parts)
-            return min(free, key=lambda job: job.num_slices, default=None)
+            return _least(job for queue in self._jobs.values() for job in queue)
         for client, queue in self._jobs.items():
-            for job in queue:
-                if job.parts:
-                    queue.remove(job)
-                    queue.append(job)
-                    self._jobs[client] = self._jobs.pop(client)
-                    return job
+            if job := next((job for job in queue if job.parts), None):
+                self._rounds[client] += 1
+                if self._rounds[client] % 2:
+                    job = _least(queue) or job
+                queue.remove(job)
+                queue.append(job)
+                self._jobs[client] = self._jobs.pop(client)
+                return job
         return None
+
+
+def _least(jobs: Iterable[Job]) -> Job | None:
+    """The job that has had the fewest slices, of those that nobody works on."""
+    free = (job for job in jobs if job.parts)
+    return min(free, key=lambda job: job.num_slices, default=None)
