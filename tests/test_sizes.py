@@ -1,6 +1,7 @@
 """The house rules of size: short files, short functions."""
 
 import ast
+import collections
 import pathlib
 import re
 
@@ -38,6 +39,13 @@ def long_functions(name, text):
 def test_code_lines_leave_out_blank_lines_comments_and_docstrings():
     text = 'def f(\n    x,\n):\n    """A.\n\n    B.\n    """\n\n    # why\n    x\n'
     assert code_lines(ast.parse(text).body[0], text.splitlines()) == 4
+
+
+def test_test_files_have_names_of_their_own():
+    """Pytest imports them by their names alone."""
+    paths = (pathlib.Path(name) for name in FILES if name.startswith("tests/"))
+    counts = collections.Counter(path.name for path in paths)
+    assert [name for name, count in counts.items() if count > 1] == []
 
 
 def test_files_are_short():

@@ -5,6 +5,7 @@ channels mean.
 """
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -40,8 +41,18 @@ def onsets(cells: np.ndarray) -> np.ndarray:
     Returns:
         bool [time, ..., pitch].
     """
-    play = cells[..., PLAY] != 0
-    return play & (~_step_before(play) | (cells[..., REPLAY] != 0))
+    return struck(cells, _step_before(cells))
+
+
+def struck(cells: Any, before: Any) -> Any:
+    """The cells where a note begins, of steps and those before them; bool [...].
+
+    Args:
+        cells: [..., channel], arrays or tensors.
+        before: the same, each a step earlier.
+    """
+    sounded = before[..., PLAY] > 0
+    return (cells[..., PLAY] > 0) & (~sounded | (cells[..., REPLAY] > 0))
 
 
 def _step_before(play: np.ndarray) -> np.ndarray:

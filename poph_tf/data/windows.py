@@ -9,6 +9,7 @@ import tensorflow as tf
 from poph_tf import theory
 from poph_tf.config import ModelConfig, TrainingConfig
 from poph_tf.data import beat_chords, given, keys, returning
+from poph_tf.data import cells as cells_lib
 
 # Nothing here branches on a tensor, so AutoGraph has nothing to rewrite.
 _as_written = tf.autograph.experimental.do_not_convert
@@ -237,8 +238,7 @@ def _chords(piece: Tensors, model: ModelConfig) -> tf.Tensor:
 
 def _returns(frames: tf.Tensor, bar_position: tf.Tensor) -> tf.Tensor:
     """`returning.find_returns` of a window, by all its tracks; int32 [time]."""
-    play, again = frames[..., 0] > 0, frames[..., 1] > 0
-    onsets = play[1:] & (~play[:-1] | again[1:])
+    onsets = cells_lib.struck(frames[1:], frames[:-1])
     found = tf.numpy_function(
         returning.find_returns, [onsets, bar_position], tf.int32, stateful=False
     )

@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from poph_tf.config import GenerationConfig, Limits, ModelConfig
+from poph_tf.data import cells as cells_lib
 from poph_tf.data import dataset, keys
 from poph_tf.generation import form_graph, randomness, request
 from poph_tf.generation.controls import Controls
@@ -252,7 +253,7 @@ class ServingModule(tf.Module):
         """What is given in each step, and what the network says of it, as controls."""
         cells = tf.stack([inputs[name] for name in MATRICES], axis=-1)
         previous = tf.concat([tf.zeros_like(cells[:, :1]), cells[:, :-1]], axis=1)
-        played = (cells[..., 0] > 0) & ((previous[..., 0] == 0) | (cells[..., 1] > 0))
+        played = cells_lib.struck(cells, previous)
         frames = dataset.to_frames(cells)
         given = tf.broadcast_to(inputs["given"][..., None], tf.shape(played))
         clamped = [given, frames[..., 0], tf.cast(played, tf.float32), frames[..., 2]]

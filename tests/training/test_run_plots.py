@@ -60,7 +60,8 @@ def test_the_command_draws_a_picture_with_and_without_memory(run, tmp_path):
     output = tmp_path / "curve.png"
     command = [sys.executable, str(ROOT / "tools" / "plot_run.py")]
     result = subprocess.run(
-        [*command, f"--model_dir={run}", f"--output={output}", "--title=a"],
+        # One run, whoever names it twice.
+        [*command, *2 * [f"--model_dir={run}"], f"--output={output}", "--title=a"],
         capture_output=True,
         text=True,
         check=True,
