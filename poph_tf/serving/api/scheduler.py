@@ -25,7 +25,7 @@ from poph_tf.generation.light_engine import Drawn, Slice
 Part = Generator[Slice | None, Any, None]
 Taken = list[tuple["Job", Part]]
 # Jobs that have had so many slices more than another are drawn one by one.
-FAR = 2
+FAR = 4
 
 
 class Stopping(Exception):  # noqa: N818  no fault, an end that was asked for
