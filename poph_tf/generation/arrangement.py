@@ -174,35 +174,31 @@ def _within_range(
         octaves = min(range(-10, 11), key=lambda k: (outside(k), abs(k)))
     found = cells_lib.share_outside(cells, model.min_pitch, model.max_pitch)
     found += f" lie outside the model's pitches, {model.min_pitch} to "
-    words = f"{abs(octaves)} octave{'s' * (abs(octaves) > 1)} "
-    words = f"all are moved {words}{'up' if octaves > 0 else 'down'}"
+    changes = []
+    if octaves:
+        plural, way = "s" * (abs(octaves) > 1), "up" if octaves > 0 else "down"
+        changes.append(f"all are moved {abs(octaves)} octave{plural} {way}")
     if outside(octaves):
         others = "what still lies outside is" if octaves else "they are"
-        words = f"{words}; " * bool(octaves) + f"{others} moved by octaves"
-    targets = _nearest_octaves(pitches + octave * octaves, model)
-    return _moved(cells, targets), [f"{found}{model.max_pitch}: {words}."]
+        changes.append(f"{others} moved by octaves")
+        if model.num_pitches < octave:
+            raise InputError(f"{found}{model.max_pitch}, less than an octave.")
+    shifted = pitches + octave * octaves
+    line = f"{found}{model.max_pitch}: {'; '.join(changes)}."
+    return _moved(cells, shifted, model), [line]
 
 
-def _nearest_octaves(pitches: np.ndarray, model: ModelConfig) -> np.ndarray:
-    """The pitches, those outside the model's moved in by as few octaves as can be."""
-    octave = theory.NUM_PITCH_CLASSES
-    if model.num_pitches < octave:
-        raise InputError(
-            f"The model has {model.num_pitches} pitches, {model.min_pitch} to "
-            f"{model.max_pitch}, less than an octave, so that notes outside cannot be "
-            "moved there: leave them out."
-        )
-    up = np.maximum(-((pitches - model.min_pitch) // octave), 0)
-    down = np.maximum(-((model.max_pitch - pitches) // octave), 0)
-    return pitches + octave * (up - down)
+def _moved(cells: np.ndarray, shifted: np.ndarray, model: ModelConfig) -> np.ndarray:
+    """Moves each pitch to another, and those still outside by as few octaves as can be.
 
-
-def _moved(cells: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Moves each pitch to another; where two meet, the one that moves less sounds."""
-    moved = np.zeros_like(cells)
-    order = np.argsort(np.abs(targets - np.arange(len(targets))), kind="stable")
+    Where two meet, the one sounds that is moved by fewer of these.
+    """
+    octave, moved = theory.NUM_PITCH_CLASSES, np.zeros_like(cells)
+    up = np.maximum(-((shifted - model.min_pitch) // octave), 0)
+    down = np.maximum(-((model.max_pitch - shifted) // octave), 0)
+    targets = shifted + octave * (up - down)
     sounding = np.flatnonzero(cells[..., PLAY].any(axis=(0, 1)))
-    for pitch in order[np.isin(order, sounding)]:
+    for pitch in sorted(sounding, key=lambda k: up[k] + down[k]):
         at = targets[pitch]
         taken = moved[:, :, at, PLAY, None] != 0
         moved[:, :, at] = np.where(taken, moved[:, :, at], cells[:, :, pitch])

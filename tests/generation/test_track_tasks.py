@@ -105,6 +105,11 @@ def test_music_beyond_the_models_pitches_moves_by_octaves():
     assert found.changes[0].endswith(
         "all are moved 2 octaves down; what still lies outside is moved by octaves."
     )
+    # Where a note from outside meets one that is in its place, this one sounds.
+    meets = part("x", [(0, 4, 28), (0, 4, 64), (4, 8, 97), (8, 12, 98), (12, 16, 99)])
+    meets.cells[:4, 28, 2] = 50  # the volume tells which it is
+    found = arrange(music(meets)).cells[0, 0]
+    assert np.flatnonzero(found[:, 0]).tolist() == [40] and found[40, 2] == 90
 
 
 def test_a_few_notes_beyond_the_models_pitches_move_alone():
@@ -122,8 +127,11 @@ def test_a_few_notes_beyond_the_models_pitches_move_alone():
         "by octaves."
     )
     small = dataclasses.replace(MODEL, num_pitches=11)
-    with pytest.raises(InputError, match="11 pitches, 36 to 46, less than an octave"):
+    with pytest.raises(InputError, match="36 to 46, less than an octave"):
         arrangement.arrange(music(part("x", spans, 120)), small, (), "soprano")
+    # What an octave brings there needs no more.
+    fits = arrangement.arrange(music(long_note("x", 57)), small, (), "soprano")
+    assert pitches(fits)[0] == [45]
 
 
 def task(**settings):

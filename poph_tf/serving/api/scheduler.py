@@ -223,10 +223,10 @@ class Scheduler:
         if next(self._turns) % 2:
             return _least(job for queue in self._jobs.values() for job in queue)
         for client, queue in self._jobs.items():
-            if job := next((job for job in queue if job.parts), None):
+            if job := _least(queue):
                 self._rounds[client] += 1
-                if self._rounds[client] % 2:
-                    job = _least(queue) or job
+                if self._rounds[client] % 2 == 0:
+                    job = next(job for job in queue if job.parts)
                 queue.remove(job)
                 queue.append(job)
                 self._jobs[client] = self._jobs.pop(client)
