@@ -285,6 +285,23 @@ def key_name(key: int) -> str:
     return f"{(*MAJOR_TONICS, *MINOR_TONICS)[key]} {mode}"
 
 
+def transposed_key(key: str, semitones: int) -> str:
+    """The name of a key some semitones higher; empty stays empty.
+
+    Example:
+        >>> transposed_key("Db major", 2), transposed_key("A minor", -1)
+        ('Eb major', 'G# minor')
+        >>> transposed_key("D dorian", 12), transposed_key("", 2)
+        ('D dorian', '')
+    """
+    if not key:
+        return ""
+    third = key_number(key) // NUM_PITCH_CLASSES * NUM_PITCH_CLASSES
+    tonic, scale = read_key(key)
+    name = key_name(third + (tonic + semitones) % NUM_PITCH_CLASSES)
+    return f"{name.split()[0]} {scale}"
+
+
 def written_key(key: str) -> str:
     """A key's name as musicians write it.
 

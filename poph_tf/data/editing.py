@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from poph_tf import theory
 from poph_tf.data import bars
 from poph_tf.data import cells as cells_lib
 from poph_tf.data.cells import PLAY, REPLAY
@@ -139,7 +140,7 @@ def by_name(tracks: Sequence[TrackCells]) -> dict[str, TrackCells]:
 
 
 def transpose(piece: Matrices, semitones: int) -> Matrices:
-    """The same music some semitones higher (or lower); drums stay.
+    """The same music and its key some semitones higher (or lower); drums stay.
 
     Raises:
         InputError: If a note would leave the pitches 0 to 127.
@@ -154,7 +155,8 @@ def transpose(piece: Matrices, semitones: int) -> Matrices:
         cells = cells_lib.merged(np.stack([track.cells for track in tracks], axis=1))
     else:
         cells = _moved(piece.cells, semitones)
-    return dataclasses.replace(piece, cells=cells, tracks=tracks, key="")
+    key = theory.transposed_key(piece.key, semitones)
+    return dataclasses.replace(piece, cells=cells, tracks=tracks, key=key)
 
 
 def _moved(cells: np.ndarray, semitones: int) -> np.ndarray:

@@ -113,6 +113,12 @@ def test_drums_are_not_transposed():
     assert notes(up) == [(0, 4, 36), (0, 4, 63)]
 
 
+def test_the_key_is_transposed_with_the_notes():
+    made = dataclasses.replace(piece((0, 0, 4, 60)), key="C minor")
+    assert editing.transpose(made, 3).key == "Eb minor"
+    assert editing.transpose(piece((0, 0, 4, 60)), 3).key == ""
+
+
 def test_a_note_is_never_transposed_out_of_midi():
     made = piece((0, 0, 4, 3), (0, 0, 4, 120))
     assert notes(editing.transpose(made, 7)) == [(0, 4, 10), (0, 4, 127)]
@@ -143,5 +149,6 @@ def test_cut_parts_joined_are_the_piece_but_for_notes_over_the_cut(made, data):
     seam = len(parts[0])
     changed = np.argwhere(whole.cells != made.cells)
     assert (changed[:, 0] == seam).all() and (changed[:, 2] == 1).all()
+    made = dataclasses.replace(made, key="F# minor")
     there = editing.transpose(editing.transpose(made, 5), -5)
-    assert there == made
+    assert there == made and there.key == made.key
