@@ -43,7 +43,17 @@ Music = Annotated[Any, pydantic.WithJsonSchema({"type": ["string", "null"]})]
 
 @settings
 class GenerationConfig(Stored):
-    """What to compose."""
+    """What to compose.
+
+    Example:
+        >>> config = GenerationConfig(num_bars=16, key="D minor", seed=7)
+        >>> config.key, config.temperature
+        ('D minor', 1.0)
+        >>> GenerationConfig(form="A2")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ...
+        poph_tf.errors.InputError: form must be ...
+    """
 
     num_pieces: Annotated[int, Interval(ge=1, le=MAX_PIECES)] = 4
     """Number of pieces."""

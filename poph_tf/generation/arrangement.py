@@ -61,7 +61,7 @@ def arrange(
     for part, place in places.items():
         cells[:, place] = np.maximum(cells[:, place], parts[part].cells)
     changes = _unused(parts, places)
-    cells, moved = _within_range(cells, model)
+    cells, moved = within_range(cells, model)
     changes += moved
     for place, track in enumerate(model.tracks):
         if track.voice:
@@ -154,10 +154,20 @@ def _mean_pitch(cells: np.ndarray) -> float:
     return float(np.average(np.arange(len(counts)), weights=np.maximum(counts, 1e-9)))
 
 
-def _within_range(
-    cells: np.ndarray, model: ModelConfig
-) -> tuple[np.ndarray, list[str]]:
-    """Moves notes by octaves until the model has their pitches: all, or a few."""
+def within_range(cells: np.ndarray, model: ModelConfig) -> tuple[np.ndarray, list[str]]:
+    """Moves notes by octaves until the model has their pitches: all, or a few.
+
+    Args:
+        cells: uint8 [step, track, 128, channel].
+        model: configuration of the model.
+
+    Returns:
+        The cells, and what was changed, a sentence or none.
+
+    Raises:
+        InputError: If there are no notes, or the model has less than an octave and
+            some lie outside.
+    """
     by_pitch = cells_lib.onsets(cells).sum(axis=(0, 1))
     if not (total := by_pitch.sum()):
         raise InputError("The music must have notes, got a silent piece.")

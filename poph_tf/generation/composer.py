@@ -299,10 +299,8 @@ class Composer:
         """A piece on the grid, and the style to read it in."""
         shares = self.config.style_shares
         usual = self.styles[int(np.argmax(shares))]
-        music, changes = given_music.read(
-            _plain(music), self.config, self.config.tracks
-        )
-        for change in changes:
+        music, changes = given_music.read(_plain(music), self.config.tracks)
+        for change in (*changes, *given_music.left_out(music, self.config)):
             warnings.warn(change, UserWarning, stacklevel=3)
         chosen = style or self.style or usual
         if chosen not in self.styles:

@@ -11,7 +11,6 @@ import numpy as np
 
 from poph_tf import theory
 from poph_tf.config import ModelConfig
-from poph_tf.data import cells as cells_lib
 from poph_tf.data import matrices
 from poph_tf.data.matrices import Matrices
 from poph_tf.errors import InputError
@@ -35,11 +34,7 @@ def clamp_notes(
 
     Returns:
         float32 [step, pitch, 4].
-
-    Raises:
-        InputError: If there are no notes, or some outside the model's pitches.
     """
-    _check_pitches(cells, config)
     clamped = clamp_all(cells, config)
     play = clamped[..., 1] > 0
     silent = np.zeros_like(play)
@@ -71,20 +66,6 @@ def clamp_all(cells: np.ndarray, config: ModelConfig) -> np.ndarray:
     parts = (cells[..., 0], matrices.onsets(cells), cells[..., 2] / np.float32(127))
     clamped = np.stack([np.ones_like(parts[-1]), *parts], axis=-1)
     return clamped[..., seen, :].astype(np.float32)
-
-
-def _check_pitches(cells: np.ndarray, config: ModelConfig) -> None:
-    sounding = np.flatnonzero(cells[..., 0].any(axis=0))
-    if not len(sounding):
-        raise InputError("fix must be music with notes, got a silent piece.")
-    low, high = int(sounding[0]), int(sounding[-1])
-    if low < config.min_pitch or high > config.max_pitch:
-        share = cells_lib.share_outside(cells, config.min_pitch, config.max_pitch)
-        raise InputError(
-            f"The notes of fix must lie within the model's pitches, "
-            f"{config.min_pitch} to {config.max_pitch}, got {low} to {high} ({share} "
-            "lie outside): transpose them."
-        )
 
 
 def bar_starts(piece: Matrices) -> np.ndarray:

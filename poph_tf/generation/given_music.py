@@ -19,15 +19,11 @@ GRID_TOLERANCE = 0.2
 _NO_NOTES = "The given music has no notes."
 
 
-def read(
-    music: Any, model: ModelConfig, tracks: Sequence[Track] = ()
-) -> tuple[Matrices, tuple[str, ...]]:
+def read(music: Any, tracks: Sequence[Track] = ()) -> tuple[Matrices, tuple[str, ...]]:
     """Music on the grid, and what is changed of it or not heard, a sentence each.
 
     Args:
         music: Matrices, Notes, a NoteSequence, or the path of a music file.
-        model: configuration of the model; one with tracks takes care of its pitches
-            when the music is given to them.
         tracks: the notes of a file are found for these if it has all of them.
 
     Raises:
@@ -35,7 +31,7 @@ def read(
         InputError: If the music is something else.
     """
     if isinstance(music, Matrices):
-        return music, tuple(_left_out(music, model))
+        return music, tuple(_silence(music))
     if not (is_path(music) or hasattr(music, "ticks_per_quarter")):
         raise InputError(
             "music must be a path, Piece, Matrices, Notes or NoteSequence, got "
@@ -43,7 +39,7 @@ def read(
         )
     notes = reading.read_notes(music) if is_path(music) else reading.to_notes(music)
     piece, changes = on_grid(notes, tracks)
-    return piece, (*changes, *_left_out(piece, model))
+    return piece, (*changes, *_silence(piece))
 
 
 def on_grid(
@@ -93,14 +89,17 @@ def _unlike(notes: Notes, piece: Matrices, heard: int) -> Iterator[str]:
         )
 
 
-def _left_out(piece: Matrices, model: ModelConfig) -> Iterator[str]:
-    """What the model has no place for."""
+def _silence(piece: Matrices) -> Iterator[str]:
     if not piece.cells.any():
         yield _NO_NOTES
-        return
+
+
+def left_out(piece: Matrices, model: ModelConfig) -> list[str]:
+    """What a model without tracks has no pitches for; others move it, and tell that."""
     outside = cells.share_outside(piece.cells, model.min_pitch, model.max_pitch)
-    if outside and not model.tracks:
-        yield (
-            f"{outside} lie outside the model's pitches, {model.min_pitch} to "
-            f"{model.max_pitch}: the model leaves them out."
-        )
+    if not outside or model.tracks:
+        return []
+    return [
+        f"{outside} lie outside the model's pitches, {model.min_pitch} to "
+        f"{model.max_pitch}: the model leaves them out."
+    ]

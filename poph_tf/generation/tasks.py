@@ -19,7 +19,7 @@ from poph_tf.config import GenerationConfig, ModelConfig, Track
 from poph_tf.data import credits, matrices
 from poph_tf.data.matrices import Matrices
 from poph_tf.errors import InputError
-from poph_tf.generation import constraints, given_music
+from poph_tf.generation import arrangement, constraints, given_music
 
 DEFAULT_TEMPO_QPM = 120.0
 DEFAULT_SIGNATURE = (4, 4)
@@ -129,21 +129,34 @@ def from_config(config: GenerationConfig, model: ModelConfig) -> Task:
             raise InputError(f"{name} is for tracks, but the model has none.")
     if config.bars_to_draw and config.kind != "infill":
         raise InputError(f"The task {config.kind} has no bars without tracks.")
-    music, changes = NOTHING, tuple[str, ...]()
+    music, changes = NOTHING, list[str]()
     if config.source is not None:
-        music, changes = given_music.read(config.source, model)
-        music = dataclasses.replace(music, tracks=())
+        music, changes = _read(config, model)
     if config.kind == "infill":
         task = infill(music, config.bars_to_draw, config.redraw_lookahead, model)
     elif config.kind in ("harmonize", "accompany"):
-        given_music.require_notes(music, changes)
         task = harmonize(music, config.fix_as, model)
     else:
         task = continue_(music, **continued_by(config))
     task = dataclasses.replace(
-        task, tempo_qpm=config.tempo_qpm or task.tempo_qpm, changes=changes
+        task, tempo_qpm=config.tempo_qpm or task.tempo_qpm, changes=tuple(changes)
     )
     return task if config.source is None else credited(task, music, config.kind)
+
+
+def _read(config: GenerationConfig, model: ModelConfig) -> tuple[Matrices, list[str]]:
+    """The given music as one track, and what is changed of it, a sentence each.
+
+    What is kept within the piece must be of the model's pitches, what goes before need
+    not.
+    """
+    music, changes = given_music.read(config.source)
+    music = dataclasses.replace(music, tracks=())
+    if config.kind not in ("harmonize", "accompany"):
+        return music, [*changes, *given_music.left_out(music, model)]
+    given_music.require_notes(music, changes)
+    cells, moved = arrangement.within_range(music.cells[:, None], model)
+    return dataclasses.replace(music, cells=cells[:, 0]), [*changes, *moved]
 
 
 def credited(task: Task, music: Matrices, kind: str) -> Task:

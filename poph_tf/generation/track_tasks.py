@@ -66,7 +66,7 @@ def _with_music(config: GenerationConfig, model: ModelConfig) -> Task:
             f"given, such as given={model.tracks[-1].name}."
         )
     tracks = () if config.map else model.tracks
-    piece, changes = given_music.read(config.source, model, tracks)
+    piece, changes = given_music.read(config.source, tracks)
     given_music.require_notes(piece, changes)
     names = [track.name for track in model.tracks]
     single = MELODY if MELODY in names else names[0]

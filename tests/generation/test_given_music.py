@@ -17,7 +17,8 @@ MODEL = config.preset("biaxial", min_pitch=48, num_pitches=24)
 def told(tmp_path, *events, model=MODEL):
     path = tmp_path / "given.mid"
     path.write_bytes(smf.file(sorted(events, key=lambda event: event[0])))
-    return list(given_music.read(path, model)[1])
+    piece, changes = given_music.read(path, model.tracks)
+    return [*changes, *given_music.left_out(piece, model)]
 
 
 def note(tick, pitch, channel=0):
@@ -47,10 +48,11 @@ def test_notes_outside_the_range_are_told_with_their_share(tmp_path):
     for step, pitch in enumerate((50, 51, 52, 80)):
         cells[2 * step, pitch] = (1, 0, 64)
     piece = Matrices(cells, np.arange(8, dtype=np.uint8))
-    assert given_music.read(piece, MODEL) == (piece, (line,))
+    assert given_music.read(piece) == (piece, ())
+    assert given_music.left_out(piece, MODEL) == [line]
     # A model with tracks moves parts into their range, and tells that itself.
     tracks = config.ModelConfig(tracks=(Track("lead"),))
-    assert given_music.read(piece, tracks)[1] == ()
+    assert given_music.left_out(piece, tracks) == []
 
 
 def test_music_without_notes_is_told(tmp_path):
@@ -76,7 +78,7 @@ def test_parts_that_no_track_takes_are_told_and_unisons_are_not(tmp_path):
         parts.append([title, *note(0, 60, k), *note(480, 62, k)])
     path = tmp_path / "given.mid"
     path.write_bytes(smf.file(*parts))
-    piece, changes = given_music.read(path, VOICES, VOICES.tracks)
+    piece, changes = given_music.read(path, VOICES.tracks)
     assert [track.name for track in piece.tracks] == ["melody", "bridge"]
     assert changes == (
         "2 of 6 notes (33%) are in parts that no track of the model takes: they are "
@@ -90,13 +92,13 @@ def test_music_of_drums_only_cannot_be_harmonized(tmp_path):
     with pytest.raises(
         InputError, match=r"1 of 1 notes \(100%\) are drums.*must have notes"
     ):
-        given_music.require_notes(*given_music.read(path, MODEL))
+        given_music.require_notes(*given_music.read(path))
 
 
 @pytest.mark.parametrize("given", ["gone.mid", "given.txt"])
 def test_files_that_cannot_be_read_are_refused(tmp_path, given):
     with pytest.raises(MusicFileError, match=given):
-        given_music.read(tmp_path / given, MODEL)
+        given_music.read(tmp_path / given)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +115,7 @@ def test_a_tune_from_a_file_stays_whole_in_the_track_that_it_is_given_to(
     path = tmp_path / "tune.abc"
     path.write_text(f"X:1\nL:1/4\nM:4/4\n{tune}\n")
     model = config.preset("poph3", tracks=CHOIR)
-    piece, changes = given_music.read(path, model, model.tracks)
+    piece, changes = given_music.read(path, model.tracks)
     found = arrangement.arrange(piece, model, (), "soprano")
     assert changes == found.changes == ()
     assert found.present.tolist() == [True, False, False, False]
@@ -126,10 +128,10 @@ def test_a_note_sequence_is_music_and_what_is_none_is_named(tmp_path):
     path = tmp_path / "given.mid"
     path.write_bytes(smf.file([*note(0, 60), *note(480, 62)]))
     cells = [
-        given_music.read(music, MODEL)[0].cells
+        given_music.read(music)[0].cells
         for music in (path, reading.read(path), reading.read_notes(path))
     ]
     np.testing.assert_array_equal(cells[0], cells[1])
     np.testing.assert_array_equal(cells[0], cells[2])
     with pytest.raises(InputError, match="Notes or NoteSequence, got bytes"):
-        given_music.read(path.read_bytes(), MODEL)
+        given_music.read(path.read_bytes())

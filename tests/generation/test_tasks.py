@@ -57,13 +57,26 @@ def test_nothing_is_drawn_above_a_melody_or_below_a_bass_while_it_sounds(voice, 
     assert cells[6:8, :, 0].sum() == 1
 
 
-def test_notes_outside_the_model_s_pitches_cannot_be_kept():
-    with pytest.raises(
-        InputError, match=r"36 to 49, got 43 to 50 \(.* lie outside\): transpose"
-    ):
-        constraints.clamp_notes(melody([(0, 1, 43), (1, 2, 50)]).cells, MODEL)
-    with pytest.raises(InputError, match="must be music with notes"):
-        constraints.clamp_notes(melody([]).cells, MODEL)
+def test_notes_to_harmonize_are_moved_into_the_model_s_pitches():
+    tune = melody([(0, 1, 43), (1, 2, 50)])
+    made = GenerationConfig(music=tune, task="harmonize").resolve(MODEL).task
+    assert made.changes == (
+        "1 of 2 notes (50%) lie outside the model's pitches, 36 to 49: they are moved "
+        "by octaves.",
+    )
+    step, pitch = np.nonzero(made.clamped[:2, :, 1])
+    assert (step.tolist(), (pitch + 36).tolist()) == ([0, 1], [43, 38])
+    silent = GenerationConfig(music=melody([]), task="harmonize")
+    with pytest.raises(InputError, match="must have notes"):
+        silent.resolve(MODEL)
+
+
+def test_notes_outside_the_model_s_pitches_stay_before_what_is_drawn():
+    tune = melody([(0, 1, 43), (1, 2, 50)])
+    made = GenerationConfig(music=tune, num_bars=1).resolve(MODEL).task
+    assert made.prefill.play[1].nonzero()[0].tolist() == [50]
+    (change,) = made.changes
+    assert change.endswith("36 to 49: the model leaves them out.")
 
 
 def test_bars_count_from_the_first_whole_bar():
