@@ -209,7 +209,11 @@ def active_controls(
     lacking = _lacking(model_config)
     names = [n for n in _changed_controls(config, **OFF) if n not in lacking]
     names += ["key_strength"] * model_config.key
-    return {name: getattr(config, name) for name in names}
+    values = {name: getattr(config, name) for name in names}
+    least = max(config.min_probability, model_config.chord_min_probability)
+    if least and "min_probability" not in lacking:
+        values["min_probability"] = least
+    return values
 
 
 def _check_controls(config: GenerationConfig, model_config: ModelConfig) -> None:

@@ -26,7 +26,7 @@ from poph_tf.training import run_log
 FREE = (
     "preset", "styles", "style_shares", "tracks", "voice_leading", "key", "chords",
     "form", "harmony_weight", "minor_scale", "input_dropout", "dropout",
-    "recurrent_dropout",
+    "recurrent_dropout", "chord_temperature", "chord_min_probability",
 )  # fmt: skip
 
 

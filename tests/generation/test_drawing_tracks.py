@@ -1,15 +1,20 @@
 """Drawing with tracks: voices, givens, bars left, and that it is the trained model."""
 
+import dataclasses
+
 import mido
 import numpy as np
 import pytest
 import small
 import tensorflow as tf
 
+from poph_tf import models
+from poph_tf.config import GenerationConfig
 from poph_tf.data.matrices import Matrices, TrackCells
 from poph_tf.generation import chords, constraints, randomness, tracks
 from poph_tf.generation.composer import Composer
 from poph_tf.generation.controls import Controls
+from poph_tf.generation.request import active_controls
 from poph_tf.generation.sampler import Sampler
 from poph_tf.models import losses
 
@@ -318,3 +323,34 @@ def test_after_a_long_silence_a_voice_rests_less_and_moves_as_before():
     still = tracks.warmed(made, 0 * added, [TRACKS[0]])
     same = tracks.voice_probability(logits, nothing_held, still)[0]
     np.testing.assert_allclose(same, alone, rtol=1e-6)
+
+
+def composed(name, temperature=1.0, **changed):
+    """Cells of two pieces by a variant with other settings and the same weights."""
+    source = small.model(name)
+    made = models.build(dataclasses.replace(source.config, **changed))
+    made.set_weights(source.get_weights())
+    settings = {"num_pieces": 2, "num_bars": 1, "seed": 5, "temperature": temperature}
+    return [piece.matrices.cells for piece in Composer(made).compose(**settings)]
+
+
+def test_the_temperature_of_chords_is_a_factor_which_leaves_voices_alone():
+    drawn = {factor: composed("voices", chord_temperature=factor) for factor in (1, 2)}
+    np.testing.assert_array_equal(drawn[1], drawn[2])
+    same = composed("chords_descending", 0.5, chord_temperature=2.0)
+    np.testing.assert_array_equal(composed("chords_descending"), same)
+    other = composed("chords_descending", chord_temperature=2.0)
+    assert (np.array(other) != np.array(same)).any()
+
+
+def test_a_model_of_chords_leaves_out_what_is_rare_by_itself():
+    for name, least in (("voice_and_chords", 0.1), ("voices", None)):
+        made = small.model_config(name, chord_min_probability=0.1)
+        found = active_controls(GenerationConfig(), made).get("min_probability")
+        assert found == least
+    made = small.model_config("voice_and_chords", chord_min_probability=0.1)
+    for asked, least in ((0.05, 0.1), (0.2, 0.2)):
+        settings = GenerationConfig(min_probability=asked)
+        assert active_controls(settings, made)["min_probability"] == least
+    rare = composed("chords_descending", chord_min_probability=0.49)
+    assert (np.array(rare) != np.array(composed("chords_descending"))).any()
