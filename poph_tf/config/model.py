@@ -120,12 +120,11 @@ class ModelConfig(Stored):
     voice_leading: bool = False
     """Let a voice see how its interval to each other voice would change."""
 
-    # Composing with tracks with chords.
+    # Composing chords; no inputs of the network, voices are left alone.
     chord_temperature: Annotated[float, Interval(ge=0.01, le=100.0)] = 1.0
-    """A factor of the temperature in tracks with chords; no input of the network."""
+    """A factor of the temperature where notes are drawn pitch by pitch."""
     chord_min_probability: Annotated[float, Interval(ge=0.0, le=0.5)] = 0.0
-    """Where min_probability is less, this is taken in models with tracks with chords:
-    rare notes are wrong ones more often than not."""
+    """The least min_probability where notes are drawn pitch by pitch."""
 
     # Losses and regularization.
     harmony_weight: Annotated[float, Interval(ge=0.0, le=1e6)] = 0.0

@@ -49,6 +49,8 @@ def draw(
     if bias is not None:
         known["bias"] = tf.broadcast_to(bias, tf.shape(before)[:2])
     network = decoder.network
+    warm = network.config.chord_temperature * controls.temperature
+    controls = controls._replace(temperature=warm)
     known = {k: _pitch_major(network, x) for k, x in known.items() if x is not None}
 
     def draw(heads: Heads, index: tf.Tensor) -> tf.Tensor:

@@ -128,8 +128,6 @@ class TrackDrawing:
             biases = (bias, self.density)
             cells = draw_voice(heads, before, numbers[:, 0], controls, *biases)
             return cells, voice_log_probability(heads, before, cells)
-        warm = self.network.config.chord_temperature * controls.temperature
-        controls = controls._replace(temperature=warm)
         decoder = PitchDecoder(self.network, x, self.embedding)
         cells, score = chords.draw(decoder, before, numbers, controls, bias, scored)
         return cells, None if score is None else tf.reduce_sum(score, axis=1)

@@ -341,6 +341,9 @@ def test_the_temperature_of_chords_is_a_factor_which_leaves_voices_alone():
     np.testing.assert_array_equal(composed("chords_descending"), same)
     other = composed("chords_descending", chord_temperature=2.0)
     assert (np.array(other) != np.array(same)).any()
+    # A model without tracks is one of chords.
+    same = composed("biaxial", 0.5, chord_temperature=2.0)
+    np.testing.assert_array_equal(composed("biaxial"), same)
 
 
 def test_a_model_of_chords_leaves_out_what_is_rare_by_itself():
