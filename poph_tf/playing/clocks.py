@@ -8,32 +8,11 @@ Source: MIDI 1.0 Detailed Specification, System Real Time Messages.
 """
 
 import math
-from typing import Any, Protocol
+from typing import Any
 
 CLOCKS_PER_STEP = 6
 # A running clock of the slowest tempo sends one each 0.5 seconds (5 quarters a minute).
 LOST_SECONDS = 1.0
-
-
-class Clock(Protocol):
-    """What both clocks have in common."""
-
-    running: bool
-
-    def start(self, seconds: float, step: int) -> None:
-        """Tells that the session begins, and at which step if it decides that."""
-
-    def receive(self, seconds: float, message: Any) -> bool:
-        """Takes a message; returns whether the position or `running` jumped."""
-
-    def position(self, seconds: float) -> float:
-        """The step at a time, with its fraction."""
-
-    def due(self, step: float) -> float | None:
-        """When to look again for a step that is still to come; None: at a message."""
-
-    def is_lost(self, seconds: float) -> bool:
-        """Whether a running clock has been silent for too long."""
 
 
 class OwnClock:
@@ -94,12 +73,15 @@ class MidiClock:
         self._clock_seconds = math.inf
 
     def start(self, seconds: float, step: int) -> None:
-        """The other side says when it starts."""
+        """The session begins; the other side says at which step."""
         del step
         self._last_seconds = seconds
 
     def receive(self, seconds: float, message: Any) -> bool:
-        """Takes a message; others than those of a clock are passed over."""
+        """Takes a message; returns whether the position or `running` jumped.
+
+        Others than those of a clock are passed over.
+        """
         kind = message.type
         if kind == "clock" and self.running:
             if self._clocks >= 0:
@@ -123,10 +105,13 @@ class MidiClock:
         return clocks / CLOCKS_PER_STEP
 
     def due(self, step: float) -> float | None:
-        """When the clock is lost unless a message comes."""
+        """When the clock is lost unless a message comes; a step comes with one."""
         del step
         return self._last_seconds + LOST_SECONDS if self.running else None
 
     def is_lost(self, seconds: float) -> bool:
         """Whether a running clock has sent nothing for too long."""
         return self.running and seconds >= self._last_seconds + LOST_SECONDS
+
+
+Clock = OwnClock | MidiClock

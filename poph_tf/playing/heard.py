@@ -55,12 +55,7 @@ class Heard:
     """
 
     def __init__(
-        self,
-        model: ModelConfig,
-        track: str = "",
-        *,
-        spread: bool = True,
-        legato: int = 0,
+        self, model: ModelConfig, track: str, *, spread: bool, legato: int
     ) -> None:
         self._model, self._num_tracks = model, max(len(model.tracks), 1)
         names = [one.name for one in model.tracks]

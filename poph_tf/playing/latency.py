@@ -59,7 +59,8 @@ def measure(
     call = config.call_bars * session.bar_steps
     turn = call + (config.answer_bars or config.call_bars) * session.bar_steps
     arrivals: Arrivals = []
-    ends = _Ends()
+    # When the last note of each call was struck.
+    ends: list[float] = []
     with _cable(arrivals, virtual) as (source, target, send):
         player = threading.Thread(
             target=_play, args=(clock, send, call, turn, rounds, ends), daemon=True
@@ -68,10 +69,6 @@ def measure(
         ports.play(session, source, target, until=lambda: clock.due(turn * rounds))
         player.join()
     return _summary(clock, arrivals, ends) | {"rounds": rounds, "virtual": virtual}
-
-
-class _Ends(list[float]):
-    """When the last note of each call was struck."""
 
 
 @contextlib.contextmanager
@@ -103,7 +100,7 @@ def _play(
     call: int,
     turn: int,
     rounds: int,
-    ends: _Ends,
+    ends: list[float],
 ) -> None:
     message = ports.load_mido(backend=False).Message
     starts = [*range(0, call - 2, 2), call - 1]
@@ -135,11 +132,8 @@ def _summary(
     ]
     late = [clock.position(at) % 1 * step_ms for at, _ in notes]
     onsets = [at for at, message in notes if message.type == "note_on"]
-    waits = (
-        [min(at for at in onsets if at > end) - end for end in ends if onsets[-1] > end]
-        if onsets
-        else []
-    )
+    after = ([at - end for at in onsets if at > end] for end in ends)
+    waits = [min(later) for later in after if later]
     if not waits:
         raise InputError("No answer came: choose another --seed.")
     return {

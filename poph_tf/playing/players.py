@@ -6,7 +6,6 @@ the two.
 """
 
 from collections.abc import Callable
-from typing import Protocol
 
 import numpy as np
 
@@ -18,22 +17,6 @@ from poph_tf.playing.sounding import Bytes, Sounding
 
 # An accompaniment stops after this many bars without a melody.
 REST_BARS = 2
-
-
-class Player(Protocol):
-    """What both ways to play have in common."""
-
-    def reset(self) -> None:
-        """Forgets all that was played."""
-
-    def begin(self, step: int) -> list[Bytes]:
-        """A step begins; returns what to send."""
-
-    def on_note(self, step: int) -> list[Bytes]:
-        """A note came in the first half of the step."""
-
-    def settle(self, step: int) -> None:
-        """What was played in the step is known."""
 
 
 class Answering:
@@ -183,3 +166,6 @@ class Accompanying:
         free = clamped * self._given[:, None, None]
         self._frame = self._stepper.step(step % self._bar_steps, free.astype("f4"))
         return self._sounding.show(self._frame, self._others)
+
+
+Player = Answering | Accompanying
