@@ -40,9 +40,8 @@ AT_ONCE = 20
 MODES = ("positive", "plain", "negative")
 
 
-def main(argv: Sequence[str]) -> int:
+def main(_: Sequence[str]) -> int:
     """Asks, and prints what came."""
-    del argv
     start = time.monotonic()
     if FLAGS.url:
         url = f"{FLAGS.url.rstrip('/')}/"
@@ -182,15 +181,10 @@ def fault(answer: Any) -> str:
     return ""
 
 
-def define_flags() -> None:
-    """The flags of the command; a test that imports this defines none."""
+if __name__ == "__main__":  # A test that imports this defines no flags.
     flags.DEFINE_integer("count", 1000, "Requests in all.", lower_bound=1)
     flags.DEFINE_integer("seed", 0, "Of the requests.")
     flags.DEFINE_float("minutes", 60.0, "Stop after so long.", lower_bound=0.0)
     flags.DEFINE_string("url", "", "A server that runs; otherwise one is started.")
     flags.DEFINE_string("model", "chorales", "The model of the server that is started.")
-
-
-if __name__ == "__main__":
-    define_flags()
     commands.run(main)

@@ -29,9 +29,16 @@ from mutation.faults import Mutant  # noqa: E402
 
 from poph_tf.cli import commands  # noqa: E402
 from poph_tf.errors import InputError  # noqa: E402
+from poph_tf.evaluation import results  # noqa: E402
 
 FLAGS = flags.FLAGS
-
+# Of the table: what is counted in each, the first two as killed.
+COLUMNS = {
+    "killed": judging.KILLED,
+    "too slow": judging.SLOW,
+    "survived": judging.SURVIVED,
+    "in no test": judging.UNREACHED,
+}
 
 Rows = dict[str, dict[str, str]]
 
@@ -125,20 +132,16 @@ def rows_of(log: pathlib.Path) -> Rows:
 
 def summary(rows: Sequence[dict[str, str]]) -> str:
     """A table of the parts, then the survivors."""
-    lines = [
-        "| part | mutants | killed | too slow | survived | in no test | killed, share |"
-    ]
-    lines.append("|---" * 7 + "|")
+    lines = []
     for part in [*faults.PARTS, "all"]:
         of_part = [r["verdict"] for r in rows if part in ("all", r["part"])]
         if of_part:
-            killed, slow = of_part.count("killed"), of_part.count("timeout")
-            left, unseen = of_part.count("survived"), of_part.count("unreached")
-            share = (killed + slow) / len(of_part)
-            counts = (len(of_part), killed, slow, left, unseen, f"{share:.0%}")
-            lines.append(f"| {part} | " + " | ".join(map(str, counts)) + " |")
+            counts = [of_part.count(verdict) for verdict in COLUMNS.values()]
+            share = (counts[0] + counts[1]) / len(of_part)
+            lines.append([part, len(of_part), *counts, f"{share:.0%}"])
+    head = ["part", "mutants", *COLUMNS, "killed, share"]
     alive = [f"{r['verdict']} {r['name']}" for r in rows if _is_alive(r)]
-    return "\n".join([*lines, "", *alive])
+    return "\n".join([results.table(head, lines), *alive])
 
 
 def main(_: Sequence[str]) -> None:
@@ -156,8 +159,7 @@ def main(_: Sequence[str]) -> None:
     print(summary([rows[mutant.name] for mutant in mutants]))
 
 
-def define_flags() -> None:
-    """The flags of the command; a test that imports this defines none."""
+if __name__ == "__main__":  # A test that imports this defines no flags.
     flags.DEFINE_integer(
         "count", 300, "Mutants, shared among the parts.", lower_bound=1
     )
@@ -166,8 +168,4 @@ def define_flags() -> None:
     flags.DEFINE_string("log", "mutants.jsonl", "A JSON object for each mutant.")
     flags.DEFINE_bool("again", False, "Judge those again that the log says are alive.")
     flags.DEFINE_float("seconds", 300, "A mutant that takes longer is killed.")
-
-
-if __name__ == "__main__":
-    define_flags()
     commands.run(main)

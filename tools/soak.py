@@ -39,6 +39,7 @@ from poph_tf.cli import commands
 from poph_tf.data import recovery
 from poph_tf.data import shards as shards_lib
 from poph_tf.errors import InputError
+from poph_tf.evaluation import results
 
 FLAGS = flags.FLAGS
 
@@ -248,11 +249,11 @@ def run(
 def table(counts: dict[str, collections.Counter[str]]) -> str:
     """The counts, as a table for the manual."""
     columns = (READ, REFUSED, "failed")
-    lines = ["| kind | cases | " + " | ".join(columns) + " |", "|---" * 5 + "|"]
-    for kind, found in counts.items():
-        cells = (sum(found.values()), *(found[column] for column in columns))
-        lines.append(f"| {kind} | " + " | ".join(f"{cell:,}" for cell in cells) + " |")
-    return "\n".join(lines)
+    rows = [
+        [kind, f"{found.total():,}", *(f"{found[column]:,}" for column in columns)]
+        for kind, found in counts.items()
+    ]
+    return results.table(["kind", "cases", *columns], rows)
 
 
 def main(_: Sequence[str]) -> None:
@@ -266,7 +267,7 @@ def main(_: Sequence[str]) -> None:
         raise InputError(f"No kind {sorted(unknown)[0]!r}; there are {list(KINDS)}.")
     logging.set_verbosity(logging.ERROR)  # no line for each checkpoint that it skips
     counts, failures = run(kinds, 60 * FLAGS.minutes, FLAGS.seed)
-    print(table(counts))
+    print(table(counts), end="")
     if FLAGS.log:
         result = {"counts": counts, "failures": failures}
         pathlib.Path(FLAGS.log).write_text(json.dumps(result, indent=1), "utf-8")
@@ -274,14 +275,9 @@ def main(_: Sequence[str]) -> None:
         raise InputError(f"{len(failures)} failures; the first: {failures[0]}")
 
 
-def define_flags() -> None:
-    """The flags of the command; a test that imports this defines none."""
+if __name__ == "__main__":  # A test that imports this defines no flags.
     flags.DEFINE_float("minutes", 60, "How long.", lower_bound=0)
     flags.DEFINE_integer("seed", 1, "Another seed damages otherwise.")
     flags.DEFINE_list("kinds", [], "Only these kinds; empty: all.")
     flags.DEFINE_string("log", "", "File for the result and the failures, JSON.")
-
-
-if __name__ == "__main__":
-    define_flags()
     commands.run(main)
