@@ -122,7 +122,7 @@ def seeds(kind: str, folder: str = "") -> list[bytes]:
     return [texts[kind].encode()] if kind in texts else _midi_seeds()
 
 
-def damaged(random: np.random.Generator, data: bytes, kinds: int = 9) -> bytes:
+def damaged(random: np.random.Generator, data: bytes) -> bytes:
     """One file, damaged: bits (kind 0), bytes (1), ends, lengths, times, order."""
     made = bytearray(data)
     for _ in range(int(random.integers(1, 4))):
@@ -130,7 +130,7 @@ def damaged(random: np.random.Generator, data: bytes, kinds: int = 9) -> bytes:
             break
         at, size = int(random.integers(0, len(made))), int(random.integers(1, 9))
         # Often a bit only: most such files can still be read.
-        what = int(random.integers(0, kinds)) if random.random() < 0.5 else 0
+        what = int(random.integers(0, 9)) if random.random() < 0.5 else 0
         if what == 0:
             made[at] ^= 1 << int(random.integers(0, 8))
         elif what == 1:

@@ -66,6 +66,8 @@ ELSEWHERE = r"^\./tools/\w+\.sh"
 # A training stops after its step, which takes long beside other work.
 STOP_SECONDS = 300
 RUN, STOPPED, SERVER, LEFT_OUT = "run", "stopped", "server", "left out"
+# What is done with a command in which the first of these is found.
+HOWS = {ELSEWHERE: LEFT_OUT, SERVERS: SERVER, LONG: STOPPED, "": RUN}
 # Names in the manual for what a reader has: each is a link to what is here instead.
 LINKS = {
     "runs/mine": "runs/bach",
@@ -126,17 +128,11 @@ def commands_of(page: str, text: str) -> list[Command]:
     found = []
     for block in _BLOCK.finditer(text):
         for command in split(block["code"]):
+            how = next(how for known, how in HOWS.items() if re.search(known, command))
+            why = "tools/full_test.sh runs it" if how == LEFT_OUT else ""
             if block["why"]:
-                found.append(Command(page, command, LEFT_OUT, block["why"]))
-            elif re.search(ELSEWHERE, command):
-                why = "tools/full_test.sh runs it"
-                found.append(Command(page, command, LEFT_OUT, why))
-            elif re.search(SERVERS, command):
-                found.append(Command(page, command, SERVER))
-            elif re.search(LONG, command):
-                found.append(Command(page, command, STOPPED))
-            else:
-                found.append(Command(page, command, RUN))
+                how, why = LEFT_OUT, block["why"]
+            found.append(Command(page, command, how, why))
     return found
 
 
