@@ -45,9 +45,8 @@ own_flags.define(Limits)
 own_flags.define_force()
 
 
-def main(argv: Sequence[str]) -> int:
+def main(_: Sequence[str]) -> int:
     """Writes the next version."""
-    del argv
     own_flags.require("model_dir", "export_dir")
     if FLAGS["weights"].present and FLAGS.format != "litert":
         raise InputError("--weights needs --format=litert; a SavedModel keeps float32.")

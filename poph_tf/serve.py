@@ -31,9 +31,8 @@ flags.DEFINE_string(
 own_flags.define(ServerConfig)
 
 
-def main(argv: Sequence[str]) -> int:
+def main(_: Sequence[str]) -> int:
     """Serves until a signal."""
-    del argv
     config = ServerConfig(**own_flags.values(ServerConfig))
     # Before any import that takes long: a port in use is told at once.
     with _listen(config.host, config.port) as listener:

@@ -59,9 +59,8 @@ own_flags.define(DistributionConfig)
 own_flags.define(TrainingConfig, unset=True)
 
 
-def main(argv: Sequence[str]) -> int:
+def main(_: Sequence[str]) -> int:
     """Trains the model of the flags."""
-    del argv
     own_flags.require("data_dir", *(() if FLAGS.dry_run else ("model_dir",)))
     training = TrainingConfig(
         **{"preview_bars": PREVIEW_BARS}

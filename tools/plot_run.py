@@ -26,9 +26,8 @@ flags.DEFINE_string("output", None, "The .png file to write.")
 flags.DEFINE_string("title", "", "Printed above the curve.")
 
 
-def main(argv: Sequence[str]) -> None:
+def main(_: Sequence[str]) -> None:
     """Draws the runs of the flags."""
-    del argv
     own_flags.require("model_dir", "output")
     runs = {run: metrics_file.read(run) for run in FLAGS.model_dir}
     if len(runs) == 1:
