@@ -1,5 +1,6 @@
 """Where a model directory or a data set came from: versions and commit."""
 
+import contextlib
 import pathlib
 import platform
 import subprocess
@@ -22,16 +23,12 @@ def describe() -> dict[str, Any]:
 
 
 def _version(name: str) -> str | None:
-    try:
+    with contextlib.suppress(metadata.PackageNotFoundError):
         return metadata.version(name)
-    except metadata.PackageNotFoundError:
+    with contextlib.suppress(metadata.PackageNotFoundError):
         # tensorflow-cpu is another distribution of the same module.
-        return None if name.endswith("-cpu") else _cpu_version(f"{name}-cpu")
-
-
-def _cpu_version(name: str) -> str | None:
-    version = _version(name)
-    return version and f"{version} ({name})"
+        return f"{metadata.version(f'{name}-cpu')} ({name}-cpu)"
+    return None
 
 
 def _commit() -> str | None:
