@@ -1,7 +1,9 @@
 """Predictions that would not end: what they may ask for, and what ends them."""
 
+import concurrent.futures
 import json
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -139,3 +141,37 @@ def test_steps_that_are_sent_count_like_those_to_draw():
     assert rest_api.Predict("", False, drawn).num_steps == 12
     assert rest_api.Predict("", False, {"num_steps": np.array([3, 5])}).num_steps == 5
     assert rest_api.Predict("", False, drawn).num_pieces == 2
+
+
+@pytest.fixture(scope="module")
+def hasty(export_dir):
+    flags = (*FLAGS, "--timeout_seconds=1", "--max_upload_mb=64")
+    with servers.Server(*flags, export_dir=export_dir) as running:
+        yield running
+
+
+def timed(server, *num_steps):
+    """Status and seconds of a prediction."""
+    begun = time.monotonic()
+    status, _ = predict(server, *num_steps)
+    return status, time.monotonic() - begun
+
+
+def test_waiting_for_a_turn_counts_into_the_time_of_a_prediction(hasty):
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(lambda _: timed(hasty, NEVER), range(6)))
+    assert {status for status, _ in found} == {504}
+    # They run one after the other: the last would take six seconds.
+    assert all(1 <= seconds < 4 for _, seconds in found)
+
+
+def test_waiting_to_be_read_counts_into_the_time_of_a_prediction(hasty):
+    # Bodies are read one by one; so many numbers take seconds.
+    content = b'{"inputs": {"num_steps": [' + b"1," * 15_000_000 + b"1]}}"
+    with hasty.connect() as connection:
+        connection.sendall(head_of(content) + content)
+        threading.Event().wait(0.5)
+        status, seconds = timed(hasty, SHORT)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 504")
+    assert status == 504
+    assert seconds >= 1
