@@ -1,12 +1,10 @@
 """A few bars composed at each validation, to show what a model has learned.
 
-The seed stays the same throughout a run, so that the pieces can be compared. Without
-matplotlib there is no picture, without tinysoundfont no sound.
+The seed stays the same throughout a run, so that the pieces can be compared.
 """
 
 from poph_tf.config import GenerationConfig
 from poph_tf.data import matrices
-from poph_tf.errors import InputError
 from poph_tf.generation import engine
 from poph_tf.models.polyphony_model import PolyphonyModel
 from poph_tf.rendering import audio, figures, piano_roll
@@ -21,14 +19,13 @@ class Previews:
     Args:
         model: the model, in float32.
         num_bars: length of a piece, in 4/4.
-        seed: seed of the piece.
     """
 
-    def __init__(self, model: PolyphonyModel, num_bars: int, seed: int = 0) -> None:
+    def __init__(self, model: PolyphonyModel, num_bars: int) -> None:
         # Compiling with XLA would take longer than all previews of a run.
         self.composer = engine.Engine(model, jit_compile=False)
         self.config = GenerationConfig(
-            num_pieces=1, num_bars=num_bars, seed=seed, tempo_qpm=TEMPO_QPM
+            num_pieces=1, num_bars=num_bars, seed=0, tempo_qpm=TEMPO_QPM
         )
 
     def compose(self) -> matrices.Matrices:
@@ -37,20 +34,22 @@ class Previews:
         return piece
 
 
-def picture(piece: matrices.Matrices, title: str = "") -> bytes | None:
-    """The piano roll as the bytes of a PNG file; None without matplotlib."""
-    try:
-        return figures.to_png(piano_roll.draw(piece, title=title))
-    except InputError:
-        return None
+def picture(piece: matrices.Matrices, title: str) -> bytes:
+    """The piano roll as the bytes of a PNG file.
+
+    Raises:
+        InputError: If matplotlib is not installed.
+    """
+    return figures.to_png(piano_roll.draw(piece, title=title))
 
 
-def sound(piece: matrices.Matrices) -> bytes | None:
-    """The piece as the bytes of a mono WAV file; None without tinysoundfont."""
+def sound(piece: matrices.Matrices) -> bytes:
+    """The piece as the bytes of a mono WAV file.
+
+    Raises:
+        InputError: If tinysoundfont is not installed.
+    """
     sequence = matrices.to_sequence(piece)
-    try:
-        stereo = audio.synthesize(sequence, sample_rate=SAMPLE_RATE, tail_seconds=0.5)
-    except InputError:
-        return None
+    stereo = audio.synthesize(sequence, sample_rate=SAMPLE_RATE, tail_seconds=0.5)
     # One channel halves the size of the event file.
     return audio.to_wav(stereo.mean(axis=1, keepdims=True), SAMPLE_RATE)

@@ -101,11 +101,12 @@ class RunLog:
         if not self.previews:
             self.previews = previews.Previews(self.model, self.preview_bars)
         piece = self.previews.compose()
-        png, wav = previews.picture(piece, f"step {step}"), previews.sound(piece)
-        if png:
+        # Without matplotlib there is no picture, without tinysoundfont no sound.
+        with contextlib.suppress(InputError):
+            png = previews.picture(piece, f"step {step}")
             self.events.picture("composed/picture", png, step)
-        if wav:
-            self.events.sound("composed/sound", wav, step)
+        with contextlib.suppress(InputError):
+            self.events.sound("composed/sound", previews.sound(piece), step)
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
