@@ -22,15 +22,14 @@ from collections.abc import Iterator, Sequence
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 from poph_tf.cli import commands
+from poph_tf.data import reading
 from poph_tf.errors import InputError
 from poph_tf.evaluation import onsets
-
-_SCORES = (".musicxml", ".xml", ".mxl", ".mei", ".krn", ".abc")
 
 
 def _pairs(folder: pathlib.Path) -> Iterator[tuple[pathlib.Path, pathlib.Path]]:
     for score in sorted(folder.rglob("*")):
-        if score.suffix.lower() in _SCORES:
+        if score.suffix.lower() in reading.SCORE_SUFFIXES:
             names = (f"{score.stem}.mid", score.stem.replace("xml", "midi") + ".mid")
             found = [score.with_name(n) for n in names if score.with_name(n).is_file()]
             if found:
