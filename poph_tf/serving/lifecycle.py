@@ -18,6 +18,7 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.exceptions import HTTPException
 
 from poph_tf import cores
 from poph_tf.cli.quiet import import_tensorflow
@@ -25,7 +26,8 @@ from poph_tf.config import ServerConfig
 from poph_tf.generation import light_engine
 from poph_tf.models import pretrained
 from poph_tf.serving.api import app as api_lib
-from poph_tf.serving.api import composing, connections, page
+from poph_tf.serving.api import connections, page
+from poph_tf.serving.api.clients import RETRY
 from poph_tf.serving.api.composing import ServedModel
 from poph_tf.serving.api.guard import Guard
 from poph_tf.serving.api.scheduler import Scheduler, Stopping
@@ -175,7 +177,8 @@ class Server:
 
             app.share_cores(self.config)
         folders = [_light(each, self.stack) for each in model_dirs]
-        loaded = [ServedModel.load(f) for f in folders or composing.default_folders()]
+        folders = folders or [pretrained.ROOT / name for name in pretrained.names()]
+        loaded = [ServedModel.load(folder) for folder in folders]
         models = {model.name: model for model in loaded}
         self.api.models, names = models, list(models)
         if export_dir:
@@ -190,7 +193,9 @@ class Server:
         if self.tf_serving:
             return self.tf_serving.app
         _, export_dir, _ = self._asked
-        return None if export_dir else page.no_saved_model
+        if export_dir:
+            raise HTTPException(503, "The SavedModel is still being loaded.", RETRY)
+        raise HTTPException(404, "No SavedModel is served here; see --export_dir.")
 
 
 def _light(model_dir: str, stack: contextlib.ExitStack) -> pathlib.Path:

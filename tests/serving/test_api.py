@@ -68,6 +68,13 @@ def form(settings, content, name):
     return parts, "multipart/form-data; boundary=x"
 
 
+def test_addresses_of_tf_serving_say_where_no_saved_model_is_served():
+    for path in ("v1/models/poph", "model_cards/1"):
+        status, answer = servers.composing().ask(path)
+        assert status == 404
+        assert answer["error"] == "No SavedModel is served here; see --export_dir."
+
+
 def test_the_models_are_listed_the_default_first():
     status, models = servers.composing().ask("v1/models")
     assert status == 200

@@ -33,7 +33,6 @@ MAX_DRAW = MAX_TRACKS * MAX_STEPS // 16
 LEFT_OUT = ("num_pieces", "task", "music", "primer", "fix", "redraw")
 # Longest text of a setting or of a value in an error.
 MAX_TEXT, SHOWN = 1000, 60
-FORMATS = ("midi", "musicxml", "wav", "png", "pdf", "svg")
 
 
 class Upload(Strict):

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import dataclasses
-import functools
 import hashlib
 import itertools
 import pathlib
@@ -18,7 +17,7 @@ from poph_tf.data import cells as cells_lib
 from poph_tf.data.matrices import STEPS_PER_QUARTER, Matrices
 from poph_tf.generation.light_engine import STREAM_STEPS, Drawn, LightEngine
 from poph_tf.generation.request import Request
-from poph_tf.models import LIGHT_FILE, SETTINGS_FILE, pretrained
+from poph_tf.models import LIGHT_FILE, SETTINGS_FILE
 from poph_tf.serving.api import scores
 from poph_tf.serving.api.scheduler import Job, Part, Scheduler
 
@@ -46,12 +45,12 @@ class ServedModel:
     engine: LightEngine
 
     @classmethod
-    def load(cls, folder: pathlib.Path, name: str = "") -> "ServedModel":
+    def load(cls, folder: pathlib.Path) -> "ServedModel":
         """Loads a converted model."""
         digest = hashlib.sha256()
         for file in (LIGHT_FILE, SETTINGS_FILE):
             digest.update((folder / file).read_bytes())
-        name = name or folder.resolve().name
+        name = folder.resolve().name
         return cls(name, digest.hexdigest()[:16], folder, LightEngine(folder))
 
     @property
@@ -242,9 +241,3 @@ def _notes(
             held = before is not None and before[(-1, *place, 0)]
             tied = note["start"] == start and held and not cells[(0, *place, 1)]
             yield note | ({"tied": True} if tied else {})
-
-
-@functools.cache
-def default_folders() -> tuple[pathlib.Path, ...]:
-    """The folders of the pretrained models, the default first."""
-    return tuple(pretrained.ROOT / name for name in pretrained.names())

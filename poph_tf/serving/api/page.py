@@ -2,12 +2,10 @@
 
 import contextlib
 import importlib.resources
-import inspect
 from collections.abc import Callable
 from typing import Any
 
 from fastapi import FastAPI
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import Mount, Route
@@ -16,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 import poph_tf
 from poph_tf.serving.api import reference
-from poph_tf.serving.api.app import RETRY, Api, handle_errors
+from poph_tf.serving.api.app import Api, handle_errors
 
 SHARED: list[str | tuple[str, str]] = [("poph_tf.rendering", "web")]  # by saved pages
 PAGE = importlib.resources.files("poph_tf.serving") / "web"
@@ -32,12 +30,13 @@ def application(
 
     Args:
         api: composes.
-        tf_serving: gives the ASGI application of TF Serving's addresses; None: not yet.
+        tf_serving: gives the ASGI application of TF Serving's addresses, or raises an
+            HTTPException where there is none.
         lifespan: what lasts as long as the application.
     """
     app = FastAPI(
         title="poph_tf",
-        description=inspect.cleandoc("Composes polyphonic music."),
+        description="Composes polyphonic music.",
         version=poph_tf.__version__,
         docs_url=None,
         redoc_url=None,
@@ -62,15 +61,7 @@ class _Later:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        app = self.app()
-        if app is None:
-            raise HTTPException(503, "The SavedModel is still being loaded.", RETRY)
-        await app(scope, receive, send)
-
-
-async def no_saved_model(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answers TF Serving's addresses where no SavedModel is served."""
-    raise HTTPException(404, "No SavedModel is served here; see --export_dir.")
+        await self.app()(scope, receive, send)
 
 
 async def _index(request: Request) -> Response:
