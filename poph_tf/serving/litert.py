@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import flatbuffers
+import keras
 import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 
@@ -252,24 +253,12 @@ def _specs(tensors: dict[str, tf.Tensor]) -> Specs:
     return {k: tf.TensorSpec(v.shape, v.dtype, k) for k, v in tensors.items()}
 
 
-def _flat(state: Any, name: str = STATE) -> dict[str, tf.Tensor]:
+def _flat(state: Any) -> dict[str, tf.Tensor]:
     """The tensors of a nested state by the path to each."""
-    if isinstance(state, dict):
-        state = [*state.items()]
-    elif isinstance(state, list | tuple):
-        state = [*enumerate(state)]
-    else:
-        return {name: state}
-    flat: dict[str, tf.Tensor] = {}
-    for key, value in state:
-        flat |= _flat(value, f"{name}_{key}")
-    return flat
+    leaves = keras.tree.flatten_with_path(state)
+    return {"_".join(map(str, (STATE, *path))): leaf for path, leaf in leaves}
 
 
-def _packed(like: Any, flat: dict[str, tf.Tensor], name: str = STATE) -> Any:
+def _packed(like: Any, flat: dict[str, tf.Tensor]) -> Any:
     """The inverse of `_flat`."""
-    if isinstance(like, dict):
-        return {k: _packed(v, flat, f"{name}_{k}") for k, v in like.items()}
-    if isinstance(like, list | tuple):
-        return [_packed(v, flat, f"{name}_{k}") for k, v in enumerate(like)]
-    return flat[name]
+    return keras.tree.pack_sequence_as(like, [flat[name] for name in _flat(like)])
