@@ -27,10 +27,14 @@ BAR_STEPS = 16
 _WORD_BYTES, _WORD_BITS = 4, 32
 # What attention by frames keeps that is 0 or 1.
 _BINARY = ("values", "valid", "play")
-_COUNTERS = ("step", "bar_position", "silent_steps")
-_MAX_COUNT = 2**30
+# The most of what is not below 0, where a state has it.
+_MOST = {
+    **dict.fromkeys(("step", "bar_position", "silent_steps"), 2**30 - 1),
+    "key": NUM_KEYS,
+    "chords": NUM_DEGREES * 256,  # in the last beat of the longest bar, and more
+    "frame": 1,
+}
 _UNCHANGED = "state_bytes must be unchanged"
-_MOST_CHORD = NUM_DEGREES * 256  # in the last beat of the longest bar, and more
 
 
 def fingerprint(model: PolyphonyModel) -> bytes:
@@ -167,16 +171,10 @@ def _check_values(state: State) -> list[tf.Operation]:
     """Refuses values that no drawn state has: they would stop or spoil the drawing."""
     floats = [leaf for leaf in tf.nest.flatten(state) if leaf.dtype.is_floating]
     valid = [tf.reduce_all(tf.math.is_finite(leaf)) for leaf in floats]
-    for name in _COUNTERS:
-        valid.append(tf.reduce_all((state[name] >= 0) & (state[name] < _MAX_COUNT)))
-    if "key" in state:
-        valid.append(tf.reduce_all((state["key"] >= 0) & (state["key"] <= NUM_KEYS)))
-    if "chords" in state:
-        chords = state["chords"]
-        valid.append(tf.reduce_all((chords >= 0) & (chords <= _MOST_CHORD)))
-    frame = state["frame"]
-    play, others = frame[..., :1], frame[..., 1:]
-    valid.append(tf.reduce_all((frame >= 0) & (frame <= 1)))
+    for name, most in _MOST.items():
+        if name in state:
+            valid.append(tf.reduce_all((state[name] >= 0) & (state[name] <= most)))
+    play, others = state["frame"][..., :1], state["frame"][..., 1:]
     valid.append(tf.reduce_all((others == 0) | (play == 1)))
     return [
         require(tf.stack(valid), _UNCHANGED),
