@@ -237,12 +237,11 @@ def specs(config: ModelConfig) -> dict[str, dict[str, tf.TensorSpec]]:
         shape = [sizes.get(axis, axis) for axis in axes]
         return tf.TensorSpec([None, *shape], INPUTS[name].dtype, name)
 
-    names = {name: name for name in signatures(config)} | ALIASES
-    takes = signatures(config)
-    return {
-        alias: {each: spec(each) for each in takes[name]}
-        for alias, name in names.items()
+    found = {
+        name: {each: spec(each) for each in takes}
+        for name, takes in signatures(config).items()
     }
+    return found | {alias: found[name] for alias, name in ALIASES.items()}
 
 
 def signatures(config: ModelConfig) -> dict[str, tuple[str, ...]]:

@@ -122,8 +122,6 @@ class ServingModule(tf.Module):
             **steering,
             **self._givens(inputs),
         )
-        if self.config.key:
-            controls = controls._replace(key=inputs["key"])
         state = self.sampler.zero_state(tf.shape(given)[0], BAR_STEPS)
         num_steps = tf.shape(given)[1]
         cells, _ = self.sampler.draw_steps(state, num_steps, controls)
@@ -169,14 +167,11 @@ class ServingModule(tf.Module):
         )
 
     def score(self, **inputs: tf.Tensor) -> Tensors:
-        """Negative log-likelihood of each step given all steps before it, in nats."""
-        return self._score(self._checked(inputs))
+        """Negative log-likelihood of each step given all steps before it, in nats.
 
-    def score_given(self, **inputs: tf.Tensor) -> Tensors:
-        """Negative log-likelihood of what is free given all that is given, in nats."""
-        return self._score(self._checked(inputs))
-
-    def _score(self, inputs: Tensors) -> Tensors:
+        With `given`, of what is free given all that is given.
+        """
+        inputs = self._checked(inputs)
         cells = tf.stack([inputs[name] for name in MATRICES], axis=-1)
         by_step = {
             "previous": tf.concat([tf.zeros_like(cells[:, :1]), cells[:, :-1]], axis=1),
@@ -214,6 +209,8 @@ class ServingModule(tf.Module):
         )
         return {"play_nats": nats[..., 0], "replay_nats": nats[..., 1]}
 
+    score_given = score
+
     def _track_steps(self, inputs: Tensors) -> Tensors:
         """`bars_left` and `given` of a model with tracks: unknown, nothing."""
         if not self.config.tracks:
@@ -233,8 +230,6 @@ class ServingModule(tf.Module):
     def _given_controls(self, inputs: Tensors, start: State) -> Controls:
         """The controls of `continue_`, with the givens of the steps to come."""
         controls = _controls(inputs, self.config)
-        if self.config.key:
-            controls = controls._replace(key=inputs["key"])
         if not self.config.tracks:
             return controls
         # Steps beyond those that were sent are free.
@@ -279,13 +274,13 @@ class ServingModule(tf.Module):
     def _compose(self, inputs: Tensors) -> tuple[tf.Tensor, tf.Tensor]:
         num_steps = inputs["num_steps"]
         state = self.sampler.zero_state(tf.shape(num_steps)[0], BAR_STEPS)
+        if self.config.key:
+            inputs = inputs | {"key": randomness.keys(inputs["seed"])}
         controls = _controls(inputs, self.config)
         if self.config.tracks:
             bars = tf.range(tf.reduce_max(num_steps))[None] // BAR_STEPS
             left = (num_steps[:, None] - 1) // BAR_STEPS - bars
             controls = controls._replace(bars_left=tf.maximum(left, 0))
-        if self.config.key:
-            controls = controls._replace(key=randomness.keys(inputs["seed"]))
         if self.config.form:
             returns = self._returns(inputs["seed"], tf.reduce_max(num_steps))
             controls = controls._replace(returns=returns)
@@ -300,8 +295,12 @@ class ServingModule(tf.Module):
 
 
 def _controls(inputs: Tensors, config: ModelConfig) -> Controls:
-    """The controls that a request gives; the others are those of `GenerationConfig`."""
-    asked = {name: inputs[name] for name in ("seed", "temperature", "style")}
+    """The controls of a request, with `key` if the model has one.
+
+    The others are those of `GenerationConfig`.
+    """
+    names = ("seed", "temperature", "style", *("key",) * config.key)
+    asked = {name: inputs[name] for name in names}
     rows = tf.shape(inputs["temperature"])
     others = request.active_controls(GenerationConfig(), config)
     return Controls(**asked, **{k: tf.fill(rows, v) for k, v in others.items()})
