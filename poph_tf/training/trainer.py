@@ -156,14 +156,11 @@ class Trainer:
         best_loss, step = float(self.counters.best_loss), int(self.counters.step)
         return {"best_loss": best_loss, "step": step, "reason": reason}
 
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[locks.FolderLock | None]:
+    def _locked(self) -> contextlib.AbstractContextManager[locks.FolderLock | None]:
         """Holds the model directory, which only the chief writes."""
         if not self.cluster.chief:
-            yield None
-            return
-        with locks.held(self.model_dir, force=self.force) as lock:
-            yield lock
+            return contextlib.nullcontext()
+        return locks.held(self.model_dir, force=self.force)
 
     def _begin(self) -> None:
         """Gives all workers the newest checkpoint, or the first weights."""
