@@ -132,6 +132,18 @@ def to_step_signatures(
     return tuple(zip(steps[keep].tolist(), *table[keep, 1:].T.tolist(), strict=True))
 
 
+def signatures_between(signatures: Signatures, start: int, stop: int) -> Signatures:
+    """The time signatures of some steps, counted from the first of these.
+
+    Example:
+        >>> signatures_between(((0, 4, 4), (16, 3, 4), (28, 2, 4)), 20, 30)
+        ((0, 3, 4), (8, 2, 4))
+    """
+    before = [s for s in signatures if s[0] <= start]
+    after = [s for s in signatures if start < s[0] < stop]
+    return tuple((max(step - start, 0), n, d) for step, n, d in before[-1:] + after)
+
+
 def bar_edges(bar_position: np.ndarray) -> np.ndarray:
     """The first step of each bar, and the end: int [bar + 1].
 

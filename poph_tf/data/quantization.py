@@ -52,17 +52,13 @@ class QuantizedNotes:
 
 def between(piece: QuantizedNotes, start: int, stop: int) -> QuantizedNotes:
     """The steps from `start` to `stop` of a piece; its notes have to lie within."""
-    signatures = [(max(at - start, 0), n, d) for at, n, d in piece.time_signatures]
-    # Of those up to the first step the last one holds.
-    num_before = max(sum(at == 0 for at, _, _ in signatures), 1)
+    signatures = bars.signatures_between(piece.time_signatures, start, stop)
     return dataclasses.replace(
         piece,
         start=piece.start - start,
         end=piece.end - start,
         bar_position=piece.bar_position[start:stop],
-        time_signatures=tuple(
-            s for s in signatures[num_before - 1 :] if s[0] < stop - start
-        ),
+        time_signatures=signatures,
     )
 
 
