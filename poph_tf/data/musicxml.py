@@ -28,18 +28,13 @@ Element = ElementTree.Element
 _STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 # Quarter notes of each type of note.
 _TYPES = {
-    "maxima": Fraction(32),
-    "long": Fraction(16),
-    "breve": Fraction(8),
-    "whole": Fraction(4),
-    "half": Fraction(2),
-    "quarter": Fraction(1),
-    **{
-        name: Fraction(1, 2**k)
-        for k, name in enumerate(
-            ("eighth", "16th", "32nd", "64th", "128th", "256th", "512th", "1024th"), 1
+    name: Fraction(32, 2**k)
+    for k, name in enumerate(
+        (
+            *("maxima", "long", "breve", "whole", "half", "quarter", "eighth"),
+            *("16th", "32nd", "64th", "128th", "256th", "512th", "1024th"),
         )
-    },
+    )
 }
 _DRUM_CHANNEL, _SNARE_DRUM = 10, 38
 _MIN_SMALL_PRINT = 64
