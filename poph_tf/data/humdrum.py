@@ -15,8 +15,8 @@ from fractions import Fraction
 from poph_tf.data import key_signatures
 from poph_tf.data.score import Note, Part, Score
 from poph_tf.errors import MusicFileError
+from poph_tf.theory import TONICS
 
-_LETTERS = {"c": 0, "d": 2, "e": 4, "f": 5, "g": 7, "a": 9, "b": 11}
 _DURATION = re.compile(r"(\d{1,4})(?:%(\d{1,4}))?(\.{0,4})")
 _PITCH = re.compile(r"([a-g]{1,6}|[A-G]{1,6})(#{1,3}|-{1,3}|)")
 _SECTION = re.compile(r"\*>([\w ]+)$")
@@ -271,5 +271,5 @@ def _pitch(text: str) -> int | None:
     letters, signs = found.groups()
     octave = 4 + len(letters) if letters.islower() else 5 - len(letters)
     alter = signs.count("#") - signs.count("-")
-    pitch = _LETTERS[letters[0].lower()] + 12 * octave + alter
+    pitch = TONICS[letters[0].upper()] + 12 * octave + alter
     return pitch if 0 <= pitch <= 127 else None

@@ -12,14 +12,14 @@ import re
 from fractions import Fraction
 from xml.etree import ElementTree
 
+from poph_tf.data import key_signatures, xml_text
 from poph_tf.data import mei_values as values
-from poph_tf.data import xml_text
 from poph_tf.data.score import Measure, Note, Part, Score
 from poph_tf.errors import MusicFileError, kind_of
+from poph_tf.theory import TONICS
 
 Element = ElementTree.Element
 _ID = "{http://www.w3.org/XML/1998/namespace}id"
-_LETTERS = {"c": 0, "d": 2, "e": 4, "f": 5, "g": 7, "a": 9, "b": 11}
 _ALTER = {"s": 1, "f": -1, "x": 2, "n": 0, "u": 0.5, "d": -0.5}
 _SNARE_DRUM = 38
 _MAX_DEPTH = 50
@@ -129,7 +129,7 @@ class _Reader:
             sharps = values.key(definition)
             if sharps is not None:
                 for staff in staves:
-                    staff.key = values.accidentals(sharps)
+                    staff.key = key_signatures.accidentals(sharps)
                 self._measure.key = sharps, values.mode(definition, element)
             for staff in own:
                 _define_staff(staff, definition)
@@ -137,7 +137,7 @@ class _Reader:
         sharps = values.key(element)
         if sharps is not None:
             for staff in self._staves.values():
-                staff.key = staff.key or values.accidentals(sharps)
+                staff.key = staff.key or key_signatures.accidentals(sharps)
         if element.get("midi.bpm"):
             self._add_tempo(self._measure, element, Fraction(0))
 
@@ -299,12 +299,12 @@ class _LayerReader:
 
     def _pitch(self, tone: Element) -> int | None:
         """MIDI number as it sounds; None if there is none."""
-        letter = (tone.get("pname.ges") or tone.get("pname") or "").lower()
+        letter = (tone.get("pname.ges") or tone.get("pname") or "").upper()
         if not letter or self._staff.part.is_drum:
             return _SNARE_DRUM if self._staff.part.is_drum or tone.get("loc") else None
         octave = tone.get("oct.ges") or tone.get("oct") or "4"
         alter = self._alter(tone, letter, octave)
-        pitch = _LETTERS[letter] + 12 * (int(octave) + 1) + round(alter)
+        pitch = TONICS[letter] + 12 * (int(octave) + 1) + round(alter)
         if alter.denominator != 1:
             self._reader._score.repairs["microtones rounded"] += 1
         pitch += self._staff.shift

@@ -22,10 +22,9 @@ from poph_tf.data import credits, key_signatures, musicxml_ornaments, xml_text
 from poph_tf.data import musicxml_values as values
 from poph_tf.data.score import Measure, Note, Part, Score
 from poph_tf.errors import MusicFileError, kind_of
+from poph_tf.theory import TONICS
 
 Element = ElementTree.Element
-# Symphonies stay below a tenth of it.
-_STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 # Quarter notes of each type of note.
 _TYPES = {
     name: Fraction(32, 2**k)
@@ -281,7 +280,7 @@ class _MeasureReader:
         transposition = self._state.transposition
         staff = element.findtext("staff", "1")
         sounding = (
-            _STEPS[pitch.findtext("step", "").strip().upper()]
+            TONICS[pitch.findtext("step", "").strip().upper()]
             + 12 * (values.integer(pitch.findtext("octave"), 4) + 1)
             + round(alter)
             + transposition.get(staff, transposition.get("", 0))

@@ -15,7 +15,7 @@ from poph_tf.errors import MusicFileError, kind_of
 
 Element = ElementTree.Element
 _MAX_TREMOLO = 256
-
+# Symphonies stay below a tenth of it.
 _MAX_SCORE_BYTES = 100_000_000
 
 
