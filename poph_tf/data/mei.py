@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 
 from poph_tf.data import key_signatures, xml_text
 from poph_tf.data import mei_values as values
+from poph_tf.data import score as score_lib
 from poph_tf.data.score import Measure, Note, Part, Score
 from poph_tf.errors import MusicFileError, kind_of
 from poph_tf.theory import TONICS
@@ -189,9 +190,7 @@ class _Reader:
                 if function:
                     setattr(measure, function, True)
             elif sign.tag == "dir":
-                words = " ".join("".join(sign.itertext()).lower().split())
-                for attribute in xml_text.jumps(words):
-                    setattr(measure, attribute, True)
+                xml_text.read_jumps("".join(sign.itertext()), measure)
 
     def _add_tempo(self, measure: Measure, element: Element, at: Fraction) -> None:
         quarters = re.match(r"\d+(\.\d+)?", element.get("midi.bpm", ""))
@@ -348,21 +347,15 @@ class _LayerReader:
         groups = [kept[count:]]
         if is_pair:
             groups = [[n for n in groups[0] if (n.start > start) == k] for k in (0, 1)]
+        for note in kept[count:]:
+            note.mark = "tremolo"
         del kept[count:]
         each = (self._at - start) / struck
-        for k in range(struck):
-            for note in groups[k % len(groups)]:
-                kept.append(
-                    Note(
-                        start=start + k * each,
-                        length=each,
-                        pitch=note.pitch,
-                        voice=note.voice,
-                        mark="tremolo",
-                        program=note.program,
-                        is_drum=note.is_drum,
-                    )
-                )
+        kept += [
+            score_lib.struck(note, start + k * each, each)
+            for k in range(struck)
+            for note in groups[k % len(groups)]
+        ]
 
 
 def _define_staff(staff: _Staff, element: Element) -> None:

@@ -250,9 +250,9 @@ class _MeasureReader:
             self._notes.append(note)
         elif other in self._notes[-8:]:
             self._notes.remove(other)
-            self._notes += values.alternation(other, note, unit)
+            self._notes += values.in_turn([other, note], unit)
         else:
-            self._notes += values.repetition(note, unit)
+            self._notes += values.in_turn([note], unit)
 
     def _instrument(self, element: Element) -> tuple[int, bool]:
         """Program of a note, and whether it is a drum."""
@@ -323,15 +323,11 @@ class _MeasureReader:
             if sign.tag in ("segno", "coda") and said is None:
                 setattr(self._measure, sign.tag, True)
             elif sign.tag == "words" and said is None:
-                self._words(" ".join((sign.text or "").lower().split()))
+                xml_text.read_jumps(sign.text or "", self._measure)
             elif sign.tag == "metronome" and (said is None or not said.get("tempo")):
                 self._metronome(sign)
         if said is not None:
             self._sound(said)
-
-    def _words(self, text: str) -> None:
-        for attribute in xml_text.jumps(text):
-            setattr(self._measure, attribute, True)
 
     def _metronome(self, element: Element) -> None:
         """Reads "quarter = 120"; other equations say nothing of the tempo."""
