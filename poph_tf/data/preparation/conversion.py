@@ -251,7 +251,7 @@ def _aligned(
         return alignment.align(notes, settings.steps_per_quarter, by_beats=by_beats)
     positions = notes.start_tick * settings.steps_per_quarter / notes.ticks_per_quarter
     error = alignment.grid_error(positions)
-    return notes, alignment.Alignment(error_before=error, error_after=error)
+    return notes, alignment.Alignment(error, error)
 
 
 def measure(piece: QuantizedNotes, found: alignment.Alignment) -> Any:

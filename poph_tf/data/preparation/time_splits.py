@@ -78,9 +78,8 @@ def _part(piece: examples.Piece, split: str, steps: slice, whole: np.void) -> Co
     record = examples.serialize(
         matrices, style=piece.style, source=source, tracks=piece.tracks
     )
-    errors = (float(whole["grid_error"]), float(whole["aligned_error"]))
-    found = alignment.Alignment(error_before=errors[0], error_after=errors[1])
-    statistics = conversion.measure(_quantized(matrices), found)
+    errors = alignment.Alignment(whole["grid_error"], whole["aligned_error"])
+    statistics = conversion.measure(_quantized(matrices), errors)
     piece_id = examples.content_id(matrices, piece.tracks)
     return conversion.finish(source, piece.style, record, piece_id, statistics)
 
