@@ -184,19 +184,17 @@ def guessed(bar_position: np.ndarray, steps_per_quarter: int) -> Signatures:
     upbeat = len(lines) > 0 and lines[0] > 0
     if upbeat:
         # The last step of an upbeat gives the length of its bar.
-        bar_steps.insert(0, int(bar_position[lines[0] - 1]) + 1)
+        first = int(bar_position[lines[0] - 1]) + 1
+        bar_steps = [first, *(bar_steps or [first])]
         lines = np.append(0, lines)
     if not bar_steps:
         return ((0, *DEFAULT_TIME_SIGNATURE),)
-    if upbeat:
-        # The time signature is repeated after an upbeat, which marks the bar line.
-        bar_steps[1:] = bar_steps[1:] or bar_steps
-        changes = [0, *(np.flatnonzero(np.diff(bar_steps[1:], prepend=-1)) + 1)]
-    else:
-        changes = np.flatnonzero(np.diff(bar_steps, prepend=-1)).tolist()
+    changes = np.diff(bar_steps, prepend=-1) != 0
+    # The time signature is repeated after an upbeat, which marks the bar line.
+    changes[1:2] |= upbeat
     return tuple(
         (int(lines[k]), *_time_signature(bar_steps[k], steps_per_quarter))
-        for k in changes
+        for k in np.flatnonzero(changes)
     )
 
 
