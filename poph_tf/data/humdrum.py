@@ -103,7 +103,7 @@ class _Reader:
             return
         tokens = line.split("\t")
         if line.startswith("**"):
-            self._begin(tokens)
+            self._spines = [self._spine(token) for token in tokens]
         elif len(tokens) != len(self._spines):
             raise ValueError("a line of another number of columns")
         elif line.startswith("*"):
@@ -112,9 +112,6 @@ class _Reader:
             self._bar_line(tokens[0])
         else:
             self._data(tokens)
-
-    def _begin(self, tokens: Sequence[str]) -> None:
-        self._spines = [self._spine(token) for token in tokens]
 
     def _spine(self, token: str) -> _Spine:
         if token != "**kern":

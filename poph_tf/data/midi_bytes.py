@@ -151,8 +151,6 @@ def _pedals(events: np.ndarray, instruments: np.ndarray) -> np.ndarray:
     for reset in (midi_scan.ALL_SOUND_OFF, midi_scan.RESET_CONTROLS):
         chosen |= controls[3] == reset
     tick, sender, _, control, value = controls[:, chosen]
-    if not len(tick):
-        return np.zeros((0, 3), np.int64)
     value = np.where(control == notes_lib.SUSTAIN_CONTROL, value, 0)
     rows = _by_tick(np.stack([tick, sender, value], axis=1))
     if len(rows) * len(instruments) > _MOST_PEDALS:
@@ -244,6 +242,4 @@ def _metres(notes: Notes) -> np.ndarray:
 
 def _by_tick(rows: np.ndarray) -> np.ndarray:
     # Tracks come one after another: their events are put in order of time.
-    if len(rows) < 2:
-        return rows
     return rows[np.argsort(rows[:, 0], kind="stable")]
