@@ -172,10 +172,8 @@ def parse_sequence(data: bytes, name: str) -> "NoteSequence":
     """
     from google.protobuf.message import DecodeError
 
-    music_pb2 = music_proto.load()
-
     try:
-        sequence = music_pb2.NoteSequence.FromString(data)
+        sequence = music_proto.load().NoteSequence.FromString(data)
     except DecodeError:
         raise MusicFileError(name, "not a NoteSequence") from None
     if sequence.HasField("quantization_info"):
