@@ -109,11 +109,8 @@ def unit_length(text: str) -> Fraction | None:
 def usual_unit_length(signature: tuple[int, int] | None) -> Fraction:
     """Quarter notes of the unit length where none is given: short in short metres."""
     beats, unit = signature or (0, 0)
-    return (
-        Fraction(1, 4)
-        if unit and Fraction(beats, unit) < Fraction(3, 4)
-        else Fraction(1, 2)
-    )
+    is_short = unit and Fraction(beats, unit) < Fraction(3, 4)
+    return Fraction(1, 4) if is_short else Fraction(1, 2)
 
 
 def tempo(text: str, unit: Fraction) -> float | None:

@@ -24,6 +24,8 @@ _ID = "{http://www.w3.org/XML/1998/namespace}id"
 _ALTER = {"s": 1, "f": -1, "x": 2, "n": 0, "u": 0.5, "d": -0.5}
 _SNARE_DRUM = 38
 _MAX_DEPTH = 50
+# Elements whose content is read as if they were not there.
+_CONTAINERS = ("music", "mdiv", "score", "section", "lem", "rdg", "body")
 _FUNCTIONS = {
     "dacapo": "da_capo",
     "dalsegno": "dal_segno",
@@ -106,15 +108,7 @@ class _Reader:
                 self._endings = frozenset()
             elif child.tag in ("app", "choice"):
                 self._walk(values.first(child), depth + 1)
-            elif child.tag in (
-                "music",
-                "mdiv",
-                "score",
-                "section",
-                "lem",
-                "rdg",
-                "body",
-            ):
+            elif child.tag in _CONTAINERS:
                 self._walk(child, depth + 1)
 
     # What a staff is.

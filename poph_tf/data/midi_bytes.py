@@ -116,7 +116,9 @@ def _notes(
     titles = _titles(data, others)
     # Quicker than to sort them.
     instruments = np.flatnonzero(np.bincount(instrument))
-    names = _names(titles, instruments) if len(chunks.bounds) > 1 else {}
+    # A track that all of them share names none of them.
+    named = titles if len(chunks.bounds) > 1 else {}
+    names = {i: named[i >> 4] for i in instruments.tolist() if i >> 4 in named}
     # The first track names the piece, unless it is one part of it.
     is_part = any(instrument >> 4 == 0 for instrument in names)
     return Notes(
@@ -196,12 +198,6 @@ def _titles(data: bytes, others: np.ndarray) -> dict[int, str]:
         if kind == midi_scan.TRACK_NAME and size < 0x80 and not titles.get(track):
             titles[track] = _decoded(data[at : at + size]).strip("\0 ")
     return {track: title for track, title in titles.items() if title}
-
-
-def _names(titles: dict[int, str], instruments: np.ndarray) -> dict[int, str]:
-    """Names of the instruments: those of their tracks, unless all share one track."""
-    own = [i for i in instruments.tolist() if i >> 4 in titles]
-    return {instrument: titles[instrument >> 4] for instrument in own}
 
 
 def _decoded(text: bytes) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from poph_tf.data import cells, editing, examples, shards
+from poph_tf.data import bars, cells, editing, examples, shards
 from poph_tf.data.matrices import Matrices
 from poph_tf.data.preparation import alignment, conversion, splits
 from poph_tf.data.preparation.conversion import Converted
@@ -57,8 +57,7 @@ def _parts(piece: Matrices, fractions: Sequence[float]) -> Iterator[tuple[str, s
     """Splits and their steps; a piece of too few bars is for training alone."""
     rows = zip(examples.SPLITS, fractions, strict=True)
     wanted = {split: share for split, share in rows if share > 0}
-    lines = np.flatnonzero(piece.bar_position == 0)
-    lines = np.append(np.union1d(lines, [0]), len(piece))
+    lines = bars.bar_edges(piece.bar_position)
     if len(lines) <= len(wanted):
         wanted = {examples.SPLITS[0]: 1.0}
     ends = len(piece) * np.cumsum([*wanted.values()]) / sum(wanted.values())
