@@ -93,12 +93,9 @@ class _Reader:
         return self._score
 
     def line(self, line: str) -> None:
-        if line.startswith("!!!OTL"):
-            title = line.partition(":")[2].strip()
-            self._score.title = self._score.title or title
-        if line.startswith("!!!COM"):
-            composer = line.partition(":")[2].strip()
-            self._score.composer = self._score.composer or composer
+        for sign, name in (("!!!OTL", "title"), ("!!!COM", "composer")):
+            if line.startswith(sign) and not getattr(self._score, name):
+                setattr(self._score, name, line.partition(":")[2].strip())
         if not line or line.startswith("!"):
             return
         tokens = line.split("\t")
