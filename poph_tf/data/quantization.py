@@ -132,12 +132,13 @@ def _merged(
     return start, end, pitch, velocity
 
 
-def planes(piece: QuantizedNotes) -> np.ndarray:
-    """uint8 [channel, time, pitch]: play, replay and volume of each cell."""
+def cells(piece: QuantizedNotes) -> np.ndarray:
+    """uint8 [time, pitch, 3]: play, replay and volume of each cell.
+
+    A plane for each channel lies behind another: most operations read one.
+    """
     planes = np.zeros((3, len(piece), NUM_PITCHES), np.uint8)
     start, end, pitch = piece.start, piece.end, piece.pitch
-    if not len(start):
-        return planes
     steps = end - start
     # Every (note, step) pair in one array, without a loop over notes.
     first = np.repeat(np.cumsum(steps) - steps - start, steps)
@@ -147,7 +148,7 @@ def planes(piece: QuantizedNotes) -> np.ndarray:
     planes[2].reshape(-1)[place] = np.repeat(piece.velocity, steps)
     struck = (pitch[1:] == pitch[:-1]) & (end[:-1] == start[1:])
     planes[1, start[1:][struck], pitch[1:][struck]] = 1
-    return planes
+    return planes.transpose(1, 2, 0)
 
 
 def pack(
@@ -165,7 +166,7 @@ def pack(
     """
     loop = quantization_loops.compiled() if compiled else None
     if not loop:
-        return pack_cells(planes(piece).transpose(1, 2, 0))
+        return pack_cells(cells(piece))
     bits = np.zeros((2, len(piece), NUM_PITCHES // 8), np.uint8)
     volume = np.empty(int((piece.end - piece.start).sum()), np.uint8)
     loop(piece.start, piece.end, piece.pitch, piece.velocity, bits, volume)

@@ -153,15 +153,15 @@ def test_the_pedal_lengthens_notes_only_where_asked():
     assert quantization.quantize(notes, sustain=True).end.tolist() == [8]
 
 
-def test_planes_hold_ones_and_velocities():
+def test_cells_hold_ones_and_velocities():
     piece = quantization.quantize(
         notes_of([(0, 240, 60, 90, 0), (240, 240, 60, 80, 0)])
     )
-    play, replay, volume = quantization.planes(piece)[:, :4, 60]
+    play, replay, volume = quantization.cells(piece)[:4, 60].T
     assert (list(play), list(replay), list(volume)) == (
         [1, 1, 1, 1], [0, 0, 1, 0], [90, 90, 80, 80]
     )  # fmt: skip
-    assert quantization.planes(piece).sum() == 4 + 1 + 2 * (90 + 80)
+    assert quantization.cells(piece).sum() == 4 + 1 + 2 * (90 + 80)
 
 
 def test_a_part_of_a_piece_begins_at_its_own_step_zero():
