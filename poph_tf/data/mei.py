@@ -249,7 +249,7 @@ class _LayerReader:
             else:  # beams and all that groups events
                 self._events(child, factor, depth + 1)
 
-    def _sound(self, element: Element, factor: Fraction) -> list[Note]:
+    def _sound(self, element: Element, factor: Fraction) -> None:
         tones = element.findall("note") if element.tag == "chord" else [element]
         is_grace = any(tone.get("grace") for tone in (element, *tones))
         first = tones[0] if tones else element
@@ -268,7 +268,6 @@ class _LayerReader:
         if key := element.get(_ID):
             self._reader._notes[key] = notes
         self._at += length
-        return notes
 
     def _note(self, tone: Element, parent: Element, length: Fraction) -> Note | None:
         pitch = self._pitch(tone)

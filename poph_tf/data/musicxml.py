@@ -97,7 +97,7 @@ class _Reader:
         depth = 0
         inner = "measure"
         for event, element in ElementTree.iterparse(io.BytesIO(data), ("start", "end")):
-            tag = values.strip_namespaces(element) if event == "start" else element.tag
+            tag = element.tag = element.tag.rpartition("}")[2]
             if event == "start":
                 depth += 1
                 if depth == 1 and not tag.startswith("score"):

@@ -51,12 +51,6 @@ def _root_file(archive: zipfile.ZipFile) -> str:
     return next((n for n in scores if not n.startswith(("META-INF", "__MACOSX"))), "")
 
 
-def strip_namespaces(element: Element) -> str:
-    """Leaves the local name as the tag of an element; returns it."""
-    element.tag = element.tag.rpartition("}")[2]
-    return element.tag
-
-
 def number(text: str) -> Fraction:
     """A number, exactly; parsers of fractions take underscores and exponents too."""
     found = re.fullmatch(r"\s*([+-]?\d{1,12}(\.\d{0,12})?)\s*", text)
