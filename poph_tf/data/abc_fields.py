@@ -9,20 +9,8 @@ import re
 from fractions import Fraction
 
 from poph_tf.data import key_signatures
+from poph_tf.theory import TONICS
 
-# Sharps of the major key on each letter; flats are negative.
-_SHARPS = {"C": 0, "D": 2, "E": 4, "F": -1, "G": 1, "A": 3, "B": 5}
-# By mode: sharps more than in the major key on the same tonic.
-_SHIFTS = {
-    key_signatures.MAJOR: 0,
-    key_signatures.MINOR: -3,
-    key_signatures.MIXOLYDIAN: -1,
-    key_signatures.DORIAN: -2,
-    key_signatures.PHRYGIAN: -4,
-    key_signatures.LYDIAN: 1,
-    key_signatures.LOCRIAN: -5,
-}
-_ORDER_OF_SHARPS = "FCGDAEB"
 _KEY = re.compile(r"\s*([A-G])([#b]?)\s*([A-Za-z]*)")
 _ACCIDENTALS = re.compile(r"(?:^|\s)(\^{1,2}|_{1,2}|=)([A-Ga-g])(?![A-Za-z])")
 _MAX_PARTS = 1000
@@ -66,17 +54,17 @@ def key(text: str) -> tuple[int, int] | None:
     # A lone m is minor; other words are told by three letters, or say something else.
     said = key_signatures.mode_of("minor" if mode.lower() == "m" else mode)
     said = key_signatures.MAJOR if said == key_signatures.UNSAID else said
-    sharps = _SHARPS[tonic] + 7 * ((sign == "#") - (sign == "b")) + _SHIFTS[said]
+    # The sharps of C in this mode, and those that the tonic adds.
+    sharps = key_signatures.sharps_of(TONICS["C"], said)
+    sharps += key_signatures.sharps_of(TONICS[tonic], key_signatures.MAJOR)
+    sharps += 7 * ((sign == "#") - (sign == "b"))
     return min(max(sharps, -7), 7), said
 
 
 def accidentals(text: str, sharps: int) -> dict[str, Fraction]:
     """Semitones by letter (upper case) of a key with so many sharps."""
-    found = {}
-    if not re.search(r"\bexp\b", text):
-        letters = _ORDER_OF_SHARPS if sharps > 0 else _ORDER_OF_SHARPS[::-1]
-        sign = Fraction(1 if sharps > 0 else -1)
-        found = dict.fromkeys(letters[: abs(sharps)], sign)
+    usual = {} if re.search(r"\bexp\b", text) else key_signatures.accidentals(sharps)
+    found = {letter: Fraction(sign) for letter, sign in usual.items()}
     for mark, letter in _ACCIDENTALS.findall(text):
         found[letter.upper()] = accidental(mark)
     return found
@@ -121,11 +109,8 @@ def unit_length(text: str) -> Fraction | None:
 def usual_unit_length(signature: tuple[int, int] | None) -> Fraction:
     """Quarter notes of the unit length where none is given: short in short metres."""
     beats, unit = signature or (0, 0)
-    return (
-        Fraction(1, 4)
-        if unit and Fraction(beats, unit) < Fraction(3, 4)
-        else Fraction(1, 2)
-    )
+    is_short = unit and Fraction(beats, unit) < Fraction(3, 4)
+    return Fraction(1, 4) if is_short else Fraction(1, 2)
 
 
 def tempo(text: str, unit: Fraction) -> float | None:

@@ -16,8 +16,8 @@ from poph_tf.data import abc_fields
 from poph_tf.data.abc_voices import FieldReader, Place, Voice
 from poph_tf.data.score import Note, Score
 from poph_tf.errors import MusicFileError
+from poph_tf.theory import TONICS
 
-_LETTERS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _LENGTH = r"\d*/*\d*"
 _SIGN = r"(?P<sign>(?:\^{1,2}|_{1,2}|=)?(?:(?<=[\^_])\d*/\d*)?)"
 _PITCH = rf"{_SIGN}(?P<letter>[A-Ga-g])(?P<octave>[,']*)"
@@ -157,7 +157,7 @@ class _TuneReader(FieldReader):
             alter = voice.accidentals.get(where, voice.key.get(letter, Fraction(0)))
         if alter.denominator != 1:
             self._score.repairs["microtones rounded"] += 1
-        pitch = _LETTERS[letter] + 12 * octave + round(alter) + voice.shift
+        pitch = TONICS[letter] + 12 * octave + round(alter) + voice.shift
         if not sign and place in held:
             pitch = held[place]
         return Note(

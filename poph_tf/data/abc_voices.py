@@ -121,8 +121,7 @@ class FieldReader:
             self._key, self._in_header = text or "none", False
             self._begin()
             return
-        voice = self._current()
-        self._set_key(voice, text)
+        self._set_key(self._current(), text)
 
     def _set_key(self, voice: Voice, text: str) -> None:
         if (named := abc_fields.key(text)) is not None:

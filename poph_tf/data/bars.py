@@ -132,6 +132,18 @@ def to_step_signatures(
     return tuple(zip(steps[keep].tolist(), *table[keep, 1:].T.tolist(), strict=True))
 
 
+def signatures_between(signatures: Signatures, start: int, stop: int) -> Signatures:
+    """The time signatures of some steps, counted from the first of these.
+
+    Example:
+        >>> signatures_between(((0, 4, 4), (16, 3, 4), (28, 2, 4)), 20, 30)
+        ((0, 3, 4), (8, 2, 4))
+    """
+    before = [s for s in signatures if s[0] <= start]
+    after = [s for s in signatures if start < s[0] < stop]
+    return tuple((max(step - start, 0), n, d) for step, n, d in before[-1:] + after)
+
+
 def bar_edges(bar_position: np.ndarray) -> np.ndarray:
     """The first step of each bar, and the end: int [bar + 1].
 
@@ -172,19 +184,17 @@ def guessed(bar_position: np.ndarray, steps_per_quarter: int) -> Signatures:
     upbeat = len(lines) > 0 and lines[0] > 0
     if upbeat:
         # The last step of an upbeat gives the length of its bar.
-        bar_steps.insert(0, int(bar_position[lines[0] - 1]) + 1)
+        first = int(bar_position[lines[0] - 1]) + 1
+        bar_steps = [first, *(bar_steps or [first])]
         lines = np.append(0, lines)
     if not bar_steps:
         return ((0, *DEFAULT_TIME_SIGNATURE),)
-    if upbeat:
-        # The time signature is repeated after an upbeat, which marks the bar line.
-        bar_steps[1:] = bar_steps[1:] or bar_steps
-        changes = [0, *(np.flatnonzero(np.diff(bar_steps[1:], prepend=-1)) + 1)]
-    else:
-        changes = np.flatnonzero(np.diff(bar_steps, prepend=-1)).tolist()
+    changes = np.diff(bar_steps, prepend=-1) != 0
+    # The time signature is repeated after an upbeat, which marks the bar line.
+    changes[1:2] |= upbeat
     return tuple(
         (int(lines[k]), *_time_signature(bar_steps[k], steps_per_quarter))
-        for k in changes
+        for k in np.flatnonzero(changes)
     )
 
 

@@ -24,14 +24,19 @@ def cut(piece: Matrices, first_bar: int, last_bar: int) -> Matrices:
     ends there.
     """
     edges = bars.bar_edges(piece.bar_position)
-    start, stop = int(edges[first_bar]), int(edges[last_bar])
+    return between(piece, int(edges[first_bar]), int(edges[last_bar]))
+
+
+def between(piece: Matrices, start: int, stop: int) -> Matrices:
+    """The steps from one up to, not including, another; as `cut` does with bars."""
     whole = stop == len(piece)
+    signatures = bars.signatures_between(piece.time_signatures, start, stop)
     return canonical(
         dataclasses.replace(
             piece,
             cells=piece.cells[start:stop],
             bar_position=piece.bar_position[start:stop],
-            time_signatures=_signatures_between(piece, start, stop),
+            time_signatures=signatures,
             tracks=tuple(
                 dataclasses.replace(track, cells=track.cells[start:stop])
                 for track in piece.tracks
@@ -39,14 +44,6 @@ def cut(piece: Matrices, first_bar: int, last_bar: int) -> Matrices:
             ritardando=piece.ritardando if whole else 0.0,
         )
     )
-
-
-def _signatures_between(piece: Matrices, start: int, stop: int) -> bars.Signatures:
-    """The time signatures of some steps, counted from the first of these."""
-    before = [s for s in piece.time_signatures if s[0] <= start]
-    after = [s for s in piece.time_signatures if start < s[0] < stop]
-    between = before[-1:] + after
-    return tuple((max(step - start, 0), n, d) for step, n, d in between)
 
 
 def join(first: Matrices, second: Matrices) -> Matrices:

@@ -15,8 +15,8 @@ from fractions import Fraction
 from poph_tf.data import key_signatures
 from poph_tf.data.score import Note, Part, Score
 from poph_tf.errors import MusicFileError
+from poph_tf.theory import TONICS
 
-_LETTERS = {"c": 0, "d": 2, "e": 4, "f": 5, "g": 7, "a": 9, "b": 11}
 _DURATION = re.compile(r"(\d{1,4})(?:%(\d{1,4}))?(\.{0,4})")
 _PITCH = re.compile(r"([a-g]{1,6}|[A-G]{1,6})(#{1,3}|-{1,3}|)")
 _SECTION = re.compile(r"\*>([\w ]+)$")
@@ -93,17 +93,14 @@ class _Reader:
         return self._score
 
     def line(self, line: str) -> None:
-        if line.startswith("!!!OTL"):
-            title = line.partition(":")[2].strip()
-            self._score.title = self._score.title or title
-        if line.startswith("!!!COM"):
-            composer = line.partition(":")[2].strip()
-            self._score.composer = self._score.composer or composer
+        for sign, name in (("!!!OTL", "title"), ("!!!COM", "composer")):
+            if line.startswith(sign) and not getattr(self._score, name):
+                setattr(self._score, name, line.partition(":")[2].strip())
         if not line or line.startswith("!"):
             return
         tokens = line.split("\t")
         if line.startswith("**"):
-            self._begin(tokens)
+            self._spines = [self._spine(token) for token in tokens]
         elif len(tokens) != len(self._spines):
             raise ValueError("a line of another number of columns")
         elif line.startswith("*"):
@@ -112,9 +109,6 @@ class _Reader:
             self._bar_line(tokens[0])
         else:
             self._data(tokens)
-
-    def _begin(self, tokens: Sequence[str]) -> None:
-        self._spines = [self._spine(token) for token in tokens]
 
     def _spine(self, token: str) -> _Spine:
         if token != "**kern":
@@ -271,5 +265,5 @@ def _pitch(text: str) -> int | None:
     letters, signs = found.groups()
     octave = 4 + len(letters) if letters.islower() else 5 - len(letters)
     alter = signs.count("#") - signs.count("-")
-    pitch = _LETTERS[letters[0].lower()] + 12 * octave + alter
+    pitch = TONICS[letters[0].upper()] + 12 * octave + alter
     return pitch if 0 <= pitch <= 127 else None

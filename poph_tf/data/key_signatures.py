@@ -32,6 +32,7 @@ MODES = {
 ABOVE_MAJOR = (0, 9, 0, 7, 2, 4, 5, 11)
 _WITH_MAJOR_THIRD = (MAJOR, MIXOLYDIAN, LYDIAN)
 _SEMITONES_OF_FIFTH = 7
+_ORDER_OF_SHARPS = "FCGDAEB"
 
 
 def mode_of(name: str) -> int:
@@ -52,6 +53,28 @@ def tonic_of(sharps: int, mode: int) -> int:
         (5, 2, 9)
     """
     return (_SEMITONES_OF_FIFTH * sharps + ABOVE_MAJOR[mode]) % NUM_PITCH_CLASSES
+
+
+def sharps_of(tonic: int, mode: int) -> int:
+    """The sharps of a key, -5 to 6, flats negative: the inverse of `tonic_of`.
+
+    Example:
+        >>> sharps_of(5, MAJOR), sharps_of(2, MINOR), sharps_of(9, DORIAN)
+        (-1, -1, 1)
+    """
+    fifths = _SEMITONES_OF_FIFTH * (tonic - ABOVE_MAJOR[mode])
+    return (fifths + 5) % NUM_PITCH_CLASSES - 5
+
+
+def accidentals(sharps: int) -> dict[str, int]:
+    """The sharps (1) or flats (-1) of a key, by letter.
+
+    Example:
+        >>> accidentals(2), accidentals(-1)
+        ({'F': 1, 'C': 1}, {'B': -1})
+    """
+    letters = _ORDER_OF_SHARPS if sharps > 0 else _ORDER_OF_SHARPS[::-1]
+    return dict.fromkeys(letters[: abs(sharps)], 1 if sharps > 0 else -1)
 
 
 def possible_keys(tonic: int, mode: int) -> tuple[int, ...]:

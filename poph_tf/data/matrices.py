@@ -319,24 +319,20 @@ class _LazyTracks(Sequence[TrackCells]):
         if isinstance(index, slice):
             return [self[k] for k in range(len(self))[index]]
         part, piece = self._parts[index], self._pieces[index]
-        return TrackCells(part.name, part.program, part.is_drum, _cells(piece))
+        cells = quantization.cells(piece)
+        return TrackCells(part.name, part.program, part.is_drum, cells)
 
 
 def from_quantized(piece: quantization.QuantizedNotes, **fields: Any) -> Matrices:
     """The matrices of notes on the grid, with other fields of `Matrices`."""
     return Matrices(
-        cells=_cells(piece),
+        cells=quantization.cells(piece),
         bar_position=piece.bar_position,
         tempo_qpm=piece.tempo_qpm,
         steps_per_quarter=piece.steps_per_quarter,
         time_signatures=piece.time_signatures,
         **fields,
     )
-
-
-def _cells(piece: quantization.QuantizedNotes) -> np.ndarray:
-    """uint8 [time, pitch, 3], a plane for each channel: most operations read one."""
-    return quantization.planes(piece).transpose(1, 2, 0)
 
 
 def to_sequence(matrices: Matrices) -> "NoteSequence":

@@ -12,17 +12,20 @@ import re
 from fractions import Fraction
 from xml.etree import ElementTree
 
+from poph_tf.data import key_signatures, xml_text
 from poph_tf.data import mei_values as values
-from poph_tf.data import xml_text
+from poph_tf.data import score as score_lib
 from poph_tf.data.score import Measure, Note, Part, Score
 from poph_tf.errors import MusicFileError, kind_of
+from poph_tf.theory import TONICS
 
 Element = ElementTree.Element
 _ID = "{http://www.w3.org/XML/1998/namespace}id"
-_LETTERS = {"c": 0, "d": 2, "e": 4, "f": 5, "g": 7, "a": 9, "b": 11}
 _ALTER = {"s": 1, "f": -1, "x": 2, "n": 0, "u": 0.5, "d": -0.5}
 _SNARE_DRUM = 38
 _MAX_DEPTH = 50
+# Elements whose content is read as if they were not there.
+_CONTAINERS = ("music", "mdiv", "score", "section", "lem", "rdg", "body")
 _FUNCTIONS = {
     "dacapo": "da_capo",
     "dalsegno": "dal_segno",
@@ -105,15 +108,7 @@ class _Reader:
                 self._endings = frozenset()
             elif child.tag in ("app", "choice"):
                 self._walk(values.first(child), depth + 1)
-            elif child.tag in (
-                "music",
-                "mdiv",
-                "score",
-                "section",
-                "lem",
-                "rdg",
-                "body",
-            ):
+            elif child.tag in _CONTAINERS:
                 self._walk(child, depth + 1)
 
     # What a staff is.
@@ -129,7 +124,7 @@ class _Reader:
             sharps = values.key(definition)
             if sharps is not None:
                 for staff in staves:
-                    staff.key = values.accidentals(sharps)
+                    staff.key = key_signatures.accidentals(sharps)
                 self._measure.key = sharps, values.mode(definition, element)
             for staff in own:
                 _define_staff(staff, definition)
@@ -137,7 +132,7 @@ class _Reader:
         sharps = values.key(element)
         if sharps is not None:
             for staff in self._staves.values():
-                staff.key = staff.key or values.accidentals(sharps)
+                staff.key = staff.key or key_signatures.accidentals(sharps)
         if element.get("midi.bpm"):
             self._add_tempo(self._measure, element, Fraction(0))
 
@@ -189,9 +184,7 @@ class _Reader:
                 if function:
                     setattr(measure, function, True)
             elif sign.tag == "dir":
-                words = " ".join("".join(sign.itertext()).lower().split())
-                for attribute in xml_text.jumps(words):
-                    setattr(measure, attribute, True)
+                xml_text.read_jumps("".join(sign.itertext()), measure)
 
     def _add_tempo(self, measure: Measure, element: Element, at: Fraction) -> None:
         quarters = re.match(r"\d+(\.\d+)?", element.get("midi.bpm", ""))
@@ -256,7 +249,7 @@ class _LayerReader:
             else:  # beams and all that groups events
                 self._events(child, factor, depth + 1)
 
-    def _sound(self, element: Element, factor: Fraction) -> list[Note]:
+    def _sound(self, element: Element, factor: Fraction) -> None:
         tones = element.findall("note") if element.tag == "chord" else [element]
         is_grace = any(tone.get("grace") for tone in (element, *tones))
         first = tones[0] if tones else element
@@ -275,7 +268,6 @@ class _LayerReader:
         if key := element.get(_ID):
             self._reader._notes[key] = notes
         self._at += length
-        return notes
 
     def _note(self, tone: Element, parent: Element, length: Fraction) -> Note | None:
         pitch = self._pitch(tone)
@@ -299,12 +291,12 @@ class _LayerReader:
 
     def _pitch(self, tone: Element) -> int | None:
         """MIDI number as it sounds; None if there is none."""
-        letter = (tone.get("pname.ges") or tone.get("pname") or "").lower()
+        letter = (tone.get("pname.ges") or tone.get("pname") or "").upper()
         if not letter or self._staff.part.is_drum:
             return _SNARE_DRUM if self._staff.part.is_drum or tone.get("loc") else None
         octave = tone.get("oct.ges") or tone.get("oct") or "4"
         alter = self._alter(tone, letter, octave)
-        pitch = _LETTERS[letter] + 12 * (int(octave) + 1) + round(alter)
+        pitch = TONICS[letter] + 12 * (int(octave) + 1) + round(alter)
         if alter.denominator != 1:
             self._reader._score.repairs["microtones rounded"] += 1
         pitch += self._staff.shift
@@ -348,21 +340,15 @@ class _LayerReader:
         groups = [kept[count:]]
         if is_pair:
             groups = [[n for n in groups[0] if (n.start > start) == k] for k in (0, 1)]
+        for note in kept[count:]:
+            note.mark = "tremolo"
         del kept[count:]
         each = (self._at - start) / struck
-        for k in range(struck):
-            for note in groups[k % len(groups)]:
-                kept.append(
-                    Note(
-                        start=start + k * each,
-                        length=each,
-                        pitch=note.pitch,
-                        voice=note.voice,
-                        mark="tremolo",
-                        program=note.program,
-                        is_drum=note.is_drum,
-                    )
-                )
+        kept += [
+            score_lib.struck(note, start + k * each, each)
+            for k in range(struck)
+            for note in groups[k % len(groups)]
+        ]
 
 
 def _define_staff(staff: _Staff, element: Element) -> None:

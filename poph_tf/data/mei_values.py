@@ -16,9 +16,6 @@ Element = ElementTree.Element
 _LENGTHS = {"breve": 8, "long": 16, "maxima": 32}
 
 
-_ORDER_OF_SHARPS = "fcgdaeb"
-
-
 def first(element: Element) -> Element:
     """The reading that is played: a lemma, or what comes first."""
     lemma = element.find("lem")
@@ -76,12 +73,6 @@ def mode(*elements: Element) -> int:
     signs = [sign for element in elements for sign in element.iter("keySig")]
     said = [e.get("key.mode") for e in elements] + [s.get("mode") for s in signs]
     return key_signatures.mode_of(next(filter(None, said), ""))
-
-
-def accidentals(sharps: int) -> dict[str, int]:
-    """The sharps or flats of a key, by letter."""
-    letters = _ORDER_OF_SHARPS if sharps > 0 else _ORDER_OF_SHARPS[::-1]
-    return dict.fromkeys(letters[: abs(sharps)], 1 if sharps > 0 else -1)
 
 
 def define_instrument(part: Part, elements: Iterable[Element]) -> None:

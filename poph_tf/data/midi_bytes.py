@@ -116,7 +116,9 @@ def _notes(
     titles = _titles(data, others)
     # Quicker than to sort them.
     instruments = np.flatnonzero(np.bincount(instrument))
-    names = _names(titles, instruments) if len(chunks.bounds) > 1 else {}
+    # A track that all of them share names none of them.
+    named = titles if len(chunks.bounds) > 1 else {}
+    names = {i: named[i >> 4] for i in instruments.tolist() if i >> 4 in named}
     # The first track names the piece, unless it is one part of it.
     is_part = any(instrument >> 4 == 0 for instrument in names)
     return Notes(
@@ -151,8 +153,6 @@ def _pedals(events: np.ndarray, instruments: np.ndarray) -> np.ndarray:
     for reset in (midi_scan.ALL_SOUND_OFF, midi_scan.RESET_CONTROLS):
         chosen |= controls[3] == reset
     tick, sender, _, control, value = controls[:, chosen]
-    if not len(tick):
-        return np.zeros((0, 3), np.int64)
     value = np.where(control == notes_lib.SUSTAIN_CONTROL, value, 0)
     rows = _by_tick(np.stack([tick, sender, value], axis=1))
     if len(rows) * len(instruments) > _MOST_PEDALS:
@@ -200,12 +200,6 @@ def _titles(data: bytes, others: np.ndarray) -> dict[int, str]:
     return {track: title for track, title in titles.items() if title}
 
 
-def _names(titles: dict[int, str], instruments: np.ndarray) -> dict[int, str]:
-    """Names of the instruments: those of their tracks, unless all share one track."""
-    own = [i for i in instruments.tolist() if i >> 4 in titles]
-    return {instrument: titles[instrument >> 4] for instrument in own}
-
-
 def _decoded(text: bytes) -> str:
     """Text of a MIDI file, which does not say its encoding.
 
@@ -244,6 +238,4 @@ def _metres(notes: Notes) -> np.ndarray:
 
 def _by_tick(rows: np.ndarray) -> np.ndarray:
     # Tracks come one after another: their events are put in order of time.
-    if len(rows) < 2:
-        return rows
     return rows[np.argsort(rows[:, 0], kind="stable")]

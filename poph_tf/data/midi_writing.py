@@ -25,8 +25,6 @@ SLOWEST_QPM = 60e6 / (2**24 - 1)
 _MAX_NUMERATOR = 255
 _MAX_TICKS_PER_QUARTER = 0x7FFF
 _MELODIC_CHANNELS = [c for c in range(16) if c != midi_bytes.DRUM_CHANNEL]
-# The key of each number of sharps (of flats below 0), by pitch class of its major key.
-_SHARPS = (0, -5, 2, -3, 4, -1, 6, 1, -4, 3, -2, 5)
 # tick, place among the events of a tick, bytes.
 _Event = tuple[int, int, bytes]
 _SETTING, _NOTE_OFF, _NOTE_ON = range(3)
@@ -70,7 +68,7 @@ def _head(sequence: "NoteSequence", notes: notes_lib.Notes) -> Iterator[_Event]:
     clock = notes_lib.Clock.of(sequence)
     for key in sequence.key_signatures:
         minor = key.mode == key_signatures.MINOR
-        sharps = _SHARPS[(key.key - key_signatures.ABOVE_MAJOR[key.mode]) % 12]
+        sharps = key_signatures.sharps_of(key.key, key.mode)
         tick = int(clock.ticks(key.time))
         yield tick, _SETTING, _meta(0x59, struct.pack("bb", sharps, minor))
 

@@ -22,24 +22,18 @@ from poph_tf.data import credits, key_signatures, musicxml_ornaments, xml_text
 from poph_tf.data import musicxml_values as values
 from poph_tf.data.score import Measure, Note, Part, Score
 from poph_tf.errors import MusicFileError, kind_of
+from poph_tf.theory import TONICS
 
 Element = ElementTree.Element
-# Symphonies stay below a tenth of it.
-_STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 # Quarter notes of each type of note.
 _TYPES = {
-    "maxima": Fraction(32),
-    "long": Fraction(16),
-    "breve": Fraction(8),
-    "whole": Fraction(4),
-    "half": Fraction(2),
-    "quarter": Fraction(1),
-    **{
-        name: Fraction(1, 2**k)
-        for k, name in enumerate(
-            ("eighth", "16th", "32nd", "64th", "128th", "256th", "512th", "1024th"), 1
+    name: Fraction(32, 2**k)
+    for k, name in enumerate(
+        (
+            *("maxima", "long", "breve", "whole", "half", "quarter", "eighth"),
+            *("16th", "32nd", "64th", "128th", "256th", "512th", "1024th"),
         )
-    },
+    )
 }
 _DRUM_CHANNEL, _SNARE_DRUM = 10, 38
 _MIN_SMALL_PRINT = 64
@@ -103,7 +97,7 @@ class _Reader:
         depth = 0
         inner = "measure"
         for event, element in ElementTree.iterparse(io.BytesIO(data), ("start", "end")):
-            tag = values.strip_namespaces(element) if event == "start" else element.tag
+            tag = element.tag = element.tag.rpartition("}")[2]
             if event == "start":
                 depth += 1
                 if depth == 1 and not tag.startswith("score"):
@@ -256,9 +250,9 @@ class _MeasureReader:
             self._notes.append(note)
         elif other in self._notes[-8:]:
             self._notes.remove(other)
-            self._notes += values.alternation(other, note, unit)
+            self._notes += values.in_turn([other, note], unit)
         else:
-            self._notes += values.repetition(note, unit)
+            self._notes += values.in_turn([note], unit)
 
     def _instrument(self, element: Element) -> tuple[int, bool]:
         """Program of a note, and whether it is a drum."""
@@ -286,7 +280,7 @@ class _MeasureReader:
         transposition = self._state.transposition
         staff = element.findtext("staff", "1")
         sounding = (
-            _STEPS[pitch.findtext("step", "").strip().upper()]
+            TONICS[pitch.findtext("step", "").strip().upper()]
             + 12 * (values.integer(pitch.findtext("octave"), 4) + 1)
             + round(alter)
             + transposition.get(staff, transposition.get("", 0))
@@ -329,15 +323,11 @@ class _MeasureReader:
             if sign.tag in ("segno", "coda") and said is None:
                 setattr(self._measure, sign.tag, True)
             elif sign.tag == "words" and said is None:
-                self._words(" ".join((sign.text or "").lower().split()))
+                xml_text.read_jumps(sign.text or "", self._measure)
             elif sign.tag == "metronome" and (said is None or not said.get("tempo")):
                 self._metronome(sign)
         if said is not None:
             self._sound(said)
-
-    def _words(self, text: str) -> None:
-        for attribute in xml_text.jumps(text):
-            setattr(self._measure, attribute, True)
 
     def _metronome(self, element: Element) -> None:
         """Reads "quarter = 120"; other equations say nothing of the tempo."""

@@ -9,8 +9,10 @@ from collections.abc import Iterable
 from fractions import Fraction
 from xml.etree import ElementTree
 
+from poph_tf.data import key_signatures
 from poph_tf.data import musicxml_values as values
 from poph_tf.data.score import Note
+from poph_tf.theory import TONICS
 
 Element = ElementTree.Element
 _SIGNS = {
@@ -25,8 +27,7 @@ _ACCIDENTALS = {
     "double-sharp": 2,
     "sharp-sharp": 2,
 }
-_LETTERS, _FIFTHS = "CDEFGAB", "FCGDAEB"
-_SEMITONES = (0, 2, 4, 5, 7, 9, 11)
+_LETTERS = "".join(TONICS)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ def set_neighbours(notes: Iterable[tuple[Note, Element]], fifths: int) -> None:
         fifths: sharps of the key, or flats if negative.
     """
     spelled = [_Spelled.of(*pair) for pair in notes]
+    of_key = key_signatures.accidentals(fifths)
     alters = collections.defaultdict(list)
     for each in spelled:
         alters[each.staff, each.degree].append((each.note.start, each.alter))
@@ -83,7 +85,7 @@ def set_neighbours(notes: Iterable[tuple[Note, Element]], fifths: int) -> None:
         for direction in (1, -1):
             degree = each.degree + direction
             earlier = [a for a in alters[each.staff, degree] if a[0] <= each.note.start]
-            alter = _key_alter(degree, fifths)
+            alter = of_key.get(_LETTERS[degree % 7], 0)
             if earlier:
                 alter = round(max(earlier)[1])
             alter = signs.get(direction, alter)
@@ -106,9 +108,4 @@ def _accidentals(element: Element, mark: str) -> dict[int, int]:
 
 def _white(degree: int) -> int:
     """Semitones from C of octave 0 to a white key."""
-    return 12 * (degree // 7) + _SEMITONES[degree % 7]
-
-
-def _key_alter(degree: int, fifths: int) -> int:
-    """Semitones by which a key raises a degree."""
-    return (fifths - _FIFTHS.index(_LETTERS[degree % 7]) + 6) // 7
+    return 12 * (degree // 7) + TONICS[_LETTERS[degree % 7]]

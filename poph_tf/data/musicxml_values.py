@@ -3,19 +3,19 @@
 Source: https://www.w3.org/2021/06/musicxml40/musicxml-reference/elements/
 """
 
-import dataclasses
 import io
 import re
 import zipfile
+from collections.abc import Sequence
 from fractions import Fraction
 from xml.etree import ElementTree
 
-from poph_tf.data.score import Note
+from poph_tf.data.score import Note, struck
 from poph_tf.errors import MusicFileError, kind_of
 
 Element = ElementTree.Element
 _MAX_TREMOLO = 256
-
+# Symphonies stay below a tenth of it.
 _MAX_SCORE_BYTES = 100_000_000
 
 
@@ -51,12 +51,6 @@ def _root_file(archive: zipfile.ZipFile) -> str:
     return next((n for n in scores if not n.startswith(("META-INF", "__MACOSX"))), "")
 
 
-def strip_namespaces(element: Element) -> str:
-    """Leaves the local name as the tag of an element; returns it."""
-    element.tag = element.tag.rpartition("}")[2]
-    return element.tag
-
-
 def number(text: str) -> Fraction:
     """A number, exactly; parsers of fractions take underscores and exponents too."""
     found = re.fullmatch(r"\s*([+-]?\d{1,12}(\.\d{0,12})?)\s*", text)
@@ -89,27 +83,14 @@ def metre(element: Element) -> tuple[int, int] | None:
     return int(sum(Fraction(count * unit, each) for count, each in parts)), unit
 
 
-def repetition(note: Note, unit: Fraction) -> list[Note]:
-    """A note struck again after each unit."""
-    count = note.length // unit
-    if not 1 < count <= _MAX_TREMOLO:
-        return [note]
-    each = note.length / count
-    return [_part_of(note, note.start + k * each, each) for k in range(count)]
-
-
-def alternation(first: Note, second: Note, unit: Fraction) -> list[Note]:
-    """Two notes in turn for as long as both last."""
-    length = first.length + second.length
+def in_turn(notes: Sequence[Note], unit: Fraction) -> list[Note]:
+    """Notes struck one after another, each unit, for as long as all of them last."""
+    length = sum((note.length for note in notes), Fraction(0))
     count = length // unit
     if not 1 < count <= _MAX_TREMOLO:
-        return [first, second]
+        return list(notes)
     each = length / count
-    pair = (first, second)
-    return [_part_of(pair[k % 2], first.start + k * each, each) for k in range(count)]
-
-
-def _part_of(note: Note, start: Fraction, length: Fraction) -> Note:
-    return dataclasses.replace(
-        note, start=start, length=length, starts_tie=False, ends_tie=False
-    )
+    return [
+        struck(notes[k % len(notes)], notes[0].start + k * each, each)
+        for k in range(count)
+    ]

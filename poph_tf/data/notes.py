@@ -108,16 +108,19 @@ def shifted(notes: Notes, ticks: int) -> Notes:
     def move(values: np.ndarray) -> np.ndarray:
         return np.maximum(values + ticks, 0)
 
-    pedals = notes.pedals.copy()
-    pedals[:, 0] = move(pedals[:, 0])
     return dataclasses.replace(
         notes,
         start_tick=move(notes.start_tick),
         end_tick=move(notes.end_tick),
         tempo_ticks=move(notes.tempo_ticks),
-        pedals=pedals,
+        pedals=at_ticks(notes.pedals, move),
         length_tick=max(notes.length_tick + ticks, 0) if notes.length_tick else 0,
     )
+
+
+def at_ticks(rows: np.ndarray, move: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Pedals or time signatures with their ticks, the first column, moved."""
+    return np.column_stack([move(rows[:, 0]), rows[:, 1:]])
 
 
 def sustained(notes: Notes) -> Notes:
@@ -169,10 +172,8 @@ def parse_sequence(data: bytes, name: str) -> "NoteSequence":
     """
     from google.protobuf.message import DecodeError
 
-    music_pb2 = music_proto.load()
-
     try:
-        sequence = music_pb2.NoteSequence.FromString(data)
+        sequence = music_proto.load().NoteSequence.FromString(data)
     except DecodeError:
         raise MusicFileError(name, "not a NoteSequence") from None
     if sequence.HasField("quantization_info"):
@@ -303,24 +304,20 @@ def in_quarters(notes: Notes, ticks_per_second: float) -> Notes:
     """A piece whose ticks are parts of a second, in parts of its quarters instead."""
     tempos = zip(notes.tempo_ticks / ticks_per_second, notes.tempo_qpms, strict=True)
     clock = Clock(tempos, SCORE_TICKS_PER_QUARTER)
-    start, end, signatures, pedals = (
-        clock.ticks(ticks / ticks_per_second)
-        for ticks in (
-            notes.start_tick,
-            notes.end_tick,
-            notes.time_signatures[:, 0],
-            notes.pedals[:, 0],
-        )
-    )
+
+    def move(ticks: np.ndarray) -> np.ndarray:
+        return clock.ticks(ticks / ticks_per_second)
+
+    start = move(notes.start_tick)
     return dataclasses.replace(
         notes,
         start_tick=start,
-        end_tick=np.maximum(end, start + 1),
+        end_tick=np.maximum(move(notes.end_tick), start + 1),
         ticks_per_quarter=SCORE_TICKS_PER_QUARTER,
         tempo_ticks=clock.tempo_ticks,
         tempo_qpms=clock.tempo_qpms,
-        time_signatures=np.column_stack([signatures, notes.time_signatures[:, 1:]]),
-        pedals=np.column_stack([pedals, notes.pedals[:, 1:]]),
+        time_signatures=at_ticks(notes.time_signatures, move),
+        pedals=at_ticks(notes.pedals, move),
     )
 
 

@@ -4,9 +4,9 @@ On the grid a note is (start, end, pitch, velocity), steps and MIDI numbers: one
 for each step and pitch, each ended by the next of its pitch, ordered by pitch, then by
 start. A record needs no more than these; `data/matrices.py` makes cells of them.
 
-Records are made by the hundred thousand, so `quantize` and `pack` have two forms that
-give the same: whole-array numpy, and the loops of `quantization_loops`, compiled by
-numba, which pay once there are many files.
+Records are made by the hundred thousand, so `pack` has two forms that give the same:
+whole-array numpy, and the loop of `quantization_loops`, compiled by numba, which pays
+once there are many files.
 """
 
 import dataclasses
@@ -52,17 +52,13 @@ class QuantizedNotes:
 
 def between(piece: QuantizedNotes, start: int, stop: int) -> QuantizedNotes:
     """The steps from `start` to `stop` of a piece; its notes have to lie within."""
-    signatures = [(max(at - start, 0), n, d) for at, n, d in piece.time_signatures]
-    # Of those up to the first step the last one holds.
-    num_before = max(sum(at == 0 for at, _, _ in signatures), 1)
+    signatures = bars.signatures_between(piece.time_signatures, start, stop)
     return dataclasses.replace(
         piece,
         start=piece.start - start,
         end=piece.end - start,
         bar_position=piece.bar_position[start:stop],
-        time_signatures=tuple(
-            s for s in signatures[num_before - 1 :] if s[0] < stop - start
-        ),
+        time_signatures=signatures,
     )
 
 
@@ -73,7 +69,6 @@ def quantize(
     drums: bool = False,
     sustain: bool = False,
     max_steps: int = MAX_STEPS,
-    compiled: bool = False,
 ) -> QuantizedNotes:
     """Puts notes in ticks on the grid.
 
@@ -83,7 +78,6 @@ def quantize(
         drums: keep the notes of drum kits.
         sustain: let the sustain pedal lengthen notes.
         max_steps: the longest piece to allow.
-        compiled: use machine code, which is worth its start for many files.
 
     Raises:
         InputError: If the piece is longer than `max_steps`.
@@ -91,7 +85,7 @@ def quantize(
     notes = notes_lib.sustained(notes) if sustain else notes
     notes = notes if drums else notes_lib.select(notes, ~notes.is_drum)
     grid = (steps_per_quarter, notes.ticks_per_quarter)
-    columns = _on_grid(notes, *grid, compiled)
+    columns = _on_grid(notes, *grid)
     length = int(columns[1].max(initial=0))
     if notes.length_tick:
         length = max(length, int(bars.to_steps(notes.length_tick, *grid)))
@@ -107,21 +101,10 @@ def quantize(
 
 
 def _on_grid(
-    notes: notes_lib.Notes,
-    steps_per_quarter: int,
-    ticks_per_quarter: int,
-    compiled: bool,
+    notes: notes_lib.Notes, steps_per_quarter: int, ticks_per_quarter: int
 ) -> Columns:
     """start, end int64, pitch, velocity uint8, all [note], by pitch, then by start."""
-    loops = quantization_loops.compiled() if compiled else None
     grid = (steps_per_quarter, ticks_per_quarter)
-    if loops:
-        out = np.empty((4, len(notes)), np.int64)
-        columns = (notes.start_tick, notes.end_tick, notes.pitch, notes.velocity)
-        count = loops.quantize(*columns, *grid, out)
-        if count >= 0:
-            start, end, pitch, velocity = out[:, :count]
-            return start, end, pitch.astype(np.uint8), velocity.astype(np.uint8)
     start = bars.to_steps(notes.start_tick, *grid)
     end = np.maximum(bars.to_steps(notes.end_tick, *grid), start + 1)
     if not len(start):
@@ -149,12 +132,13 @@ def _merged(
     return start, end, pitch, velocity
 
 
-def planes(piece: QuantizedNotes) -> np.ndarray:
-    """uint8 [channel, time, pitch]: play, replay and volume of each cell."""
+def cells(piece: QuantizedNotes) -> np.ndarray:
+    """uint8 [time, pitch, 3]: play, replay and volume of each cell.
+
+    A plane for each channel lies behind another: most operations read one.
+    """
     planes = np.zeros((3, len(piece), NUM_PITCHES), np.uint8)
     start, end, pitch = piece.start, piece.end, piece.pitch
-    if not len(start):
-        return planes
     steps = end - start
     # Every (note, step) pair in one array, without a loop over notes.
     first = np.repeat(np.cumsum(steps) - steps - start, steps)
@@ -164,7 +148,7 @@ def planes(piece: QuantizedNotes) -> np.ndarray:
     planes[2].reshape(-1)[place] = np.repeat(piece.velocity, steps)
     struck = (pitch[1:] == pitch[:-1]) & (end[:-1] == start[1:])
     planes[1, start[1:][struck], pitch[1:][struck]] = 1
-    return planes
+    return planes.transpose(1, 2, 0)
 
 
 def pack(
@@ -180,12 +164,12 @@ def pack(
         play, replay: bits of [time, pitch], eight pitches a byte, first high;
         volume: a byte for each sounding cell, by step, then by pitch.
     """
-    loops = quantization_loops.compiled() if compiled else None
-    if not loops:
-        return pack_cells(planes(piece).transpose(1, 2, 0))
+    loop = quantization_loops.compiled() if compiled else None
+    if not loop:
+        return pack_cells(cells(piece))
     bits = np.zeros((2, len(piece), NUM_PITCHES // 8), np.uint8)
     volume = np.empty(int((piece.end - piece.start).sum()), np.uint8)
-    loops.pack(piece.start, piece.end, piece.pitch, piece.velocity, bits, volume)
+    loop(piece.start, piece.end, piece.pitch, piece.velocity, bits, volume)
     return bits[0].tobytes(), bits[1].tobytes(), volume.tobytes()
 
 

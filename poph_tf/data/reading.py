@@ -154,7 +154,7 @@ def read(path: str | Path) -> "NoteSequence":
         MusicFileError: If there is no such file, it cannot be read, or it holds
             several tunes (see `read_all`), or a tune that cannot be read.
     """
-    return _as_sequence(_only_piece(path, Options()), path)
+    return _as_sequence(_only_piece(path), path)
 
 
 def read_all(
@@ -170,7 +170,7 @@ def read_all(
         MusicFileError: If there is no such file, or nothing in it can be read.
     """
     first_error, count = None, 0
-    for piece in _open(path, Options()).values():
+    for piece in parse(content(path), str(path)).values():
         if isinstance(piece, MusicFileError):
             first_error = first_error or piece
             if failures is not None:
@@ -184,20 +184,23 @@ def read_all(
 
 def read_notes(path: str | Path) -> notes_lib.Notes:
     """Reads the notes of a file that holds one piece; errors are those of `read`."""
-    return to_notes(_only_piece(path, Options()))
+    return to_notes(_only_piece(path))
 
 
-def _open(path: str | Path, options: Options) -> Pieces:
-    """The pieces of a file."""
+def content(path: str | Path) -> bytes:
+    """The content of a file.
+
+    Raises:
+        MusicFileError: If there is no such file, or it cannot be read.
+    """
     try:
-        data = files.read_regular(path)
+        return files.read_regular(path)
     except OSError as error:
         raise MusicFileError(path, error.strerror or "cannot be opened") from None
-    return parse(data, str(path), options)
 
 
-def _only_piece(path: str | Path, options: Options) -> Any:
-    pieces = _open(path, options)
+def _only_piece(path: str | Path) -> Any:
+    pieces = parse(content(path), str(path))
     if len(pieces) != 1:
         raise MusicFileError(
             path, f"must hold one tune, holds {len(pieces)}; use midi.read_all"

@@ -59,8 +59,6 @@ def _valid_records(
         if not is_whole and not searching:
             damaged.append(f"{path}: damaged record at byte {at} of the file")
         yield from found
-        if not is_compressed:
-            return
         searching = not (found and end)
         at = end or content.find(_MAGIC, at + 1)
 

@@ -149,7 +149,5 @@ def _choir(
 
 def _where(notes: Notes, parts: Sequence[Part]) -> np.ndarray:
     """The notes of some parts; bool [note]."""
-    mask = np.zeros(len(notes), bool)
-    for part in parts:
-        mask |= part.mask
-    return mask
+    none = np.zeros(len(notes), bool)
+    return np.any([none, *(part.mask for part in parts)], axis=0)

@@ -50,6 +50,13 @@ class Note:
     is_drum: bool = False
 
 
+def struck(note: Note, start: Fraction, length: Fraction) -> Note:
+    """A note of a tremolo on a note, at its own place."""
+    return dataclasses.replace(
+        note, start=start, length=length, starts_tie=False, ends_tie=False, grace=0
+    )
+
+
 @dataclasses.dataclass(slots=True)
 class Measure:
     """What holds for one bar of all parts.

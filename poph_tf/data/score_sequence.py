@@ -14,7 +14,6 @@ Conventions:
 import bisect
 import dataclasses
 import itertools
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
@@ -141,12 +140,7 @@ def _timeline(
 
 
 def _empty_sequence(score: Score) -> "NoteSequence":
-    # note-seq takes 1.6 s to import, and warns of players that are not needed.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        music_pb2 = music_proto.load()
-
-    sequence = music_pb2.NoteSequence(ticks_per_quarter=480)
+    sequence = music_proto.load().NoteSequence(ticks_per_quarter=480)
     credits.to_sequence(score, sequence)
     sequence.source_info.source_type = sequence.source_info.SCORE_BASED
     sequence.source_info.encoding_type = sequence.source_info.MUSIC_XML

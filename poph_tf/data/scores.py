@@ -45,11 +45,7 @@ def parse_one(path: str | Path) -> Score:
     Raises:
         MusicFileError: If there is no such file, it cannot be read, or holds several.
     """
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise MusicFileError(path, error.strerror or "cannot be opened") from None
-    found = list(parse(data, str(path)))
+    found = list(parse(reading.content(path), str(path)))
     if len(found) != 1:
         raise MusicFileError(path, f"must hold one tune, holds {len(found)}")
     return found[0]

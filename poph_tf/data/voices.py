@@ -95,12 +95,8 @@ def _options(
     free = [voice for voice, end in enumerate(path.ends) if end <= time]
     found = []
     for chosen in itertools.permutations(free, len(notes)):
-        ends, pitches, labels, cost = (
-            list(path.ends),
-            list(path.pitches),
-            path.labels,
-            0.0,
-        )
+        ends, pitches = list(path.ends), list(path.pitches)
+        labels, cost = path.labels, 0.0
         for voice, (pitch, end) in zip(chosen, notes, strict=True):
             before = path.pitches[voice]
             cost += min(abs(pitch - before), LEAP) if before >= 0 else 0.0

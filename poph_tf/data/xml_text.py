@@ -1,7 +1,8 @@
 """What XML scores have in common: encodings, and words that say where to go on."""
 
 import re
-from collections.abc import Iterator
+
+from poph_tf.data.score import Measure
 
 _JUMPS = {
     "da_capo": re.compile(r"(d\.? ?c\.?|da capo)( (al|senza) .*)?"),
@@ -23,8 +24,9 @@ def as_utf8(data: bytes) -> bytes:
     return re.sub(r"^\s*<\?xml.*?\?>", "", text, count=1, flags=re.DOTALL).encode()
 
 
-def jumps(words: str) -> Iterator[str]:
-    """The attributes of a Measure that words name, in lower case: "d.c. al fine"."""
+def read_jumps(words: str, measure: Measure) -> None:
+    """Marks a measure with what words at its end say: "D.C. al Fine"."""
+    said = " ".join(words.lower().split()).strip(" .()")
     for attribute, pattern in _JUMPS.items():
-        if pattern.fullmatch(words.strip(" .()")):
-            yield attribute
+        if pattern.fullmatch(said):
+            setattr(measure, attribute, True)

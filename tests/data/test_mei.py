@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from poph_tf.data import mei, mei_values, notes, score_sequence
+from poph_tf.data import key_signatures, mei, mei_values, notes, score_sequence
 from poph_tf.errors import MusicFileError
 
 HEAD = '<mei xmlns="http://www.music-encoding.org/ns/mei"><music><body><mdiv><score>'
@@ -96,9 +96,9 @@ def test_lengths_that_are_none_are_refused(music):
 
 
 def test_keys_are_attributes_or_signs():
-    assert mei_values.accidentals(2) == {"f": 1, "c": 1}
-    assert mei_values.accidentals(-3) == {"b": -1, "e": -1, "a": -1}
-    assert mei_values.accidentals(0) == {}
+    assert key_signatures.accidentals(2) == {"F": 1, "C": 1}
+    assert key_signatures.accidentals(-3) == {"B": -1, "E": -1, "A": -1}
+    assert key_signatures.accidentals(0) == {}
     music = "".join(map(note, ("f4", "b4", "c5")))
     sign = '<keySig sig="2s"/>'
     text = score(music).replace("</scoreDef>", f"{sign}</scoreDef>")

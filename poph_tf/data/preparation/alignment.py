@@ -42,22 +42,13 @@ class Alignment:
     """How a piece was aligned.
 
     Attributes:
-        offset_steps: how far onsets lay after the grid, and the piece was moved (0: it
-            was not moved).
-        concentration: how much the onsets agree on a phase, 0..1.
         error_before: mean distance of the file's onsets to the grid, steps.
         error_after: the same after alignment.
-        beats_per_bar: of the bars that were found; 0 if the file's were kept.
-        bar_offset_steps: the first bar line found, 0..steps of a bar.
         found: the beats that were found and made the grid; None: the file's were kept.
     """
 
-    offset_steps: float = 0.0
-    concentration: float = 0.0
-    error_before: float = 0.0
-    error_after: float = 0.0
-    beats_per_bar: int = 0
-    bar_offset_steps: int = 0
+    error_before: float
+    error_after: float
     found: beats.Beats | None = None
 
 
@@ -81,8 +72,10 @@ def align(
     """
     if len(notes) >= _LEAST_ONSETS and (by_beats or not explained(notes)):
         along_beats = _along_beats(notes, steps_per_quarter)
-        if along_beats and (by_beats or _improved(along_beats[1])):
-            return along_beats
+        if along_beats:
+            found = along_beats[1]
+            if by_beats or found.error_after < found.error_before:
+                return along_beats
     return _moved(notes, steps_per_quarter)
 
 
@@ -100,21 +93,11 @@ def _along_beats(
     if len(found.beats) < 2:
         return None
     warped = beat_warping.along(notes, found)
-    after, before = (
-        piece.start_tick * steps_per_quarter / piece.ticks_per_quarter
-        for piece in (warped, notes)
+    before, after = (
+        grid_error(piece.start_tick * steps_per_quarter / piece.ticks_per_quarter)
+        for piece in (notes, warped)
     )
-    return warped, Alignment(
-        concentration=phase(after)[1],
-        error_before=grid_error(before),
-        error_after=grid_error(after),
-        beats_per_bar=int(warped.time_signatures[-1, 1]),
-        found=found,
-    )
-
-
-def _improved(found: Alignment) -> bool:
-    return found.error_after < found.error_before
+    return warped, Alignment(before, after, found)
 
 
 def _moved(notes: Notes, steps_per_quarter: int) -> tuple[Notes, Alignment]:
@@ -122,21 +105,15 @@ def _moved(notes: Notes, steps_per_quarter: int) -> tuple[Notes, Alignment]:
     step_ticks = notes.ticks_per_quarter / steps_per_quarter
     offset, concentration = phase(notes.start_tick / step_ticks)
     before = grid_error(notes.start_tick / step_ticks)
-    if len(notes) < _LEAST_ONSETS or concentration < _LEAST_CONCENTRATION:
-        offset = 0.0
     shift = round(offset * step_ticks)
-    if abs(offset) < _LEAST_OFFSET or not shift:
-        offset, shift = 0.0, 0
+    is_clear = len(notes) >= _LEAST_ONSETS and concentration >= _LEAST_CONCENTRATION
+    if not is_clear or abs(offset) < _LEAST_OFFSET:
+        shift = 0
     if shift:
         # A note before 0 would be less than half a step early: it stays at 0.
         notes = notes_lib.shifted(notes, -shift)
-    found = Alignment(
-        offset_steps=offset,
-        concentration=concentration,
-        error_before=before,
-        error_after=grid_error(notes.start_tick / step_ticks),
-    )
-    return _with_bars(notes, found, steps_per_quarter)
+    found = Alignment(before, grid_error(notes.start_tick / step_ticks))
+    return _with_bars(notes, steps_per_quarter, is_moved=bool(shift)), found
 
 
 def phase(positions: np.ndarray) -> tuple[float, float]:
@@ -191,27 +168,22 @@ def file_metre(notes: Notes) -> tuple[int, int] | None:
     return kinds.pop() if len(kinds) == 1 else None
 
 
-def _with_bars(
-    notes: Notes, found: Alignment, steps_per_quarter: int
-) -> tuple[Notes, Alignment]:
+def _with_bars(notes: Notes, steps_per_quarter: int, *, is_moved: bool) -> Notes:
     """Replaces the file's time signatures if they do not fit the music."""
     metre = file_metre(notes)
     if metre is None or len(notes.bar_marks):
-        return notes, found  # The file marks its bars one by one.
+        return notes  # The file marks its bars one by one.
     known = metre != (0, 0)
     wanted = (metre,) if known else downbeats.USUAL_METRES
     bar = downbeats.find(notes, wanted, steps_per_quarter)
     if bar is None:
-        return notes, found
+        return notes
     (numerator, denominator), first, gain = bar
-    if known and not found.offset_steps and gain <= _LEAST_GAIN:
-        return notes, found
+    if known and not is_moved and gain <= _LEAST_GAIN:
+        return notes
     signatures = [(0, numerator, denominator)]
     if first:
         # A first bar that is cut short counts as an upbeat (see bars.bar_positions).
         first_tick = first * notes.ticks_per_quarter // steps_per_quarter
         signatures.append((first_tick, numerator, denominator))
-    return (
-        dataclasses.replace(notes, time_signatures=np.array(signatures, np.int64)),
-        dataclasses.replace(found, beats_per_bar=numerator, bar_offset_steps=first),
-    )
+    return dataclasses.replace(notes, time_signatures=np.array(signatures, np.int64))

@@ -74,7 +74,7 @@ def check(path: pathlib.Path) -> None:
     """Raises InputError if a file is not an archive of the kind that its name says."""
     kind = _kind(path.name)
     try:
-        with path.open("rb") as file, _OPEN[kind](file):
+        with path.open("rb") as file, _KINDS[kind][0](file):
             pass
     except InputError:
         raise
@@ -108,8 +108,8 @@ def _read(
         return max(max_bytes, _LARGEST_INNER) if is_inner(name) else max_bytes
 
     try:
-        with _OPEN[_kind(name)](file) as archive:
-            members = _MEMBERS[_kind(name)]
+        opened, members = _KINDS[_kind(name)]
+        with opened(file) as archive:
             for member in members(
                 archive, lambda name: wanted(name) or is_inner(name), limit
             ):
@@ -288,13 +288,11 @@ def _7z_members(
             yield Member(number / len(sizes), _inside(name), data)
 
 
-_OPEN: dict[str, Callable[[IO[bytes]], Any]] = {
-    "zip": zipfile.ZipFile,
-    "tar": _opened_tar,
-    "7z": _opened_7z,
-}
-_MEMBERS: dict[str, Callable[..., Iterator[Member]]] = {
-    "zip": _zip_members,
-    "tar": _tar_members,
-    "7z": _7z_members,
+# How an archive of each kind is opened, and its members read.
+_KINDS: dict[
+    str, tuple[Callable[[IO[bytes]], Any], Callable[..., Iterator[Member]]]
+] = {
+    "zip": (zipfile.ZipFile, _zip_members),
+    "tar": (_opened_tar, _tar_members),
+    "7z": (_opened_7z, _7z_members),
 }

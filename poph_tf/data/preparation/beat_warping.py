@@ -55,8 +55,7 @@ def along(notes: Notes, found: Beats) -> Notes:
     lengths = eighths * (TICKS_PER_QUARTER // 2)  # of the interval after each beat
     ticks = np.concatenate([[0], np.cumsum(lengths[:-1])])
     warp = _warp(beats, ticks)
-    pedals = notes.pedals.copy()
-    pedals[:, 0] = warp(seconds(pedals[:, 0]))
+    pedals = notes_lib.at_ticks(notes.pedals, lambda tick: warp(seconds(tick)))
     start = warp(onsets)
     return dataclasses.replace(
         notes,

@@ -51,17 +51,13 @@ class Beats:
 
 
 def find(
-    piece: "Notes | NoteSequence",
-    *,
-    listen: Listener = beat_network.apply,
-    weights: Weights = _WEIGHTS,
+    piece: "Notes | NoteSequence", *, listen: Listener = beat_network.apply
 ) -> Beats:
     """Finds the beats of a performance.
 
     Args:
         piece: its notes. Drums count only if there is nothing else.
         listen: gives the evidence for `beat_decoding.decode` from features.
-        weights: how evidence is weighed.
 
     Returns:
         The beats; none for a piece without notes or longer than `MAX_SECONDS`.
@@ -78,15 +74,15 @@ def find(
     columns = (start, end, notes.pitch, notes.velocity)
     features = beat_features.frames(*columns, origin, count)
     beat, bar, tempo = listen(features)
-    bar = bar + weights.sight * beat_features.bar_evidence(features)
+    bar = bar + _WEIGHTS.sight * beat_features.bar_evidence(features)
     onsets = np.sort(start)
     tempo, density, bar = _by_interval(tempo), usual_density(onsets), _nearby(bar)
-    likely = tempo + weights.density * density
-    frame, place = beat_decoding.decode(beat, bar, likely, weights)
-    slower = _half_tempo(frame, place, tempo + weights.level * density)
+    likely = tempo + _WEIGHTS.density * density
+    frame, place = beat_decoding.decode(beat, bar, likely, _WEIGHTS)
+    slower = _half_tempo(frame, place, tempo + _WEIGHTS.level * density)
     if slower is not None:
         likely = np.where(slower, likely, _NEVER)
-        frame, place = beat_decoding.decode(beat, bar, likely, weights)
+        frame, place = beat_decoding.decode(beat, bar, likely, _WEIGHTS)
     times = origin + (frame + 0.5) * beat_features.FRAME_SECONDS
     times = _snapped(times, onsets)
     return Beats(times, times[place == 0])

@@ -29,7 +29,7 @@ from poph_tf.data.quantization import QuantizedNotes
 from poph_tf.errors import InputError, MusicFileError
 
 # Higher levels save a fifth of the room and take three times as long.
-_COMPRESSION_LEVEL = 1
+_COMPRESSION_LEVEL, _GZIP = 1, 31
 VELOCITY_BINS = 16
 # The report tells polyphony apart up to this number of notes less one.
 POLYPHONY_BINS = 17
@@ -172,7 +172,6 @@ def _convert_piece(
             "drums": True,  # Those that are not wanted are gone.
             "sustain": settings.sustain,
             "max_steps": settings.max_steps,
-            "compiled": True,
         }
         quantized = quantization.quantize(notes, settings.steps_per_quarter, **options)
         tracks = instruments.quantize_tracks(notes, masks, quantized, **options)
@@ -195,7 +194,8 @@ def finish(
     source: str, style: str, record: bytes, piece_id: str, statistics: Any
 ) -> Converted:
     """The result for a record that is not framed yet."""
-    record = _compressed(shards.framed(record))
+    # A gzip member, always the same for the same data.
+    record = zlib.compress(shards.framed(record), _COMPRESSION_LEVEL, _GZIP)
     statistics["id"] = np.frombuffer(bytes.fromhex(piece_id), np.uint8)
     statistics["size"] = len(record)
     return Converted(source, style, record, statistics)
@@ -205,12 +205,6 @@ def _sketch(notes: notes_lib.Notes) -> tuple[np.ndarray, int]:
     """The sketch of what is not a drum, and the number of its passages."""
     seconds = notes_lib.seconds_of(notes)(notes.start_tick[~notes.is_drum])
     return fingerprints.sketch(seconds, notes.pitch[~notes.is_drum])
-
-
-def _compressed(data: bytes) -> bytes:
-    """A gzip member, always the same for the same data."""
-    packer = zlib.compressobj(_COMPRESSION_LEVEL, zlib.DEFLATED, 31)
-    return packer.compress(data) + packer.flush()
 
 
 def _selected(notes: notes_lib.Notes, settings: DataConfig) -> notes_lib.Notes:
@@ -251,7 +245,7 @@ def _aligned(
         return alignment.align(notes, settings.steps_per_quarter, by_beats=by_beats)
     positions = notes.start_tick * settings.steps_per_quarter / notes.ticks_per_quarter
     error = alignment.grid_error(positions)
-    return notes, alignment.Alignment(error_before=error, error_after=error)
+    return notes, alignment.Alignment(error, error)
 
 
 def measure(piece: QuantizedNotes, found: alignment.Alignment) -> Any:

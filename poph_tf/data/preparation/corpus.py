@@ -236,9 +236,8 @@ def _convert(task: tuple[str, str, pathlib.Path]) -> tuple[str, _Entry]:
         return key, _rejected(error.reason)
     written, rejected = [], collections.Counter[str]()
     for number, tune in enumerate(tunes, start=1):
-        target = folder / (
-            f"{stem}_{number:03}.mid" if len(tunes) > 1 else f"{stem}.mid"
-        )
+        place = f"_{number:03}" if len(tunes) > 1 else ""
+        target = folder / f"{stem}{place}.mid"
         try:
             midi.write(to_sequence(tune, corpus, target), target)
             written.append(target.name)

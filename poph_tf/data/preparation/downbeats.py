@@ -79,16 +79,14 @@ def find(
         better it matches than bar lines at step 0, as a share of its own match. None
         for pieces too short to tell.
     """
-    best: tuple[float, tuple[Metre, int, float]] | None = None
+    least, found = 0.0, None
     for metre in metres:
         match = matches(notes, metre, steps_per_quarter)
-        if match is None or match.max() <= 0:
-            continue
-        phase = int(match.argmax())
-        if best is None or match[phase] > best[0] * _TRIPLE_MARGIN:
-            gain = float(1 - match[0] / match[phase])
-            best = (float(match[phase]), (metre, phase, gain))
-    return best[1] if best else None
+        if match is not None and match.max() > least:
+            phase = int(match.argmax())
+            least = float(match[phase]) * _TRIPLE_MARGIN
+            found = (metre, phase, float(1 - match[0] / match[phase]))
+    return found
 
 
 def matches(

@@ -105,9 +105,9 @@ def walk(settings: DataConfig, position: Position | None = None) -> Iterator[Ite
             else:
                 style = _listed(styles, source, inside)
                 if not style and not item.reason:
-                    item = _rejected(inside, "its path is not in the table of styles")
+                    item = Item(inside, reason="its path is not in the table of styles")
             if split_of and not item.reason and not split_of(source):
-                item = _rejected(inside, f"no split is known ({settings.split_by})")
+                item = Item(inside, reason=f"no split is known ({settings.split_by})")
             source, style = map(reading.readable_name, (source, style))
             item = dataclasses.replace(item, source=source, style=style)
             for part in _in_parts(item):
@@ -240,8 +240,11 @@ def _is_music(name: str) -> bool:
     return not base.startswith("._") and base.lower().endswith(reading.SUFFIXES)
 
 
-def _rejected(inside: str, reason: str) -> Item:
-    return Item(inside, reason=reason)
+def _given(name: str, data: bytes, max_bytes: int) -> Item:
+    """An item whose content was read, unless there is too much of it."""
+    if len(data) > max_bytes:
+        return Item(name, reason=archives.too_large(max_bytes))
+    return Item(name, data=data)
 
 
 def _folder(root: pathlib.Path, max_bytes: int) -> Iterator[_Found]:
@@ -249,12 +252,12 @@ def _folder(root: pathlib.Path, max_bytes: int) -> Iterator[_Found]:
     names = list(_files_under(root, unread.append))
     for error in unread:
         folder = pathlib.Path(error.filename).relative_to(root).as_posix()
-        yield 0.0, _rejected(f"{folder}/", f"{UNREAD_FOLDER} ({error.strerror})")
+        yield 0.0, Item(f"{folder}/", reason=f"{UNREAD_FOLDER} ({error.strerror})")
     for number, inside in enumerate(names):
         path, container = root / inside, _container(inside)
         # A container's own reader opens it here, not in a worker.
         if container and (fault := _file_fault(path)):
-            yield number / len(names), _rejected(inside, fault)
+            yield number / len(names), Item(inside, reason=fault)
             continue
         for share, item in (container or _file)(path, max_bytes):
             source = inside
@@ -337,12 +340,9 @@ def _archive(path: pathlib.Path, max_bytes: int) -> Iterator[_Found]:
 def _parquet(path: pathlib.Path, max_bytes: int) -> Iterator[_Found]:
     try:
         for share, name, data in parquet.read(path):
-            if len(data) > max_bytes:
-                yield share, _rejected(name, archives.too_large(max_bytes))
-            else:
-                yield share, Item(name, data=data)
+            yield share, _given(name, data, max_bytes)
     except InputError as error:
-        yield 1.0, _rejected("", str(error))
+        yield 1.0, Item("", reason=str(error))
 
 
 def _records(path: pathlib.Path, max_bytes: int) -> Iterator[_Found]:
@@ -350,15 +350,12 @@ def _records(path: pathlib.Path, max_bytes: int) -> Iterator[_Found]:
     names = (f"{k:06d}{reading.SEQUENCE_SUFFIX}" for k in itertools.count(1))
     try:
         for _, data in shards.read(path):
-            if len(data) > max_bytes:
-                yield 0.0, _rejected(next(names), archives.too_large(max_bytes))
-            else:
-                yield 0.0, Item(next(names), data=data)
+            yield 0.0, _given(next(names), data, max_bytes)
     except InputError:
         reason = "a damaged record; the rest is not read"
-        yield 0.0, _rejected(next(names), reason)
+        yield 0.0, Item(next(names), reason=reason)
     except OSError as error:
-        yield 0.0, _rejected("", f"cannot be opened ({error.strerror})")
+        yield 0.0, Item("", reason=f"cannot be opened ({error.strerror})")
 
 
 def read_styles(path: str) -> dict[str, str]:

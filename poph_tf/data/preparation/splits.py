@@ -38,8 +38,7 @@ def split(fingerprints: Sequence[bytes], fractions: Sequence[float]) -> np.ndarr
     share = dict(zip(examples.SPLITS, fractions, strict=True))
     sizes = Counter(fingerprints)
     where = {}
-    for name in sorted(place, key=lambda f: place[f]):
-        at = place[name]
+    for name, at in place.items():
         drawn = "test" if at < test else "valid" if at < test + valid else "train"
         too_large = 1 < sizes[name] > share[drawn] * len(fingerprints)
         where[name] = "train" if too_large and train else drawn

@@ -10,8 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from poph_tf.data import cells, examples, shards
-from poph_tf.data import matrices as matrices_lib
+from poph_tf.data import bars, cells, editing, examples, shards
 from poph_tf.data.matrices import Matrices
 from poph_tf.data.preparation import alignment, conversion, splits
 from poph_tf.data.preparation.conversion import Converted
@@ -58,8 +57,7 @@ def _parts(piece: Matrices, fractions: Sequence[float]) -> Iterator[tuple[str, s
     """Splits and their steps; a piece of too few bars is for training alone."""
     rows = zip(examples.SPLITS, fractions, strict=True)
     wanted = {split: share for split, share in rows if share > 0}
-    lines = np.flatnonzero(piece.bar_position == 0)
-    lines = np.append(np.union1d(lines, [0]), len(piece))
+    lines = bars.bar_edges(piece.bar_position)
     if len(lines) <= len(wanted):
         wanted = {examples.SPLITS[0]: 1.0}
     ends = len(piece) * np.cumsum([*wanted.values()]) / sum(wanted.values())
@@ -74,35 +72,15 @@ def _parts(piece: Matrices, fractions: Sequence[float]) -> Iterator[tuple[str, s
 
 def _part(piece: examples.Piece, split: str, steps: slice, whole: np.void) -> Converted:
     """A record of some steps of a piece, with its statistics."""
-    matrices, tracks = _cut(piece.matrices, steps), piece.tracks
+    matrices = editing.between(piece.matrices, steps.start, steps.stop)
     source = f"{piece.source}#{split}"
     record = examples.serialize(
-        matrices, style=piece.style, source=source, tracks=tracks
+        matrices, style=piece.style, source=source, tracks=piece.tracks
     )
-    errors = (float(whole["grid_error"]), float(whole["aligned_error"]))
-    found = alignment.Alignment(error_before=errors[0], error_after=errors[1])
-    statistics = conversion.measure(_quantized(matrices), found)
-    piece_id = examples.content_id(matrices, tracks)
+    errors = alignment.Alignment(whole["grid_error"], whole["aligned_error"])
+    statistics = conversion.measure(_quantized(matrices), errors)
+    piece_id = examples.content_id(matrices, piece.tracks)
     return conversion.finish(source, piece.style, record, piece_id, statistics)
-
-
-def _cut(piece: Matrices, steps: slice) -> Matrices:
-    tracks = [dataclasses.replace(t, cells=t.cells[steps]) for t in piece.tracks]
-    # Of the time signatures before the first step the last one holds.
-    signatures = {
-        max(step - steps.start, 0): (numerator, denominator)
-        for step, numerator, denominator in piece.time_signatures
-        if step < steps.stop
-    }
-    return matrices_lib.canonical(
-        dataclasses.replace(
-            piece,
-            cells=piece.cells[steps],
-            bar_position=piece.bar_position[steps],
-            time_signatures=tuple((step, *s) for step, s in signatures.items()),
-            tracks=tuple(tracks),
-        )
-    )
 
 
 def _quantized(piece: Matrices) -> QuantizedNotes:

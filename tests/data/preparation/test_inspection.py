@@ -91,12 +91,10 @@ def test_a_piece_off_the_grid_is_moved_onto_it(offset):
     shift = (moved.start_tick - straight.start_tick) % 120
     assert set(shift.tolist()) == {0}
     assert found.error_after == 0
-    assert found.concentration == pytest.approx(1)
-    if offset:
-        assert found.error_before > 0.1
-        assert abs(found.offset_steps) == pytest.approx(min(offset, 120 - offset) / 120)
-    else:
-        assert found.offset_steps == 0
+    assert alignment.phase(late.start_tick / 120)[1] == pytest.approx(1)
+    assert (found.error_before > 0.1) == (offset > 0)
+    distance = np.abs(moved.start_tick - late.start_tick)
+    assert distance.max() == min(offset, 120 - offset)
 
 
 def test_no_positions_have_no_phase_and_no_distance():
@@ -112,16 +110,16 @@ def test_few_onsets_without_a_phase_are_left_alone():
     events += [smf.off(9_900, 60 + k) for k in range(15)]
     notes = midi_bytes.parse(smf.file(events))
     moved, found = alignment.align(notes)
-    assert found.offset_steps == 0 and found.found is None
-    assert found.concentration < 0.3
+    assert found.found is None
+    assert alignment.phase(notes.start_tick / 120)[1] < 0.3
     np.testing.assert_array_equal(moved.start_tick, notes.start_tick)
 
 
 @pytest.mark.parametrize("beats", [3, 4])
 @pytest.mark.parametrize("upbeat", [0, 1, 2])
 def test_bars_are_found_where_the_file_says_none(beats, upbeat):
-    notes, found = alignment.align(in_bars(beats, upbeat, smf.metre(0, 1, 2)))
-    assert (found.beats_per_bar, found.bar_offset_steps) == (beats, 4 * upbeat)
+    notes, _ = alignment.align(in_bars(beats, upbeat, smf.metre(0, 1, 2)))
+    assert notes.time_signatures[-1].tolist() == [480 * upbeat, beats, 4]
     piece = matrices.from_notes(notes)
     lines = np.flatnonzero(piece.bar_position == 0)
     assert lines[:2].tolist() == [4 * upbeat, 4 * (upbeat + beats)]
@@ -145,15 +143,16 @@ def test_a_metre_in_the_file_is_kept():
     notes = midi_bytes.parse(
         smf.file([smf.metre(0, 3, 2), smf.on(0, 60), smf.off(9, 60)])
     )
-    _, found = alignment.align(notes)
-    assert found.beats_per_bar == 0
+    aligned, _ = alignment.align(notes)
+    assert aligned.time_signatures.tolist() == [[0, 3, 4]]
 
 
 @pytest.mark.parametrize(("change", "kept"), [(1, False), (480 * 40, True)])
 def test_a_metre_counts_if_most_of_the_piece_is_in_it(change, kept):
     metres = smf.metre(0, 4, 2), smf.metre(change, 1, 2)
-    _, found = alignment.align(in_bars(4, 1, *metres))
-    assert found.beats_per_bar == (0 if kept else 4)
+    notes, _ = alignment.align(in_bars(4, 1, *metres))
+    last = [change, 1, 4] if kept else [480, 4, 4]
+    assert notes.time_signatures[-1].tolist() == last
 
 
 def test_the_strengths_of_a_bar_count_its_metrical_levels():
@@ -192,7 +191,7 @@ def test_bar_lines_follow_music_that_begins_anywhere(metre, late_ticks):
 def test_beats_are_found_on_any_step_of_the_quarter(steps, metre):
     # Moved by some steps and a third: off the grid, and off the file's beats.
     notes = in_bars(4, 1, smf.metre(0, *metre))
-    notes, found = alignment.align(notes_lib.shifted(notes, 120 * steps + 40))
-    assert (found.beats_per_bar, found.bar_offset_steps) == (4, 4 + steps)
+    notes, _ = alignment.align(notes_lib.shifted(notes, 120 * steps + 40))
+    assert notes.time_signatures[-1].tolist() == [120 * (4 + steps), 4, 4]
     lines = np.flatnonzero(matrices.from_notes(notes).bar_position == 0)
     assert lines[:2].tolist() == [4 + steps, 20 + steps]
