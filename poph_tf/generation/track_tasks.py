@@ -173,14 +173,5 @@ def draw_free(piece: Matrices, free: np.ndarray, model: ModelConfig) -> Task:
     start, stop = int(steps[0]), int(steps[-1]) + 1
     given = constraints.clamp_all(piece.cells, model)
     given *= ~free[:, :, None, None]
-    return Task(
-        bar_position=piece.bar_position[start:stop],
-        bar_steps=tasks.last_bar_steps(piece),
-        num_kept=stop - start,
-        time_signatures=piece.time_signatures,
-        tempo_qpm=piece.tempo_qpm,
-        clamped=given[start:stop],
-        prefill=tasks.some_steps(piece, slice(start)),
-        after=tasks.steps_from(piece, stop),
-        given=given,
-    )
+    task = tasks.draw_within(piece, start, stop, given[start:stop])
+    return dataclasses.replace(task, given=given)
