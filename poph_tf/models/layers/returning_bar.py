@@ -118,8 +118,3 @@ class ReturningBar(keras.layers.Layer):
         x = tf.transpose(tf.cast(x, self.compute_dtype), (1, 0, 2, 3))
         # With tf.matmul here, training crashed on two threads (TensorFlow 2.21).
         return tf.tensordot(x, tf.convert_to_tensor(self.kernel), 1)
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments of the constructor."""
-        own = {"units": self.units, "num_tracks": self.num_tracks}
-        return super().get_config() | own
