@@ -52,9 +52,7 @@ def draw(
         low = network.config.min_pitch
         logits += progression.allowed(controls.pitch_bias, steps["key"], low)
     numbers = randomness.of_step(controls, state["step"], NUMBER + 1, voice)
-    edges = tf.cumsum(tf.nn.softmax(logits), axis=1)
-    number = numbers[:, NUMBER, :1] * edges[:, -1:]
-    drawn = tf.reduce_sum(tf.cast(edges <= number, tf.int32), axis=1)
+    drawn = randomness.choose(tf.nn.softmax(logits), numbers[:, NUMBER, 0])
     if cells is not None:
         likeliest = tf.argmax(logits, axis=1, output_type=tf.int32)
         drawn = tf.where(tf.reduce_all(cells[..., 0, 0] > 0, axis=1), likeliest, drawn)
