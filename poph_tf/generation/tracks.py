@@ -58,7 +58,7 @@ class TrackDrawing:
         self.given_before = state["given"]
         self.controls = controls
         self.given = given_tracks(self.before, controls.constraints)
-        self.ranges: Any = network.voice_ranges
+        self.ranges = network.voice_ranges
         self.density = None
         if controls.density is not None:
             self.density = state["density_bias"][:, None]

@@ -103,7 +103,9 @@ class TrackNetwork(Network):
                 NUM_PLACES,
                 name="scale_degrees",
             )
-        self.chord_tones = self.chord_progression = self.voice_ranges = None
+        self.chord_tones: Any = None
+        self.chord_progression: Any = None
+        self.voice_ranges: Any = None
         if config.chords:
             self.voice_ranges = VoiceRanges(
                 self.num_tracks, config.num_pitches, name="voice_ranges"
