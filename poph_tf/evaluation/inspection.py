@@ -113,7 +113,7 @@ def surprise(model: PolyphonyModel, piece: Matrices, style: str) -> Surprise:
     )
     low = model.config.min_pitch
     whole = np.full(rolls.shape[:-1], np.nan)
-    whole[:, :, low : low + model.config.num_pitches] = cells
+    whole[:, :, model.config.pitches] = cells
     notes = []
     for k in range(len(tracks)):
         start, end, pitch, _ = cells_lib.spans(rolls[:, k])

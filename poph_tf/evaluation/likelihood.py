@@ -170,7 +170,7 @@ class Scorer:
 def roll(piece: Matrices, config: ModelConfig) -> np.ndarray:
     """What a model sees of a piece: uint8 [time, (track,) pitch, 3]."""
     cells = piece.stack(config.tracks) if config.tracks else piece.cells
-    return cells[..., config.min_pitch : config.max_pitch + 1, :]
+    return cells[..., config.pitches, :]
 
 
 def _added(total: Sums, more: Sums) -> Sums:
@@ -218,11 +218,10 @@ def out_of_key_share(pieces: Iterable[Matrices], config: ModelConfig) -> float:
 
     Of the music alone: it is the same for every model with these pitches.
     """
-    low = config.min_pitch
     outside = sounding = 0.0
     for piece in pieces:
-        play = piece.play[:, low : low + config.num_pitches]
-        counts = theory.class_counts(play.sum(axis=0), low)
+        play = piece.play[:, config.pitches]
+        counts = theory.class_counts(play.sum(axis=0), config.min_pitch)
         outside += theory.out_of_key_share(counts) * counts.sum()
         sounding += counts.sum()
     return float(outside / sounding) if sounding else 0.0

@@ -228,8 +228,7 @@ class LightEngine(BaseEngine[None, Sequence[Arrays]]):
         task, music, state = request.task, request.task.prefill, self.zero_state()
         if not len(music):
             return state
-        low = self.config.min_pitch
-        cells = music.cells[..., low : low + self.config.num_pitches, :]
+        cells = music.cells[..., self.config.pitches, :]
         clamped = np.ones((*cells.shape[:-1], 4), np.float32)
         clamped[..., 1:] = cells / np.array([1, 1, 127], np.float32)
         known = np.arange(len(music))
