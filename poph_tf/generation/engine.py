@@ -167,15 +167,12 @@ class Engine(BaseEngine[np.ndarray, State]):
         task = request.task
         if task.given is None or not self.config.look_ahead_units:
             return None
-        given, *notes = np.moveaxis(task.given, -1, 0)
-        frames = np.stack(notes, axis=-1)
-        parts = (task.prefill, task, task.after)
-        bars = np.concatenate([part.bar_position for part in parts]).astype(np.int32)
-        inputs = {
+        frames = task.given[..., 1:]
+        inputs: dict[str, Any] = {
             "current": frames,
             "previous": np.concatenate([np.zeros_like(frames[:1]), frames[:-1]]),
-            "given": given[:, :, 0],
-            "bar_position": bars,
+            "given": task.given[:, :, 0, 0],
+            "bar_position": task.whole_bar_position,
             "bars_left": task.bars_left,
         }
         batch = {name: tf.constant(value[None]) for name, value in inputs.items()}

@@ -259,15 +259,13 @@ class LightEngine(BaseEngine[None, Sequence[Arrays]]):
         task = request.task
         if task.given is None or not self.config.look_ahead_units:
             return
-        left = task.bars_left
-        if left is None:
-            left = np.full(len(task.given), NEUTRAL["bars_left"], np.int32)
-        parts = (task.prefill, task, task.after)
-        bars = np.concatenate([part.bar_position for part in parts]).astype(np.int32)
+        # Where something is given, the bars left are known, or told to be unknown.
+        left: Any = task.bars_left
+        bars = task.whole_bar_position
         state, found = self._light.zeros("ahead"), []
         # The step before the first is silent and free.
         given = np.concatenate([np.zeros_like(task.given[:1]), task.given])
-        given, left = given.astype(np.float32), left.astype(np.int32)
+        given = given.astype(np.float32)
         for step in reversed(range(len(bars))):
             inputs = {
                 "given": given[None, step : step + 2],

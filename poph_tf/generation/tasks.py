@@ -86,6 +86,13 @@ class Task:
         """Steps to draw."""
         return len(self.bar_position)
 
+    @property
+    def whole_bar_position(self) -> np.ndarray:
+        """int32 [whole step], of the whole piece, prefill included."""
+        parts = (self.prefill, self, self.after)
+        bars = np.concatenate([part.bar_position for part in parts])
+        return bars.astype(np.int32)
+
     def assemble(self, drawn: np.ndarray, min_pitch: int) -> Matrices:
         """Puts drawn steps where they belong.
 

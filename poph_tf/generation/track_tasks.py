@@ -42,21 +42,17 @@ def from_config(config: GenerationConfig, model: ModelConfig) -> Task:
         task = tasks.continue_(nothing, **tasks.continued_by(config))
     else:
         task = _with_music(config, model)
-    positions = (task.prefill, task, task.after)
-    bars = np.concatenate([part.bar_position for part in positions])
+    bars = task.whole_bar_position
     whole = dataclasses.replace(tasks.NOTHING, bar_position=bars)
+    unknown = np.full(len(bars), UNKNOWN, np.int32)
     ends_anew = config.ending and not len(task.after)
     return dataclasses.replace(
         task,
         tempo_qpm=config.tempo_qpm or task.tempo_qpm,
         ritardando=RITARDANDO * config.humanize * (model.volume and ends_anew),
         tracks=model.tracks,
-        bars_left=whole.bars_left if config.ending else _unknown(len(bars)),
+        bars_left=whole.bars_left if config.ending else unknown,
     )
-
-
-def _unknown(num_steps: int) -> np.ndarray:
-    return np.full(num_steps, UNKNOWN, np.int32)
 
 
 def _with_music(config: GenerationConfig, model: ModelConfig) -> Task:
