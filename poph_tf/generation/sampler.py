@@ -22,14 +22,13 @@ import tensorflow as tf
 from poph_tf.generation import chords, progressions, randomness, steering, tracks
 from poph_tf.generation.controls import Controls
 from poph_tf.models.layers import chord_progression
+from poph_tf.models.network import UNKNOWN
 from poph_tf.models.pitch_decoder import PitchDecoder
 from poph_tf.models.polyphony_model import PolyphonyModel
 from poph_tf.theory import UNKNOWN_KEY
 
 # A silence of this many steps is ended by a rising temperature (DeepJ's rule).
 SILENT_STEPS = 16
-# Bars left that the network does not know.
-UNKNOWN = -1
 # Sums over the steps drawn so far, float32 [batch], updated if a state has them: the
 # log-probability of all cells, and of the clamped ones alone.
 SUMS = ("log_likelihood", "log_weight")

@@ -27,9 +27,8 @@ from poph_tf import files
 from poph_tf.config import ModelConfig
 from poph_tf.errors import InputError, one_line
 from poph_tf.models import LIGHT_FILE, SETTINGS_FILE, WEIGHTS_FILE, layers, pretrained
-from poph_tf.models.network import UNKNOWN_BARS_LEFT, UNKNOWN_RETURN, Network
+from poph_tf.models.network import UNKNOWN, Network
 from poph_tf.models.track_network import TrackNetwork
-from poph_tf.theory import UNKNOWN_CHORD, UNKNOWN_KEY
 
 # What a damaged file of weights raises.
 _DAMAGE = (
@@ -165,14 +164,12 @@ def _defaults(previous: Any) -> dict[str, Any]:
     xp = np if isinstance(previous, np.ndarray) else ops
     cell = previous[..., 0, 0]
     step = cell[:, :, 0] if len(cell.shape) == 3 else cell
+    unknown = xp.full_like(step, UNKNOWN, dtype="int32")
     return {
         "mask": xp.ones_like(step),
         "given": xp.zeros_like(cell),
         "looks_ahead": xp.ones_like(step[:, 0]),
-        "bars_left": xp.full_like(step, UNKNOWN_BARS_LEFT, dtype="int32"),
-        "key": xp.full_like(step, UNKNOWN_KEY, dtype="int32"),
-        "chord": xp.full_like(step, UNKNOWN_CHORD, dtype="int32"),
-        "returns": xp.full_like(step, UNKNOWN_RETURN, dtype="int32"),
+        **dict.fromkeys(("bars_left", "key", "chord", "returns"), unknown),
     }
 
 
