@@ -104,9 +104,8 @@ class Sampler:
         previous = tf.concat([state["frame"][:, None], frames[:, :-1]], axis=1)
         past = bar_position[:, :-1]
         inputs = {"previous": previous, "bar_position": past, "style": style}
-        known = {"bars_left": bars_left, "look_ahead": look_ahead}
         # Of the network's state nothing depends on key and chords.
-        inputs |= self.track_inputs(past, **known)
+        inputs |= self.track_inputs(past, bars_left, look_ahead)
         chords = {}
         if self.config.chords:
             left = inputs["bars_left"]
@@ -174,9 +173,9 @@ class Sampler:
             bar_position = state["bar_position"]
         before, position = state["frame"][:, None], bar_position[:, None]
         inputs = {"previous": before, "bar_position": position, "style": controls.style}
-        known = {"bars_left": controls.bars_left, "look_ahead": controls.look_ahead}
-        known = {k: x if x is None else x[:, None] for k, x in known.items()}
-        inputs |= self.track_inputs(position, **known) | _told(controls)
+        known = controls.bars_left, controls.look_ahead
+        known_here = (None if x is None else x[:, None] for x in known)
+        inputs |= self.track_inputs(position, *known_here) | _told(controls)
         given: State = {}
         if self.config.chords:
             left = inputs["bars_left"][:, 0]
@@ -209,30 +208,28 @@ class Sampler:
             **_next_sums(state, log_probability, controls),
         }
 
-    def track_inputs(self, like: tf.Tensor, **known: tf.Tensor | None) -> State:
+    def track_inputs(
+        self, like: tf.Tensor, bars_left: tf.Tensor | None, look_ahead: tf.Tensor | None
+    ) -> State:
         """What the time axis of a model with tracks reads besides.
 
         Args:
             like: [batch, step].
-            **known: `bars_left` [batch, step] and `look_ahead` [batch, step, features],
-                as in `Controls`.
+            bars_left: int32 [batch, step], as in `Controls`.
+            look_ahead: float32 [batch, step, features], as in `Controls`.
         """
         config = self.config
         if not config.tracks:
             return {}
-        left, ahead = known["bars_left"], known["look_ahead"]
-        inputs = {"bars_left": tf.fill(tf.shape(like), UNKNOWN)}
-        if left is not None:
-            inputs["bars_left"] = left
+        if bars_left is None:
+            bars_left = tf.fill(tf.shape(like), UNKNOWN)
+        inputs = {"bars_left": bars_left}
         if config.look_ahead_units:
             cells = (config.num_pitches, config.look_ahead_units)
             shape = tf.concat([tf.shape(like), cells], axis=0)
-            size = math.prod(cells)
-            ahead = (
-                tf.zeros(shape)
-                if ahead is None
-                else tf.reshape(ahead[..., :size], shape)
-            )
+            ahead = tf.zeros(shape)
+            if look_ahead is not None:
+                ahead = tf.reshape(look_ahead[..., : math.prod(cells)], shape)
             inputs["later"] = tf.transpose(ahead, (1, 0, 2, 3))
         return inputs
 
@@ -346,17 +343,15 @@ class Sampler:
         return chords.draw(decoder, frame, numbers, controls, bias, scored)
 
 
-def _told(controls: Controls) -> dict[str, tf.Tensor]:
+def _told(controls: Controls) -> dict[str, tf.Tensor | None]:
     """What the network reads of key and form; nothing of what nobody knows."""
     inputs = {}
     if controls.returns is not None:
         inputs["returns"] = controls.returns[:, None]
-        if controls.form_strength is not None:
-            inputs["form_strength"] = controls.form_strength
+        inputs["form_strength"] = controls.form_strength
     if controls.key is not None:
         inputs["key"] = controls.key[:, None]
-        if controls.key_strength is not None:
-            inputs["key_strength"] = controls.key_strength
+        inputs["key_strength"] = controls.key_strength
     return inputs
 
 
