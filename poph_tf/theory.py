@@ -33,22 +33,17 @@ FREE_FORM = "free"
 MAJOR_OUTSIDE = (0, 1, 0, 1, 0, 0, 1, 0, 1, 0, 1, 0)
 NATURAL_MINOR_OUTSIDE = (0, 1, 0, 0, 1, 0, 1, 0, 0, 1, 0, 1)
 HARMONIC_MINOR_OUTSIDE = (0, 1, 0, 0, 1, 0, 1, 0, 0, 1, 1, 0)
-# The modes are the white keys from another tonic on; C D E G A is the pentatonic.
-DORIAN_OUTSIDE = MAJOR_OUTSIDE[2:] + MAJOR_OUTSIDE[:2]
-PHRYGIAN_OUTSIDE = MAJOR_OUTSIDE[4:] + MAJOR_OUTSIDE[:4]
-LYDIAN_OUTSIDE = MAJOR_OUTSIDE[5:] + MAJOR_OUTSIDE[:5]
-MIXOLYDIAN_OUTSIDE = MAJOR_OUTSIDE[7:] + MAJOR_OUTSIDE[:7]
-PENTATONIC_OUTSIDE = (0, 1, 0, 1, 0, 1, 1, 0, 1, 0, 1, 1)
 MINOR_SCALES = {"natural": NATURAL_MINOR_OUTSIDE, "harmonic": HARMONIC_MINOR_OUTSIDE}
+# The modes are the white keys from another tonic on; C D E G A is the pentatonic.
 SCALES = {
     "major": MAJOR_OUTSIDE,
     "minor": NATURAL_MINOR_OUTSIDE,
     "harmonic minor": HARMONIC_MINOR_OUTSIDE,
-    "dorian": DORIAN_OUTSIDE,
-    "phrygian": PHRYGIAN_OUTSIDE,
-    "lydian": LYDIAN_OUTSIDE,
-    "mixolydian": MIXOLYDIAN_OUTSIDE,
-    "pentatonic": PENTATONIC_OUTSIDE,
+    "dorian": MAJOR_OUTSIDE[2:] + MAJOR_OUTSIDE[:2],
+    "phrygian": MAJOR_OUTSIDE[4:] + MAJOR_OUTSIDE[:4],
+    "lydian": MAJOR_OUTSIDE[5:] + MAJOR_OUTSIDE[:5],
+    "mixolydian": MAJOR_OUTSIDE[7:] + MAJOR_OUTSIDE[:7],
+    "pentatonic": (0, 1, 0, 1, 0, 1, 1, 0, 1, 0, 1, 1),
 }
 # Semitones above the root.
 CHORDS = {
