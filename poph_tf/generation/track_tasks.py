@@ -107,14 +107,14 @@ def _drawn_steps(
 ) -> np.ndarray:
     """Marks what `draw` leaves of tracks that it names with steps, [step, track]."""
     kept = np.ones((num_steps, len(model.tracks)), bool)
-    spans: dict[int, np.ndarray] = {}
-    for name, colon, span in (text.partition(":") for text in config.draw):
-        if colon:
-            place = tracks_lib.named(model.tracks, name.strip())
-            before = spans.get(place, np.zeros(num_steps, bool))
-            spans[place] = before | _in_range(span, "the steps of draw", num_steps)
-    for place, marked in spans.items():
-        kept[:, place] = marked
+    spans = [
+        (tracks_lib.named(model.tracks, name.strip()), span)
+        for name, colon, span in (text.partition(":") for text in config.draw)
+        if colon
+    ]
+    kept[:, [place for place, _ in spans]] = False
+    for place, span in spans:
+        kept[:, place] |= _in_range(span, "the steps of draw", num_steps)
     return kept
 
 
