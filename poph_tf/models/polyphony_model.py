@@ -176,29 +176,25 @@ def _defaults(previous: Any) -> dict[str, Any]:
 def _symbolic_inputs(config: ModelConfig) -> dict[str, Tensor]:
     step, tracks = (None,), (len(config.tracks),) if config.tracks else ()
     frame = (*step, *tracks, config.num_pitches, 3)
-    inputs = {
-        "previous": keras.Input(frame, name="previous"),
-        "current": keras.Input(frame, name="current"),
+    # Name, whether the model has it, shape, and a type other than float.
+    table: tuple[tuple[str, Any, tuple, str | None], ...] = (
+        ("previous", True, frame, None),
+        ("current", True, frame, None),
+        ("bar_position", config.bar_positions, step, "int32"),
+        ("given", config.tracks, (*step, *tracks), None),
+        ("looks_ahead", config.tracks and config.look_ahead_units, (), None),
+        ("bars_left", config.bars_left, step, "int32"),
+        ("key", config.key, step, "int32"),
+        ("chord", config.chords, step, "int32"),
+        ("returns", config.form, step, "int32"),
+        ("style", config.style_units, (len(config.styles),), None),
+        ("mask", config.harmony_weight, step, None),
+    )
+    return {
+        name: keras.Input(shape, dtype=dtype, name=name)
+        for name, has, shape, dtype in table
+        if has
     }
-    if config.bar_positions:
-        inputs["bar_position"] = keras.Input(step, dtype="int32", name="bar_position")
-    if config.tracks:
-        inputs["given"] = keras.Input((*step, *tracks), name="given")
-        if config.look_ahead_units:
-            inputs["looks_ahead"] = keras.Input((), name="looks_ahead")
-    if config.bars_left:
-        inputs["bars_left"] = keras.Input(step, dtype="int32", name="bars_left")
-    if config.key:
-        inputs["key"] = keras.Input(step, dtype="int32", name="key")
-    if config.chords:
-        inputs["chord"] = keras.Input(step, dtype="int32", name="chord")
-    if config.form:
-        inputs["returns"] = keras.Input(step, dtype="int32", name="returns")
-    if config.style_units:
-        inputs["style"] = keras.Input((len(config.styles),), name="style")
-    if config.harmony_weight:
-        inputs["mask"] = keras.Input(step, name="mask")
-    return inputs
 
 
 def save(model: PolyphonyModel, model_dir: Path) -> None:
