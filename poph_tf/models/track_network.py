@@ -92,14 +92,11 @@ class TrackNetwork(Network):
     def _make_harmony(self) -> None:
         """Makes what key and chords say of each pitch."""
         config, units = self.config, self.config.num_track_units * self.num_tracks
+        pitches = units, config.min_pitch, config.num_pitches
         self.degrees = None
         if config.key:
             self.degrees = layers.ScaleDegrees(
-                units,
-                config.min_pitch,
-                config.num_pitches,
-                NUM_PLACES,
-                name="scale_degrees",
+                *pitches, NUM_PLACES, name="scale_degrees"
             )
         self.chord_tones: Any = None
         self.chord_progression: Any = None
@@ -114,12 +111,7 @@ class TrackNetwork(Network):
             )
             self.chord_progression.build()
             self.chord_tones = layers.ScaleDegrees(
-                units,
-                config.min_pitch,
-                config.num_pitches,
-                STEPS_OF_BEAT,
-                len(CHORD_KINDS),
-                name="chord_tones",
+                *pitches, STEPS_OF_BEAT, len(CHORD_KINDS), name="chord_tones"
             )
 
     def _voices(self, track: int) -> list[int]:
