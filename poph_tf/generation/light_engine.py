@@ -30,7 +30,7 @@ from poph_tf.cli.quiet import held_back_stderr
 from poph_tf.config import ModelConfig
 from poph_tf.data.matrices import Matrices
 from poph_tf.errors import InputError
-from poph_tf.generation import host_randomness
+from poph_tf.generation import constraints, host_randomness
 from poph_tf.generation.base_engine import BaseEngine
 from poph_tf.generation.controls import SILENCE_TEMPERATURE, Controls
 from poph_tf.generation.light_step import STATE, Arrays, LightStep, split
@@ -228,12 +228,9 @@ class LightEngine(BaseEngine[None, Sequence[Arrays]]):
         task, music, state = request.task, request.task.prefill, self.zero_state()
         if not len(music):
             return state
-        cells = music.cells[..., self.config.pitches, :]
-        clamped = np.ones((*cells.shape[:-1], 4), np.float32)
-        clamped[..., 1:] = cells / np.array([1, 1, 127], np.float32)
         known = np.arange(len(music))
         by_step = {
-            "constraints": clamped[None],
+            "constraints": constraints.clamp_all(music.cells, self.config)[None],
             "bar_position": music.bar_position.astype(np.int32)[None],
             "numbers": self.numbers(np.zeros(2, np.int32), known)[None],
             "scored": np.zeros((1, len(music)), np.float32),
