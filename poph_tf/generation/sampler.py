@@ -22,6 +22,7 @@ import tensorflow as tf
 from poph_tf.generation import chords, progressions, randomness, steering, tracks
 from poph_tf.generation.controls import Controls
 from poph_tf.models.layers import chord_progression
+from poph_tf.models.layers.features import side_by_side
 from poph_tf.models.network import UNKNOWN
 from poph_tf.models.pitch_decoder import PitchDecoder
 from poph_tf.models.polyphony_model import PolyphonyModel
@@ -247,7 +248,7 @@ class Sampler:
             what the chords say that lead there.
         """
         ahead = tf.transpose(self.network.look_ahead(inputs), (1, 0, 2, 3))
-        flat = tf.reshape(ahead, tf.concat([tf.shape(ahead)[:2], [-1]], axis=0))
+        flat = side_by_side(ahead)
         if not self.config.chords or "key" not in inputs:
             return flat
         given = tf.cast(inputs["given"], tf.float32)[..., None, None]
