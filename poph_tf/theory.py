@@ -34,11 +34,11 @@ MAJOR_OUTSIDE = (0, 1, 0, 1, 0, 0, 1, 0, 1, 0, 1, 0)
 NATURAL_MINOR_OUTSIDE = (0, 1, 0, 0, 1, 0, 1, 0, 0, 1, 0, 1)
 HARMONIC_MINOR_OUTSIDE = (0, 1, 0, 0, 1, 0, 1, 0, 0, 1, 1, 0)
 MINOR_SCALES = {"natural": NATURAL_MINOR_OUTSIDE, "harmonic": HARMONIC_MINOR_OUTSIDE}
+# The modes are the white keys from another tonic on; C D E G A is the pentatonic.
 SCALES = {
     "major": MAJOR_OUTSIDE,
     "minor": NATURAL_MINOR_OUTSIDE,
     "harmonic minor": HARMONIC_MINOR_OUTSIDE,
-    # The modes are the white keys from another tonic on; C D E G A is the pentatonic.
     "dorian": MAJOR_OUTSIDE[2:] + MAJOR_OUTSIDE[:2],
     "phrygian": MAJOR_OUTSIDE[4:] + MAJOR_OUTSIDE[:4],
     "lydian": MAJOR_OUTSIDE[5:] + MAJOR_OUTSIDE[:5],

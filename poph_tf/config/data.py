@@ -17,7 +17,16 @@ _Seconds = Annotated[float, Interval(ge=0.001, le=1e6)]
 
 @settings
 class DataConfig(Stored):
-    """What to make: equal settings over equal input give equal shards."""
+    """What to make: equal settings over equal input give equal shards.
+
+    Example:
+        >>> config = DataConfig(input=("midi",), tracks=("melody:voice", "piano"))
+        >>> [(track.name, track.voice) for track in config.wanted_tracks]
+        [('melody', True), ('piano', False)]
+        >>> DataConfig(input=())
+        Traceback (most recent call last):
+        poph_tf.errors.InputError: input must name a folder, archive or file.
+    """
 
     input: Texts
     """Folders, archives, music files and NoteSequence TFRecords, comma-separated."""
@@ -129,7 +138,12 @@ class DataConfig(Stored):
 
 @settings
 class ExecutionOptions:
-    """How the work is run; never changes the result, except where a limit is hit."""
+    """How the work is run; never changes the result, except where a limit is hit.
+
+    Example:
+        >>> ExecutionOptions(num_workers=8).seconds_per_file
+        120.0
+    """
 
     num_workers: Annotated[int, Interval(ge=1, le=4096)] = 1
     """Worker processes."""

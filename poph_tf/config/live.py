@@ -9,7 +9,15 @@ from poph_tf.config.declaration import settings
 
 @settings
 class LiveConfig:
-    """How the composer plays with somebody."""
+    """How the composer plays with somebody.
+
+    Example:
+        >>> LiveConfig(call_bars=4).mode
+        'answer'
+        >>> LiveConfig(call_bars=0)
+        Traceback (most recent call last):
+        poph_tf.errors.InputError: call_bars must be a whole number from 1 to 64, got 0.
+    """
 
     mode: Literal["answer", "accompany"] = "answer"
     """answer: you play some bars, it goes on from them, turn by turn; accompany: you

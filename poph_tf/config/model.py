@@ -179,6 +179,11 @@ class ModelConfig(Stored):
         """MIDI number of the highest pitch that the model sees."""
         return self.min_pitch + self.num_pitches - 1
 
+    @property
+    def pitches(self) -> slice:
+        """The pitches that the model sees, of the 128 of MIDI."""
+        return slice(self.min_pitch, self.max_pitch + 1)
+
     def with_data(
         self, info: "DatasetInfo", known: Sequence[str] = ()
     ) -> "ModelConfig":

@@ -9,7 +9,12 @@ from poph_tf.config.declaration import Texts, settings
 
 @settings
 class Limits:
-    """What one request may ask for; part of the export."""
+    """What one request may ask for; part of the export.
+
+    Example:
+        >>> Limits(max_steps=1024)
+        Limits(max_steps=1024, max_batch=64)
+    """
 
     max_steps: Annotated[int, Interval(ge=1, le=2**20)] = 4096
     """Longest piece to compose, continue or score in one request, in steps."""
@@ -19,7 +24,13 @@ class Limits:
 
 @settings
 class ServerConfig:
-    """How the server runs."""
+    """How the server runs.
+
+    Example:
+        >>> config = ServerConfig(port=0, allow_origins=("https://example.org",))
+        >>> config.host, config.port, config.allow_origins
+        ('127.0.0.1', 0, ('https://example.org',))
+    """
 
     host: str = "127.0.0.1"
     """Address to listen on; 0.0.0.0 lets other machines in."""

@@ -14,7 +14,15 @@ _Minutes = Annotated[float, Interval(ge=0.0, le=1e6)]
 
 @settings
 class TrainingConfig(Stored):
-    """The settings of a training run."""
+    """The settings of a training run.
+
+    Example:
+        >>> TrainingConfig(optimizer="muon", max_steps=600).schedule
+        'constant'
+        >>> TrainingConfig(schedule="cosine")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        poph_tf.errors.InputError: schedule=cosine needs max_steps, ...
+    """
 
     window_steps: Annotated[int, Interval(ge=2, le=65536)] = 128
     """Steps (sixteenth notes) of a window, at most; shorter pieces are one window."""
@@ -86,7 +94,15 @@ class TrainingConfig(Stored):
 
 @settings
 class DistributionConfig:
-    """Which devices and processes share a training run."""
+    """Which devices and processes share a training run.
+
+    Example:
+        >>> DistributionConfig(strategy="mirrored", cpu_replicas=2).cpu_replicas
+        2
+        >>> DistributionConfig(cpu_replicas=2)
+        Traceback (most recent call last):
+        poph_tf.errors.InputError: cpu_replicas needs strategy=mirrored, got default.
+    """
 
     strategy: Literal["default", "one_device", "mirrored", "multi_worker_mirrored"] = (
         "default"

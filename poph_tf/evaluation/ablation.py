@@ -208,8 +208,7 @@ def figures_of(
         `notes_per_step`.
     """
     low, scale = model_config.min_pitch, model_config.minor_scale
-    pitches = slice(low, low + model_config.num_pitches)
-    play = np.concatenate([piece.play[:, pitches] for piece in pieces])
+    play = np.concatenate([piece.play[:, model_config.pitches] for piece in pieces])
     play = play.astype(np.float32)
     loss = losses.harmony(tf.constant(play), low, scale)
     return {

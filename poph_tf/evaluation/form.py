@@ -18,7 +18,7 @@ Transformer on the Front Line", ISMIR 2020.
 import numpy as np
 
 from poph_tf.data.matrices import PLAY, Matrices, onsets
-from poph_tf.evaluation.measures import bars
+from poph_tf.evaluation.measures import bars, mean
 
 FIGURE_NOTES = 4
 RESEMBLING = 0.8
@@ -57,7 +57,7 @@ def resembling_bars(piece: Matrices) -> float:
         for k, bar in enumerate(notes)
         if k and bar
     ]
-    return float(np.mean(resembles)) if resembles else _NAN
+    return mean(resembles)
 
 
 def distinct_bars(piece: Matrices) -> float:

@@ -17,20 +17,11 @@ from collections.abc import Iterable
 import numpy as np
 
 from poph_tf.data.matrices import Matrices
-from poph_tf.evaluation.measures import beats
+from poph_tf.evaluation.measures import beats, mean
 from poph_tf.evaluation.voice_leading import chords
-from poph_tf.theory import (
-    CHORD_KINDS,
-    NUM_PITCH_CLASSES,
-    class_counts,
-    key_profiles,
-)
+from poph_tf.theory import NUM_PITCH_CLASSES, class_counts, key_profiles, triads
 
-_ALL_TRIADS = {
-    frozenset((root + i) % NUM_PITCH_CLASSES for i in intervals)
-    for intervals in CHORD_KINDS
-    for root in range(NUM_PITCH_CLASSES)
-}
+_ALL_TRIADS = {frozenset(np.flatnonzero(chord > 0).tolist()) for chord in triads().T}
 WINDOW_BARS = 8
 BAR_STEPS = 16
 _NAN = float("nan")
@@ -71,8 +62,7 @@ def key_drift(piece: Matrices) -> float:
     starts = range(0, len(piece.play) - window // 2, window)
     keys = [key_by_profile(piece.play[start : start + window]) for start in starts]
     known = [key for key in keys if key is not None]
-    moves = [fifths_between(a, b) for a, b in itertools.pairwise(known)]
-    return float(np.mean(moves)) if moves else _NAN
+    return mean([fifths_between(a, b) for a, b in itertools.pairwise(known)])
 
 
 def _on_beats(piece: Matrices) -> list[frozenset[int]]:
@@ -86,8 +76,7 @@ def complete_triads(piece: Matrices) -> float:
 
     A triad is major, minor or diminished, in any position, with any doubling.
     """
-    chords = _on_beats(piece)
-    return float(np.mean([c in _ALL_TRIADS for c in chords])) if chords else _NAN
+    return mean([classes in _ALL_TRIADS for classes in _on_beats(piece)])
 
 
 def semitone_clashes(piece: Matrices) -> float:
@@ -95,8 +84,7 @@ def semitone_clashes(piece: Matrices) -> float:
 
     In any octave: a major seventh and a minor ninth count too.
     """
-    clashes = [any((k + 1) % 12 in c for k in c) for c in _on_beats(piece)]
-    return float(np.mean(clashes)) if clashes else _NAN
+    return mean([any((k + 1) % 12 in c for k in c) for c in _on_beats(piece)])
 
 
 def _classes(chord: Iterable[int]) -> frozenset[int]:

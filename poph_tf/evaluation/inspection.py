@@ -15,7 +15,6 @@ import numpy as np
 import tensorflow as tf
 
 from poph_tf import files
-from poph_tf.config import Track
 from poph_tf.data import bars, examples
 from poph_tf.data import cells as cells_lib
 from poph_tf.data.matrices import Matrices
@@ -105,21 +104,16 @@ def surprise(model: PolyphonyModel, piece: Matrices, style: str) -> Surprise:
         InputError: If the piece lacks a track of the model.
     """
     cells, steps = _run(model, piece, style)
-    tracks = model.config.tracks or (Track("merged"),)
-    rolls = (
-        piece.stack(model.config.tracks)
-        if model.config.tracks
-        else piece.cells[:, None]
-    )
-    low = model.config.min_pitch
+    tracks = model.config.tracks
+    rolls = piece.stack(tracks) if tracks else piece.cells[:, None]
     whole = np.full(rolls.shape[:-1], np.nan)
-    whole[:, :, low : low + model.config.num_pitches] = cells
+    whole[:, :, model.config.pitches] = cells
     notes = []
-    for k in range(len(tracks)):
+    for k in range(rolls.shape[1]):
         start, end, pitch, _ = cells_lib.spans(rolls[:, k])
         notes.append(np.stack([start, end, pitch, whole[start, k, pitch]], axis=1))
-    names = tuple(t.name for t in model.config.tracks) or ("",)
-    shown = piece if model.config.tracks else dataclasses.replace(piece, tracks=())
+    names = tuple(track.name for track in tracks) or ("",)
+    shown = piece if tracks else dataclasses.replace(piece, tracks=())
     return Surprise(shown, names, tuple(notes), steps)
 
 

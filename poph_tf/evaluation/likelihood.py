@@ -25,7 +25,7 @@ from poph_tf.data.matrices import Matrices
 from poph_tf.errors import InputError
 from poph_tf.models import metrics
 from poph_tf.models import slices as slices_lib
-from poph_tf.models.network import UNKNOWN_BARS_LEFT
+from poph_tf.models.network import UNKNOWN
 from poph_tf.models.polyphony_model import PolyphonyModel
 
 Batch = dict[str, tf.Tensor]
@@ -132,7 +132,7 @@ class Scorer:
         start, batch, steps = window.start, self.batch_size, window.stop - window.start
         frames = np.zeros((batch, steps + 1, *rolls[0].shape[1:]), np.uint8)
         bars = np.zeros((batch, steps), np.int32)
-        left = np.full((batch, steps), UNKNOWN_BARS_LEFT, np.int32)
+        left = np.full((batch, steps), UNKNOWN, np.int32)
         mask = np.zeros((batch, steps), np.float32)
         for row, piece in enumerate(pieces):
             seen = rolls[row][max(start - 1, 0) : window.stop]
@@ -170,7 +170,7 @@ class Scorer:
 def roll(piece: Matrices, config: ModelConfig) -> np.ndarray:
     """What a model sees of a piece: uint8 [time, (track,) pitch, 3]."""
     cells = piece.stack(config.tracks) if config.tracks else piece.cells
-    return cells[..., config.min_pitch : config.max_pitch + 1, :]
+    return cells[..., config.pitches, :]
 
 
 def _added(total: Sums, more: Sums) -> Sums:
@@ -218,11 +218,10 @@ def out_of_key_share(pieces: Iterable[Matrices], config: ModelConfig) -> float:
 
     Of the music alone: it is the same for every model with these pitches.
     """
-    low = config.min_pitch
     outside = sounding = 0.0
     for piece in pieces:
-        play = piece.play[:, low : low + config.num_pitches]
-        counts = theory.class_counts(play.sum(axis=0), low)
+        play = piece.play[:, config.pitches]
+        counts = theory.class_counts(play.sum(axis=0), config.min_pitch)
         outside += theory.out_of_key_share(counts) * counts.sum()
         sounding += counts.sum()
     return float(outside / sounding) if sounding else 0.0

@@ -42,13 +42,14 @@ def _cut(lines: np.ndarray) -> list[tuple[int, int]]:
     return list(zip(edges[:-1], edges[1:], strict=True))
 
 
-def _mean(values: Sequence[Any] | np.ndarray) -> float:
+def mean(values: Sequence[Any] | np.ndarray) -> float:
+    """The mean; nan of nothing."""
     return float(np.mean(values)) if len(values) else _NAN
 
 
 def _share_empty(matrices: Matrices, parts: Sequence[tuple[int, int]]) -> float:
     sounds = np.asarray(matrices.play.any(axis=1))
-    return _mean([not sounds[start:stop].any() for start, stop in parts])
+    return mean([not sounds[start:stop].any() for start, stop in parts])
 
 
 def empty_bar_share(matrices: Matrices) -> float:
@@ -70,13 +71,13 @@ def used_pitch_classes(matrices: Matrices) -> float:
     """Pitch classes that sound in a bar, 0..12, mean over bars. MuseGAN, UPC."""
     play = matrices.play
     sounding = [play[start:stop].any(axis=0) for start, stop in bars(matrices)]
-    return _mean([np.count_nonzero(theory.class_counts(bar)) for bar in sounding])
+    return mean([np.count_nonzero(theory.class_counts(bar)) for bar in sounding])
 
 
 def polyphony(matrices: Matrices) -> float:
     """Pitches that sound at once, mean over steps that are not silent. MusPy."""
     sounding = matrices.play.sum(axis=1)
-    return _mean(sounding[sounding > 0])
+    return mean(sounding[sounding > 0])
 
 
 def scale_consistency(matrices: Matrices) -> float:
@@ -105,7 +106,7 @@ def groove_consistency(matrices: Matrices) -> float:
     struck = np.asarray(onsets(matrices.cells).any(axis=1))
     rhythms = [struck[start:stop] for start, stop in bars(matrices)]
     pairs = zip(rhythms, rhythms[1:], strict=False)
-    return 1 - _mean([(a != b).mean() for a, b in pairs if len(a) == len(b)])
+    return 1 - mean([(a != b).mean() for a, b in pairs if len(a) == len(b)])
 
 
 def out_of_key_share(matrices: Matrices) -> float:
@@ -135,7 +136,7 @@ def longest_silence_steps(matrices: Matrices) -> float:
 def repeated_bar_share(matrices: Matrices) -> float:
     """Share of bars that sound like the bar before: large in endless loops."""
     parts = [matrices.cells[start:stop, :, :2] for start, stop in bars(matrices)]
-    return _mean([*map(np.array_equal, parts, parts[1:])])
+    return mean([*map(np.array_equal, parts, parts[1:])])
 
 
 def density_drift(matrices: Matrices) -> float:
@@ -153,8 +154,3 @@ _ALL = (
     density_drift,
 )  # fmt: skip
 MEASURES = {function.__name__: function for function in _ALL}
-
-
-def measure(matrices: Matrices) -> dict[str, float]:
-    """All measures of a canonical piece, by the names in `MEASURES`."""
-    return {name: function(matrices) for name, function in MEASURES.items()}

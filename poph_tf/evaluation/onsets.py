@@ -91,13 +91,8 @@ def compare(
     tones = score_sequence.played(parsed)
     sounding = score_sequence.played(parsed, ornaments)
     notes = reading.read_notes(midi)
-    played = list(
-        zip(
-            (notes.start_tick / notes.ticks_per_quarter).tolist(),
-            notes.pitch.tolist(),
-            strict=True,
-        )
-    )
+    starts = (notes.start_tick / notes.ticks_per_quarter).tolist()
+    played = zip(starts, notes.pitch.tolist(), strict=True)
     return compare_onsets(tones, played, sounding)
 
 
@@ -114,7 +109,6 @@ def compare_onsets(
         sounding: the tones with their ornaments played, if they are.
     """
     sounding = tones if sounding is None else sounding
-    classes = _classes(tones)
     expected = {
         (float(tone.start), tone.note.pitch): name
         for tone, name in zip(sounding, _classes(sounding), strict=True)
@@ -127,11 +121,11 @@ def compare_onsets(
             equal += 1
         else:
             unequal[name] += 1
-    marked = [(t, name) for t, name in zip(tones, classes, strict=True) if name]
     added = collections.Counter[str]()
-    for tone, name in marked:
-        # Grace notes move their neighbours in time; ornaments add other pitches.
-        added[name] += left.take_around(tone, 0 if name == "grace" else _SEMITONES)
+    for tone, name in zip(tones, _classes(tones), strict=True):
+        if name:
+            # Grace notes move their neighbours in time; ornaments add other pitches.
+            added[name] += left.take_around(tone, 0 if name == "grace" else _SEMITONES)
     return Agreement(
         equal=equal,
         missing=left.count(),

@@ -15,6 +15,7 @@ import itertools
 import numpy as np
 
 from poph_tf.data.matrices import Matrices
+from poph_tf.evaluation.measures import mean
 
 NUM_VOICES = 4
 PERFECT = (0, 7)  # semitones within the octave: unison or octave, fifth
@@ -67,8 +68,7 @@ def count_parallels(before: Chord, after: Chord) -> tuple[int, int]:
 
 
 def _rate(piece: Matrices, which: int) -> float:
-    counts = [count_parallels(*change)[which] for change in changes(piece)]
-    return 100 * float(np.mean(counts)) if counts else float("nan")
+    return 100 * mean([count_parallels(*both)[which] for both in changes(piece)])
 
 
 def parallels(piece: Matrices) -> float:
@@ -85,7 +85,7 @@ def four_pitches_share(piece: Matrices) -> float:
     """Share of the sounding steps in which exactly four pitches sound."""
     sounding = piece.play.sum(axis=1)
     sounding = sounding[sounding > 0]
-    return float((sounding == NUM_VOICES).mean()) if len(sounding) else float("nan")
+    return mean(sounding == NUM_VOICES)
 
 
 def final_voices(piece: Matrices) -> float:

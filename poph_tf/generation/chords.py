@@ -5,7 +5,7 @@ if the pitch did not sound before), and volume is set at an onset; a held note k
 volume of its onset. Inside the loop over pitches arrays are pitch-major, in draw order.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -117,31 +117,30 @@ def draw_cell(
     play = tf.cast(numbers[:, 0] < probability, tf.float32)
     again = tf.zeros_like(play)
     if "replay" in heads:
-        probability = replay_probability(heads["replay"], controls)
-        again = tf.cast(numbers[:, 1] < probability, tf.float32)
-    onset = onset_volume(heads)
-    if clamped is not None:
-        play, again, onset = (
-            tf.where(clamped[:, 0] > 0, clamped[:, k], drawn)
-            for k, drawn in enumerate((play, again, onset), start=1)
-        )
-    return to_cell(play, again, onset, before)
+        logits = heads["replay"] / replay_temperature(controls, temperature)
+        again = tf.cast(numbers[:, 1] < tf.sigmoid(logits), tf.float32)
+    return to_cell((play, again, onset_volume(heads)), before, clamped)
 
 
 def to_cell(
-    play: tf.Tensor, again: tf.Tensor, onset: tf.Tensor, before: tf.Tensor
+    drawn: Sequence[tf.Tensor], before: tf.Tensor, clamped: tf.Tensor | None = None
 ) -> tf.Tensor:
     """Completes what was drawn to canonical cells.
 
     Args:
-        play: float32 [...], 0 or 1.
-        again: float32 [...], 1 if the note is struck again in case it sounded before.
-        onset: float32 [...], the volume of a note that begins here.
+        drawn: float32 [...] each: play, 0 or 1; 1 if the note is struck again in case
+            it sounded before; the volume of a note that begins here.
         before: float32 [..., channel], the cells of the step before.
+        clamped: float32 [..., 4], see `constraints.py`; None: no cell is clamped.
 
     Returns:
         float32 [..., channel].
     """
+    if clamped is not None:
+        given, *values = tf.unstack(clamped, axis=-1)
+        pairs = zip(values, drawn, strict=True)
+        drawn = [tf.where(given > 0, value, own) for value, own in pairs]
+    play, again, onset = drawn
     sounded = before[..., 0]
     replay = again * play * sounded
     held = sounded * (1.0 - replay)
@@ -156,14 +155,12 @@ def onset_volume(heads: Heads) -> tf.Tensor:
     return tf.clip_by_value(tf.round(heads["volume"] * 127.0), 1.0, 127.0) / 127.0
 
 
-def replay_probability(logits: tf.Tensor, controls: Controls) -> tf.Tensor:
-    """The probability [batch, ...] with which notes that sounded are struck again."""
-    temperature = controls.temperature
+def replay_temperature(controls: Controls, unset: tf.Tensor) -> tf.Tensor:
+    """The temperature of replay, float32 [batch]; `unset` where none is given."""
     given = controls.replay_temperature
-    if given is not None:
-        temperature = tf.where(given > 0, given, temperature)
-    temperature = tf.maximum(temperature, MIN_TEMPERATURE)
-    return tf.sigmoid(logits / temperature)
+    if given is None:
+        return unset
+    return tf.where(given > 0, tf.maximum(given, MIN_TEMPERATURE), unset)
 
 
 def log_probability(heads: Heads, before: tf.Tensor, cell: tf.Tensor) -> tf.Tensor:

@@ -59,9 +59,7 @@ def returns_of(
         return None
     if config.form == theory.FREE_FORM:
         return None
-    parts = (task.prefill, task, task.after)
-    bar_position = np.concatenate([part.bar_position for part in parts])
-    most_steps = model.time_attention_steps
+    bar_position, most_steps = task.whole_bar_position, model.time_attention_steps
     if task.given is not None and not config.form:
         found = _form_of_given(task.given, bar_position, most_steps)
         return np.tile(found, (len(seeds), 1))

@@ -62,10 +62,9 @@ def clamp_all(cells: np.ndarray, config: ModelConfig) -> np.ndarray:
     Returns:
         float32 [step, (track,) pitch, 4].
     """
-    seen = slice(config.min_pitch, config.max_pitch + 1)
     parts = (cells[..., 0], matrices.onsets(cells), cells[..., 2] / np.float32(127))
     clamped = np.stack([np.ones_like(parts[-1]), *parts], axis=-1)
-    return clamped[..., seen, :].astype(np.float32)
+    return clamped[..., config.pitches, :].astype(np.float32)
 
 
 def bar_starts(piece: Matrices) -> np.ndarray:

@@ -50,7 +50,6 @@ class Engine(BaseEngine[np.ndarray, State]):
         self._prefill = tf.function(
             self.sampler.prefill, reduce_retracing=True, autograph=False
         )
-        self._seen = slice(model.config.min_pitch, model.config.max_pitch + 1)
         self._graphs: dict[tuple[int, bool], Any] = {}
 
     def _finish(
@@ -121,7 +120,7 @@ class Engine(BaseEngine[np.ndarray, State]):
     def _sounded(self, play: np.ndarray) -> np.ndarray:
         """How many steps each pitch has sounded, decayed: float32 [pitch]."""
         weight = controls_lib.KEY_DECAY ** np.arange(len(play))[::-1]
-        return (weight @ play[:, self._seen]).astype(np.float32)
+        return (weight @ play[:, self.config.pitches]).astype(np.float32)
 
     def _prefilled(
         self,
@@ -133,6 +132,7 @@ class Engine(BaseEngine[np.ndarray, State]):
         """Reads the prefill; one row, or one for each of `styles`."""
         task, rows = request.task, len(styles)
         music = task.prefill
+        cells = music.cells[..., self.config.pitches, :]
         bars = np.append(music.bar_position, task.bar_position[:1]).astype(np.int32)
 
         def of_rows(values: np.ndarray) -> tf.Tensor:
@@ -149,7 +149,7 @@ class Engine(BaseEngine[np.ndarray, State]):
                 known["look_ahead"] = of_rows(ahead[steps])
             state = self._prefill(
                 state,
-                dataset.to_frames(of_rows(music.cells[steps, ..., self._seen, :])),
+                dataset.to_frames(of_rows(cells[steps])),
                 of_rows(bars[steps.start : steps.stop + 1]),
                 tf.constant(styles),
                 **known,
@@ -167,15 +167,12 @@ class Engine(BaseEngine[np.ndarray, State]):
         task = request.task
         if task.given is None or not self.config.look_ahead_units:
             return None
-        given, *notes = np.moveaxis(task.given, -1, 0)
-        frames = np.stack(notes, axis=-1)
-        parts = (task.prefill, task, task.after)
-        bars = np.concatenate([part.bar_position for part in parts]).astype(np.int32)
-        inputs = {
+        frames = task.given[..., 1:]
+        inputs: dict[str, Any] = {
             "current": frames,
             "previous": np.concatenate([np.zeros_like(frames[:1]), frames[:-1]]),
-            "given": given[:, :, 0],
-            "bar_position": bars,
+            "given": task.given[:, :, 0, 0],
+            "bar_position": task.whole_bar_position,
             "bars_left": task.bars_left,
         }
         batch = {name: tf.constant(value[None]) for name, value in inputs.items()}

@@ -30,7 +30,7 @@ from poph_tf.cli.quiet import held_back_stderr
 from poph_tf.config import ModelConfig
 from poph_tf.data.matrices import Matrices
 from poph_tf.errors import InputError
-from poph_tf.generation import host_randomness
+from poph_tf.generation import constraints, host_randomness
 from poph_tf.generation.base_engine import BaseEngine
 from poph_tf.generation.controls import SILENCE_TEMPERATURE, Controls
 from poph_tf.generation.light_step import STATE, Arrays, LightStep, split
@@ -228,13 +228,9 @@ class LightEngine(BaseEngine[None, Sequence[Arrays]]):
         task, music, state = request.task, request.task.prefill, self.zero_state()
         if not len(music):
             return state
-        low = self.config.min_pitch
-        cells = music.cells[..., low : low + self.config.num_pitches, :]
-        clamped = np.ones((*cells.shape[:-1], 4), np.float32)
-        clamped[..., 1:] = cells / np.array([1, 1, 127], np.float32)
         known = np.arange(len(music))
         by_step = {
-            "constraints": clamped[None],
+            "constraints": constraints.clamp_all(music.cells, self.config)[None],
             "bar_position": music.bar_position.astype(np.int32)[None],
             "numbers": self.numbers(np.zeros(2, np.int32), known)[None],
             "scored": np.zeros((1, len(music)), np.float32),
@@ -260,15 +256,13 @@ class LightEngine(BaseEngine[None, Sequence[Arrays]]):
         task = request.task
         if task.given is None or not self.config.look_ahead_units:
             return
-        left = task.bars_left
-        if left is None:
-            left = np.full(len(task.given), NEUTRAL["bars_left"], np.int32)
-        parts = (task.prefill, task, task.after)
-        bars = np.concatenate([part.bar_position for part in parts]).astype(np.int32)
+        # Where something is given, the bars left are known, or told to be unknown.
+        left: Any = task.bars_left
+        bars = task.whole_bar_position
         state, found = self._light.zeros("ahead"), []
         # The step before the first is silent and free.
         given = np.concatenate([np.zeros_like(task.given[:1]), task.given])
-        given, left = given.astype(np.float32), left.astype(np.int32)
+        given = given.astype(np.float32)
         for step in reversed(range(len(bars))):
             inputs = {
                 "given": given[None, step : step + 2],

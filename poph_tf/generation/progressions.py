@@ -48,13 +48,10 @@ def draw(
     if cells is not None:
         logits += _heard(network, cells, steps["key"])
     if controls.pitch_bias is not None:
-        progression: Any = network.chord_progression
-        low = network.config.min_pitch
-        logits += progression.allowed(controls.pitch_bias, steps["key"], low)
+        said = controls.pitch_bias, steps["key"], network.config.min_pitch
+        logits += network.chord_progression.allowed(*said)
     numbers = randomness.of_step(controls, state["step"], NUMBER + 1, voice)
-    edges = tf.cumsum(tf.nn.softmax(logits), axis=1)
-    number = numbers[:, NUMBER, :1] * edges[:, -1:]
-    drawn = tf.reduce_sum(tf.cast(edges <= number, tf.int32), axis=1)
+    drawn = randomness.choose(tf.nn.softmax(logits), numbers[:, NUMBER, 0])
     if cells is not None:
         likeliest = tf.argmax(logits, axis=1, output_type=tf.int32)
         drawn = tf.where(tf.reduce_all(cells[..., 0, 0] > 0, axis=1), likeliest, drawn)
@@ -97,7 +94,7 @@ def read(
 def _logits(
     network: TrackNetwork, chords: tf.Tensor, steps: Mapping[str, tf.Tensor]
 ) -> tf.Tensor:
-    progression: Any = network.chord_progression
+    progression = network.chord_progression
     place = place_of(steps["bars_left"], steps["bar_position"])
     before = chord_progression.before_of(chords[:, -1])
     logits = progression.following(before, steps["key"], place)
@@ -152,9 +149,8 @@ def before(
 ) -> tf.Tensor:
     """One step of `ahead`, backwards: what a step and all after it say."""
     after = after + _heard(network, constraints, key)
-    progression: Any = network.chord_progression
     place = place_of(bars_left, bar_position)
-    earlier = progression.preceding(after, key, place)
+    earlier = network.chord_progression.preceding(after, key, place)
     begins = bar_position % STEPS_OF_BEAT == 0
     return tf.where(begins[:, None], earlier, after)
 
@@ -165,8 +161,7 @@ def zero_ahead(batch_size: Any) -> tf.Tensor:
 
 
 def _heard(network: TrackNetwork, constraints: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
-    progression: Any = network.chord_progression
     play = constraints[..., 0] * constraints[..., 1]
     pitched = [k for k, t in enumerate(network.config.tracks) if not t.is_drum]
     play = tf.gather(play, pitched, axis=1)
-    return progression.heard(play, key, network.config.min_pitch)
+    return network.chord_progression.heard(play, key, network.config.min_pitch)

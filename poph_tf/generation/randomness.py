@@ -91,6 +91,21 @@ def form_numbers(seed: tf.Tensor, num_bars: tf.Tensor) -> tf.Tensor:
     return tf.cast(top, tf.int64)
 
 
+def choose(probability: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+    """Draws a value by the inverse of its distribution function.
+
+    Args:
+        probability: float32 [batch, value], up to a factor.
+        number: float32 [batch] in [0, 1).
+
+    Returns:
+        int32 [batch].
+    """
+    edges = tf.cumsum(probability, axis=1)
+    passed = edges <= number[:, None] * edges[:, -1:]
+    return tf.reduce_sum(tf.cast(passed, tf.int32), axis=1)
+
+
 def of_step(
     controls: Controls, step: tf.Tensor, num_pitches: int, track: int = 0
 ) -> tf.Tensor:

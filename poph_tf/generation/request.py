@@ -13,8 +13,9 @@ from typing import Any, Literal
 import numpy as np
 
 from poph_tf import named_chords, theory
-from poph_tf.config import GenerationConfig, ModelConfig, describe
+from poph_tf.config import GenerationConfig, ModelConfig
 from poph_tf.config.generation import AUTO_KEY, MAX_PIECES
+from poph_tf.data import bars as bars_lib
 from poph_tf.errors import InputError
 from poph_tf.generation import conditions, tasks, track_tasks
 from poph_tf.generation.controls import Controls, key_scales
@@ -179,10 +180,7 @@ def resolve(config: GenerationConfig, model: Any) -> Request:
 
 def _changed_controls(config: GenerationConfig, **off: float) -> list[str]:
     """The names of controls that are not at their defaults, or at `off` if named."""
-    unchanged = {
-        setting.name: setting.default for setting in describe(GenerationConfig)
-    }
-    unchanged |= off
+    unchanged = {n: getattr(GenerationConfig, n) for n in OPTIONAL_CONTROLS} | off
     return [n for n in OPTIONAL_CONTROLS if getattr(config, n) != unchanged[n]]
 
 
@@ -307,11 +305,8 @@ def _tiled(values: Any, num_rows: int) -> np.ndarray:
 
 def _steps_of_bars(bar_position: np.ndarray, bars: tuple[int, ...]) -> np.ndarray:
     """The step at which each bar starts; bar 0 is that of the first step."""
-    if bars == (0,):
-        return np.zeros(1, int)
-    starts = np.flatnonzero(bar_position[1:] == 0) + 1
-    starts = np.concatenate([[0], starts, [len(bar_position)]])
-    return starts[np.minimum(bars, len(starts) - 1)]
+    edges = bars_lib.bar_edges(bar_position)
+    return edges[np.minimum(bars, len(edges) - 1)]
 
 
 def style_schedule(text: str, config: ModelConfig) -> list[tuple[int, np.ndarray]]:

@@ -22,14 +22,14 @@ import tensorflow as tf
 from poph_tf.generation import chords, progressions, randomness, steering, tracks
 from poph_tf.generation.controls import Controls
 from poph_tf.models.layers import chord_progression
+from poph_tf.models.layers.features import side_by_side
+from poph_tf.models.network import UNKNOWN
 from poph_tf.models.pitch_decoder import PitchDecoder
 from poph_tf.models.polyphony_model import PolyphonyModel
 from poph_tf.theory import UNKNOWN_KEY
 
 # A silence of this many steps is ended by a rising temperature (DeepJ's rule).
 SILENT_STEPS = 16
-# Bars left that the network does not know.
-UNKNOWN = -1
 # Sums over the steps drawn so far, float32 [batch], updated if a state has them: the
 # log-probability of all cells, and of the clamped ones alone.
 SUMS = ("log_likelihood", "log_weight")
@@ -105,9 +105,8 @@ class Sampler:
         previous = tf.concat([state["frame"][:, None], frames[:, :-1]], axis=1)
         past = bar_position[:, :-1]
         inputs = {"previous": previous, "bar_position": past, "style": style}
-        known = {"bars_left": bars_left, "look_ahead": look_ahead}
         # Of the network's state nothing depends on key and chords.
-        inputs |= self.track_inputs(past, **known)
+        inputs |= self.track_inputs(past, bars_left, look_ahead)
         chords = {}
         if self.config.chords:
             left = inputs["bars_left"]
@@ -175,9 +174,9 @@ class Sampler:
             bar_position = state["bar_position"]
         before, position = state["frame"][:, None], bar_position[:, None]
         inputs = {"previous": before, "bar_position": position, "style": controls.style}
-        known = {"bars_left": controls.bars_left, "look_ahead": controls.look_ahead}
-        known = {k: x if x is None else x[:, None] for k, x in known.items()}
-        inputs |= self.track_inputs(position, **known) | _told(controls)
+        known = controls.bars_left, controls.look_ahead
+        known_here = (None if x is None else x[:, None] for x in known)
+        inputs |= self.track_inputs(position, *known_here) | _told(controls)
         given: State = {}
         if self.config.chords:
             left = inputs["bars_left"][:, 0]
@@ -210,30 +209,28 @@ class Sampler:
             **_next_sums(state, log_probability, controls),
         }
 
-    def track_inputs(self, like: tf.Tensor, **known: tf.Tensor | None) -> State:
+    def track_inputs(
+        self, like: tf.Tensor, bars_left: tf.Tensor | None, look_ahead: tf.Tensor | None
+    ) -> State:
         """What the time axis of a model with tracks reads besides.
 
         Args:
             like: [batch, step].
-            **known: `bars_left` [batch, step] and `look_ahead` [batch, step, features],
-                as in `Controls`.
+            bars_left: int32 [batch, step], as in `Controls`.
+            look_ahead: float32 [batch, step, features], as in `Controls`.
         """
         config = self.config
         if not config.tracks:
             return {}
-        left, ahead = known["bars_left"], known["look_ahead"]
-        inputs = {"bars_left": tf.fill(tf.shape(like), UNKNOWN)}
-        if left is not None:
-            inputs["bars_left"] = left
+        if bars_left is None:
+            bars_left = tf.fill(tf.shape(like), UNKNOWN)
+        inputs = {"bars_left": bars_left}
         if config.look_ahead_units:
             cells = (config.num_pitches, config.look_ahead_units)
             shape = tf.concat([tf.shape(like), cells], axis=0)
-            size = math.prod(cells)
-            ahead = (
-                tf.zeros(shape)
-                if ahead is None
-                else tf.reshape(ahead[..., :size], shape)
-            )
+            ahead = tf.zeros(shape)
+            if look_ahead is not None:
+                ahead = tf.reshape(look_ahead[..., : math.prod(cells)], shape)
             inputs["later"] = tf.transpose(ahead, (1, 0, 2, 3))
         return inputs
 
@@ -251,7 +248,7 @@ class Sampler:
             what the chords say that lead there.
         """
         ahead = tf.transpose(self.network.look_ahead(inputs), (1, 0, 2, 3))
-        flat = tf.reshape(ahead, tf.concat([tf.shape(ahead)[:2], [-1]], axis=0))
+        flat = side_by_side(ahead)
         if not self.config.chords or "key" not in inputs:
             return flat
         given = tf.cast(inputs["given"], tf.float32)[..., None, None]
@@ -347,17 +344,15 @@ class Sampler:
         return chords.draw(decoder, frame, numbers, controls, bias, scored)
 
 
-def _told(controls: Controls) -> dict[str, tf.Tensor]:
+def _told(controls: Controls) -> dict[str, tf.Tensor | None]:
     """What the network reads of key and form; nothing of what nobody knows."""
     inputs = {}
     if controls.returns is not None:
         inputs["returns"] = controls.returns[:, None]
-        if controls.form_strength is not None:
-            inputs["form_strength"] = controls.form_strength
+        inputs["form_strength"] = controls.form_strength
     if controls.key is not None:
         inputs["key"] = controls.key[:, None]
-        if controls.key_strength is not None:
-            inputs["key_strength"] = controls.key_strength
+        inputs["key_strength"] = controls.key_strength
     return inputs
 
 

@@ -86,6 +86,13 @@ class Task:
         """Steps to draw."""
         return len(self.bar_position)
 
+    @property
+    def whole_bar_position(self) -> np.ndarray:
+        """int32 [whole step], of the whole piece, prefill included."""
+        parts = (self.prefill, self, self.after)
+        bars = np.concatenate([part.bar_position for part in parts])
+        return bars.astype(np.int32)
+
     def assemble(self, drawn: np.ndarray, min_pitch: int) -> Matrices:
         """Puts drawn steps where they belong.
 
@@ -218,14 +225,8 @@ def continue_(
 def harmonize(fixed: Matrices, voice: constraints.Voice, model: ModelConfig) -> Task:
     """Draws around the notes of `fixed`, to the end of their last bar."""
     piece = whole_bars(fixed)
-    return Task(
-        bar_position=piece.bar_position,
-        bar_steps=last_bar_steps(piece),
-        num_kept=len(piece),
-        time_signatures=piece.time_signatures,
-        tempo_qpm=piece.tempo_qpm,
-        clamped=constraints.clamp_notes(piece.cells, model, voice),
-    )
+    clamped = constraints.clamp_notes(piece.cells, model, voice)
+    return draw_within(piece, 0, len(piece), clamped)
 
 
 def infill(piece: Matrices, bars: str, lookahead: int, model: ModelConfig) -> Task:
@@ -242,8 +243,21 @@ def infill(piece: Matrices, bars: str, lookahead: int, model: ModelConfig) -> Ta
     seen = starts[starts >= stop][: lookahead + 1][-1]
     clamped = constraints.clamp_all(piece.cells, model)[start:seen]
     clamped[: stop - start] = 0.0
+    return draw_within(piece, start, stop, clamped)
+
+
+def draw_within(piece: Matrices, start: int, stop: int, clamped: np.ndarray) -> Task:
+    """Draws what is free of some steps of a piece and keeps the steps around them.
+
+    Args:
+        piece: the whole piece.
+        start: the first of the steps.
+        stop: the step after their last.
+        clamped: float32 [step, (track,) pitch, 4], from `start` to `stop`, or farther
+            to weight what is drawn.
+    """
     return Task(
-        bar_position=piece.bar_position[start:seen],
+        bar_position=piece.bar_position[start : start + len(clamped)],
         bar_steps=last_bar_steps(piece),
         num_kept=stop - start,
         time_signatures=piece.time_signatures,

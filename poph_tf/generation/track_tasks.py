@@ -42,21 +42,17 @@ def from_config(config: GenerationConfig, model: ModelConfig) -> Task:
         task = tasks.continue_(nothing, **tasks.continued_by(config))
     else:
         task = _with_music(config, model)
-    positions = (task.prefill, task, task.after)
-    bars = np.concatenate([part.bar_position for part in positions])
+    bars = task.whole_bar_position
     whole = dataclasses.replace(tasks.NOTHING, bar_position=bars)
+    unknown = np.full(len(bars), UNKNOWN, np.int32)
     ends_anew = config.ending and not len(task.after)
     return dataclasses.replace(
         task,
         tempo_qpm=config.tempo_qpm or task.tempo_qpm,
         ritardando=RITARDANDO * config.humanize * (model.volume and ends_anew),
         tracks=model.tracks,
-        bars_left=whole.bars_left if config.ending else _unknown(len(bars)),
+        bars_left=whole.bars_left if config.ending else unknown,
     )
-
-
-def _unknown(num_steps: int) -> np.ndarray:
-    return np.full(num_steps, UNKNOWN, np.int32)
 
 
 def _with_music(config: GenerationConfig, model: ModelConfig) -> Task:
@@ -111,14 +107,14 @@ def _drawn_steps(
 ) -> np.ndarray:
     """Marks what `draw` leaves of tracks that it names with steps, [step, track]."""
     kept = np.ones((num_steps, len(model.tracks)), bool)
-    spans: dict[int, np.ndarray] = {}
-    for name, colon, span in (text.partition(":") for text in config.draw):
-        if colon:
-            place = tracks_lib.named(model.tracks, name.strip())
-            before = spans.get(place, np.zeros(num_steps, bool))
-            spans[place] = before | _in_range(span, "the steps of draw", num_steps)
-    for place, marked in spans.items():
-        kept[:, place] = marked
+    spans = [
+        (tracks_lib.named(model.tracks, name.strip()), span)
+        for name, colon, span in (text.partition(":") for text in config.draw)
+        if colon
+    ]
+    kept[:, [place for place, _ in spans]] = False
+    for place, span in spans:
+        kept[:, place] |= _in_range(span, "the steps of draw", num_steps)
     return kept
 
 
@@ -173,14 +169,5 @@ def draw_free(piece: Matrices, free: np.ndarray, model: ModelConfig) -> Task:
     start, stop = int(steps[0]), int(steps[-1]) + 1
     given = constraints.clamp_all(piece.cells, model)
     given *= ~free[:, :, None, None]
-    return Task(
-        bar_position=piece.bar_position[start:stop],
-        bar_steps=tasks.last_bar_steps(piece),
-        num_kept=stop - start,
-        time_signatures=piece.time_signatures,
-        tempo_qpm=piece.tempo_qpm,
-        clamped=given[start:stop],
-        prefill=tasks.some_steps(piece, slice(start)),
-        after=tasks.steps_from(piece, stop),
-        given=given,
-    )
+    task = tasks.draw_within(piece, start, stop, given[start:stop])
+    return dataclasses.replace(task, given=given)

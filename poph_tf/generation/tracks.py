@@ -58,7 +58,7 @@ class TrackDrawing:
         self.given_before = state["given"]
         self.controls = controls
         self.given = given_tracks(self.before, controls.constraints)
-        self.ranges: Any = network.voice_ranges
+        self.ranges = network.voice_ranges
         self.density = None
         if controls.density is not None:
             self.density = state["density_bias"][:, None]
@@ -147,8 +147,8 @@ def _given_cells(before: tf.Tensor, clamped: tf.Tensor | None) -> tf.Tensor:
     """The cells of given tracks, zeros in the others, of the shape of `before`."""
     if clamped is None:
         return tf.zeros_like(before)
-    given, play, again, onset = tf.unstack(clamped, axis=-1)
-    return given[..., None] * chords.to_cell(play, again, onset, before)
+    given, *notes = tf.unstack(clamped, axis=-1)
+    return given[..., None] * chords.to_cell(notes, before)
 
 
 def draw_voice(
@@ -176,21 +176,14 @@ def draw_voice(
     probability = voice_probability(
         heads["play"], before[..., 0], controls, bias, density
     )
-    edges = tf.cumsum(probability, axis=1)
-    number = numbers[:, :1] * edges[:, -1:]
-    place = tf.reduce_sum(tf.cast(edges <= number, tf.int32), axis=1)
+    place = randomness.choose(probability, numbers[:, 0])
     play = tf.one_hot(place, probability.shape[1])[:, :-1]
-    again, onset = tf.zeros_like(play), chords.onset_volume(heads)
+    again = tf.zeros_like(play)
     if "replay" in heads:
         logit = tf.reduce_sum(play * heads["replay"], axis=1) / _rhythm(controls)
         again = play * tf.cast(numbers[:, 1] < tf.sigmoid(logit), tf.float32)[:, None]
-    if controls.constraints is not None:
-        given, *values = tf.unstack(controls.constraints, axis=-1)
-        play, again, onset = (
-            tf.where(given > 0, value, drawn)
-            for value, drawn in zip(values, (play, again, onset), strict=True)
-        )
-    return chords.to_cell(play, again, onset, before)
+    drawn = play, again, chords.onset_volume(heads)
+    return chords.to_cell(drawn, before, controls.constraints)
 
 
 def voice_probability(
@@ -256,10 +249,7 @@ def warmed(
 
 def _rhythm(controls: Controls) -> tf.Tensor:
     """The temperature of rests, held and repeated notes of a voice, [batch]."""
-    given = controls.replay_temperature
-    if given is None:
-        return tf.ones_like(controls.temperature)
-    return tf.where(given > 0, tf.maximum(given, MIN_TEMPERATURE), 1.0)
+    return chords.replay_temperature(controls, tf.ones_like(controls.temperature))
 
 
 def _in_nucleus(probability: tf.Tensor, top_p: tf.Tensor) -> tf.Tensor:

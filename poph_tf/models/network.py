@@ -28,7 +28,8 @@ from poph_tf.models import layers
 # that first spends its first hundred steps on it.
 INITIAL_BIAS = {"play": -3.0, "replay": -2.0, "volume": 0.5}
 BATCH_TIME_SWAP = (1, 0, 2, 3)
-UNKNOWN_BARS_LEFT = UNKNOWN_RETURN = -1
+# What a step is not told: bars left, key, chord, how far back its bar returns.
+UNKNOWN = -1
 
 Inputs = Mapping[str, Tensor]
 Outputs = dict[str, Tensor]
@@ -242,7 +243,7 @@ class Network:
             dropout = self.input_dropout["bar_position"]
             parts.append(dropout(one_hot, training=training))
         if self.config.bars_left:
-            left = of_steps(inputs, "bars_left", UNKNOWN_BARS_LEFT)
+            left = of_steps(inputs, "bars_left")
             left = ops.transpose(self.bars_left(left), (1, 0, 2))
             parts.append(ops.cast(left, keras.config.floatx()))
         return ops.concatenate(parts, axis=-1) if parts else None
@@ -310,13 +311,13 @@ class Network:
         return {name: heads[..., k] for k, name in enumerate(self.output_names)}
 
 
-def of_steps(inputs: Inputs, name: str, unknown: int) -> Tensor:
-    """An input int32 [batch, time] that may be left out."""
+def of_steps(inputs: Inputs, name: str) -> Tensor:
+    """An input int32 [batch, time] that may be left out: it is unknown then."""
     found = inputs.get(name)
     if found is None:
         previous = inputs["previous"]
         first = previous[(slice(None), slice(None)) + (0,) * (len(previous.shape) - 2)]
-        found = ops.full_like(first, unknown, dtype="int32")
+        found = ops.full_like(first, UNKNOWN, dtype="int32")
     return found
 
 

@@ -27,9 +27,8 @@ from poph_tf import files
 from poph_tf.config import ModelConfig
 from poph_tf.errors import InputError, one_line
 from poph_tf.models import LIGHT_FILE, SETTINGS_FILE, WEIGHTS_FILE, layers, pretrained
-from poph_tf.models.network import UNKNOWN_BARS_LEFT, UNKNOWN_RETURN, Network
+from poph_tf.models.network import UNKNOWN, Network
 from poph_tf.models.track_network import TrackNetwork
-from poph_tf.theory import UNKNOWN_CHORD, UNKNOWN_KEY
 
 # What a damaged file of weights raises.
 _DAMAGE = (
@@ -165,43 +164,37 @@ def _defaults(previous: Any) -> dict[str, Any]:
     xp = np if isinstance(previous, np.ndarray) else ops
     cell = previous[..., 0, 0]
     step = cell[:, :, 0] if len(cell.shape) == 3 else cell
+    unknown = xp.full_like(step, UNKNOWN, dtype="int32")
     return {
         "mask": xp.ones_like(step),
         "given": xp.zeros_like(cell),
         "looks_ahead": xp.ones_like(step[:, 0]),
-        "bars_left": xp.full_like(step, UNKNOWN_BARS_LEFT, dtype="int32"),
-        "key": xp.full_like(step, UNKNOWN_KEY, dtype="int32"),
-        "chord": xp.full_like(step, UNKNOWN_CHORD, dtype="int32"),
-        "returns": xp.full_like(step, UNKNOWN_RETURN, dtype="int32"),
+        **dict.fromkeys(("bars_left", "key", "chord", "returns"), unknown),
     }
 
 
 def _symbolic_inputs(config: ModelConfig) -> dict[str, Tensor]:
     step, tracks = (None,), (len(config.tracks),) if config.tracks else ()
     frame = (*step, *tracks, config.num_pitches, 3)
-    inputs = {
-        "previous": keras.Input(frame, name="previous"),
-        "current": keras.Input(frame, name="current"),
+    # Name, whether the model has it, shape, and a type other than float.
+    table: tuple[tuple[str, Any, tuple, str | None], ...] = (
+        ("previous", True, frame, None),
+        ("current", True, frame, None),
+        ("bar_position", config.bar_positions, step, "int32"),
+        ("given", config.tracks, (*step, *tracks), None),
+        ("looks_ahead", config.tracks and config.look_ahead_units, (), None),
+        ("bars_left", config.bars_left, step, "int32"),
+        ("key", config.key, step, "int32"),
+        ("chord", config.chords, step, "int32"),
+        ("returns", config.form, step, "int32"),
+        ("style", config.style_units, (len(config.styles),), None),
+        ("mask", config.harmony_weight, step, None),
+    )
+    return {
+        name: keras.Input(shape, dtype=dtype, name=name)
+        for name, has, shape, dtype in table
+        if has
     }
-    if config.bar_positions:
-        inputs["bar_position"] = keras.Input(step, dtype="int32", name="bar_position")
-    if config.tracks:
-        inputs["given"] = keras.Input((*step, *tracks), name="given")
-        if config.look_ahead_units:
-            inputs["looks_ahead"] = keras.Input((), name="looks_ahead")
-    if config.bars_left:
-        inputs["bars_left"] = keras.Input(step, dtype="int32", name="bars_left")
-    if config.key:
-        inputs["key"] = keras.Input(step, dtype="int32", name="key")
-    if config.chords:
-        inputs["chord"] = keras.Input(step, dtype="int32", name="chord")
-    if config.form:
-        inputs["returns"] = keras.Input(step, dtype="int32", name="returns")
-    if config.style_units:
-        inputs["style"] = keras.Input((len(config.styles),), name="style")
-    if config.harmony_weight:
-        inputs["mask"] = keras.Input(step, name="mask")
-    return inputs
 
 
 def save(model: PolyphonyModel, model_dir: Path) -> None:

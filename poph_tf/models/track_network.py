@@ -19,15 +19,13 @@ from poph_tf.models import layers
 from poph_tf.models.layers.chord_progression import ChordProgression
 from poph_tf.models.layers.voice_ranges import VoiceRanges
 from poph_tf.models.network import (
-    UNKNOWN_BARS_LEFT,
-    UNKNOWN_RETURN,
     Inputs,
     Network,
     Outputs,
     State,
     of_steps,
 )
-from poph_tf.theory import CHORD_KINDS, STEPS_OF_BEAT, UNKNOWN_CHORD, UNKNOWN_KEY
+from poph_tf.theory import CHORD_KINDS, STEPS_OF_BEAT
 
 # The key enters by how many bars are left, the last ones one by one, and by the beat.
 LAST_BARS, BEATS = 3, 4
@@ -94,16 +92,15 @@ class TrackNetwork(Network):
     def _make_harmony(self) -> None:
         """Makes what key and chords say of each pitch."""
         config, units = self.config, self.config.num_track_units * self.num_tracks
+        pitches = units, config.min_pitch, config.num_pitches
         self.degrees = None
         if config.key:
             self.degrees = layers.ScaleDegrees(
-                units,
-                config.min_pitch,
-                config.num_pitches,
-                NUM_PLACES,
-                name="scale_degrees",
+                *pitches, NUM_PLACES, name="scale_degrees"
             )
-        self.chord_tones = self.chord_progression = self.voice_ranges = None
+        self.chord_tones: Any = None
+        self.chord_progression: Any = None
+        self.voice_ranges: Any = None
         if config.chords:
             self.voice_ranges = VoiceRanges(
                 self.num_tracks, config.num_pitches, name="voice_ranges"
@@ -114,12 +111,7 @@ class TrackNetwork(Network):
             )
             self.chord_progression.build()
             self.chord_tones = layers.ScaleDegrees(
-                units,
-                config.min_pitch,
-                config.num_pitches,
-                STEPS_OF_BEAT,
-                len(CHORD_KINDS),
-                name="chord_tones",
+                *pitches, STEPS_OF_BEAT, len(CHORD_KINDS), name="chord_tones"
             )
 
     def _voices(self, track: int) -> list[int]:
@@ -139,13 +131,13 @@ class TrackNetwork(Network):
             strength = inputs.get("key_strength")
             told.append(self.degrees(*self._key_and_place(inputs), strength))
         if self.chord_tones:
-            chord = of_steps(inputs, "chord", UNKNOWN_CHORD)
+            chord = of_steps(inputs, "chord")
             place = inputs["bar_position"] % STEPS_OF_BEAT
             strength = inputs.get("chord_strength")
             told.append(self.chord_tones(chord, place, strength))
         if self.returning:
             previous = self._select_channels(inputs["previous"])
-            returns = of_steps(inputs, "returns", UNKNOWN_RETURN)
+            returns = of_steps(inputs, "returns")
             read = previous, returns, inputs.get("form_strength")
             told.append(
                 self.returning(*read)
@@ -160,9 +152,9 @@ class TrackNetwork(Network):
     def _key_and_place(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
         """The key, and the place of its table, each int32 [batch, time]."""
         read = inputs if self.config.bars_left else {**inputs, "bars_left": None}
-        left = of_steps(read, "bars_left", UNKNOWN_BARS_LEFT)
+        left = of_steps(read, "bars_left")
         place = place_of(left, inputs["bar_position"])
-        return of_steps(inputs, "key", UNKNOWN_KEY), place
+        return of_steps(inputs, "key"), place
 
     def _time_major(self, frames: Tensor) -> Tensor:
         return self.side_by_side(frames)

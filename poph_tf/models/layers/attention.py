@@ -17,6 +17,7 @@ import tensorflow as tf
 from tensorflow import Tensor
 
 from poph_tf.models.layers.dropout import Dropout
+from poph_tf.models.layers.features import side_by_side
 
 # The logit of a masked source: its weight underflows to an exact 0 in float32.
 MASKED = -1e9
@@ -132,9 +133,7 @@ class SelfAttention(keras.layers.Layer):
         Returns:
             float [rows, places, features].
         """
-        width = self.num_heads * self.head_units
-        shape = tf.concat([tf.shape(x)[:-1], [width]], 0)
-        joined = tf.reshape(tf.transpose(heads, (0, 2, 1, 3)), shape)
+        joined = side_by_side(tf.transpose(heads, (0, 2, 1, 3)))
         added = self.added_dropout(self.project_out(joined), training=training)
         return self.norm(x + added)
 

@@ -98,8 +98,7 @@ class AutoregressiveContext(keras.layers.Layer):
         # Relative to the next pitch each class is one lower; the last cell is 11.
         counts = tf.roll(state[1], shift=-1, axis=-1)
         counts += drawn[:, :1] * tf.one_hot(features.OCTAVE - 1, features.OCTAVE)
-        width = self.reach * drawn.shape[-1]
-        window = tf.reshape(before, (tf.shape(drawn)[0], width))
+        window = features.side_by_side(before)
         return tf.concat([window, counts], axis=-1), (before, counts)
 
 

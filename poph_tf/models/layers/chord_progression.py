@@ -174,10 +174,6 @@ class ChordProgression(keras.layers.Layer):
         mode = tf.maximum(key, 0) // NUM_PITCH_CLASSES
         return mode * self.num_places + place
 
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments of the constructor."""
-        return super().get_config() | {"num_places": self.num_places}
-
 
 # [root, class]: how far a class lies above a root, both counted from the tonic.
 _ABOVE_ROOT = (

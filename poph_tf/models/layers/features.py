@@ -23,6 +23,19 @@ OCTAVE = theory.NUM_PITCH_CLASSES
 CHOICES = {"kind": ("convolution", "window"), "class_counts": ("own", "relative")}
 
 
+def side_by_side(x: Tensor) -> Tensor:
+    """Makes one axis of the last two, whose lengths are known.
+
+    Args:
+        x: float [..., track, channel], or others of these.
+
+    Returns:
+        float [..., track * channel].
+    """
+    width = x.shape[-2] * x.shape[-1]
+    return tf.reshape(x, tf.concat([tf.shape(x)[:-2], [width]], axis=0))
+
+
 def pitch_position(num_pitches: int) -> np.ndarray:
     """Returns n / N for pitch n of N, float32 [pitch, 1].
 

@@ -13,6 +13,7 @@ import tensorflow as tf
 from tensorflow import Tensor
 
 from poph_tf.models.layers.attention import MASKED, distance_bias, distances
+from poph_tf.models.layers.features import side_by_side
 
 # Each head recalls two numbers: whether a pitch sounded, and whether it had an onset.
 CHANNELS = 2
@@ -190,10 +191,7 @@ class FrameAttention(keras.layers.Layer):
     ) -> Tensor:
         """Returns the weighted means of values, float32 [batch, time, pitch, ...]."""
         weights = self._weights(query, keys, valid)
-        recalled = tf.einsum("bhts,bsnc->btnhc", weights, values)
-        width = self.num_heads * values.shape[-1]
-        shape = tf.concat([tf.shape(recalled)[:3], [width]], 0)
-        return tf.reshape(recalled, shape)
+        return side_by_side(tf.einsum("bhts,bsnc->btnhc", weights, values))
 
     def _weights(self, query: Tensor, keys: Tensor, valid: Tensor) -> Tensor:
         """float32 [batch, head, time, source]; the null source is left out."""
@@ -220,9 +218,7 @@ def pool(x: Tensor, play: Tensor) -> Tensor:
     sounding = tf.math.divide_no_nan(play, tf.reduce_sum(play, axis=-1, keepdims=True))
     every = tf.ones_like(play) / play.shape[-1]
     # One matrix product reads the features once and keeps no copy for the gradient.
-    means = tf.matmul(tf.stack([every, sounding], axis=-2), x)
-    shape = tf.concat([tf.shape(x)[:-2], [2 * x.shape[-1]]], axis=0)
-    return tf.reshape(means, shape)
+    return side_by_side(tf.matmul(tf.stack([every, sounding], axis=-2), x))
 
 
 def onsets(frames: Tensor, play_before: Tensor, num_tracks: int = 1) -> Tensor:

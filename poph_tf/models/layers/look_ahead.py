@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 from tensorflow import Tensor
 
-from poph_tf.models.layers.features import relative_class_counts, window
+from poph_tf.models.layers.features import relative_class_counts, side_by_side, window
 from poph_tf.models.layers.recurrent import AxisLSTM
 
 # Bars left are told apart one by one up to here, and as a number up to MOST_BARS_LEFT.
@@ -129,9 +129,7 @@ class SideBySide(keras.layers.Layer):
 
     def call(self, frames: Tensor) -> Tensor:
         """Moves the axes."""
-        frames = tf.transpose(frames, (1, 0, 3, 2, 4))
-        width = frames.shape[3] * frames.shape[4]
-        return tf.reshape(frames, tf.concat([tf.shape(frames)[:3], [width]], axis=0))
+        return side_by_side(tf.transpose(frames, (1, 0, 3, 2, 4)))
 
 
 @keras.saving.register_keras_serializable(package="poph_tf")
@@ -204,9 +202,7 @@ class LookAhead(keras.layers.Layer):
 
         `later`, float [batch, time, 1], is 1 where something is given then or later.
         """
-        told = notes * given[:, :, None, :, None]
-        width = notes.shape[3] * notes.shape[4]
-        told = tf.reshape(told, tf.concat([tf.shape(told)[:3], [width]], axis=0))
+        told = side_by_side(notes * given[:, :, None, :, None])
         known = [given, later] if bar is None else [given, later, bar * later]
         places = tf.repeat(tf.concat(known, -1)[:, :, None], told.shape[2], axis=2)
         return tf.transpose(tf.concat([told, places], axis=-1), (1, 0, 2, 3))
@@ -252,9 +248,7 @@ class TrackContext(keras.layers.Layer):
         known = known_tracks(given, self.track, others)[:, :, None]
         known = tf.repeat(known, notes.shape[2], axis=2)[..., None]
         seen = tf.gather(notes, others, axis=3) * known
-        seen = tf.concat([seen, known], axis=-1)
-        width = len(others) * (notes.shape[4] + 1)
-        seen = tf.reshape(seen, tf.concat([tf.shape(seen)[:3], [width]], axis=0))
+        seen = side_by_side(tf.concat([seen, known], axis=-1))
         return tf.transpose(self.dense(seen), (1, 0, 2, 3))
 
 

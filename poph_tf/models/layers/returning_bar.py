@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 from tensorflow import Tensor
 
+from poph_tf.models.layers.features import side_by_side
 from poph_tf.models.layers.frame_attention import CHANNELS, State, onsets
 
 # Frames that are read beside the one at the same place of the other bar.
@@ -76,9 +77,7 @@ class ReturningBar(keras.layers.Layer):
         Returns:
             The output of a call.
         """
-        frames = tf.transpose(previous, (0, 1, 3, 2, 4))
-        width = frames.shape[3] * frames.shape[4]
-        frames = tf.reshape(frames, tf.concat([tf.shape(frames)[:3], [width]], axis=0))
+        frames = side_by_side(tf.transpose(previous, (0, 1, 3, 2, 4)))
         if state is None:
             silent = tf.zeros_like(previous[:, 0, ..., 0], tf.float32)
             before = tf.reshape(silent, [tf.shape(silent)[0], -1])
@@ -119,8 +118,3 @@ class ReturningBar(keras.layers.Layer):
         x = tf.transpose(tf.cast(x, self.compute_dtype), (1, 0, 2, 3))
         # With tf.matmul here, training crashed on two threads (TensorFlow 2.21).
         return tf.tensordot(x, tf.convert_to_tensor(self.kernel), 1)
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments of the constructor."""
-        own = {"units": self.units, "num_tracks": self.num_tracks}
-        return super().get_config() | own

@@ -91,11 +91,6 @@ class ScaleDegrees(keras.layers.Layer):
         )
         return tf.matmul(degrees, rows)
 
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments of the constructor."""
-        names = ("units", "min_pitch", "num_pitches", "num_places", "num_kinds")
-        return super().get_config() | {name: getattr(self, name) for name in names}
-
 
 def _time_major(numbers: Tensor) -> Tensor:
     return tf.transpose(tf.cast(numbers, tf.int32))

@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 from tensorflow import Tensor
 
-from poph_tf.models.layers.features import OCTAVE
+from poph_tf.models.layers.features import OCTAVE, side_by_side
 from poph_tf.models.layers.look_ahead import known_tracks
 
 # Intervals are counted in semitones modulo an octave; the last one: a voice rests.
@@ -94,8 +94,7 @@ class VoiceLeading(keras.layers.Layer):
         places = tf.shape(interval)[:2]
         rows = tf.reshape(rows, tf.concat([places, [width, self.units]], axis=0))
         change = tf.transpose(tf.cast(change, table.dtype), (0, 1, 3, 2, 4))
-        num_pitches = change.shape[2]
-        change = tf.reshape(change, tf.concat([places, [num_pitches, width]], axis=0))
+        change = side_by_side(change)
         return tf.transpose(tf.matmul(change, rows), (1, 0, 2, 3))
 
 

@@ -54,8 +54,3 @@ class VoiceRanges(keras.layers.Layer):
                 where the other voices are.
         """
         return tf.convert_to_tensor(self.pitches)[track] * share[:, None]
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments of the constructor."""
-        size = {"num_tracks": self.num_tracks, "num_pitches": self.num_pitches}
-        return super().get_config() | size
