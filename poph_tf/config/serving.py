@@ -43,7 +43,7 @@ class ServerConfig:
     num_threads: Annotated[int, Interval(ge=0, le=1024)] = 0
     """Pieces drawn, or batches run, at once; 0: one a core."""
     timeout_seconds: Annotated[float, Interval(ge=0.1, le=86_400.0)] = 120.0
-    """Seconds for one request."""
+    """Seconds for one request, once it has arrived: reading, waiting, composing."""
     max_request_steps: Annotated[int, Interval(ge=1, le=2**30)] = 32_768
     """Steps that one request may ask for, all its pieces and candidates together."""
     max_waiting: Annotated[int, Interval(ge=1, le=65_536)] = 256

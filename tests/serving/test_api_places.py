@@ -7,9 +7,10 @@ import types
 
 import fastapi
 import pytest
+from starlette.exceptions import HTTPException
 
 from poph_tf.config import ServerConfig
-from poph_tf.serving.api import answers, workers
+from poph_tf.serving.api import answers, clients, workers
 from poph_tf.serving.api import app as app_lib
 
 PATHS = ("read", "render", "score", "vary")
@@ -116,3 +117,16 @@ def test_work_on_music_takes_a_place_until_it_ends(path, limits, same, other):
         return [*found, await ask(application, path, gone_too)]
 
     assert asyncio.run(crowd()) == [same, other, 499]
+
+
+def test_all_work_of_a_request_shares_its_time():
+    async def never():
+        await asyncio.Event().wait()
+
+    async def work_twice():
+        request = fastapi.Request({"type": "http"}, never)
+        await clients.unless_gone(request, asyncio.sleep(1), 1.9)
+        with pytest.raises(HTTPException, match=r"longer than 1\.9 s"):
+            await clients.unless_gone(request, asyncio.sleep(1), 1.9)
+
+    asyncio.run(work_twice())

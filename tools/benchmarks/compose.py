@@ -14,7 +14,7 @@ from typing import Any
 import tensorflow as tf
 
 from benchmarks import presets
-from benchmarks.train import peak_memory_mb, settings
+from benchmarks.train import matmul_peak, peak_memory_mb, products, settings
 from poph_tf import models
 from poph_tf.config import GenerationConfig
 from poph_tf.generation.base_engine import BaseEngine
@@ -46,9 +46,12 @@ def run(quick: bool = False, preset: str = "deepj") -> dict[str, Any]:
     baseline = recompute_steps_per_second(model, 4 if quick else 16)
     early, late = cost_by_bar(Engine(model, jit_compile=True), 100 if quick else 1000)
     compile_seconds = first[1] - plain_first
+    peak = matmul_peak() / products(model, model.config.time_attention_steps)
     return {
         "preset": preset,
         "steps_per_second": rates,
+        # Of the steps that the matrix products alone would take at the machine's peak.
+        "share_of_matmul_peak": {n: int(n) * rate / peak for n, rate in rates.items()},
         "converted_steps_per_second": converted_rates(preset, rates, bars),
         "window_recompute_steps_per_second": baseline,
         "ratio_to_window_recompute": rates["1"] / baseline,

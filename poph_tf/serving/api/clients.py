@@ -23,13 +23,15 @@ async def unless_gone(
     Args:
         request: the client's, its body read.
         work: to be awaited.
-        seconds: that it may take.
+        seconds: that the request may take, all its work together.
         late: HTTP status if it takes longer.
     """
     task, gone = asyncio.ensure_future(work), asyncio.ensure_future(_gone(request))
+    now = asyncio.get_running_loop().time()
+    left = request.scope.setdefault("poph_tf.deadline", now + seconds) - now
     try:
         await asyncio.wait(
-            {task, gone}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+            {task, gone}, timeout=left, return_when=asyncio.FIRST_COMPLETED
         )
         if task.done():
             return task.result()
