@@ -4,9 +4,9 @@ On the grid a note is (start, end, pitch, velocity), steps and MIDI numbers: one
 for each step and pitch, each ended by the next of its pitch, ordered by pitch, then by
 start. A record needs no more than these; `data/matrices.py` makes cells of them.
 
-Records are made by the hundred thousand, so `pack` has two forms that give the same:
-whole-array numpy, and the loop of `quantization_loops`, compiled by numba, which pays
-once there are many files.
+Records are made by the hundred thousand, so `quantize` and `pack` have two forms that
+give the same: whole-array numpy, and the loops of `quantization_loops`, compiled by
+numba, which pay once there are many files.
 """
 
 import dataclasses
@@ -69,6 +69,7 @@ def quantize(
     drums: bool = False,
     sustain: bool = False,
     max_steps: int = MAX_STEPS,
+    compiled: bool = False,
 ) -> QuantizedNotes:
     """Puts notes in ticks on the grid.
 
@@ -78,6 +79,7 @@ def quantize(
         drums: keep the notes of drum kits.
         sustain: let the sustain pedal lengthen notes.
         max_steps: the longest piece to allow.
+        compiled: use machine code, which is worth its start for many files.
 
     Raises:
         InputError: If the piece is longer than `max_steps`.
@@ -85,7 +87,7 @@ def quantize(
     notes = notes_lib.sustained(notes) if sustain else notes
     notes = notes if drums else notes_lib.select(notes, ~notes.is_drum)
     grid = (steps_per_quarter, notes.ticks_per_quarter)
-    columns = _on_grid(notes, *grid)
+    columns = _on_grid(notes, *grid, compiled)
     length = int(columns[1].max(initial=0))
     if notes.length_tick:
         length = max(length, int(bars.to_steps(notes.length_tick, *grid)))
@@ -101,10 +103,21 @@ def quantize(
 
 
 def _on_grid(
-    notes: notes_lib.Notes, steps_per_quarter: int, ticks_per_quarter: int
+    notes: notes_lib.Notes,
+    steps_per_quarter: int,
+    ticks_per_quarter: int,
+    compiled: bool,
 ) -> Columns:
     """start, end int64, pitch, velocity uint8, all [note], by pitch, then by start."""
+    loops = quantization_loops.compiled() if compiled else None
     grid = (steps_per_quarter, ticks_per_quarter)
+    if loops:
+        out = np.empty((4, len(notes)), np.int64)
+        columns = (notes.start_tick, notes.end_tick, notes.pitch, notes.velocity)
+        count = loops.quantize(*columns, *grid, out)
+        if count >= 0:
+            start, end, pitch, velocity = out[:, :count]
+            return start, end, pitch.astype(np.uint8), velocity.astype(np.uint8)
     start = bars.to_steps(notes.start_tick, *grid)
     end = np.maximum(bars.to_steps(notes.end_tick, *grid), start + 1)
     if not len(start):
@@ -164,12 +177,12 @@ def pack(
         play, replay: bits of [time, pitch], eight pitches a byte, first high;
         volume: a byte for each sounding cell, by step, then by pitch.
     """
-    loop = quantization_loops.compiled() if compiled else None
-    if not loop:
+    loops = quantization_loops.compiled() if compiled else None
+    if not loops:
         return pack_cells(cells(piece))
     bits = np.zeros((2, len(piece), NUM_PITCHES // 8), np.uint8)
     volume = np.empty(int((piece.end - piece.start).sum()), np.uint8)
-    loop(piece.start, piece.end, piece.pitch, piece.velocity, bits, volume)
+    loops.pack(piece.start, piece.end, piece.pitch, piece.velocity, bits, volume)
     return bits[0].tobytes(), bits[1].tobytes(), volume.tobytes()
 
 

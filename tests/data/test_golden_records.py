@@ -92,6 +92,7 @@ CASES = (
 @pytest.mark.parametrize("case", CASES)
 def test_a_file_becomes_the_same_record_as_before(case, compiled):
     name, data, options = CASES[case]
+    options = {"compiled": compiled} | options
     found = []
     for label, content in reading.parse(data, name).items():
         notes = reading.to_notes(content)

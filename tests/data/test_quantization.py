@@ -1,4 +1,4 @@
-"""Quantization; its compiled loop and whole-array numpy give the same."""
+"""Quantization: compiled loops and whole-array numpy give the same."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poph_tf.data import bars, examples, matrices, quantization, quantization_loops
+from poph_tf.data import examples, matrices, quantization, quantization_loops
 from poph_tf.data import notes as notes_lib
 from poph_tf.errors import InputError
 
@@ -55,11 +55,18 @@ def test_machine_code_is_available_here():
 )
 def test_loops_and_arrays_make_the_same_record(rows, ticks, per_quarter, drums):
     notes = notes_of(rows, ticks)
-    quantized = quantization.quantize(notes, per_quarter, drums=drums)
-    record, piece_id = examples.encode(quantized, style="a", source="b", compiled=True)
-    assert (record, piece_id) == examples.encode(quantized, style="a", source="b")
+    slow, fast = (
+        quantization.quantize(notes, per_quarter, drums=drums, compiled=compiled)
+        for compiled in (False, True)
+    )
+    for field in dataclasses.fields(quantization.QuantizedNotes):
+        a, b = getattr(slow, field.name), getattr(fast, field.name)
+        assert np.array_equal(a, b), field.name
+        assert getattr(a, "dtype", None) == getattr(b, "dtype", None), field.name
+    record, piece_id = examples.encode(fast, style="a", source="b", compiled=True)
+    assert (record, piece_id) == examples.encode(slow, style="a", source="b")
     # The matrices, which go through every cell, give the same record.
-    piece = matrices.from_quantized(quantized)
+    piece = matrices.from_quantized(slow)
     matrices.validate(piece)
     assert record == examples.serialize(piece, style="a", source="b")
     assert piece_id == examples.content_id(piece)
@@ -68,25 +75,28 @@ def test_loops_and_arrays_make_the_same_record(rows, ticks, per_quarter, drums):
 @settings(max_examples=50, deadline=None)
 @given(st.lists(NOTE, min_size=1, max_size=12))
 def test_machine_code_does_the_same_as_its_python(rows):
-    piece = quantization.quantize(notes_of(rows))
-    columns = (piece.start, piece.end, piece.pitch, piece.velocity)
+    notes = notes_of(rows)
+    columns = (notes.start_tick, notes.end_tick, notes.pitch, notes.velocity)
     made = []
-    for loop in (quantization_loops.pack, quantization_loops.compiled()):
-        bits = np.zeros((2, len(piece), 16), np.uint8)
-        volume = np.zeros(int((piece.end - piece.start).sum()), np.uint8)
-        loop(*columns, bits, volume)
-        made.append((bits.tolist(), volume.tolist()))
+    for loop in (quantization_loops.quantize, quantization_loops.compiled().quantize):
+        out = np.zeros((4, len(notes)), np.int64)
+        made.append((loop(*columns, 4, 480, out), out.tolist()))
     assert made[0] == made[1]
 
 
 def test_a_note_far_out_is_quantized_without_counting_steps():
     notes = notes_of([(2**40, 480, 60, 64, 0), (0, 480, 60, 50, 0)])
-    assert quantization._on_grid(notes, 4, 480)[0].tolist() == [0, 2**40 // 120]
+    slow, fast = (
+        quantization._on_grid(notes, 4, 480, compiled) for compiled in (False, True)
+    )
+    np.testing.assert_array_equal(slow, fast)
+    assert fast[0].tolist() == [0, 2**40 // 120]
     with pytest.raises(InputError, match="longer than 1000 steps"):
-        quantization.quantize(notes, max_steps=1000)
+        quantization.quantize(notes, max_steps=1000, compiled=True)
 
 
-def test_a_pitch_sounds_while_any_of_its_notes_does():
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_pitch_sounds_while_any_of_its_notes_does(compiled):
     step = 120
     rows = [
         (0, 8 * step, 60, 80, False),  # sounds on below the two shorter ones
@@ -95,7 +105,7 @@ def test_a_pitch_sounds_while_any_of_its_notes_does():
         (9 * step, step, 60, 70, False),
         (6 * step, step, 61, 50, False),  # the next pitch begins anew
     ]
-    piece = quantization.quantize(notes_of(rows))
+    piece = quantization.quantize(notes_of(rows), compiled=compiled)
     made = matrices.from_quantized(piece)
     assert made.play[:, 60].tolist() == [1] * 8 + [0, 1]
     assert np.flatnonzero(made.replay[:, 60]).tolist() == [2, 4]
@@ -119,22 +129,22 @@ def test_a_part_of_a_piece_begins_in_the_metre_that_holds_there():
     assert metres_between(35, 40) == ((0, 2, 4),)
 
 
-def test_the_longest_piece_has_exactly_as_many_steps_as_are_allowed():
+@pytest.mark.parametrize("compiled", [False, True])
+def test_the_longest_piece_has_exactly_as_many_steps_as_are_allowed(compiled):
     step = 120
     notes = notes_of([(0, 8 * step, 60, 80, False)])
-    assert len(quantization.quantize(notes, max_steps=8)) == 8
+    assert len(quantization.quantize(notes, max_steps=8, compiled=compiled)) == 8
     with pytest.raises(InputError, match="longer than 7 steps"):
-        quantization.quantize(notes, max_steps=7)
+        quantization.quantize(notes, max_steps=7, compiled=compiled)
 
 
 def test_halves_go_to_the_later_step_and_the_shortest_note_lasts_one():
     # 120 ticks a step: 59 goes down, 60 up, and so do 179 and 180.
     rows = [(59, 1, 60, 80, 0), (60, 119, 61, 80, 0), (180, 1, 62, 80, 0)]
-    piece = quantization.quantize(notes_of(rows))
-    found = np.transpose([piece.start, piece.end, piece.pitch]).tolist()
-    assert found == [[0, 1, 60], [1, 2, 61], [2, 3, 62]]
-    # Half a step goes up, in ticks of which a step has three.
-    assert bars.to_steps(range(5), 4, 12).tolist() == [0, 0, 1, 1, 1]
+    for compiled in (False, True):
+        piece = quantization.quantize(notes_of(rows), compiled=compiled)
+        found = np.transpose([piece.start, piece.end, piece.pitch]).tolist()
+        assert found == [[0, 1, 60], [1, 2, 61], [2, 3, 62]]
 
 
 def test_a_silence_at_the_end_counts_and_drums_are_kept_when_asked():
@@ -151,6 +161,18 @@ def test_the_pedal_lengthens_notes_only_where_asked():
     notes = dataclasses.replace(notes, pedals=pedals)
     assert quantization.quantize(notes).end.tolist() == [4]
     assert quantization.quantize(notes, sustain=True).end.tolist() == [8]
+
+
+def test_the_loops_count_steps_from_0_to_the_last_they_may(monkeypatch):
+    monkeypatch.setattr(quantization_loops, "MAX_COUNTED_STEPS", 50)
+    for start, expected in ((0, 1), (50, 1), (51, -1), (-1, -1)):
+        out = np.zeros((4, 1), np.int64)
+        ticks = np.array([start]), np.array([start + 2])
+        pitch = np.array([60], np.uint8)
+        assert quantization_loops.quantize(*ticks, pitch, pitch, 1, 1, out) == expected
+    # Half a step goes up, in ticks of which a step has three.
+    found = [quantization_loops.to_step(tick, 4, 12) for tick in range(5)]
+    assert found == [0, 0, 1, 1, 1]
 
 
 def test_cells_hold_ones_and_velocities():

@@ -174,7 +174,7 @@ def _to_record(source: str, data: bytes, reader: str) -> bytes:
 
     if reader == "fast":
         notes = midi_bytes.parse(data, source, compiled=True)
-        piece = quantization.quantize(notes)
+        piece = quantization.quantize(notes, compiled=True)
         return examples.encode(piece, style="a", source=source, compiled=True)[0]
     made = matrices.from_sequence(note_seq.midi_to_note_sequence(data))
     return examples.serialize(made, style="a", source=source)

@@ -172,6 +172,7 @@ def _convert_piece(
             "drums": True,  # Those that are not wanted are gone.
             "sustain": settings.sustain,
             "max_steps": settings.max_steps,
+            "compiled": True,
         }
         quantized = quantization.quantize(notes, settings.steps_per_quarter, **options)
         tracks = instruments.quantize_tracks(notes, masks, quantized, **options)
