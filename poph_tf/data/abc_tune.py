@@ -208,9 +208,13 @@ class _TuneReader(FieldReader):
             self._advance(voice, [], self._bar_length(voice))
 
     def _bar_length(self, voice: Voice) -> Fraction:
-        metres = (m.metre for m in self._score.measures[voice.measure :: -1] if m.metre)
-        beats, unit = next(metres, (4, 4))
+        beats, unit = self._metre_of(voice)
         return Fraction(4 * beats, unit) if unit else Fraction(4)
+
+    def _metre_of(self, voice: Voice) -> tuple[int, int]:
+        """That of the bar at which a voice is."""
+        metres = (m.metre for m in self._score.measures[voice.measure :: -1] if m.metre)
+        return next(metres, (4, 4))
 
     def _grace(self, text: str) -> None:
         voice = self._current()
@@ -225,12 +229,12 @@ class _TuneReader(FieldReader):
     def _tuplet(self, p: int, q: str | None, r: str | None) -> None:
         if not p:
             return
-        metres = (m.metre for m in self._score.measures[::-1] if m.metre)
-        beats, _ = next(metres, (4, 4))
+        voice = self._current()
+        beats, _ = self._metre_of(voice)
         usual = _TUPLETS.get(p, 3 if beats in (6, 9, 12) else 2)
         in_time = int(q) if q and int(q) else usual
         count = int(r) if r and int(r) else p
-        self._current().tuplet = (count, Fraction(in_time, p))
+        voice.tuplet = (count, Fraction(in_time, p))
 
     def _break(self, signs: str) -> None:
         """Lengthens the note before and shortens the next, or the other way round."""

@@ -155,6 +155,15 @@ def test_five_notes_take_the_time_of_three_in_compound_metres():
     assert lengths("(5CDEFG", header="M:6/8\nL:1/4\nK:C\n") == pytest.approx([0.6] * 5)
 
 
+def test_a_tuplet_counts_in_the_metre_of_its_own_bar():
+    # The first voice has left 6/8 when the second is read.
+    music = "V:1\nC,6|[M:4/4]C,8|\nV:2\n(5CDEFG A3|C8|"
+    second = [row for row in rows(f"X:1\nM:6/8\nL:1/8\nK:C\n{music}\n") if row[0] >= 60]
+    assert [end - start for _, start, end in second] == pytest.approx(
+        [0.3] * 5 + [1.5, 4], abs=1e-3
+    )
+
+
 @pytest.mark.parametrize(
     ("header", "expected"),
     [
