@@ -84,6 +84,8 @@ def publish(model_dir: Path, output_dir: Path, card: Mapping[str, Any]) -> None:
             f"tools/measure_controls.py print; they lack {error}."
         ) from error
     output_dir.mkdir(parents=True, exist_ok=True)
+    # One of the weights before would compose in place of these.
+    (output_dir / LIGHT_FILE).unlink(missing_ok=True)
     for file in (weights, model_dir / "config.json", model_dir / LIGHT_FILE):
         if file.exists():
             files.write(output_dir / file.name, file.read_bytes())

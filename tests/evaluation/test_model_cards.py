@@ -96,6 +96,18 @@ def test_wrong_input_replaces_nothing(tmp_path):
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
+def test_a_converted_model_does_not_stay_beside_other_weights(tmp_path):
+    run, out = tmp_path / "run", tmp_path / "out"
+    write_model(run)
+    card = ABOUT | {"figures": {"test": TEST}}
+    (run / "step.tflite").write_bytes(b"converted")
+    model_cards.publish(run, out, card)
+    assert (out / "step.tflite").read_bytes() == b"converted"
+    (run / "step.tflite").unlink()
+    model_cards.publish(run, out, card)
+    assert not (out / "step.tflite").exists()
+
+
 def test_the_command_publishes_and_keeps_the_card_for_new_figures(tmp_path):
     write_model(tmp_path / "run")
     (tmp_path / "about.json").write_text(json.dumps(ABOUT))

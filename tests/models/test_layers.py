@@ -11,6 +11,8 @@ from small_layers import shaken_layer as shaken
 from poph_tf.models import layers
 from poph_tf.models.layers import attention, features
 from poph_tf.models.layers.autoregressive_context import lower_class_counts
+from poph_tf.models.layers.chord_progression import ChordProgression
+from poph_tf.models.layers.voice_ranges import VoiceRanges
 
 NUM_PITCHES = 30
 
@@ -242,6 +244,15 @@ def test_a_layer_is_restored_from_its_config_and_weights(name, tmp_path):
     np.testing.assert_array_equal(model(arguments), again(arguments))
     (copy,) = [k for k in again.layers if type(k) is type(layer)]
     assert copy.get_config() == layer.get_config()
+
+
+@pytest.mark.parametrize("layer", [ChordProgression(8), VoiceRanges(4, 48)])
+def test_a_counted_layer_is_restored_from_its_config_and_stays_untrained(layer):
+    copy = type(layer).from_config(layer.get_config())
+    copy.build()
+    assert copy.get_config() == layer.get_config()
+    assert copy.weights
+    assert not copy.trainable_weights
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ class ChordProgression(keras.layers.Layer):
     """
 
     def __init__(self, num_places: int, **kwargs: Any) -> None:
-        super().__init__(trainable=False, **kwargs)
+        super().__init__(**{"trainable": False} | kwargs)
         self.num_places = num_places
 
     def build(self, *_: Any) -> None:

@@ -24,7 +24,7 @@ class VoiceRanges(keras.layers.Layer):
     """
 
     def __init__(self, num_tracks: int, num_pitches: int, **kwargs: Any) -> None:
-        super().__init__(trainable=False, **kwargs)
+        super().__init__(**{"trainable": False} | kwargs)
         self.num_tracks, self.num_pitches = num_tracks, num_pitches
 
     def build(self, *_: Any) -> None:
