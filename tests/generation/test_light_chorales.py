@@ -64,7 +64,7 @@ def inputs(drawn):
 
 def test_the_state_of_the_converted_step_is_that_of_the_weights(drawn, inputs, model):
     _, state = model.network.time_axis(inputs, model.network.zero_state(1))
-    flat = litert._flat(state, f"{STATE}_network")
+    flat = litert._flat({"network": state})
     found = drawn[2][-1]
     assert set(flat) == {name for name in found if name.startswith(f"{STATE}_network")}
     for name, expected in flat.items():
