@@ -9,7 +9,7 @@ from poph_tf.theory import (
     NUM_KEYS,
     NUM_PITCH_CLASSES,
     TONICS,
-    UNKNOWN_KEY,
+    UNKNOWN,
     key_profiles,
     scale_rows,
     triads,
@@ -103,7 +103,7 @@ def key_of_chords(chords: str) -> int:
     roots = np.array([[chord[0]] for chord in _classes(chords)])
     counts = sounding.sum(axis=0)
     if not counts.std():
-        return UNKNOWN_KEY
+        return UNKNOWN
     outside = scale_rows() * scale_rows("harmonic")
     centred = counts - counts.mean()
     fit = key_profiles() @ centred / (centred @ centred) ** 0.5

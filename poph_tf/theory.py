@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 NUM_PITCH_CLASSES = 12
-NUM_KEYS, UNKNOWN_KEY = 24, -1
+NUM_KEYS = 24
+# What is not told: a key, a chord, bars left, how far back a bar returns.
+UNKNOWN = -1
 STEPS_OF_BEAT = 4
 # The form of a piece for which nothing is planned.
 FREE_FORM = "free"
@@ -64,7 +66,7 @@ CHORDS = {
 }
 # The triads that a beat can have, by kind, each on 12 roots.
 CHORD_KINDS = CHORDS[""], CHORDS["m"], CHORDS["dim"]
-NUM_CHORDS, UNKNOWN_CHORD = len(CHORD_KINDS) * NUM_PITCH_CLASSES, -1
+NUM_CHORDS = len(CHORD_KINDS) * NUM_PITCH_CLASSES
 # How well each pitch class fits C major and C minor.
 MAJOR_PROFILE = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
 MINOR_PROFILE = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
@@ -168,7 +170,7 @@ def find_key(
     play = np.asarray(play) > 0
     counts = class_counts(play.sum(axis=0), first_pitch)
     if not counts.std():
-        return UNKNOWN_KEY
+        return UNKNOWN
     counts -= counts.mean()
     last = play[play.any(axis=1)][-1].argmax() + first_pitch
     fit = key_profiles() @ (counts / np.linalg.norm(counts))
@@ -274,7 +276,7 @@ def key_name(key: int) -> str:
         >>> key_name(1), key_name(13), key_name(-1)
         ('Db major', 'C# minor', '')
     """
-    if key == UNKNOWN_KEY:
+    if key == UNKNOWN:
         return ""
     mode = "major" if key < NUM_PITCH_CLASSES else "minor"
     return f"{(*MAJOR_TONICS, *MINOR_TONICS)[key]} {mode}"

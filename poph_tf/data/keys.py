@@ -31,6 +31,4 @@ def find_key(play: tf.Tensor, first_pitch: int = 0) -> tf.Tensor:
     lowest = tf.argmax(sounds[tf.reduce_max(last)], output_type=tf.int32)
     endings = tf.constant(theory.key_endings(), tf.float32)
     fit += endings[lowest % theory.NUM_PITCH_CLASSES]
-    return tf.where(
-        norm > 1e-6, tf.argmax(fit, output_type=tf.int32), theory.UNKNOWN_KEY
-    )
+    return tf.where(norm > 1e-6, tf.argmax(fit, output_type=tf.int32), theory.UNKNOWN)

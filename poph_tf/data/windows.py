@@ -31,7 +31,6 @@ HELD_TO_THE_BAR_LINE = 0.7
 # Of the windows that are told a key: the share that begins in another one. What a
 # network composes wanders; there it learns to come back to the key that it is told.
 ASTRAY = 0.4
-UNKNOWN = -1
 Tensors = dict[str, tf.Tensor]
 
 
@@ -59,7 +58,7 @@ def cut(
     edges = _edges(tf.shape(piece["cells"])[0], steps, seed)
     frames = tf.concat([tf.zeros_like(piece["cells"][:1]), piece["cells"]], axis=0)
     bars_left = _bars_left(piece["bar_position"])
-    key = _key(piece["cells"], model) if model.key else UNKNOWN
+    key = _key(piece["cells"], model) if model.key else theory.UNKNOWN
     chords = _chords(piece, model) if model.chords else None
 
     def window(k: tf.Tensor) -> Tensors:
@@ -220,9 +219,9 @@ def _told_key(
         # What comes back from before the leap would come back in another key.
         returns = window["returns"]
         across = (steps >= at) & (steps - returns < at) & (returns > 0)
-        form["returns"] = tf.where(across, UNKNOWN, returns)
+        form["returns"] = tf.where(across, theory.UNKNOWN, returns)
     return form | {
-        "key": tf.where(told, keys_told, UNKNOWN),
+        "key": tf.where(told, keys_told, theory.UNKNOWN),
         "frames": tf.where(
             tf.reshape(before & (at > 0), (-1, 1, 1, 1)), other, window["frames"]
         ),
@@ -247,7 +246,9 @@ def _returns(frames: tf.Tensor, bar_position: tf.Tensor) -> tf.Tensor:
 
 def _moved(key: tf.Tensor, shift: tf.Tensor | int) -> tf.Tensor:
     tonic = (key + shift) % theory.NUM_PITCH_CLASSES
-    return tf.where(key >= 0, key - key % theory.NUM_PITCH_CLASSES + tonic, UNKNOWN)
+    return tf.where(
+        key >= 0, key - key % theory.NUM_PITCH_CLASSES + tonic, theory.UNKNOWN
+    )
 
 
 def task_inputs(batch: Tensors, steps: tf.Tensor, part: int) -> Tensors:
@@ -324,4 +325,4 @@ def _fit(x: tf.Tensor, steps: int, value: int = 0) -> tf.Tensor:
 
 def _fit_told(told: tf.Tensor, x: tf.Tensor, steps: int) -> tf.Tensor:
     """`_fit` of what a window is told, or else does not know."""
-    return _fit(tf.where(told, x, UNKNOWN), steps, UNKNOWN)
+    return _fit(tf.where(told, x, theory.UNKNOWN), steps, theory.UNKNOWN)

@@ -25,7 +25,6 @@ from poph_tf.data.matrices import Matrices
 from poph_tf.errors import InputError
 from poph_tf.models import metrics
 from poph_tf.models import slices as slices_lib
-from poph_tf.models.network import UNKNOWN
 from poph_tf.models.polyphony_model import PolyphonyModel
 
 Batch = dict[str, tf.Tensor]
@@ -132,7 +131,7 @@ class Scorer:
         start, batch, steps = window.start, self.batch_size, window.stop - window.start
         frames = np.zeros((batch, steps + 1, *rolls[0].shape[1:]), np.uint8)
         bars = np.zeros((batch, steps), np.int32)
-        left = np.full((batch, steps), UNKNOWN, np.int32)
+        left = np.full((batch, steps), theory.UNKNOWN, np.int32)
         mask = np.zeros((batch, steps), np.float32)
         for row, piece in enumerate(pieces):
             seen = rolls[row][max(start - 1, 0) : window.stop]

@@ -81,7 +81,7 @@ def _form_of_given(
     )
     bar, _ = bars.numbered(bar_position)
     counts = np.bincount(bar, (given & play).any(axis=(1, 2)))
-    return np.where(counts[bar] > 0, found, form.UNKNOWN).astype(np.int32)
+    return np.where(counts[bar] > 0, found, theory.UNKNOWN).astype(np.int32)
 
 
 def drawn_styles(seeds: np.ndarray, shares: np.ndarray) -> np.ndarray:

@@ -10,7 +10,6 @@ import numpy as np
 from poph_tf.data import bars
 from poph_tf.generation import host_randomness
 
-UNKNOWN = -1
 # Of the first 32 bars of the 573 songs of POP909 that train `pop909`. How often a run
 # at each distance, in bars, begins; in thousandths.
 DISTANCES = (

@@ -23,10 +23,9 @@ from poph_tf.generation import chords, progressions, randomness, steering, track
 from poph_tf.generation.controls import Controls
 from poph_tf.models.layers import chord_progression
 from poph_tf.models.layers.features import side_by_side
-from poph_tf.models.network import UNKNOWN
 from poph_tf.models.pitch_decoder import PitchDecoder
 from poph_tf.models.polyphony_model import PolyphonyModel
-from poph_tf.theory import UNKNOWN_KEY
+from poph_tf.theory import UNKNOWN
 
 # A silence of this many steps is ended by a rising temperature (DeepJ's rule).
 SILENT_STEPS = 16
@@ -312,7 +311,7 @@ class Sampler:
         else:
             ahead = look_ahead[..., -chord_progression.NUM_DEGREES :]
         return {
-            "key": tf.fill(shape[:1], UNKNOWN_KEY) if key is None else key,
+            "key": tf.fill(shape[:1], UNKNOWN) if key is None else key,
             "bar_position": bar_position,
             "bars_left": bars_left,
             "ahead": ahead,

@@ -79,7 +79,7 @@ class Stepper:
     def _key(self) -> int:
         """That of the notes that were given of late."""
         if not self._given:
-            return theory.UNKNOWN_KEY
+            return theory.UNKNOWN
         play = np.array(self._given[-KEY_STEPS:])
         return theory.find_key(play, self._engine.config.min_pitch)
 

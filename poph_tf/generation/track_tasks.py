@@ -24,8 +24,6 @@ from poph_tf.generation import arrangement, constraints, given_music, tasks
 from poph_tf.generation.tasks import Task
 
 MELODY = "melody"
-# Bars left that the network is not told.
-UNKNOWN = -1
 # How much slower the last quarter is with humanize=1, in models that play dynamics.
 RITARDANDO = 0.25
 
@@ -44,7 +42,7 @@ def from_config(config: GenerationConfig, model: ModelConfig) -> Task:
         task = _with_music(config, model)
     bars = task.whole_bar_position
     whole = dataclasses.replace(tasks.NOTHING, bar_position=bars)
-    unknown = np.full(len(bars), UNKNOWN, np.int32)
+    unknown = np.full(len(bars), theory.UNKNOWN, np.int32)
     ends_anew = config.ending and not len(task.after)
     return dataclasses.replace(
         task,

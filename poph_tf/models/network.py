@@ -23,13 +23,12 @@ from tensorflow import Tensor
 
 from poph_tf.config import ModelConfig
 from poph_tf.models import layers
+from poph_tf.theory import UNKNOWN
 
 # Initial biases of the heads: most cells are silent, and a network that has to learn
 # that first spends its first hundred steps on it.
 INITIAL_BIAS = {"play": -3.0, "replay": -2.0, "volume": 0.5}
 BATCH_TIME_SWAP = (1, 0, 2, 3)
-# What a step is not told: bars left, key, chord, how far back its bar returns.
-UNKNOWN = -1
 
 Inputs = Mapping[str, Tensor]
 Outputs = dict[str, Tensor]

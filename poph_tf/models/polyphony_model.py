@@ -27,8 +27,9 @@ from poph_tf import files
 from poph_tf.config import ModelConfig
 from poph_tf.errors import InputError, one_line
 from poph_tf.models import LIGHT_FILE, SETTINGS_FILE, WEIGHTS_FILE, layers, pretrained
-from poph_tf.models.network import UNKNOWN, Network
+from poph_tf.models.network import Network
 from poph_tf.models.track_network import TrackNetwork
+from poph_tf.theory import UNKNOWN
 
 # What a damaged file of weights raises.
 _DAMAGE = (

@@ -14,12 +14,13 @@ from poph_tf.data import cells as cells_lib
 from poph_tf.data import dataset, keys
 from poph_tf.generation import form_graph, randomness, request
 from poph_tf.generation.controls import Controls
-from poph_tf.generation.sampler import UNKNOWN, Sampler, State
+from poph_tf.generation.sampler import Sampler, State
 from poph_tf.models import losses
 from poph_tf.models.polyphony_model import PolyphonyModel
 from poph_tf.serving import midi_graph
 from poph_tf.serving.inputs import ALIASES, MATRICES, STEERING, check, specs
 from poph_tf.serving.states import BAR_STEPS, StateBytes, fingerprint
+from poph_tf.theory import UNKNOWN
 
 # Steps read at once, all pieces together: bounds the memory that a request needs.
 WINDOW_STEPS = 1024

@@ -46,12 +46,12 @@ def run(quick: bool = False, preset: str = "deepj") -> dict[str, Any]:
     baseline = recompute_steps_per_second(model, 4 if quick else 16)
     early, late = cost_by_bar(Engine(model, jit_compile=True), 100 if quick else 1000)
     compile_seconds = first[1] - plain_first
-    peak = matmul_peak() / products(model, model.config.time_attention_steps)
+    most = matmul_peak() / products(model, model.config.time_attention_steps)
     return {
         "preset": preset,
         "steps_per_second": rates,
-        # Of the steps that the matrix products alone would take at the machine's peak.
-        "share_of_matmul_peak": {n: int(n) * rate / peak for n, rate in rates.items()},
+        # Of the steps a second that its products alone would allow at the peak.
+        "share_of_matmul_peak": {n: int(n) * rate / most for n, rate in rates.items()},
         "converted_steps_per_second": converted_rates(preset, rates, bars),
         "window_recompute_steps_per_second": baseline,
         "ratio_to_window_recompute": rates["1"] / baseline,

@@ -28,7 +28,7 @@ from poph_tf.theory import (
     NUM_KEYS,
     NUM_PITCH_CLASSES,
     STEPS_OF_BEAT,
-    UNKNOWN_CHORD,
+    UNKNOWN,
 )
 
 NUM_MODES = NUM_KEYS // NUM_PITCH_CLASSES
@@ -216,7 +216,7 @@ def before_of(entries: Tensor) -> Tensor:
 
 def chord_of(degree: Tensor, key: Tensor) -> Tensor:
     """The chord of a degree in a key, int32; -1 for none and in no key."""
-    return tf.where((degree < OTHER) & (key >= 0), _moved(degree, key), UNKNOWN_CHORD)
+    return tf.where((degree < OTHER) & (key >= 0), _moved(degree, key), UNKNOWN)
 
 
 def degree_of(chord: Tensor, key: Tensor) -> Tensor:
