@@ -124,9 +124,12 @@ class TrackNetwork(Network):
     def time_axis(
         self, inputs: Inputs, state: State | None = None, training: bool | None = None
     ) -> tuple[Tensor, State]:
-        """As that of `Network`; joins what the key and the form say of each pitch."""
+        """As that of `Network`; returns what the tracks begin with, side by side.
+
+        What key, chords and form say of each pitch is added to it.
+        """
         hidden, after = super().time_axis(inputs, state, training)
-        told = []
+        entries, told = self.track_entry(hidden), []
         if self.degrees:
             strength = inputs.get("key_strength")
             told.append(self.degrees(*self._key_and_place(inputs), strength))
@@ -145,9 +148,8 @@ class TrackNetwork(Network):
                 else self.returning.scan(*read, state["frames"])
             )
         if told:
-            told = [ops.cast(x, hidden.dtype) for x in told]
-            hidden = ops.concatenate([hidden, _sum(told)], axis=-1)
-        return hidden, after
+            entries += _sum([ops.cast(x, entries.dtype) for x in told])
+        return entries, after
 
     def _key_and_place(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
         """The key, and the place of its table, each int32 [batch, time]."""
@@ -263,11 +265,7 @@ class TrackNetwork(Network):
 
     def enter_tracks(self, hidden: Tensor) -> list[Tensor]:
         """The part of each track's input that no note of the step enters."""
-        if not (self.degrees or self.chord_tones or self.returning):
-            return ops.split(self.track_entry(hidden), self.num_tracks, axis=-1)
-        width = hidden.shape[-1] - self.num_tracks * self.config.num_track_units
-        entries = self.track_entry(hidden[..., :width]) + hidden[..., width:]
-        return ops.split(entries, self.num_tracks, axis=-1)
+        return ops.split(hidden, self.num_tracks, axis=-1)
 
     def join_context(
         self,
