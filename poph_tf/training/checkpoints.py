@@ -128,7 +128,8 @@ class Checkpoints:
         if paths:
             raise InputError(
                 f"No checkpoint in {self.directory} can be read; remove that folder to "
-                f"train from the start, or give another --model_dir."
+                f"train from the start, or give another --model_dir, with "
+                f"--init_from={self.directory.parent} to start from its weights."
             )
         return None
 
