@@ -14,6 +14,7 @@ from typing import Any
 
 import flatbuffers
 import keras
+import numpy as np
 import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 
@@ -120,10 +121,10 @@ def export(
 
 
 def compact(content: bytes) -> bytes:
-    """The same flatbuffer without names of tensors and without empty buffers.
+    """The same flatbuffer without names of tensors, empty buffers, and copies.
 
-    Thousands of small tensors have both; nothing reads them, and they are a tenth of
-    the file.
+    Thousands of small tensors have names and buffers; nothing reads them, and they are
+    a tenth of the file.
     """
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
     kept, places = [model.buffers[0]], {}
@@ -137,6 +138,7 @@ def compact(content: bytes) -> bytes:
         return places[buffer]
 
     for graph in model.subgraphs:
+        _drop_copies(graph, model)
         for tensor in graph.tensors:
             tensor.name = None
             if tensor.quantization and tensor.quantization.scale is None:
@@ -262,3 +264,27 @@ def _flat(state: Any) -> dict[str, tf.Tensor]:
 def _packed(like: Any, flat: dict[str, tf.Tensor]) -> Any:
     """The inverse of `_flat`."""
     return keras.tree.pack_sequence_as(like, [flat[name] for name in _flat(like)])
+
+
+def _drop_copies(graph: Any, model: Any) -> None:
+    """Drops slices of whole tensors, which the converter makes of each new axis."""
+    same: dict[int, int] = {}
+    needed = []
+    for operator in graph.operators:
+        operator.inputs = [same.get(k, k) for k in operator.inputs]
+        (source, *_), (output, *_) = operator.inputs, operator.outputs
+        if _copies(operator, graph, model) and output not in graph.outputs:
+            same[output] = source
+        else:
+            needed.append(operator)
+    graph.operators = needed
+
+
+def _copies(operator: Any, graph: Any, model: Any) -> bool:
+    code = model.operatorCodes[operator.opcodeIndex].builtinCode
+    if code != schema.BuiltinOperator.STRIDED_SLICE:
+        return False
+    source, *_, strides = (graph.tensors[k] for k in operator.inputs)
+    whole = np.array_equal(source.shape, graph.tensors[operator.outputs[0]].shape)
+    steps = np.frombuffer(bytes(model.buffers[strides.buffer].data), "<i4")
+    return whole and set(steps) == {1}
