@@ -272,19 +272,22 @@ def _drop_copies(graph: Any, model: Any) -> None:
     needed = []
     for operator in graph.operators:
         operator.inputs = [same.get(k, k) for k in operator.inputs]
-        (source, *_), (output, *_) = operator.inputs, operator.outputs
-        if _copies(operator, graph, model) and output not in graph.outputs:
-            same[output] = source
+        if _copies(operator, graph, model):
+            same[operator.outputs[0]] = operator.inputs[0]
         else:
             needed.append(operator)
     graph.operators = needed
 
 
 def _copies(operator: Any, graph: Any, model: Any) -> bool:
+    """Whether an operator is a slice of a whole tensor that only other ones read."""
     code = model.operatorCodes[operator.opcodeIndex].builtinCode
     if code != schema.BuiltinOperator.STRIDED_SLICE:
         return False
+    (output,) = operator.outputs
     source, *_, strides = (graph.tensors[k] for k in operator.inputs)
-    whole = np.array_equal(source.shape, graph.tensors[operator.outputs[0]].shape)
-    steps = np.frombuffer(bytes(model.buffers[strides.buffer].data), "<i4")
-    return whole and set(steps) == {1}
+    whole = np.array_equal(source.shape, graph.tensors[output].shape)
+    data = model.buffers[strides.buffer].data
+    if not whole or output in graph.outputs or data is None:
+        return False
+    return set(np.frombuffer(bytes(data), "<i4")) == {1}

@@ -112,7 +112,8 @@ def window(frames: Tensor, width: int) -> Tensor:
     num_pitches, reach = frames.shape[-2], width // 2
     edges = [[0, 0]] * (len(frames.shape) - 2) + [[reach, reach], [0, 0]]
     padded = tf.pad(frames, edges)
-    # One gather: of a converted step each small operation costs about as much.
+    # One gather, not a slice for each place: a converted step is mostly overhead of
+    # small operations.
     places = np.arange(num_pitches)[:, None] + np.arange(width)
     return side_by_side(tf.gather(padded, places, axis=-2))
 
