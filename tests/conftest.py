@@ -89,10 +89,9 @@ def pytest_sessionfinish():
     if not MEASURES_COVERAGE or "PYTEST_XDIST_WORKER" in os.environ:
         return
     hits = collections.defaultdict(set)
-    for path in folder.glob("child-*.jsonl"):
-        for line in path.read_text().splitlines():
-            for name, *place in json.loads(line):
-                hits[name].add(tuple(place))
+    for path in folder.glob("child-*.json"):
+        for name, *place in json.loads(path.read_text()):
+            hits[name].add(tuple(place))
     for worker in folder.glob("coverage-gw*.json"):
         coverage = json.loads(worker.read_text())
         for name, counts in coverage["files"].items():

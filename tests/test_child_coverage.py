@@ -1,6 +1,8 @@
 """What children of tests say they run while coverage is measured."""
 
+import contextlib
 import importlib.util
+import json
 import pathlib
 
 import pytest
@@ -25,12 +27,18 @@ def choose(value):
 """
 
 
-@pytest.fixture(scope="module")
-def marks(tmp_path_factory):
-    """The module, and the names of SOURCE, whose code has marks."""
+def module():
+    """The module, as a process that is no child has it."""
     spec = importlib.util.spec_from_file_location("marks", PATH)
     marks = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(marks)
+    return marks
+
+
+@pytest.fixture(scope="module")
+def marks(tmp_path_factory):
+    """What has run, and the names of SOURCE, whose code has marks."""
+    marks = module()
     path = tmp_path_factory.mktemp("marked") / "source.py"
     path.write_text(SOURCE)
     names = {"mark_as_run": marks.hits.add}
@@ -64,3 +72,20 @@ def test_marks_leave_texts_where_they_are(marks):
     _, names = marks
     assert names["count"].__doc__ == "How many are true."
     assert names["__doc__"] == "Text."
+
+
+def test_what_a_killed_child_was_writing_is_not_read(tmp_path, monkeypatch):
+    child = module()
+    monkeypatch.setattr(child, "FOLDER", tmp_path)
+
+    def killed(draft, text):
+        draft.write_bytes(text[: len(text) // 2].encode())
+        raise SystemExit
+
+    for line, write_text in enumerate([killed, pathlib.Path.write_text]):
+        child.hits.add(("source.py", line))
+        with monkeypatch.context() as patched, contextlib.suppress(SystemExit):
+            patched.setattr(pathlib.Path, "write_text", write_text)
+            child.tell()
+    (told,) = tmp_path.glob("child-*.json")
+    assert sorted(json.loads(told.read_text())) == [["source.py", 0], ["source.py", 1]]

@@ -14,6 +14,7 @@ import marshal
 import os
 import pathlib
 import sys
+import time
 
 # Of slipcover's plugin, removed at the end of the run.
 FOLDER = os.environ.get("SLIPCOVER_COVERAGE_DIR", "")
@@ -97,9 +98,13 @@ def marked_code(path):
 
 
 def tell():
-    """Adds what has run to this process' file."""
-    with pathlib.Path(FOLDER, f"child-{os.getpid()}.jsonl").open("a") as file:
-        file.write(json.dumps(list(hits)) + "\n")
+    """Writes what has run to a file that is there as a whole or not at all.
+
+    A child may be killed while it writes, or still write when the run ends.
+    """
+    draft = pathlib.Path(FOLDER, f"draft-{os.getpid()}-{time.monotonic_ns()}.json")
+    draft.write_text(json.dumps(list(hits)))
+    draft.rename(draft.with_name(draft.name.replace("draft", "child", 1)))
     hits.clear()
 
 
