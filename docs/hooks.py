@@ -294,7 +294,7 @@ def _note_stages(model, channels):
     before = _frames(model, len(channels))
     yield title, "what sounded in the step before", before, None
     yield near, ", ".join(details), shape, None
-    if model.pitch_attention == "before_time":
+    if model.attends_along_pitch_first:
         detail = f"{_heads(model)}, residual, layer normalization"
         yield "Self-attention along pitch", detail, shape, None
 

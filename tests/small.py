@@ -149,6 +149,7 @@ TRACK_VARIANTS = {
             "volume": False,
             "bars_left": False,
             "style_units": 0,
+            "pitch_attention": "before_time",
             "look_ahead_units": 0,
         },
     ),

@@ -83,9 +83,10 @@ class ModelConfig(Stored):
 
     # 2. Self-attention.
     pitch_attention: Literal[
-        "none", "before_time", "after_pitch", "in_place_of_pitch"
+        "none", "before_time", "without_tracks", "after_pitch", "in_place_of_pitch"
     ] = "none"
-    """Where self-attention along pitch stands."""
+    """Where self-attention along pitch stands; without_tracks: before the time axis if
+    one roll has all notes, nowhere in a model with tracks."""
     time_attention: Literal["none", "per_pitch", "frames"] = "none"
     """Causal self-attention along time: at each pitch by itself, or by whole frames."""
     time_attention_steps: Annotated[int, Interval(ge=1, le=65536)] = 128
@@ -183,6 +184,12 @@ class ModelConfig(Stored):
     def pitches(self) -> slice:
         """The pitches that the model sees, of the 128 of MIDI."""
         return slice(self.min_pitch, self.max_pitch + 1)
+
+    @property
+    def attends_along_pitch_first(self) -> bool:
+        """Whether self-attention along pitch stands before the time axis."""
+        alone = self.pitch_attention == "without_tracks" and not self.tracks
+        return alone or self.pitch_attention == "before_time"
 
     def with_data(
         self, info: "DatasetInfo", known: Sequence[str] = ()

@@ -41,7 +41,6 @@ CHORALES = ROLL | {
     "min_pitch": 36,
     "num_pitches": 46,
     "bar_positions": 16,
-    "pitch_attention": "none",
     "look_ahead_units": 32,
     "dropout": 0.35,
 }

@@ -92,7 +92,7 @@ class Network:
             name="note_features",
         )
         self.feature_attention = self.time_attention = self.frame_attention = None
-        if config.pitch_attention == "before_time":
+        if config.attends_along_pitch_first:
             self.feature_attention = self._attention(
                 layers.PitchAttention, name="pitch_attention"
             )

@@ -42,10 +42,12 @@ _POPH2 = ModelConfig(
     num_pitch_units=64,
     dropout=0.3,
 )
-# For models with tracks; without any it is poph2 that knows the bars left.
+# For models with tracks; without any it is poph2 that knows the bars left. With tracks
+# attention along pitch is worth less than 0.01 nats for a third of a training step.
 _POPH3 = dataclasses.replace(
     _POPH2,
     preset="poph3",
+    pitch_attention="without_tracks",
     bars_left=True,
     time_attention_steps=512,
     voice_leading=True,

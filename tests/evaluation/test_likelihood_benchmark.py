@@ -182,8 +182,13 @@ def test_poph3_without_tracks_is_the_network_of_poph2(monkeypatch):
         benchmark.plan(("jsb", name), name, "data", {}, {})
         for name in ("poph2", "poph3")
     ]
-    # Without tracks there are no voices to lead.
-    names = {"preset": "poph2", "voice_leading": False}
+    # Without tracks there are no voices to lead, and attention along pitch pays.
+    assert plans[1].model.attends_along_pitch_first
+    names = {
+        "preset": "poph2",
+        "pitch_attention": "before_time",
+        "voice_leading": False,
+    }
     renamed = dataclasses.replace(plans[1].model, **names)
     assert renamed == plans[0].model
     assert plans[1].training == plans[0].training

@@ -66,7 +66,8 @@ def test_the_products_of_attention_and_nade_are_counted(name, products, benchmar
 
 
 def test_the_products_of_voices_are_counted(benchmark):
-    model = models.build(small.model_config("poph3", tracks=small.VOICES))
+    made = {"tracks": small.VOICES, "pitch_attention": "before_time"}
+    model = models.build(small.model_config("poph3", **made))
     # The look-ahead, attention along pitch, two LSTMs, the entry of all voices; then
     # for each voice its context, its layer and its heads.
     weights = 100 * 16 + (112 * 24 + 8 * 112) + (118 + 12) * 24 + 100 * 15

@@ -195,7 +195,7 @@ def products(model: Any, window_steps: int) -> int:
     Weights multiply each pitch, of some layers for each voice, those of attention by
     frames each step; styles, once for a piece, are left out. Tracks must be voices.
     """
-    from poph_tf.models.layers import VoiceLeading
+    from poph_tf.models.layers import PitchAttention, VoiceLeading
 
     config, pitches = model.config, model.config.num_pitches
     voices = len(config.tracks) or 1
@@ -212,12 +212,12 @@ def products(model: Any, window_steps: int) -> int:
             total += 2 * pitches * variable.shape[0] + 2 * window_steps * inner
             total += 4 * window_steps * config.num_heads * pitches * voices
     for layer in model.layers:
+        if isinstance(layer, PitchAttention):
+            total += 4 * pitches * inner * pitches
         if isinstance(layer, VoiceLeading):
             # The rows of an interval, which multiply how it changes at each pitch.
             intervals, width = layer.table.shape
             total += 2 * len(layer.others) * width * (intervals + pitches)
-    if config.pitch_attention != "none":
-        total += 4 * pitches * inner * pitches
     if config.time_attention == "per_pitch":
         total += 4 * window_steps * inner * pitches
     return total
