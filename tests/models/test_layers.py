@@ -373,3 +373,22 @@ def test_dropout_drops_the_share_that_its_rate_says():
     most = layers.Dropout(0.9999)(x, training=True).numpy()
     np.testing.assert_allclose(most[most != 0], 256.0)
     assert 0 < (most != 0).mean() < 0.02
+
+
+@pytest.fixture(params=["float32", "mixed_bfloat16"])
+def policy(request):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(request.param)
+    yield request.param
+    keras.config.set_dtype_policy(before)
+
+
+@pytest.mark.parametrize("name", small_layers.LAYERS)
+def test_keras_learns_the_output_before_it_is_computed(name, policy):
+    layer, names = small_layers.LAYERS[name]()
+    given = [small_layers.layer_inputs()[name] for name in names]
+    told = layer(*(keras.KerasTensor((None, *x.shape[1:])) for x in given))
+    out = layer(*map(tf.constant, given))
+    assert told.dtype == out.dtype
+    assert len(told.shape) == len(out.shape)
+    assert all(a in (None, b) for a, b in zip(told.shape, out.shape, strict=True))

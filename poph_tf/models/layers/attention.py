@@ -111,6 +111,10 @@ class SelfAttention(keras.layers.Layer):
         self.project_out.build((None, None, self.num_heads * self.head_units))
         self.norm.build((None, None, features))
 
+    def compute_output_shape(self, x_shape: tuple) -> tuple:
+        """The shape of the output, which Keras then need not trace."""
+        return x_shape
+
     def heads(self, x: Tensor) -> list[Tensor]:
         """Projects x, float [rows, places, features], to query, key and value.
 

@@ -194,6 +194,17 @@ class NoteFeatures(keras.layers.Layer):
         if self.kind == "convolution":
             self.convolution.build((None, *frames_shape[-2:]))
 
+    def compute_output_shape(
+        self, frames_shape: tuple, bar_position_shape: tuple | None = None
+    ) -> tuple:
+        """The shape of the output, which Keras then need not trace."""
+        near, classes = self.width * frames_shape[-1], 0
+        if self.kind == "convolution":
+            near, classes = self.filters, OCTAVE
+        counts = self.num_tracks * (1 if self.class_counts == "own" else OCTAVE)
+        places = bar_position_shape[-1] if bar_position_shape else 0
+        return *frames_shape[:-1], near + 1 + classes + counts + places
+
     def call(
         self,
         frames: Tensor,

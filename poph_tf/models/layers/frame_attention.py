@@ -85,6 +85,11 @@ class FrameAttention(keras.layers.Layer):
             name="distance_bias",
         )
 
+    def compute_output_shape(self, x_shape: tuple) -> tuple:
+        """The shape of the output, which Keras then need not trace."""
+        recalled = CHANNELS * self.num_heads * self.num_tracks
+        return *x_shape[:-1], x_shape[-1] + recalled
+
     def call(self, x: Tensor, previous: Tensor) -> Tensor:
         """Attends over a window; what came before it is unknown."""
         return self.scan(x, previous, None)[0]

@@ -10,7 +10,12 @@ import keras
 import tensorflow as tf
 from tensorflow import Tensor
 
-from poph_tf.models.layers.features import relative_class_counts, side_by_side, window
+from poph_tf.models.layers.features import (
+    OCTAVE,
+    relative_class_counts,
+    side_by_side,
+    window,
+)
 from poph_tf.models.layers.recurrent import AxisLSTM
 
 # Bars left are told apart one by one up to here, and as a number up to MOST_BARS_LEFT.
@@ -85,6 +90,10 @@ class StruckNotes(keras.layers.Layer):
         [[1.0, 1.0], [1.0, 0.0]]
     """
 
+    def compute_output_shape(self, current_shape: tuple) -> tuple:
+        """The shape of the output, which Keras then need not trace."""
+        return *current_shape[:-1], 2
+
     def call(self, current: Tensor, previous: Tensor, given: Tensor) -> Tensor:
         """Computes float [batch, time, track, pitch, 2]."""
         return struck_notes(current, previous, given)
@@ -109,6 +118,11 @@ class TrackNotes(keras.layers.Layer):
     def __init__(self, width: int = 25, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.width = width
+
+    def compute_output_shape(self, notes_shape: tuple) -> tuple:
+        """The shape of the output, which Keras then need not trace."""
+        batch, time, tracks, pitches, channels = notes_shape
+        return batch, time, pitches, tracks, self.width * channels + OCTAVE
 
     def call(self, notes: Tensor) -> Tensor:
         """Computes the features."""
@@ -171,6 +185,11 @@ class LookAhead(keras.layers.Layer):
         *_, tracks, features = notes_shape
         width = tracks * (features + 1) + 1 + (bar_shape[-1] if bar_shape else 0)
         self.lstm.build((None, None, None, width))
+
+    def compute_output_shape(self, notes_shape: tuple) -> tuple:
+        """The shape of the output, which Keras then need not trace."""
+        batch, time, pitches, *_ = notes_shape
+        return time, batch, pitches, self.units
 
     def call(self, notes: Tensor, given: Tensor, bar: Tensor | None = None) -> Tensor:
         """Runs from the last step to the first."""
@@ -241,6 +260,11 @@ class TrackContext(keras.layers.Layer):
         """Makes the projection for a number of tracks and features."""
         tracks, features = notes_shape[-2:]
         self.dense.build((None, None, None, (tracks - 1) * (features + 1)))
+
+    def compute_output_shape(self, notes_shape: tuple) -> tuple:
+        """The shape of the output, which Keras then need not trace."""
+        batch, time, pitches, *_ = notes_shape
+        return time, batch, pitches, self.units
 
     def call(self, notes: Tensor, given: Tensor) -> Tensor:
         """Projects the notes that are known."""

@@ -59,6 +59,10 @@ class StyleBias(keras.layers.Layer):
         self.dense = keras.layers.Dense(x_shape[-1], activation="tanh", name="dense")
         self.dense.build(embedding_shape)
 
+    def compute_output_shape(self, x_shape: tuple) -> tuple:
+        """The shape of the output, which Keras then need not trace."""
+        return x_shape
+
     def call(
         self, x: Tensor, embedding: Tensor, training: bool | None = None
     ) -> Tensor:
@@ -141,6 +145,10 @@ class AxisLSTM(keras.layers.Layer):
     def build(self, x_shape: tuple) -> None:
         """Makes the LSTM for a number of features."""
         self.lstm.build((None, None, x_shape[-1]))
+
+    def compute_output_shape(self, x_shape: tuple) -> tuple:
+        """The shape of the output, which Keras then need not trace."""
+        return *x_shape[:-1], self.units
 
     def call(self, x: Tensor) -> Tensor:
         """Runs from the zero state."""

@@ -53,6 +53,11 @@ class ReturningBar(keras.layers.Layer):
             name="kernel",
         )
 
+    def compute_output_shape(self, previous_shape: tuple) -> tuple:
+        """The shape of the output, which Keras then need not trace."""
+        batch, time, _, pitches, _ = previous_shape
+        return time, batch, pitches, self.units
+
     def call(
         self, previous: Tensor, returns: Tensor, strength: Tensor | None = None
     ) -> Tensor:

@@ -61,6 +61,11 @@ class VoiceLeading(keras.layers.Layer):
             name="table",
         )
 
+    def compute_output_shape(self, play_shape: tuple) -> tuple:
+        """The shape of the output, which Keras then need not trace."""
+        batch, time, _, pitches = play_shape
+        return time, batch, pitches, self.units
+
     def call(self, play: Tensor, before: Tensor, given: Tensor) -> Tensor:
         """Computes the sum of the embeddings."""
         known = known_tracks(given, self.track, self.others)
