@@ -1,5 +1,6 @@
 """The signatures of a model with tracks, against the engine and the trained model."""
 
+import functools
 import io
 
 import exported
@@ -28,6 +29,19 @@ def module():
 
 
 @pytest.fixture(scope="module")
+def graph(module):
+    """The graphs of signatures, as they are exported, each traced once."""
+    inputs = inputs_lib.specs(module.config)
+
+    @functools.cache
+    def traced(name):
+        function = tf.function(getattr(module, name), autograph=False)
+        return function.get_concrete_function(**inputs[name])
+
+    return traced
+
+
+@pytest.fixture(scope="module")
 def engine():
     return Engine(small.model("voices"), jit_compile=False)
 
@@ -47,8 +61,8 @@ def matrices_of(outputs):
 
 
 @pytest.fixture(scope="module")
-def composed(module):
-    return module.compose(**asked(num_steps=32))
+def composed(graph):
+    return graph("compose")(**asked(num_steps=32))
 
 
 def test_compose_is_the_piece_of_the_engine_with_its_ending(engine, composed):
@@ -67,13 +81,13 @@ def bars_left(num_steps):
 
 
 def test_continue_draws_the_same_steps_in_parts_and_keeps_what_is_given(
-    module, composed
+    graph, composed
 ):
     left, state = bars_left(32), tf.constant([b"", b""])
     for first, stop in ((0, 12), (12, 32)):
         given = np.zeros((2, stop - first, 3), np.float32)
         nothing = {k: v[:, first:stop] * 0 for k, v in matrices_of(composed).items()}
-        part = module.continue_(
+        part = graph("continue_")(
             **(asked(num_steps=stop - first) | nothing),
             given=tf.constant(given),
             bars_left=tf.constant(np.tile(left[first:stop], (2, 1))),
@@ -84,7 +98,7 @@ def test_continue_draws_the_same_steps_in_parts_and_keeps_what_is_given(
     given = np.zeros((2, 8, 3), np.float32)
     given[0, 4:, 1] = 1
     notes_given = {k: v[:, 16:24] for k, v in matrices_of(composed).items()}
-    drawn = module.continue_(
+    drawn = graph("continue_")(
         **(asked(num_steps=10) | notes_given),
         given=tf.constant(given),
         bars_left=tf.fill([2, 8], -1),
@@ -96,19 +110,15 @@ def test_continue_draws_the_same_steps_in_parts_and_keeps_what_is_given(
     assert drawn["play"].shape == (2, 10, 3, small.NUM_PITCHES)
 
 
-def drawn_elsewhere(module, inputs, folder):
+def drawn_elsewhere(module, graph, inputs, folder):
     """What another process draws by the signature `draw_free`, exported."""
-    specs = inputs_lib.specs(module.config)["draw_free"]
-    graph = tf.function(module.draw_free, autograph=False).get_concrete_function(
-        **specs
-    )
-    path = folder / "export"
-    tf.saved_model.save(module, str(path), signatures={"serving_default": graph})
+    path, signatures = folder / "export", {"serving_default": graph("draw_free")}
+    tf.saved_model.save(module, str(path), signatures=signatures)
     return exported.call_elsewhere(path, inputs, folder)
 
 
 def test_another_process_harmonizes_and_fills_in_as_the_engine(
-    module, engine, composed, tmp_path
+    module, graph, engine, composed, tmp_path
 ):
     stack = np.zeros((32, 3, 128, 3), np.uint8)
     low = module.config.min_pitch
@@ -138,7 +148,7 @@ def test_another_process_harmonizes_and_fills_in_as_the_engine(
     }
     for name in inputs_lib.MATRICES:
         inputs[name] = np.tile(composed[name][:1], (2, 1, 1, 1))
-    found = drawn_elsewhere(module, inputs, tmp_path)
+    found = drawn_elsewhere(module, graph, inputs, tmp_path)
     for row, task in enumerate(tasks):
         (piece,) = engine.compose(GenerationConfig(**settings, **task))
         expected = piece.stack(TRACKS)[:, :, low : low + small.NUM_PITCHES]
@@ -199,12 +209,9 @@ def test_a_midi_file_has_a_channel_and_a_program_for_each_track(composed):
         assert pitches == {m.note for m in on}
 
 
-def test_the_graph_of_continue_keeps_the_shapes_of_its_state(module):
-    inputs = inputs_lib.specs(module.config)["continue_"]
-    graph = tf.function(module.continue_, autograph=False).get_concrete_function(
-        **inputs
-    )
-    assert graph.structured_outputs["play"].shape.as_list()[2:] == [3, 14]
+def test_the_graph_of_continue_keeps_the_shapes_of_its_state(graph):
+    play = graph("continue_").structured_outputs["play"]
+    assert play.shape.as_list()[2:] == [3, 14]
 
 
 def test_signatures_depend_on_whether_the_model_has_tracks():
