@@ -11,7 +11,7 @@ from poph_tf import config, files
 from poph_tf.generation import publishing
 from poph_tf.models import pretrained
 from poph_tf.rendering import saving
-from poph_tf.serving import versions
+from poph_tf.serving import saved_model, versions
 
 pytestmark = needs_posix
 
@@ -84,8 +84,8 @@ def test_a_version_is_there_when_it_is_complete(tmp_path, monkeypatch):
         for name in ("saved_model.pb", "variables"):
             files.write(directory / name, b"x")
 
-    monkeypatch.setattr(versions, "_fill", fill)
+    monkeypatch.setattr(saved_model, "_fill", fill)
     for at in (1, 2):
-        assert is_killed(lambda: versions.export(None, tmp_path / "m"), at)
+        assert is_killed(lambda: saved_model.export(None, tmp_path / "m"), at)
         assert versions.numbers(tmp_path / "m") == []
-    assert versions.export(None, tmp_path / "m").name == "1"
+    assert saved_model.export(None, tmp_path / "m").name == "1"

@@ -3,7 +3,8 @@
 One server (`lifecycle.py`) answers two kinds of addresses: `api/` composes for any
 program over HTTP, without TensorFlow; `tf_serving/` answers for a SavedModel as TF
 Serving does. Of the SavedModel, `inputs.py` says what a request may contain,
-`signatures.py` has the graphs, and `versions.py` writes the directories.
+`signatures.py` has the graphs, `saved_model.py` writes it, and `versions.py` looks for
+what was written.
 """
 
 import importlib
@@ -12,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from poph_tf.config import Limits
 
 if TYPE_CHECKING:
+    from poph_tf.serving.saved_model import export, export_model_dir
     from poph_tf.serving.signatures import ServingModule
-    from poph_tf.serving.versions import describe, export, export_model_dir
+    from poph_tf.serving.versions import describe
 
 __all__ = ["Limits", "ServingModule", "describe", "export", "export_model_dir"]
 
@@ -22,7 +24,8 @@ def __getattr__(name: str) -> Any:
     """Imports a public name at its first use (PEP 562); most need TensorFlow."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = "signatures" if name == "ServingModule" else "versions"
+    homes = {"ServingModule": "signatures", "describe": "versions"}
+    home = homes.get(name, "saved_model")
     return getattr(importlib.import_module(f"{__name__}.{home}"), name)
 
 

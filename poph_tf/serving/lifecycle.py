@@ -25,6 +25,7 @@ from poph_tf.cli.quiet import import_tensorflow
 from poph_tf.config import ServerConfig
 from poph_tf.generation import light_engine
 from poph_tf.models import pretrained
+from poph_tf.serving import versions
 from poph_tf.serving.api import app as api_lib
 from poph_tf.serving.api import connections, page
 from poph_tf.serving.api.clients import RETRY
@@ -59,6 +60,9 @@ def run(
     Raises:
         InputError: If a model cannot be used.
     """
+    if export_dir:
+        # TensorFlow, which loads it, takes seconds to import.
+        versions.check(pathlib.Path(export_dir))
     with contextlib.ExitStack() as stack:
         server = Server(config, listener, stack, (model_dirs, export_dir, name))
         server.serve()
@@ -183,8 +187,8 @@ class Server:
         self.api.models, names = models, list(models)
         if export_dir:
             self.tf_serving = app.load(pathlib.Path(export_dir), name, self.config)
-            versions = self.tf_serving.versions
-            names.append(f"{versions.name} version {versions.current.number}")
+            served = self.tf_serving.versions
+            names.append(f"{served.name} version {served.current.number}")
         self.api.is_ready = True
         return names
 

@@ -1,173 +1,27 @@
-"""Version directories: where a server looks for models, and how they get there.
+"""Version directories: where a server looks for models.
 
     export_dir/1, 2, ...            the SavedModels; numbers only grow
         assets.extra/model_card.json                what it is and may be asked for
         assets.extra/dataset_info.json              what it was trained on, if given
         assets.extra/tf_serving_warmup_requests     see warmup.py
 
-A version is written under a temporary name and renamed when it is complete, so a server
-that polls never sees half a model.
+`saved_model.py` writes them. Nothing here needs TensorFlow, so that a server can tell
+at once what it cannot serve.
 """
 
 import dataclasses
-import itertools
 import json
 import pathlib
 import re
-import shutil
-import tempfile
-from collections.abc import Mapping
 from typing import Any, cast
 
-import tensorflow as tf
-
-from poph_tf import files, models, provenance
 from poph_tf.config import Limits
-from poph_tf.data import examples
 from poph_tf.errors import InputError
-from poph_tf.models.polyphony_model import PolyphonyModel
-from poph_tf.serving import inputs, warmup
-from poph_tf.serving.signatures import ServingModule
 
 EXTRA = "assets.extra"
 CARD_FILE = "model_card.json"
 DATASET_FILE = "dataset_info.json"
 _NUMBER = re.compile("[1-9][0-9]{0,17}")
-_WRITING = ".writing-"
-
-
-def export_model_dir(
-    model_dir: str,
-    export_dir: str | pathlib.Path,
-    *,
-    limits: Limits | None = None,
-    data_dir: str | None = None,
-) -> pathlib.Path:
-    """Exports the model of a directory of `poph_tf.train`, or a pretrained model.
-
-    Args:
-        model_dir: directory, or name of a pretrained model.
-        export_dir: as for `export`.
-        limits: as for `export`.
-        data_dir: data set to describe in the export, or None.
-
-    Returns:
-        The directory of the new version.
-
-    Raises:
-        InputError: If there is no such model, it was not trained on this data set, or
-            the export cannot be written.
-    """
-    model, settings = models.load(model_dir), models.read_settings(model_dir)
-    if data_dir:
-        trained_on = settings.get("data", {}).get("id")
-        found = examples.read_info(data_dir).id
-        if found != trained_on:
-            raise InputError(
-                f"--data_dir must be the data set that the model was trained on, with "
-                f"id {trained_on}; {data_dir} has id {found}."
-            )
-    return export(
-        model,
-        export_dir,
-        limits=limits,
-        settings=settings,
-        dataset_info=pathlib.Path(data_dir, DATASET_FILE) if data_dir else None,
-    )
-
-
-def export(
-    model: PolyphonyModel,
-    export_dir: str | pathlib.Path,
-    *,
-    limits: Limits | None = None,
-    settings: Mapping[str, Any] | None = None,
-    dataset_info: pathlib.Path | None = None,
-) -> pathlib.Path:
-    """Writes the next version of a SavedModel, whole or not at all.
-
-    Args:
-        model: the model to export.
-        export_dir: versions appear below it; its last part is the model's name.
-        limits: what one request may ask for; None for the defaults.
-        settings: settings of the training to keep in the card, or None.
-        dataset_info: dataset_info.json to keep, or None.
-
-    Returns:
-        The directory of the new version.
-
-    Raises:
-        InputError: If the export cannot be written there.
-    """
-    export_dir = pathlib.Path(export_dir)
-    name = export_dir.resolve().name
-    try:
-        export_dir.mkdir(parents=True, exist_ok=True)
-        temporary = pathlib.Path(tempfile.mkdtemp(prefix=_WRITING, dir=export_dir))
-    except OSError as error:
-        raise InputError(
-            f"export_dir must be a directory to write to, got {str(export_dir)!r} "
-            f"({error.strerror})."
-        ) from None
-    try:
-        _fill(temporary, model, name, limits or Limits(), settings, dataset_info)
-        temporary.chmod(0o755)
-        return _publish(temporary, export_dir)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-
-
-def _fill(
-    directory: pathlib.Path,
-    model: PolyphonyModel,
-    name: str,
-    limits: Limits,
-    settings: Mapping[str, Any] | None,
-    dataset_info: pathlib.Path | None,
-) -> None:
-    module = ServingModule(model, limits)
-    tf.saved_model.save(module, str(directory), signatures=module.signatures())
-    extra = directory / EXTRA
-    extra.mkdir()
-    files.write_json(extra / CARD_FILE, _card(module, name, settings))
-    if dataset_info:
-        shutil.copyfile(dataset_info, extra / DATASET_FILE)
-    warmup.write(extra / warmup.FILE, inputs.specs(module.config), name)
-
-
-def _card(
-    module: ServingModule, name: str, settings: Mapping[str, Any] | None
-) -> dict[str, Any]:
-    """What a client, or a person, wants to know of a version, ready for JSON."""
-    tempo = inputs.INPUTS["tempo_qpm"]
-    return {
-        "name": name,
-        "model": module.config.to_dict(),
-        "limits": {
-            **dataclasses.asdict(cast(Any, module.limits)),
-            "max_temperature": inputs.INPUTS["temperature"].high,
-            "min_tempo_qpm": tempo.low,
-            "max_tempo_qpm": tempo.high,
-            "max_bar_steps": inputs.INPUTS["bar_steps"].high,
-        },
-        "signatures": inputs.describe(module.limits, module.config),
-        "state_bytes": module.state_bytes.num_bytes,
-        "settings": settings,
-        "provenance": provenance.describe(),
-    }
-
-
-def _publish(temporary: pathlib.Path, export_dir: pathlib.Path) -> pathlib.Path:
-    """Renames to the next free number, even if another export takes one meanwhile."""
-    for number in itertools.count(max(numbers(export_dir), default=0) + 1):
-        path = export_dir / str(number)
-        try:
-            return temporary.rename(path)
-        except OSError:
-            if not path.exists():
-                raise
-    raise AssertionError
 
 
 def numbers(export_dir: pathlib.Path) -> list[int]:
@@ -183,6 +37,38 @@ def numbers(export_dir: pathlib.Path) -> list[int]:
             f"There is no export directory {str(export_dir)!r} ({error.strerror})."
         ) from None
     return sorted(int(name) for name in names if _NUMBER.fullmatch(name))
+
+
+def newest_first(export_dir: pathlib.Path) -> list[pathlib.Path]:
+    """The versions in a directory that has some, the newest first.
+
+    Raises:
+        InputError: If there is none, or no such directory.
+    """
+    found = [export_dir / str(number) for number in reversed(numbers(export_dir))]
+    if not found:
+        raise InputError(
+            f"{export_dir} holds no version yet: write one with "
+            f"python -m poph_tf.export --export_dir={export_dir}."
+        )
+    return found
+
+
+def check(export_dir: pathlib.Path) -> None:
+    """Looks for a version with a model card.
+
+    Raises:
+        InputError: If there is none, with what is wrong with the newest.
+    """
+    broken = []
+    for version_dir in newest_first(export_dir):
+        try:
+            describe(version_dir)
+        except InputError as error:
+            broken.append(error)
+        else:
+            return
+    raise broken[0]
 
 
 def describe(version_dir: str | pathlib.Path) -> dict[str, Any]:

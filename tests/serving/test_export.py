@@ -92,7 +92,7 @@ def test_warmup_requests_run_one_piece_through_each_signature():
 
 
 def test_versions_only_grow_and_unfinished_ones_do_not_count(tmp_path, monkeypatch):
-    monkeypatch.setattr("poph_tf.serving.versions._fill", _touch)
+    monkeypatch.setattr("poph_tf.serving.saved_model._fill", _touch)
     for name in ("3", ".writing-abc", "notes"):
         (tmp_path / "m" / name).mkdir(parents=True)
     path = serving.export(None, str(tmp_path / "m"))
@@ -110,7 +110,7 @@ def test_export_that_fails_leaves_nothing(tmp_path, monkeypatch):
         _touch(*arguments)
         raise RuntimeError("disk full")
 
-    monkeypatch.setattr("poph_tf.serving.versions._fill", fail)
+    monkeypatch.setattr("poph_tf.serving.saved_model._fill", fail)
     with pytest.raises(RuntimeError):
         serving.export(None, str(tmp_path / "m"))
     assert os.listdir(tmp_path / "m") == []

@@ -261,3 +261,5 @@ def test_command_that_cannot_serve_gives_the_reason_in_one_line(
     assert done.stderr.startswith("error: ")
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
+    # What is wrong with an export is told before TensorFlow is imported.
+    assert ("Loading" in done.stdout) == ("--model_dir=/no/such" in flags)

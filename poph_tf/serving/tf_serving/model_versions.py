@@ -96,25 +96,21 @@ class ModelVersions:
 
     def _newest(self, warm_up: bool = True) -> ModelVersion:
         """The newest version that can be loaded; each broken one is told once."""
-        found = versions.numbers(self.export_dir)
+        found = versions.newest_first(self.export_dir)
         current = getattr(self, "current", None)
-        for number in reversed(found):
+        for path in found:
+            number = int(path.name)
             if current and number == current.number:
                 return current
             if number in self._broken:
                 continue
             try:
-                return ModelVersion(self.export_dir / str(number), warm_up)
+                return ModelVersion(path, warm_up)
             except InputError as error:
                 self._broken[number] = error
                 if len(found) > 1:
                     logging.warning("Version %d is left out: %s", number, error)
-        if self._broken:
-            raise next(iter(self._broken.values()))
-        raise InputError(
-            f"{self.export_dir} holds no version yet: write one with "
-            f"python -m poph_tf.export --export_dir={self.export_dir}."
-        )
+        raise next(iter(self._broken.values()))
 
 
 def _on_arrays(function: Any) -> Function:
