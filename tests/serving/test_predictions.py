@@ -46,6 +46,14 @@ def export_dir(tmp_path_factory):
 
 @pytest.fixture
 def server(export_dir):
+    """A server that the test may stop."""
+    with servers.Server(*FLAGS, export_dir=export_dir) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def lasting(export_dir):
+    """A server for the tests that only ask; each takes seconds to start."""
     with servers.Server(*FLAGS, export_dir=export_dir) as running:
         yield running
 
@@ -81,10 +89,10 @@ def test_a_prediction_ends_when_its_client_has_left(server):
     assert server.process.stderr.read() == ""
 
 
-def test_a_short_prediction_does_not_wait_for_long_ones(server):
-    with begin(server, NEVER), begin(server, NEVER):
+def test_a_short_prediction_does_not_wait_for_long_ones(lasting):
+    with begin(lasting, NEVER), begin(lasting, NEVER):
         for _ in range(3):
-            assert predict(server, SHORT) == (200, {"outputs": [SHORT]})
+            assert predict(lasting, SHORT) == (200, {"outputs": [SHORT]})
 
 
 def test_a_second_signal_ends_predictions_with_a_sentence(server):
@@ -116,8 +124,8 @@ def test_predictions_have_five_seconds_after_a_signal(server):
     assert server.process.stderr.read() == ""
 
 
-def test_more_pieces_than_a_client_has_places_are_never_possible(server):
-    status, answer = predict(server, *[SHORT] * 129)
+def test_more_pieces_than_a_client_has_places_are_never_possible(lasting):
+    status, answer = predict(lasting, *[SHORT] * 129)
     assert status == 400
     assert answer["error"] == (
         "One request may ask for 128 pieces (--max_waiting, "
@@ -126,8 +134,8 @@ def test_more_pieces_than_a_client_has_places_are_never_possible(server):
 
 
 @pytest.mark.parametrize("num_steps", [(NEVER, 1), (1, NEVER)])
-def test_pieces_times_steps_are_bounded(server, num_steps):
-    status, answer = predict(server, *num_steps)
+def test_pieces_times_steps_are_bounded(lasting, num_steps):
+    status, answer = predict(lasting, *num_steps)
     assert status == 400
     assert answer["error"] == (
         f"One request may ask for {NEVER} steps, all its pieces together (2 pieces of "
