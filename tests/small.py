@@ -156,7 +156,11 @@ TRACK_VARIANTS = {
     "voice_and_chords": ("poph3", {"tracks": MELODY_AND_CHORDS, "form": True}),
     "chords_descending": (
         "poph3",
-        {"tracks": MELODY_AND_CHORDS[1:], "pitch_order": "descending"},
+        {
+            "tracks": MELODY_AND_CHORDS[1:],
+            "pitch_order": "descending",
+            "pitch_attention": "before_time",
+        },
     ),
     "one_voice": (
         "poph3",

@@ -337,7 +337,7 @@ def composed(name, temperature=1.0, **changed):
 
 
 def test_the_temperature_of_chords_is_a_factor_which_leaves_voices_alone():
-    drawn = [composed("one_voice", chord_temperature=factor) for factor in (1, 2)]
+    drawn = [composed("voices", chord_temperature=factor) for factor in (1, 2)]
     np.testing.assert_array_equal(*drawn)
     same = composed("chords_descending", 0.5, chord_temperature=2.0)
     np.testing.assert_array_equal(composed("chords_descending"), same)
