@@ -120,6 +120,9 @@ class ModelConfig(Stored):
     """Units of each track's layers within a step."""
     voice_leading: bool = False
     """Let a voice see how its interval to each other voice would change."""
+    outer_voices: Annotated[float, Interval(ge=0.0, le=100.0)] = 1.0
+    """How much the voice leading of the first and the last voice counts, against that
+    of other pairs of voices."""
 
     # Composing chords; no inputs of the network, voices are left alone.
     chord_temperature: Annotated[float, Interval(ge=0.01, le=100.0)] = 1.0

@@ -81,7 +81,9 @@ class TrackNetwork(Network):
             if self.num_tracks > 1
         ]
         self.voice_leading: list[Any] = [
-            layers.VoiceLeading(units, k, others, name=f"voice_leading_{k}")
+            layers.VoiceLeading(
+                units, k, others, self._strengths(k), name=f"voice_leading_{k}"
+            )
             if config.voice_leading and track.voice and (others := self._voices(k))
             else None
             for k, track in enumerate(config.tracks)
@@ -118,6 +120,14 @@ class TrackNetwork(Network):
         """The places of the other voices."""
         tracks = enumerate(self.config.tracks)
         return [j for j, other in tracks if other.voice and j != track]
+
+    def _strengths(self, track: int) -> list[float]:
+        """How much the voice leading to each other voice counts."""
+        first, *_, last = self._voices(-1)
+        return [
+            self.config.outer_voices if {track, j} == {first, last} else 1.0
+            for j in self._voices(track)
+        ]
 
     # Time.
 

@@ -24,9 +24,9 @@ from poph_tf.training import run_log
 
 # Settings that may differ; the others decide the shapes or the meaning of weights.
 FREE = (
-    "preset", "styles", "style_shares", "tracks", "voice_leading", "key", "chords",
-    "form", "harmony_weight", "minor_scale", "input_dropout", "dropout",
-    "recurrent_dropout", "chord_temperature", "chord_min_probability",
+    "preset", "styles", "style_shares", "tracks", "voice_leading", "outer_voices",
+    "key", "chords", "form", "harmony_weight", "minor_scale", "input_dropout",
+    "dropout", "recurrent_dropout", "chord_temperature", "chord_min_probability",
 )  # fmt: skip
 
 

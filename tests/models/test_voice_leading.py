@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+import small
 import tensorflow as tf
 
+from poph_tf import models
+from poph_tf.config import Track
 from poph_tf.models.layers import VoiceLeading
 from poph_tf.models.layers.voice_leading import INTERVALS, MOTIONS
 
@@ -64,3 +67,30 @@ def test_a_step_of_many_pieces_is_that_of_each():
         one = slice(row, row + 1)
         alone = layer(play[one], before[one], given[one])
         np.testing.assert_allclose(together[:, one], alone, atol=1e-5)
+
+
+def test_the_strength_of_a_voice_multiplies_what_it_says():
+    def told(others, strengths):
+        layer = VoiceLeading(1, 3, others, strengths)
+        layer.build()
+        rng = np.random.default_rng(0)
+        layer.table.assign(rng.normal(size=layer.table.shape))
+        play, before = np.eye(PITCHES, dtype=np.float32)[
+            rng.integers(0, PITCHES, (2, 1, 1, 4))
+        ]
+        return layer(play, before, np.zeros((1, 1, 4), np.float32)).numpy()
+
+    parts = [told([other], None) for other in (0, 1, 2)]
+    assert not np.allclose(parts[0], parts[1])
+    together = told([0, 1, 2], [1.5, 1.0, 0.0])
+    np.testing.assert_allclose(together, 1.5 * parts[0] + parts[1], atol=1e-5)
+
+
+def test_outer_voices_are_the_first_and_the_last_one():
+    choir = [Track(name, voice=True) for name in ("soprano", "alto", "tenor", "bass")]
+    settings = small.model_config(
+        "voices", tracks=(Track("organ"), *choir), outer_voices=1.5
+    )
+    network = models.build(settings).network
+    strengths = [layer and layer.strengths for layer in network.voice_leading]
+    assert strengths == [None, [1, 1, 1.5], [1, 1, 1], [1, 1, 1], [1.5, 1, 1]]

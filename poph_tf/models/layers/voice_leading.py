@@ -32,6 +32,7 @@ class VoiceLeading(keras.layers.Layer):
         units: int. Width of the output.
         track: int. Place of the voice.
         others: list of int. Places of the other voices.
+        strengths: list of float. How much each of these counts; None: all alike.
 
     Call arguments:
         play: float [batch, time, track, pitch], the notes of this step.
@@ -48,10 +49,16 @@ class VoiceLeading(keras.layers.Layer):
     """
 
     def __init__(
-        self, units: int, track: int, others: list[int], **kwargs: Any
+        self,
+        units: int,
+        track: int,
+        others: list[int],
+        strengths: list[float] | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.units, self.track, self.others = units, track, others
+        self.strengths = strengths or [1.0] * len(others)
 
     def build(self, *_: Any) -> None:
         """Makes the table."""
@@ -68,7 +75,7 @@ class VoiceLeading(keras.layers.Layer):
 
     def call(self, play: Tensor, before: Tensor, given: Tensor) -> Tensor:
         """Computes the sum of the embeddings."""
-        known = known_tracks(given, self.track, self.others)
+        known = known_tracks(given, self.track, self.others) * self.strengths
         own, own_sounds = _places(before[:, :, self.track : self.track + 1])
         was, was_sounds = _places(tf.gather(before, self.others, axis=2))
         now, sounds = _places(tf.gather(play, self.others, axis=2))
