@@ -20,7 +20,7 @@ import itertools
 import json
 import os
 import pathlib
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -199,8 +199,17 @@ class LightEngine(BaseEngine[None, Sequence[Arrays]]):
             controls = controls._replace(numbers=numbers[None])
             _, state = yield Slice(self, state, controls, row, len(steps))
 
-    def draw(self, slices: Sequence[Slice]) -> list[Drawn]:
-        """Draws slices of one length at a time: one of them, or `batch_rows`."""
+    def draw(
+        self,
+        slices: Sequence[Slice],
+        before_step: Callable[[], object] | None = None,
+    ) -> list[Drawn]:
+        """Draws slices of one length at a time.
+
+        Args:
+            slices: one, or `batch_rows`.
+            before_step: called before each step; may draw others.
+        """
         rows = [slice_inputs(one, self._light.controls) for one in slices]
         inputs = {
             name: np.stack([row[name] for row in rows], axis=1) for name in rows[0]
@@ -208,6 +217,8 @@ class LightEngine(BaseEngine[None, Sequence[Arrays]]):
         state = self._light.stacked([one.state for one in slices])
         frames = []
         for step in range(slices[0].num_steps):
+            if before_step:
+                before_step()
             controls = {name: values[step] for name, values in inputs.items()}
             frame, state = self._light.step(state, controls)
             frames.append(frame)

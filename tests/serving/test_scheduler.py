@@ -5,7 +5,7 @@ import types
 
 import pytest
 
-from poph_tf.serving.api.scheduler import FAR, Job, Scheduler
+from poph_tf.serving.api.scheduler import FAR, MAX_AHEAD, Job, Scheduler
 
 
 def run(jobs, num_threads=1):
@@ -190,18 +190,17 @@ class Engine:
     def __init__(self):
         self.drawn = []
 
-    def draw(self, slices):
+    def draw(self, slices, before_step):
         self.drawn.append([one.name for one in slices])
         return [one.name.upper() for one in slices]
 
 
-def draw_all(engine, jobs, num_threads=1):
+def draw_all(engine, jobs):
     """As `run`, with jobs whose parts have slices drawn.
 
     Args:
         engine: draws.
-        jobs: (name, slices that it has had, slices of each part) of each.
-        num_threads: of the scheduler.
+        jobs: (name, steps, slices that it has had, slices of each part) of each.
 
     Returns:
         What the parts were sent.
@@ -217,11 +216,12 @@ def draw_all(engine, jobs, num_threads=1):
         over.wait(60)
         yield
 
-    scheduler = Scheduler(num_threads)
+    scheduler = Scheduler(1)
     scheduler.submit(Job("first", [wait()], lambda error: None))
-    for name, had, *parts in jobs:
+    for name, num_steps, had, *parts in jobs:
         made = [part(name, count) for count in parts]
-        job = Job(name, made, lambda error: left.release())
+        end = lambda error: left.release()  # noqa: E731
+        job = Job(name, made, end, num_steps=num_steps)
         job.num_slices = had
         scheduler.submit(job)
     over.set()
@@ -233,7 +233,7 @@ def draw_all(engine, jobs, num_threads=1):
 
 def test_slices_of_several_clients_are_drawn_at_a_time_if_there_are_enough():
     engine = Engine()
-    found = draw_all(engine, [(name, 0, 20) for name in "abcdef"])
+    found = draw_all(engine, [(name, 0, 0, 20) for name in "abcdef"])
     assert sorted(found) == sorted("ABCDEF" * 20)
     sizes = [len(names) for names in engine.drawn]
     assert set(sizes) == {1, 3}
@@ -243,13 +243,114 @@ def test_slices_of_several_clients_are_drawn_at_a_time_if_there_are_enough():
 
 def test_slices_of_another_length_or_too_few_are_drawn_alone():
     engine = Engine()
-    draw_all(engine, [("a", 0, 5), ("b", 0, 5), ("cc", 0, 5), ("dd", 0, 5)])
+    draw_all(engine, [(name, 0, 0, 5) for name in ("a", "b", "cc", "dd")])
     assert {len(names) for names in engine.drawn} == {1}
 
 
 def test_long_jobs_are_drawn_one_by_one_while_there_is_a_short_one():
     engine = Engine()
-    draw_all(engine, [("a", 21 + FAR, *[60] * 9), ("b", 0, 20)])
+    draw_all(engine, [("a", 0, 21 + FAR, *[60] * 9), ("b", 0, 0, 20)])
     last = max(k for k, names in enumerate(engine.drawn) if "b" in names)
     assert {len(names) for names in engine.drawn[:last]} == {1}
     assert 3 in {len(names) for names in engine.drawn[last + 1 :]}
+
+
+@pytest.mark.parametrize(("long", "together"), [(200, True), (201, False)])
+def test_a_much_shorter_job_is_not_drawn_at_a_time_with_long_ones(long, together):
+    engine = Engine()
+    others = [(name, long, 0, 20) for name in "abcdef"]
+    draw_all(engine, [*others, ("g", 100, 0, 20)])
+    assert ({len(names) for names in engine.drawn if "g" in names} > {1}) is together
+    assert 3 in {len(names) for names in engine.drawn}
+
+
+class SteppedEngine:
+    """Tells what it draws, step by step, and lets others be drawn between steps.
+
+    Args:
+        at_step: called with the number of steps begun so far.
+    """
+
+    batch_rows = 1
+
+    def __init__(self, at_step):
+        self.at_step, self.steps = at_step, []
+
+    def draw(self, slices, before_step):
+        (one,) = slices
+        for _ in range(one.num_steps):
+            self.at_step(len(self.steps))
+            if before_step:
+                before_step()
+            if one.name == "broken":
+                raise ValueError("broken")
+            self.steps.append(one.name)
+        return ["drawn"]
+
+
+def draw_beside(num_steps, jobs):
+    """Draws one job in slices of 1,000 steps; others come at its tenth step.
+
+    Args:
+        num_steps: that the long job is said to have.
+        jobs: (name, steps, slices of five steps) of the others.
+
+    Returns:
+        The names in the order of steps, and the errors of the others.
+    """
+    left, told = threading.Semaphore(0), []
+
+    def come(step):
+        if step == 9 and not told:
+            told.append("come")
+            for name, steps, count in jobs:
+                job = Job(name, [part(name, 5, count)], end, num_steps=steps)
+                scheduler.submit(job)
+
+    def end(error):
+        told.append(error)
+        left.release()
+
+    def part(name, size, count):
+        wanted = types.SimpleNamespace(engine=engine, num_steps=size, name=name)
+        for _ in range(count):
+            yield wanted
+
+    engine, scheduler = SteppedEngine(come), Scheduler(1)
+    long = [part("long", 1000, 1)]
+    scheduler.submit(Job("a", long, end, num_steps=num_steps))
+    for _ in range(len(jobs) + 1):
+        assert left.acquire(timeout=60)
+    scheduler.close()
+    return engine.steps, told[1:]
+
+
+def test_a_much_shorter_job_is_drawn_between_the_steps_of_a_slice():
+    steps, _ = draw_beside(1000, [("short", 499, 2)])
+    first = ["long"] * 9 + ["short"] * 5 + ["long"] + ["short"] * 5
+    assert steps == first + ["long"] * 990
+
+
+def test_a_job_of_half_the_length_waits_for_its_turn():
+    steps, _ = draw_beside(1000, [("half", 500, 2)])
+    assert steps == ["long"] * 1000 + ["half"] * 10
+
+
+def test_the_shortest_of_several_is_drawn_first():
+    steps, _ = draw_beside(1000, [("short", 20, 1), ("shorter", 10, 1)])
+    assert steps[9:20] == ["shorter"] * 5 + ["long"] + ["short"] * 5
+
+
+def test_short_jobs_without_end_leave_half_of_the_steps_to_a_long_one():
+    steps, _ = draw_beside(1000, [("short", 10, 10_000)])
+    last = len(steps) - steps[::-1].index("long")
+    num_long = steps[:last].count("long")
+    assert num_long == 1000
+    assert 1000 < last - num_long < 1000 + MAX_AHEAD + 5
+
+
+def test_an_error_between_steps_ends_only_its_own_job():
+    steps, told = draw_beside(1000, [("broken", 10, 1), ("short", 20, 1)])
+    assert steps.count("long") == 1000
+    assert steps.count("short") == 5
+    assert [str(error) for error in told if error] == ["broken"]

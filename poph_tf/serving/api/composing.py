@@ -118,7 +118,8 @@ class Composition:
             scheduler: draws.
             client: whose request it is.
         """
-        await done(scheduler, client, self._prepare, len(self._rows))
+        size = len(self._rows)
+        await done(scheduler, client, self._prepare, size, self.num_steps)
         return await asyncio.to_thread(self._assemble)
 
     def _prepare(self, job: Job) -> Part:
@@ -183,6 +184,7 @@ async def done(
     client: str,
     part: Callable[[Job], Part],
     size: int = 1,
+    num_steps: int = 0,
 ) -> None:
     """Runs a job of one part, which may add others; ends it if it is cancelled.
 
@@ -191,6 +193,7 @@ async def done(
         client: whose it is.
         part: makes the part.
         size: pieces that the job holds in memory.
+        num_steps: steps of all its pieces.
     """
     loop = asyncio.get_running_loop()
     ended = loop.create_future()
@@ -203,7 +206,7 @@ async def done(
         with contextlib.suppress(RuntimeError):  # the server is gone
             loop.call_soon_threadsafe(tell, error)
 
-    job = Job(client, (), end, size)
+    job = Job(client, (), end, size, num_steps)
     job.parts.append(part(job))
     scheduler.submit(job)
     try:

@@ -10,7 +10,12 @@ that which has had the fewest slices. The others go to the job that has had the 
 of all. So a short piece gets at least half of the turns that pass while it is drawn,
 however many long ones there are, and three of four beside those of its own client.
 Slices drawn at a time take longer, so only jobs do it that are about as far as the
-first.
+first, and about as long.
+
+It need not wait for its turn either. Between two steps of a slice a thread looks for a
+job of less than half the length, and draws a slice of it at once. In the long run no
+more steps are drawn so than others, so that a client who asks for one short piece after
+another leaves half of the time to long ones.
 """
 
 import collections
@@ -26,6 +31,8 @@ Part = Generator[Slice | None, Any, None]
 Taken = list[tuple["Job", Part]]
 # Jobs that have had so many slices more than another are drawn one by one.
 FAR = 4
+# So many steps may be drawn between others before as many others are.
+MAX_AHEAD = 256
 
 
 class Stopping(Exception):  # noqa: N818  no fault, an end that was asked for
@@ -40,6 +47,7 @@ class Job:
         parts: generators; a part may add others to `parts`.
         on_end: called once, in any thread, with the error that ended the job, or None.
         size: pieces that it will hold in memory.
+        num_steps: steps of all its pieces.
     """
 
     def __init__(
@@ -48,8 +56,9 @@ class Job:
         parts: Iterable[Part],
         on_end: Callable[[BaseException | None], object],
         size: int = 1,
+        num_steps: int = 0,
     ) -> None:
-        self.client, self.size = client, size
+        self.client, self.size, self.num_steps = client, size, num_steps
         self.parts = collections.deque(parts)
         # What each part waits for.
         self.slices: dict[Part, Slice] = {}
@@ -57,6 +66,10 @@ class Job:
         self.num_slices = 0
         self.num_running = 0
         self.ended = False
+
+    def much_shorter(self, other: "Job") -> bool:
+        """Whether it has less than half the steps of another."""
+        return 2 * self.num_steps < other.num_steps
 
 
 class Scheduler:
@@ -71,6 +84,7 @@ class Scheduler:
         self._changed = threading.Condition()
         self._turns = itertools.count()
         self._rounds: collections.Counter[str] = collections.Counter()
+        self._ahead = 0  # steps drawn between others, less these
         self._closing = False
         self._ended: BaseException | None = None
         self._threads = [
@@ -126,14 +140,18 @@ class Scheduler:
 
     def _work(self) -> None:
         while taken := self._take():
-            try:
-                self._do(taken)
-            except BaseException as error:
-                for job, _ in taken:
-                    self.end(job, error)
-                    self._put_back(job)
+            self._do(taken)
 
-    def _do(self, taken: Taken) -> None:
+    def _do(self, taken: Taken, between: bool = False) -> None:
+        """A slice of some jobs, in their turn or between the steps of others."""
+        try:
+            self._draw(taken, between)
+        except BaseException as error:
+            for job, _ in taken:
+                self.end(job, error)
+                self._put_back(job)
+
+    def _draw(self, taken: Taken, between: bool) -> None:
         """Draws the slices that some parts wait for, or lets a part do its own work."""
         found = (job.slices.pop(part, None) for job, part in taken)
         slices = [one for one in found if one]
@@ -143,9 +161,26 @@ class Scheduler:
             if (first := self._send(job, part, None)) is None:
                 return
             slices = [first]
-        drawn = slices[0].engine.draw(slices)
+        if between:
+            with self._changed:
+                self._ahead += slices[0].num_steps
+        before_step = None if between else lambda: self._draw_shorter(taken)
+        drawn = slices[0].engine.draw(slices, before_step)
         for (job, part), one in zip(taken, drawn, strict=True):
             self._send(job, part, one)
+
+    def _draw_shorter(self, taken: Taken) -> None:
+        """Draws a slice of a job much shorter than those whose step is next."""
+        with self._changed:
+            self._ahead = max(self._ahead - len(taken), 0)
+            if self._ahead >= MAX_AHEAD:
+                return
+            free = (job for queue in self._jobs.values() for job in queue if job.parts)
+            job = min(free, key=lambda job: job.num_steps, default=None)
+            if not job or not all(job.much_shorter(other) for other, _ in taken):
+                return
+            shorter = [self._begin(job, job.parts.popleft())]
+        self._do(shorter, between=True)
 
     def _send(self, job: Job, part: Part, drawn: Drawn | None) -> Slice | None:
         """Sends a part what was drawn; an error within it ends only its job.
@@ -173,14 +208,16 @@ class Scheduler:
         with self._changed:
             while not self._closing:
                 if job := self._choose():
-                    taken = [(job, job.parts.popleft())]
-                    taken += self._beside(*taken[0])
-                    for job, _ in taken:
-                        job.num_running += 1
-                        job.num_slices += 1
-                    return taken
+                    part = job.parts.popleft()
+                    beside = self._beside(job, part)
+                    return [self._begin(*one) for one in [(job, part), *beside]]
                 self._changed.wait()
         return []
+
+    def _begin(self, job: Job, part: Part) -> tuple[Job, Part]:
+        job.num_running += 1
+        job.num_slices += 1
+        return job, part
 
     def _beside(self, job: Job, part: Part) -> Taken:
         """Takes parts that can be drawn at a time with one, if all threads have some.
@@ -198,6 +235,7 @@ class Scheduler:
             (other, like)
             for other in near
             for like in other.parts
+            if not (job.much_shorter(other) or other.much_shorter(job))
             if (its := other.slices.get(like))
             and (its.engine, its.num_steps) == (own.engine, own.num_steps)
         ]
