@@ -74,6 +74,11 @@ MINOR_PROFILE = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.3
 # and if it is another note of the tonic triad. Of 395 chorales the last bass note is
 # the tonic found in 98 % (73 % without), in 96 % where only the soprano sounds (67 %).
 LAST_IS_TONIC, LAST_IN_TRIAD = 0.5, 0.2
+# Where music goes on: how much its first chord says, and its last, of what the last one
+# of a whole piece says. Of 402 chorales without their last bar 85 % get their own key
+# (67 % by their notes alone, 25 % if they ended there), cut in the middle 80 % (61 %,
+# 37 %); of 450 pop songs 71 % (72 %, 76 %) and 68 % (70 %, 34 %).
+FIRST_COUNTS, LAST_COUNTS = 0.3, 0.1
 TONICS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 # Of two names of a key the one with fewer sharps or flats.
 MAJOR_TONICS = ("C", "Db", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
@@ -146,14 +151,18 @@ def key_endings() -> "np.ndarray":
 
 
 def find_key(
-    play: "npt.ArrayLike", first_pitch: int = 0, among: Sequence[int] = range(NUM_KEYS)
+    play: "npt.ArrayLike",
+    first_pitch: int = 0,
+    among: Sequence[int] = range(NUM_KEYS),
+    ended: bool = True,
 ) -> int:
-    """The key of a piece or melody, by its notes and by how it ends.
+    """The key of a piece or melody, by its notes and by how it ends or begins.
 
     Args:
         play: [time, pitch], whether each pitch sounds.
         first_pitch: MIDI number.
         among: the keys that it may be.
+        ended: False if the piece goes on, so that its last notes are no end.
 
     Returns:
         0..23; -1 where nothing, or everything alike, sounds.
@@ -172,9 +181,10 @@ def find_key(
     if not counts.std():
         return UNKNOWN
     counts -= counts.mean()
-    last = play[play.any(axis=1)][-1].argmax() + first_pitch
+    lowest = play[play.any(axis=1)].argmax(axis=1) + first_pitch
     fit = key_profiles() @ (counts / np.linalg.norm(counts))
-    fit += key_endings()[last % NUM_PITCH_CLASSES]
+    first, last = key_endings()[lowest[[0, -1]] % NUM_PITCH_CLASSES]
+    fit += last if ended else FIRST_COUNTS * first + LAST_COUNTS * last
     return among[int(np.argmax(fit[list(among)]))]
 
 

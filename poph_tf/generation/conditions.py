@@ -30,9 +30,13 @@ def keys_of(
     if config.source is None:
         return host_randomness.keys(seeds)
     if task.given is None:
-        found = theory.find_key(task.prefill.cells[..., 0].max(axis=1))
+        play = task.prefill.cells[..., 0].max(axis=1)
+        found = theory.find_key(play, ended=False)
     else:
-        found = theory.find_key(task.given[..., 1].max(axis=1), model.min_pitch)
+        play = task.given[..., 1].max(axis=1)
+        last_bar = np.flatnonzero(task.whole_bar_position == 0).max(initial=0)
+        ended = play[last_bar:].any()
+        found = theory.find_key(play, model.min_pitch, ended=ended)
     return np.full(len(seeds), found, np.int32)
 
 

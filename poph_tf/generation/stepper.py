@@ -81,7 +81,7 @@ class Stepper:
         if not self._given:
             return theory.UNKNOWN
         play = np.array(self._given[-KEY_STEPS:])
-        return theory.find_key(play, self._engine.config.min_pitch)
+        return theory.find_key(play, self._engine.config.min_pitch, ended=False)
 
     def correct(
         self, bar_position: int, clamped: np.ndarray, given: np.ndarray

@@ -113,7 +113,9 @@ class ServingModule(tf.Module):
         given = inputs["given"]
         if self.config.key:
             notes = tf.cast(inputs["play"], tf.float32) * given[..., None]
-            inputs["key"] = self._find_keys(notes)
+            inputs["key"] = keys.find_keys(
+                notes, self.config.min_pitch, inputs["bar_position"]
+            )
         steering = {name: inputs[name] for name in STEERING}
         if not any(track.voice for track in self.config.tracks):
             del steering["top_p"]
@@ -153,19 +155,12 @@ class ServingModule(tf.Module):
 
         state = self.state_bytes.unpack(inputs["state_bytes"])
         if self.config.key:
-            state["key"] = _decided(state, self._find_keys(inputs["play"]))
+            found = keys.find_keys(inputs["play"], self.config.min_pitch)
+            state["key"] = _decided(state, found)
         state, _ = _loop(
             tf.shape(cells)[1], state, read, tf.TensorSpec((None, None), tf.int32)
         )
         return {"state_bytes": self.state_bytes.pack(state | {"bar_steps": bar_steps})}
-
-    def _find_keys(self, play: tf.Tensor) -> tf.Tensor:
-        """The keys of notes [batch, time, track, pitch], int32 [batch]."""
-        return tf.map_fn(
-            lambda notes: keys.find_key(notes, self.config.min_pitch),
-            tf.reduce_max(play, axis=2),
-            fn_output_signature=tf.int32,
-        )
 
     def score(self, **inputs: tf.Tensor) -> Tensors:
         """Negative log-likelihood of each step given all steps before it, in nats.

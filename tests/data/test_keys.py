@@ -44,6 +44,22 @@ def test_the_key_by_hand(pitches, key):
     assert theory.find_key(cropped, 36) == key
 
 
+@pytest.mark.parametrize(
+    ("pitches", "key"),
+    [
+        # All white keys alike: the first note says which it is.
+        ((60, 62, 64, 65, 67, 71, 69), 0),
+        ((None, 69, 71, 64, 62, 65, 67, 60), 12 + 9),
+        # What is clear by the notes is not changed by the first.
+        ((62, 60, 64, 67, 72, 60, 64, 67, 65, 71, 60, 57), 0),
+        ((None, None), theory.UNKNOWN),
+    ],
+)
+def test_the_key_of_music_that_goes_on_by_hand(pitches, key):
+    assert theory.find_key(played(pitches), ended=False) == key
+    assert theory.find_key(played(pitches)[:, 36:90], 36, ended=False) == key
+
+
 def test_a_profile_fits_its_own_key_exactly():
     fit = theory.key_profiles() @ theory.key_profiles().T
     np.testing.assert_allclose(np.diag(fit), 1.0)
@@ -61,16 +77,34 @@ def test_a_profile_fits_its_own_key_exactly():
         np.uint8, st.tuples(st.integers(0, 9), st.just(30)), elements=st.integers(0, 1)
     ),
     st.integers(0, 98),
+    st.booleans(),
 )
-def test_the_graph_finds_the_same_key(play, first_pitch):
-    found = int(keys.find_key(tf.constant(play), first_pitch))
+def test_the_graph_finds_the_same_key(play, first_pitch, ended):
+    found = int(keys.find_key(tf.constant(play), first_pitch, ended))
     if play.any():
         profile = theory.class_counts(play.sum(axis=0), first_pitch)
         scores = theory.key_profiles() @ (profile - profile.mean())
         # Where two keys are equally good, rounding decides.
         if len(np.unique(scores.round(4))) < len(scores):
             return
-    assert found == theory.find_key(play, first_pitch)
+    assert found == theory.find_key(play, first_pitch, ended=ended)
+
+
+def test_pieces_that_do_not_sound_in_their_last_bar_go_on():
+    whole = played((60, 62, 64, 65, 67, 71, 69, None))
+    cut = played((60, 62, 64, 65, 67, 71, None, None))
+    play = np.stack([whole, cut])[:, :, None]
+    bar_position = tf.constant([[0, 1, 2, 0, 1, 2, 0, 1]] * 2)
+    found = keys.find_keys(tf.constant(play), 0, bar_position)
+    expected = [
+        theory.find_key(whole),
+        theory.find_key(cut, ended=False),
+    ]
+    np.testing.assert_array_equal(found, expected)
+    assert expected == [12 + 9, 0]
+    expected = [theory.find_key(piece, ended=False) for piece in (whole, cut)]
+    np.testing.assert_array_equal(keys.find_keys(tf.constant(play), 0), expected)
+    assert expected == [0, 0]
 
 
 MODEL = config.preset(
