@@ -2,13 +2,12 @@
 # Sets up .venv with what the tests need, then runs the linter, the formatter, the type
 # checker, the manual's build and all tests with coverage.
 # Arguments go to pytest, which then runs alone: ./tools/test.sh tests/models/test_losses.py
-# Three processes share the test files, since some wait for a server or a browser;
-# TEST_PROCESSES=1 takes one.
+# Two processes share the test files; TEST_PROCESSES=1 takes one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source tools/environment.sh
 make_environment dev
-tests=(-m pytest --numprocesses="${TEST_PROCESSES:-3}" --dist=loadfile
+tests=(-m pytest --numprocesses="${TEST_PROCESSES:-2}" --dist=loadfile
   --no-loadscope-reorder)
 [ "$#" -eq 0 ] || exec "$PYTHON" "${tests[@]}" "$@"
 
