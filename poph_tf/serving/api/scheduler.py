@@ -14,8 +14,8 @@ first, and about as long.
 
 It need not wait for its turn either. Between two steps of a slice a thread looks for a
 job of less than half the length, and draws a slice of it at once. In the long run no
-more steps are drawn so than others, so that a client who asks for one short piece after
-another leaves half of the time to long ones.
+more steps are drawn so than in turns: whoever asks for one short piece after another
+leaves half of the steps to turns.
 """
 
 import collections
