@@ -15,7 +15,6 @@ MODEL_OF_KEYS = dataclasses.replace(MODEL, key=True)
 
 
 def test_the_key_is_the_one_asked_for_that_of_the_music_or_a_drawn_one():
-    model = MODEL_OF_KEYS
     # A melody in D major.
     notes = [
         (4 * k, 4 * k + 4, p) for k, p in enumerate((66, 69, 71, 69, 67, 66, 64, 62))
@@ -25,7 +24,9 @@ def test_the_key_is_the_one_asked_for_that_of_the_music_or_a_drawn_one():
     music = Matrices(soprano.cells, position, tracks=(soprano,))
 
     def keys(**settings):
-        return resolve(GenerationConfig(**settings), model).controls.key.tolist()
+        return resolve(
+            GenerationConfig(**settings), MODEL_OF_KEYS
+        ).controls.key.tolist()
 
     assert keys(num_pieces=2, key="Bb minor", music=music) == [22, 22]
     harmonized = {"music": music, "task": "harmonize", "num_pieces": 2}
@@ -63,10 +64,9 @@ def test_where_the_given_music_stops_is_no_end(task, key):
 
 
 def test_a_scale_that_the_network_has_learnt_is_told_and_others_bias_the_pitches():
-    model = dataclasses.replace(MODEL, key=True)
     for key, biased in (("D minor", False), ("D dorian", True), ("auto", False)):
         settings = GenerationConfig(key=key, key_strength=3.0, num_pieces=2)
-        controls = resolve(settings, model).controls
+        controls = resolve(settings, MODEL_OF_KEYS).controls
         assert (controls.pitch_bias is not None) == biased
         assert controls.key_strength.tolist() == [3.0, 3.0]
         assert controls.key_scales is None

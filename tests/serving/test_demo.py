@@ -148,6 +148,48 @@ def test_chords_are_in_the_key_that_python_finds(page):
     assert found == [named_chords.key_of_chords(chords) for chords, _ in PROGRESSIONS]
 
 
+def test_the_key_of_given_music_is_the_one_that_python_finds(page, engine):
+    # D F# A E is D major, unless E is the last note: then it is A major.
+    places = enumerate((62, 66, 69, 64) * 2)
+    melody = [
+        {"track": 0, "pitch": p, "start": 4 * k, "duration": 4} for k, p in places
+    ]
+    names = [track.name for track in engine.config.tracks]
+    music = {"num_steps": 32, "notes": melody, "metre": "4/4"}
+    music |= {"pickup": 0, "steps_per_quarter": 4}
+    music["tracks"] = [{"name": name} for name in names]
+    tasks = [
+        {"task": "infill", "bars": "2"},
+        {"task": "infill", "bars": "1"},
+        {"task": "continue", "num_bars": 1},
+        {"task": "harmonize", "given": ("soprano",)},
+    ]
+    source = scores.to_notes(scores.Score(**music))
+    expected = [
+        int(
+            GenerationConfig(music=source, **each)
+            .resolve(engine.config)
+            .controls.key[0]
+        )
+        for each in tasks
+    ]
+    assert expected == [2, 9, 2, 9]
+    low, count = engine.config.min_pitch, engine.config.num_pitches
+    network = {"min_pitch": low, "num_pitches": count, "tracks": music["tracks"]}
+    found = page.evaluate(
+        """async ([tasks, music, network]) => {
+          const { keyOf } = await import("./page/key.js");
+          const { task } = await import("./page/task.js");
+          return tasks.map((body) => {
+            const whole = { ...body, music };
+            return keyOf(task(body.task, whole, network), whole, 0, network);
+          });
+        }""",
+        [tasks, music, network],
+    )
+    assert found == expected
+
+
 def test_harmonizes_and_varies_note_for_note_as_python(page, engine):
     draw(page)
     melody = score(page)

@@ -220,8 +220,7 @@ def draw_all(engine, jobs):
     scheduler.submit(Job("first", [wait()], lambda error: None))
     for name, num_steps, had, *parts in jobs:
         made = [part(name, count) for count in parts]
-        end = lambda error: left.release()  # noqa: E731
-        job = Job(name, made, end, num_steps=num_steps)
+        job = Job(name, made, lambda error: left.release(), num_steps=num_steps)
         job.num_slices = had
         scheduler.submit(job)
     over.set()
@@ -288,11 +287,10 @@ class SteppedEngine:
         return ["drawn"]
 
 
-def draw_beside(num_steps, jobs):
+def draw_beside(*jobs):
     """Draws one job in slices of 1,000 steps; others come at its tenth step.
 
     Args:
-        num_steps: that the long job is said to have.
         jobs: (name, steps, slices of five steps) of the others.
 
     Returns:
@@ -318,7 +316,7 @@ def draw_beside(num_steps, jobs):
 
     engine, scheduler = SteppedEngine(come), Scheduler(1)
     long = [part("long", 1000, 1)]
-    scheduler.submit(Job("a", long, end, num_steps=num_steps))
+    scheduler.submit(Job("a", long, end, num_steps=1000))
     for _ in range(len(jobs) + 1):
         assert left.acquire(timeout=60)
     scheduler.close()
@@ -326,23 +324,23 @@ def draw_beside(num_steps, jobs):
 
 
 def test_a_much_shorter_job_is_drawn_between_the_steps_of_a_slice():
-    steps, _ = draw_beside(1000, [("short", 499, 2)])
+    steps, _ = draw_beside(("short", 499, 2))
     first = ["long"] * 9 + ["short"] * 5 + ["long"] + ["short"] * 5
     assert steps == first + ["long"] * 990
 
 
 def test_a_job_of_half_the_length_waits_for_its_turn():
-    steps, _ = draw_beside(1000, [("half", 500, 2)])
+    steps, _ = draw_beside(("half", 500, 2))
     assert steps == ["long"] * 1000 + ["half"] * 10
 
 
 def test_the_shortest_of_several_is_drawn_first():
-    steps, _ = draw_beside(1000, [("short", 20, 1), ("shorter", 10, 1)])
+    steps, _ = draw_beside(("short", 20, 1), ("shorter", 10, 1))
     assert steps[9:20] == ["shorter"] * 5 + ["long"] + ["short"] * 5
 
 
 def test_short_jobs_without_end_leave_half_of_the_steps_to_a_long_one():
-    steps, _ = draw_beside(1000, [("short", 10, 10_000)])
+    steps, _ = draw_beside(("short", 10, 10_000))
     last = len(steps) - steps[::-1].index("long")
     num_long = steps[:last].count("long")
     assert num_long == 1000
@@ -350,7 +348,7 @@ def test_short_jobs_without_end_leave_half_of_the_steps_to_a_long_one():
 
 
 def test_an_error_between_steps_ends_only_its_own_job():
-    steps, told = draw_beside(1000, [("broken", 10, 1), ("short", 20, 1)])
+    steps, told = draw_beside(("broken", 10, 1), ("short", 20, 1))
     assert steps.count("long") == 1000
     assert steps.count("short") == 5
     assert [str(error) for error in told if error] == ["broken"]

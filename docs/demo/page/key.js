@@ -12,6 +12,8 @@ const KEY_COUNTER = 1;
 // Semitones above the tonic that are outside of the major, of both minor scales.
 const OUTSIDE = [[1, 3, 6, 8, 10], [1, 4, 6, 9]];
 const TONIC = 0.1;
+// As in theory.py.
+const [FIRST_COUNTS, LAST_COUNTS] = [0.3, 0.1];
 
 /**
  * The key asked for, that of the notes given or of the chords, or one drawn: 0 to 23, -1
@@ -27,19 +29,27 @@ export function keyOf(task, { key = "", music, chords = "" }, seed, network) {
 }
 
 /** The key of the notes that are given. @param {Task} task */
-function keyOfGiven({ voices, free, score }) {
+function keyOfGiven({ voices, free, score, position, looksAhead }) {
   const count = score.tracks.length;
   const counts = new Array(CLASSES).fill(0);
-  let lowest = 0;
+  /** @type {number[]} */
+  const lowest = [];
+  const lastBar = position.lastIndexOf(0);
+  // Where what is given stops before the last bar, it is no end.
+  let ended = false;
   for (let step = 0; step < score.num_steps; step++) {
     const sounding = new Set();
     for (let place = step * count; place < (step + 1) * count; place++) {
       if (!free[place] && voices.pitch[place] !== REST) sounding.add(voices.pitch[place]);
     }
     for (const pitch of sounding) counts[pitch % CLASSES] += 1;
-    if (sounding.size) lowest = Math.min(...sounding);
+    if (!sounding.size) continue;
+    lowest.push(Math.min(...sounding));
+    ended = looksAhead && step >= lastBar;
   }
-  return findKey(counts, ofEnding(lowest));
+  const [first, last] = [lowest[0], lowest[lowest.length - 1]].map(ofEnding);
+  if (ended) return findKey(counts, last);
+  return findKey(counts, (mode, tonic) => FIRST_COUNTS * first(mode, tonic) + LAST_COUNTS * last(mode, tonic));
 }
 
 /** As `key_of_chords` in named_chords.py of poph_tf. @param {Set<number>[]} chords */
