@@ -49,7 +49,10 @@ def read_regular(path: str | os.PathLike[str]) -> bytes:
     Raises:
         OSError: If it is no regular file, or cannot be read.
     """
-    if not stat.S_ISREG(pathlib.Path(path).stat().st_mode):
+    mode = pathlib.Path(path).stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise OSError(errno.EISDIR, "a folder, not a file", str(path))
+    if not stat.S_ISREG(mode):
         raise OSError(errno.EINVAL, NOT_REGULAR, str(path))
     return pathlib.Path(path).read_bytes()
 

@@ -22,6 +22,7 @@ from poph_tf.cli import commands
 from poph_tf.cli import flags as own_flags
 from poph_tf.cli.progress import Progress
 from poph_tf.config import GenerationConfig
+from poph_tf.config.generation import is_path
 from poph_tf.models import pretrained
 
 FLAGS = flags.FLAGS
@@ -29,7 +30,8 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("model_dir", None, "Folder of poph_tf.train, or pretrained model.")
 flags.DEFINE_string("pretrained", None, "A model that comes with the package.")
 flags.DEFINE_bool("list_pretrained", False, "Print the models of the package and exit.")
-flags.DEFINE_string("output_dir", None, "Folder for the pieces.")
+_FOLDER = "Folder for the pieces; those of an earlier run are replaced."
+flags.DEFINE_string("output_dir", None, _FOLDER)
 own_flags.define(GenerationConfig)
 flags.DEFINE_bool("png", None, "Draw piano rolls; unset: if matplotlib is installed.")
 _WAV = "Make sound; unset: up to half an hour, if tinysoundfont is installed."
@@ -54,6 +56,8 @@ def main(words: Sequence[str]) -> int:
     for change in request.task.changes:
         print(f"note: {change}", file=sys.stderr)
     output_dir = files.ready_folder(FLAGS.output_dir)
+    if is_path(config.source):
+        saving.require_kept(config.source, output_dir, config.num_pieces)
     with Progress(request.num_steps, "steps") as progress:
         pieces = composer.engine(request).generate(request, progress.update)
     media = {"png": FLAGS.png, "wav": FLAGS.wav, "page": FLAGS.page}

@@ -58,7 +58,7 @@ class GenerationConfig(Stored):
     num_pieces: Annotated[int, Interval(ge=1, le=MAX_PIECES)] = 4
     """Number of pieces."""
     num_bars: Annotated[int, Interval(ge=1, le=10**6)] = 32
-    """New bars of each piece."""
+    """New bars of each piece; where notes of the music are kept, it decides."""
     temperature: _Temperature = 1.0
     """Below 1 is safer, above 1 bolder."""
     replay_temperature: _Temperature = 0.0

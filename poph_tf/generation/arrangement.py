@@ -23,6 +23,8 @@ from poph_tf.errors import InputError
 
 # The share of notes outside a model's pitches from which on all notes are moved.
 FEW = 0.02
+# Voices lie at least so many semitones apart by their means: in Bach's chorales 6 to 9.
+ROOM = 6
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -41,7 +43,12 @@ class Arrangement:
 
 
 def arrange(
-    piece: Matrices, model: ModelConfig, table: Sequence[str], single: str
+    piece: Matrices,
+    model: ModelConfig,
+    table: Sequence[str],
+    single: str,
+    *,
+    make_room: bool = False,
 ) -> Arrangement:
     """Puts the parts of a piece into the tracks of a model.
 
@@ -50,6 +57,7 @@ def arrange(
         model: configuration of a model with tracks.
         table: texts such as "Vln 1:soprano".
         single: the track for music of one part.
+        make_room: whether a voice alone is moved to where others fit around it.
 
     Raises:
         InputError: If parts and tracks cannot be matched, or notes do not fit.
@@ -61,6 +69,9 @@ def arrange(
     for part, place in places.items():
         cells[:, place] = np.maximum(cells[:, place], parts[part].cells)
     changes = _unused(parts, places)
+    if make_room:
+        cells, moved = _with_room(cells, model)
+        changes += moved
     cells, moved = within_range(cells, model)
     changes += moved
     for place, track in enumerate(model.tracks):
@@ -154,6 +165,31 @@ def _mean_pitch(cells: np.ndarray) -> float:
     return float(np.average(np.arange(len(counts)), weights=np.maximum(counts, 1e-9)))
 
 
+def _with_room(cells: np.ndarray, model: ModelConfig) -> tuple[np.ndarray, list[str]]:
+    """Moves a voice alone by octaves until the others fit below and above it."""
+    voices = [k for k, track in enumerate(model.tracks) if track.voice]
+    alone = np.flatnonzero(cells.any(axis=(0, 2, 3))).tolist()
+    if len(alone) != 1 or alone[0] not in voices:
+        return cells, []
+    place = voices.index(alone[0])
+    low = model.min_pitch + ROOM * (len(voices) - 1 - place)
+    high = model.max_pitch - ROOM * place
+    mean, octave = _mean_pitch(cells[:, alone[0]]), theory.NUM_PITCH_CLASSES
+    octaves = np.ceil((low - mean) / octave) if mean < low else 0
+    octaves = -np.ceil((mean - high) / octave) if mean > high else octaves
+    if not octaves or high - low < octave:
+        return cells, []
+    shifted = np.arange(cells.shape[2]) + octave * int(octaves)
+    name, way = model.tracks[alone[0]].name, "low" if octaves > 0 else "high"
+    line = f"The notes lie too {way} for {name}, so that the other voices fit around it"
+    return _moved(cells, shifted, model), [f"{line}: {_all_moved(int(octaves))}."]
+
+
+def _all_moved(octaves: int) -> str:
+    plural, way = "s" * (abs(octaves) > 1), "up" if octaves > 0 else "down"
+    return f"all are moved {abs(octaves)} octave{plural} {way}"
+
+
 def within_range(cells: np.ndarray, model: ModelConfig) -> tuple[np.ndarray, list[str]]:
     """Moves notes by octaves until the model has their pitches: all, or a few.
 
@@ -186,8 +222,7 @@ def within_range(cells: np.ndarray, model: ModelConfig) -> tuple[np.ndarray, lis
     found += f" lie outside the model's pitches, {model.min_pitch} to "
     changes = []
     if octaves:
-        plural, way = "s" * (abs(octaves) > 1), "up" if octaves > 0 else "down"
-        changes.append(f"all are moved {abs(octaves)} octave{plural} {way}")
+        changes.append(_all_moved(octaves))
     if outside(octaves):
         others = "what still lies outside is" if octaves else "they are"
         changes.append(f"{others} moved by octaves")

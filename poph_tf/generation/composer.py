@@ -29,7 +29,7 @@ from poph_tf.data.matrices import Matrices
 from poph_tf.errors import InputError
 from poph_tf.generation import given_music, light_engine, publishing
 from poph_tf.generation.piece import Piece
-from poph_tf.generation.request import Request
+from poph_tf.generation.request import Request, unknown_style
 from poph_tf.models import pretrained
 
 if TYPE_CHECKING:
@@ -304,8 +304,7 @@ class Composer:
             warnings.warn(change, UserWarning, stacklevel=3)
         chosen = style or self.style or usual
         if chosen not in self.styles:
-            known = ", ".join(self.styles)
-            raise InputError(f"The model has no style {chosen!r}; it has {known}.")
+            raise unknown_style(chosen, self.config)
         return music, chosen
 
     def resolve(self, method: str, options: dict[str, Any]) -> Request:

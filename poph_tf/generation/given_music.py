@@ -1,5 +1,6 @@
 """Reads the music that a request gives, and tells what of it is not used as it is."""
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -48,9 +49,25 @@ def on_grid(
     """Notes on the grid, and what that changes; as `read`, without a model."""
     placed = arrangement.by_role(notes, tracks)
     piece = matrices.from_notes(placed)
-    parts = [track.cells for track in piece.tracks] if tracks else [piece.cells]
-    heard = sum(int(cells.onsets(part).sum()) for part in parts)
+    heard = sum(_num_notes(track.cells) for track in piece.tracks)
     return piece, (*_without_place(notes, placed), *_unlike(placed, piece, heard))
+
+
+def as_one_part(piece: Matrices) -> tuple[Matrices, list[str]]:
+    """The music without its parts, and what that changes, a sentence or none."""
+    alone = dataclasses.replace(piece, tracks=())
+    if len(piece.tracks) < 2:
+        return alone, []
+    names = ", ".join(track.name for track in piece.tracks if track.name)
+    line = f"{len(piece.tracks)} parts{f' ({names})' * bool(names)} become one"
+    total = sum(_num_notes(track.cells) for track in piece.tracks)
+    if (merged := total - _num_notes(piece.cells)) > 0:
+        line += f", in which {cells.share(merged, total)} sound with another"
+    return alone, [f"{line}: the model has no tracks."]
+
+
+def _num_notes(part: np.ndarray) -> int:
+    return int(cells.onsets(part).sum())
 
 
 def require_notes(piece: Matrices, changes: Sequence[str]) -> None:

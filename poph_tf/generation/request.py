@@ -19,6 +19,7 @@ from poph_tf.data import bars as bars_lib
 from poph_tf.errors import InputError
 from poph_tf.generation import conditions, tasks, track_tasks
 from poph_tf.generation.controls import Controls, key_scales
+from poph_tf.models import pretrained
 
 # Scales that a model which reads the key has learnt.
 LEARNT_SCALES = ("major", "minor", "harmonic minor")
@@ -345,6 +346,13 @@ def style_schedule(text: str, config: ModelConfig) -> list[tuple[int, np.ndarray
     return schedule
 
 
+def unknown_style(name: str, config: ModelConfig) -> InputError:
+    """What is said of a style that the model does not have."""
+    line = f"The model has no style {name!r}; it has {', '.join(config.styles)}."
+    others = [k for k in pretrained.names() if name in pretrained.styles_of(k)]
+    return InputError(f"{line} {', '.join(others)} has it." if others else line)
+
+
 def style_vector(text: str, config: ModelConfig) -> np.ndarray:
     """Reads a style or a mixture.
 
@@ -365,9 +373,7 @@ def style_vector(text: str, config: ModelConfig) -> np.ndarray:
     for part in text.split(","):
         name, colon, weight = part.strip().partition(":")
         if name not in config.styles:
-            raise InputError(
-                f"The model has no style {name!r}; it has {', '.join(config.styles)}."
-            )
+            raise unknown_style(name, config)
         vector[config.styles.index(name)] += _weight(weight, part) if colon else 1.0
     if vector.sum() <= 0:
         raise InputError(f"The weights of style must add up to more than 0: {text!r}.")

@@ -158,12 +158,12 @@ def _read(config: GenerationConfig, model: ModelConfig) -> tuple[Matrices, list[
     not.
     """
     music, changes = given_music.read(config.source)
-    music = dataclasses.replace(music, tracks=())
+    music, joined = given_music.as_one_part(music)
     if config.kind not in ("harmonize", "accompany"):
-        return music, [*changes, *given_music.left_out(music, model)]
+        return music, [*changes, *joined, *given_music.left_out(music, model)]
     given_music.require_notes(music, changes)
     cells, moved = arrangement.within_range(music.cells[:, None], model)
-    return dataclasses.replace(music, cells=cells[:, 0]), [*changes, *moved]
+    return dataclasses.replace(music, cells=cells[:, 0]), [*changes, *joined, *moved]
 
 
 def credited(task: Task, music: Matrices, kind: str) -> Task:

@@ -66,7 +66,9 @@ def _with_music(config: GenerationConfig, model: ModelConfig) -> Task:
     single = MELODY if MELODY in names else names[0]
     if config.given:
         single = config.given[0]
-    found = arrangement.arrange(piece, model, config.map, single)
+    # What goes on stays where it is.
+    around = config.kind != "continue"
+    found = arrangement.arrange(piece, model, config.map, single, make_room=around)
     changes = (*changes, *found.changes)
     stacked = dataclasses.replace(piece, cells=found.cells, tracks=())
     if config.kind == "continue":

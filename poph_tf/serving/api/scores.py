@@ -99,6 +99,8 @@ class Score(Strict):
     arranger: _Name = ""
     key: _Name = ""
     """Its key, such as 'G minor'; empty: the notes tell it."""
+    seed: Annotated[int, Interval(ge=0, le=2**31 - 1)] = 0
+    """That of a composed piece, which is a score as it stands; it changes nothing."""
 
 
 def to_notes(score: Score) -> Notes:
