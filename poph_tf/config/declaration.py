@@ -75,7 +75,7 @@ class Setting:
     def expected(self) -> str:
         """What a value must be, in words."""
         if self.choices:
-            return "one of " + ", ".join(map(str, self.choices))
+            return "one of " + ", ".join(filter(None, map(str, self.choices)))
         is_list = typing.get_origin(self.type) is tuple
         other = "a list of objects" if is_list else "of another type"
         words = _TYPE_WORDS.get(self.type, other)

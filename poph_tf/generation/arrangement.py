@@ -181,8 +181,9 @@ def _with_room(cells: np.ndarray, model: ModelConfig) -> tuple[np.ndarray, list[
         return cells, []
     shifted = np.arange(cells.shape[2]) + octave * int(octaves)
     name, way = model.tracks[alone[0]].name, "low" if octaves > 0 else "high"
-    line = f"The notes lie too {way} for {name}, so that the other voices fit around it"
-    return _moved(cells, shifted, model), [f"{line}: {_all_moved(int(octaves))}."]
+    moved = f"{_all_moved(int(octaves))}, so that the other voices fit around them"
+    line = f"The notes lie too {way} for {name}: {moved}."
+    return _moved(cells, shifted, model), [line]
 
 
 def _all_moved(octaves: int) -> str:

@@ -350,7 +350,8 @@ def unknown_style(name: str, config: ModelConfig) -> InputError:
     """What is said of a style that the model does not have."""
     line = f"The model has no style {name!r}; it has {', '.join(config.styles)}."
     others = [k for k in pretrained.names() if name in pretrained.styles_of(k)]
-    return InputError(f"{line} {', '.join(others)} has it." if others else line)
+    hint = f" A pretrained model has it: {', '.join(others)}." if others else ""
+    return InputError(line + hint)
 
 
 def style_vector(text: str, config: ModelConfig) -> np.ndarray:

@@ -86,6 +86,26 @@ def test_parts_that_no_track_takes_are_told_and_unisons_are_not(tmp_path):
     )
 
 
+def test_parts_become_one_where_a_model_has_no_tracks_and_it_says_so(tmp_path):
+    parts = []
+    for k, name in enumerate(["soprano", "alto"]):
+        title = (0, 0xFF, 3, len(name), *name.encode())
+        parts.append([title, *note(0, 60, k), *note(480, 62 + k, k)])
+    path = tmp_path / "given.mid"
+    path.write_bytes(smf.file(*parts))
+    piece, changes = given_music.read(path)
+    assert [track.name for track in piece.tracks] == ["soprano", "alto"]
+    # A unison of two voices is two notes.
+    assert changes == ()
+    alone, told = given_music.as_one_part(piece)
+    assert not alone.tracks
+    assert told == [
+        "2 parts (soprano, alto) become one, in which 1 of 4 notes (25%) sound with "
+        "another: the model has no tracks."
+    ]
+    assert given_music.as_one_part(alone) == (alone, [])
+
+
 def test_music_of_drums_only_cannot_be_harmonized(tmp_path):
     path = tmp_path / "given.mid"
     path.write_bytes(smf.file(note(0, 36, channel=9)))

@@ -112,6 +112,42 @@ def test_music_beyond_the_models_pitches_moves_by_octaves():
     assert np.flatnonzero(found[:, 0]).tolist() == [40] and found[40, 2] == 90
 
 
+@pytest.mark.parametrize(
+    ("single", "pitch", "moved", "way"),
+    [
+        ("soprano", 48, 60, "low for soprano"),
+        ("soprano", 24, 60, "low for soprano"),
+        # 54, three voices of six semitones above 36, is high enough.
+        ("soprano", 54, 54, ""),
+        ("soprano", 83, 83, ""),
+        ("bass", 36, 36, ""),
+        ("bass", 72, 60, "high for bass"),
+        ("tenor", 40, 52, "low for tenor"),
+    ],
+)
+def test_a_voice_alone_moves_to_where_the_others_fit(single, pitch, moved, way):
+    piece = music(long_note("x", pitch))
+    found = arrangement.arrange(piece, MODEL, (), single, make_room=True)
+    place = [track.name for track in SATB].index(single)
+    assert pitches(found)[place] == [moved]
+    assert (way == "") == (found.changes == ())
+    for line in found.changes:
+        octaves = f"all are moved {abs(moved - pitch) // 12} octave"
+        assert f"lie too {way}: all" in line and octaves in line
+
+
+def test_several_voices_and_music_that_goes_on_stay_where_they_are():
+    low = music(long_note("soprano", 50), long_note("bass", 40))
+    found = arrangement.arrange(low, MODEL, (), "soprano", make_room=True)
+    assert pitches(found) == [[50], [], [], [40]] and not found.changes
+    tune = music(long_note("soprano", 48))
+    goes_on = GenerationConfig(task="continue", music=tune, num_bars=1)
+    before = resolve(goes_on, MODEL).task.prefill.cells
+    assert np.flatnonzero(before[0, 0, :, 0]).tolist() == [48]
+    given = resolve(GenerationConfig(task="harmonize", music=tune), MODEL).task.given
+    assert np.flatnonzero(given[0, 0, :, 1]).tolist() == [60 - MODEL.min_pitch]
+
+
 def test_a_few_notes_beyond_the_models_pitches_move_alone():
     spans = [(2 * k, 2 * k + 2, 60 + k % 12) for k in range(60)]
     # The last sounds with a note at its own place, which stays.

@@ -285,3 +285,11 @@ def test_a_missing_mp3_encoder_is_named_and_pages_hold_wav_instead(monkeypatch):
     with pytest.raises(InputError, match="pip install soundfile"):
         audio.to_mp3(TONE)
     assert audio.compact(TONE) == audio.to_wav(TONE)
+
+
+def test_music_is_not_replaced_by_what_is_made_of_it(tmp_path, monkeypatch):
+    saving.require_kept(tmp_path / "mine.mid", tmp_path, 4)
+    saving.require_kept(tmp_path / "piece-3.mid", tmp_path, 2)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="piece-2.mid would be replaced"):
+        saving.require_kept("piece-2.mid", tmp_path, 2)

@@ -137,6 +137,9 @@ def test_vary_keeps_the_tracks_that_are_not_drawn():
     for track in range(3):
         assert of_track(piece, track) == of_track(music, track)
     assert of_track(piece, 3) != of_track(music, 3)
+    # With its seed and key it is music again.
+    (again,) = post("v1/vary", {"music": piece, "draw": ["alto"]})["pieces"]
+    assert of_track(again, 3) == of_track(piece, 3)
 
 
 def test_a_lasso_draws_only_its_steps_of_its_tracks():

@@ -79,6 +79,12 @@ def test_a_score_comes_back_as_it_was(changed):
     assert found == score
 
 
+def test_the_seed_of_a_composed_piece_is_taken_and_changes_nothing():
+    piece = piece_of(TWO_TRACKS | {"seed": 7})
+    np.testing.assert_array_equal(piece.cells, piece_of(TWO_TRACKS).cells)
+    assert scores.of_matrices(piece) == TWO_TRACKS
+
+
 def test_a_long_title_is_cut_so_that_it_can_be_sent_back():
     piece = dataclasses.replace(piece_of(TWO_TRACKS), title="a" * 1000)
     assert piece_of(scores.of_matrices(piece)).title == "a" * scores.MAX_NAME
