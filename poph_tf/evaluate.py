@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from poph_tf.data.examples import Piece
 
 FLAGS = flags.FLAGS
+# The mean of fewer leaves the ranges of the guards by chance.
+FEW_PIECES = 30
 SPLITS = ["train", "valid", "test"]
 
 flags.DEFINE_string("data_dir", None, "Folder of records with dataset_info.json.")
@@ -120,6 +122,11 @@ def _compare() -> dict[str, Any]:
     if FLAGS.shuffle:
         composed = comparison.shuffled(composed, FLAGS.shuffle)
     reference = comparison.load(folder, split, FLAGS.max_reference, style)
+    if (fewest := min(len(composed), len(reference))) < FEW_PIECES:
+        print(
+            f"note: {fewest} pieces say little: ranges are for {FEW_PIECES} and more.",
+            file=sys.stderr,
+        )
     training = None
     if comparison.is_records(folder) and FLAGS.train_split != split:
         training = comparison.load(folder, FLAGS.train_split, style=style)

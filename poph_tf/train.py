@@ -47,10 +47,14 @@ flags.DEFINE_string(
     f"unless a preset is given.",
 )
 flags.DEFINE_multi_string(
-    "set", [], "key=value of the model, e.g. --set=num_time_units=128; repeatable."
+    "set",
+    [],
+    "key=value of the model, e.g. --set=num_heads=2; repeatable; help lists all.",
 )
 flags.DEFINE_multi_string(
-    "train", [], "key=value of training, e.g. --train=ema_decay=0.999; repeatable."
+    "train",
+    [],
+    "key=value of training, e.g. --train=ema_decay=0.999; repeatable; help lists all.",
 )
 flags.DEFINE_bool("dry_run", False, "Print what the run needs; write nothing.")
 own_flags.define_cores()
@@ -61,6 +65,10 @@ own_flags.define(TrainingConfig, unset=True)
 
 def main(_: Sequence[str]) -> int:
     """Trains the model of the flags."""
+    for given, cls in ((FLAGS.set, ModelConfig), (FLAGS.train, TrainingConfig)):
+        if given == ["help"]:
+            print(config.listing(cls))
+            return 0
     own_flags.require("data_dir", *(() if FLAGS.dry_run else ("model_dir",)))
     training = TrainingConfig(
         **{"preview_bars": PREVIEW_BARS}

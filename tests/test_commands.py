@@ -315,6 +315,21 @@ def test_help_tells_the_settings_and_imports_no_tensorflow(command, flag):
 
 
 @pytest.mark.parametrize(
+    ("flag", "line"),
+    [("--set=help", "num_time_units=128 ("), ("--train=help", "ema_decay=0.0 (")],
+)
+def test_settings_without_flags_are_listed(flag, line):
+    result = subprocess.run(
+        [sys.executable, "-m", "poph_tf.train", flag],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert line in result.stdout
+
+
+@pytest.mark.parametrize(
     "words",
     [["--helpfull"], ["--helpshort"], ["-h"], ["--num_bars=x", "--help"]],
     ids=" ".join,

@@ -67,7 +67,10 @@ def main(_: Sequence[str]) -> None:
             "--overwrite makes it anew"
         )
     before = "was there already" if was_there else "made"
-    print(f"\nData set {before}: {output}; see {pipeline.REPORT_NAME} there.")
+    names = (
+        f"{pipeline.REPORT_NAME}, {pipeline.REJECTS_NAME} and {pipeline.REPAIRS_NAME}"
+    )
+    print(f"\nData set {before}: {output}; see {names} there.")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,12 @@ from there.
 from typing import Any
 
 from poph_tf.config.data import DataConfig, ExecutionOptions
-from poph_tf.config.declaration import describe, json_schema, parse_overrides
+from poph_tf.config.declaration import (
+    describe,
+    json_schema,
+    listing,
+    parse_overrides,
+)
 from poph_tf.config.generation import GenerationConfig
 from poph_tf.config.live import LiveConfig
 from poph_tf.config.model import SINGLE_STYLE, ModelConfig
@@ -30,6 +35,7 @@ __all__ = [
     "TrainingConfig",
     "describe",
     "json_schema",
+    "listing",
     "parse_overrides",
     "preset",
 ]

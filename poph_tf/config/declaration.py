@@ -164,6 +164,20 @@ def _describe_field(name: str, field: Any) -> Setting:
     )
 
 
+def listing(cls: type) -> str:
+    """The settings of a class for people: a line for each, below it what it does.
+
+    Example:
+        >>> from poph_tf.config import LiveConfig
+        >>> listing(LiveConfig).splitlines()[0]
+        'call_bars=2 (a whole number from 1 to 64)'
+    """
+    return "\n".join(
+        f"{each.name}={each.default} ({each.expected})\n    {each.help}"
+        for each in describe(cls)
+    )
+
+
 def json_schema(cls: type) -> dict[str, Any]:
     """The JSON schema of a class of settings.
 

@@ -152,6 +152,6 @@ def _check_same_sizes(config: ModelConfig, source: ModelConfig) -> None:
         raise InputError(
             f"init_from needs a model of the same sizes: it has "
             f"{run_log.pairs(found, other)}; asked for are "
-            f"{run_log.pairs(wanted, other)}. Give its sizes with --set, or another "
-            f"model."
+            f"{run_log.pairs(wanted, other)}. Leave --preset out, give its "
+            f"sizes with --set, or another model."
         )

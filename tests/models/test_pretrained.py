@@ -51,6 +51,18 @@ def test_the_default_is_listed_first_with_description_styles_and_licence(on_the_
     assert second.startswith("aria: The aria.\n") and " MB" in second
 
 
+@pytest.mark.parametrize("name", pretrained.names())
+def test_the_manual_has_the_likelihood_of_the_card(name):
+    test = pretrained.card(name)["figures"]["test"]
+    figures = ("play", "replay", "marginal_play")
+    wanted = [f"{test[f'{figure}_nats_per_step']:.2f}" for figure in figures]
+    page = pathlib.Path(__file__).parents[2] / "docs/results/likelihood.md"
+    (row,) = (
+        line for line in page.read_text().splitlines() if line.startswith(f"| `{name}`")
+    )
+    assert [cell.strip() for cell in row.split("|")[2:-1]] == wanted
+
+
 def test_a_name_is_a_directory_first_then_a_pretrained_model(
     on_the_shelf, tmp_path, monkeypatch
 ):
