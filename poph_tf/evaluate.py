@@ -11,7 +11,7 @@ With --compare it needs no model, and compares composed pieces with real ones:
 
   python -m poph_tf.evaluate --compare=out --reference=data/bach --report_dir=report
 
-Both are folders of MIDI files or of records. Of records, the pieces of --split are
+Both are folders of music files or of records. Of records, the pieces of --split are
 compared, and those of --train_split are searched for copied passages. Prints one JSON
 object with a key for each musical measure; --report_dir gets tables and pictures,
 --blind_test a page with ten pairs, real or composed, that counts and saves answers.
@@ -79,9 +79,9 @@ def _score() -> dict[str, Any]:
     slices = slices_lib.prepare(FLAGS.batch_size, FLAGS.cores)
     model = models.load(FLAGS.model_dir)
     info, _ = dataset.open_split(FLAGS.data_dir, FLAGS.split)
-    dataset.check_styles(info, model.config)
+    foreign = dataset.check_styles(info, model.config)
     faults = integrity.check(info, FLAGS.data_dir, skip_corrupt=FLAGS.skip_corrupt)
-    for fault in faults:
+    for fault in filter(None, [foreign, *faults]):
         print(f"note: {fault}.", file=sys.stderr)
     if model.config.tracks:  # A merged roll is read of any data set.
         dataset.check_tracks(info, model.config)

@@ -56,8 +56,11 @@ def main(words: Sequence[str]) -> int:
     for change in request.task.changes:
         print(f"note: {change}", file=sys.stderr)
     output_dir = files.ready_folder(FLAGS.output_dir)
+    written = saving.midi_paths(output_dir, config.num_pieces)
     if is_path(config.source):
-        saving.require_kept(config.source, output_dir, config.num_pieces)
+        saving.require_kept(config.source, written)
+    if any(path.exists() for path in written):
+        print(f"note: new pieces replace those in {output_dir}.", file=sys.stderr)
     with Progress(request.num_steps, "steps") as progress:
         pieces = composer.engine(request).generate(request, progress.update)
     media = {"png": FLAGS.png, "wav": FLAGS.wav, "page": FLAGS.page}

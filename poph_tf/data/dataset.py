@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from poph_tf.config import ModelConfig, TrainingConfig
+from poph_tf.config import SINGLE_STYLE, ModelConfig, TrainingConfig
 from poph_tf.data import examples, record_graph, recovery, shards, windows
 from poph_tf.errors import InputError
 
@@ -99,14 +99,24 @@ def estimate_steps(split: examples.SplitInfo, training: TrainingConfig) -> int:
     return max(round(windows / training.batch_size), 1)
 
 
-def check_styles(info: examples.DatasetInfo, config: ModelConfig) -> None:
-    """Raises InputError if a data set has a style that the model does not know."""
+def check_styles(info: examples.DatasetInfo, config: ModelConfig) -> str:
+    """Checks that a model knows the styles of a data set; one of one style reads all.
+
+    Returns:
+        What the user should know; "" for nothing.
+
+    Raises:
+        InputError: If the model has several styles, but not all of the data's.
+    """
     unknown = sorted(set(info.styles) - set(config.styles))
     if unknown and len(config.styles) > 1:
         raise InputError(
             f"The data has styles that the model does not know: {', '.join(unknown)}; "
             f"it knows {', '.join(config.styles)}."
         )
+    if not unknown or config.styles == SINGLE_STYLE:
+        return ""
+    return f"{', '.join(unknown)} is read as {config.styles[0]}, the model's one style"
 
 
 def check_tracks(info: examples.DatasetInfo, config: ModelConfig) -> None:

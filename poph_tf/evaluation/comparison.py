@@ -94,11 +94,11 @@ def load(
     """
     if not folder.is_dir():
         raise InputError(f"There is no folder {folder}.")
-    found = _records(folder, split, style) if is_records(folder) else _midi(folder)
+    found = _records(folder, split, style) if is_records(folder) else _music(folder)
     if not found.pieces:
         reasons = ", ".join(f"{why} ({count})" for why, count in found.rejected.items())
         raise InputError(
-            f"{folder} must hold MIDI files or records; "
+            f"{folder} must hold music files or records; "
             f"nothing there could be read{reasons and f': {reasons}'}."
         )
     stride = -(-len(found) // max_pieces) if max_pieces else 1
@@ -126,11 +126,19 @@ def _records(folder: Path, split: str, style: str | None) -> PieceSet:
     return PieceSet([p.source for p in kept], [p.matrices for p in kept])
 
 
-def _midi(folder: Path) -> PieceSet:
+def _is_midi(path: Path) -> bool:
+    return path.suffix.lower() in reading.MIDI_SUFFIXES
+
+
+def _music(folder: Path) -> PieceSet:
     pieces: dict[str, Matrices] = {}
     rejected: collections.Counter[str] = collections.Counter()
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in reading.MIDI_SUFFIXES and path.name[0] != ".":
+    paths = [p for p in sorted(folder.rglob("*")) if p.name[0] != "."]
+    paths = [p for p in paths if p.suffix.lower() in reading.SUFFIXES]
+    midi = {p.with_suffix("") for p in paths if _is_midi(p)}
+    for path in paths:
+        # A score beside a MIDI file of its name is the same piece.
+        if _is_midi(path) or path.with_suffix("") not in midi:
             try:
                 name = path.relative_to(folder).as_posix()
                 pieces[name] = matrices.from_file(path)

@@ -112,7 +112,7 @@ def save_all(
     folder.mkdir(parents=True, exist_ok=True)
     name = name or config.preset
     shown = [_described(f"Piece {k}", p, name) for k, p in enumerate(pieces, start=1)]
-    stems = _stems(folder, len(pieces))
+    stems = [path.with_suffix("") for path in midi_paths(folder, len(pieces))]
     for piece, stem in zip(shown, stems, strict=True):
         files.write_output(f"{stem}.mid", piece.midi or b"")
     paths = []
@@ -125,19 +125,19 @@ def save_all(
     return paths
 
 
+def midi_paths(output_dir: pathlib.Path, num_pieces: int) -> list[pathlib.Path]:
+    """The MIDI files of a batch of pieces."""
+    return [output_dir / f"piece-{k}.mid" for k in range(1, num_pieces + 1)]
+
+
 def require_kept(
-    source: str | os.PathLike[str], output_dir: pathlib.Path, num_pieces: int
+    source: str | os.PathLike[str], written: Sequence[pathlib.Path]
 ) -> None:
     """Raises InputError if a piece would take the place of the music it is made of."""
-    written = [stem.with_suffix(".mid") for stem in _stems(output_dir, num_pieces)]
     if pathlib.Path(source).resolve() in [path.resolve() for path in written]:
         raise InputError(
             f"{source} would be replaced by a new piece: give another --output_dir."
         )
-
-
-def _stems(folder: pathlib.Path, num_pieces: int) -> list[pathlib.Path]:
-    return [folder / f"piece-{k}" for k in range(1, num_pieces + 1)]
 
 
 def _described(title: str, piece: Matrices, model: str) -> html.Piece:

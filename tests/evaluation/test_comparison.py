@@ -87,6 +87,17 @@ def evaluate(*arguments):
     )
 
 
+def test_scores_are_pieces_too_but_not_beside_a_midi_file_of_their_name(tmp_path):
+    folder = tmp_path / "set"
+    write_midi(folder, pieces_at_random(1, seed=2))
+    for name in ("0.abc", "tune.abc", ".hidden.abc"):
+        (folder / name).write_text("X:1\nL:1/4\nM:4/4\nK:C\nCDEF|\n")
+    (folder / "broken.abc").write_text("not ABC")
+    found = comparison.load(folder, "test")
+    assert found.names == ["0.mid", "tune.abc"]
+    assert sum(found.rejected.values()) == 1
+
+
 def test_the_command_prints_measures_and_writes_tables_and_pictures(tmp_path):
     write_midi(tmp_path / "out", pieces_at_random(3, seed=2))
     write_midi(tmp_path / "real", pieces_at_random(5, seed=3))
@@ -102,6 +113,7 @@ def test_the_command_prints_measures_and_writes_tables_and_pictures(tmp_path):
         "--shuffle=bars",
     )
     assert result.returncode == 0, result.stderr
+    assert "note: 3 pieces say little: ranges are for 30 and more." in result.stderr
     assert "Real or composed?" in (tmp_path / "blind.html").read_text("utf-8")
     assert sorted(path.name for path in report.iterdir()) == [
         "comparison.json",

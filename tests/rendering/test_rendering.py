@@ -288,8 +288,9 @@ def test_a_missing_mp3_encoder_is_named_and_pages_hold_wav_instead(monkeypatch):
 
 
 def test_music_is_not_replaced_by_what_is_made_of_it(tmp_path, monkeypatch):
-    saving.require_kept(tmp_path / "mine.mid", tmp_path, 4)
-    saving.require_kept(tmp_path / "piece-3.mid", tmp_path, 2)
+    written = saving.midi_paths(tmp_path, 2)
+    saving.require_kept(tmp_path / "mine.mid", written)
+    saving.require_kept(tmp_path / "piece-3.mid", written)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="piece-2.mid would be replaced"):
-        saving.require_kept("piece-2.mid", tmp_path, 2)
+        saving.require_kept("piece-2.mid", written)
