@@ -316,7 +316,7 @@ def test_help_tells_the_settings_and_imports_no_tensorflow(command, flag):
 
 @pytest.mark.parametrize(
     ("flag", "line"),
-    [("--set=help", "num_time_units=128 ("), ("--train=help", "ema_decay=0.0 (")],
+    [("--set=help", "num_time_units=256 ("), ("--train=help", "ema_decay=0.0 (")],
 )
 def test_settings_without_flags_are_listed(flag, line):
     result = subprocess.run(

@@ -170,7 +170,7 @@ def listing(cls: type) -> str:
     Example:
         >>> from poph_tf.config import LiveConfig
         >>> listing(LiveConfig).splitlines()[0]
-        'call_bars=2 (a whole number from 1 to 64)'
+        'mode=answer (one of answer, accompany)'
     """
     return "\n".join(
         f"{each.name}={each.default} ({each.expected})\n    {each.help}"
