@@ -49,7 +49,7 @@ def _define(setting: Setting, unset: bool) -> None:
     text = setting.help
     if unset and setting.default not in ("", False, None):
         text += f" (default: {setting.default})"
-    # Among them nothing at all: absl would name it, so the settings check these.
+    # Where empty is a choice absl would list it too; the settings check those.
     if setting.choices and "" not in setting.choices:
         flags.DEFINE_enum(setting.name, default, list(setting.choices), text)
     elif setting.type in _LISTS:

@@ -116,7 +116,7 @@ def check_styles(info: examples.DatasetInfo, config: ModelConfig) -> str:
         )
     if not unknown or config.styles == SINGLE_STYLE:
         return ""
-    return f"{', '.join(unknown)} is read as {config.styles[0]}, the model's one style"
+    return f"read as {config.styles[0]}, the model's one style: {', '.join(unknown)}"
 
 
 def check_tracks(info: examples.DatasetInfo, config: ModelConfig) -> None:

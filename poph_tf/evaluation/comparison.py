@@ -133,8 +133,11 @@ def _is_midi(path: Path) -> bool:
 def _music(folder: Path) -> PieceSet:
     pieces: dict[str, Matrices] = {}
     rejected: collections.Counter[str] = collections.Counter()
-    paths = [p for p in sorted(folder.rglob("*")) if p.name[0] != "."]
-    paths = [p for p in paths if p.suffix.lower() in reading.SUFFIXES]
+    paths = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.suffix.lower() in reading.SUFFIXES and path.name[0] != "."
+    ]
     midi = {p.with_suffix("") for p in paths if _is_midi(p)}
     for path in paths:
         # A score beside a MIDI file of its name is the same piece.

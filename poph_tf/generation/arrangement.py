@@ -6,6 +6,7 @@ asked for. Whatever is changed on the way is told in one line each.
 """
 
 import dataclasses
+import math
 from collections.abc import Container, Sequence
 
 import numpy as np
@@ -171,17 +172,18 @@ def _with_room(cells: np.ndarray, model: ModelConfig) -> tuple[np.ndarray, list[
     alone = np.flatnonzero(cells.any(axis=(0, 2, 3))).tolist()
     if len(alone) != 1 or alone[0] not in voices:
         return cells, []
-    place = voices.index(alone[0])
-    low = model.min_pitch + ROOM * (len(voices) - 1 - place)
-    high = model.max_pitch - ROOM * place
+    above = voices.index(alone[0])
+    below = len(voices) - 1 - above
+    low, high = model.min_pitch + ROOM * below, model.max_pitch - ROOM * above
     mean, octave = _mean_pitch(cells[:, alone[0]]), theory.NUM_PITCH_CLASSES
-    octaves = np.ceil((low - mean) / octave) if mean < low else 0
-    octaves = -np.ceil((mean - high) / octave) if mean > high else octaves
+    up = math.ceil((low - mean) / octave) if below and mean < low else 0
+    down = math.ceil((mean - high) / octave) if above and mean > high else 0
+    octaves = up - down
     if not octaves or high - low < octave:
         return cells, []
-    shifted = np.arange(cells.shape[2]) + octave * int(octaves)
-    name, way = model.tracks[alone[0]].name, "low" if octaves > 0 else "high"
-    moved = f"{_all_moved(int(octaves))}, so that the other voices fit around them"
+    shifted = np.arange(cells.shape[2]) + octave * octaves
+    name, way = model.tracks[alone[0]].name, "low" if up else "high"
+    moved = f"{_all_moved(octaves)}, so that the other voices fit around them"
     line = f"The notes lie too {way} for {name}: {moved}."
     return _moved(cells, shifted, model), [line]
 

@@ -349,8 +349,8 @@ def style_schedule(text: str, config: ModelConfig) -> list[tuple[int, np.ndarray
 def unknown_style(name: str, config: ModelConfig) -> InputError:
     """What is said of a style that the model does not have."""
     line = f"The model has no style {name!r}; it has {', '.join(config.styles)}."
-    others = [k for k in pretrained.names() if name in pretrained.styles_of(k)]
-    hint = f" A pretrained model has it: {', '.join(others)}." if others else ""
+    others = ", ".join(pretrained.knowing(name))
+    hint = f" A pretrained model has it: {others}." if others else ""
     return InputError(line + hint)
 
 

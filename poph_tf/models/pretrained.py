@@ -64,10 +64,14 @@ def resolve_style(model: Path) -> tuple[pathlib.Path, str]:
         The directory, and the style ("" if the name is not a style).
     """
     if not path_of(model) and not _holds_model(model):
-        for name in names():
-            if model in styles_of(name):
-                return ROOT / name, str(model)
+        for name in knowing(str(model)):
+            return ROOT / name, str(model)
     return resolve(model), ""
+
+
+def knowing(style: str) -> list[str]:
+    """The models that know a style, the default first."""
+    return [name for name in names() if style in styles_of(name)]
 
 
 def _holds_model(folder: Path) -> bool:
