@@ -1,7 +1,7 @@
 """The files of the demo: the studio's page with a composer that runs in the browser.
 
-docs/demo/page holds the modules that stand in for the server, and the runtime. All else
-is what the package has: the page, and a pretrained model with its settings.
+docs/demo/page holds the modules that replace the server, and the runtime. Everything
+else comes from the package: the page, and a pretrained model with its settings.
 """
 
 import json
@@ -16,9 +16,9 @@ from poph_tf.serving.api import scores
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 WEB = ROOT / "poph_tf" / "serving" / "web"
-# The modules that saved pages have too.
+# The modules that saved pages also use.
 SHARED = [ROOT / "poph_tf" / "rendering" / "web" / name for name in html.SHARED]
-# The model's voices have one style, which the page then need not choose.
+# The model has one style, so the page need not offer a choice.
 MODEL = "chorales"
 # The piece of the first click, and how much of it comes with the page.
 OPENING = {"candidates": 1, "seed": 1, "temperature": 1, "num_bars": 8, "metre": "4/4"}
@@ -43,14 +43,14 @@ def files():
 
 
 def network(model):
-    """What the browser must know of the model; its types are in docs/demo/page/task.js.
+    """What the browser must know about the model; types are in docs/demo/page/task.js.
 
     Args:
         model: ModelConfig.
     """
     config = GenerationConfig()
     controls = {"top_p": config.top_p, "style": 1.0}
-    # The model is told the key.
+    # The model is conditioned on the key.
     controls["key_strength"] = config.key_strength
     return {
         "name": MODEL,
@@ -68,12 +68,12 @@ def network(model):
 
 
 def opening(folder):
-    """The request of a visitor's first click, and the first bars of its answer.
+    """The request of a visitor's first click, and the first bars of the response.
 
-    They sound while the browser still loads the network, which then draws them too.
+    They play while the browser loads the network, which then draws them too.
 
     Args:
-        folder: of the model.
+        folder: the model's folder.
     """
     config = GenerationConfig(num_pieces=1, seed=OPENING["seed"], num_bars=8)
     (piece,) = LightEngine(folder).compose(config)

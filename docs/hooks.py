@@ -9,11 +9,11 @@ A page holds markers, each alone on a line:
     <!-- card: scores -->                 the card of a pretrained model
     <!-- inputs -->                       the inputs of the exported signatures
     <!-- signatures -->                   the exported signatures
-    <!-- api -->                          the HTTP API, which openapi.json holds too
+    <!-- api -->                          the HTTP API, also in openapi.json
 
-Notebooks of docs/tutorials become pages with the outputs that they hold; a link to a
-notebook leads to its page. Beside the pages stand the demo (docs/demo_files.py), and
-what the pages of the gallery share.
+Notebooks in docs/tutorials become pages with their stored outputs; a link to a notebook
+leads to its page. The demo (docs/demo_files.py) and the files that the pages of the
+gallery share are added too.
 """
 
 import dataclasses
@@ -43,7 +43,7 @@ _MARKER = re.compile(r"^<!-- (\w+)(?:: ([\w.]+))? -->$", re.MULTILINE)
 
 
 def on_files(files, config, **_):
-    """Adds what code makes, and a page for each notebook; mkdocs calls it."""
+    """Adds generated files and a page for each notebook; called by mkdocs."""
     described = "reference/openapi.json", json.dumps(openapi(), indent=1)
     player = "results/gallery/player"
     style = (html.WEB / "page.css").read_text("utf-8")
@@ -58,13 +58,13 @@ def on_files(files, config, **_):
 
 
 def openapi():
-    """What the server's application says of its API."""
+    """The OpenAPI description of the server's API."""
     api = Api(config.ServerConfig(), Scheduler(num_threads=0), None, None)
     return server.application(api, tf_serving=lambda: None, lifespan=None).openapi()
 
 
 def notebook_page(notebook):
-    """The Markdown of a notebook: its texts, its code, its outputs."""
+    """The Markdown of a notebook: its text, code and outputs."""
     parts = []
     for cell in notebook["cells"]:
         source = "".join(cell["source"])
@@ -81,7 +81,7 @@ def _fenced(text, language):
 
 
 def _output(output):
-    """An output as HTML if it has that, as a picture, or as text."""
+    """An output as HTML if available, else as a picture or as text."""
     data = {
         kind: text if isinstance(text, str) else "".join(text)
         for kind, text in output.get("data", {"text/plain": output.get("text")}).items()
@@ -96,7 +96,7 @@ def _output(output):
 
 
 def on_page_markdown(markdown, **_):
-    """Replaces the markers of a page; mkdocs calls it."""
+    """Replaces the markers of a page; called by mkdocs."""
 
     def fill(match):
         fillers = {
@@ -118,7 +118,7 @@ class ExampleSections(griffe.Extension):
     """Lets griffe read the section `Example:` as its own `Examples:`."""
 
     def on_instance(self, *, obj, **_):
-        """Griffe calls it for each object that it has read."""
+        """Called by griffe for each object that it has read."""
         if obj.docstring:
             text = obj.docstring.value
             obj.docstring.value = re.sub(
@@ -212,7 +212,7 @@ def card(name):
     return re.sub(r"^#", "##", path.read_text("utf-8"), flags=re.MULTILINE)
 
 
-# The drawing of a network: boxes from top to bottom, a note on the shape beside each.
+# The drawing of a network: boxes from top to bottom, each with a note on the shape.
 _BOX = {"x": 10, "width": 390, "height": 44}
 _ROW = 72
 _SIDE = {"x": 470, "width": 230}
@@ -259,7 +259,7 @@ def _arrow(x0, y0, x1, y1):
 
 
 def _stages(model):
-    """(title, detail, shape of what goes on, side box or None) of each stage."""
+    """(title, detail, shape of the output, side box or None) of each stage."""
     channels = ["play"] + ["replay"] * model.replay + ["volume"] * model.volume
     return [
         *_note_stages(model, channels),
@@ -270,7 +270,7 @@ def _stages(model):
 
 
 def _frames(model, features):
-    """The shape of frames with so many features a pitch."""
+    """The shape of frames with this many features per pitch."""
     return f"[batch, time, {model.num_pitches} pitches, {features}]"
 
 
@@ -279,7 +279,7 @@ def _heads(model):
 
 
 def _note_stages(model, channels):
-    """From the frame before to what is known of each of its pitches."""
+    """From the previous frame to the features of each of its pitches."""
     width = model.window_width * len(channels) + 1
     near = f"Window of {model.window_width} semitones"
     if model.note_features == "convolution":
@@ -292,7 +292,7 @@ def _note_stages(model, channels):
     details += ["bar position"] * bool(model.bar_positions)
     title = f"Frame of step t - 1: {', '.join(channels)}"
     before = _frames(model, len(channels))
-    yield title, "what sounded in the step before", before, None
+    yield title, "what sounded in the previous step", before, None
     yield near, ", ".join(details), shape, None
     if model.attends_along_pitch_first:
         detail = f"{_heads(model)}, residual, layer normalization"
