@@ -177,7 +177,7 @@ def filled(text: str, kind: str, table: str) -> str:
     names = [f"gallery/{kind}-{seed}.png" for seed in range(PIECES)]
     scores = [f"[![Seed {seed}]({name})]({name})" for seed, name in enumerate(names)]
     half = PIECES // 2
-    body = f"[Listen, see the rolls, take the MIDI files](gallery/{kind}.html)\n\n"
+    body = f"[Listen, view the rolls, download the MIDI files](gallery/{kind}.html)\n\n"
     body += f'<iframe src="gallery/{kind}.html" title="{kind}" loading="lazy"></iframe>'
     body += "\n\n" + results.table(scores[:half], [scores[half:]]) + "\n" + table
     place = re.compile(f"(<!-- gallery: {kind} -->\n).*?(<!-- end -->)", re.DOTALL)

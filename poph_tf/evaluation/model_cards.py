@@ -39,14 +39,14 @@ SHOWN_MUSIC = (
     ("complete_triads", "complete triads on the beat"),
     ("semitone_clashes", "chords with a semitone clash"),
     ("out_of_key_share", "sounding cells outside the key"),
-    ("key_drift", "distance of the keys of 8 bars and the next, in fifths"),
+    ("key_drift", "distance of the keys of successive 8 bars, in fifths"),
     ("returning_figures", "four-note figures that come back"),
     ("final_voices", "voices sounding at the end"),
     ("polyphony", "voices sounding"),
-    ("notes_per_bar", "notes a bar"),
-    ("chord_changes_per_bar", "changes of chord a bar"),
+    ("notes_per_bar", "notes per bar"),
+    ("chord_changes_per_bar", "chord changes per bar"),
     ("distinct_bars", "distinct bars"),
-    ("copied_attacks", "longest passage that a real piece has too, in attacks"),
+    ("copied_attacks", "longest passage also in a real piece, in attacks"),
 )
 
 
