@@ -6,7 +6,7 @@
     piece.save("piece.mid")
 
 The commands are `python -m poph_tf.train`, `evaluate`, `generate`, `export`, `serve`.
-Importing the package is quick: its names are imported when they are first used.
+Importing the package is quick: each name is imported when it is first used.
 """
 
 import importlib
@@ -49,7 +49,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """The names of the package, imported already or not."""
+    """The names of the package, whether imported yet or not."""
     return sorted({*globals(), *__all__} - {"Any", "TYPE_CHECKING", "importlib", "os"})
 
 

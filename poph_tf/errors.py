@@ -1,15 +1,15 @@
 """The errors that a user can correct.
 
 Whatever a user can get wrong (a path, a flag, the content of a file) raises
-`InputError` with one line that says what came and what would be right. Commands print
-that line and exit with code 2; any other exception is a defect of ours and shows its
-traceback.
+`InputError` with one line that says what it got and what would be right. Commands
+print that line and exit with code 2; any other exception is a bug in poph_tf and shows
+its traceback.
 """
 
 import re
 import unicodedata
 
-# Control characters; line and paragraph ends; turns of the writing direction.
+# Control characters; line and paragraph ends; changes of writing direction.
 _CONTROL = ("Cc", "Cf", "Zl", "Zp")
 
 
@@ -22,8 +22,8 @@ class MusicFileError(InputError):
 
     Args:
         path: the file, or archive member, as the user would name it.
-        reason: what is wrong with it, in a few words that are the same for every file
-            with the same fault, so that rejects can be counted by reason.
+        reason: what is wrong with it, in a few words; the same for every file with the
+            same fault, so that rejects can be counted by reason.
     """
 
     def __init__(self, path: object, reason: object) -> None:
@@ -36,19 +36,19 @@ class MusicFileError(InputError):
         return type(self), (self.path, self.reason)
 
 
-class TrainingFailed(InputError):  # noqa: N818 - what came of it, not what was given
-    """Training came to nothing (its loss exploded); the best weights are kept.
+class TrainingFailed(InputError):  # noqa: N818 - an outcome, not an input error
+    """Training failed because the loss exploded; the best weights are kept.
 
     Commands exit with code 1: the same command would fail again.
     """
 
 
-class Interrupted(Exception):  # noqa: N818 - an early end that was asked for, no error
-    """SIGTERM came; all work is saved and the same command continues from there."""
+class Interrupted(Exception):  # noqa: N818 - a requested stop, not an error
+    """SIGTERM arrived; all work is saved and the same command continues from there."""
 
 
 def one_line(text: object) -> str:
-    r"""Text on one line: control characters, which names may hold, are escaped.
+    r"""Puts a text on one line; control characters, as in file names, are escaped.
 
     Example:
         >>> one_line("No file a\nb.mid.")
@@ -59,7 +59,7 @@ def one_line(text: object) -> str:
 
 
 def kind_of(error: BaseException) -> str:
-    """The name of an exception in words.
+    """The name of an exception, as words.
 
     Example:
         >>> kind_of(ZeroDivisionError())

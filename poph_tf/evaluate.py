@@ -2,18 +2,18 @@
 
   python -m poph_tf.evaluate --model_dir=runs/x --data_dir=data/x --split=test
 
-Scores whole pieces and carries the state from window to window. Prints one JSON object;
-the nats are per step (a sixteenth note), summed over pitches (and tracks), lower is
-better, beside those of the per-pitch marginal of the training split. With --given=TRACK
-also those of each other track of a model with tracks, given these.
+Scores whole pieces; the state is carried from window to window. Prints one JSON object
+with the nats per step (a sixteenth note), summed over pitches and tracks (lower is
+better), beside those of the per-pitch marginal of the training split. In models with
+tracks, --given=TRACK also scores each of the other tracks given these.
 
-With --compare it needs no model, and compares composed pieces with real ones:
+With --compare it needs no model and compares composed pieces with real ones:
 
   python -m poph_tf.evaluate --compare=out --reference=data/bach --report_dir=report
 
-Both are folders of music files or of records. Of records, the pieces of --split are
+Both are folders of music files or of records. For records, the pieces of --split are
 compared, and those of --train_split are searched for copied passages. Prints one JSON
-object with a key for each musical measure; --report_dir gets tables and pictures,
+object with a key for each musical measure; --report_dir gets tables and plots, and
 --blind_test a page with ten pairs, real or composed, that counts and saves answers.
 """
 
@@ -34,37 +34,37 @@ if TYPE_CHECKING:
     from poph_tf.data.examples import Piece
 
 FLAGS = flags.FLAGS
-# The mean of fewer leaves the ranges of the guards by chance.
+# The mean of fewer pieces can leave the ranges of the guards by chance.
 FEW_PIECES = 30
 SPLITS = ["train", "valid", "test"]
 
 flags.DEFINE_string("data_dir", None, "Folder of records with dataset_info.json.")
 flags.DEFINE_string(
-    "model_dir", None, "Directory of poph_tf.train, or a pretrained model."
+    "model_dir", None, "Folder that poph_tf.train wrote, or a pretrained model."
 )
 flags.DEFINE_enum("split", "test", SPLITS, "The split to score, or to compare with.")
-flags.DEFINE_integer("batch_size", 8, "Pieces at once.", 1, 65_536)
-flags.DEFINE_list("given", [], "Tracks that are given: score the others given these.")
+flags.DEFINE_integer("batch_size", 8, "Pieces per batch.", 1, 65_536)
+flags.DEFINE_list("given", [], "Tracks to condition on: score the others given these.")
 own_flags.define_cores()
-flags.DEFINE_integer("window_steps", 128, "Steps at once.", 1, 65_536)
+flags.DEFINE_integer("window_steps", 128, "Steps per window.", 1, 65_536)
 flags.DEFINE_bool("skip_corrupt", False, "Skip and count damaged records.")
 flags.DEFINE_string("compare", None, "Folder of composed pieces.")
 flags.DEFINE_string("reference", None, "Folder of real pieces, for --compare.")
 flags.DEFINE_enum("train_split", "train", SPLITS, "Split to search for copies.")
-flags.DEFINE_string("style", None, "Compare with real pieces of this style only.")
-flags.DEFINE_integer("max_reference", 500, "Real pieces, at most.", 3, 10**6)
+flags.DEFINE_string("style", None, "Compare only with real pieces of this style.")
+flags.DEFINE_integer("max_reference", 500, "Maximum number of real pieces.", 3, 10**6)
 flags.DEFINE_string("report_dir", None, "Folder for the report of --compare.")
 flags.DEFINE_enum(
     "shuffle",
     None,
     ["bars", "pitches", "voices"],
-    "A control: spoil the pieces of --compare first; the measures should tell.",
+    "Control experiment: shuffle the pieces of --compare; the measures should show it.",
 )
-flags.DEFINE_string("blind_test", None, "HTML page for people to tell both sets apart.")
+flags.DEFINE_string("blind_test", None, "HTML page for a blind test of both sets.")
 
 
 def main(_: Sequence[str]) -> None:
-    """Prints the figures of a model, or of composed pieces, as JSON."""
+    """Prints the results for a model, or for composed pieces, as JSON."""
     print(files.to_json(_compare() if FLAGS.compare else _score()))
 
 
@@ -83,7 +83,7 @@ def _score() -> dict[str, Any]:
     faults = integrity.check(info, FLAGS.data_dir, skip_corrupt=FLAGS.skip_corrupt)
     for fault in filter(None, [foreign, *faults]):
         print(f"note: {fault}.", file=sys.stderr)
-    if model.config.tracks:  # A merged roll is read of any data set.
+    if model.config.tracks:  # A merged roll can be read from any data set.
         dataset.check_tracks(info, model.config)
     damaged: dict[str, list[str]] = {}
 

@@ -1,12 +1,12 @@
 """Exports a model: `python -m poph_tf.export --model_dir=runs/x --export_dir=e`.
 
-For TF Serving it writes the SavedModel of the next version (e/1, then 2, ...), whole or
-not at all, and prints its path. poph_tf/serving/inputs.py describes its signatures;
+For TF Serving it writes a SavedModel atomically as the next version (e/1, then 2, ...)
+and prints its path. poph_tf/serving/inputs.py describes the signatures;
 `saved_model_cli show --dir=e/1 --all` lists names, types and shapes.
 
---format=litert writes the model converted to LiteRT into e itself. `--model_dir=e` then
-composes without TensorFlow, in a second. With --weights=int8 it is smaller and faster,
-and draws other pieces from the same seeds.
+--format=litert converts the model to LiteRT and writes it to e itself. `--model_dir=e`
+then composes without TensorFlow, within a second. With --weights=int8 it is smaller and
+faster, but draws other pieces from the same seeds.
 """
 
 import pathlib
@@ -27,31 +27,33 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string(
     "model_dir", None, "Directory that poph_tf.train wrote, or a pretrained model."
 )
-flags.DEFINE_string("export_dir", None, "Versions 1, 2, ... appear below it.")
+flags.DEFINE_string(
+    "export_dir", None, "Folder to export to; SavedModels are 1, 2, ... below it."
+)
 flags.DEFINE_string("data_dir", None, "Data set to describe in the export.")
 flags.DEFINE_enum(
     "format",
     "saved_model",
     ["saved_model", "litert"],
-    "For a server, or for composing.",
+    "saved_model: for TF Serving; litert: for composing without TensorFlow.",
 )
 flags.DEFINE_enum(
     "weights",
     models.LIGHT_WEIGHTS[0],
     models.LIGHT_WEIGHTS,
-    "How --format=litert keeps the weights.",
+    "How --format=litert stores the weights.",
 )
 own_flags.define(Limits)
 own_flags.define_force()
 
 
 def main(_: Sequence[str]) -> int:
-    """Writes the next version."""
+    """Exports the model and prints where."""
     own_flags.require("model_dir", "export_dir")
     if FLAGS["weights"].present and FLAGS.format != "litert":
         raise InputError("--weights needs --format=litert; a SavedModel keeps float32.")
     limits = Limits(**own_flags.values(Limits))
-    pretrained.resolve(FLAGS.model_dir)  # Before a folder is made.
+    pretrained.resolve(FLAGS.model_dir)  # Fails before a folder is made.
     with locks.held(FLAGS.export_dir, force=FLAGS.force):
         print(_export(limits))
     return 0

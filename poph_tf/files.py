@@ -1,7 +1,7 @@
-"""Writing files whole or not at all, and reading tables.
+"""Writes files atomically, and reads tables.
 
 A file is written under another name in the same folder, flushed to the disk and
-renamed: a reader finds the old content or the new one, never a part of it.
+renamed, so a reader finds either the old content or the new, never a part of it.
 """
 
 import contextlib
@@ -18,16 +18,16 @@ from typing import Any
 from poph_tf.errors import InputError
 
 PARTIAL = ".partial"
-# Why a pipe, socket or device in the place of a file is not read.
+# The reason why a pipe, socket or device is not read as a file.
 NOT_REGULAR = "not a regular file"
 
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
-    """Gives a temporary path whose file takes the place of `path` at the end.
+    """Yields a temporary path whose file replaces `path` at the end.
 
     If the block raises, `path` keeps its old content and the temporary file is removed.
-    The temporary name keeps the suffix, which some writers go by.
+    The temporary name keeps the suffix, because some writers choose the format by it.
 
     Raises:
         OSError: If the file cannot be written.
@@ -44,10 +44,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
 
 
 def read_regular(path: str | os.PathLike[str]) -> bytes:
-    """The content of a file; of a pipe or device it could come forever, or never.
+    """The content of a regular file; reading a pipe or device might never end.
 
     Raises:
-        OSError: If it is no regular file, or cannot be read.
+        OSError: If it is not a regular file, or cannot be read.
     """
     mode = pathlib.Path(path).stat().st_mode
     if stat.S_ISDIR(mode):
@@ -58,11 +58,11 @@ def read_regular(path: str | os.PathLike[str]) -> bytes:
 
 
 def read_csv(path: str | os.PathLike[str], what: str) -> list[list[str]]:
-    """The rows of a CSV file that are not empty.
+    """The non-empty rows of a CSV file.
 
     Args:
         path: the file.
-        what: what it holds, for the error.
+        what: what the file holds, for the error message.
 
     Raises:
         InputError: If it cannot be read.
@@ -75,14 +75,14 @@ def read_csv(path: str | os.PathLike[str], what: str) -> list[list[str]]:
 
 
 def write(path: str | os.PathLike[str], content: bytes | str) -> None:
-    """Writes bytes, or text as UTF-8, whole or not at all."""
+    """Writes bytes, or text as UTF-8, atomically."""
     data = content.encode("utf-8") if isinstance(content, str) else content
     with replacing(path) as partial:
         partial.write_bytes(data)
 
 
 def to_json(value: Any, *, indent: int | None = 2, sort_keys: bool = False) -> str:
-    """A value as JSON; numbers that JSON cannot say (NaN, infinities) become null.
+    """A value as JSON; numbers that JSON lacks (NaN, infinities) become null.
 
     Example:
         >>> to_json({"a": float("nan"), "b": [1.5, -float("inf")]}, indent=None)
@@ -110,10 +110,10 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
 
 
 def ready_folder(path: str | os.PathLike[str]) -> pathlib.Path:
-    """Makes a folder for results, before the work on them begins.
+    """Makes a folder for results before the work begins.
 
     Raises:
-        InputError: If it is no folder, or cannot be written in.
+        InputError: If it is not a folder, or cannot be written to.
     """
     folder = pathlib.Path(path)
     try:
@@ -126,7 +126,7 @@ def ready_folder(path: str | os.PathLike[str]) -> pathlib.Path:
 
 
 def ready_output(path: str | os.PathLike[str]) -> None:
-    """Raises InputError if a file for results could not be written in its folder."""
+    """Raises InputError if a file for results could not be written to its folder."""
     if pathlib.Path(path).is_dir():
         raise InputError(f"Cannot write {path}: it is a folder.")
     ready_folder(pathlib.Path(path).parent)

@@ -2,14 +2,14 @@
 
   python -m poph_tf.generate --output_dir=out --num_bars=16
 
-Writes piece-1.mid, .png and .wav and so on, and index.html, which plays and shows all
-of them. The same --seed, settings and build give the same pieces. Without --model_dir a
-pretrained model composes (--list_pretrained names them).
+Writes piece-1.mid, piece-1.png, piece-1.wav and so on, and index.html, which plays and
+shows all of them. The same --seed, settings and build give the same pieces. Without
+--model_dir a pretrained model is used (--list_pretrained lists them).
 
 --style takes one style of the model or a mixture (bach:0.7,monteverdi:0.3); --key,
---density and --min_probability control what is drawn. With your own music (--music):
---task continues it, draws some of its --bars or tracks anew, or keeps the notes of
---given tracks and composes around them.
+--density and --min_probability control what is drawn. With your own music (--music),
+--task continues it, redraws some of its --bars or tracks, or keeps the notes of --given
+tracks and composes around them.
 """
 
 import sys
@@ -28,16 +28,16 @@ from poph_tf.models import pretrained
 FLAGS = flags.FLAGS
 
 flags.DEFINE_string("model_dir", None, "Folder of poph_tf.train, or pretrained model.")
-flags.DEFINE_string("pretrained", None, "A model that comes with the package.")
-flags.DEFINE_bool("list_pretrained", False, "Print the models of the package and exit.")
-_FOLDER = "Folder for the pieces; those of an earlier run are replaced."
+flags.DEFINE_string("pretrained", None, "Name of a model that comes with the package.")
+flags.DEFINE_bool("list_pretrained", False, "List the pretrained models and exit.")
+_FOLDER = "Folder for the pieces; it replaces those of an earlier run."
 flags.DEFINE_string("output_dir", None, _FOLDER)
 own_flags.define(GenerationConfig)
 flags.DEFINE_bool("png", None, "Draw piano rolls; unset: if matplotlib is installed.")
-_WAV = "Make sound; unset: up to half an hour, if tinysoundfont is installed."
+_WAV = "Write audio; unset: up to half an hour, if tinysoundfont is installed."
 flags.DEFINE_bool("wav", None, _WAV)
 flags.DEFINE_bool("page", True, "Write index.html, which plays and shows all pieces.")
-flags.DEFINE_bool("jit_compile", None, "Compile with XLA; by default if it saves time.")
+flags.DEFINE_bool("jit_compile", None, "Compile with XLA; unset: if it saves time.")
 
 
 def main(words: Sequence[str]) -> int:

@@ -1,17 +1,17 @@
-"""Plays with you through MIDI ports, or answers files that are dropped into a folder.
+"""Plays with you through MIDI ports, or answers files that you save in a folder.
 
   python -m poph_tf.live --list
   python -m poph_tf.live --input=Keystation --output=Synth
   python -m poph_tf.live --virtual --clock=midi --mode=accompany
   python -m poph_tf.live --watch=DIR --task=harmonize
 
-By turns: after --call_bars of yours it plays as many, going on from what was played.
-With --mode=accompany you play a melody and it plays the other tracks with you. The
-tempo is --tempo_qpm after a count-in, or that of the MIDI clock that the input brings
-(--clock=midi). Ctrl-C ends it, and every note.
+By default you take turns: after --call_bars of yours it continues with as many. With
+--mode=accompany you play a melody and it plays the other tracks with you. The tempo is
+--tempo_qpm after a count-in, or that of the input's MIDI clock (--clock=midi). Ctrl-C
+stops it and ends all notes.
 
-For a program without MIDI ports: with --watch, a tune.mid that is saved in the folder
-comes back as tune.harmonize.mid beside it.
+For programs without MIDI ports: with --watch, a tune.mid saved in the folder gets its
+answer, tune.harmonize.mid, beside it.
 """
 
 import json
@@ -29,15 +29,15 @@ from poph_tf.models import pretrained
 FLAGS = flags.FLAGS
 
 flags.DEFINE_string("model_dir", None, "Folder of poph_tf.train, or pretrained model.")
-flags.DEFINE_string("pretrained", None, "A model that comes with the package.")
-flags.DEFINE_bool("list", False, "Print the MIDI ports of this machine and exit.")
-flags.DEFINE_string("input", None, "MIDI port to listen to, or a part of its name.")
-flags.DEFINE_string("output", None, "MIDI port to play to, or a part of its name.")
-flags.DEFINE_bool("virtual", False, "Make ports for other programs to connect to.")
+flags.DEFINE_string("pretrained", None, "Name of a model that comes with the package.")
+flags.DEFINE_bool("list", False, "List the MIDI ports of this machine and exit.")
+flags.DEFINE_string("input", None, "MIDI port to listen to, or part of its name.")
+flags.DEFINE_string("output", None, "MIDI port to play to, or part of its name.")
+flags.DEFINE_bool("virtual", False, "Create ports for other programs to connect to.")
 own_flags.define(LiveConfig)
-_MEASURE = "Play this many calls to itself, in memory or with --virtual; print JSON."
+_MEASURE = "Measure latency with this many calls, in memory or --virtual; print JSON."
 flags.DEFINE_integer("measure_latency", 0, _MEASURE, lower_bound=0, upper_bound=1000)
-flags.DEFINE_string("watch", None, "Instead of ports: folder whose files are answered.")
+flags.DEFINE_string("watch", None, "Folder whose files are answered, instead of ports.")
 own_flags.define(GenerationConfig, skip=("num_pieces", "music", "primer", "fix"))
 
 
@@ -58,7 +58,7 @@ def main(_: Sequence[str]) -> int:
     model_dir = pretrained.chosen(FLAGS.model_dir, FLAGS.pretrained)
     try:
         _watch(model_dir) if FLAGS.watch else _play(model_dir)
-    except KeyboardInterrupt:  # how it is meant to end
+    except KeyboardInterrupt:  # the usual way to stop
         print()
     return 0
 

@@ -1,9 +1,9 @@
-"""One run at a time in a folder: a lock that dies with its process.
+"""One run at a time in a folder: a lock that ends with its process.
 
 The operating system holds the lock (flock) and drops it when the process ends, however
-it ends, so a folder is never locked by a dead run, and a new machine need not know the
-old one. What is written in the lock file only says whose it is. Where the system or the
-file system has no such locks, nothing is locked.
+it ends. So a dead run never locks a folder, and a new machine need not know the old
+one. The content of the lock file only says who holds it. If the system or the file
+system has no such locks, nothing is locked.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from poph_tf.errors import InputError
 
 try:
     import fcntl
-except ImportError:  # Windows: no module, which the type of modules does not allow
+except ImportError:  # not on Windows; the type of a module does not allow None
     fcntl = None  # type: ignore[assignment]
 
 NAME = ".lock"
@@ -33,12 +33,12 @@ def held(
     """Keeps other runs out of a folder, which is made if it is missing.
 
     Args:
-        folder: what the run will write in.
-        force: take the folder over from a run that holds it; that run ends when it
-            looks (`FolderLock.check`).
+        folder: where the run will write.
+        force: take the folder over from a run that holds it; that run ends at its next
+            `FolderLock.check`.
 
     Raises:
-        InputError: If another run is at work there, or the folder cannot be written.
+        InputError: If another run is at work there, or the folder is not writable.
     """
     lock = FolderLock(folder, force=force)
     try:
@@ -48,7 +48,7 @@ def held(
 
 
 class FolderLock:
-    """The lock of one folder, from its making to `release`; see `held`."""
+    """The lock of one folder, from construction to `release`; see `held`."""
 
     def __init__(self, folder: str | os.PathLike[str], *, force: bool = False) -> None:
         self.path = pathlib.Path(folder) / NAME
@@ -70,7 +70,7 @@ class FolderLock:
             )
 
     def release(self) -> None:
-        """Lets the next run in; a folder made for the lock goes if it is empty."""
+        """Lets the next run in; removes a folder made for the lock if it is empty."""
         if self._is_ours(self._file):
             with contextlib.suppress(OSError):
                 self.path.unlink()
@@ -86,7 +86,7 @@ class FolderLock:
             except BaseException:
                 file.close()
                 raise
-            # Between opening and locking its last owner may have removed it.
+            # Its last owner may have removed it between opening and locking.
             if self._is_ours(file):
                 return _signed(file)
             file.close()
@@ -117,7 +117,7 @@ class FolderLock:
 
 
 def _signed(file: IO[str]) -> IO[str]:
-    """Writes into a lock file whose it is."""
+    """Writes the owner into a lock file."""
     file.truncate(0)
     owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}
     file.write(json.dumps(owner))

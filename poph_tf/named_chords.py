@@ -1,4 +1,4 @@
-"""Chords as musicians write them: their notes, and the key that some of them make."""
+"""Chords as musicians write them: their notes, and the key that they suggest."""
 
 import re
 import typing
@@ -32,10 +32,10 @@ SPELLINGS = {
     "+": "aug",
     "sus": "sus4",
 }
-# Semitones above the root by what is written after it.
+# Semitones above the root, by the text after the root.
 KINDS = CHORDS | {spelling: CHORDS[kind] for spelling, kind in SPELLINGS.items()}
-# What a chord on the tonic with its triad adds to the fit of its key if it is among the
-# chords, and again if it is the first, or the last.
+# What a chord on the tonic, with the tonic triad, adds to the fit of its key: once if
+# it is among the chords, again if it is the first, and again if it is the last.
 TONIC = 0.1
 
 
@@ -44,7 +44,7 @@ def read_chords(text: str) -> "np.ndarray":
 
     Args:
         text: roots with # or b, each with one of `KINDS`, between spaces, commas or
-            bar lines. The bass after / is passed over.
+            bar lines. The bass after / is ignored.
 
     Returns:
         float32 [chord, 12], 1 outside the chord, C first.
@@ -83,15 +83,15 @@ def _classes(text: str) -> list[list[int]]:
 
 
 def key_of_chords(chords: str) -> int:
-    """The key that some chords fit best.
+    """The key that the chords fit best.
 
-    By the correlation of their notes with its profile, less the share of the notes
-    outside its scale. A chord on the tonic with its triad counts a little, the first
-    and the last chord alike: they may go round and round. A triad above another root,
-    as D minor in Bbmaj7, is no tonic.
+    The fit is the correlation of their notes with the key's profile, minus the share of
+    notes outside its scale. Tonic chords add a little, the first and the last alike,
+    since the chords may repeat. A triad above another root, such as D minor in Bbmaj7,
+    does not count as the tonic.
 
     Returns:
-        0..23; -1 where every class sounds alike.
+        0..23; -1 if every class sounds alike.
 
     Example:
         >>> [key_of_chords(text) for text in ("C G Am F", "Bbmaj7 F C9", "A7 Dm")]

@@ -1,9 +1,9 @@
-"""The server: `python -m poph_tf.serve` composes for a page and for programs.
+"""The server: `python -m poph_tf.serve` composes for a web page and for programs.
 
-A page at / and an API (see /docs) compose with the pretrained models, or with those of
---model_dir. With --export_dir the server also answers TF Serving's REST API for an
-export of poph_tf, and switches to a newer version when one appears. SIGTERM or Ctrl-C
-lets running pieces end at the next bar. For a deployment see tools/deployment/.
+The page at / and the API (see /docs) use the pretrained models or those of --model_dir.
+With --export_dir the server also answers TF Serving's REST API for an export of
+poph_tf, and switches to a newer version when one appears. On SIGTERM or Ctrl-C, running
+pieces end at the next bar. For deployment see tools/deployment/.
 """
 
 import socket
@@ -21,20 +21,20 @@ FLAGS = flags.FLAGS
 flags.DEFINE_list(
     "model_dir",
     [],
-    "What composes: directories of poph_tf.train or poph_tf.export --format=litert, or "
-    "names of pretrained models, the default first. Default: all pretrained models.",
+    "Models to compose with, the default first: folders of poph_tf.train or of "
+    "poph_tf.export --format=litert, or pretrained models. Default: all pretrained.",
 )
 flags.DEFINE_string("export_dir", None, "Also serve this SavedModel of poph_tf.export.")
 flags.DEFINE_string(
-    "model_name", "", "Of the SavedModel. Default: the last part of the directory."
+    "model_name", "", "Name of the SavedModel. Default: the last part of its directory."
 )
 own_flags.define(ServerConfig)
 
 
 def main(_: Sequence[str]) -> int:
-    """Serves until a signal."""
+    """Serves until a signal stops it."""
     config = ServerConfig(**own_flags.values(ServerConfig))
-    # Before any import that takes long: a port in use is told at once.
+    # Before any slow import, so that a port in use is reported at once.
     with _listen(config.host, config.port) as listener:
         try:
             from poph_tf.serving import lifecycle

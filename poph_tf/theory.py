@@ -1,8 +1,8 @@
-"""Scales, keys, metres and bars: how musicians write them, and as plain numbers.
+"""Scales, keys, metres and bars, as musicians write them and as plain numbers.
 
 Pitch classes are numbered from C = 0.
 
-A scale is written as in PopH's report: a row of twelve marks, 1 for each pitch class
+A scale is stored as in PopH's report: a row of twelve marks, 1 for each pitch class
 *outside* the scale, so that `rows @ distribution` is the mass outside each key.
 
 A key is a number 0..23: the major keys on C, C#, ..., then the minor ones; -1 is
@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING
 
 from poph_tf.errors import InputError
 
-# numpy is imported where it is used: the help of a command needs only the names.
+# numpy is imported where it is used: `--help` needs only the names.
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
 NUM_PITCH_CLASSES = 12
 NUM_KEYS = 24
-# What is not told: a key, a chord, bars left, how far back a bar returns.
+# The value of an unknown key, chord, number of bars left or return of a bar.
 UNKNOWN = -1
 STEPS_OF_BEAT = 4
 # The form of a piece for which nothing is planned.
@@ -36,7 +36,7 @@ MAJOR_OUTSIDE = (0, 1, 0, 1, 0, 0, 1, 0, 1, 0, 1, 0)
 NATURAL_MINOR_OUTSIDE = (0, 1, 0, 0, 1, 0, 1, 0, 0, 1, 0, 1)
 HARMONIC_MINOR_OUTSIDE = (0, 1, 0, 0, 1, 0, 1, 0, 0, 1, 1, 0)
 MINOR_SCALES = {"natural": NATURAL_MINOR_OUTSIDE, "harmonic": HARMONIC_MINOR_OUTSIDE}
-# The modes are the white keys from another tonic on; C D E G A is the pentatonic.
+# The modes are the white keys from another tonic; the pentatonic is C D E G A.
 SCALES = {
     "major": MAJOR_OUTSIDE,
     "minor": NATURAL_MINOR_OUTSIDE,
@@ -70,17 +70,17 @@ NUM_CHORDS = len(CHORD_KINDS) * NUM_PITCH_CLASSES
 # How well each pitch class fits C major and C minor.
 MAJOR_PROFILE = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
 MINOR_PROFILE = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
-# What the lowest note of the last chord adds to the correlation: if it is the tonic,
-# and if it is another note of the tonic triad. Of 395 chorales the last bass note is
-# the tonic found in 98 % (73 % without), in 96 % where only the soprano sounds (67 %).
+# What the lowest note of the last chord adds to the correlation if it is the tonic, and
+# if it is another note of the tonic triad. The tonic found is then the last bass note
+# in 98 % of 395 chorales (73 % without), and in 96 % if only the soprano sounds (67 %).
 LAST_IS_TONIC, LAST_IN_TRIAD = 0.5, 0.2
-# Where music goes on: how much its first chord says, and its last, of what the last one
-# of a whole piece says. Of 402 chorales without their last bar 85 % get their own key
+# For music that goes on: the weights of its first and last chord, relative to the last
+# chord of a whole piece. Of 402 chorales without their last bar 85 % get their own key
 # (67 % by their notes alone, 25 % if they ended there), cut in the middle 80 % (61 %,
 # 37 %); of 450 pop songs 71 % (72 %, 76 %) and 68 % (70 %, 34 %).
 FIRST_COUNTS, LAST_COUNTS = 0.3, 0.1
 TONICS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
-# Of two names of a key the one with fewer sharps or flats.
+# Of two names for a key, the one with fewer sharps or flats.
 MAJOR_TONICS = ("C", "Db", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 MINOR_TONICS = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "G#", "A", "Bb", "B")
 PITCH_CLASS_NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
@@ -136,7 +136,7 @@ def key_profiles() -> "np.ndarray":
 
 
 def key_endings() -> "np.ndarray":
-    """What the lowest note of the last chord says of the key.
+    """What the lowest note of the last chord says about the key.
 
     Returns:
         float [12, 24]: for each pitch class what it adds to the correlation of each
@@ -161,11 +161,11 @@ def find_key(
     Args:
         play: [time, pitch], whether each pitch sounds.
         first_pitch: MIDI number.
-        among: the keys that it may be.
-        ended: False if the piece goes on, so that its last notes are no end.
+        among: the keys to choose from.
+        ended: False if the piece goes on, so that its last notes are not an ending.
 
     Returns:
-        0..23; -1 where nothing, or everything alike, sounds.
+        0..23; -1 if nothing sounds, or every class alike.
 
     Example:
         >>> import numpy as np
@@ -265,7 +265,7 @@ def read_key(key: str) -> tuple[int, str]:
 
 
 def key_number(key: str) -> int:
-    """The key 0..23 whose tonic and third a key has.
+    """The number 0..23 of the key with the same tonic and third.
 
     Example:
         >>> key_number("G mixolydian"), key_number("D dorian")
@@ -293,7 +293,7 @@ def key_name(key: int) -> str:
 
 
 def transposed_key(key: str, semitones: int) -> str:
-    """The name of a key some semitones higher; empty stays empty.
+    """The name of a key transposed by some semitones; empty stays empty.
 
     Example:
         >>> transposed_key("Db major", 2), transposed_key("A minor", -1)
@@ -327,7 +327,7 @@ def read_metre(text: str) -> tuple[int, int]:
         (3, 4)
 
     Raises:
-        InputError: If it is no metre of 1 to 256 whole steps (sixteenth notes).
+        InputError: If it is not a metre of 1 to 256 whole steps (sixteenth notes).
     """
     match = re.fullmatch(r"\s*(\d{1,3})\s*/\s*(\d{1,3})\s*", text)
     numerator, denominator = (int(match[1]), int(match[2])) if match else (0, 1)
@@ -349,7 +349,7 @@ def read_bars(text: str) -> tuple[int, int]:
         ((9, 12), (9, 9))
 
     Raises:
-        InputError: If it is no such range.
+        InputError: If it is not such a range.
     """
     return read_range(text, "bars", lowest=1)
 
@@ -364,7 +364,7 @@ def read_range(text: str, name: str, lowest: int = 0) -> tuple[int, int]:
 
 
 def check_form(form: str) -> None:
-    """Raises InputError if a form is neither letters, `free` nor empty."""
+    """Raises InputError unless a form is letters, `free` or empty."""
     if form not in ("", FREE_FORM) and not re.fullmatch("[A-Z]{2,64}", form):
         raise InputError(
             "form must be 2 to 64 capital letters, one for each section, such as AABA, "

@@ -4,19 +4,19 @@
 
 Reads the records that tools/make_tfrecords.py wrote, and writes to --model_dir the best
 weights (model.keras), the settings (config.json), checkpoints, metrics.jsonl and
-TensorBoard logs. The same command started again continues the run. Exit codes: 0 the
-run has ended, 1 the loss exploded, 2 the input is wrong, 75 start again (SIGTERM or
-Ctrl-C came and all is saved, or another worker was lost).
+TensorBoard logs. To continue a run, start the same command again. Exit codes: 0 the run
+has ended, 1 the loss exploded, 2 the input is wrong, 75 start again (after SIGTERM or
+Ctrl-C, with everything saved, or after the loss of another worker).
 
 On several hosts start the same command on each, with --strategy=multi_worker_mirrored
 and either TF_CONFIG or --worker_hosts=a:2222,b:2222 --worker_index=0 (1 on the second).
---dry_run takes a few steps, prints sizes, memory and time, and writes nothing.
+--dry_run runs a few steps, prints sizes, memory and time, and writes nothing.
 
 Every size and setting of a preset can be replaced, e.g.
   --preset=deepj --set=num_time_units=128 --set=dropout=0.3
-and every setting of training likewise with --train=key=value, or by its own flag. With
---init_from=scores it starts from the weights of a trained model: layer sizes are taken
-from that model, and the styles of the data are added to those that the model knows.
+and every setting of training with --train=key=value, or by its own flag. With
+--init_from=scores training starts from the weights of a trained model: layer sizes are
+taken from that model, and the styles of the data are added to those that it knows.
 """
 
 import os
@@ -35,7 +35,7 @@ from poph_tf.models import presets
 
 FLAGS = flags.FLAGS
 PREVIEW_BARS = 4  # unless the flag gives another number
-# A dry run has no folder; in this one nothing is found and nothing can be written.
+# For dry runs, which have no folder: nothing can be found in it or written to it.
 NO_FOLDER = os.devnull
 
 flags.DEFINE_string("data_dir", None, "Data set: a folder with dataset_info.json.")
@@ -43,20 +43,20 @@ flags.DEFINE_string("model_dir", None, "Folder of the model and its checkpoints.
 flags.DEFINE_string(
     "preset",
     "poph",
-    f"The model to train: {', '.join(presets.PRESETS)}. With --init_from, that model "
-    f"unless a preset is given.",
+    f"The model to train: {', '.join(presets.PRESETS)}. With --init_from, the sizes "
+    f"are those of that model unless a preset is given.",
 )
 flags.DEFINE_multi_string(
     "set",
     [],
-    "key=value of the model, e.g. --set=num_heads=2; repeatable; help lists all.",
+    "Model setting key=value, such as num_heads=2; repeatable; --set=help lists all.",
 )
 flags.DEFINE_multi_string(
     "train",
     [],
-    "key=value of training, e.g. --train=ema_decay=0.999; repeatable; help lists all.",
+    "Training setting key=value; repeatable; --train=help lists all.",
 )
-flags.DEFINE_bool("dry_run", False, "Print what the run needs; write nothing.")
+flags.DEFINE_bool("dry_run", False, "Print what the run would need, and write nothing.")
 own_flags.define_cores()
 own_flags.define_force()
 own_flags.define(DistributionConfig)
@@ -64,7 +64,7 @@ own_flags.define(TrainingConfig, unset=True)
 
 
 def main(_: Sequence[str]) -> int:
-    """Trains the model of the flags."""
+    """Trains the model that the flags describe."""
     for given, cls in ((FLAGS.set, ModelConfig), (FLAGS.train, TrainingConfig)):
         if given == ["help"]:
             print(config.listing(cls))
@@ -115,8 +115,8 @@ def _train(
     cluster, epoch = trainer.cluster, trainer.steps_per_epoch
     text = (
         f"{model_config.preset}: {trainer.model.count_params():,} parameters, about "
-        f"{epoch} steps an epoch, {strategy.num_replicas_in_sync} replica(s), {slices} "
-        f"slice(s) of the batch on each, worker {cluster.index + 1} of "
+        f"{epoch} steps per epoch, {strategy.num_replicas_in_sync} replica(s), "
+        f"{slices} slice(s) of the batch on each, worker {cluster.index + 1} of "
         f"{cluster.num_workers}."
     )
     print(text, flush=True)

@@ -42,7 +42,7 @@ WRONG = {
             "num_heads must be a whole number from 1 to 64, got 0",
         ),
         "text_for_a_setting": (["--set=dropout=much"], "dropout must be a number"),
-        "styles_no_list": (["--set=styles=3"], "styles must be a list of texts"),
+        "styles_no_list": (["--set=styles=3"], "styles must be a list of strings"),
         "odd_combination": (["--set=window_width=24"], "window_width must be odd"),
         "unknown_training_key": (["--train=lr=1"], "no setting 'lr'"),
         "negative_rate": (

@@ -69,7 +69,7 @@ from poph_tf.errors import InputError
         (
             config.GenerationConfig,
             {"primer": "a.mid", "redraw": "1", "steps": "0-4"},
-            "bars, redraw and steps say the same",
+            "bars, redraw and steps cannot be combined",
         ),
         (
             config.GenerationConfig,

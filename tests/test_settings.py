@@ -162,7 +162,7 @@ def test_an_added_setting_is_in_the_table_of_the_manual():
         ({"every": 1.5}, "every must be a whole number from 1 up, got 1.5."),
         ({"kind": "loud"}, "kind must be one of hard, soft, got 'loud'."),
         ({"on": 1}, "on must be true or false, got 1."),
-        ({"name": 3}, "name must be a text, got 3."),
+        ({"name": 3}, "name must be a string, got 3."),
         ({"steps": 3}, "steps must be a list of whole numbers, got 3."),
     ],
 )

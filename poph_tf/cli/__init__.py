@@ -1,1 +1,1 @@
-"""What the command lines share: start and end, flags, progress, quiet imports."""
+"""Shared code of the commands: start and end, flags, progress, quiet imports."""

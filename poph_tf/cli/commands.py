@@ -1,4 +1,4 @@
-"""What all commands share: one way to start, one way to fail, `--version`."""
+"""Starts, ends and fails all commands in the same way; defines `--version`."""
 
 import errno
 import os
@@ -17,8 +17,8 @@ from poph_tf.errors import InputError, Interrupted, TrainingFailed, one_line
 TRAINING_FAILED = 1
 FAILED = 2
 INTERRUPTED = 75  # EX_TEMPFAIL of sysexits.h: start the same command again
-BROKEN_PIPE = 141  # as the shell says of a program that SIGPIPE ended
-# Errors of the user's paths and disk, not of our code.
+BROKEN_PIPE = 141  # a shell's exit code for a program ended by SIGPIPE
+# Problems with the user's paths or disk, not bugs in our code.
 USERS_ERRORS = (
     errno.EACCES,
     errno.EDQUOT,
@@ -42,10 +42,10 @@ def run(main: Main, takes_words: bool = False) -> None:
     """Runs a command under absl; an `InputError` becomes one line and code 2.
 
     Args:
-        main: function of the words of the command line that are not flags.
+        main: function of the command-line arguments that are not flags.
         takes_words: whether the command takes any.
     """
-    # Commands import TensorFlow in main; it reads this variable then.
+    # Commands import TensorFlow in main, which is when it reads this variable.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     ignore_missing_ffmpeg()
     app.run(lambda argv: _guarded(main, argv[1:], takes_words), flags_parser=_parse)
@@ -53,11 +53,11 @@ def run(main: Main, takes_words: bool = False) -> None:
 
 def _parse(argv: list[str]) -> list[str]:
     if any(word in HELP for word in argv):
-        argv = [argv[0], "--help"]  # whatever is wrong in the others
+        argv = [argv[0], "--help"]  # even if the other words are wrong
     try:
         return flags.FLAGS(argv, known_only=False)
     except SystemExit:
-        sys.exit(0)  # absl printed the help; it would end with 1
+        sys.exit(0)  # absl printed the help, but would exit with 1
     except flags.Error as error:
         _fail(own_flags.with_suggestion(error))
 
@@ -82,7 +82,7 @@ def _guarded(main: Main, words: Sequence[str], takes_words: bool) -> int | None:
     except InputError as error:
         _fail(error)
     except BrokenPipeError:
-        # Python would complain when it flushes what nobody reads.
+        # Otherwise Python complains when it flushes output that nobody reads.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(BROKEN_PIPE)
     except OSError as error:
@@ -101,7 +101,7 @@ def _end_early(why: object) -> NoReturn:
 
 
 def _fail(error: object, code: int = FAILED) -> NoReturn:
-    # absl breaks its lines; a line end in a name is escaped instead.
+    # absl wraps its messages, so join them; line ends in names are escaped instead.
     text = " ".join(str(error).split()) if isinstance(error, flags.Error) else error
     print(f"error: {one_line(text)}", file=sys.stderr)
     sys.exit(code)

@@ -4,8 +4,8 @@
     settings = GenerationConfig(**flags.values(GenerationConfig))
 
 A flag has the setting's name, default, choices and help. Values are checked where the
-settings are made, so that a flag, a keyword and a request fail with the same sentence.
-Former names of settings are still taken and print a warning.
+settings are made, so that a flag, a keyword and a request fail with the same message.
+Former names of settings still work, with a warning.
 """
 
 import dataclasses
@@ -20,9 +20,9 @@ from poph_tf.config.declaration import Setting, describe
 from poph_tf.errors import InputError
 
 FLAGS = flags.FLAGS
-# The flags belong to the commands that call these functions, so that --help tells them.
+# The flags belong to the commands that call these functions, so --help lists them.
 flags.disclaim_key_flags()
-# What other programs call our flags, where absl sees no likeness.
+# Names that other programs use for our flags, where absl finds no similarity.
 _ELSEWHERE = {"lr": "learning_rate", "bs": "batch_size", "bpm": "tempo_qpm"}
 _LISTS = {tuple[str, ...]: str, tuple[int, ...]: int, tuple[float, ...]: float}
 
@@ -32,8 +32,8 @@ def define(cls: type, *, skip: Collection[str] = (), unset: bool = False) -> Non
 
     Args:
         cls: a class of settings.
-        skip: settings that have no flag.
-        unset: whether flags are None unless given; the help tells the default anyway.
+        skip: settings to leave out.
+        unset: whether flags are None unless given; the help still shows the default.
     """
     for setting in describe(cls):
         if setting.name not in skip:
@@ -49,7 +49,7 @@ def _define(setting: Setting, unset: bool) -> None:
     text = setting.help
     if unset and setting.default not in ("", False, None):
         text += f" (default: {setting.default})"
-    # Where empty is a choice absl would list it too; the settings check those.
+    # absl would also list an empty choice; the settings check those.
     if setting.choices and "" not in setting.choices:
         flags.DEFINE_enum(setting.name, default, list(setting.choices), text)
     elif setting.type in _LISTS:
@@ -72,7 +72,7 @@ def values(cls: type, *, given_only: bool = False) -> dict[str, Any]:
         given_only: whether settings whose flag was not given are left out.
 
     Raises:
-        InputError: If an item of a list is not of its type.
+        InputError: If an item of a list has the wrong type.
     """
     _warn_of_former_names(cls)
     found = {}
@@ -106,7 +106,7 @@ def _warn_of_former_names(cls: type) -> None:
 
 
 def with_suggestion(error: flags.Error) -> flags.Error:
-    """The error; of a flag that other programs have, with the name that it has here."""
+    """The error; for a flag of other programs, with its name here as a suggestion."""
     if isinstance(error, flags.UnrecognizedFlagError):
         name = _ELSEWHERE.get(error.flagname)
         if name and name in FLAGS:
@@ -115,7 +115,7 @@ def with_suggestion(error: flags.Error) -> flags.Error:
 
 
 def check_finite() -> None:
-    """Raises InputError for NaN and infinities, which pass the bounds of absl."""
+    """Raises InputError for NaN and infinities, which absl lets through."""
     for name in FLAGS:
         value = FLAGS[name].value
         if isinstance(value, float) and not math.isfinite(value):
@@ -130,15 +130,15 @@ def require(*names: str) -> None:
 
 
 def define_cores() -> None:
-    """Defines the flag of commands that work through batches."""
+    """Defines --cores, for commands that process batches."""
     text = (
-        "CPU cores that share a batch; 0: all of them, or as TF_NUM_INTRAOP_THREADS "
-        "and TF_NUM_INTEROP_THREADS say."
+        "Number of CPU cores that share a batch; 0: all of them, or as set by "
+        "TF_NUM_INTRAOP_THREADS and TF_NUM_INTEROP_THREADS."
     )
     flags.DEFINE_integer("cores", 0, text, lower_bound=0, upper_bound=1024)
 
 
 def define_force() -> None:
-    """Defines the flag of commands that lock the folder they write in."""
+    """Defines --force, for commands that lock the folder they write to."""
     text = "Take the folder over from another run that is at work there."
     flags.DEFINE_bool("force", False, text)

@@ -1,23 +1,23 @@
-"""Progress of long work: a live bar on a terminal or in a notebook, else some lines."""
+"""Progress of long work: a live bar in a terminal or notebook, else a few lines."""
 
 import html
 import sys
 import time
 from typing import Any, TextIO
 
-SECONDS_BETWEEN_LINES = 60.0  # where nobody sees a line change
+SECONDS_BETWEEN_LINES = 60.0  # where a line cannot be updated
 
 
 class Progress:
-    """Shows how far the work is, its rate, the time left and a text.
+    """Shows how far the work is, its rate, the time left and a message.
 
-    On a terminal the line is live; elsewhere (a log, a container) it is printed once in
+    On a terminal the line is live; elsewhere (a log, a container) one is printed every
     `SECONDS_BETWEEN_LINES`.
 
     Args:
-        total: units of the whole work; None if not known.
+        total: units of the whole work; None if unknown.
         unit: such as "steps".
-        stream: where it is shown; None shows nothing.
+        stream: where to show it; None shows nothing.
 
     Example:
         >>> with Progress(3, "pieces", stream=None) as progress:
@@ -53,11 +53,11 @@ class Progress:
     def update(
         self, done: float, text: str = "", *, total: float | None = None
     ) -> None:
-        """Shows `done` units; the rate counts from the first call on.
+        """Shows `done` units; the rate is measured from the first call.
 
         Args:
             done: units so far.
-            text: shown beside them.
+            text: a message to show beside them.
             total: a new estimate of the units of the whole work.
         """
         now = time.monotonic()
@@ -76,11 +76,11 @@ class Progress:
             self.print(self.line(done, text, now))
 
     def line(self, done: float, text: str, now: float) -> str:
-        """The line that tells how far the work is."""
+        """The line that shows how far the work is."""
         rate = (done - (self.first or 0.0)) / max(now - self.since, 1e-9)
         of = f"/{self.total:,.0f}" if self.total else ""
-        speed = f"{rate:,.2f}/s" if rate >= 0.01 else ""  # else few large units
-        whole = int(done + 1e-6)  # A third three times is one.
+        speed = f"{rate:,.2f}/s" if rate >= 0.01 else ""  # omitted for few, large units
+        whole = int(done + 1e-6)  # Three times a third is one, despite rounding.
         parts = [f"{whole:,}{of} {self.unit}", text, speed]
         if self.total and rate > 0:
             parts.append(f"{duration(max(self.total - done, 0) / rate)} left")
@@ -122,7 +122,7 @@ class _Bar:
 
 
 def in_notebook(total: float | None, unit: str) -> Progress:
-    """Progress that a notebook shows, and nothing else: for calls from Python."""
+    """Progress that is shown only in a notebook, for calls from Python."""
     made = Progress(total, unit, stream=None)
     ipython = sys.modules.get("IPython")
     shell = ipython and ipython.get_ipython()
@@ -134,7 +134,7 @@ def in_notebook(total: float | None, unit: str) -> Progress:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them.
+    """A duration as people write it.
 
     Example:
         >>> duration(50), duration(170), duration(9000)

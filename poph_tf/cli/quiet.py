@@ -1,8 +1,8 @@
-"""Imports without messages about what this machine lacks and nobody here needs.
+"""Imports without warnings about what this machine lacks and does not need.
 
 The plain TensorFlow wheel prints on standard error, before any log level counts, that
-it found no CUDA drivers. On a machine without a GPU this would hide the one line that
-a command prints. Where there is a GPU nothing is hidden.
+it found no CUDA drivers. On a machine without a GPU this would drown the one line that
+a command prints. On a machine with a GPU nothing is hidden.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ def import_tensorflow() -> None:
     has_gpu = any(pathlib.Path("/dev").glob("nvidia[0-9]*"))
     if "tensorflow" in sys.modules or has_gpu:
         return
-    # Also hides that the first look for devices found no CUDA.
+    # Also hides the message of the first device search, that there is no CUDA.
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     with held_back_stderr():
         importlib.import_module("tensorflow")

@@ -1,7 +1,7 @@
-"""SIGTERM and Ctrl-C end every command alike: a sentence and exit code 75.
+"""SIGTERM and Ctrl-C end every command alike: one sentence and exit code 75.
 
-What a signal interrupts raises `Stopped` at once, unless work in progress notes signals
-itself and saves first (`StopSignals`). See docs/reference/signals.md.
+Interrupted code raises `Stopped` at once, unless it notes the signals itself and saves
+first (`StopSignals`). See docs/reference/signals.md.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal that asks to stop came; its name is the message."""
+    """A signal asked the command to stop; its name is the message."""
 
 
 def _raise(number: int, _: FrameType | None) -> None:
@@ -25,21 +25,21 @@ def _raise(number: int, _: FrameType | None) -> None:
 
 
 def stoppable() -> contextlib.AbstractContextManager[None]:
-    """Lets the signals raise `Stopped` in a block."""
+    """Makes the signals raise `Stopped` in a block."""
     return handled_by(_raise)
 
 
 def killable() -> contextlib.AbstractContextManager[None]:
-    """Lets the signals end the process at once in a block that has nothing to save.
+    """Makes the signals end the process at once, in a block with nothing to save.
 
-    For waits inside a library, in which Python handles no signal.
+    For waits inside a library, during which Python handles no signals.
     """
     return handled_by(signal.SIG_DFL)
 
 
 @contextlib.contextmanager
 def handled_by(handler: Callable[[int, Any], object] | int) -> Iterator[None]:
-    """Gives the signals a handler in a block; only the main thread can."""
+    """Sets a handler for the signals in a block; only works in the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -52,9 +52,9 @@ def handled_by(handler: Callable[[int, Any], object] | int) -> Iterator[None]:
 
 
 class StopSignals(contextlib.ExitStack):
-    """Notes the signals, in its context, so that a run saves before it ends.
+    """Notes the signals within its context, so that a run saves before it ends.
 
-    Whoever presses Ctrl-C again does not wait for the save.
+    A second Ctrl-C stops at once, without the save.
 
     Attributes:
         received: the signal that came, or None.
@@ -70,4 +70,4 @@ class StopSignals(contextlib.ExitStack):
         if self.received and number == signal.SIGINT:
             raise Stopped(signal.Signals(number).name)
         self.received = signal.Signals(number)
-        logging.warning("%s: saves and stops.", self.received.name)
+        logging.warning("%s: saving and stopping.", self.received.name)

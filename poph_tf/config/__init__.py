@@ -49,7 +49,7 @@ def preset(name: str, **fields: Any) -> ModelConfig:
         128
 
     Raises:
-        InputError: If there is no such preset or field, or a value is impossible.
+        InputError: If there is no such preset or field, or a value is invalid.
     """
     from poph_tf.models import presets
 

@@ -1,4 +1,4 @@
-"""What a data set is made of, and how the work of making it is run."""
+"""How a data set is built: what goes into it, and how the work is run."""
 
 import re
 from typing import Annotated, Literal
@@ -17,7 +17,7 @@ _Seconds = Annotated[float, Interval(ge=0.001, le=1e6)]
 
 @settings
 class DataConfig(Stored):
-    """What to make: equal settings over equal input give equal shards.
+    """What to build; equal settings and equal input give equal shards.
 
     Example:
         >>> config = DataConfig(input=("midi",), tracks=("melody:voice", "piano"))
@@ -35,43 +35,45 @@ class DataConfig(Stored):
     valid_fraction: _Share = 0.1
     """Share of the pieces for validation."""
     test_fraction: _Share = 0.1
-    """Share of the pieces for the test."""
+    """Share of the pieces for testing."""
     steps_per_quarter: Annotated[int, Interval(ge=1, le=96)] = 4
-    """Time grid: 4 makes a step a sixteenth note."""
+    """Time grid: steps per quarter note. With 4, a step is a sixteenth note."""
     style_depth: Annotated[int, Interval(ge=1, le=100)] = 1
-    """Which folder below the input names the style; 1 is the top."""
+    """Level of the folder below the input that names the style; 1 is the top level."""
     styles_csv: str = ""
-    """Table path,style that gives the styles of files, in place of the folders."""
+    """CSV table of paths and styles, to use instead of the folders."""
     near_duplicates: Literal["keep", "group", "drop"] = "group"
-    """What becomes of pieces that are one composition (other performances, keys or
-    arrangements, excerpts). group: they share a split; drop: the first by name stays;
-    keep: nothing."""
+    """How to treat versions of one composition (other performances, keys or
+    arrangements, excerpts). group: keep them in one split; drop: keep only the first
+    by name; keep: do nothing."""
     split_by: Literal["hash", "folder", "table"] = "hash"
-    """hash: by the fractions; folder: by folders that are called train, validation or
-    test; table: by --splits_csv."""
+    """How to split the pieces. hash: by the fractions; folder: by folders named train,
+    validation or test; table: by --splits_csv."""
     splits_csv: str = ""
-    """Table of the splits of files: path,split, or with a header that names a column
-    split, as MAESTRO's."""
+    """CSV table of paths and splits, or with a header that names a column split, as in
+    MAESTRO."""
     tracks: Texts = (MERGED,)
-    """merged: all instruments in one roll; or tracks by their names, such as
-    soprano,alto,tenor,bass or melody,bridge,piano: they are found by the names and
-    programs of the parts. A name with :voice has one note at a time."""
+    """merged puts all instruments in one roll. Otherwise names of tracks, such as
+    soprano,alto,tenor,bass or melody,bridge,piano, which are matched to the parts by
+    their names and programs. Add :voice to a name for one note at a time."""
     sustain: bool = False
     """Let the sustain pedal lengthen notes."""
     drums: bool = False
     """Keep drums (as pitches)."""
     align: Literal["off", "auto", "beats"] = "off"
-    """auto: move each piece onto the grid, find its bars where its file has none, and
-    its beats where the file's explain its onsets badly; for performances and files that
-    do not begin on the grid. beats: find the beats of every piece from its notes."""
+    """auto: move each piece onto the grid; find its bars if the file has none, and its
+    beats if those of the file fit the onsets badly. Use it for performances and files
+    that do not begin on the grid. beats: find the beats of every piece from its notes.
+    off: keep the beats of the file."""
     reader: Literal["fast", "note_seq"] = "fast"
-    """MIDI reader; both give the same notes, but for pedals of several channels under
+    """MIDI reader. Both give the same notes, except for pedals on several channels with
     --sustain; note_seq is far slower."""
     repeats: Literal["played", "once"] = "played"
-    """Scores: repeats, endings and jumps as players play them, or each bar once."""
+    """How to read repeats, endings and jumps of scores. played: as a player plays them;
+    once: each bar once."""
     ornaments: Literal["written", "played"] = "written"
-    """Scores: trills, turns, mordents and arpeggios as the note or chord written, or as
-    their notes, mostly 32nds; for MusicXML and Humdrum."""
+    """How to read trills, turns, mordents and arpeggios of MusicXML and Humdrum scores.
+    written: as the note or chord written; played: as their notes, mostly 32nds."""
     programs: Ints = ()
     """Keep only these General MIDI programs, 0..127; empty: all."""
     channels: Ints = ()
@@ -83,11 +85,11 @@ class DataConfig(Stored):
     max_steps: _Positive = 40_000
     """Reject longer pieces."""
     min_polyphony: Annotated[float, Interval(ge=0.0, le=128.0)] = 0.0
-    """Least mean number of notes in the steps that sound."""
+    """Reject pieces with fewer notes, on average, in the steps that sound."""
     max_silence: _Share = 1.0
-    """Largest share of silent steps."""
+    """Reject pieces with a larger share of silent steps."""
     trim_silence: bool = False
-    """Leave out the silence before the first note and after the last."""
+    """Remove the silence before the first note and after the last."""
     max_bytes: _Positive = 5_000_000
     """Reject larger files."""
     max_events: _Positive = 1_000_000
@@ -95,7 +97,7 @@ class DataConfig(Stored):
     max_notes: _Positive = 200_000
     """Reject pieces with more notes."""
     num_shards: Annotated[int, Interval(ge=0, le=99_999)] = 0
-    """Training shards; 0: as many as suit the size."""
+    """Number of training shards; 0: as many as suit the size."""
 
     renamed = {"inputs": "input", "parser": "reader"}
 
@@ -127,7 +129,7 @@ class DataConfig(Stored):
 
     @property
     def wanted_tracks(self) -> tuple[tracks_lib.Track, ...]:
-        """The tracks of each piece; none if they are merged."""
+        """The tracks of each piece; empty if they are merged."""
         return tracks_lib.wanted(self.tracks)
 
     @property
@@ -138,7 +140,7 @@ class DataConfig(Stored):
 
 @settings
 class ExecutionOptions:
-    """How the work is run; never changes the result, except where a limit is hit.
+    """How the work is run; changes the result only if a limit is hit.
 
     Example:
         >>> ExecutionOptions(num_workers=8).seconds_per_file
@@ -146,12 +148,12 @@ class ExecutionOptions:
     """
 
     num_workers: Annotated[int, Interval(ge=1, le=4096)] = 1
-    """Worker processes."""
+    """Number of worker processes."""
     seconds_per_file: _Seconds = 120.0
     """Give up on a file that takes longer."""
     worker_memory_mb: Annotated[int, Interval(ge=0, le=2**24)] = 4096
-    """Memory limit of a worker; 0: none."""
+    """Memory limit of each worker in megabytes; 0: none."""
     runner: Literal["local", "beam"] = "local"
-    """local: processes here; beam: an Apache Beam pipeline (extra `beam`)."""
+    """local: processes on this machine; beam: Apache Beam (extra `beam`)."""
     beam_options: str = ""
-    """Options of the pipeline, such as '--runner=FlinkRunner ...'."""
+    """Options of the Beam pipeline, such as '--runner=FlinkRunner ...'."""

@@ -6,11 +6,11 @@ A field has a type, bounds or choices (`typing.Annotated` with annotated-types,
     @settings
     class GenerationConfig:
         temperature: Annotated[float, Interval(ge=0, le=100)] = 1.0
-        \"\"\"Below 1 is safer, above 1 bolder.\"\"\"
+        \"\"\"Sampling temperature: below 1 is safer, above 1 bolder.\"\"\"
 
 pydantic checks the values. Command-line flags (`cli/flags.py`), the JSON schema and the
-manual's tables of settings are derived from the same fields by `describe`. A wrong
-value raises `InputError` with one sentence that says what must hold and what came.
+manual's tables of settings are derived from the same fields by `describe`. An invalid
+value raises `InputError` with one sentence that says what is allowed and what it got.
 """
 
 import dataclasses
@@ -43,8 +43,8 @@ _TYPE_WORDS = {
     bool: "true or false",
     int: "a whole number",
     float: "a number",
-    str: "a text",
-    tuple[str, ...]: "a list of texts",
+    str: "a string",
+    tuple[str, ...]: "a list of strings",
     tuple[int, ...]: "a list of whole numbers",
     tuple[float, ...]: "a list of numbers",
 }
@@ -59,7 +59,7 @@ class Setting:
         type: the type without its annotations, such as int or tuple[str, ...].
         default: the default value; `dataclasses.MISSING` for a required setting.
         help: str. One or more sentences.
-        choices: tuple of the values allowed; empty where any may be given.
+        choices: tuple of the allowed values; empty if they are not listed.
         low, high: the inclusive bounds, or None.
     """
 
@@ -88,13 +88,13 @@ class Setting:
 
 @typing.dataclass_transform(frozen_default=True)
 def settings(cls: type[T]) -> type[T]:
-    """Makes a class of annotated fields a frozen, checked dataclass of settings.
+    """Turns a class of annotated fields into a frozen, validated dataclass.
 
     The class may list former names of fields in `renamed`, a dict from old to new: they
-    are still taken, with a warning that names the new one.
+    are still accepted, with a warning that names the new one.
 
     Raises:
-        InputError: On construction, for an unknown setting or an impossible value.
+        InputError: On construction, for an unknown setting or an invalid value.
     """
     made = pydantic.dataclasses.dataclass(frozen=True, config=_CONFIG)(cls)
     checked_init = made.__init__
@@ -108,13 +108,13 @@ def settings(cls: type[T]) -> type[T]:
         except pydantic.ValidationError as error:
             raise InputError(_sentence(made, error)) from None
 
-    # The class was made above: nobody has its constructor yet.
+    # The class was made just above, so nothing uses its constructor yet.
     made.__init__ = init  # type: ignore[method-assign]
     return typing.cast(type[T], made)
 
 
 class Stored:
-    """A class of settings that goes to JSON and comes back."""
+    """Settings that can be written to JSON and read back."""
 
     renamed: ClassVar[Mapping[str, str]] = {}
 
@@ -165,7 +165,7 @@ def _describe_field(name: str, field: Any) -> Setting:
 
 
 def listing(cls: type) -> str:
-    """The settings of a class for people: a line for each, below it what it does.
+    """Lists the settings of a class for people: a line each, and the help below it.
 
     Example:
         >>> from poph_tf.config import LiveConfig
@@ -190,17 +190,17 @@ def json_schema(cls: type) -> dict[str, Any]:
 
 
 def parse_overrides(cls: type, assignments: Iterable[str]) -> dict[str, Any]:
-    """Reads `key=value` texts into values of the types of a class' settings.
+    """Parses `key=value` strings into values of the types that the settings have.
 
     Args:
         cls: a class of settings.
-        assignments: texts such as `num_time_units=128`.
+        assignments: strings such as `num_time_units=128`.
 
     Returns:
         dict of setting to value.
 
     Raises:
-        InputError: If a text is no assignment, or there is no such setting.
+        InputError: If a string is not an assignment, or there is no such setting.
 
     Example:
         >>> from poph_tf.config import ModelConfig
@@ -231,7 +231,7 @@ def _parse_value(cls: type, name: str, text: str) -> Any:
 def current_names(
     cls: type, values: Mapping[str, Any], *, warn: bool = True
 ) -> dict[str, Any]:
-    """Replaces former names of settings by those of now."""
+    """Replaces former names of settings by the current ones."""
     renamed: Mapping[str, str] = getattr(cls, "renamed", {})
     for name in values if warn else ():
         if name in renamed:
@@ -258,7 +258,7 @@ def check_names(cls: type, names: Iterable[str], caller: str = "") -> None:
 
 
 def _sentence(cls: type, error: pydantic.ValidationError) -> str:
-    """What pydantic found first, as we say it."""
+    """The first error that pydantic found, in our words."""
     first = error.errors()[0]
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, InputError):

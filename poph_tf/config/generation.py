@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     from poph_tf.generation.request import Request
 
 # The second word of a seed is a piece's number; its candidates and particles come in
-# strides of this, so that no two of them share one.
+# strides of this, so that no two of them share a seed.
 MAX_PIECES = 4096
 # Rows that may be drawn for one piece: best_of times particles.
 MAX_ROWS = 4096
-# Just above what the three bytes of a MIDI file's tempo can say.
+# Just above the slowest tempo that fits the three bytes of a MIDI file.
 SLOWEST_TEMPO_QPM = 4.0
-# The key setting that follows what has been played.
+# The key setting that follows the notes drawn so far.
 AUTO_KEY = "auto"
 
 _Temperature = Annotated[float, Interval(ge=0.0, le=100.0)]
 _Pitch = Annotated[int, Interval(ge=0, le=127)]
 _Rows = Annotated[int, Interval(ge=1, le=MAX_ROWS)]
-# Empty: what the other settings say, see `GenerationConfig.kind`.
+# Empty: inferred from the other settings, see `GenerationConfig.kind`.
 Task = Literal[
     "",
     "compose",
@@ -56,104 +56,106 @@ class GenerationConfig(Stored):
     """
 
     num_pieces: Annotated[int, Interval(ge=1, le=MAX_PIECES)] = 4
-    """Number of pieces."""
+    """Number of pieces to compose."""
     num_bars: Annotated[int, Interval(ge=1, le=10**6)] = 32
-    """New bars of each piece; where notes of the music are kept, it decides."""
+    """New bars per piece; if notes of the music are kept, the music sets the length."""
     temperature: _Temperature = 1.0
-    """Below 1 is safer, above 1 bolder."""
+    """Sampling temperature: below 1 is safer, above 1 bolder."""
     replay_temperature: _Temperature = 0.0
-    """Temperature of repeated notes, in voices also of rests and held notes; 0: as
-    temperature, in voices 1."""
+    """Temperature of repeated notes, and in voices also of rests and held notes; 0: the
+    same as temperature, in voices 1."""
     seed: Annotated[int, Interval(ge=0, le=2**31 - 1)] = 0
-    """The same seed, settings and build give the same pieces."""
+    """Random seed; the same seed, settings and build give the same pieces."""
     style: str = ""
-    """A style, a mixture (bach:0.7,monteverdi:0.3), or either from a bar on
-    ('0: bach; 16: monteverdi'); empty: the shares of the training data."""
+    """A style or a mixture (bach:0.7,monteverdi:0.3); to change it along the piece,
+    give the bar where each starts ('0: bach; 16: monteverdi'). Empty: in proportion to
+    the training data."""
     ending: bool = True
-    """Lead to an end at the last bar (models with tracks); false: an endless stream."""
+    """Lead to an ending in the last bar (models with tracks); false: compose as if the
+    music went on."""
     task: Task = ""
     """What to do with the music: continue it; harmonize or accompany the given tracks;
-    infill bars; vary tracks (draw them anew); reharmonize (draw anew all but the
-    melody). Empty: harmonize with fix, infill with bars, continue with music, else
-    compose."""
+    infill bars; vary tracks (redraw them); reharmonize (redraw all but the melody).
+    Empty: infill if bars or steps are set, vary with draw, harmonize with fix or given,
+    continue with music alone, otherwise compose."""
     music: Music = None
     """Music file (MIDI, MusicXML, ABC) that the task works on."""
     bars: str = ""
-    """Bars of the music to draw anew, such as 9-12; the rest is kept."""
+    """Bars of the music to redraw, counted from 1, such as 9-12; the rest is kept."""
     steps: str = ""
-    """Sixteenths of the music to draw anew, counted from 0, such as 16-31 (models with
+    """Sixteenths of the music to redraw, counted from 0, such as 16-31 (models with
     tracks)."""
     given: Texts = ()
-    """Tracks of the model whose notes in the music are kept (models with tracks)."""
+    """Tracks to keep as they are in the music, such as soprano (models with tracks)."""
     draw: Texts = ()
-    """Tracks of the model to draw anew, such as bass, or bass:16-31 for some of its
-    sixteenths; those of the music that are not named are given (models with tracks)."""
+    """Tracks to redraw, such as bass, or bass:16-31 for some of its sixteenths; other
+    tracks of the music are kept (models with tracks)."""
     map: Texts = ()
-    """Tracks of the music by track of the model, such as 'Vln 1:soprano'; otherwise
-    by their names."""
+    """Which track of the music goes to which track of the model, such as
+    'Vln 1:soprano'; empty: they are matched by name."""
     chords: str = ""
-    """Chords of the bars, in turn, such as 'C G Am F': other pitches cost key_strength
-    logits."""
+    """Chords, one per bar in turn, such as 'C G Am F'; pitches outside a chord lose
+    key_strength logits."""
     primer: Music = None
-    """Another name of music, for continue and infill."""
+    """Alias of music, for continue and infill."""
     from_bar: Annotated[int, Interval(ge=0, le=10**6)] = 0
     """First new bar, counted from 1: the primer is cut there; 0: after its end."""
     keep_primer: bool = True
-    """Begin the pieces with the primer."""
+    """Whether the pieces begin with the primer."""
     redraw: str = ""
-    """Another name of bars, for infill."""
+    """Alias of bars, for infill."""
     redraw_lookahead: Annotated[int, Interval(ge=0, le=1024)] = 2
-    """Bars after the redrawn ones that they should lead to."""
+    """Number of bars after the redrawn ones that the new bars should lead into."""
     fix: Music = None
-    """Another name of music, for harmonize: its notes are kept."""
+    """Alias of music, for harmonize: its notes are kept."""
     fix_as: Literal["melody", "bass", "any"] = "melody"
-    """melody: nothing is drawn above the kept notes while they sound; bass: nothing
-    below; any: anywhere."""
+    """melody: nothing is drawn above the kept notes while they sound; bass: nothing is
+    drawn below them; any: notes may be drawn anywhere."""
     particles: _Rows = 16
-    """Candidates weighted by how well they fit fix or redraw; models with tracks
-    look ahead instead."""
+    """Number of versions drawn side by side and weighted by how well they fit the kept
+    notes; models with tracks look ahead instead."""
     best_of: _Rows = 1
-    """Candidates of each piece, of which one is kept."""
+    """Number of candidates per piece, of which best_by keeps one."""
     best_by: Literal["key", "likelihood"] = "key"
-    """Keep the candidate with the fewest notes outside a key, or the likeliest."""
+    """Which candidate to keep. key: the one with the fewest notes outside a key;
+    likelihood: the likeliest."""
     tempo_qpm: Annotated[float, Interval(ge=0.0, le=1000.0)] = 0.0
-    """Quarter notes a minute; 0: the given music's tempo, or 120."""
+    """Tempo in quarter notes per minute; 0: the given music's tempo, or 120."""
     humanize: Annotated[float, Interval(ge=0.0, le=1.0)] = 1.0
-    """Slow down over the last two bars, at 1 by a quarter of the tempo (models with
-    tracks and dynamics); 0: keep the tempo."""
+    """How much to slow down over the last two bars (models with tracks and dynamics);
+    1: by a quarter of the tempo, 0: not at all."""
     metre: str = ""
-    """Time signature such as 3/4; empty: that of the given music, or 4/4."""
+    """Time signature, such as 3/4; empty: that of the given music, or 4/4."""
     form: str = ""
-    """A letter for each section, such as AABA: the same letter is the same music.
-    Empty: drawn; free: nothing is planned. Only of models that read the form."""
+    """One letter per section, such as AABA: the same letter is the same music. Empty: a
+    form is drawn; free: no form is planned. Only for models that read the form."""
     form_strength: Annotated[float, Interval(ge=0.0, le=10.0)] = 1.3
-    """How much the form counts: a factor of what it says, 1 as in training; higher
-    repeats more literally."""
+    """How strongly the form counts; 1 is as in training, higher values repeat more
+    literally."""
     chord_strength: Annotated[float, Interval(ge=0.0, le=10.0)] = 1.0
-    """How much chords count in models that read them: a factor of what they say, 1 as
-    in training."""
+    """How strongly chords count in models that read them; 1 is as in training."""
     key: str = ""
-    """Key, such as 'Bb major' or 'D dorian'. Empty: in models that read the key that
-    of the given music (its file's, else by its notes), or of the chords, or a drawn
-    one; in others none. auto: there the key that the piece is in."""
+    """Key, such as 'Bb major' or 'D dorian'. Empty: models that read the key take it
+    from the given music (its file, else its notes) or the chords, or draw one; other
+    models use none. auto: other models follow the key that the piece is in."""
     key_strength: Annotated[float, Interval(ge=0.0, le=100.0)] = 2.0
-    """How much the key counts: in models that read it a factor of what it says, 1 as in
-    training; in others, and for chords and scales but major and minor, logits
-    subtracted from every pitch outside."""
+    """How strongly the key counts. Models that read it: a factor, 1 is as in training.
+    Other models, chords, and scales other than major and minor: logits subtracted from
+    every pitch outside."""
     min_pitch: _Pitch = 0
     """Lowest MIDI pitch to draw."""
     max_pitch: _Pitch = 127
     """Highest MIDI pitch to draw."""
     density: Annotated[float, Interval(ge=0.0, le=128.0)] = 0.0
-    """Wanted mean number of notes sounding at a time; 0: no control."""
+    """Target for the mean number of notes sounding at a time; 0: no control."""
     min_probability: Annotated[float, Interval(ge=0.0, le=0.5)] = 0.0
     """Never draw notes less probable than this, and always draw those more probable
     than 1 minus this."""
     top_p: Annotated[float, Interval(ge=0.01, le=1.0)] = 0.85
-    """A voice draws from its likeliest pitches that together have this probability; 1:
-    from all. Only of networks of voices alone."""
+    """Nucleus sampling: a voice draws from its likeliest pitches that together have
+    this probability; 1: from all. Only for models whose tracks are all voices."""
     probability_exponent: Annotated[float, Interval(ge=0.01, le=100.0)] = 1.0
-    """Exponent of the probabilities (Johnson's); above 1 fewer notes."""
+    """Exponent of the note probabilities (Johnson's); above 1 gives fewer notes."""
     silence_temperature: _Temperature = 0.1
     """Temperature added per silent step after one bar of silence (0 disables)."""
 
@@ -197,7 +199,7 @@ class GenerationConfig(Stored):
                 f"{several[1]} and {several[0]} cannot be combined: give one of them."
             )
         if sum(map(bool, (self.redraw, self.bars, self.steps))) > 1:
-            raise InputError("bars, redraw and steps say the same: give one of them.")
+            raise InputError("bars, redraw and steps cannot be combined: give one.")
         self._check_task()
         if self.rows_per_piece > MAX_ROWS:
             raise InputError(
@@ -228,18 +230,18 @@ class GenerationConfig(Stored):
 
     @property
     def source(self) -> Any:
-        """The music that the task works on: `music` or its other names."""
+        """The music that the task works on: `music` or one of its aliases."""
         found = (self.music, self.primer, self.fix)
         return next((music for music in found if music is not None), None)
 
     @property
     def bars_to_draw(self) -> str:
-        """The bars to draw anew: `bars` or its other name."""
+        """The bars to redraw: `bars` or its alias."""
         return self.bars or self.redraw
 
     @property
     def kind(self) -> str:
-        """The task; where none is named, what the other settings say."""
+        """The task; if none is named, it is inferred from the other settings."""
         if self.task:
             return self.task
         if self.bars_to_draw or self.steps:
@@ -252,7 +254,7 @@ class GenerationConfig(Stored):
 
     @property
     def num_particles(self) -> int:
-        """Particles of each candidate; 0 where no given notes could weight them."""
+        """Particles of each candidate; 0 if there are no given notes to weight them."""
         return 0 if self.kind in ("compose", "continue") else self.particles
 
     @property

@@ -1,4 +1,4 @@
-"""Settings of playing with the composer."""
+"""Settings of live play."""
 
 from typing import Annotated, Literal
 
@@ -9,7 +9,7 @@ from poph_tf.config.declaration import settings
 
 @settings
 class LiveConfig:
-    """How the composer plays with somebody.
+    """How the composer plays with you.
 
     Example:
         >>> LiveConfig(call_bars=4).mode
@@ -20,27 +20,27 @@ class LiveConfig:
     """
 
     mode: Literal["answer", "accompany"] = "answer"
-    """answer: you play some bars, it goes on from them, turn by turn; accompany: you
-    play a melody, it plays the other tracks with you."""
+    """answer: you play some bars, and it continues from them, turn by turn; accompany:
+    you play a melody, and it plays the other tracks with you."""
     call_bars: Annotated[int, Interval(ge=1, le=64)] = 2
-    """Bars that you play before each answer."""
+    """Number of bars that you play before each answer."""
     answer_bars: Annotated[int, Interval(ge=0, le=64)] = 0
-    """Bars of each answer; 0: as many as call_bars."""
+    """Number of bars of each answer; 0: as many as call_bars."""
     part: str = ""
-    """Track that you play; empty: the melody, or the first."""
+    """Track that you play; empty: the melody, or else the first track."""
     legato: Annotated[int, Interval(ge=0, le=64)] = 4
-    """Steps (sixteenths) that a voice is heard on after its note, unless another
-    follows, so that short notes are no rests; 0: as played."""
+    """Steps (sixteenths) by which each note of a voice is prolonged unless another
+    follows, so that short gaps do not count as rests; 0: as played."""
     clock: Literal["own", "midi"] = "own"
-    """own: the tempo of tempo_qpm; midi: clock, start, stop, continue and song position
-    that come through the input."""
+    """own: keep the tempo of tempo_qpm; midi: follow the clock, start, stop, continue
+    and song position messages of the input."""
     count_in: Annotated[int, Interval(ge=0, le=8)] = 1
-    """Bars of clicks before the first bar, with the clock of its own."""
+    """Bars of clicks before the first bar, with clock=own."""
     click: bool = False
-    """Go on clicking after the count-in (drum channel 10)."""
+    """Keep clicking after the count-in (drum channel 10)."""
     listen: Annotated[int, Interval(ge=0, le=16)] = 0
-    """Channel that is listened to; 0: all."""
+    """MIDI channel to listen to; 0: all."""
     channel: Annotated[int, Interval(ge=1, le=16)] = 1
-    """Channel of the first track; each further track has the next."""
+    """MIDI channel of the first track; each further track uses the next one."""
     one_channel: bool = False
-    """All tracks on one channel, for an instrument that hears one only."""
+    """Send all tracks on one channel, for an instrument that receives only one."""

@@ -1,4 +1,4 @@
-"""What a network is made of, stage by stage; stored beside its weights.
+"""The settings of a network, stage by stage; stored beside its weights.
 
 The published models and ours are in `models/presets.py`.
 """
@@ -38,8 +38,8 @@ class ModelConfig(Stored):
 
     # The roll that the model sees and draws.
     tracks: Tracks = ()
-    """Instruments and voices that have a roll each, in the order in which they are
-    drawn within a step; none: one roll for all."""
+    """Instruments and voices with a roll each, in the order in which they are drawn
+    within a step; none: one roll for all."""
     min_pitch: Annotated[int, Interval(ge=0, le=127)] = 36
     """MIDI number of the lowest pitch."""
     num_pitches: Annotated[int, Interval(ge=1, le=128)] = 48
@@ -49,86 +49,89 @@ class ModelConfig(Stored):
     volume: bool = True
     """Predict dynamics."""
     bar_positions: Annotated[int, Interval(ge=0, le=256)] = 16
-    """Places of the bar position's one-hot; 0: the bar position is not an input."""
+    """Size of the one-hot bar position; 0: the bar position is not an input."""
     bars_left: bool = False
-    """Read how many bars are left to the end of the piece, so that it can end."""
+    """Condition on the number of bars left, so that a piece can come to an end."""
     key: bool = False
-    """Read the key of the piece, so that it can keep to it and come home; only of
-    models with tracks."""
+    """Condition on the key of the piece, so that it can keep to it and return to it;
+    only for models with tracks."""
     chords: bool = False
-    """Draw the chord of each beat first, and read it, and keep voices to the ranges of
-    the training music; only of models with tracks that read the key, one of them a
-    voice."""
+    """Draw the chord of each beat before its notes and condition on it, and keep voices
+    in the ranges of the training music; only for models that read the key and have
+    tracks, at least one of them a voice."""
     form: bool = False
-    """Read to which earlier bar each bar comes back, so that pieces can have a form;
-    only of models with tracks and time_attention=frames."""
+    """Condition on the earlier bar that each bar returns to, so that pieces can have a
+    form; only for models with tracks and time_attention=frames."""
     style_units: Annotated[int, Interval(ge=0, le=4096)] = 64
     """Width of the style embedding; 0: style is not an input."""
     styles: Texts = SINGLE_STYLE
     """The style vocabulary, in the order of the input `style`."""
     style_shares: Floats = (1.0,)
-    """Share of the training steps of each style."""
+    """Each style's share of the training steps."""
 
     # 1. Note features.
     note_features: Literal["convolution", "window"] = "convolution"
-    """DeepJ's octave convolution, or Johnson's window over the neighbouring pitches."""
+    """convolution: DeepJ's octave convolution; window: Johnson's window over the
+    neighbouring pitches."""
     octave_filters: Annotated[int, Interval(ge=1, le=4096)] = 64
     """Filters of the octave convolution."""
     octave_width: Annotated[int, Interval(ge=1, le=128)] = 24
-    """Semitones under the octave convolution."""
+    """Width of the octave convolution in semitones."""
     window_width: Annotated[int, Interval(ge=1, le=127)] = 25
-    """Semitones of a window, odd and centred."""
+    """Width of the window in semitones; it is centred, so it must be odd."""
     class_counts: Literal["own", "relative"] = "own"
-    """Count notes of the own pitch class, or of all 12 relative to it."""
+    """Which notes to count for each pitch. own: those of its pitch class; relative:
+    those of all 12 classes, relative to it."""
 
     # 2. Self-attention.
     pitch_attention: Literal[
         "none", "before_time", "without_tracks", "after_pitch", "in_place_of_pitch"
     ] = "none"
-    """Where self-attention along pitch stands; without_tracks: before the time axis if
-    one roll has all notes, nowhere in a model with tracks."""
+    """Where self-attention along pitch is placed; without_tracks: before the time axis
+    in a model without tracks, nowhere in a model with tracks."""
     time_attention: Literal["none", "per_pitch", "frames"] = "none"
-    """Causal self-attention along time: at each pitch by itself, or by whole frames."""
+    """Causal self-attention along time. per_pitch: at each pitch by itself; frames:
+    over whole frames."""
     time_attention_steps: Annotated[int, Interval(ge=1, le=65536)] = 128
-    """Steps that attention along time looks back."""
+    """Number of steps that attention along time looks back."""
     num_heads: Annotated[int, Interval(ge=1, le=64)] = 4
-    """Attention heads."""
+    """Number of attention heads."""
     head_units: Annotated[int, Interval(ge=1, le=1024)] = 64
     """Units of each attention head."""
 
     # 3. and 4. The two axes.
     num_time_layers: Annotated[int, Interval(ge=1, le=16)] = 2
-    """LSTM layers along time."""
+    """Number of LSTM layers along time."""
     num_time_units: Annotated[int, Interval(ge=1, le=8192)] = 256
     """Units of each LSTM along time."""
     pitch_model: Literal["lstm", "nade"] = "lstm"
     """The model along pitch within a step."""
     num_pitch_layers: Annotated[int, Interval(ge=1, le=16)] = 2
-    """LSTM layers along pitch."""
+    """Number of LSTM layers along pitch."""
     num_pitch_units: Annotated[int, Interval(ge=1, le=8192)] = 128
     """Units of each LSTM (or of the NADE) along pitch."""
     pitch_context: Literal["note", "window"] = "note"
-    """What an LSTM along pitch reads of the notes drawn so far in the step: the note
-    drawn before, or the window over all of them and their class counts."""
+    """What an LSTM along pitch reads of the notes drawn so far in the step. note: the
+    previous note; window: the window over all of them and their class counts."""
     pitch_order: Literal["ascending", "descending"] = "ascending"
     """The order in which pitches are drawn."""
 
-    # Tracks: only of a model that has them.
+    # Tracks: only for models that have them.
     look_ahead_units: Annotated[int, Interval(ge=0, le=4096)] = 64
-    """Units of the LSTM that runs backwards over what is given; 0: none."""
+    """Units of the LSTM that runs backwards over the given notes; 0: none."""
     num_track_units: Annotated[int, Interval(ge=1, le=4096)] = 64
     """Units of each track's layers within a step."""
     voice_leading: bool = False
     """Let a voice see how its interval to each other voice would change."""
     outer_voices: Annotated[float, Interval(ge=0.0, le=100.0)] = 1.0
-    """How much the voice leading of the first and the last voice counts, against that
-    of other pairs of voices."""
+    """Weight of the voice leading between the first and the last voice, relative to
+    other pairs of voices."""
 
-    # Composing chords; no inputs of the network, voices are left alone.
+    # Sampling of chords; not inputs of the network. Voices are not affected.
     chord_temperature: Annotated[float, Interval(ge=0.01, le=100.0)] = 1.0
-    """A factor of the temperature where notes are drawn pitch by pitch."""
+    """Factor of the temperature for tracks that are drawn pitch by pitch."""
     chord_min_probability: Annotated[float, Interval(ge=0.0, le=0.5)] = 0.0
-    """The least min_probability where notes are drawn pitch by pitch."""
+    """Lower limit of min_probability for tracks that are drawn pitch by pitch."""
 
     # Losses and regularization.
     harmony_weight: Annotated[float, Interval(ge=0.0, le=1e6)] = 0.0
@@ -138,7 +141,7 @@ class ModelConfig(Stored):
     input_dropout: _Rate = 0.0
     """Dropout of the input frames."""
     dropout: _Rate = 0.5
-    """Dropout of the LSTMs' and attention's outputs."""
+    """Dropout of the outputs of the LSTMs and of attention."""
     recurrent_dropout: _Rate = 0.0
     """Dropout of the states of the LSTMs along time."""
 
@@ -168,7 +171,7 @@ class ModelConfig(Stored):
         kinds = {track.voice for track in self.tracks}
         if len(kinds) == 2 and self.num_track_units != self.num_pitch_units:
             raise InputError(
-                "Voices and tracks with chords share their last layer, so that "
+                "Voices and tracks with chords share their last layer, so "
                 "num_track_units must equal num_pitch_units, got "
                 f"{self.num_track_units} and {self.num_pitch_units}."
             )
@@ -201,7 +204,7 @@ class ModelConfig(Stored):
 
         Args:
             info: the data set's description.
-            known: styles to keep that the model knows already.
+            known: styles that the model already knows, which are kept.
         """
         tracks = self.tracks or tuple(info.tracks)
         if not self.style_units or not info.styles:

@@ -21,13 +21,13 @@ class Track:
     """
 
     name: str
-    """Its name, by which the tracks of pieces and models find each other."""
+    """Name, by which tracks of pieces are matched to tracks of models."""
     program: Annotated[int, Interval(ge=0, le=127)] = 0
     """General MIDI program."""
     is_drum: bool = False
-    """Drums; their pitches are instruments of the kit."""
+    """Whether it is a drum track, whose pitches are the instruments of the kit."""
     voice: bool = False
-    """At most one note at a time."""
+    """Whether it has at most one note at a time."""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[^,\s]+", self.name):
@@ -38,7 +38,7 @@ class Track:
 
 # The setting for no tracks: all instruments in one roll.
 MERGED = "merged"
-# A name with this ending asks for a voice: one note at a time.
+# A name with this suffix stands for a voice: one note at a time.
 VOICE_SUFFIX = ":voice"
 # The voices of a choir, from high to low.
 CHOIR = tuple(
@@ -49,10 +49,10 @@ PROGRAMS = {"piano": 0, "organ": 19, "guitar": 25, "bass": 33, "strings": 48}
 
 
 def wanted(names: Sequence[str]) -> tuple[Track, ...]:
-    """The tracks that a setting names; none for ("merged",).
+    """The tracks that a setting names; empty for ("merged",).
 
     Raises:
-        InputError: If a name is impossible, or merged tracks are among others.
+        InputError: If a name is invalid, or merged is listed with other names.
     """
     if tuple(names) == (MERGED,):
         return ()
@@ -61,7 +61,7 @@ def wanted(names: Sequence[str]) -> tuple[Track, ...]:
             f"tracks must be {MERGED} or names of tracks, got {','.join(names)!r}."
         )
     plain = [name.removesuffix(VOICE_SUFFIX) for name in names]
-    # Beside other voices of a choir the bass is one of them.
+    # Next to other voices of a choir, bass means the voice.
     in_choir = bool({track.name for track in CHOIR[:3]} & set(plain))
     choir = {track.name: track for track in CHOIR if in_choir}
     made = (
@@ -73,7 +73,7 @@ def wanted(names: Sequence[str]) -> tuple[Track, ...]:
 
 
 def _from_json(values: Any) -> Any:
-    """Takes tracks as `Stored.to_dict` leaves them: JSON has a list of objects."""
+    """Accepts tracks as `Stored.to_dict` writes them: in JSON, a list of objects."""
     if not isinstance(values, list | tuple):
         return values
     return tuple(Track(**v) if isinstance(v, Mapping) else v for v in values)
@@ -95,7 +95,7 @@ Tracks = Annotated[
 
 
 def named(tracks: Sequence[Track], name: str) -> int:
-    """The place of a track in a list.
+    """The index of a track in a list.
 
     Raises:
         InputError: If there is no such track.

@@ -25,18 +25,18 @@ class TrainingConfig(Stored):
     """
 
     window_steps: Annotated[int, Interval(ge=2, le=65536)] = 128
-    """Steps (sixteenth notes) of a window, at most; shorter pieces are one window."""
+    """Maximum steps (sixteenth notes) per window; a shorter piece is one window."""
     batch_size: Annotated[int, Interval(ge=1, le=65536)] = 16
-    """Windows in the global batch, whatever the number of replicas."""
+    """Number of windows in the global batch, over all replicas."""
     accumulation: Annotated[int, Interval(ge=1, le=1024)] = 1
-    """Parts of a batch that are worked on one after the other, their gradients added
-    up: the same step in less memory."""
+    """Number of parts of a batch that are processed one after the other, with their
+    gradients added up: the same step in less memory."""
     epochs: Annotated[int, Interval(ge=1, le=10**6)] = 100
-    """Passes over the training split, at most."""
+    """Maximum number of passes over the training split."""
     max_steps: _Count = 0
-    """Optimizer steps, at most; 0: no limit."""
+    """Maximum number of optimizer steps; 0: no limit."""
     max_minutes: _Minutes = 0.0
-    """Minutes of training, at most; 0: no limit."""
+    """Maximum training time in minutes; 0: no limit."""
     optimizer: Literal["adam", "adamw", "muon", "nadam", "rmsprop", "sgd"] = "nadam"
     """The optimizer."""
     learning_rate: Annotated[float, Interval(ge=0.0, le=100.0)] = 1e-3
@@ -44,36 +44,36 @@ class TrainingConfig(Stored):
     schedule: Literal["constant", "cosine"] = "constant"
     """Learning rate schedule; cosine falls to 1 % at max_steps."""
     warmup_steps: _Count = 0
-    """Steps over which the learning rate rises from 0."""
+    """Number of steps over which the learning rate rises from 0."""
     clip_norm: Annotated[float, Interval(ge=0.0, le=1e9)] = 0.0
-    """Global norm to which the gradient is clipped; 0: no clipping."""
+    """Clip the gradient to this global norm; 0: no clipping."""
     ema_decay: Annotated[float, Interval(ge=0.0, le=0.999999)] = 0.0
-    """Decay of the moving average of the weights, which is what is saved; 0: none."""
+    """Decay of a moving average of the weights, which is saved instead; 0: none."""
     patience: Annotated[int, Interval(ge=0, le=10**6)] = 10
     """Stop after this many validations without improvement; 0: never."""
     validate_every: _Count = 0
-    """Steps between validations; 0: one validation an epoch."""
+    """Steps between validations; 0: once per epoch."""
     max_valid_pieces: _Count = 64
-    """Pieces of the validation split to score; 0: all."""
+    """Maximum number of pieces of the validation split to score; 0: all."""
     min_transpose: _Semitones = -6
-    """Lowest transposition in semitones, drawn anew for every window."""
+    """Lowest transposition in semitones; each window gets a random transposition."""
     max_transpose: _Semitones = 5
     """Highest transposition in semitones."""
     shuffle_windows: Annotated[int, Interval(ge=1, le=10**7)] = 2048
-    """Windows in the shuffle buffer."""
+    """Number of windows in the shuffle buffer."""
     skip_corrupt: bool = False
-    """Skip and count damaged records instead of ending."""
+    """Skip and count damaged records instead of stopping."""
     checkpoint_minutes: _Minutes = 5.0
-    """Minutes between checkpoints; each validation makes one too."""
+    """Minutes between checkpoints; each validation also saves one."""
     preview_bars: Annotated[int, Interval(ge=0, le=1024)] = 0
-    """Bars composed at each validation for TensorBoard; 0: none."""
+    """Number of bars composed at each validation for TensorBoard; 0: none."""
     init_from: str = ""
-    """Model directory or pretrained model whose weights to start from; its styles may
-    differ."""
+    """Model directory or pretrained model to take the initial weights from; its styles
+    may differ."""
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
     """Numeric precision of training."""
     deterministic: bool = False
-    """Bit-identical runs for the same --cores, at a cost in speed."""
+    """Make runs with the same --cores bit-identical, which costs speed."""
     seed: Annotated[int, Interval(ge=0, le=2**31 - 1)] = 0
     """Seed of weights, windows and dropout."""
 
@@ -108,13 +108,13 @@ class DistributionConfig:
         "default"
     )
     """mirrored: all GPUs share the batch; multi_worker_mirrored: the GPUs of several
-    processes do (see worker_hosts)."""
+    processes share it (see worker_hosts)."""
     cpu_replicas: Annotated[int, Interval(ge=0, le=64)] = 0
-    """With strategy=mirrored: split the CPU into this many devices; 0: no split."""
+    """Split the CPU into this many devices, with strategy=mirrored; 0: no split."""
     worker_hosts: Texts = ()
-    """host:port of every worker, the chief first; empty: as TF_CONFIG says."""
+    """host:port of every worker, the chief first; empty: taken from TF_CONFIG."""
     worker_index: Annotated[int, Interval(ge=0, le=65535)] = 0
-    """Place of this worker in worker_hosts."""
+    """Index of this worker in worker_hosts."""
 
     def __post_init__(self) -> None:
         if self.cpu_replicas and self.strategy != "mirrored":

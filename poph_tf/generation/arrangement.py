@@ -1,8 +1,8 @@
-"""A user's music in the tracks of a model: which part is which, and what must change.
+"""Arranges a user's music for the tracks of a model, and reports what was changed.
 
-A file's parts go to the model's tracks by a table that the user gives (`map`), by their
-names, or by height if their numbers are equal. A single part goes to the track that is
-asked for. Whatever is changed on the way is told in one line each.
+A file's parts are matched to the model's tracks by the user's table (`map`), by name,
+or by height if there are as many parts as tracks. A single part goes to the requested
+track. Each change is reported in one line.
 """
 
 import dataclasses
@@ -22,19 +22,19 @@ from poph_tf.data.matrices import PLAY, Matrices, TrackCells
 from poph_tf.data.notes import Notes
 from poph_tf.errors import InputError
 
-# The share of notes outside a model's pitches from which on all notes are moved.
+# If at least this share of notes lies outside the model's pitches, all are moved.
 FEW = 0.02
-# Voices lie at least so many semitones apart by their means: in Bach's chorales 6 to 9.
+# Least distance between the mean pitches of voices; in Bach's chorales it is 6 to 9.
 ROOM = 6
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Arrangement:
-    """Music in the tracks of a model.
+    """Music arranged for the tracks of a model.
 
     Attributes:
         cells: uint8 [step, track, 128, channel].
-        present: bool [track], the tracks that the music has.
+        present: bool [track], which tracks the music has.
         changes: what was changed, a sentence each.
     """
 
@@ -51,14 +51,14 @@ def arrange(
     *,
     make_room: bool = False,
 ) -> Arrangement:
-    """Puts the parts of a piece into the tracks of a model.
+    """Assigns the parts of a piece to the tracks of a model.
 
     Args:
         piece: the music.
         model: configuration of a model with tracks.
-        table: texts such as "Vln 1:soprano".
-        single: the track for music of one part.
-        make_room: whether a voice alone is moved to where others fit around it.
+        table: strings such as "Vln 1:soprano".
+        single: the track for music with one part.
+        make_room: whether to move a single voice to where the others fit around it.
 
     Raises:
         InputError: If parts and tracks cannot be matched, or notes do not fit.
@@ -85,9 +85,9 @@ def arrange(
 
 
 def by_role(notes: Notes, tracks: Sequence[Track]) -> Notes:
-    """The notes with an instrument for each track, as data sets find them.
+    """The notes with one instrument per track, assigned as in data sets.
 
-    Notes that cannot fill all tracks stay as they are, for `arrange`.
+    Notes that cannot fill all tracks are returned unchanged, for `arrange`.
     """
     try:
         masks = roles.assign(notes, tracks) if tracks else {}
@@ -105,7 +105,7 @@ def by_role(notes: Notes, tracks: Sequence[Track]) -> Notes:
 
 
 def _unused(parts: Sequence[TrackCells], places: Container[int]) -> list[str]:
-    """Tells of the parts that get no track."""
+    """Reports the parts that get no track."""
     unused = [k for k in range(len(parts)) if k not in places]
     if not unused:
         return []
@@ -149,7 +149,7 @@ def _by_name(parts: Sequence[TrackCells], tracks: Sequence[Track]) -> dict[int, 
 def _by_height(
     parts: Sequence[TrackCells], tracks: Sequence[Track], single: str
 ) -> dict[int, int]:
-    """A single part, or as many parts as tracks, from high to low."""
+    """Matches a single part, or as many parts as tracks, from high to low."""
     if len(parts) == 1:
         return {0: tracks_lib.named(tracks, single)}
     if len(parts) != len(tracks):
@@ -167,7 +167,7 @@ def _mean_pitch(cells: np.ndarray) -> float:
 
 
 def _with_room(cells: np.ndarray, model: ModelConfig) -> tuple[np.ndarray, list[str]]:
-    """Moves a voice alone by octaves until the others fit below and above it."""
+    """Moves a single voice by octaves until the others fit below and above it."""
     voices = [k for k, track in enumerate(model.tracks) if track.voice]
     alone = np.flatnonzero(cells.any(axis=(0, 2, 3))).tolist()
     if len(alone) != 1 or alone[0] not in voices:
@@ -194,18 +194,18 @@ def _all_moved(octaves: int) -> str:
 
 
 def within_range(cells: np.ndarray, model: ModelConfig) -> tuple[np.ndarray, list[str]]:
-    """Moves notes by octaves until the model has their pitches: all, or a few.
+    """Moves all notes, or a few, by octaves until the model has their pitches.
 
     Args:
         cells: uint8 [step, track, 128, channel].
         model: configuration of the model.
 
     Returns:
-        The cells, and what was changed, a sentence or none.
+        The cells, and what was changed: one sentence or none.
 
     Raises:
-        InputError: If there are no notes, or the model has less than an octave and
-            some lie outside.
+        InputError: If there are no notes, or if some lie outside and the model has
+            less than an octave.
     """
     by_pitch = cells_lib.onsets(cells).sum(axis=(0, 1))
     if not (total := by_pitch.sum()):
@@ -237,9 +237,9 @@ def within_range(cells: np.ndarray, model: ModelConfig) -> tuple[np.ndarray, lis
 
 
 def _moved(cells: np.ndarray, shifted: np.ndarray, model: ModelConfig) -> np.ndarray:
-    """Moves each pitch to another, and those still outside by as few octaves as can be.
+    """Moves each pitch to another, and those still outside by the fewest octaves.
 
-    Where two meet, the one sounds that is moved by fewer of these.
+    If two pitches meet, the one that is moved by fewer of these octaves sounds.
     """
     octave, moved = theory.NUM_PITCH_CLASSES, np.zeros_like(cells)
     up = np.maximum(-((shifted - model.min_pitch) // octave), 0)
@@ -263,7 +263,7 @@ def _one_at_a_time(
     toward = play if lowest else play[:, ::-1]
     first = np.cumsum(toward, axis=1) == 1
     kept = play & (first if lowest else first[:, ::-1])
-    # Of a note that is cut, a part may remain.
+    # A part of a note that is cut may remain.
     start, end, pitch, _ = cells_lib.spans(cells)
     lost = np.pad(np.cumsum(play & ~kept, axis=0), ((1, 0), (0, 0)))
     cut = int((lost[end, pitch] > lost[start, pitch]).sum())

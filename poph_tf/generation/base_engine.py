@@ -1,4 +1,4 @@
-"""What all engines do alike: they resolve, draw in chunks, stream, and choose."""
+"""What all engines share: resolve, draw in chunks, stream, choose candidates."""
 
 import abc
 import dataclasses
@@ -41,7 +41,7 @@ class BaseEngine(abc.ABC, Generic[Origins, State]):
         state: State,
         request: Request,
     ) -> list[Matrices]:
-        """The pieces of all chunks, given the state after the last."""
+        """The pieces of all chunks, given the state after the last chunk."""
 
     def compose(
         self, config: GenerationConfig, progress: Progress | None = None
@@ -74,7 +74,7 @@ class BaseEngine(abc.ABC, Generic[Origins, State]):
         """Yields the new steps as they are drawn, uint8 [piece, step, pitch, channel].
 
         Raises:
-            InputError: If pieces are chosen from several rows at the end.
+            InputError: If pieces are chosen among several rows at the end.
         """
         if request.rows_per_piece > 1:
             raise InputError("Streaming requires best_of=1 and no particles.")
@@ -86,7 +86,7 @@ class BaseEngine(abc.ABC, Generic[Origins, State]):
     def _pieces(
         self, cells: np.ndarray, likelihood: Any, request: Request
     ) -> list[Matrices]:
-        """Chooses among candidates, if there are some, and makes pieces of the rest.
+        """Chooses among candidates, if there are any, and turns rows into pieces.
 
         Args:
             cells: uint8 [row, step, (track,) pitch, channel].

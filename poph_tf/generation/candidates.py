@@ -1,7 +1,7 @@
-"""Candidates: which of several pieces that were drawn alike is kept.
+"""Candidates: which of several versions of a piece is kept.
 
-`likelihood` keeps the one whose steps are likeliest by the model itself (temperature 1,
-no controls; play and replay). Beware: the likeliest is not the best. Held chords,
+`likelihood` keeps the one that the model itself finds likeliest (temperature 1, no
+controls; play and replay). Beware: the likeliest is not the best. Held chords,
 repetition and silence are always likely, so the likeliest of many candidates is a tame
 one. `key` keeps the one with the smallest share of notes outside a key.
 """
@@ -24,7 +24,7 @@ def best(
         min_pitch: MIDI pitch of the first of `cells`.
 
     Returns:
-        int [piece], places in `cells`; of equals the first.
+        int [piece], indices into `cells`; the first in case of ties.
     """
     score = log_likelihood
     if request.best_by == "key":

@@ -1,8 +1,8 @@
 """Draws any number of notes in one step, pitch by pitch.
 
-From the first pitch to the last in draw order, play is drawn, then replay given play (0
-if the pitch did not sound before), and volume is set at an onset; a held note keeps the
-volume of its onset. Inside the loop over pitches arrays are pitch-major, in draw order.
+For each pitch in draw order, play is drawn, then replay given play (0 if the pitch did
+not sound before), and volume is set at an onset; a held note keeps the volume of its
+onset. Inside the loop over pitches, arrays are pitch-major, in draw order.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,9 +15,9 @@ from poph_tf.generation.controls import Controls
 from poph_tf.models.network import Network
 from poph_tf.models.pitch_decoder import PitchDecoder
 
-# Volume of 127 for a model without volumes.
+# Volume, of 127, in models without volumes.
 DEFAULT_VOLUME = 80
-# A temperature below this draws the likelier value.
+# Lower temperatures are raised to this, which draws the likelier value.
 MIN_TEMPERATURE = 1e-4
 
 Heads = dict[str, tf.Tensor]
@@ -125,11 +125,11 @@ def draw_cell(
 def to_cell(
     drawn: Sequence[tf.Tensor], before: tf.Tensor, clamped: tf.Tensor | None = None
 ) -> tf.Tensor:
-    """Completes what was drawn to canonical cells.
+    """Turns what was drawn into canonical cells.
 
     Args:
-        drawn: float32 [...] each: play, 0 or 1; 1 if the note is struck again in case
-            it sounded before; the volume of a note that begins here.
+        drawn: float32 [...] each: play, 0 or 1; 1 if the note is struck again (counts
+            only if it sounded before); the volume of a note that begins here.
         before: float32 [..., channel], the cells of the step before.
         clamped: float32 [..., 4], see `constraints.py`; None: no cell is clamped.
 
@@ -149,14 +149,14 @@ def to_cell(
 
 
 def onset_volume(heads: Heads) -> tf.Tensor:
-    """The volume of notes that begin, of the shape of the heads; k/127, k >= 1."""
+    """The volume of notes that begin, in the shape of the heads; k/127, k >= 1."""
     if "volume" not in heads:
         return tf.fill(tf.shape(heads["play"]), DEFAULT_VOLUME / 127.0)
     return tf.clip_by_value(tf.round(heads["volume"] * 127.0), 1.0, 127.0) / 127.0
 
 
 def replay_temperature(controls: Controls, unset: tf.Tensor) -> tf.Tensor:
-    """The temperature of replay, float32 [batch]; `unset` where none is given."""
+    """The temperature of replay, float32 [batch]; `unset` if none is given."""
     given = controls.replay_temperature
     if given is None:
         return unset
@@ -164,9 +164,9 @@ def replay_temperature(controls: Controls, unset: tf.Tensor) -> tf.Tensor:
 
 
 def log_probability(heads: Heads, before: tf.Tensor, cell: tf.Tensor) -> tf.Tensor:
-    """The log-probability of a cell by the model itself, without controls.
+    """The log-probability of a cell under the model itself, without controls.
 
-    For play t and replay r of the cell, with probabilities y and z by the heads,
+    For play t and replay r of the cell, with the heads' probabilities y and z,
     log p = log(y if t else 1 - y) + t * sounded * log(z if r else 1 - z). Replay does
     not count if the pitch did not sound before; volume is not a probability.
 

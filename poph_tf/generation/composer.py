@@ -51,8 +51,8 @@ def load(model: str | os.PathLike[str] | None = None) -> "Composer":
 
     Args:
         model: a directory that poph_tf.train wrote, a `.keras` file, the name of a
-            pretrained model, or a style that one of them knows, in which it then
-            composes. None: the default of the pretrained models.
+            pretrained model, or a style that one of them knows and then composes in.
+            None: the default pretrained model.
 
     Raises:
         InputError: If there is no such model.
@@ -66,7 +66,7 @@ def load(model: str | os.PathLike[str] | None = None) -> "Composer":
 
 
 def _with_settings(method: Method) -> Method:
-    """Lists the settings in a method's signature, by which notebooks complete."""
+    """Lists the settings in a method's signature, for completion in notebooks."""
     signature = inspect.signature(method)
     own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
     names = {parameter.name for parameter in own}
@@ -82,7 +82,7 @@ def _with_settings(method: Method) -> Method:
         if setting.name not in names
     ]
     made = signature.replace(parameters=[*own, *settings])
-    # What inspect and help read; the type of functions lacks it.
+    # inspect and help read it; the type of functions lacks it.
     method.__signature__ = made  # type: ignore[attr-defined]
     return method
 
@@ -90,18 +90,18 @@ def _with_settings(method: Method) -> Method:
 class Composer:
     """A model that composes.
 
-    The options of all methods are the settings of `GenerationConfig`; music is the path
-    of a file, a `Piece`, `Matrices` or a NoteSequence.
+    The options of all methods are the settings of `GenerationConfig`; music is a file
+    path, a `Piece`, `Matrices` or a NoteSequence.
 
-    Where the directory of a model also holds its converted form (`poph_tf.export
-    --format=litert`; the pretrained models do), pieces are drawn without TensorFlow,
-    except with particles. The pieces are the same.
+    If the directory of a model also holds its converted form (`poph_tf.export
+    --format=litert`; the pretrained models have it), pieces are drawn without
+    TensorFlow, except with particles. The pieces are the same.
 
     Args:
-        model: what draws the notes, or the directory of a model.
-        style: composes in this style unless another is given.
-        jit_compile: whether TensorFlow draws, with XLA or without; None decides by
-            what is there and by the length.
+        model: the model that draws the notes, or its directory.
+        style: the style to compose in unless another is given.
+        jit_compile: True or False draws with TensorFlow, with or without XLA; None
+            decides by the files of the model and the length.
 
     Raises:
         InputError: If there is no such model.
@@ -129,7 +129,7 @@ class Composer:
 
     @classmethod
     def from_pretrained(cls, name: Path) -> Self:
-        """Loads what `load` loads: a folder, or a model or style of the package.
+        """Loads a model like `load`: by folder, or by pretrained name or style.
 
         Raises:
             InputError: If there is no such model.
@@ -137,10 +137,10 @@ class Composer:
         return cls(*pretrained.resolve_style(name))
 
     def save_pretrained(self, folder: Path) -> None:
-        """Writes the model to a folder of its own, for `from_pretrained`.
+        """Writes the model to its own folder, for `from_pretrained`.
 
-        The folder gets `model.keras`, `config.json`, a card and, where there is one,
-        the converted form.
+        The folder gets `model.keras`, `config.json`, a card and the converted form, if
+        there is one.
 
         Raises:
             InputError: If it cannot be written.
@@ -149,8 +149,8 @@ class Composer:
 
     @functools.cached_property
     def model(self) -> "PolyphonyModel":
-        """The model as Keras has it; TensorFlow is imported at its first use."""
-        # 2 is what our commands set; another level says that its logs are wanted.
+        """The Keras model; TensorFlow is imported at its first use."""
+        # Our commands set 2; any other level means that the user wants the logs.
         if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2") == "2":
             quiet.import_tensorflow()
         return models.load(self._source)
@@ -162,7 +162,7 @@ class Composer:
         return Engine(self.model, self._jit_compile)
 
     def engine(self, request: Request) -> "Engine | LightEngine":
-        """What draws a request."""
+        """The engine that draws a request."""
         light = self._light and self._light.can(request)
         return self._light if self._light and light else self._graph_engine
 
@@ -171,7 +171,7 @@ class Composer:
 
     @property
     def styles(self) -> tuple[str, ...]:
-        """The styles that the option `style` may name."""
+        """The styles that the option `style` can name."""
         return self.config.styles
 
     @overload
@@ -193,18 +193,18 @@ class Composer:
         num_pieces: int | None = None,
         **options: Any,
     ) -> Piece | list[Piece]:
-        """Composes.
+        """Composes pieces, from nothing or with given music.
 
         Args:
-            num_bars: new bars; with `fix` and `redraw` the given music decides.
-            num_pieces: how many; None for one.
+            num_bars: new bars; with `fix` and `redraw` the given music sets the length.
+            num_pieces: how many pieces; None for one.
             **options: further settings of `GenerationConfig`.
 
         Returns:
             One piece, or a list if `num_pieces` is given.
 
         Raises:
-            InputError: If an option is unknown, or does not fit the model.
+            InputError: If an option is unknown or does not fit the model.
         """
         options = {"num_bars": num_bars, "num_pieces": num_pieces, **options}
         options = current_names(GenerationConfig, options)
@@ -228,22 +228,22 @@ class Composer:
 
     @_with_settings
     def accompany(self, music: Music, **options: Any) -> Piece | list[Piece]:
-        """Composes the other tracks to a melody; see `compose`."""
+        """Composes the other tracks for a melody; see `compose`."""
         return self.compose(task="accompany", music=music, **options)
 
     @_with_settings
     def infill(self, music: Music, bars: str, **options: Any) -> Piece | list[Piece]:
-        """Composes some bars of a piece anew, such as "9-12"; see `compose`."""
+        """Redraws some bars of a piece, such as "9-12"; see `compose`."""
         return self.compose(task="infill", music=music, bars=bars, **options)
 
     @_with_settings
     def vary(self, music: Music, *tracks: str, **options: Any) -> Piece | list[Piece]:
-        """Composes some tracks of a piece anew; see `compose`."""
+        """Redraws some tracks of a piece; see `compose`."""
         return self.compose(task="vary", music=music, draw=tracks, **options)
 
     @_with_settings
     def reharmonize(self, music: Music, **options: Any) -> Piece | list[Piece]:
-        """Composes all but the melody of a piece anew; see `compose`."""
+        """Redraws all but the melody of a piece; see `compose`."""
         return self.compose(task="reharmonize", music=music, **options)
 
     @_with_settings
@@ -274,7 +274,7 @@ class Composer:
 
         Args:
             music: the piece.
-            style: one of the model's; by default this composer's, or the commonest.
+            style: one of the model's; by default this composer's, or the most common.
 
         Raises:
             InputError: If the music cannot be read, or lacks a track of the model.
@@ -285,7 +285,7 @@ class Composer:
         return inspection.surprise(model, *self._read(music, style))
 
     def attention(self, music: Music, style: str = "") -> "Attention":
-        """What the model recalls while it reads a piece; see `score`.
+        """What the model attends to while it reads a piece; see `score`.
 
         Raises:
             InputError: Like `score`, and if the model has no attention along time.
@@ -296,7 +296,7 @@ class Composer:
         return inspection.attention(model, *self._read(music, style))
 
     def _read(self, music: Music, style: str) -> tuple[Matrices, str]:
-        """A piece on the grid, and the style to read it in."""
+        """A piece on the grid, and the style to read it with."""
         shares = self.config.style_shares
         usual = self.styles[int(np.argmax(shares))]
         music, changes = given_music.read(_plain(music), self.config.tracks)
@@ -308,7 +308,7 @@ class Composer:
         return music, chosen
 
     def resolve(self, method: str, options: dict[str, Any]) -> Request:
-        """The request of a method that was called with options."""
+        """The request for a method that was called with options."""
         check_names(GenerationConfig, options, caller=f"{method}()")
         settings: dict[str, Any] = {"num_pieces": 1, "style": self.style}
         settings |= {

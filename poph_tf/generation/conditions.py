@@ -1,4 +1,4 @@
-"""What the network is told where the user leaves it open: style, key and form."""
+"""The style, key and form given to the network where the user leaves them open."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from poph_tf.generation.tasks import Task
 def keys_of(
     config: GenerationConfig, model: ModelConfig, task: Task, seeds: np.ndarray
 ) -> np.ndarray:
-    """The key of each row, int32 [row]: as asked, of the music, the chords, or any.
+    """The key of each row, int32 [row]: as named, of the music or chords, or drawn.
 
     Args:
         config: what to compose.
@@ -43,7 +43,7 @@ def keys_of(
 def returns_of(
     config: GenerationConfig, model: ModelConfig, task: Task, seeds: np.ndarray
 ) -> np.ndarray | None:
-    """The form of each row, int32 [row, whole step]; None if nothing is planned.
+    """The form of each row, int32 [row, whole step]; None if no form is planned.
 
     Args:
         config: what to compose.
@@ -52,7 +52,7 @@ def returns_of(
         seeds: int32 [row, 2].
 
     Raises:
-        InputError: If a form is asked for that the model does not read.
+        InputError: If a form is given but the model does not read it.
     """
     if not model.form:
         if config.form not in ("", theory.FREE_FORM):
@@ -78,7 +78,7 @@ def returns_of(
 def _form_of_given(
     cells: np.ndarray, bar_position: np.ndarray, most_steps: int
 ) -> np.ndarray:
-    """Where given notes come back, int32 [whole step]; unknown in bars without any."""
+    """Where given notes return, int32 [whole step]; unknown in bars without any."""
     given, play, struck, _ = np.moveaxis(cells > 0, -1, 0)
     found = returning.find_returns(
         given & play & struck, bar_position, returning.SOME_ALIKE, most_steps
@@ -89,9 +89,9 @@ def _form_of_given(
 
 
 def drawn_styles(seeds: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """One style for each piece, in all its voices, by the shares of the training data.
+    """Draws one style per piece, in proportion to the training data.
 
-    Networks learn styles one at a time; a mixture lies outside what they know.
+    Networks learn styles one at a time; a mixture is outside what they have learned.
 
     Args:
         seeds: int32 [row, 2], as from `_seeds`.

@@ -23,7 +23,7 @@ def clamp_notes(
 ) -> np.ndarray:
     """Clamps the notes of a voice and leaves the rest free.
 
-    In the step after a note its pitch is silent, so that the note is not prolonged.
+    In the step after a note, its pitch is silent, so that the note is not prolonged.
     While a melody sounds, everything above its highest note is silent, and everything
     below the lowest note of a bass. While the voice rests, everything is free.
 
@@ -48,7 +48,7 @@ def clamp_notes(
 
 
 def _before_first(play: np.ndarray) -> np.ndarray:
-    """Marks the places before the first sounding one of each step, [step, place]."""
+    """Marks the places before the first sounding one in each step, [step, place]."""
     return (np.cumsum(play, axis=1) == 0) & play.any(axis=1, keepdims=True)
 
 

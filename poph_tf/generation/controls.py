@@ -1,11 +1,11 @@
-"""Controls: what a user asks of the sampler beyond the model's own probabilities.
+"""Controls: how a user steers the sampler beyond the model's own probabilities.
 
-Every control is a tensor with the batch first; `steering.py` tells how it changes what
-is drawn. A control that is None is not in the graph.
+Every control is a tensor with the batch first; `steering.py` applies it to what is
+drawn. A control that is None is not in the graph.
 
-A model that reads the key is told it. In others a named key is a part of `pitch_bias`.
-Without a named key, `key_strength` scores all 24 keys as the harmony loss does: the
-keys that leave the least outside count most.
+A model that reads the key is conditioned on it. In others a named key is a part of
+`pitch_bias`. Without a named key, `key_strength` scores all 24 keys as the harmony loss
+does: the keys that leave the least outside count most.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from poph_tf.config import GenerationConfig, ModelConfig
 if TYPE_CHECKING:
     import tensorflow as tf
 
-# With each step, what sounded counts less for the key: after 4 bars about a third.
+# What sounded counts less for the key with each step: about a third after 4 bars.
 KEY_DECAY = 1.0 - 1.0 / 64.0
 # DeepJ's rule: temperature added per step once a silence lasts a bar.
 SILENCE_TEMPERATURE = GenerationConfig.silence_temperature
 
 
 class Controls(NamedTuple):
-    """What the graph reads when it draws steps of a batch of pieces.
+    """The inputs of the graph for drawing steps of a batch of pieces.
 
     Attributes:
         seed: int32 [batch, 2].
@@ -37,31 +37,31 @@ class Controls(NamedTuple):
         constraints: float32 [batch, step, (track,) pitch, 4], clamped cells as in
             `constraints.py`. None: all cells are sampled.
         bars_left: int32 [batch, step], see `Task`. None: unknown.
-        key: int32 [batch], 0..23 as in `theory`, -1 unknown; of a model that reads it.
+        key: int32 [batch], 0..23 as in `theory`, -1 unknown; in models that read it.
             None: unknown.
-        returns: int32 [batch, step], how many steps back the bar lies that each comes
-            back to, 0: none, -1: unknown; of a model that reads the form. None:
+        returns: int32 [batch, step], how many steps back the bar lies that each step
+            returns to, 0: none, -1: unknown; in models that read the form. None:
             unknown.
-        look_ahead: float32 [batch, step, features], what is said of the givens at or
+        look_ahead: float32 [batch, step, features], a summary of the given notes at or
             after each step, see `Sampler.look_ahead`. None: there are none.
         scored: float32 [batch, step], 0 for steps that the log-likelihood of a piece
-            leaves out. None: it has all steps.
+            omits. None: it includes all steps.
         replay_temperature: float32 [batch]. 0 or None: `temperature`, of voices 1.
         silence_temperature: float32 [batch] or one number. Added to the temperature of
             each step once a silence lasts a bar.
         pitch_bias: float32 [batch, pitch], or [batch, step, pitch] if it changes.
             Added to the play logits: range, key and chords.
-        density: float32 [batch]. Wanted mean number of sounding notes; 0: any.
+        density: float32 [batch]. Target mean number of sounding notes; 0: any.
         min_probability: float32 [batch]. Notes less probable than this are never drawn,
             those more probable than 1 minus this always.
         probability_exponent: float32 [batch] (Johnson's conservativity).
-        top_p: float32 [batch]. A voice draws from its likeliest values of this mass.
-        key_strength: float32 [batch]. With `key` a factor of what the network is told.
+        top_p: float32 [batch]. A voice draws from its likeliest values with this mass.
+        key_strength: float32 [batch]. With `key`, a factor of its input to the network.
             With `key_scales`, logits subtracted from pitches outside the key that the
             piece is in; needs `sounded` in the state.
-        chord_strength: float32 [batch]. A factor of what the network is told by chords.
-        form_strength: float32 [batch]. A factor of what the network is told by
-            `returns`.
+        chord_strength: float32 [batch]. A factor of the chords' input to the network.
+        form_strength: float32 [batch]. A factor of the input of `returns` to the
+            network.
         key_scales: float32 [24, pitch], see `key_scales`; not with `key`.
         numbers: float32 [batch, step, track, pitch, 2], the random numbers. None: they
             are computed from the seed.

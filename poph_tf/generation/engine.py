@@ -1,9 +1,9 @@
 """The drawing loop: from a request to pieces.
 
 Each piece has the seed (seed, its number), so piece 3 of ten is piece 3 of a hundred;
-its candidates and particles have seeds of their own beside it. Steps are drawn in
-chunks by one compiled graph that carries the state on, so memory does not grow with the
-length and the first bars are ready early.
+its candidates and particles have seeds of their own. One compiled graph draws the steps
+in chunks and carries the state on, so memory does not grow with the length and the
+first bars are ready early.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,12 +24,12 @@ from poph_tf.models.polyphony_model import PolyphonyModel
 CHUNK_STEPS = 64
 # Steps that the network reads at once.
 PREFILL_STEPS = 256
-# Compiling with XLA costs about as much as drawing this many steps without it, and
-# gains nothing once the products are large: see the manual on speed.
+# Compiling with XLA takes about as long as drawing this many steps without it, and
+# gains nothing if the matrix products are large: see the manual on speed.
 COMPILE_FROM_STEPS = 512
 COMPILE_UP_TO_ROWS = 8
 
-# Of a chunk: cells [row, step, pitch, channel], the row that each row came from, state.
+# A chunk: cells [row, step, pitch, channel], the row each row came from, the state.
 Chunk = tuple[np.ndarray, np.ndarray, State]
 
 
@@ -38,8 +38,8 @@ class Engine(BaseEngine[np.ndarray, State]):
 
     Args:
         model: the model to draw from.
-        jit_compile: whether to compile the loop with XLA; None compiles if that saves
-            time, for long pieces, a few at a time.
+        jit_compile: whether to compile the loop with XLA; None compiles when that saves
+            time: for a few long pieces.
     """
 
     def __init__(self, model: PolyphonyModel, jit_compile: bool | None = None) -> None:
@@ -129,7 +129,7 @@ class Engine(BaseEngine[np.ndarray, State]):
         styles: np.ndarray,
         ahead: np.ndarray | None,
     ) -> State:
-        """Reads the prefill; one row, or one for each of `styles`."""
+        """Reads the prefill, in one row or one for each of `styles`."""
         task, rows = request.task, len(styles)
         music = task.prefill
         cells = music.cells[..., self.config.pitches, :]
@@ -160,9 +160,9 @@ class Engine(BaseEngine[np.ndarray, State]):
         return state
 
     def _look_ahead(self, request: Request) -> np.ndarray | None:
-        """What is said of the givens, float32 [whole step, features].
+        """A summary of the given notes ahead, float32 [whole step, features].
 
-        It runs once over the whole piece, backwards, before the first step.
+        It is computed once, backwards over the whole piece, before the first step.
         """
         task = request.task
         if task.given is None or not self.config.look_ahead_units:

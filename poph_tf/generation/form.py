@@ -1,8 +1,8 @@
-"""The form of a piece: to which earlier bar each bar comes back.
+"""The form of a piece: the earlier bar that each bar returns to.
 
-It is decided before the first note, and told to models that read it. Where the user
-names none it is drawn: bars come back in runs, at distances and of lengths as often as
-those of the songs of POP909.
+It is decided before the first note and given to models that read it. If the user names
+none, it is drawn: bars return in runs, whose distances and lengths are as frequent as
+in the songs of POP909.
 """
 
 import numpy as np
@@ -10,28 +10,28 @@ import numpy as np
 from poph_tf.data import bars
 from poph_tf.generation import host_randomness
 
-# Of the first 32 bars of the 573 songs of POP909 that train `pop909`. How often a run
-# at each distance, in bars, begins; in thousandths.
+# From the first 32 bars of the 573 songs of POP909 that train `pop909`: how often a run
+# begins at each distance, in bars; in thousandths.
 DISTANCES = (
     *(66, 114, 21, 203, 14, 26, 12, 193, 18, 13, 5, 23, 6, 6, 6, 38),
     *(12, 10, 9, 20, 11, 6, 6, 36, 14, 13, 7, 25, 11, 9, 7, 39),
 )
-# How often a run of 1, 2, ... bars goes on; the last holds for all that are longer.
+# How often a run of 1, 2, ... bars goes on; the last value holds for all longer runs.
 GOES_ON = (0.38, 0.64, 0.72, 0.79, 0.89, 0.85, 0.76, 0.64, 0.89)
-# How often one begins in a bar after a new one, or right after another run, where every
+# How often a run begins in a bar after a new bar, or right after another run, if every
 # distance is possible.
 BEGINS, FOLLOWS = 0.18, 0.36
-# All is decided by whole numbers below this, so that a graph decides alike.
+# All decisions use integers below this, so that a graph makes the same ones.
 ONE = 2**24
 
 
 def tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What numbers decide, by the bars that the run before has so far (0: none).
+    """Thresholds of the random numbers, by the length of the run so far (0: no run).
 
     Returns:
         int [length]: below it the run goes on; int [length, bar]: below it another run
-        begins; int [distance]: how often a run at this distance or a smaller one
-        begins, in thousandths. Longer runs and later bars are like the last.
+        begins; int [distance]: how often a run begins at this distance or a smaller
+        one, in thousandths. Longer runs and later bars use the last entry.
     """
     shares = np.cumsum((0, *DISTANCES))
     goes_on = np.array((0.0, *GOES_ON))
@@ -43,16 +43,16 @@ def tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def returns(
     form: str, seeds: np.ndarray, bar_position: np.ndarray, most_steps: int
 ) -> np.ndarray:
-    """How far back the bar lies that each step comes back to.
+    """How far back the bar lies that each step returns to.
 
     Args:
-        form: letters, or empty to draw it.
+        form: letters, or empty to draw a form.
         seeds: int32 [row, 2].
         bar_position: int [step], of the whole piece.
-        most_steps: what lies farther back is not known any more.
+        most_steps: bars farther back are no longer known.
 
     Returns:
-        int32 [row, step], 0 in bars that come back to none.
+        int32 [row, step], 0 in bars that return to none.
     """
     bar, lines = bars.numbered(bar_position)
     back = of_letters(form, len(lines))[None] if form else drawn(seeds, len(lines))

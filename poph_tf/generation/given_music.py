@@ -1,4 +1,4 @@
-"""Reads the music that a request gives, and tells what of it is not used as it is."""
+"""Reads the music of a request, and reports what could not be used as it is."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -15,17 +15,17 @@ from poph_tf.data.notes import Notes
 from poph_tf.errors import InputError
 from poph_tf.generation import arrangement
 
-# A note further from the grid than this, in steps, is told to be moved.
+# A note farther from the grid than this, in steps, is reported as moved.
 GRID_TOLERANCE = 0.2
 _NO_NOTES = "The given music has no notes."
 
 
 def read(music: Any, tracks: Sequence[Track] = ()) -> tuple[Matrices, tuple[str, ...]]:
-    """Music on the grid, and what is changed of it or not heard, a sentence each.
+    """Music on the grid, and what was changed or dropped, one sentence each.
 
     Args:
         music: Matrices, Notes, a NoteSequence, or the path of a music file.
-        tracks: the notes of a file are found for these if it has all of them.
+        tracks: the notes of a file are assigned to these if it has all of them.
 
     Raises:
         MusicFileError: If the file cannot be read.
@@ -46,7 +46,7 @@ def read(music: Any, tracks: Sequence[Track] = ()) -> tuple[Matrices, tuple[str,
 def on_grid(
     notes: Notes, tracks: Sequence[Track] = ()
 ) -> tuple[Matrices, tuple[str, ...]]:
-    """Notes on the grid, and what that changes; as `read`, without a model."""
+    """Notes on the grid, and what that changed; like `read`, without a model."""
     placed = arrangement.by_role(notes, tracks)
     piece = matrices.from_notes(placed)
     heard = sum(_num_notes(track.cells) for track in piece.tracks)
@@ -54,7 +54,7 @@ def on_grid(
 
 
 def as_one_part(piece: Matrices) -> tuple[Matrices, list[str]]:
-    """The music without its parts, and what that changes, a sentence or none."""
+    """The music as one part, and what that changed: one sentence or none."""
     alone = dataclasses.replace(piece, tracks=())
     if len(piece.tracks) < 2:
         return alone, []
@@ -71,14 +71,14 @@ def _num_notes(part: np.ndarray) -> int:
 
 
 def require_notes(piece: Matrices, changes: Sequence[str]) -> None:
-    """Raises InputError, which tells the changes, if nothing sounds."""
+    """Raises InputError, which lists the changes, if nothing sounds."""
     if not piece.cells.any():
         others = [change for change in changes if change != _NO_NOTES]
         raise InputError(" ".join([*others, "The music must have notes, got none."]))
 
 
 def _without_place(notes: Notes, placed: Notes) -> Iterator[str]:
-    """What is neither of a pitch nor of a track."""
+    """Reports drums, and notes that belong to no track."""
     if num_drums := int(notes.is_drum.sum()):
         yield f"{cells.share(num_drums, len(notes))} are drums: they are left out."
     others = int((~notes.is_drum).sum() - (~placed.is_drum).sum())
@@ -90,7 +90,7 @@ def _without_place(notes: Notes, placed: Notes) -> Iterator[str]:
 
 
 def _unlike(notes: Notes, piece: Matrices, heard: int) -> Iterator[str]:
-    """What the grid cannot hold; `heard`: notes that are left on it."""
+    """Reports what the grid cannot hold; `heard`: the notes left on it."""
     place = notes.start_tick[~notes.is_drum] / notes.ticks_per_quarter
     place *= piece.steps_per_quarter
     between = int((np.abs(place - np.round(place)) > GRID_TOLERANCE).sum())
@@ -112,7 +112,7 @@ def _silence(piece: Matrices) -> Iterator[str]:
 
 
 def left_out(piece: Matrices, model: ModelConfig) -> list[str]:
-    """What a model without tracks has no pitches for; others move it, and tell that."""
+    """Reports notes outside a model without tracks; other models move such notes."""
     outside = cells.share_outside(piece.cells, model.min_pitch, model.max_pitch)
     if not outside or model.tracks:
         return []

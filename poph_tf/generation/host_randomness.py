@@ -1,6 +1,6 @@
 """The random numbers of `randomness.py`, computed with NumPy.
 
-Philox4x32-10 of (seed, step, pitch, track): bit for bit the numbers of the graph.
+Philox4x32-10 of (seed, step, pitch, track), identical to the graph bit for bit.
 
 Source: Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3 (2011),
 doi:10.1145/2063384.2063405, section 4.3 and its constants.
@@ -56,7 +56,7 @@ def philox(
 def uniforms(
     seed: np.ndarray, steps: np.ndarray, num_tracks: int, num_pitches: int
 ) -> np.ndarray:
-    """Numbers for steps of one piece.
+    """Random numbers for steps of one piece.
 
     Args:
         seed: int32 [2].
@@ -80,7 +80,7 @@ def uniforms(
 
 
 def keys(seed: np.ndarray) -> np.ndarray:
-    """A key for each piece, all equally probable.
+    """Draws a key for each piece, all equally probable.
 
     Args:
         seed: int32 [batch, 2].
@@ -90,12 +90,12 @@ def keys(seed: np.ndarray) -> np.ndarray:
     """
     words = [*np.asarray(seed, np.int32).view(np.uint32).T]
     first = philox((0, 0, 0, KEY_COUNTER), words)[0]
-    # From the same 24 bits as in the graph, exactly.
+    # From exactly the same 24 bits as in the graph.
     return ((first >> np.uint64(8)) * theory.NUM_KEYS >> np.uint64(24)).astype(np.int32)
 
 
 def form_numbers(seed: np.ndarray, num_bars: int) -> np.ndarray:
-    """Two numbers for each bar of each piece, for its form.
+    """Two random numbers for each bar of each piece, for its form.
 
     Args:
         seed: int32 [batch, 2].

@@ -1,15 +1,15 @@
-"""Draws pieces without TensorFlow, from a model that was converted to LiteRT.
+"""Draws pieces without TensorFlow, from a model converted to LiteRT.
 
-`serving/litert.py` converts one step of the sampler, drawing and all, to a flatbuffer
-of several signatures:
+`serving/litert.py` converts one whole step of the sampler to a flatbuffer with several
+signatures:
 
     step       state, controls of a step, random numbers -> state, frame
     step_...   the same for more rows at a time, or with a shorter memory
-    ahead      notes given in a step, state -> state, what lies ahead (some models)
+    ahead      notes given in a step, state -> state, look-ahead (some models)
 
-So the sampler's logic stands once; the loop here moves states and numbers. Each row is
-drawn in slices (`Slice`), slices of several rows at a time, on all cores: the
-interpreter releases Python's lock.
+So the sampler's logic exists only once; the loop here moves states and numbers. Each
+row is drawn in slices (`Slice`), slices of several rows at a time, on all cores: the
+interpreter releases Python's global lock.
 """
 
 import collections
@@ -39,7 +39,7 @@ from poph_tf.models import LIGHT_FILE, SETTINGS_FILE
 
 CHUNK_STEPS = 64
 STREAM_STEPS = 16
-# Values of controls that change nothing; the step's graph has all of them.
+# Values of controls that change nothing; the graph of a step has all controls.
 NEUTRAL = {
     "replay_temperature": 0.0,
     "silence_temperature": SILENCE_TEMPERATURE,
@@ -65,22 +65,22 @@ T = TypeVar("T")
 
 
 def is_there(folder: str | os.PathLike[str]) -> bool:
-    """Whether a folder holds a converted model, and this Python can run it."""
+    """Whether a folder holds a converted model that this Python can run."""
     whole = (pathlib.Path(folder) / LIGHT_FILE).exists()
     return whole and importlib.util.find_spec("ai_edge_litert") is not None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Slice:
-    """Steps of one row, to be drawn.
+    """Steps of one row to draw.
 
     Attributes:
         engine: draws them.
         state: before the first of them.
-        controls: of these steps; of all rows, or of this one.
+        controls: of these steps, for all rows or for this one.
         row: which row.
         num_steps: how many.
-        kept: False for steps known before, of which only the state after them counts.
+        kept: False for known steps, which are run only to get the state after them.
     """
 
     engine: "LightEngine"
@@ -95,10 +95,10 @@ class LightEngine(BaseEngine[None, Sequence[Arrays]]):
     """Draws requests with a converted model.
 
     Args:
-        folder: holds the converted model and its settings.
+        folder: folder of the converted model and its settings.
 
     Raises:
-        InputError: If it does not, or they cannot be read.
+        InputError: If they are missing or cannot be read.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
@@ -107,7 +107,7 @@ class LightEngine(BaseEngine[None, Sequence[Arrays]]):
             settings = json.loads((folder / SETTINGS_FILE).read_text("utf-8"))
             self.config = ModelConfig.from_dict(settings["model"])
             content = (folder / LIGHT_FILE).read_bytes()
-        # The last three are of JSON that is of another shape.
+        # The last three come from JSON of another shape.
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{folder} holds no converted model: {error}.") from None
         with held_back_stderr():
@@ -117,8 +117,8 @@ class LightEngine(BaseEngine[None, Sequence[Arrays]]):
     def can(self, request: Request) -> bool:
         """Whether it can draw a request.
 
-        Particles need TensorFlow, and so do controls that are younger than the
-        converted model.
+        Particles need TensorFlow, and so do controls that are newer than the converted
+        model.
         """
         controls = request.controls
         asked = {n for n in OPTIONAL_CONTROLS if getattr(controls, n) is not None}
@@ -136,7 +136,7 @@ class LightEngine(BaseEngine[None, Sequence[Arrays]]):
     def assemble(
         self, cells: np.ndarray, states: Sequence[Arrays], request: Request
     ) -> list[Matrices]:
-        """Makes pieces of all rows; chooses among candidates.
+        """Turns the rows into pieces; chooses among candidates.
 
         Args:
             cells: uint8 [row, step, (track,) pitch, 3].
@@ -179,16 +179,16 @@ class LightEngine(BaseEngine[None, Sequence[Arrays]]):
         ahead: np.ndarray | None,
         edges: Sequence[int],
     ) -> Generator[Slice, Drawn, None]:
-        """Goes through one row; whoever takes a slice sends back what was drawn.
+        """Goes through one row; the caller sends back what was drawn for each slice.
 
         Args:
             request: what to draw.
             row: which of its rows.
-            ahead: the last that `look_ahead` gave.
+            ahead: the last value that `look_ahead` yielded.
             edges: the steps at which slices begin, and the number of steps.
 
         Yields:
-            Slices of the known steps before the first drawn one, then of the others.
+            Slices of the known steps, then of the steps to draw.
         """
         state = yield from self._prefilled(request, row, ahead)
         done = len(request.task.prefill)
@@ -204,11 +204,11 @@ class LightEngine(BaseEngine[None, Sequence[Arrays]]):
         slices: Sequence[Slice],
         before_step: Callable[[], object] | None = None,
     ) -> list[Drawn]:
-        """Draws slices of one length at a time.
+        """Draws slices of equal length together.
 
         Args:
             slices: one, or `batch_rows`.
-            before_step: called before each step; may draw others.
+            before_step: called before each step; may draw other slices.
         """
         rows = [slice_inputs(one, self._light.controls) for one in slices]
         inputs = {
@@ -235,7 +235,7 @@ class LightEngine(BaseEngine[None, Sequence[Arrays]]):
     def _prefilled(
         self, request: Request, row: int, ahead: np.ndarray | None
     ) -> Generator[Slice, Drawn, Arrays]:
-        """Yields slices of the known steps, drawn as given; returns the state after."""
+        """Yields slices of the known steps, clamped; returns the state after them."""
         task, music, state = request.task, request.task.prefill, self.zero_state()
         if not len(music):
             return state
@@ -260,14 +260,14 @@ class LightEngine(BaseEngine[None, Sequence[Arrays]]):
         return state
 
     def look_ahead(self, request: Request) -> Iterator[np.ndarray | None]:
-        """As that of `Engine`: float32 [whole step, features], at the end.
+        """Like that of `Engine`: yields float32 [whole step, features] at the end.
 
-        Yields None after each slice of work before.
+        Before that, yields None after each slice of work.
         """
         task = request.task
         if task.given is None or not self.config.look_ahead_units:
             return
-        # Where something is given, the bars left are known, or told to be unknown.
+        # If notes are given, `bars_left` is set, perhaps to unknown.
         left: Any = task.bars_left
         bars = task.whole_bar_position
         state, found = self._light.zeros("ahead"), []
@@ -294,9 +294,9 @@ def last(items: Iterator[T]) -> T | None:
 
 
 def grouped(slices: Sequence[Slice], num_workers: int) -> list[list[Slice]]:
-    """Groups slices of one engine and length, so that all workers have some.
+    """Groups slices of one engine and length so that all workers are busy.
 
-    A step takes one row or `batch_rows`; what is left over goes alone.
+    A step takes one row or `batch_rows`; leftover slices go alone.
     """
     size, groups = slices[0].engine.batch_rows, []
     whole = len(slices) // size if len(slices) >= size * num_workers else 0
@@ -308,10 +308,10 @@ def grouped(slices: Sequence[Slice], num_workers: int) -> list[list[Slice]]:
 def slice_inputs(
     part: Slice, shapes: Mapping[str, tuple[tuple[int, ...], Any]]
 ) -> Arrays:
-    """The controls of a slice, [step, ...], neutral where there are none.
+    """The controls of a slice, [step, ...], neutral if they are None.
 
     Args:
-        part: the slice; a control of one row is that of its row.
+        part: the slice; a control with a single row is that of its row.
         shapes: shape and type of each control of a step.
     """
     found, by_step = {}, part.controls.by_step()

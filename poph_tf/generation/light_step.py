@@ -1,9 +1,9 @@
 """Runs the step of a converted model: for one row or several, with enough memory.
 
-A flatbuffer of `serving/litert.py` has several signatures of a step. They differ in how
-many rows they take, and in the length of the memory of models that recall earlier
-steps: its length is fixed in a graph, and a short one costs less. A piece begins with
-the shortest and goes on with a longer one once it is full.
+A flatbuffer of `serving/litert.py` has several signatures for a step. They differ in
+the number of rows, and in the memory length of models that attend to earlier steps: the
+length is fixed in a graph, and a short one costs less. A piece begins with the shortest
+memory and switches to a longer one when it is full.
 
 Signatures name the parts of the state `state...`; all are zero before the first step.
 """
@@ -19,7 +19,7 @@ Arrays = dict[str, np.ndarray]
 
 
 class Signature:
-    """What a signature takes.
+    """The inputs of a signature.
 
     Attributes:
         name: its name.
@@ -35,7 +35,7 @@ class Signature:
         }
 
     def zeros(self, prefix: str = STATE) -> Arrays:
-        """Zeros for the inputs whose names begin so."""
+        """Zeros for the inputs whose names begin with `prefix`."""
         return {
             name: np.zeros(*detail)
             for name, detail in self.inputs.items()
@@ -49,13 +49,13 @@ class Signature:
 
 
 class LightStep:
-    """The signatures of a converted model; each thread has an interpreter of its own.
+    """The signatures of a converted model; each thread has its own interpreter.
 
     Args:
         content: the flatbuffer.
 
     Attributes:
-        controls: shape and type of what a row reads besides its state.
+        controls: shape and type of what a row reads in addition to its state.
         batch_rows: the most rows that a step takes.
     """
 
@@ -73,7 +73,7 @@ class LightStep:
         }
         self.batch_rows = max(step.num_rows for step in steps)
         self._memories = _memories(steps)
-        # Which places of the memory are filled, [row, place].
+        # The flags of filled places in the memory, [row, place].
         shapes = self._signatures[STEP].inputs
         flags = [name for name in self._memories if len(shapes[name][0]) == 2]
         self._filled = flags[0] if flags else None
@@ -82,11 +82,11 @@ class LightStep:
         for step in steps:
             self._steps.setdefault(step.num_rows, []).append(step)
         first = self._steps[1][0]
-        # The first step of a process takes long, and prints what runs it.
+        # The first step of a process is slow, and prints which delegate runs it.
         self.run(first.name, first.zeros(""))
 
     def run(self, name: str, values: Mapping[str, np.ndarray]) -> Arrays:
-        """Runs a signature on inputs of its shapes and types, and perhaps others."""
+        """Runs a signature on its inputs; other values are ignored."""
         runners = self._of_thread.__dict__
         if name not in runners:
             runners[name] = self._interpreter().get_signature_runner(name)
@@ -94,15 +94,15 @@ class LightStep:
         return runners[name](**{name: values[name] for name in inputs})
 
     def zeros(self, name: str = "") -> Arrays:
-        """The state before the first step of a row, or of another signature."""
+        """The state before the first step of a row, or that of another signature."""
         return (self._signatures[name] if name else self._steps[1][0]).zeros()
 
     def step(self, state: Arrays, controls: Arrays) -> tuple[np.ndarray, Arrays]:
-        """One step of some rows.
+        """Runs one step of some rows.
 
         Args:
             state: of the rows before it.
-            controls: with the rows first.
+            controls: with rows as the first axis.
 
         Returns:
             float32 [row, (track,) pitch, channel], and the state after it.
@@ -119,7 +119,7 @@ class LightStep:
         return state.pop("frame"), state
 
     def stacked(self, states: Sequence[Arrays]) -> Arrays:
-        """The states of some rows as one, each with as much memory as the largest."""
+        """The states of some rows in one, all with the memory of the longest."""
         if len(states) == 1:
             return states[0]
         if self._filled:
@@ -134,7 +134,7 @@ class LightStep:
         return step.inputs[self._filled][0][1] if self._filled else 0
 
     def _lengthened(self, state: Arrays, length: int) -> Arrays:
-        """A state with more memory, whose new places are empty and oldest."""
+        """A state with more memory; the new places are empty and count as oldest."""
         longer = {}
         for name in self._memories:
             value = state[name]

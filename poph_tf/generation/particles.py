@@ -1,9 +1,9 @@
 """Particles: candidates of one piece, weighted and resampled by its clamped cells.
 
 A draw from pitch to pitch and step to step cannot see the clamped cells that come
-later: a melody above it in the same step, or the bars that follow. So each piece is
-drawn K times side by side. A particle samples its free cells, with all controls, and
-takes the clamped cells as they are. In every step its weight is multiplied by
+later, such as a melody above it in the same step or the bars that follow. So each piece
+is drawn K times side by side. A particle samples its free cells, with all controls, and
+keeps the clamped cells. In every step its weight is multiplied by
 
     product over the clamped cells j of the step of p(x_j | all cells before it)
 
@@ -15,10 +15,10 @@ distribution tends to one proportional to
 
     product over free i of q(x_i | before) * product over clamped j of p(x_j | before)
 
-with the distribution q that the sampler draws from. Without controls at temperature 1,
-q = p, and this is the model's distribution of pieces with these cells. The mean weight,
-times those of all resamplings, is an unbiased estimate of the probability of the
-clamped cells.
+where q is the distribution that the sampler draws from. Without controls and at
+temperature 1, q = p, and this is the model's distribution of pieces with these cells.
+The mean weight, times those of all resamplings, is an unbiased estimate of the
+probability of the clamped cells.
 
 Rows are piece-major: particle k of piece b is row b * K + k.
 
@@ -65,13 +65,13 @@ class Particles(Sampler):
         """Draws steps and resamples the particles after each.
 
         Args:
-            state: the sampler's with `SUMS`, or from an earlier call.
+            state: the sampler's with `SUMS`, or that of an earlier call.
             num_steps: how many.
             controls: equal for all particles of a piece, except the seed.
 
         Returns:
-            Cells uint8 [row, step, pitch, channel] that led to each row as it is now,
-            the row int32 [row] at the start that each came from, and the state.
+            Cells uint8 [row, step, pitch, channel] that led to each current row, the
+            row int32 [row] at the start that each came from, and the state.
         """
         rows = tf.range(tf.shape(state["step"])[0])
         # Place 0 is the row at the start, place t + 1 the row that drew step t.
@@ -95,7 +95,7 @@ class Particles(Sampler):
         return frame, self._resample(state, self._numbers(state, controls.seed)[:, 0])
 
     def _numbers(self, state: State, seed: tf.Tensor) -> tf.Tensor:
-        """Two numbers for each piece that no pitch is drawn with, [piece, 2]."""
+        """Two random numbers per piece that no pitch uses, [piece, 2]."""
         first = slice(None, None, self.num_particles)
         num_numbers = self.config.num_pitches + 1
         numbers = randomness.uniforms(seed[first], state["step"][first], num_numbers)
@@ -118,7 +118,7 @@ class Particles(Sampler):
         mean = tf.reduce_logsumexp(log_weight, axis=1) - math.log(self.num_particles)
         gained = tf.repeat(tf.where(poor, mean, 0.0), self.num_particles)
         left = tf.where(tf.repeat(poor, self.num_particles), 0.0, state["log_weight"])
-        # Most steps move nothing.
+        # Most steps move no particle.
         moved = tf.cond(
             tf.reduce_any(poor), lambda: take_rows(state, rows), lambda: state
         )
@@ -176,11 +176,11 @@ def _places(edges: tf.Tensor, points: tf.Tensor) -> tf.Tensor:
 
 
 def take_rows(state: State, rows: tf.Tensor) -> State:
-    """Picks rows of a state, with the pitches that belong to them.
+    """Picks rows of a state, with their pitches.
 
     Args:
         state: nested; every tensor has the batch (or batch * pitch) first.
-        rows: int32 [row], the rows wanted.
+        rows: int32 [row], the rows to pick.
     """
     batch = tf.shape(state["step"])[0]
 

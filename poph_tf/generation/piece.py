@@ -1,4 +1,4 @@
-"""A piece: its notes, how to cut and join it, to save, show and play it."""
+"""A piece: its notes, and how to cut, join, save, show and play them."""
 
 import html
 import io
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from pretty_midi import PrettyMIDI
     from symusic.core import ScoreTick
 
-# Of the frame that shows one piece in a notebook.
+# The frame that shows one piece in a notebook.
 _FRAME = '<iframe srcdoc="{}" width="100%" height="480" frameborder="0"></iframe>'
 
 
 class Tracks(dict[str, "Piece"]):
-    """The tracks of a piece by name, each a piece of its own."""
+    """The tracks of a piece by name, each as a piece."""
 
     def __missing__(self, name: str) -> "Piece":
         raise InputError(f"There is no track {name!r}; there are {', '.join(self)}.")
@@ -35,11 +35,11 @@ class Piece:
     """A piece of music; a notebook shows a player with its piano roll.
 
     It is a sequence of bars: `piece[4:8]` are four of them, `piece[0]` is the first (an
-    upbeat is a bar of its own), and `+` puts one piece after another.
+    upbeat counts as a bar), and `+` appends another piece.
 
     Args:
         matrices: its notes.
-        config: of the model, for the pitches to show; None shows those that sound.
+        config: the model's, for the pitches to show; None shows those that sound.
 
     Example:
         >>> import numpy as np
@@ -70,21 +70,21 @@ class Piece:
 
     @property
     def key(self) -> str:
-        """The key that the network was told, or the file states; empty: neither."""
+        """The key given to the network, or stated in the file; empty if neither."""
         return self.matrices.key
 
     @property
     def num_bars(self) -> int:
-        """Its bars; an upbeat is one, and what is left of a last bar."""
+        """The number of bars; an upbeat counts, and so does an incomplete last bar."""
         return len(bars.bar_edges(self.matrices.bar_position)) - 1
 
     def __len__(self) -> int:
         return self.num_bars
 
     def __getitem__(self, place: int | slice) -> "Piece":
-        """One bar or several; notes that are held over a cut end there, or begin."""
+        """One bar or several; notes held over a cut end or begin there."""
         if not isinstance(place, slice):
-            # An IndexError beyond the end, so that a loop over a piece ends.
+            # Raises IndexError beyond the end, so that a loop over a piece ends.
             bar = range(self.num_bars)[place]
             place = slice(bar, bar + 1)
         first, last, step = place.indices(self.num_bars)
@@ -93,7 +93,7 @@ class Piece:
         return self._with(editing.cut(self.matrices, first, max(first, last)))
 
     def __add__(self, other: "Piece") -> "Piece":
-        """Another piece after this one, in this one's tempo."""
+        """This piece followed by another, in this piece's tempo."""
         return self._with(editing.join(self.matrices, other.matrices))
 
     def __eq__(self, other: object) -> bool:
@@ -101,16 +101,16 @@ class Piece:
         return isinstance(other, Piece) and self.matrices == other.matrices
 
     def transpose(self, semitones: int) -> "Piece":
-        """The piece some semitones higher, or lower; drums stay as they are.
+        """The piece transposed by semitones, up or down; drums stay as they are.
 
         Raises:
-            InputError: If a note would leave the pitches of MIDI.
+            InputError: If a note would leave the range of MIDI pitches.
         """
         return Piece(editing.transpose(self.matrices, semitones))
 
     @property
     def tracks(self) -> Tracks:
-        """Its tracks by name, each a piece: `piece.tracks["bass"].play()`."""
+        """The tracks by name, each a piece: `piece.tracks["bass"].play()`."""
         own = editing.by_name(self.matrices.tracks)
         return Tracks(
             {
@@ -159,13 +159,14 @@ class Piece:
         return musicxml.to_music21(self.matrices)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes a file; the ending of its name says what.
+        """Writes a file; the suffix of its name sets the format.
 
         .mid; a score as .musicxml, .pdf, .svg or .score.png; the piano roll as .png;
-        sound as .wav or .mp3; a page that plays as .html.
+        audio as .wav or .mp3; a page with a player as .html.
 
         Raises:
-            InputError: If the ending is another, or what the file needs is missing.
+            InputError: If the suffix is unknown, or something that the file needs is
+                missing.
         """
         saving.save(self.matrices, path, **self._view)
 
@@ -186,7 +187,7 @@ class Piece:
         return _image(figures.to_png(piano_roll.draw(self.matrices, **self._view)))
 
     def engrave(self) -> "Image":
-        """Its score as an image for a notebook (extra `score`)."""
+        """The score as an image for a notebook (extra `score`)."""
         return _image(saving.render(self.matrices, saving.SCORE_PICTURE))
 
     def play(self) -> "Audio":
@@ -199,7 +200,7 @@ class Piece:
         name = _count(self.num_bars, "bar")
         shown = html_lib.Piece(name, self.matrices, midi=self.to_midi())
         page = html_lib.page([shown], self.matrices.title or "Composition")
-        # Everything is in the attribute: nothing is loaded, online or not.
+        # The attribute holds everything: nothing is loaded, online or offline.
         return _FRAME.format(html.escape(page, quote=True))
 
 

@@ -1,7 +1,7 @@
 """Draws the chord of each beat before its notes, in models that read it.
 
-The chord is a part of the sampler's state. Its random number is one that the voices
-leave over: they draw with those of the first pitch.
+The chord is a part of the sampler's state. Its random number is one that the voices do
+not use: they draw with those of the first pitch.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from poph_tf.models.layers.chord_progression import NUM_DEGREES
 from poph_tf.models.track_network import TrackNetwork, place_of
 from poph_tf.theory import STEPS_OF_BEAT
 
-# Which of the numbers of a voice it is.
+# Its index among the numbers of a voice.
 NUMBER = 1
 
 
@@ -26,18 +26,18 @@ def draw(
     controls: Controls,
     steps: Mapping[str, tf.Tensor],
 ) -> tf.Tensor:
-    """The chord of a step: that of the beat so far, or a new one.
+    """Draws the chord of a step: that of the beat so far, or a new one.
 
-    Where all notes of a step are given it is the likeliest. Chords whose pitches the
-    controls make improbable are improbable too: so the user's chords are those told.
+    If all notes of a step are given, it is the likeliest one. Chords whose pitches the
+    controls make improbable are improbable too, so the user's chords are followed.
 
     Args:
         network: of a model that draws chords.
-        state: of the sampler before the step, with `chords` int32 [batch, MEMORY],
-            entries of the beats, the last one last; 0: none yet.
+        state: of the sampler before the step, with `chords` int32 [batch, MEMORY], the
+            entries of the beats in order; 0: none yet.
         controls: of the step.
         steps: `bar_position`, `bars_left`, `key` int32 [batch], and `ahead` float
-            [batch, degree], what is given later says of the degree.
+            [batch, degree], what later given notes say about the degree.
 
     Returns:
         int32 [batch, MEMORY], `chords` after the step.
@@ -64,13 +64,13 @@ def read(
     play: tf.Tensor,
     steps: Mapping[str, tf.Tensor],
 ) -> tf.Tensor:
-    """The chords after known steps, as if each had been drawn.
+    """The chords after known steps, as if they had been drawn.
 
     Args:
         network: of a model that draws chords.
-        chords: int32 [batch, MEMORY], those before them, as for `draw`.
+        chords: int32 [batch, MEMORY], those before the steps, as for `draw`.
         play: float [batch, step, track, pitch].
-        steps: as for `draw`, `key` alone without a step axis.
+        steps: as for `draw`; all but `key` have a step axis.
 
     Returns:
         int32 [batch, MEMORY].
@@ -102,7 +102,7 @@ def _logits(
 
 
 def _next(chords: tf.Tensor, new: tf.Tensor, bar_position: tf.Tensor) -> tf.Tensor:
-    """The chords, with the new one where a beat begins, or none was before."""
+    """The chords, plus the new one if a beat begins or there was none."""
     begins = (bar_position % STEPS_OF_BEAT == 0) | (chords[:, -1] == 0)
     entry = chord_progression.entry(new, bar_position)
     longer = tf.concat([chords[:, 1:], entry[:, None]], axis=1)
@@ -116,7 +116,7 @@ def ahead(
     bar_position: tf.Tensor,
     bars_left: tf.Tensor,
 ) -> tf.Tensor:
-    """What the notes given after each step say of its chord.
+    """What the notes given after each step say about its chord.
 
     Args:
         network: of a model that draws chords.
@@ -126,7 +126,7 @@ def ahead(
         bars_left: int32 [batch, step].
 
     Returns:
-        float32 [batch, step, degree], log-probabilities but for a constant.
+        float32 [batch, step, degree], log-probabilities up to a constant.
     """
     by_step = [tf.transpose(x) for x in (bar_position, bars_left)]
     cells = tf.transpose(constraints, (1, 0, 2, 3, 4))
@@ -156,7 +156,7 @@ def before(
 
 
 def zero_ahead(batch_size: Any) -> tf.Tensor:
-    """What is said by nothing, float32 [batch, degree]."""
+    """The state of `before` if nothing follows, float32 [batch, degree]."""
     return tf.zeros((batch_size, NUM_DEGREES))
 
 

@@ -1,9 +1,9 @@
 """Writes a model to a folder that `Composer.from_pretrained` reads.
 
 model.keras   weights, with the model's settings in them
-config.json   settings, and provenance of the training where it is known
+config.json   settings, and provenance of the training if known
 step.tflite   the converted form, if there is one
-card.md       for people, and card.json for programs where the model has one
+card.md       for people, and card.json for programs if the model has one
 """
 
 import os
@@ -26,12 +26,12 @@ def save(model: "PolyphonyModel | Path", config: ModelConfig, folder: Path) -> N
     """Writes a model.
 
     Args:
-        model: in memory, or where it lies: a folder or a `.keras` file.
+        model: in memory, or its path: a folder or a `.keras` file.
         config: its settings.
-        folder: made if missing; files of a model in it are replaced.
+        folder: created if missing; files of a model in it are replaced.
 
     Raises:
-        InputError: If the model cannot be read or the folder not be written.
+        InputError: If the model cannot be read or the folder cannot be written.
     """
     folder = files.ready_folder(folder)
     is_path = isinstance(model, str | os.PathLike)
@@ -54,7 +54,7 @@ def _copy(source: pathlib.Path, folder: pathlib.Path) -> None:
 
 
 def _remove_other_model(folder: pathlib.Path) -> None:
-    """Leaves no file that a kill could leave beside those of the new model."""
+    """Removes old files first, so that a kill cannot leave two models mixed."""
     for name in FILES:
         (folder / name).unlink(missing_ok=True)
 
@@ -69,7 +69,7 @@ def _write(model: "PolyphonyModel | Path", folder: pathlib.Path) -> None:
 
 
 def card(name: str, config: ModelConfig) -> str:
-    """A card of what is known of a model without one: its settings, how to load it."""
+    """A card for a model without one: its settings, and how to load it."""
     tracks = ", ".join(track.name for track in config.tracks) or "all in one"
     return f"""# {name}
 

@@ -1,6 +1,6 @@
 """Random numbers that depend on (seed, step, pitch, track) and on nothing else.
 
-Philox4x32-10, written with integer operations of the graph: the same bits with and
+Philox4x32-10, written in integer operations of the graph, gives the same bits with and
 without XLA and in every batch. `host_randomness.py` computes them with NumPy.
 
 Source: Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3 (2011),
@@ -53,13 +53,13 @@ def philox(
 def uniforms(
     seed: tf.Tensor, step: tf.Tensor, num_pitches: int, track: int = 0
 ) -> tf.Tensor:
-    """Numbers for one step of each piece.
+    """Random numbers for one step of each piece.
 
     Args:
         seed: int32 [batch, 2]. The seed of each piece.
         step: int32 [batch]. The step of each piece, counted from its start.
         num_pitches: how many pitches need numbers.
-        track: the place of the track in the model's.
+        track: the index of the track in the model.
 
     Returns:
         float32 [batch, pitch, 2] in [0, 1), multiples of 2**-24.
@@ -92,7 +92,7 @@ def form_numbers(seed: tf.Tensor, num_bars: tf.Tensor) -> tf.Tensor:
 
 
 def choose(probability: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
-    """Draws a value by the inverse of its distribution function.
+    """Draws a value by inverse transform sampling.
 
     Args:
         probability: float32 [batch, value], up to a factor.
@@ -109,7 +109,7 @@ def choose(probability: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
 def of_step(
     controls: Controls, step: tf.Tensor, num_pitches: int, track: int = 0
 ) -> tf.Tensor:
-    """The numbers that the controls of a step bring, or those of their seed."""
+    """The numbers in the controls of a step, or else those of their seed."""
     if controls.numbers is None:
         return uniforms(controls.seed, step, num_pitches, track)
     return controls.numbers[:, track, :num_pitches]
@@ -124,6 +124,6 @@ def _multiply(a: tf.Tensor, constant: int) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _to_unit(bits: tf.Tensor) -> tf.Tensor:
-    """The top 24 bits as a float32 in [0, 1): exact, whatever compiles it."""
+    """The top 24 bits as a float32 in [0, 1), exact under every compiler."""
     top = tf.bitwise.right_shift(bits, tf.constant(8, tf.uint32))
     return tf.cast(tf.cast(top, tf.int32), tf.float32) * 2.0**-24

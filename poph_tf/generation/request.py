@@ -1,7 +1,7 @@
 """Requests: `GenerationConfig` resolved for one model, complete and checked.
 
-The drawing loop reads requests only. Texts are parsed, files are read, and what a
-user gives in bars, keys and styles is in steps, biases and vectors.
+The drawing loop only reads requests. In them, strings are parsed, files are read, and
+bars, keys and styles have become steps, biases and vectors.
 """
 
 import contextlib
@@ -21,12 +21,12 @@ from poph_tf.generation import conditions, tasks, track_tasks
 from poph_tf.generation.controls import Controls, key_scales
 from poph_tf.models import pretrained
 
-# Scales that a model which reads the key has learnt.
+# Scales that models with a key input have learnt.
 LEARNT_SCALES = ("major", "minor", "harmonic minor")
-# A pitch out of range: its probability underflows to 0 at any temperature in use.
+# Bias of a pitch out of range: its probability underflows to 0 at usual temperatures.
 NEVER = -1e4
-# Settings that are a control of the same name. The control is off where it changes
-# nothing: at the value in `OFF`, or else at the setting's default.
+# Settings with a control of the same name. The control is off at the value that changes
+# nothing: that in `OFF`, or else the setting's default.
 OPTIONAL_CONTROLS = (
     "replay_temperature",
     "silence_temperature",
@@ -37,7 +37,7 @@ OPTIONAL_CONTROLS = (
     "form_strength",
     "chord_strength",
 )
-# Controls that a kind of model does not have: which kind, and what does it there.
+# Controls that a kind of model lacks: the kind, and what to use instead.
 OF_CHORDS = {
     "min_probability": "of voices: use top_p",
     "probability_exponent": "of voices: use temperature",
@@ -57,14 +57,14 @@ class Request:
 
     Attributes:
         task: steps to prefill, to draw and to keep.
-        controls: of all rows, as NumPy arrays, without those that change by step.
+        controls: of all rows, as NumPy arrays, except those that change by step.
         styles: float32 [part, styles].
-        style_starts: int [part]. The drawn step from which each style holds.
+        style_starts: int [part]. The drawn step at which each style starts.
         num_pieces: how many.
         num_candidates: candidates of each piece, one of which is kept.
         num_particles: particles of each candidate; 0 draws without weights.
         best_by: how the candidate is chosen.
-        key_outside: float32 [12], 1 outside the key that candidates are compared by;
+        key_outside: float32 [12], 1 outside the key by which candidates are compared;
             None: the key that fits each best.
         chords: float32 [step, pitch], the bias of each step's chord, range and key;
             None: there are no chords.
@@ -85,7 +85,7 @@ class Request:
 
     @property
     def num_steps(self) -> int:
-        """Steps to draw of each row."""
+        """Steps to draw in each row."""
         return self.task.num_steps
 
     @property
@@ -99,7 +99,7 @@ class Request:
         return self.num_pieces * self.rows_per_piece
 
     def key(self, row: int) -> str:
-        """The key that a row is told, such as "G minor"; empty: none."""
+        """The key given to the network for a row, such as "G minor"; empty: none."""
         keys = self.controls.key
         return "" if keys is None else theory.key_name(int(keys[row]))
 
@@ -111,7 +111,7 @@ class Request:
         Args:
             first: the first step.
             num_steps: how many.
-            ahead: float32 [whole step, ...], what the network says of the givens.
+            ahead: float32 [whole step, ...], from the look-ahead of the engine.
         """
         steps = np.arange(first, min(first + num_steps, self.num_steps))
         task = self.task
@@ -186,10 +186,10 @@ def _changed_controls(config: GenerationConfig, **off: float) -> list[str]:
 
 
 def _lacking(model_config: ModelConfig) -> Mapping[str, str]:
-    """The controls that a model does not have: its kind, and what does it there."""
+    """The controls that a model lacks: its kind, and what to use instead."""
     tracks = model_config.tracks
-    # A melody over chords rests for bars, and the likeliest value of a rest is rest: of
-    # its likeliest values alone it would never begin.
+    # A melody over chords rests for bars, and after a rest the likeliest value is rest:
+    # from its likeliest values alone it would never begin.
     of_voices = tracks and all(track.voice for track in tracks)
     lacking = OF_CHORDS if of_voices else OF_VOICES
     lacking = lacking | ({} if model_config.form else OF_FORM)
@@ -199,7 +199,7 @@ def _lacking(model_config: ModelConfig) -> Mapping[str, str]:
 def active_controls(
     config: GenerationConfig, model_config: ModelConfig
 ) -> dict[str, float]:
-    """The controls without a row or step of their own that change what a model draws.
+    """The controls, equal in all rows and steps, that change what a model draws.
 
     Example:
         >>> active_controls(GenerationConfig(density=3.0), ModelConfig())
@@ -216,7 +216,7 @@ def active_controls(
 
 
 def _check_controls(config: GenerationConfig, model_config: ModelConfig) -> None:
-    """Refuses controls that would do nothing in this model."""
+    """Raises InputError for controls that would do nothing in this model."""
     lacking = _lacking(model_config)
     for name in set(_changed_controls(config)) & set(lacking):
         raise InputError(f"{name} does nothing in a model {lacking[name]}.")
@@ -258,7 +258,7 @@ def _controls(
 
 
 def pitch_bias(config: GenerationConfig, model_config: ModelConfig) -> np.ndarray:
-    """Bias of the play logits for a named key and a range of pitches.
+    """The bias of the play logits for a named key and a range of pitches.
 
     Returns:
         float32 [pitch].
@@ -294,7 +294,7 @@ def _keeps_outside(config: GenerationConfig, model: ModelConfig) -> bool:
 
 
 def _seeds(config: GenerationConfig, num_rows: int) -> np.ndarray:
-    """int32 [row, 2]: the seed, and a number of the piece and the row of it."""
+    """int32 [row, 2]: the seed, and a number for the piece and its row."""
     piece, row = np.divmod(np.arange(num_rows), num_rows // config.num_pieces)
     second = piece + MAX_PIECES * row
     return np.stack([np.full_like(second, config.seed), second], 1).astype(np.int32)
@@ -305,7 +305,7 @@ def _tiled(values: Any, num_rows: int) -> np.ndarray:
 
 
 def _steps_of_bars(bar_position: np.ndarray, bars: tuple[int, ...]) -> np.ndarray:
-    """The step at which each bar starts; bar 0 is that of the first step."""
+    """The step at which each bar starts; bar 0 contains the first step."""
     edges = bars_lib.bar_edges(bar_position)
     return edges[np.minimum(bars, len(edges) - 1)]
 
@@ -314,8 +314,8 @@ def style_schedule(text: str, config: ModelConfig) -> list[tuple[int, np.ndarray
     """Reads a style that may change along the piece.
 
     Args:
-        text: one style or mixture, or several, each from a bar on, separated by
-            semicolons: `0: bach; 16: monteverdi`. Commas separate too if every part
+        text: one style or mixture, or several with their first bars, separated by
+            semicolons: `0: bach; 16: monteverdi`. Commas also separate if every part
             begins with a bar.
         config: of the model.
 
@@ -323,7 +323,7 @@ def style_schedule(text: str, config: ModelConfig) -> list[tuple[int, np.ndarray
         (bar, float32 [styles]) of each part, by bar, the first at bar 0.
 
     Raises:
-        InputError: If the first bar is not 0; also see `style_vector`.
+        InputError: If the first bar is not 0; see also `style_vector`.
 
     Example:
         >>> model = ModelConfig(styles=("bach", "monk"), style_shares=(0.5, 0.5))
@@ -347,7 +347,7 @@ def style_schedule(text: str, config: ModelConfig) -> list[tuple[int, np.ndarray
 
 
 def unknown_style(name: str, config: ModelConfig) -> InputError:
-    """What is said of a style that the model does not have."""
+    """The error for a style that the model does not have."""
     line = f"The model has no style {name!r}; it has {', '.join(config.styles)}."
     others = ", ".join(pretrained.knowing(name))
     hint = f" A pretrained model has it: {others}." if others else ""
@@ -358,7 +358,7 @@ def style_vector(text: str, config: ModelConfig) -> np.ndarray:
     """Reads a style or a mixture.
 
     Args:
-        text: such as `bach` or `bach:3, monteverdi:1`; empty: the training's shares.
+        text: such as `bach` or `bach:3, monteverdi:1`; empty: the training shares.
         config: of the model.
 
     Returns:

@@ -1,16 +1,16 @@
 """Draws frames: one step after another.
 
 The state of the time axis is carried on, so the cost of a step does not grow with the
-length of a piece. For one frame, the state and the frame before give hidden features;
+length of a piece. The state and the previous frame give the hidden features of a frame;
 from them `chords.py` draws pitch by pitch, or `tracks.py` track by track.
 
-Random numbers come from (seed of the piece, step, pitch, track), so neither the other
-pieces of a batch nor the number of steps matter.
+Random numbers depend on (seed of the piece, step, pitch, track) only, so neither the
+other pieces of a batch nor the number of steps matter.
 
 Cells may be clamped; the rest are sampled. If the state has sums of log-probabilities
 (see `SUMS`), those of each frame are added; `particles.py` weights particles by them.
 
-Arrays are [batch, step, (track,) pitch, channel] at every function of this module.
+Arrays are [batch, step, (track,) pitch, channel] in every function of this module.
 """
 
 import math
@@ -27,10 +27,10 @@ from poph_tf.models.pitch_decoder import PitchDecoder
 from poph_tf.models.polyphony_model import PolyphonyModel
 from poph_tf.theory import UNKNOWN
 
-# A silence of this many steps is ended by a rising temperature (DeepJ's rule).
+# After this many silent steps the temperature rises to end the silence (DeepJ's rule).
 SILENT_STEPS = 16
 # Sums over the steps drawn so far, float32 [batch], updated if a state has them: the
-# log-probability of all cells, and of the clamped ones alone.
+# log-probability of all cells, and of the clamped cells only.
 SUMS = ("log_likelihood", "log_weight")
 
 # Nested; every tensor has the batch (or batch * pitch) first.
@@ -73,7 +73,7 @@ class Sampler:
             **(given if self.config.tracks else {}),
             # 1 + the key: not read here, but kept between requests. 0: undecided.
             **({"key": zeros} if self.config.key else {}),
-            # Of the beats, the last one last, see `chord_progression.entry`.
+            # Of the beats, in order; see `chord_progression.entry`.
             **({"chords": no_chords} if self.config.chords else {}),
         }
 
@@ -104,7 +104,7 @@ class Sampler:
         previous = tf.concat([state["frame"][:, None], frames[:, :-1]], axis=1)
         past = bar_position[:, :-1]
         inputs = {"previous": previous, "bar_position": past, "style": style}
-        # Of the network's state nothing depends on key and chords.
+        # No part of the network's state depends on key and chords.
         inputs |= self.track_inputs(past, bars_left, look_ahead)
         chords = {}
         if self.config.chords:
@@ -157,7 +157,7 @@ class Sampler:
     def draw_chunk(
         self, state: State, num_steps: int, controls: Controls
     ) -> tuple[tf.Tensor, tf.Tensor, State]:
-        """Like `draw_steps`; also gives the row that each row came from, itself."""
+        """Like `draw_steps`; also returns the row that each row came from: itself."""
         cells, state = self.draw_steps(state, num_steps, controls)
         return cells, tf.range(tf.shape(cells)[0]), state
 
@@ -211,7 +211,7 @@ class Sampler:
     def track_inputs(
         self, like: tf.Tensor, bars_left: tf.Tensor | None, look_ahead: tf.Tensor | None
     ) -> State:
-        """What the time axis of a model with tracks reads besides.
+        """Further inputs of the time axis in a model with tracks.
 
         Args:
             like: [batch, step].
@@ -233,18 +233,18 @@ class Sampler:
             inputs["later"] = tf.transpose(ahead, (1, 0, 2, 3))
         return inputs
 
-    # Ahead: what is given from a step on, read once before the first step.
+    # Look-ahead: the notes given from a step on, read once before the first step.
 
     def look_ahead(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """What is said of the givens at or after each step.
+        """A summary of the given notes at or after each step.
 
         Args:
             inputs: those of the network's `look_ahead`, and `key` int32 [batch] if
-                chords shall be drawn.
+                chords are drawn.
 
         Returns:
-            float32 [batch, step, features]: what the network says at each pitch, then
-            what the chords say that lead there.
+            float32 [batch, step, features]: the network's summary at each pitch, then
+            that of the chords that lead there.
         """
         ahead = tf.transpose(self.network.look_ahead(inputs), (1, 0, 2, 3))
         flat = side_by_side(ahead)
@@ -258,7 +258,7 @@ class Sampler:
         return tf.concat([flat, said], axis=-1)
 
     def zero_look_ahead(self, batch_size: int) -> State:
-        """The state of `look_ahead_step` behind the last step."""
+        """The state of `look_ahead_step` after the last step."""
         state = {"network": self.network.zero_look_ahead(batch_size)}
         if self.config.chords:
             state["chords"] = progressions.zero_ahead(batch_size)
@@ -275,14 +275,14 @@ class Sampler:
         """Computes `look_ahead` step by step, from the last step to the first.
 
         Args:
-            state: behind the step.
+            state: after the step.
             cells: as for the network's `look_ahead_step`.
             bar_position: int32 [batch, 1].
             bars_left: int32 [batch, 1].
             key: int32 [batch], of a model that draws chords.
 
         Returns:
-            float32 [batch, features], and the state for the step before.
+            float32 [batch, features], and the state for the previous step.
         """
         steps = cells, bar_position, bars_left
         out, network = self.network.look_ahead_step(*steps, state["network"])
@@ -303,7 +303,7 @@ class Sampler:
         bars_left: tf.Tensor,
         look_ahead: tf.Tensor | None,
     ) -> dict[str, tf.Tensor]:
-        """What `progressions` reads of steps, of [batch] or [batch, step] each."""
+        """What `progressions` reads for steps, each [batch] or [batch, step]."""
         shape = tf.shape(bar_position)
         if look_ahead is None:
             shape = tf.concat([shape, [chord_progression.NUM_DEGREES]], axis=0)
@@ -344,7 +344,7 @@ class Sampler:
 
 
 def _told(controls: Controls) -> dict[str, tf.Tensor | None]:
-    """What the network reads of key and form; nothing of what nobody knows."""
+    """The key and form inputs of the network; unknown ones are left out."""
     inputs = {}
     if controls.returns is not None:
         inputs["returns"] = controls.returns[:, None]
@@ -358,7 +358,7 @@ def _told(controls: Controls) -> dict[str, tf.Tensor | None]:
 def _next_sums(
     state: State, log_probability: tf.Tensor | None, controls: Controls
 ) -> State:
-    """The sums of a state after a frame: log-probability [batch, track or pitch]."""
+    """The sums of a state after a frame; log_probability: [batch, track or pitch]."""
     after, clamped = {}, controls.constraints
     if "log_likelihood" in state:
         gained = tf.reduce_sum(log_probability, axis=-1)
@@ -372,7 +372,7 @@ def _next_sums(
 
 
 def _silent_steps(before: tf.Tensor, frames: tf.Tensor) -> tf.Tensor:
-    """Silent steps in a row at the end of `frames`, after `before` of them."""
+    """Silent steps in a row at the end of `frames`, with `before` of them so far."""
     axes = range(2, len(frames.shape) - 1)
     sounding = tf.reduce_any(frames[..., 0] > 0, axis=list(axes))
     num_steps = tf.shape(frames)[1]

@@ -1,4 +1,4 @@
-"""How the controls change the play logits and the probabilities, in the graph."""
+"""How controls change the play logits and probabilities, in the graph."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from poph_tf.generation.controls import KEY_DECAY, Controls
 
-# The density controller adds up what is missing, step by step, without forgetting.
+# The density controller is an integrator: it sums the missing notes over the steps.
 DENSITY_GAIN = 0.02  # logits for each missing note and step
 DENSITY_REACH = 8.0  # logits, at most
 
@@ -17,8 +17,8 @@ def auto_key_bias(
 ) -> tf.Tensor:
     """Bias against pitches outside the keys that fit what has sounded.
 
-    A key's weight is exp(-what lies outside it), normalized. All keys that fit equally
-    well weigh the same, so before the first note the bias is 0.
+    A key's weight is exp(-sum outside it), normalized. Keys that fit equally well have
+    the same weight, so the bias is 0 before the first note.
 
     Args:
         sounded: float [batch, pitch]. Steps that each pitch sounded, decayed.

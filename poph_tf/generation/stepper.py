@@ -1,7 +1,7 @@
-"""Draws one piece step by step while it is played, without knowing what comes.
+"""Draws one piece step by step while it is played.
 
-Nothing is known of the steps to come: no look-ahead, no bars left. A step that turns
-out to be another than the network was told can be taken back and told again.
+Nothing is known about later steps: there is no look-ahead and no number of bars left. A
+step that turns out differently can be taken back and replaced.
 """
 
 from typing import Any
@@ -14,17 +14,17 @@ from poph_tf.generation.light_engine import LightEngine, Slice
 from poph_tf.generation.light_step import STATE
 from poph_tf.generation.request import Request
 
-# Steps whose notes tell a network that reads the key which one it is: 16 bars of 4/4.
+# Steps from whose notes the key is found, if the network reads it: 16 bars of 4/4.
 KEY_STEPS = 256
 TO_CELLS = np.array([1.0, 1.0, 127.0], np.float32)
 
 
 class Stepper:
-    """One piece in the making.
+    """One piece while it is being drawn.
 
     Args:
         engine: draws the steps.
-        request: whose controls hold; a request to compose. Chords come in turn.
+        request: a request to compose, for its controls. Its chords repeat in turn.
 
     Raises:
         InputError: If the style changes along the piece.
@@ -39,16 +39,16 @@ class Stepper:
         self._state = self._before = engine.zero_state()
         self._step = 0
         self._finds_key = engine.config.key and request.controls.key is None
-        # Of each step the notes that were given, [pitch].
+        # The notes given in each step, [pitch].
         self._given: list[np.ndarray] = []
 
     def step(self, bar_position: int, clamped: np.ndarray | None = None) -> np.ndarray:
-        """Draws what is free of the next step.
+        """Draws the free cells of the next step.
 
         Args:
             bar_position: steps since the bar line.
             clamped: float32 [track, pitch, 4], see `constraints.py`; one track in
-                models without tracks. None: all is free.
+                models without tracks. None: all cells are free.
 
         Returns:
             uint8 [track, pitch, 3].
@@ -66,7 +66,7 @@ class Stepper:
             by_step["key"] = np.array([self._key()], np.int32)
         given = np.zeros(self._engine.config.num_pitches, bool)
         if clamped is not None:
-            # Free cells, and pitches that are given as silent, are no notes.
+            # Free cells, and pitches given as silent, are not notes.
             given |= (clamped[..., :2] > 0).all(axis=-1).any(axis=0)
         self._given.append(given)
         controls = self._controls._replace(numbers=numbers[None], **by_step)
@@ -77,7 +77,7 @@ class Stepper:
         return cells if self._has_tracks else cells[None]
 
     def _key(self) -> int:
-        """That of the notes that were given of late."""
+        """The key of the notes given lately."""
         if not self._given:
             return theory.UNKNOWN
         play = np.array(self._given[-KEY_STEPS:])
@@ -86,12 +86,12 @@ class Stepper:
     def correct(
         self, bar_position: int, clamped: np.ndarray, given: np.ndarray
     ) -> None:
-        """Replaces the last step by what sounded in it.
+        """Replaces the last step with what really sounded.
 
         Args:
             bar_position: of that step.
-            clamped: float32 [track, pitch, 4], nothing of it free.
-            given: bool [track], the tracks that were given and not drawn.
+            clamped: float32 [track, pitch, 4], without free cells.
+            given: bool [track], the tracks that were given, not drawn.
         """
         self.take_back()
         self.step(bar_position, clamped)

@@ -1,11 +1,11 @@
-"""Tasks: which steps are prefilled, which are drawn, and where they go in the piece.
+"""Tasks: which steps are prefilled, which are drawn, and where they belong.
 
 continue_    new bars after a primer, or from silence
 harmonize    all steps around clamped notes
 infill       some bars of a piece, between the bars that are kept
 
-Those of models with tracks are in `track_tasks.py`; there, music has the tracks as an
-axis: `cells` are [step, track, 128, channel].
+For models with tracks see `track_tasks.py`; there, music has an axis of tracks: `cells`
+are [step, track, 128, channel].
 """
 
 import dataclasses
@@ -38,12 +38,12 @@ NOTHING = Matrices(np.zeros((0, 128, 3), np.uint8), np.zeros(0, np.uint8))
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Task:
-    """The steps of a request; the same for all of its pieces.
+    """The steps of a request; the same for all its pieces.
 
     Attributes:
         bar_position: uint8 [step], of the steps to draw.
         bar_steps: steps of a bar where they begin.
-        num_kept: how many of the drawn steps the piece keeps, from the first on.
+        num_kept: how many of the drawn steps the piece keeps, from the first.
         time_signatures: (step, numerator, denominator) of the whole piece.
         tempo_qpm: quarter notes per minute.
         clamped: float32 [step, (track,) pitch, 4], see `constraints.py`; None clamps
@@ -51,14 +51,14 @@ class Task:
         prefill: music before the first drawn step, which the network reads.
         keep_prefill: whether the piece begins with it.
         after: music that follows the drawn steps in the piece.
-        tracks: those of the model, if it has some.
+        tracks: those of the model, if it has any.
         bars_left: int32 [whole step] of the whole piece, prefill included: bars from
-            the step's to the last, 0 in the last one, -1 unknown.
+            the step's bar to the last, 0 in the last bar, -1 unknown.
         given: float32 [whole step, track, pitch, 4], clamped cells of the whole piece,
-            which the network looks ahead to; None: there are none.
-        changes: what was changed in the given music, a sentence each.
+            for the look-ahead of the network; None: there are none.
+        changes: what was changed in the given music, one sentence each.
         ritardando: of the piece, see `Matrices`.
-        credits: its title, composer and arranger, where they are known.
+        credits: its title, composer and arranger, if known.
         key: of the given music, as `Matrices` has it.
     """
 
@@ -119,7 +119,7 @@ class Task:
         }
         if self.tracks:
             return matrices.from_stack(cells, self.tracks, bars, **fields)
-        # Without its primer a piece can begin in the middle of a held note.
+        # A piece without its primer can begin in the middle of a held note.
         return matrices.canonical(Matrices(cells, bars, **fields))
 
 
@@ -152,10 +152,10 @@ def from_config(config: GenerationConfig, model: ModelConfig) -> Task:
 
 
 def _read(config: GenerationConfig, model: ModelConfig) -> tuple[Matrices, list[str]]:
-    """The given music as one track, and what is changed of it, a sentence each.
+    """The given music as one track, and what was changed, one sentence each.
 
-    What is kept within the piece must be of the model's pitches, what goes before need
-    not.
+    Notes kept within the piece must be among the model's pitches; those before need
+    not be.
     """
     music, changes = given_music.read(config.source)
     music, joined = given_music.as_one_part(music)
@@ -167,7 +167,7 @@ def _read(config: GenerationConfig, model: ModelConfig) -> tuple[Matrices, list[
 
 
 def credited(task: Task, music: Matrices, kind: str) -> Task:
-    """The task, whose piece keeps title, composer and key of the given music."""
+    """The task with the title, composer and key of the given music."""
     said = credits.of(music)
     if _PROGRAM not in music.composer + music.arranger:
         names = filter(None, [music.arranger, f"{_DONE[kind]} by {_PROGRAM}"])
@@ -194,7 +194,7 @@ def continue_(
     Args:
         primer: the music to continue; `NOTHING` starts from silence.
         num_bars: how many.
-        from_bar: the first new bar, which cuts the primer; 0: after its last step.
+        from_bar: the first new bar, where the primer is cut; 0: after its last step.
         keep_primer: whether the piece begins with the primer.
         metre: time signature of the new bars; empty: the primer's, or 4/4.
     """
@@ -230,12 +230,12 @@ def harmonize(fixed: Matrices, voice: constraints.Voice, model: ModelConfig) -> 
 
 
 def infill(piece: Matrices, bars: str, lookahead: int, model: ModelConfig) -> Task:
-    """Draws some bars of a piece anew and keeps the rest.
+    """Redraws some bars of a piece and keeps the rest.
 
     Args:
         piece: the whole piece.
         bars: such as "9-12", counted from 1.
-        lookahead: clamped bars after them that weight what is drawn.
+        lookahead: number of clamped bars after them that weight what is drawn.
         model: configuration of the model.
     """
     start, stop = constraints.steps_of_bars(piece, bars)
@@ -247,13 +247,13 @@ def infill(piece: Matrices, bars: str, lookahead: int, model: ModelConfig) -> Ta
 
 
 def draw_within(piece: Matrices, start: int, stop: int, clamped: np.ndarray) -> Task:
-    """Draws what is free of some steps of a piece and keeps the steps around them.
+    """Draws the free cells of some steps of a piece and keeps the steps around them.
 
     Args:
         piece: the whole piece.
         start: the first of the steps.
         stop: the step after their last.
-        clamped: float32 [step, (track,) pitch, 4], from `start` to `stop`, or farther
+        clamped: float32 [step, (track,) pitch, 4], from `start` to `stop`, or beyond it
             to weight what is drawn.
     """
     return Task(
@@ -277,8 +277,8 @@ def some_steps(piece: Matrices, steps: slice, **changed: Any) -> Matrices:
 def steps_from(piece: Matrices, stop: int) -> Matrices:
     """The rest of a piece, to follow drawn steps.
 
-    A note that begins there becomes a replay if the drawn steps sound on. In the first
-    step a replay of what did not sound is dropped when the piece is made canonical.
+    A note that begins there becomes a replay if the drawn steps sound on. If its pitch
+    did not sound before, that replay is dropped when the piece is made canonical.
     """
     after = some_steps(piece, slice(stop, None), cells=piece.cells[stop:].copy())
     after.cells[:1, ..., 1] = matrices.onsets(piece.cells)[stop : stop + 1]
@@ -310,7 +310,7 @@ def _last_signature(piece: Matrices) -> tuple[int, int]:
 
 
 def last_bar_steps(piece: Matrices) -> int:
-    """Steps of a bar in the last time signature of a piece."""
+    """Steps per bar in the last time signature of a piece."""
     return _bar_steps(_last_signature(piece))
 
 

@@ -1,14 +1,14 @@
 """Tasks of models with tracks: which tracks are given in which steps.
 
-The free steps and tracks are drawn knowing all that is given, before and after:
+The free steps and tracks are drawn knowing all given notes, before and after:
 
 compose       everything is free
-continue      new bars follow
-harmonize     given are the tracks named, or those that the music has
-accompany     given is the melody (the track of this name, or the first)
-infill        free are the bars named, there the tracks not given
-vary          free are the tracks named with `draw`
-reharmonize   given is the melody of a whole piece
+continue      new bars follow the music
+harmonize     the named tracks are given, or those that the music has
+accompany     the melody is given (the track of this name, or the first)
+infill        the named bars are free, except in the given tracks
+vary          the tracks named with `draw` are free
+reharmonize   the melody of a whole piece is given
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ from poph_tf.generation import arrangement, constraints, given_music, tasks
 from poph_tf.generation.tasks import Task
 
 MELODY = "melody"
-# How much slower the last quarter is with humanize=1, in models that play dynamics.
+# How much slower the last quarter note is with humanize=1, in models with dynamics.
 RITARDANDO = 0.25
 
 
@@ -66,7 +66,7 @@ def _with_music(config: GenerationConfig, model: ModelConfig) -> Task:
     single = MELODY if MELODY in names else names[0]
     if config.given:
         single = config.given[0]
-    # What goes on stays where it is.
+    # Music to continue stays in its range.
     around = config.kind != "continue"
     found = arrangement.arrange(piece, model, config.map, single, make_room=around)
     changes = (*changes, *found.changes)
@@ -76,7 +76,7 @@ def _with_music(config: GenerationConfig, model: ModelConfig) -> Task:
     else:
         if config.kind == "infill":
             stacked = tasks.whole_bars(stacked)
-        # Elsewhere the other tracks end with the given ones.
+        # In other tasks, the other tracks end with the given ones.
         free = _free(config, model, found.present, stacked)
         task = draw_free(stacked, free, model)
     task = dataclasses.replace(task, changes=changes)
@@ -105,7 +105,7 @@ def _free(
 def _drawn_steps(
     config: GenerationConfig, model: ModelConfig, num_steps: int
 ) -> np.ndarray:
-    """Marks what `draw` leaves of tracks that it names with steps, [step, track]."""
+    """Marks the steps that `draw` allows in each track, bool [step, track]."""
     kept = np.ones((num_steps, len(model.tracks)), bool)
     spans = [
         (tracks_lib.named(model.tracks, name.strip()), span)
@@ -158,7 +158,7 @@ def _free_tracks(
 
 
 def draw_free(piece: Matrices, free: np.ndarray, model: ModelConfig) -> Task:
-    """Draws what is free of a piece and keeps the rest.
+    """Draws the free cells of a piece and keeps the rest.
 
     Args:
         piece: `cells` are [step, track, 128, channel].

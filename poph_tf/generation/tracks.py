@@ -1,17 +1,17 @@
 """Draws one step track by track, in the order of the model's tracks.
 
-A track reads what is chosen in the step: the tracks before it, and given ones whatever
-their place. A track with chords is drawn pitch by pitch (`chords.py`); a voice draws
-one pitch or its rest with one number, by the inverse of the distribution function over
-the pitches, low to high, then the rest. Where the pitch drawn was sounding, a second
-number decides whether it is struck again.
+A track reads the notes already known in the step: those of the tracks before it, and of
+all given tracks. A track with chords is drawn pitch by pitch (`chords.py`); a voice
+draws one pitch or its rest from one number, by inverse transform sampling over the
+pitches, low to high, then the rest. If the pitch was already sounding, a second number
+decides whether it is struck again.
 
-The temperature of a voice chooses among the pitches to move to. Whether the voice
-rests, holds its pitch or strikes it again is its rhythm, drawn at a temperature of its
-own (`replay_temperature`, 1 unless set). With both at 1 this is the softmax of the
-network. One temperature for all would, where it is low, let a rest of probability 0.2
-win over ten pitches of 0.08 each, and a held pitch over all others: voices would fall
-silent, or stand still.
+The temperature of a voice applies to the choice among pitches to move to. Whether the
+voice rests, holds its pitch or strikes it again is its rhythm, which has its own
+temperature (`replay_temperature`, 1 unless set). With both at 1 this is the softmax of
+the network. With a single low temperature, a rest of probability 0.2 would win over ten
+pitches of 0.08 each, and a held pitch over all others: voices would fall silent or
+stand still.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,10 +27,10 @@ from poph_tf.models import losses
 from poph_tf.models.pitch_decoder import PitchDecoder
 from poph_tf.models.track_network import TrackNetwork
 
-# The logit of the held pitch among those to move to.
+# The logit that excludes the held pitch from those to move to.
 NOT_AGAIN = -1e9
-# A voice that has rested for a bar is surer of its rest than a chord of silence: in
-# `chorales` the odds are some 12 logits.
+# A voice that has rested for a bar is surer of its rest than a track with chords of its
+# silence: in `chorales` the odds are about 12 logits.
 SURE_OF_RESTS = 8.0
 
 
@@ -96,9 +96,9 @@ class TrackDrawing:
         return tf.stack(frames, axis=1), score
 
     def _notes(self, frame: tf.Tensor, tracks: slice) -> tf.Tensor:
-        """Features of chosen notes, [batch, 1, pitch, track, features].
+        """Features of known notes, [batch, 1, pitch, track, features].
 
-        Which notes count as struck depends on the step before, so both are read.
+        Which notes count as struck depends on the previous step, so both are read.
         """
         before = self.before[:, tracks]
         inputs = {
@@ -144,7 +144,7 @@ def given_tracks(before: tf.Tensor, clamped: tf.Tensor | None) -> tf.Tensor:
 
 
 def _given_cells(before: tf.Tensor, clamped: tf.Tensor | None) -> tf.Tensor:
-    """The cells of given tracks, zeros in the others, of the shape of `before`."""
+    """The cells of given tracks, zeros in the others, in the shape of `before`."""
     if clamped is None:
         return tf.zeros_like(before)
     given, *notes = tf.unstack(clamped, axis=-1)
@@ -203,7 +203,7 @@ def voice_probability(
         density: float32 [batch, 1]. Moves all pitches against the rest.
 
     Returns:
-        float32 [batch, pitch + 1]; adds up to 1, or to `top_p` and more.
+        float32 [batch, pitch + 1]; adds up to 1, or to at least `top_p`.
     """
     temperature = tf.maximum(controls.temperature, MIN_TEMPERATURE)[:, None]
     rhythm = _rhythm(controls)[:, None]
@@ -225,15 +225,15 @@ def voice_probability(
 def warmed(
     controls: Controls, added: tf.Tensor, model_tracks: Sequence[Track]
 ) -> Controls:
-    """Controls with a higher temperature, so that a silence ends.
+    """Controls with a higher temperature, to end a silence.
 
-    Of voices it is that of their rhythm, which decides on rests; their first notes are
-    as likely as ever.
+    For voices it is the temperature of their rhythm, which decides on rests; the choice
+    of their first notes does not change.
 
     Args:
         controls: of this step.
-        added: float32 [batch], to the temperature.
-        model_tracks: those of the model; none is one track with chords.
+        added: float32 [batch], added to the temperature.
+        model_tracks: those of the model; empty: one track with chords.
     """
     voices = [track.voice for track in model_tracks]
     if not all(voices) or not voices:
@@ -253,7 +253,7 @@ def _rhythm(controls: Controls) -> tf.Tensor:
 
 
 def _in_nucleus(probability: tf.Tensor, top_p: tf.Tensor) -> tf.Tensor:
-    """The likeliest values that together have `top_p`, bool [batch, value].
+    """The likeliest values whose mass reaches `top_p`, bool [batch, value].
 
     Reference:
         Holtzman et al., The Curious Case of Neural Text Degeneration (2020),
@@ -268,7 +268,7 @@ def _in_nucleus(probability: tf.Tensor, top_p: tf.Tensor) -> tf.Tensor:
 def voice_log_probability(
     heads: Heads, before: tf.Tensor, cells: tf.Tensor
 ) -> tf.Tensor:
-    """The log-probability of a voice's step by the model itself, without controls.
+    """The log-probability of a voice's step under the model itself, without controls.
 
     Args:
         heads: as in `draw_voice`.
