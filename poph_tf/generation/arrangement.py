@@ -35,7 +35,7 @@ class Arrangement:
     Attributes:
         cells: uint8 [step, track, 128, channel].
         present: bool [track], which tracks the music has.
-        changes: what was changed, a sentence each.
+        changes: what was changed, one sentence each.
     """
 
     cells: np.ndarray

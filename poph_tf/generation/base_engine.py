@@ -91,7 +91,7 @@ class BaseEngine(abc.ABC, Generic[Origins, State]):
         Args:
             cells: uint8 [row, step, (track,) pitch, channel].
             likelihood: float32 [row], of candidates.
-            request: what they were drawn for.
+            request: the request they were drawn for.
         """
         task, low = request.task, self.config.min_pitch
         rows = np.arange(len(cells))

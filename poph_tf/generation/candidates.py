@@ -43,7 +43,7 @@ def out_of_key(
 
     Args:
         play: [piece, step, pitch], 0 or 1.
-        min_pitch: MIDI pitch of the first.
+        min_pitch: MIDI number of the first pitch.
         outside: float [12], 1 outside the key (see `theory.key_outside`); None: the
             best-fitting major scale of each piece.
 

@@ -34,10 +34,10 @@ def draw(
     """Draws any number of notes, pitch by pitch.
 
     Args:
-        decoder: of this step.
-        before: float32 [batch, pitch, channel], the frame of the step before.
+        decoder: the decoder of this step.
+        before: float32 [batch, pitch, channel], the frame of the previous step.
         numbers: float32 [batch, pitch, 2] in [0, 1).
-        controls: of this step.
+        controls: the controls of this step.
         bias: float32 [batch, pitch or 1], added to the logits of play.
         scored: whether to compute log-probabilities.
 
@@ -107,9 +107,9 @@ def draw_cell(
 
     Args:
         heads: float32 [batch] each: `play`, `replay` (logits), `volume`.
-        before: float32 [batch, channel], the cell of this pitch in the step before.
+        before: float32 [batch, channel], the cell of this pitch in the previous step.
         numbers: float32 [batch, 2] in [0, 1).
-        controls: of this step.
+        controls: the controls of this step.
         clamped: float32 [batch, 4], see `constraints.py`.
     """
     temperature = tf.maximum(controls.temperature, MIN_TEMPERATURE)
@@ -130,7 +130,7 @@ def to_cell(
     Args:
         drawn: float32 [...] each: play, 0 or 1; 1 if the note is struck again (counts
             only if it sounded before); the volume of a note that begins here.
-        before: float32 [..., channel], the cells of the step before.
+        before: float32 [..., channel], the cells of the previous step.
         clamped: float32 [..., 4], see `constraints.py`; None: no cell is clamped.
 
     Returns:
@@ -172,7 +172,7 @@ def log_probability(heads: Heads, before: tf.Tensor, cell: tf.Tensor) -> tf.Tens
 
     Args:
         heads: float32 [batch] each: `play`, `replay` (logits).
-        before: float32 [batch, channel], the cell of this pitch in the step before.
+        before: float32 [batch, channel], the cell of this pitch in the previous step.
         cell: float32 [batch, channel].
 
     Returns:

@@ -18,7 +18,7 @@ def keys_of(
 
     Args:
         config: what to compose.
-        model: of a model that reads the key.
+        model: configuration of a model that reads the key.
         task: with the given music.
         seeds: int32 [row, 2].
     """
@@ -47,7 +47,7 @@ def returns_of(
 
     Args:
         config: what to compose.
-        model: of any model.
+        model: configuration of any model.
         task: with the given music.
         seeds: int32 [row, 2].
 

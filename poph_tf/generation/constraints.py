@@ -29,7 +29,7 @@ def clamp_notes(
 
     Args:
         cells: uint8 [step, 128, channel], canonical.
-        config: of the model.
+        config: the model's configuration.
         voice: where the notes lie: on top, at the bottom, or anywhere.
 
     Returns:
@@ -57,7 +57,7 @@ def clamp_all(cells: np.ndarray, config: ModelConfig) -> np.ndarray:
 
     Args:
         cells: uint8 [step, (track,) 128, channel], canonical.
-        config: of the model.
+        config: the model's configuration.
 
     Returns:
         float32 [step, (track,) pitch, 4].

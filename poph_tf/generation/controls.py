@@ -33,7 +33,7 @@ class Controls(NamedTuple):
         seed: int32 [batch, 2].
         temperature: float32 [batch]. Divides the logits.
         style: float32 [batch, styles], or [batch, step, styles] if it changes.
-        bar_position: int32 [batch, step]. None: the state counts on.
+        bar_position: int32 [batch, step]. None: the state keeps counting.
         constraints: float32 [batch, step, (track,) pitch, 4], clamped cells as in
             `constraints.py`. None: all cells are sampled.
         bars_left: int32 [batch, step], see `Task`. None: unknown.

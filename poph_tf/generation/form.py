@@ -48,7 +48,7 @@ def returns(
     Args:
         form: letters, or empty to draw a form.
         seeds: int32 [row, 2].
-        bar_position: int [step], of the whole piece.
+        bar_position: int [step], for the whole piece.
         most_steps: bars farther back are no longer known.
 
     Returns:
@@ -66,7 +66,7 @@ def of_letters(form: str, num_bars: int) -> np.ndarray:
 
     Args:
         form: a letter for each section; the same letter is the same music.
-        num_bars: of the whole piece.
+        num_bars: number of bars in the whole piece.
 
     Example:
         >>> of_letters("ABA", 6).tolist()
@@ -87,7 +87,7 @@ def drawn(seeds: np.ndarray, num_bars: int) -> np.ndarray:
 
     Args:
         seeds: int32 [row, 2].
-        num_bars: of the whole piece.
+        num_bars: number of bars in the whole piece.
 
     Returns:
         int [row, bar], bars from each bar back to its model; 0: none.

@@ -10,7 +10,7 @@ def drawn(seed: tf.Tensor, num_bars: tf.Tensor) -> tf.Tensor:
 
     Args:
         seed: int32 [batch, 2].
-        num_bars: int32 scalar, of the longest piece.
+        num_bars: int32 scalar, bars of the longest piece.
 
     Returns:
         int32 [batch, bar], bars from each bar back to its model; 0: none.

@@ -61,8 +61,8 @@ def uniforms(
     Args:
         seed: int32 [2].
         steps: int [step], counted from the start of the piece.
-        num_tracks: how many tracks need numbers.
-        num_pitches: how many pitches of each track need numbers.
+        num_tracks: number of tracks that need numbers.
+        num_pitches: number of pitches per track that need numbers.
 
     Returns:
         float32 [step, track, pitch, 2] in [0, 1), multiples of 2**-24.
@@ -99,7 +99,7 @@ def form_numbers(seed: np.ndarray, num_bars: int) -> np.ndarray:
 
     Args:
         seed: int32 [batch, 2].
-        num_bars: how many.
+        num_bars: number of bars.
 
     Returns:
         int64 [batch, bar, 2], below 2**24.

@@ -76,10 +76,10 @@ class Slice:
 
     Attributes:
         engine: draws them.
-        state: before the first of them.
+        state: the state before the first of them.
         controls: of these steps, for all rows or for this one.
-        row: which row.
-        num_steps: how many.
+        row: index of the row.
+        num_steps: number of steps.
         kept: False for known steps, which are run only to get the state after them.
     """
 
@@ -140,8 +140,8 @@ class LightEngine(BaseEngine[None, Sequence[Arrays]]):
 
         Args:
             cells: uint8 [row, step, (track,) pitch, 3].
-            states: of each row, after its last step.
-            request: what they were drawn for.
+            states: the state of each row after its last step.
+            request: the request they were drawn for.
         """
         likelihood = None
         if request.num_candidates > 1:
@@ -183,7 +183,7 @@ class LightEngine(BaseEngine[None, Sequence[Arrays]]):
 
         Args:
             request: what to draw.
-            row: which of its rows.
+            row: index of the row in the request.
             ahead: the last value that `look_ahead` yielded.
             edges: the steps at which slices begin, and the number of steps.
 

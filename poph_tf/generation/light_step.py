@@ -101,7 +101,7 @@ class LightStep:
         """Runs one step of some rows.
 
         Args:
-            state: of the rows before it.
+            state: the state of the rows before the step.
             controls: with rows as the first axis.
 
         Returns:

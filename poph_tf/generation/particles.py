@@ -66,7 +66,7 @@ class Particles(Sampler):
 
         Args:
             state: the sampler's with `SUMS`, or that of an earlier call.
-            num_steps: how many.
+            num_steps: number of steps.
             controls: equal for all particles of a piece, except the seed.
 
         Returns:
@@ -133,7 +133,7 @@ class Particles(Sampler):
         """Draws one particle of each piece by its weight.
 
         Args:
-            state: after the last step.
+            state: the state after the last step.
             seed: int32 [row, 2].
 
         Returns:
@@ -155,7 +155,7 @@ def systematic(weight: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
 
     Args:
         weight: float32 [piece, particle], adding up to 1.
-        number: float32 [piece] in [0, 1), the place of the first point in its K-th.
+        number: float32 [piece] in [0, 1), where the first point lies in the first 1/K.
 
     Returns:
         int32 [piece, particle]: particle i occurs floor(K w_i) or ceil(K w_i) times.

@@ -32,10 +32,10 @@ def draw(
     controls make improbable are improbable too, so the user's chords are followed.
 
     Args:
-        network: of a model that draws chords.
-        state: of the sampler before the step, with `chords` int32 [batch, MEMORY], the
-            entries of the beats in order; 0: none yet.
-        controls: of the step.
+        network: the network of a model that draws chords.
+        state: the sampler's state before the step, with `chords` int32 [batch, MEMORY],
+            the entries of the beats in order; 0: none yet.
+        controls: the controls of the step.
         steps: `bar_position`, `bars_left`, `key` int32 [batch], and `ahead` float
             [batch, degree], what later given notes say about the degree.
 
@@ -67,7 +67,7 @@ def read(
     """The chords after known steps, as if they had been drawn.
 
     Args:
-        network: of a model that draws chords.
+        network: the network of a model that draws chords.
         chords: int32 [batch, MEMORY], those before the steps, as for `draw`.
         play: float [batch, step, track, pitch].
         steps: as for `draw`; all but `key` have a step axis.
@@ -119,7 +119,7 @@ def ahead(
     """What the notes given after each step say about its chord.
 
     Args:
-        network: of a model that draws chords.
+        network: the network of a model that draws chords.
         constraints: float [batch, step, track, pitch, 4], as in `Controls`.
         key: int32 [batch].
         bar_position: int32 [batch, step].

@@ -58,7 +58,7 @@ def uniforms(
     Args:
         seed: int32 [batch, 2]. The seed of each piece.
         step: int32 [batch]. The step of each piece, counted from its start.
-        num_pitches: how many pitches need numbers.
+        num_pitches: number of pitches that need numbers.
         track: the index of the track in the model.
 
     Returns:

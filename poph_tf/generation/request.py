@@ -57,10 +57,10 @@ class Request:
 
     Attributes:
         task: steps to prefill, to draw and to keep.
-        controls: of all rows, as NumPy arrays, except those that change by step.
+        controls: controls of all rows, as NumPy arrays, except those that vary by step.
         styles: float32 [part, styles].
         style_starts: int [part]. The drawn step at which each style starts.
-        num_pieces: how many.
+        num_pieces: number of pieces.
         num_candidates: candidates of each piece, one of which is kept.
         num_particles: particles of each candidate; 0 draws without weights.
         best_by: how the candidate is chosen.
@@ -110,7 +110,7 @@ class Request:
 
         Args:
             first: the first step.
-            num_steps: how many.
+            num_steps: number of steps.
             ahead: float32 [whole step, ...], from the look-ahead of the engine.
         """
         steps = np.arange(first, min(first + num_steps, self.num_steps))
@@ -317,7 +317,7 @@ def style_schedule(text: str, config: ModelConfig) -> list[tuple[int, np.ndarray
         text: one style or mixture, or several with their first bars, separated by
             semicolons: `0: bach; 16: monteverdi`. Commas also separate if every part
             begins with a bar.
-        config: of the model.
+        config: the model's configuration.
 
     Returns:
         (bar, float32 [styles]) of each part, by bar, the first at bar 0.
@@ -359,7 +359,7 @@ def style_vector(text: str, config: ModelConfig) -> np.ndarray:
 
     Args:
         text: such as `bach` or `bach:3, monteverdi:1`; empty: the training shares.
-        config: of the model.
+        config: the model's configuration.
 
     Returns:
         float32 [styles], adding up to 1.

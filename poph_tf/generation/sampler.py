@@ -57,7 +57,7 @@ class Sampler:
 
         Args:
             batch_size: int or int32 scalar.
-            bar_steps: int or int32 [batch]. Steps of a bar.
+            bar_steps: int or int32 [batch]. Steps per bar.
         """
         zeros = tf.zeros((batch_size,), tf.int32)
         given = {"given": tf.zeros((batch_size, self.grid[0]))}
@@ -90,13 +90,13 @@ class Sampler:
         """Advances the state over known frames, as if they had been drawn.
 
         Args:
-            state: from `zero_state`, or after any step.
+            state: from `zero_state`, or the state after any step.
             frames: float32 [batch, step, (track,) pitch, channel], at least one step.
             bar_position: int32 [batch, step + 1], of these steps and the next one.
             style: float32 [batch, styles].
-            bars_left: int32 [batch, step], of a model with tracks; None: unknown.
+            bars_left: int32 [batch, step], in models with tracks; None: unknown.
             look_ahead: float32 [batch, step, features], as in `Controls`.
-            key: int32 [batch], of a model that reads it; None: unknown.
+            key: int32 [batch], in models that read it; None: unknown.
 
         Returns:
             The state after the last frame.
@@ -131,7 +131,7 @@ class Sampler:
         Args:
             state: from `zero_state`, `prefill` or an earlier call.
             num_steps: int or int32 scalar, the same for all pieces.
-            controls: of all pieces and of these steps.
+            controls: the controls of all pieces for these steps.
 
         Returns:
             Cells uint8 [batch, step, (track,) pitch, channel] with volume 0..127, and
@@ -165,8 +165,8 @@ class Sampler:
         """Draws one step: its frame and the state after it; see `draw_steps`.
 
         Args:
-            state: before the step.
-            controls: of the step, see `Controls.at`.
+            state: the state before the step.
+            controls: the controls of the step, see `Controls.at`.
         """
         bar_position = controls.bar_position
         if bar_position is None:
@@ -275,11 +275,11 @@ class Sampler:
         """Computes `look_ahead` step by step, from the last step to the first.
 
         Args:
-            state: after the step.
+            state: the state after the step.
             cells: as for the network's `look_ahead_step`.
             bar_position: int32 [batch, 1].
             bars_left: int32 [batch, 1].
-            key: int32 [batch], of a model that draws chords.
+            key: int32 [batch], in models that draw chords.
 
         Returns:
             float32 [batch, features], and the state for the previous step.
@@ -324,8 +324,8 @@ class Sampler:
 
         Args:
             hidden: float [batch, pitch, features], from the time axis.
-            state: before the step.
-            controls: of this step.
+            state: the state before the step.
+            controls: the controls of this step.
 
         Returns:
             float32 [batch, (track,) pitch, channel], and log-probabilities float32

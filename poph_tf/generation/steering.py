@@ -53,7 +53,7 @@ def next_state(
     """The parts of the state that belong to controls, after a step.
 
     Args:
-        controls: of the step.
+        controls: the controls of the step.
         state: the sampler's, before the step.
         frame: float [batch, pitch, channel], just drawn.
     """
@@ -77,7 +77,7 @@ def play_probability(
     Args:
         logits: float [batch], of play, with its bias.
         temperature: float [batch].
-        controls: of the step.
+        controls: the controls of the step.
 
     Returns:
         float [batch].

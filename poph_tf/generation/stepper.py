@@ -89,7 +89,7 @@ class Stepper:
         """Replaces the last step with what really sounded.
 
         Args:
-            bar_position: of that step.
+            bar_position: bar position of that step.
             clamped: float32 [track, pitch, 4], without free cells.
             given: bool [track], the tracks that were given, not drawn.
         """

@@ -42,7 +42,7 @@ class Task:
 
     Attributes:
         bar_position: uint8 [step], of the steps to draw.
-        bar_steps: steps of a bar where they begin.
+        bar_steps: steps per bar where they begin.
         num_kept: how many of the drawn steps the piece keeps, from the first.
         time_signatures: (step, numerator, denominator) of the whole piece.
         tempo_qpm: quarter notes per minute.
@@ -57,9 +57,9 @@ class Task:
         given: float32 [whole step, track, pitch, 4], clamped cells of the whole piece,
             for the look-ahead of the network; None: there are none.
         changes: what was changed in the given music, one sentence each.
-        ritardando: of the piece, see `Matrices`.
+        ritardando: that of the piece, see `Matrices`.
         credits: its title, composer and arranger, if known.
-        key: of the given music, as `Matrices` has it.
+        key: that of the given music, as in `Matrices`.
     """
 
     bar_position: np.ndarray
@@ -98,7 +98,7 @@ class Task:
 
         Args:
             drawn: uint8 [step, (track,) pitch, channel], pitches from `min_pitch` on.
-            min_pitch: MIDI pitch of the first.
+            min_pitch: MIDI number of the first pitch.
 
         Returns:
             The whole piece, canonical.
@@ -193,7 +193,7 @@ def continue_(
 
     Args:
         primer: the music to continue; `NOTHING` starts from silence.
-        num_bars: how many.
+        num_bars: number of bars.
         from_bar: the first new bar, where the primer is cut; 0: after its last step.
         keep_primer: whether the piece begins with the primer.
         metre: time signature of the new bars; empty: the primer's, or 4/4.

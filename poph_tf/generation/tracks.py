@@ -38,10 +38,10 @@ class TrackDrawing:
     """Draws one step of a model with tracks.
 
     Args:
-        network: of the model.
+        network: the network of the model.
         hidden: float [batch, pitch, features], from the time axis.
-        state: of the sampler before the step.
-        controls: of this step.
+        state: the sampler's state before the step.
+        controls: the controls of this step.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ def given_tracks(before: tf.Tensor, clamped: tf.Tensor | None) -> tf.Tensor:
 
     Args:
         before: float32 [batch, track, pitch, channel].
-        clamped: of the step, as in `Controls`, or None.
+        clamped: constraints of the step, as in `Controls`, or None.
     """
     return tf.zeros_like(before[:, :, 0, 0]) if clamped is None else clamped[:, :, 0, 0]
 
@@ -164,9 +164,9 @@ def draw_voice(
     Args:
         heads: float32 [batch, pitch] each: `play` (logits against the rest), `replay`
             (logits), `volume`.
-        before: float32 [batch, pitch, channel], the voice in the step before.
+        before: float32 [batch, pitch, channel], the voice in the previous step.
         numbers: float32 [batch, 2] in [0, 1).
-        controls: of this step; `constraints` are those of the voice.
+        controls: the controls of this step; `constraints` are those of the voice.
         bias: float32 [batch, pitch or 1], added to the logits of the pitches.
         density: float32 [batch, 1], added to the logit of sounding.
 
@@ -197,8 +197,8 @@ def voice_probability(
 
     Args:
         logits: float32 [batch, pitch], against the rest.
-        held: float32 [batch, pitch], 1 at the pitch of the step before, if any.
-        controls: of this step.
+        held: float32 [batch, pitch], 1 at the pitch of the previous step, if any.
+        controls: the controls of this step.
         bias: float32 [batch, pitch or 1]. Moves pitches among each other, not the rest.
         density: float32 [batch, 1]. Moves all pitches against the rest.
 
@@ -231,7 +231,7 @@ def warmed(
     of their first notes does not change.
 
     Args:
-        controls: of this step.
+        controls: the controls of this step.
         added: float32 [batch], added to the temperature.
         model_tracks: those of the model; empty: one track with chords.
     """
@@ -272,7 +272,7 @@ def voice_log_probability(
 
     Args:
         heads: as in `draw_voice`.
-        before: float32 [batch, pitch, channel], the voice in the step before.
+        before: float32 [batch, pitch, channel], the voice in the previous step.
         cells: float32 [batch, pitch, channel].
 
     Returns:
