@@ -1,1 +1,1 @@
-"""How near composed pieces come to real ones, and what they copy."""
+"""How close composed pieces come to real ones, and what they copy."""

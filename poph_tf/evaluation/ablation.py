@@ -1,10 +1,10 @@
-"""Ablations: what attention, the harmony loss and the parts of `poph2` are worth.
+"""Ablations: what attention, the harmony loss and the parts of `poph2` contribute.
 
-Networks that differ in one idea learn the same data, for as many steps, from the same
-seeds. They are compared by the negative log-likelihood of held-out steps in nats,
-without the harmony loss (see `likelihood_part`), against epochs and against seconds,
-and by what they compose. PopH's authors trained on one piece until the network knew it
-by heart; here that is a data set with this piece in all its splits.
+Networks that differ in one idea learn the same data, for the same number of steps, from
+the same seeds. They are compared by the negative log-likelihood of held-out steps in
+nats, without the harmony loss (see `likelihood_part`), against epochs and against
+seconds, and by what they compose. PopH's authors trained on one piece until the network
+knew it by heart; here, that is a data set with one piece in all its splits.
 
 Source: Anokhin and Nuzhin, PopH (2018), report that attention reaches DeepJ's loss in
 72 epochs instead of 100, on one fugue.
@@ -74,7 +74,7 @@ def one_piece(path: Path, work_dir: Path) -> Case:
     data_dir = work_dir / name / "records"
     splits = dict.fromkeys(examples.SPLITS, [matrices.from_file(path)])
     writing.write(splits, "one piece", data_dir)
-    # To be learned by heart, the piece stays in its key.
+    # The piece is learned by heart, so it stays in its key.
     return Case(name, data_dir, {"min_transpose": 0, "max_transpose": 0})
 
 
@@ -97,7 +97,7 @@ def plan(
     """
     if variant not in VARIANTS:
         known = ", ".join(VARIANTS)
-        raise InputError(f"variants must be of {known}; got {variant!r}.")
+        raise InputError(f"variants must be among {known}; got {variant!r}.")
     preset, own = VARIANTS[variant]
     # The settings that make the variant come last.
     model_config = config.preset(preset, **{**(model or {}), **own})
@@ -110,20 +110,20 @@ def plan(
 def run(
     planned: Run, composed: GenerationConfig, runner: Runner, output_dir: Path
 ) -> dict[str, Any]:
-    """Trains one network, or continues its training, and has it compose.
+    """Trains one network, or continues its training, and composes with it.
 
     Args:
         planned: the run, with its seed.
-        composed: what the network composes, from the seed of the run.
+        composed: what the network composes, with the seed of the run.
         runner: executes the run.
-        output_dir: where results are kept. A result that exists is returned.
+        output_dir: where results are kept. An existing result is returned.
 
     Returns:
         The result, ready for JSON: settings, the `curve` of validations, figures of
         what was `composed`.
 
     Raises:
-        InputError: If the existing result is one of other settings or data.
+        InputError: If the existing result has other settings or data.
     """
     seed = planned.training.seed
     path = output_dir / f"{'-'.join(planned.name)}-seed-{seed}.json"
@@ -204,7 +204,7 @@ def figures_of(
         model_config: gives the pitches and the scales.
 
     Returns:
-        `out_of_key_share`, `harmony` (harmony loss of a step, 5/12 for silence) and
+        `out_of_key_share`, `harmony` (harmony loss per step, 5/12 for silence) and
         `notes_per_step`.
     """
     low, scale = model_config.min_pitch, model_config.minor_scale
@@ -219,6 +219,6 @@ def figures_of(
 
 
 def real_figures(planned: Run) -> dict[str, float]:
-    """The same figures of the validation pieces that a run reads."""
+    """The same figures for the validation pieces that a run reads."""
     pieces = dataset.read_split(planned.data_dir, "valid")
     return figures_of([piece.matrices for piece in pieces], planned.model)

@@ -1,9 +1,9 @@
 """The table and the figure of an ablation, from the results of its runs.
 
-A figure of a variant is the median over its seeds. "To DeepJ's end" counts until a run
-first validates as well as the DeepJ of the same seed did when its training ended, with
-straight lines between validations; where only some seeds get there, it is the median of
-those, with their number.
+A variant's figure is the median over its seeds. "To DeepJ's end" counts until a run
+first validates as well as DeepJ with the same seed did at the end of its training, with
+linear interpolation between validations. If only some seeds get there, it is the median
+of those, with their number.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ HEADER = (
 COMPOSED = {"out_of_key_share": ".3f", "harmony": ".3f", "notes_per_step": ".2f"}
 
 Result = Mapping[str, Any]
-# Results by variant, and these by case.
+# Results by variant, and those by case.
 Variants = Mapping[str, Sequence[Result]]
 Cases = Mapping[str, Variants]
 
@@ -57,7 +57,7 @@ def read(folder: Path) -> Cases:
 
 
 def keep_real(folder: Path, found: Mapping[str, Result]) -> dict[str, Result]:
-    """Adds figures of real pieces, by case, to those that a folder keeps.
+    """Adds figures of real pieces, by case, to those kept in a folder.
 
     Returns:
         The figures of all cases, for `table`.
@@ -74,7 +74,7 @@ def reached(
     """Where a curve of validations first falls to a target.
 
     Args:
-        curve: lists, as `ablation.curve` makes them.
+        curve: lists, from `ablation.curve`.
         target: nats.
         by: "epoch" or "seconds".
 
@@ -95,8 +95,8 @@ def table(cases: Cases, real: Mapping[str, Result] | None = None) -> str:
     """Markdown tables, one for each case.
 
     Args:
-        cases: results, of `read`.
-        real: figures of the validation pieces of cases.
+        cases: results, from `read`.
+        real: figures of the validation pieces, by case.
     """
     parts = []
     for name, variants in cases.items():
@@ -176,7 +176,7 @@ def figure(cases: Cases) -> Any:
             _draw(axes, variants, by)
             figures.tidy(axes, f"{name}: validation")
             axes.set_xlabel(label)
-            axes.set_ylabel("nats a step, no harmony term")
+            axes.set_ylabel("nats per step, no harmony term")
             axes.set_ylim(*_late_range(variants))
     panels[0][0].legend(fontsize=8, frameon=False)
     return drawn
@@ -200,7 +200,7 @@ def _draw(axes: Any, variants: Variants, by: str) -> None:
             axes.plot(
                 curve[by], curve["nats"], color=COLORS[variant], lw=0.6, alpha=0.5
             )
-        # Seeds validate at the same steps; longer runs are cut.
+        # Seeds validate at the same steps; longer runs are truncated.
         length = min(len(curve["nats"]) for curve in curves)
         middle = [np.median([c[k][:length] for c in curves], 0) for k in (by, "nats")]
         axes.plot(*middle, color=COLORS[variant], lw=1.8, label=variant)

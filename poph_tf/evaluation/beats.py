@@ -1,6 +1,6 @@
-"""How well the beats that were found for performances match annotated ones.
+"""How well the beats found in performances match annotated ones.
 
-Annotations are those of the ASAP data set: a table `NAME_annotations.txt` beside
+Annotations are those of the ASAP data set: a table `NAME_annotations.txt` next to
 `NAME.mid`, with a line for each beat: seconds, seconds, and `b` or, on bar lines, `db`.
 
 References: Dixon, Evaluation of the Audio Beat Tracking System BeatRoot, J. New Music
@@ -48,7 +48,7 @@ def f_measure(
     Args:
         reference: float [beat], seconds, ascending.
         found: float [beat], seconds, ascending.
-        window: how far apart beats may be that match, seconds; each matches once.
+        window: largest distance of matching beats, seconds; each beat matches once.
 
     Example:
         >>> f_measure(np.array([1.0, 2.0, 3.0]), np.array([1.05, 2.2, 3.0]))
@@ -75,13 +75,13 @@ def scores(reference: Beats, found: Beats) -> tuple[float, float]:
 
 
 def folds(performances: Iterable[Performance], count: int) -> dict[str, int]:
-    """The fold of each composition, in turn, for cross-validation over compositions."""
+    """Assigns compositions to folds in turn, for cross-validation over compositions."""
     names = sorted({piece.composition for piece in performances})
     return {name: k % count for k, name in enumerate(names)}
 
 
 def read_performances(folder: str | Path) -> Iterator[Performance]:
-    """Reads the annotated performances of a folder and those below, by name."""
+    """Reads the annotated performances of a folder and its subfolders, by name."""
     root = Path(folder)
     for table in sorted(root.rglob(f"*{_SUFFIX}")):
         midi = table.with_name(table.name.removesuffix(_SUFFIX) + ".mid")
@@ -95,7 +95,7 @@ def read_performances(folder: str | Path) -> Iterator[Performance]:
 
 
 def read_annotations(path: str | Path) -> Beats:
-    """Reads the beats of a table of annotations."""
+    """Reads the beats of an annotation table."""
     lines = Path(path).read_text(encoding="utf-8").splitlines()
     rows = [line.split("\t") for line in lines if line.strip()]
     times = np.array([float(row[0]) for row in rows])

@@ -1,11 +1,11 @@
 """Compares composed pieces with real ones: figures and a table.
 
-Four kinds of figures, each defined in a module of its own:
+Four kinds of figures, each defined in its own module:
     - measures of single pieces (`measures.py`, `voice_leading.py`, `harmony.py`,
       `form.py`), as mean and deviation over each set;
     - distances between histograms of the two sets (`distances.py`);
     - the longest passage that a piece copies from the training pieces, or shares with
-      another piece of its own set (`copying.py`), beside the same figures for real
+      another piece of its own set (`copying.py`), next to the same figures for real
       pieces, which share passages too;
     - two-sided guards over some of these (`guards.py`).
 
@@ -43,7 +43,7 @@ MEASURES = measures.MEASURES | {
     for function in chapter.MEASURES
 }
 COPY_MEASURES = ("copied_attacks", "copied_bars", "shared_attacks")
-# Of pieces that are only compared with others, a sample is enough.
+# A sample is enough for pieces that are only compared with others.
 MAX_SEARCHED = 50
 DISTANCES = ("overlap_area", "overlap_area_of_halves", "kl_divergence")
 
@@ -71,7 +71,7 @@ class PieceSet:
 
 
 def is_records(folder: Path) -> bool:
-    """Whether a folder is a data set of poph_tf."""
+    """Whether a folder is a poph_tf data set."""
     return (folder / examples.INFO_NAME).is_file()
 
 
@@ -86,8 +86,8 @@ def load(
     Args:
         folder: MIDI files, at any depth, or records.
         split: the split of records to load.
-        max_pieces: load only every k-th piece, so that there are no more than this.
-        style: load only pieces of this style; of records only.
+        max_pieces: load only every k-th piece, so that there are at most this many.
+        style: load only pieces of this style; for records only.
 
     Raises:
         InputError: If there is nothing to read.
@@ -106,7 +106,7 @@ def load(
 
 
 def shuffled(pieces: PieceSet, how: str) -> PieceSet:
-    """The set with each piece spoilt, as `shuffling.SHUFFLES` says."""
+    """The set with each piece spoilt in one way of `shuffling.SHUFFLES`."""
     spoilt = [shuffling.shuffle(p, how, k) for k, p in enumerate(pieces.pieces)]
     return dataclasses.replace(pieces, pieces=spoilt)
 
@@ -140,7 +140,7 @@ def _music(folder: Path) -> PieceSet:
     ]
     midi = {p.with_suffix("") for p in paths if _is_midi(p)}
     for path in paths:
-        # A score beside a MIDI file of its name is the same piece.
+        # A score next to a MIDI file of the same name is the same piece.
         if _is_midi(path) or path.with_suffix("") not in midi:
             try:
                 name = path.relative_to(folder).as_posix()
@@ -157,14 +157,14 @@ def compare(
 
     Args:
         composed: composed pieces.
-        reference: real pieces, best such that the model has not seen.
+        reference: real pieces, preferably ones that the model has not seen.
         training: pieces that may have been copied; None: the reference, where each real
             piece is compared with the others.
 
     Returns:
-        Figures, ready for JSON: `measures` (name -> set -> mean, deviation, count; of
+        Figures, ready for JSON: `measures` (name -> set -> mean, deviation, count; for
         the composed also `shift`, the difference of means in deviations of the
-        reference), `guards` (of `guards.check`), `distances` (histogram ->
+        reference), `guards` (from `guards.check`), `distances` (histogram ->
         figures of `distances.compare`), `copies` (of each composed piece), `pieces`
         (name -> its measures), `rejected` and `rejected_reference` (reason -> number of
         unreadable files, composed and real).
@@ -227,7 +227,7 @@ def _copies(
 
 
 def _add_shared(pieces: PieceSet, rows: Sequence[dict[str, float]]) -> None:
-    """Adds what a piece shares with another of its set: how alike the pieces are."""
+    """Adds how much each piece shares with another one of its set."""
     stride = -(-len(pieces) // MAX_SEARCHED)
     cells = [piece.cells for piece in pieces.pieces[::stride]]
     index = copying.Index(cells)
@@ -243,7 +243,7 @@ def _copy_values(copy: copying.Copy) -> dict[str, float]:
 def _summary(
     rows: Mapping[str, Sequence[Mapping[str, float | None]]], name: str
 ) -> dict[str, dict[str, float | None]]:
-    """Mean, deviation and count of a measure in each set; None does not count."""
+    """Mean, deviation and count of a measure in each set; None is ignored."""
     summary: dict[str, dict[str, Any]] = {}
     for key, group in rows.items():
         values = [v for row in group if (v := row.get(name)) is not None]
@@ -264,7 +264,7 @@ def figures(result: Mapping[str, Any]) -> dict[str, Any]:
     """What `poph_tf.evaluate --compare` prints: one key for each measure.
 
     Args:
-        result: of `compare`.
+        result: from `compare`.
     """
     pieces = ("measures", "copies", "pieces", "reference_pieces")
     others = {name: value for name, value in result.items() if name not in pieces}

@@ -29,10 +29,10 @@ SETS = (("composed", RED), ("real", BLUE))
 
 
 def measures(result: Mapping[str, Any]) -> Any:
-    """One panel for each measure: every piece a dot, the means as lines.
+    """Draws one panel for each measure: a dot for every piece, lines for the means.
 
     Args:
-        result: of `comparison.compare`.
+        result: from `comparison.compare`.
 
     Raises:
         InputError: If matplotlib is missing.
@@ -57,7 +57,7 @@ def measures(result: Mapping[str, Any]) -> Any:
 def _draw_dots(axes: Any, place: int, color: str, values: Sequence[float]) -> None:
     if not values:
         return
-    # Spread evenly in the order of the pieces: a figure is the same each time.
+    # Spread evenly in the order of the pieces, so that a figure is always the same.
     spread = np.linspace(-0.28, 0.28, len(values)) if len(values) > 1 else np.zeros(1)
     axes.plot(place + spread, values, ".", color=color, alpha=0.45, ms=4, mew=0)
     mean = float(np.mean(values))
@@ -67,10 +67,10 @@ def _draw_dots(axes: Any, place: int, color: str, values: Sequence[float]) -> No
 def histograms(
     result: Mapping[str, Any], composed: PieceSet, reference: PieceSet
 ) -> Any:
-    """Above the shares of notes of both sets, below the densities of distances.
+    """Draws the shares of notes of both sets above the densities of distances.
 
     Args:
-        result: of `comparison.compare` of the two sets.
+        result: from `comparison.compare` of the two sets.
         composed: composed pieces.
         reference: real pieces.
 

@@ -1,15 +1,15 @@
-"""Measures whether controls work: what was asked for against what was composed.
+"""Measures whether controls work: compares what was requested with what was composed.
 
 Three trials, each of many pieces that differ in one setting only:
     - density: the mean number of notes sounding at a time should rise with its target;
     - key: the share of sounding cells outside the key should fall as its strength
       rises;
-    - style: a classifier that was fitted to real pieces should recognize the style
-      more often than chance.
+    - style: a classifier fitted to real pieces should recognize the style more often
+      than chance.
 
 The classifier is a logistic regression (scikit-learn's) on three histograms of a piece:
-pitch classes, rotated so that the best-fitting major scale begins first; intervals of
-the top voice in semitones; steps between attacks.
+pitch classes, rotated so that the tonic of the best-fitting major scale comes first;
+intervals of the top voice in semitones; steps between attacks.
 """
 
 import dataclasses
@@ -46,7 +46,7 @@ class Trials:
     settings: GenerationConfig
 
     def run(self, real: Sequence[PiecesByStyle] = ()) -> dict[str, Any]:
-        """Runs all trials; that of the styles needs the real pieces of `read_real`."""
+        """Runs all trials; the style trial needs the real pieces from `read_real`."""
         figures = {
             "num_pieces": self.settings.num_pieces,
             "num_bars": self.settings.num_bars,
@@ -82,7 +82,7 @@ class Trials:
             pieces that were recognized, and `all`, the mean over styles.
 
         Raises:
-            InputError: If there is one style.
+            InputError: If there is only one style.
         """
         if len(training) < 2:
             raise InputError("The model has one style; there is nothing to recognize.")
@@ -154,7 +154,7 @@ def fit_classifier(pieces: PiecesByStyle) -> Any:
 
     rows = [features(piece) for group in pieces.values() for piece in group]
     names = [style for style, group in pieces.items() for _ in group]
-    # Styles weigh the same, however many pieces each has.
+    # Styles have equal weight, however many pieces each has.
     regression = LogisticRegression(C=0.1, max_iter=2000, class_weight="balanced")
     return make_pipeline(StandardScaler(), regression).fit(np.array(rows), names)
 

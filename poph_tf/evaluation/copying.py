@@ -1,9 +1,9 @@
 """Finds the longest passage that a piece shares with others, in any transposition.
 
-A piece is read as the row of its attacks: at each step where notes begin, the chord
-that they form. Two passages are the same if their chords and the steps between them
-are, in whatever transposition; the lengths of notes do not matter. So a copy is found
-even if it was moved to another key or its held notes were shortened.
+A piece is read as the sequence of its attacks: at each step where notes begin, the
+chord that they form. Two passages are the same if their chords and the steps between
+them are, in any transposition; the lengths of notes do not matter. So a copy is found
+even if it was transposed or its held notes were shortened.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ class Copy:
         attacks: number of its chords; 0 if nothing is shared.
         steps: steps from its first to its last attack.
         step: where it begins in the piece.
-        reference: place in the list of the reference piece that has it; -1 for none.
+        reference: index of the reference piece that has it; -1 for none.
         reference_step: where it begins there.
     """
 
@@ -35,13 +35,13 @@ class Copy:
 
 
 def attacks(cells: np.ndarray) -> tuple[np.ndarray, list[Hashable]]:
-    """The row of attacks of a piece.
+    """The sequence of attacks of a piece.
 
     Args:
         cells: [time, pitch, channel].
 
     Returns:
-        The steps [attack] where notes begin, and a token for each two neighbouring
+        The steps [attack] where notes begin, and a token for each pair of neighbouring
         attacks: the shapes of both chords, the interval between their lowest notes and
         the steps between them.
     """

@@ -5,8 +5,8 @@ Computing and Applications, 2020, doi:10.1007/s00521-018-3849-7 (their program i
 mgeval). Each piece becomes a histogram. Euclidean distances are taken between all pairs
 of reference pieces (intra) and between each composed and each reference piece (inter);
 both sets of distances are smoothed to densities with a Gaussian kernel. If the composed
-pieces were more of the reference, the densities would be the same: overlap area 1,
-Kullback-Leibler divergence 0.
+pieces were distributed like the reference, the densities would be the same: overlap
+area 1, Kullback-Leibler divergence 0.
 
 Two differences: densities lie on one common grid (mgeval samples each on its own
 range), and a floor under the densities bounds the divergence, since a kernel's tails
@@ -51,8 +51,8 @@ def _counts(steps: np.ndarray) -> np.ndarray:
 def pitch_intervals(cells: np.ndarray) -> np.ndarray:
     """Semitones from note to note of the top voice, [25].
 
-    The top voice is that of `form.melody`. From an
-    octave down (or more) to an octave up (or more), a repetition in the middle.
+    The top voice is that of `form.melody`. Bins run from an octave down (or more) to an
+    octave up (or more), with a repetition in the middle.
     """
     moves = np.clip(np.diff(melody(cells)[1]), -MAX_INTERVAL, MAX_INTERVAL)
     return np.bincount(moves + MAX_INTERVAL, minlength=2 * MAX_INTERVAL + 1)
@@ -114,7 +114,7 @@ def _thinned(distances: np.ndarray) -> np.ndarray:
 
 
 def common_grid(*sets: np.ndarray) -> np.ndarray:
-    """Points [point] that cover all the distances and their tails."""
+    """Points [point] that cover all distances and their tails."""
     thinned = [_thinned(distances) for distances in sets]
     margin = 4 * max(map(_bandwidth, thinned))
     lowest = min(distances.min() for distances in thinned)

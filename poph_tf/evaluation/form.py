@@ -1,14 +1,14 @@
-"""What comes back in a piece: figures and bars.
+"""What returns in a piece: figures and bars.
 
 Conventions:
     - Only the first 32 bars count, since longer pieces repeat more.
-    - The melody is the top voice: the notes that are the highest to sound when they
-      begin.
+    - The melody is the top voice: the notes that are the highest ones sounding when
+      they begin.
     - A figure is a run of four notes of the melody: its intervals in semitones and the
-      steps from each onset to the next. A transposed figure is the same figure; one
-      note struck again and again is none.
+      steps from each onset to the next. A transposed figure is the same figure; a
+      repeated single note is not a figure.
     - Two bars resemble each other if their onsets, as (step in the bar, pitch class),
-      overlap by `RESEMBLING` (Jaccard: common through all).
+      overlap by `RESEMBLING` (Jaccard index).
 
 Sources: n-grams of intervals and durations as in Conklin, "Representation and Discovery
 of Vertical Patterns in Music" (2002); bar similarity as in Wu and Yang, "The Jazz
@@ -44,13 +44,13 @@ def figures(piece: Matrices) -> list[tuple[tuple[int, int], ...]]:
 
 
 def returning_figures(piece: Matrices) -> float:
-    """Share of the figures that came before in the piece."""
+    """Share of the figures that occurred before in the piece."""
     found = figures(piece)
     return 1 - len(set(found)) / len(found) if found else _NAN
 
 
 def resembling_bars(piece: Matrices) -> float:
-    """Share of the bars, the first left out, that resemble an earlier bar."""
+    """Share of the bars after the first that resemble an earlier bar."""
     notes = _notes_by_bar(piece)
     resembles = [
         any(len(bar & old) >= RESEMBLING * len(bar | old) for old in notes[:k])
@@ -61,7 +61,7 @@ def resembling_bars(piece: Matrices) -> float:
 
 
 def distinct_bars(piece: Matrices) -> float:
-    """Share of the bars that are no repetition, in any octave, of an earlier bar."""
+    """Share of the bars that do not repeat an earlier bar, in any octave."""
     notes = _notes_by_bar(piece)
     return len(set(map(frozenset, notes))) / len(notes) if notes else _NAN
 

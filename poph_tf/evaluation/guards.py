@@ -1,8 +1,8 @@
-"""Two-sided guards: what composed pieces must have as much of as real ones.
+"""Two-sided guards: figures of composed pieces must be close to those of real ones.
 
-A measure that only has to be high or low can be won by dull or wild music: by one long
-chord, by one bar again and again, by copies. Each guard is a figure of the composed
-pieces with the range that the same figure of the real pieces allows.
+Dull or wild music can score well where a measure only has to be high or low: with one
+long chord, one repeated bar, or copies. Each guard is a figure of the composed pieces
+with the range that the same figure of the real pieces allows.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ RANGES = {
     "complete_triads": (0.93, 1.07),
     "returning_figures": (0.5, 1.45),
     "resembling_bars": (0.6, 1.5),
-    # Copies from the training pieces, and from the other pieces of the own set.
+    # Copies from the training pieces, and from the other pieces of the same set.
     "copied_attacks": (0.0, 1.0),
     "shared_attacks": (0.0, 1.0),
 }
@@ -33,12 +33,12 @@ def check(measures: Mapping[str, Any], sets: Mapping[str, Any]) -> Guards:
     """The guards of a comparison.
 
     Args:
-        measures: name -> set -> mean, of `comparison.compare`.
+        measures: name -> set -> mean, from `comparison.compare`.
         sets: the two `PieceSet`, composed and reference.
 
     Returns:
-        name -> `composed`, `real`, `low`, `high`, and whether it is `within`; of a
-        histogram `composed` is the share that lies in other bins.
+        name -> `composed`, `real`, `low`, `high`, and whether it is `within`; for a
+        histogram, `composed` is the share that lies in other bins.
     """
     found: Guards = {}
     for name, (low, high) in RANGES.items():

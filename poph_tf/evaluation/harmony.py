@@ -1,4 +1,4 @@
-"""What the chords of a piece are: triads, clashes, key, cadence.
+"""What the chords of a piece are like: triads, clashes, key, cadence.
 
 Conventions:
     - A piece is `data.matrices.Matrices`; pitch classes are numbered from C = 0.
@@ -30,13 +30,13 @@ _NAN = float("nan")
 def key_by_profile(play: np.ndarray) -> int | None:
     """The key whose profile correlates best with the time that each class sounds.
 
-    Unlike `theory.find_key` the end of the piece says no more than the rest.
+    Unlike in `theory.find_key`, the end of the piece counts no more than the rest.
 
     Args:
         play: [time, 128].
 
     Returns:
-        0..11 major, 12..23 minor; None where nothing, or everything alike, sounds.
+        0..11 major, 12..23 minor; None if nothing sounds, or all classes equally long.
     """
     counts = class_counts(play.sum(axis=0, dtype=np.int64))
     if not counts.std():
@@ -57,7 +57,7 @@ def fifths_between(one: int, other: int) -> int:
 
 
 def key_drift(piece: Matrices) -> float:
-    """Mean distance of the keys of successive windows of 8 bars, in fifths."""
+    """Mean distance between the keys of successive 8-bar windows, in fifths."""
     window = WINDOW_BARS * BAR_STEPS
     starts = range(0, len(piece.play) - window // 2, window)
     keys = [key_by_profile(piece.play[start : start + window]) for start in starts]
@@ -72,7 +72,7 @@ def _on_beats(piece: Matrices) -> list[frozenset[int]]:
 
 
 def complete_triads(piece: Matrices) -> float:
-    """Share of the beats that sound on which exactly a triad sounds.
+    """Share of the sounding beats on which exactly a triad sounds.
 
     A triad is major, minor or diminished, in any position, with any doubling.
     """
@@ -80,7 +80,7 @@ def complete_triads(piece: Matrices) -> float:
 
 
 def semitone_clashes(piece: Matrices) -> float:
-    """Share of the beats that sound with pitch classes a semitone apart, as C and C#.
+    """Share of the sounding beats with pitch classes a semitone apart, like C and C#.
 
     In any octave: a major seventh and a minor ninth count too.
     """
@@ -92,7 +92,7 @@ def _classes(chord: Iterable[int]) -> frozenset[int]:
 
 
 def _is_triad_on(root: int, classes: frozenset[int]) -> bool:
-    """Whether classes are a major or minor triad on a root, one left out at most.
+    """Whether classes are a major or minor triad on a root, with at most one missing.
 
     The root itself has to sound.
     """
@@ -103,7 +103,7 @@ def _is_triad_on(root: int, classes: frozenset[int]) -> bool:
 def ends_on_tonic_triad(piece: Matrices) -> float:
     """1 if the last chord belongs to the tonic triad, major or minor, else 0.
 
-    The tonic has to sound, with the third or the fifth at least.
+    The tonic has to sound, with at least the third or the fifth.
     """
     key, found = key_by_profile(piece.play), chords(piece)
     if key is None or not found:
@@ -115,9 +115,9 @@ def ends_with_cadence(piece: Matrices) -> float:
     """1 if the last two harmonies are V-I or viio-I, else 0.
 
     The last harmony is a triad on its bass note, whatever the key of the piece. The
-    harmony before it is the last chord that is not part of it: it has the leading note,
-    with the dominant or the second degree, and at most one note that is foreign to the
-    dominant seventh chord.
+    harmony before it is the last chord that is not part of it; it has the leading note,
+    with the dominant or the second degree, and at most one note foreign to the dominant
+    seventh chord.
     """
     found = chords(piece)
     if not found:

@@ -1,9 +1,9 @@
 """Looks inside a network while it reads a piece.
 
     surprise     nats of each note: how little the network expected it to begin there
-    attention    how much each step recalls of each earlier one
+    attention    how much each step recalls each earlier one
 
-Both show themselves in a notebook, and are drawn on the piano roll.
+A notebook shows both, drawn on the piano roll.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from IPython.display import Image
     from matplotlib.figure import Figure
 
-# Drawn in the darkest red, and whatever is above.
+# These nats, and more, are drawn in the darkest red.
 MOST_NATS = 4.0
 
 
@@ -38,10 +38,10 @@ class Surprise:
 
     Attributes:
         piece: what was read.
-        tracks: the names of the network's tracks; ("",) for a network without.
+        tracks: the names of the network's tracks; ("",) for a network without tracks.
         notes: by track, float [note, (start, end, pitch, nats)], in steps; nats are NaN
             outside the network's pitches.
-        nats_per_step: float [time]: of all that sounds in a step and all that is still.
+        nats_per_step: float [time]: of what sounds in a step and of what does not.
     """
 
     piece: Matrices
@@ -55,11 +55,11 @@ class Surprise:
 
     @property
     def mean(self) -> float:
-        """Nats of a note, on average."""
+        """Mean nats per note."""
         return float(np.nanmean(np.concatenate(self.notes)[:, 3]))
 
     def most(self, count: int = 5) -> list[dict[str, Any]]:
-        """The notes that surprised most: track, bar and step (from 0), pitch, nats."""
+        """The most surprising notes: track, bar and step (from 0), pitch, nats."""
         edges = bars.bar_edges(self.piece.bar_position)
         found: list[dict[str, Any]] = []
         for name, notes in zip(self.tracks, self.notes, strict=True):
@@ -73,7 +73,7 @@ class Surprise:
         return sorted(found, key=lambda note: -note["nats"])[:count]
 
     def figure(self) -> "Figure":
-        """The piano roll, the more surprising a note the darker red."""
+        """The piano roll; the more surprising a note, the darker its red."""
         values = [np.nan_to_num(notes[:, 3]) / MOST_NATS for notes in self.notes]
         title = (
             f"Surprise: from expected (pale) to {MOST_NATS:g} nats and more (dark red)"
@@ -93,12 +93,12 @@ def surprise(model: PolyphonyModel, piece: Matrices, style: str) -> Surprise:
 
     The nats of a note are those of its first step: -log of the probability that it
     sounds there given all before it (and the lower notes, or the voices drawn before),
-    and that it is struck again if it sounded already.
+    and that it is struck again if it was already sounding.
 
     Args:
-        model: the network; if it has tracks, so has the piece.
+        model: the network; if it has tracks, the piece must have them too.
         piece: the piece, canonical.
-        style: one of the model's.
+        style: one of the model's styles.
 
     Raises:
         InputError: If the piece lacks a track of the model.
@@ -132,7 +132,7 @@ def _run(
 
 
 class _CellScorer(likelihood.Scorer):
-    """Gives the nats of cells, not their sums."""
+    """Measures the nats of cells, not their sums."""
 
     def _measured(self, outputs: likelihood.Batch, inputs: Any) -> likelihood.Batch:
         play, replay, _ = tf.unstack(inputs["current"], axis=-1)
@@ -158,7 +158,7 @@ class Attention:
     Attributes:
         piece: what was read.
         weights: float32 [head, time, step]: how much of each step's attention goes to
-            each earlier step; what is missing to 1 goes nowhere.
+            each earlier step; the rest, up to 1, goes nowhere.
     """
 
     piece: Matrices
@@ -169,17 +169,17 @@ class Attention:
 
     @property
     def by_bar(self) -> np.ndarray:
-        """float32 [bar, bar]: what a step of a bar recalls of each, on average."""
+        """float32 [bar, bar]: how much a step of a bar recalls each, on average."""
         edges = bars.bar_edges(self.piece.bar_position)
         sums = np.add.reduceat(self.weights.mean(axis=0), edges[:-1], axis=1)
         sums = np.add.reduceat(sums, edges[:-1], axis=0)
         return sums / np.diff(edges)[:, None]
 
     def figure(self, bar: int | None = None) -> "Figure":
-        """Which bars each bar recalls; or, for one bar, the steps, on the piano roll.
+        """Which bars each bar recalls; or, for one bar, which steps, on the piano roll.
 
         Args:
-            bar: counts from 0; None draws all against all.
+            bar: the bar, counted from 0; None draws all against all.
 
         Raises:
             InputError: If there is no such bar.
@@ -210,15 +210,15 @@ def attention(model: PolyphonyModel, piece: Matrices, style: str) -> Attention:
     Args:
         model: a network with attention along time by frames.
         piece: the piece, canonical.
-        style: one of the model's.
+        style: one of the model's styles.
 
     Raises:
         InputError: If the model has no such attention.
     """
     if model.config.time_attention != "frames":
         raise InputError(
-            "Attention is shown of models with time_attention=frames, this one has "
-            f"{model.config.time_attention}."
+            "Attention can only be shown for models with time_attention=frames, this "
+            f"one has {model.config.time_attention}."
         )
     layer = model.get_layer("frame_attention")
     scorer = likelihood.Scorer(model, batch_size=1)

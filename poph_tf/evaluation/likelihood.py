@@ -2,8 +2,8 @@
 
 A piece of any length runs through windows of fixed shape, so memory does not grow with
 its length and each graph is traced once. The first step of each piece counts; the frame
-before it is silence. The unit of the nats is nats per step: summed over pitches,
-averaged over steps.
+before it is silence. The unit is nats per step: summed over pitches, averaged over
+steps.
 """
 
 import dataclasses
@@ -32,9 +32,9 @@ Progress = Callable[[int], object]
 ReadSplit = Callable[[], Iterable[Piece]]
 Sums = dict[str, float]
 
-# Pieces sorted by length together, so that those in a batch have similar lengths.
+# Pieces to sort by length together, so that those in a batch have similar lengths.
 POOL = 256
-# The figures that `evaluate` gives for each style.
+# The figures that `evaluate` returns for each style.
 STYLE_FIGURES = ("play_nats_per_step", "replay_nats_per_step", "num_steps")
 
 
@@ -46,10 +46,10 @@ class Scorer:
         model: the model.
         batch_size: pieces at once.
         window_steps: steps at once.
-        slices: parts of a batch that run side by side (see `models/slices.py`).
-        given: names of tracks whose notes are given, whole, and do not count. Pieces
-            are then scored in one window, since every step may depend on all of them.
-        knows_length: whether the model is told how many bars are left.
+        slices: parts of a batch that run in parallel (see `models/slices.py`).
+        given: names of tracks whose notes are all given and do not count. Pieces are
+            then scored in one window, since every step may depend on all of them.
+        knows_length: whether the model gets the number of bars left.
     """
 
     model: PolyphonyModel
@@ -79,7 +79,7 @@ class Scorer:
         return self._measured(outputs, inputs), state
 
     def _measured(self, outputs: Batch, inputs: Mapping[str, Any]) -> Batch:
-        """What is kept of a window."""
+        """What to keep of a window."""
         return metrics.step_sums(outputs, inputs, self.config)
 
     def sums(self, pieces: Iterable[Piece], progress: Progress | None = None) -> Sums:
@@ -112,7 +112,7 @@ class Scorer:
         return total
 
     def windows(self, pieces: Sequence[Piece]) -> Iterator[Batch]:
-        """What is measured of each window of a batch, from the first step on."""
+        """Measures each window of a batch, from the first step on."""
         rows = slices_lib.rows_of(self.batch_size, self.slices)
         states = [self.model.network.zero_state(count) for count in rows]
         longest = max(len(piece.matrices) for piece in pieces)
@@ -135,7 +135,7 @@ class Scorer:
         mask = np.zeros((batch, steps), np.float32)
         for row, piece in enumerate(pieces):
             seen = rolls[row][max(start - 1, 0) : window.stop]
-            # Before the first step is silence.
+            # Silence precedes the first step.
             lead = 1 if start == 0 else 0
             frames[row, lead : lead + len(seen)] = seen
             here = piece.matrices.bar_position[window]
@@ -185,7 +185,7 @@ def _batched(pieces: Iterable[Piece], size: int) -> Iterator[list[Piece]]:
 class Marginal:
     """Bernoulli of each (track and) pitch of a split: the least a model must beat.
 
-    It is add-one smoothed.
+    Probabilities have add-one smoothing.
 
     Args:
         pieces: pieces of the training split.
@@ -215,7 +215,7 @@ class Marginal:
 def out_of_key_share(pieces: Iterable[Matrices], config: ModelConfig) -> float:
     """Share of sounding cells outside the best-fitting major scale of each piece.
 
-    Of the music alone: it is the same for every model with these pitches.
+    It depends on the music alone: it is the same for every model with these pitches.
     """
     outside = sounding = 0.0
     for piece in pieces:
@@ -238,16 +238,16 @@ def evaluate(
 
     Args:
         model: the model.
-        read_split: gives the pieces of a split by its name; called for each pass, so
-            that no split must fit in memory.
+        read_split: returns the pieces of a split by its name; called for each pass, so
+            that no split has to fit in memory.
         split: name of the split.
         progress: called with the number of pieces done.
         given: names of tracks, for `nats_per_step_given`: the nats of each other track
-            given these, whole, and with them the length of the piece.
-        **settings: of `Scorer`.
+            given all of these, and with them the length of the piece.
+        **settings: options of `Scorer`.
 
     Returns:
-        Figures, ready for JSON; `styles`: those of each style, None if there is one.
+        Figures, ready for JSON; `styles`: those of each style, None if only one.
 
     Raises:
         InputError: If the split has no piece that can be read.
@@ -274,7 +274,7 @@ def _of_tasks(
     given: Sequence[str],
     settings: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The figures of a model that is told the length of pieces, or some tracks."""
+    """The figures of a model that is given the length of pieces, or some tracks."""
     found: dict[str, Any] = {}
     if model.config.bars_left:
         sums = Scorer(model, **settings, knows_length=True).sums(read())

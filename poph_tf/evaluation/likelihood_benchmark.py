@@ -22,8 +22,8 @@ from poph_tf.evaluation.results import number
 from poph_tf.evaluation.runs import Run, Runner
 from poph_tf.training.run_log import check_same_run
 
-# A benchmark roll has 88 pitches, play only, no bars and no styles. No harmony loss
-# either: it is not a likelihood.
+# A benchmark roll has 88 pitches, play only, no bars and no styles. There is no harmony
+# loss: it is not a likelihood.
 ROLL = {
     "min_pitch": piano_rolls.MIN_PITCH,
     "num_pitches": piano_rolls.NUM_PITCHES,
@@ -35,8 +35,8 @@ ROLL = {
     "harmony_weight": 0.0,
 }
 # The chorales in sixteenths, four voices: a roll of the pitches that they sing. Like
-# other models of them it does not know the length; the place in the bar is that of the
-# step, from the first one on. Chosen on the validation split.
+# other models of this data, it does not know the length; the position in the bar is
+# counted from the first step. Chosen on the validation split.
 CHORALES = ROLL | {
     "min_pitch": 36,
     "num_pitches": 46,
@@ -50,23 +50,23 @@ CHORALES_TRAINING = {
     "max_steps": 2000,
     "learning_rate": 0.02,
 }
-# The voices that are given, for figures of the others given these.
+# The voices to give, for figures of the others.
 GIVEN = (("soprano",), ("soprano", "bass"))
-# Small networks learn these data better than the published sizes, and sooner on two
+# Small networks learn this data better than the published sizes, and faster on two
 # cores.
 SMALL = {"num_time_units": 128, "num_pitch_units": 64, "input_dropout": 0.0}
-# Through the state along time a network learns a small set of pieces by heart. With
-# this dropout Keras uses a slower LSTM, with a product for each gate, and never cuDNN.
+# Through the state along time, a network memorizes a small set of pieces. With this
+# dropout, Keras uses a slower LSTM, with a product for each gate, and never cuDNN.
 RECURRENT_DROPOUT = 0.25
 FEW_STEPS = 50_000
-# Steps of the roll in an optimizer step, about.
+# Approximate steps of the roll in an optimizer step.
 BATCH_STEPS = 384
 # Long enough for the repeats of a tune; shorter pieces are one window.
 WINDOW = 192
 MAX_WINDOWS = 32
 MIN_STEPS, MAX_STEPS = 600, 4000
 VALIDATIONS = 20
-# Steps of the roll that a validation scores, about; the end scores the whole split.
+# Approximate steps of the roll in a validation; at the end the whole split is scored.
 VALID_STEPS = 3840
 MIN_VALID_PIECES = 8
 # The splits that are scored at the end, and the pieces scored at once.
@@ -75,14 +75,14 @@ SCORED_AT_ONCE = 16
 
 
 def training_for(split: SplitInfo) -> TrainingConfig:
-    """How networks are trained on a benchmark, from the size of its training split.
+    """The training settings of a benchmark, from the size of its training split.
 
     One rule for all benchmarks: batches have some 330 to 440 steps of the roll (fewer
-    where pieces have less than 12), whatever the length of pieces. `steps_for` limits
-    the optimizer steps; the learning rate falls to their end along a cosine. Weights
-    are averaged over about fifty steps. The weights that are best on the first pieces
-    of the validation split (some 4,000 steps, at least eight pieces) are kept; a run
-    ends after 8 of its 20 validations without improvement.
+    if pieces have less than 12), whatever the length of pieces. `steps_for` limits the
+    optimizer steps, over which the learning rate falls along a cosine. Weights are
+    averaged over about fifty steps. The weights that are best on the first pieces of
+    the validation split (some 4,000 steps, at least eight pieces) are kept; a run ends
+    after 8 of its 20 validations without improvement.
 
     Args:
         split: the training split.
@@ -151,7 +151,7 @@ def plan(
         model = CHORALES | {"tracks": info.tracks} | dict(model)
         training = CHORALES_TRAINING | dict(training)
     steps = training.get("max_steps") or settings.max_steps
-    # A run that is made short warms up for a tenth of its steps at most.
+    # A shortened run warms up for at most a tenth of its steps.
     fitting = {
         "warmup_steps": min(settings.warmup_steps, steps // 10),
         "validate_every": max(steps // VALIDATIONS, 1),
@@ -162,7 +162,7 @@ def plan(
         **SMALL,
         "dropout": dropout_for(split),
         "recurrent_dropout": RECURRENT_DROPOUT if split.num_steps < FEW_STEPS else 0.0,
-        # A network learns nothing of distances longer than a training window.
+        # A network learns nothing about distances longer than a training window.
         "time_attention_steps": settings.window_steps,
     }
     return Run(name, data_dir, config.preset(preset, **{**recipe, **model}), settings)
@@ -194,7 +194,7 @@ def run_seed(
         InputError: If the run's directory holds a run with other settings.
     """
     run_dir = runner.directory(planned)
-    # An existing result must be of these settings too.
+    # An existing result must have these settings too.
     every = [field.name for field in dataclasses.fields(planned.training)]
     check_same_run(run_dir, planned.model, planned.training, fixed=every)
     path = run_dir / "result.json"
@@ -202,7 +202,7 @@ def run_seed(
     if missing := [split for split in splits if split not in result]:
         result |= score(planned.data_dir, run_dir, runner.slices, missing)
         files.write_json(path, result)
-    # Keep back the test split where it was not asked for, even if it is known.
+    # Hold back the test split if it was not requested, even if it is known.
     hidden = set(SCORED) - set(splits)
     return {
         name: value

@@ -1,4 +1,4 @@
-"""What can be measured on a single piece, by the formulas of the field.
+"""Measures of a single piece, by the formulas of the field.
 
 Conventions:
     - A piece is `Matrices`; cells [time, pitch, channel], a step is a sixteenth note.
@@ -117,12 +117,12 @@ def out_of_key_share(matrices: Matrices) -> float:
 
 
 def notes_per_bar(matrices: Matrices) -> float:
-    """Onsets in 16 steps, on average."""
+    """Onsets per 16 steps, on average."""
     return 16 * float(onsets(matrices.cells).sum()) / (len(matrices) or _NAN)
 
 
 def longest_note_steps(matrices: Matrices) -> float:
-    """Steps of the longest note: large where a note is stuck."""
+    """Steps of the longest note: large if a note is stuck."""
     start, end, _, _ = spans(matrices.cells)
     return float((end - start).max()) if len(start) else _NAN
 

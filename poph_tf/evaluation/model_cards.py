@@ -1,6 +1,6 @@
 """Model cards: what a published model is made of, what it does well and badly.
 
-A card is a dict, kept as `card.json` beside the weights for programs and rendered as
+A card is a dict, kept as `card.json` with the weights for programs and rendered as
 `card.md` for people:
 
     description, data, licence    str, by hand
@@ -51,19 +51,19 @@ SHOWN_MUSIC = (
 
 
 def check(card: Mapping[str, Any]) -> None:
-    """Raises InputError unless a card has all that is written by hand."""
+    """Raises InputError unless a card has all parts that are written by hand."""
     missing = [name for name in WRITTEN_BY_HAND if not card.get(name)]
     if missing:
         raise InputError(f"A model card must have {', '.join(missing)}.")
 
 
 def publish(model_dir: Path, output_dir: Path, card: Mapping[str, Any]) -> None:
-    """Puts a model's weights, settings and card into a folder of their own.
+    """Puts a model's weights, settings and card into their own folder.
 
     All input is checked before the first file is replaced.
 
     Args:
-        model_dir: a directory of poph_tf.train.
+        model_dir: a directory written by poph_tf.train.
         output_dir: the folder; its name is the model's.
         card: the model's card.
 
@@ -84,7 +84,7 @@ def publish(model_dir: Path, output_dir: Path, card: Mapping[str, Any]) -> None:
             f"tools/measure_controls.py print; they lack {error}."
         ) from error
     output_dir.mkdir(parents=True, exist_ok=True)
-    # One of the weights before would compose in place of these.
+    # One made from the previous weights would compose in place of the new ones.
     (output_dir / LIGHT_FILE).unlink(missing_ok=True)
     for file in (weights, model_dir / "config.json", model_dir / LIGHT_FILE):
         if file.exists():

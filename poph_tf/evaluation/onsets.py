@@ -2,7 +2,7 @@
 
 An onset is a place, in quarter notes, and a pitch; two are equal if the pitch is the
 same and the places are closer than a 24th of a quarter. Unequal onsets are left out
-of the figure if they belong to what a player adds to what is written, by class:
+of the figure if they belong to what players add to the written music, by class:
 
     - grace: grace notes and the notes they lead to, at another time;
     - ornament: notes of chords with an ornament or an arpeggio, and others up to a
@@ -24,7 +24,7 @@ from poph_tf.data.tones import Tone
 
 CLASSES = ("grace", "ornament", "tremolo")
 _TOLERANCE = 1 / 24
-# How far the pitches of an ornament lie from the note, and its time from it.
+# How far an ornament may lie from its note, in pitch and in time.
 _SEMITONES, _QUARTERS = 2, 0.5
 HEADER = (
     f"{'equal':>8}{'onsets':>8}{'missing':>8}{'extra':>7}"
@@ -53,7 +53,7 @@ class Agreement:
 
     @property
     def share(self) -> float:
-        """Share of equal onsets, of those that are not left out."""
+        """Share of equal onsets among those that are not left out."""
         return self.equal / max(self.equal + self.missing + self.extra, 1)
 
     @property
@@ -64,12 +64,12 @@ class Agreement:
 
     @property
     def added_share(self) -> float:
-        """Share of the MIDI file's onsets that are set aside, as players' additions."""
+        """Share of the MIDI file's onsets that are set aside as players' additions."""
         count = self.added.total()
         return count / max(self.equal + self.missing + count, 1)
 
     def row(self, name: str) -> str:
-        """A row of the table with `HEADER`."""
+        """A row of the table below `HEADER`."""
         onsets = self.equal + self.extra + self.left_out.total()
         classes = "".join(f"{self.left_out[c]:>10,}" for c in CLASSES)
         return (
@@ -82,7 +82,7 @@ class Agreement:
 def compare(
     score: str | Path, midi: str | Path, ornaments: Ornaments = "played"
 ) -> Agreement:
-    """Compares a score, its repeats played, with a MIDI file.
+    """Compares a score, with its repeats played, to a MIDI file.
 
     Raises:
         MusicFileError: If one of them cannot be read, or the score holds several tunes.
@@ -104,9 +104,9 @@ def compare_onsets(
     """Compares the tones of a score with onsets (quarter notes, pitch) as played.
 
     Args:
-        tones: as written; what is set aside lies around them.
+        tones: the tones as written; onsets that are set aside lie around them.
         played: the onsets.
-        sounding: the tones with their ornaments played, if they are.
+        sounding: the tones with their ornaments played; None: as written.
     """
     sounding = tones if sounding is None else sounding
     expected = {
@@ -201,5 +201,5 @@ class _Onsets:
         return count
 
     def count(self) -> int:
-        """How many are left."""
+        """The number of onsets left."""
         return sum(map(len, self._starts.values()))

@@ -1,8 +1,8 @@
 """One form for results: kept as JSON, checked against settings, shown as tables.
 
-A result is a JSON object that holds, beside its figures, all that decides them: the
-settings and the id of the data. So it is found again instead of being computed again,
-and a result of other settings is refused.
+A result is a JSON object that holds its figures and all that determines them: the
+settings and the id of the data. So an existing result is reused, and one with other
+settings is rejected.
 """
 
 import json
@@ -43,7 +43,7 @@ def read_all(folder: Path, pattern: str = "*.json") -> list[dict[str, Any]]:
 def check_same(
     path: Path, stored: Mapping[str, Any], wanted: Mapping[str, Any]
 ) -> None:
-    """Raises InputError if a stored result is one of other settings or data.
+    """Raises InputError if a stored result has other settings or data.
 
     Args:
         path: the result's file, for the message.
@@ -62,7 +62,7 @@ def check_same(
 
 
 def _flat(result: Mapping[str, Any]) -> dict[str, Any]:
-    # Through the classes, which know former names and have defaults for new settings.
+    # Use the classes, which know former names and have defaults for new settings.
     settings = result["settings"]
     model = ModelConfig.from_dict(settings["model"]).to_dict()
     training = TrainingConfig.from_dict(settings["training"]).to_dict()
@@ -82,11 +82,11 @@ def table(header: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
 
 
 def number(value: float | None, form: str = ".3g") -> str:
-    """A number for a table; a dash for one that is not known.
+    """A number for a table; a dash for an unknown one.
 
     Example:
         >>> number(0.12345), number(1234, ","), number(None)
         ('0.123', '1,234', '–')
     """
-    # Unary plus makes a value that a template lacks raise an error with its name.
+    # With unary plus, a value that a template lacks raises an error with its name.
     return "–" if value is None else format(+value, form)

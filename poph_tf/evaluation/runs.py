@@ -1,4 +1,4 @@
-"""The training runs of experiments: what decides them, and their execution."""
+"""The training runs of experiments: what determines them, and their execution."""
 
 import dataclasses
 import functools
@@ -33,7 +33,7 @@ class Run:
     training: TrainingConfig
 
     def with_seed(self, seed: int) -> "Run":
-        """The same run from another seed."""
+        """The same run with another seed."""
         training = dataclasses.replace(self.training, seed=seed)
         return dataclasses.replace(self, training=training)
 
@@ -42,20 +42,20 @@ class Run:
         return {"model": self.model.to_dict(), "training": self.training.to_dict()}
 
     def identity(self) -> dict[str, Any]:
-        """What a result keeps to be found again: settings and id of the data."""
+        """What identifies a result: the settings and the id of the data."""
         data_id = examples.read_info(self.data_dir).id
         return {"settings": self.settings(), "data_id": data_id}
 
 
 @dataclasses.dataclass(frozen=True)
 class Runner:
-    """Executes runs, each in a directory of its own.
+    """Executes runs, each in its own directory.
 
     Attributes:
         work_dir: folder of all directories.
         slices: slices of a batch, see `models/slices.py`; a run that continues keeps
             its own. Each slice has its own dropout, so the same seed gives the same
-            figures only with as many slices.
+            figures only with the same number of slices.
         report: called with lines of progress.
     """
 

@@ -1,4 +1,4 @@
-"""Spoils real music, so that measures can be validated: they must tell it apart.
+"""Spoils real music to validate measures, which must tell it from the original.
 
 bars     the bars of a piece in another order: chords stay, form and keys do not
 pitches  the pitches of the notes exchanged among the notes: the rhythm stays
@@ -27,7 +27,7 @@ def _bars(piece: Matrices, random: np.random.Generator) -> Matrices:
     parts = bars(piece)
     order = [parts[k] for k in random.permutation(len(parts))]
     steps = np.concatenate([np.arange(*part) for part in order])
-    # A note held over the bar line begins again.
+    # A note held over the bar line starts again.
     cells, firsts = piece.cells[steps], np.cumsum([0, *(b - a for a, b in order[:-1])])
     cells[firsts, :, matrices.REPLAY] = cells[firsts, :, matrices.PLAY]
     return _piece(piece, cells)

@@ -24,7 +24,7 @@ Chord = tuple[int, ...]
 
 
 def chords(piece: Matrices) -> list[Chord]:
-    """The successive different chords of a piece, each its pitches from low to high.
+    """The successive different chords of a piece, each as pitches from low to high.
 
     Silence is left out, but a chord after it counts as new.
     """
@@ -45,7 +45,7 @@ def changes(piece: Matrices) -> list[tuple[Chord, Chord]]:
 
 
 def is_parallel(before: tuple[int, int], after: tuple[int, int]) -> bool:
-    """Whether two voices move in one direction from a perfect interval to the same.
+    """Whether two voices move in one direction from a perfect interval to the same one.
 
     Example:
         >>> is_parallel((48, 55), (50, 57)), is_parallel((48, 55), (48, 55))
@@ -59,7 +59,7 @@ def is_parallel(before: tuple[int, int], after: tuple[int, int]) -> bool:
 
 
 def count_parallels(before: Chord, after: Chord) -> tuple[int, int]:
-    """Parallel fifths and octaves of a change: of any two voices, of the outer two."""
+    """Parallel fifths and octaves of a change: of any two voices, and the outer two."""
     voices = list(zip(before, after, strict=True))
     pairs = itertools.combinations(voices, 2)
     any_two = sum(is_parallel((a[0], b[0]), (a[1], b[1])) for a, b in pairs)
@@ -94,7 +94,7 @@ def final_voices(piece: Matrices) -> float:
 
 
 def chord_changes_per_bar(piece: Matrices) -> float:
-    """Changes of what sounds, in 16 steps, on average."""
+    """Chord changes per 16 steps, on average."""
     return 16 * len(chords(piece)) / (len(piece) or float("nan"))
 
 

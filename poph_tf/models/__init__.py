@@ -6,9 +6,9 @@
     models.save(model, "runs/x")
     model = models.load("runs/x")
 
-`build`, `load`, `save`, `read_config` and `read_settings` are those of
-`polyphony_model`, which is imported at their first use: `presets` and `pretrained` work
-without TensorFlow.
+`build`, `load`, `save`, `read_config` and `read_settings` come from `polyphony_model`,
+which is imported on first use, so that `presets` and `pretrained` work without
+TensorFlow.
 """
 
 import importlib
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PolyphonyModel", "build", "load", "read_config", "read_settings", "save"]
 
-# Files of a model directory: weights with the model's config in them, and the settings
+# Files of a model directory: weights that include the model's config, and the settings
 # and provenance of its training.
 WEIGHTS_FILE = "model.keras"
 SETTINGS_FILE = "config.json"
@@ -36,7 +36,7 @@ LIGHT_WEIGHTS = ("float32", "float16", "int8")
 
 
 def __getattr__(name: str) -> Any:
-    """Imports a public name at its first use (PEP 562)."""
+    """Imports a public name on first use (PEP 562)."""
     if name in __all__:
         module = importlib.import_module("poph_tf.models.polyphony_model")
         return getattr(module, name)
@@ -44,5 +44,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """The names of the package, imported already or not."""
+    """The names of the package, whether imported yet or not."""
     return sorted({*globals(), *__all__} - {"Any", "TYPE_CHECKING", "importlib"})

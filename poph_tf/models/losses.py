@@ -2,8 +2,8 @@
 
 Conventions: targets and predictions are float `[batch, time, pitch]`, results float
 `[batch, time]`; with tracks `[batch, time, track, pitch]` and `[batch, time, track]`,
-until `likelihood_terms` adds up those that are free. They are in nats (volume: squared
-error; harmony: a share). Their mean over the valid steps is in nats per step.
+until `likelihood_terms` sums over the free tracks. Units are nats (volume: squared
+error; harmony: a share); the mean over the valid steps is in nats per step.
 
 Sources: Mao et al. (2018), section 4.4 (play, replay, volume), arXiv:1801.00887;
 Anokhin and Nuzhin, PopH (2018) (harmony).
@@ -68,7 +68,7 @@ def voice_nats(play: Tensor, play_logits: Tensor) -> Tensor:
         >>> round(float(nats), 4)  # log 4: three pitches and rest
         1.3863
     """
-    # The difference is the log-sum of all, rest included.
+    # The difference is the log-sum-exp over all pitches and rest.
     total = play_logits - voice_log_probability(play_logits)
     return total[..., 0] - tf.reduce_sum(play * play_logits, axis=-1)
 
@@ -94,7 +94,7 @@ def replay_nats(weight: Tensor, replay: Tensor, replay_logits: Tensor) -> Tensor
 
 
 def replay_possible(play: Tensor, play_before: Tensor) -> Tensor:
-    """Marks cells whose pitch also sounds in the step before: it may be repeated.
+    """Marks cells whose pitch also sounds in the step before, so it may be repeated.
 
     Example:
         >>> play, before = tf.constant([1.0, 1.0, 0.0]), tf.constant([1.0, 0.0, 1.0])
@@ -174,7 +174,7 @@ def is_voice(tracks: Sequence[Track]) -> Tensor:
 def play_nats_of_tracks(
     play: Tensor, play_logits: Tensor, tracks: Sequence[Track]
 ) -> Tensor:
-    """L_play by track, float [..., track], of voices and others; [...] without any.
+    """L_play by track, float [..., track]; [...] for a model without tracks.
 
     Example:
         >>> tracks = [Track("piano"), Track("bass", voice=True)]
@@ -214,8 +214,8 @@ def likelihood_terms(
         current: float [batch, time, pitch, 3], the target frames; with tracks [batch,
             time, track, pitch, 3].
         tracks: The tracks of the model.
-        given: float [batch, time, track], 1 where a track is given: its terms do not
-            count. None if nothing is.
+        given: float [batch, time, track], 1 where a track is given; its terms are not
+            counted. None if nothing is given.
 
     Returns:
         float32 [batch, time], by the name of the output.

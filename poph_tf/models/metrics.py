@@ -14,7 +14,7 @@ from tensorflow import Tensor
 from poph_tf.config import ModelConfig
 from poph_tf.models import losses
 
-# The sums of the nats of a track have its name after this.
+# Prefix of the sums of a track's nats, followed by the track's name.
 TRACK_NATS = "track_nats:"
 
 
@@ -59,7 +59,7 @@ def step_sums(
 
 
 def _hits(logits: Tensor, play: Tensor, config: ModelConfig) -> dict[str, Tensor]:
-    """What F1 takes, float [batch, time, (track)]: a note is predicted if likely."""
+    """Counts for F1, float [batch, time, (track)]; likely notes count as predicted."""
     likely = logits > 0
     if config.tracks:
         voice_likely = losses.voice_log_probability(logits) > math.log(0.5)
@@ -80,7 +80,7 @@ def _by_track(
     config: ModelConfig,
     given: Tensor | None,
 ) -> dict[str, Tensor]:
-    """Nats of play and replay of each free track, float [batch, time] by its sum."""
+    """Nats of play and replay of each free track, float [batch, time] by name."""
     nats = losses.play_nats_of_tracks(play, logits, config.tracks)
     nats += cells.get("replay_nats", 0.0)
     nats *= 1.0 if given is None else 1.0 - given
@@ -93,7 +93,7 @@ def summarize(sums: Mapping[str, SupportsFloat], config: ModelConfig) -> dict[st
     """Turns sums into means.
 
     Args:
-        sums: Totals of the sums of `step_sums`, by name.
+        sums: Totals of the sums from `step_sums`, by name.
         config: The settings of the model.
 
     Returns:
@@ -126,7 +126,7 @@ def summarize(sums: Mapping[str, SupportsFloat], config: ModelConfig) -> dict[st
 
 
 def coin_nats(config: ModelConfig) -> float:
-    """Nats a step of play where each cell is a coin toss: what knows nothing costs."""
+    """Nats per step of play if each cell is a coin toss: the cost of no knowledge."""
     return config.num_pitches * max(len(config.tracks), 1) * math.log(2)
 
 

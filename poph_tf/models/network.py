@@ -25,8 +25,8 @@ from poph_tf.config import ModelConfig
 from poph_tf.models import layers
 from poph_tf.theory import UNKNOWN
 
-# Initial biases of the heads: most cells are silent, and a network that has to learn
-# that first spends its first hundred steps on it.
+# Initial biases of the heads. Most cells are silent; without these biases, a network
+# spends its first hundred steps learning that.
 INITIAL_BIAS = {"play": -3.0, "replay": -2.0, "volume": 0.5}
 BATCH_TIME_SWAP = (1, 0, 2, 3)
 
@@ -42,7 +42,7 @@ class Network:
         config: The settings of the model.
 
     Attributes:
-        output_names: The heads, in their order.
+        output_names: The heads, in order.
         channels: The channels of a frame that the model uses, play first.
     """
 
@@ -172,7 +172,7 @@ class Network:
         return state
 
     def embed_style(self, style: Tensor | None) -> Tensor | None:
-        """Embeds float [batch, styles] as [batch, style_units], if the model can."""
+        """Embeds float [batch, styles] as [batch, style_units]; None without styles."""
         return self.style(style) if self.style else None
 
     def time_axis(
@@ -182,12 +182,12 @@ class Network:
 
         Args:
             inputs: `previous` and, if the model has them, `bar_position` and `style`.
-            state: As `zero_state` gives it; None at the start of a training window.
+            state: As from `zero_state`; None at the start of a training window.
             training: Whether to apply dropout.
 
         Returns:
             Time-major features, float [time, batch, pitch, features], and the state
-            after the last step (without meaning if `state` is None).
+            after the last step (meaningless if `state` is None).
         """
         embedding = self.embed_style(inputs.get("style"))
         previous = self._time_major(self._select_channels(inputs["previous"]))
@@ -233,7 +233,7 @@ class Network:
         return frames[..., : self.channels[-1] + 1]
 
     def _bar_features(self, inputs: Inputs, training: bool | None) -> Tensor | None:
-        """What is known of the place in time, [time, batch, places], or None."""
+        """Features of the position in time, [time, batch, places], or None."""
         parts = []
         if places := self.config.bar_positions:
             position = ops.clip(inputs["bar_position"], 0, places - 1)
@@ -311,7 +311,7 @@ class Network:
 
 
 def of_steps(inputs: Inputs, name: str) -> Tensor:
-    """An input int32 [batch, time] that may be left out: it is unknown then."""
+    """Returns an optional input, int32 [batch, time]; unknown if it is left out."""
     found = inputs.get(name)
     if found is None:
         previous = inputs["previous"]
@@ -321,5 +321,5 @@ def of_steps(inputs: Inputs, name: str) -> Tensor:
 
 
 def _run(layer: Any, state: Any, *inputs: Tensor) -> tuple[Tensor, Any]:
-    """Calls a layer, or runs it on from a state."""
+    """Calls a layer, or continues it from a state."""
     return (layer(*inputs), None) if state is None else layer.scan(*inputs, state)

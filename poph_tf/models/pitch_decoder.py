@@ -14,8 +14,8 @@ from poph_tf.models.network import Network, Outputs, State
 class PitchDecoder:
     """Stages 4 and 5 of one time step, pitch by pitch, for the sampler.
 
-    Whatever does not depend on the notes drawn is computed for all pitches at once when
-    the decoder is made.
+    Everything that does not depend on the drawn notes is computed for all pitches at
+    once when the decoder is created.
 
     Args:
         network: The network.
@@ -63,7 +63,7 @@ class PitchDecoder:
         Args:
             index: int32 scalar, counted in draw order.
             drawn: float [batch, channel], the cell drawn just before; zeros at first.
-            state: As `zero_state` gives it.
+            state: As from `zero_state`.
 
         Returns:
             float [batch] by name (`play`, `replay` logits, `volume`), and the state.

@@ -2,12 +2,12 @@
 
 Inputs by name: `previous`, `current` float32 [batch, time, pitch, 3], `bar_position`
 int32 [batch, time], `style` float32 [batch, styles], `bars_left`, `key` and `returns`
-int32 [batch, time] (unknown without them) and, for the harmony term only, `mask`
-float32 [batch, time] (all steps are valid without it). Models with tracks have frames
+int32 [batch, time] (unknown if left out) and, for the harmony term only, `mask`
+float32 [batch, time] (all steps are valid if left out). Models with tracks have frames
 [batch, time, track, pitch, 3], `given` float32 [batch, time, track] and `looks_ahead`
-float32 [batch] (nothing is given without them; see `TrackNetwork`). Outputs by name,
-float32 [batch, time, (track,) pitch]: `play`, `replay` (logits), `volume`, as far as
-the config has them. Inputs that a model does not use are ignored.
+float32 [batch] (nothing is given if left out; see `TrackNetwork`). Outputs by name,
+float32 [batch, time, (track,) pitch]: `play`, `replay` (logits), `volume`, if the
+config has them. Inputs that a model does not use are ignored.
 """
 
 import json
@@ -31,7 +31,7 @@ from poph_tf.models.network import Network
 from poph_tf.models.track_network import TrackNetwork
 from poph_tf.theory import UNKNOWN
 
-# What a damaged file of weights raises.
+# Errors that a damaged weights file raises.
 _DAMAGE = (
     *(ValueError, OSError, KeyError, TypeError, EOFError),
     *(zipfile.BadZipFile, zlib.error),
@@ -39,9 +39,9 @@ _DAMAGE = (
 
 Path = str | os.PathLike[str]
 _REGISTERED_NAME = "poph_tf>PolyphonyModel"
-# Layers of a network whose tables are counted before training, and not trained.
+# Layers of a network whose tables are counted before training and not trained.
 COUNTED = ("chord_progression", "voice_ranges")
-# What a folder without weights is, by a file in it, and what to do.
+# What a folder without weights may be, by a file in it, and what to do.
 _OTHER_FOLDERS = {
     "dataset_info.json": "it is a data set: train on it, with python -m "
     "poph_tf.train --data_dir",
@@ -77,7 +77,7 @@ class PolyphonyModel(keras.Model):
     ) -> None:
         super().__init__(inputs=inputs, outputs=outputs, name=network.config.preset)
         self.network = network
-        # Not a part of the graph of training, but of the weights.
+        # Part of the weights, but not of the training graph.
         both = (getattr(network, name, None) for name in COUNTED)
         self.counted: list[Any] = [layer for layer in both if layer]
 
@@ -87,11 +87,11 @@ class PolyphonyModel(keras.Model):
         return self.network.config
 
     def __call__(self, inputs: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
-        """Calls the model on those of the inputs that it uses."""
+        """Calls the model on the inputs that it uses."""
         return super().__call__(self.own_inputs(inputs), *args, **kwargs)
 
     def own_inputs(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """The inputs that the model uses; what may be left out is filled in."""
+        """The inputs that the model uses, with defaults for those left out."""
         names = [tensor.name for tensor in self.inputs]
         given = {**_defaults(inputs["previous"]), **inputs}
         given = {name: value for name, value in given.items() if value is not None}
@@ -113,7 +113,7 @@ class PolyphonyModel(keras.Model):
 
 
 def build(config: ModelConfig) -> PolyphonyModel:
-    """Builds the model of a config, with new weights.
+    """Builds a model from a config, with new weights.
 
     Raises:
         InputError: If it reads the key without tracks.
@@ -160,7 +160,7 @@ def build(config: ModelConfig) -> PolyphonyModel:
 
 
 def _defaults(previous: Any) -> dict[str, Any]:
-    """Inputs that may be left out: all steps are valid, nothing is given or known."""
+    """Defaults of optional inputs: all steps valid, nothing given or known."""
     # Keras takes arrays or tensors, but not both in one call.
     xp = np if isinstance(previous, np.ndarray) else ops
     cell = previous[..., 0, 0]
@@ -177,7 +177,7 @@ def _defaults(previous: Any) -> dict[str, Any]:
 def _symbolic_inputs(config: ModelConfig) -> dict[str, Tensor]:
     step, tracks = (None,), (len(config.tracks),) if config.tracks else ()
     frame = (*step, *tracks, config.num_pitches, 3)
-    # Name, whether the model has it, shape, and a type other than float.
+    # Name, whether the model has it, shape, and the type if it is not float.
     table: tuple[tuple[str, Any, tuple, str | None], ...] = (
         ("previous", True, frame, None),
         ("current", True, frame, None),
@@ -213,7 +213,7 @@ def save(model: PolyphonyModel, model_dir: Path) -> None:
 
 
 def load(model_dir: Path) -> PolyphonyModel:
-    """Loads the model of a directory that `poph_tf.train` wrote, or of the package.
+    """Loads a model from a directory written by `poph_tf.train`, or a pretrained one.
 
     Args:
         model_dir: A directory with `model.keras`, a `.keras` file, or the name of a
@@ -223,13 +223,13 @@ def load(model_dir: Path) -> PolyphonyModel:
         The model, in float32.
 
     Raises:
-        InputError: If there is none, or it cannot be read.
+        InputError: If there is no model, or it cannot be read.
 
     Example:
         >>> load("scores").config.styles
         ('bach', 'monteverdi', 'ryansMammoth', 'trecento')
     """
-    # Only our own class is made of a stranger's file, never one that the file names.
+    # Create only our own class from a stranger's file, never one that the file names.
     config = read_config(model_dir)
     path = _weights_path(model_dir)
     try:
@@ -242,10 +242,10 @@ def load(model_dir: Path) -> PolyphonyModel:
 
 
 def read_config(model_dir: Path) -> ModelConfig:
-    """Reads only the config of the model that `load` loads.
+    """Reads only the config of the model that `load` would load.
 
     Raises:
-        InputError: If there is none, or it cannot be read.
+        InputError: If there is no model, or it cannot be read.
 
     Example:
         >>> read_config("chorales").preset
@@ -256,7 +256,7 @@ def read_config(model_dir: Path) -> ModelConfig:
         with zipfile.ZipFile(path) as file:
             stored = json.loads(file.read("config.json"))
         if stored["registered_name"] != _REGISTERED_NAME:
-            raise InputError(f"{path} is not a model of poph_tf: of another class.")
+            raise InputError(f"{path} is not a model of poph_tf but of another class.")
         return ModelConfig.from_dict(stored["config"]["config"])
     except zipfile.BadZipFile as error:
         raise InputError(
@@ -283,7 +283,7 @@ def read_settings(model_dir: Path) -> dict[str, Any]:
     """Reads `config.json`: settings and provenance of a model directory.
 
     Raises:
-        InputError: If there is none, or it cannot be read.
+        InputError: If there is no such file, or it cannot be read.
 
     Example:
         >>> read_settings("scores")["training"]["optimizer"]

@@ -25,11 +25,11 @@ _BIAXIAL = ModelConfig(
 _DEEPJ = ModelConfig(preset="deepj", input_dropout=0.2)
 # Johnson's window and relative counts cost no matrix product and commute with
 # transposition, which DeepJ's pitch class one-hot does not. As the autoregressive
-# context they save the LSTM along pitch from learning to count. Attention by frames
+# context they spare the LSTM along pitch from learning to count. Attention by frames
 # commutes with transposition too, at 1/pitches of the cost of attention per pitch.
 # Small layers with little dropout learn corpora of a few hundred pieces better than the
-# published sizes. No harmony loss: it pulls away from the data's own distribution.
-# Each choice is measured in the manual's page on ablations.
+# published sizes. There is no harmony loss: it pulls away from the data's distribution.
+# The manual's page on ablations measures each choice.
 _POPH2 = ModelConfig(
     preset="poph2",
     note_features="window",
@@ -42,8 +42,8 @@ _POPH2 = ModelConfig(
     num_pitch_units=64,
     dropout=0.3,
 )
-# For models with tracks; without any it is poph2 that knows the bars left. With tracks
-# attention along pitch is worth less than 0.01 nats for a third of a training step.
+# For models with tracks; without tracks it is poph2 plus the bars left. With tracks,
+# attention along pitch gains less than 0.01 nats for a third of a training step.
 _POPH3 = dataclasses.replace(
     _POPH2,
     preset="poph3",

@@ -1,11 +1,11 @@
-"""Models that come with the package: found by name, listed, chosen.
+"""Models included in the package: found by name, listed, chosen.
 
 Each is a folder of `poph_tf/pretrained/` that tools/publish_pretrained.py wrote:
 `model.keras` and `config.json` as `poph_tf.train` writes them, `card.md` for people and
 `card.json` for programs (see evaluation/model_cards.py). Every command that takes a
-model directory, and `poph_tf.load`, takes the name of one of these instead; a model
-directory of the same name comes first. `poph_tf.load` also takes the name of a style
-that one of them knows.
+model directory, and `poph_tf.load`, also accepts the name of one of these; a model
+directory of the same name takes precedence. `poph_tf.load` also accepts the name of a
+style that one of them knows.
 """
 
 import json
@@ -17,7 +17,7 @@ from poph_tf.errors import InputError
 from poph_tf.models import SETTINGS_FILE, WEIGHTS_FILE
 
 ROOT = pathlib.Path(__file__).resolve().parents[1] / "pretrained"
-# The model that composes when none is named.
+# The model used when none is named.
 DEFAULT = "chorales"
 MEGABYTE = 1e6
 
@@ -45,7 +45,7 @@ def resolve(model: Path) -> pathlib.Path:
         InputError: If it is none of these.
     """
     path = path_of(model)
-    # A folder without a model, of music for instance, may have a model's name.
+    # A folder without a model, such as one of music, may have a model's name.
     if path and not _holds_model(model):
         return path
     given = pathlib.Path(model)
@@ -85,7 +85,7 @@ def chosen(
 
     Args:
         model_dir: A directory, or the name of a pretrained model.
-        pretrained: The name of a pretrained model. Without either, the default.
+        pretrained: The name of a pretrained model. Without either, the default is used.
 
     Raises:
         InputError: If both are given, or there is no such model.

@@ -1,4 +1,4 @@
-"""Splits a batch into slices that the cores of a CPU work on side by side.
+"""Splits a batch into slices that the cores of a CPU process in parallel.
 
 Threads that share one operation wait for each other at its end, and an LSTM is a long
 sequence of short operations. Slices of a batch are independent until their gradients
@@ -25,22 +25,22 @@ Batch = Mapping[str, Tensor]
 
 
 def prepare(batch_size: int, cores: int = 0, begun: int | None = None) -> int:
-    """Sets TensorFlow's threads so that slices of a batch run side by side.
+    """Sets TensorFlow's threads so that slices of a batch run in parallel.
 
     Call it before TensorFlow starts its devices. Later, with a GPU, or if the
-    environment sets the number of threads, nothing changes, unless `cores` is given.
+    environment sets the number of threads, it does nothing unless `cores` is given.
 
     Args:
         batch_size: Pieces in a batch.
-        cores: Cores to use, even more than there are; 0 for all.
-        begun: The number of slices of a run that continues. Each slice has its own
+        cores: Cores to use, possibly more than there are; 0 for all.
+        begun: The number of slices of a run to continue. Each slice has its own
             dropout, so another number would change the run.
 
     Returns:
         The number of slices of a batch.
 
     Raises:
-        InputError: If `cores` is given and cannot be followed.
+        InputError: If `cores` is given and cannot be applied.
     """
     unchanged = begun or 1
     if tf.config.list_physical_devices("GPU"):
@@ -60,7 +60,7 @@ def prepare(batch_size: int, cores: int = 0, begun: int | None = None) -> int:
 
 
 def slices_for(batch_size: int, cores: int) -> int:
-    """Returns the number of slices that have a core and a row each, at most 4."""
+    """Returns how many slices can have a core and a row each, at most 4."""
     return min(cores, batch_size, MAX_SLICES)
 
 

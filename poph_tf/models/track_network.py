@@ -1,11 +1,11 @@
 """The network of a model with tracks: voices, chords, given notes and an ending.
 
-    previous, bars, what is given from here on -> time_axis -> hidden
+    previous, bars, given notes from here on   -> time_axis -> hidden
     hidden, the other tracks' known notes      -> track by track -> outputs
 
-Within a step tracks are drawn in their order. A voice has one softmax over pitches and
-rest (the rest's logit is 0); a track with chords runs along pitch. All weights are
-shared by the pitches.
+Within a step, tracks are drawn in order. A voice has one softmax over pitches and rest
+(the rest's logit is 0); a track with chords runs along pitch. All pitches share all
+weights.
 """
 
 from typing import Any
@@ -27,7 +27,7 @@ from poph_tf.models.network import (
 )
 from poph_tf.theory import CHORD_KINDS, STEPS_OF_BEAT
 
-# The key enters by how many bars are left, the last ones one by one, and by the beat.
+# The key's table depends on the bars left (the last ones one by one) and the beat.
 LAST_BARS, BEATS = 3, 4
 NUM_PLACES = (LAST_BARS + 1) * BEATS
 
@@ -35,13 +35,13 @@ NUM_PLACES = (LAST_BARS + 1) * BEATS
 class TrackNetwork(Network):
     """The layers of a model with tracks, and their wiring.
 
-    Frames are `[batch, time, track, pitch, 3]`. Inputs beside those of `Network`:
+    Frames are `[batch, time, track, pitch, 3]`. Inputs besides those of `Network`:
     `given` float [batch, time, track], 1 where the user gives the notes of `current`;
     `bars_left` int32 [batch, time]; `chord` int32 [batch, time], that of the beat as
     `data.beat_chords` finds it, -1 unknown; `returns` int32 [batch, time], how many
-    steps back the bar lies that this one comes back to, see `layers.ReturningBar`;
-    `looks_ahead` float [batch], 0 where a step may read what is given up to then only.
-    Instead of this one, `later` float [time, batch, pitch, units] may bring what
+    steps back the bar lies that this one returns to, see `layers.ReturningBar`;
+    `looks_ahead` float [batch], 0 if a step may only read what is given up to it.
+    Instead of this one, `later` float [time, batch, pitch, units] may hold what
     `look_ahead` returned for these steps. `key_strength`, `chord_strength` and
     `form_strength` float [batch] multiply what key, chords and form add; above 1 they
     count more than in training.
@@ -92,7 +92,7 @@ class TrackNetwork(Network):
         self.voice_layer = keras.layers.Dense(units, activation="gelu", name="voice")
 
     def _make_harmony(self) -> None:
-        """Makes what key and chords say of each pitch."""
+        """Makes the layers that condition each pitch on key and chords."""
         config, units = self.config, self.config.num_track_units * self.num_tracks
         pitches = units, config.min_pitch, config.num_pitches
         self.degrees = None
@@ -117,12 +117,12 @@ class TrackNetwork(Network):
             )
 
     def _voices(self, track: int) -> list[int]:
-        """The places of the other voices."""
+        """The indices of the other voices."""
         tracks = enumerate(self.config.tracks)
         return [j for j, other in tracks if other.voice and j != track]
 
     def _strengths(self, track: int) -> list[float]:
-        """How much the voice leading to each other voice counts."""
+        """Weight of voice leading towards each other voice."""
         first, *_, last = self._voices(-1)
         return [
             self.config.outer_voices if {track, j} == {first, last} else 1.0
@@ -134,9 +134,9 @@ class TrackNetwork(Network):
     def time_axis(
         self, inputs: Inputs, state: State | None = None, training: bool | None = None
     ) -> tuple[Tensor, State]:
-        """As that of `Network`; returns what the tracks begin with, side by side.
+        """As in `Network`, but returns the inputs of the tracks, side by side.
 
-        What key, chords and form say of each pitch is added to it.
+        They include what key, chords and form contribute to each pitch.
         """
         hidden, after = super().time_axis(inputs, state, training)
         entries, told = self.track_entry(hidden), []
@@ -162,7 +162,7 @@ class TrackNetwork(Network):
         return entries, after
 
     def _key_and_place(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        """The key, and the place of its table, each int32 [batch, time]."""
+        """The key and its place, see `place_of`, each int32 [batch, time]."""
         read = inputs if self.config.bars_left else {**inputs, "bars_left": None}
         left = of_steps(read, "bars_left")
         place = place_of(left, inputs["bar_position"])
@@ -183,12 +183,12 @@ class TrackNetwork(Network):
         return ops.concatenate([x, later], axis=-1)
 
     def look_ahead(self, inputs: Inputs, training: bool | None = None) -> Tensor:
-        """Reads what is given of a whole piece, once before its first step.
+        """Reads the given notes of a whole piece, once before its first step.
 
         Args:
             inputs: `current` and `previous`, whose notes are read where they are
-                given, `given`, `looks_ahead` (1 without it), and `bar_position` and
-                `bars_left` as far as the model has them.
+                given, `given`, `looks_ahead` (1 if left out), and `bar_position` and
+                `bars_left` if the model has them.
             training: Whether to apply dropout.
 
         Returns:
@@ -202,7 +202,7 @@ class TrackNetwork(Network):
         return self.ahead(self.notes(self.known_notes(inputs)), given, bar)
 
     def zero_look_ahead(self, batch_size: int) -> State:
-        """Returns the state of `look_ahead_step` behind the last step."""
+        """Returns the initial state of `look_ahead_step`, after the last step."""
         return self.ahead.zero_state(batch_size * self.config.num_pitches, batch_size)
 
     def look_ahead_step(
@@ -215,7 +215,7 @@ class TrackNetwork(Network):
                 given, then the channels of the given notes.
             bar_position: int32 [batch, 1].
             bars_left: int32 [batch, 1].
-            state: As `zero_look_ahead` gives it.
+            state: As from `zero_look_ahead`.
 
         Returns:
             float [batch, pitch, units], and the state for the step before.
@@ -245,7 +245,7 @@ class TrackNetwork(Network):
     def _attend_over_time(
         self, x: Tensor, previous: Tensor, before: State, after: State
     ) -> Tensor:
-        """Joins the previous frame itself too, so that a track reads it unblurred."""
+        """Also joins the previous frame itself, so that a track reads it unblurred."""
         x = super()._attend_over_time(x, previous, before, after)
         return ops.concatenate([x, self.features(previous)], axis=-1)
 
@@ -274,7 +274,7 @@ class TrackNetwork(Network):
         return {n: ops.stack([o[n] for o in found], axis=2) for n in self.output_names}
 
     def enter_tracks(self, hidden: Tensor) -> list[Tensor]:
-        """The part of each track's input that no note of the step enters."""
+        """The part of each track's input that does not depend on the step's notes."""
         return ops.split(hidden, self.num_tracks, axis=-1)
 
     def join_context(
@@ -288,10 +288,10 @@ class TrackNetwork(Network):
         """Adds what a track sees of the other tracks in the same step.
 
         Args:
-            track: Its place.
+            track: Its index.
             entry: Its part of `enter_tracks`, float [time, batch, pitch, units].
             notes: Features of the notes of this step, from `notes`; only those drawn
-                before and given are read.
+                before or given are read.
             inputs: `current`, of which the same notes are read, `previous`, `given`.
             training: Whether to apply dropout.
 
@@ -346,7 +346,7 @@ def place_of(bars_left: Any, bar_position: Any) -> Any:
     """The place of a step in its piece and its bar, below `NUM_PLACES`.
 
     Args:
-        bars_left: int32 [...]; unknown ones are many.
+        bars_left: int32 [...]; unknown counts as many.
         bar_position: int32 [...].
     """
     few = (bars_left >= 0) & (bars_left <= LAST_BARS)
@@ -355,6 +355,6 @@ def place_of(bars_left: Any, bar_position: Any) -> Any:
 
 
 def _given(inputs: Inputs) -> Tensor:
-    """What is given, float [batch, time, track]; nothing unless told."""
+    """The input `given`, float [batch, time, track]; zeros if it is left out."""
     given = inputs.get("given")
     return ops.zeros_like(inputs["previous"][..., 0, 0]) if given is None else given

@@ -1,9 +1,9 @@
-"""Checkpoints of a training run: all that it needs to continue where it was.
+"""Checkpoints of a training run: all that it needs to continue where it stopped.
 
 TensorFlow writes the data of a checkpoint under a temporary name and renames it, and
-writes the index last, so a run that dies while it saves leaves the checkpoint before.
-No checkpoint is overwritten: its name holds epoch and step, and a number if that step
-is saved again. A corrupt latest checkpoint is skipped with a warning. The list of
+writes the index last, so a run that dies while saving leaves the previous checkpoint.
+No checkpoint is overwritten: its name contains epoch and step, and a number if that
+step is saved again. A corrupt latest checkpoint is skipped with a warning. The list of
 checkpoints is read from the folder, so there is no list file that can be lost.
 """
 
@@ -34,9 +34,9 @@ class Checkpoints:
         counters: the run's own variables by name.
 
     Attributes:
-        variables: all variables of a checkpoint, as TensorFlow has them.
+        variables: all variables of a checkpoint, as TensorFlow variables.
         last_good: path of the last checkpoint that was saved or restored, or None.
-        notes: what the restored checkpoint holds beside its variables, as JSON has it.
+        notes: what the restored checkpoint holds besides its variables, as JSON values.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Checkpoints:
     ) -> pathlib.Path:
         """Saves all variables and keeps the newest `KEEP` checkpoints.
 
-        Epoch and step are in the name of the checkpoint; both grow.
+        The name of the checkpoint contains epoch and step, which both grow.
 
         Args:
             epoch: the epoch.
@@ -72,10 +72,10 @@ class Checkpoints:
             notes: what else to keep, as JSON.
 
         Returns:
-            The path of the checkpoint, without its endings.
+            The path of the checkpoint, without file suffixes.
 
         Raises:
-            InputError: If it cannot be written; earlier checkpoints stay as they were.
+            InputError: If it cannot be written; earlier checkpoints are unchanged.
         """
         path = self._unused(f"ckpt-{epoch}-{step}")
         try:
@@ -134,14 +134,14 @@ class Checkpoints:
         return None
 
     def _remove(self, path: pathlib.Path) -> None:
-        # The index first: data without an index are removed as rests.
+        # The index first: data without an index are removed as leftovers.
         path.with_name(f"{path.name}.index").unlink(missing_ok=True)
         _notes_path(path).unlink(missing_ok=True)
         for data in self.directory.glob(f"{path.name}.data-*"):
             data.unlink()
 
     def _remove_rests(self) -> None:
-        """Removes the files of a save that a full disk or a kill interrupted."""
+        """Removes the files of a save interrupted by a full disk or a kill."""
         for folder in self.directory.glob("ckpt-*_temp"):
             shutil.rmtree(folder, ignore_errors=True)
         whole = {path.name for path in self.paths()}

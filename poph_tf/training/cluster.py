@@ -60,10 +60,10 @@ class Cluster:
         return [totals[name] > 0 for name in sorted(totals)]
 
     def share(self, variables: Sequence[tf.Variable]) -> None:
-        """Gives all workers the chief's values of some variables."""
+        """Copies the chief's values of some variables to all workers."""
         if self.num_workers == 1:
             return
-        # One vector: a message for each variable would take long. float64 holds the
+        # One vector: a message for each variable would be slow. float64 holds the
         # values of all types exactly.
         flat = [
             tf.reshape(tf.cast(v.read_value(), tf.float64), [-1]) for v in variables
@@ -75,10 +75,10 @@ class Cluster:
             variable.assign(tf.cast(tf.reshape(part, variable.shape), variable.dtype))
 
     def check_same(self, settings: Mapping[str, Any]) -> None:
-        """Raises InputError on all workers if one has other settings than the chief.
+        """Raises InputError on all workers if one's settings differ from the chief's.
 
         Args:
-            settings: a mapping that JSON can hold.
+            settings: a mapping of JSON values.
         """
         text = json.dumps(settings, sort_keys=True).encode()
         # 48 bits are exact in a float64.

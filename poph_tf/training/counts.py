@@ -1,4 +1,4 @@
-"""Counts in the training music how chords follow each other and how high voices lie."""
+"""Counts the chord progressions and the voices' ranges in the training music."""
 
 import functools
 from collections.abc import Iterable, Sequence
@@ -29,21 +29,21 @@ from poph_tf.theory import CHORD_KINDS, NUM_PITCH_CLASSES, STEPS_OF_BEAT
 
 # More pieces change the tables little.
 MOST_PIECES = 2000
-# A table counts as much as so many chords beside those seen in a finer one.
+# Weight of a coarser table, in chords, beside those seen in a finer one.
 WEIGHT = 5.0
-# A note counts for the pitches around it, too.
+# A note also counts for the pitches around it.
 NEAR = np.array([1, 4, 6, 4, 1]) / 16
-# A note of a chord that was never seen.
+# The count, or least share, of what was never seen.
 SELDOM = 1e-3
 
 
 def count(model: PolyphonyModel, paths: Sequence[str], shifts: Sequence[int]) -> None:
-    """Fills all tables of a model that are counted.
+    """Fills all counted tables of a model.
 
     Args:
-        model: that draws chords.
-        paths: of the records that it is trained on.
-        shifts: semitones by which they are transposed then.
+        model: a model that draws chords.
+        paths: the records that it is trained on.
+        shifts: semitones by which training transposes.
     """
     tracks, low = model.config.tracks, model.config.min_pitch
     network: Any = model.network
@@ -62,11 +62,11 @@ def count_ranges(
     """Counts the pitches of each voice, and compares them with transposed ones.
 
     Args:
-        ranges: of a model.
-        tracks: of the model.
-        min_pitch: of the model.
+        ranges: the layer of a model.
+        tracks: the model's tracks.
+        min_pitch: the model's lowest pitch.
         shifts: semitones by which training transposes.
-        pieces: those that it is trained on.
+        pieces: the pieces that it is trained on.
     """
     seen = np.ones((len(tracks), ranges.num_pitches))
     for piece in pieces:
@@ -80,8 +80,8 @@ def count_ranges(
 def _seldom(seen: np.ndarray, shifts: Sequence[int]) -> np.ndarray:
     """How much rarer each pitch is than in transposed music, log-odds, at most 0.
 
-    Keys are as common as they are; only the register counts. Farther out than a rare
-    pitch no pitch is commoner.
+    Only the register counts, not how common each key is. Away from the commonest
+    pitch, values never rise.
     """
     near = np.convolve(seen, NEAR, mode="same")
     most = max(abs(shift) for shift in shifts)
@@ -100,9 +100,9 @@ def count_chords(
     """Fills the tables of a chord progression.
 
     Args:
-        progression: of a model that draws chords.
-        tracks: of the model.
-        pieces: those that it is trained on.
+        progression: the layer of a model that draws chords.
+        tracks: the model's tracks.
+        pieces: the pieces that it is trained on.
     """
     tracks = [track for track in tracks if not track.is_drum]
     follow = np.zeros((NUM_MODES, NUM_PLACES, NUM_DEGREES, NUM_DEGREES))
@@ -140,7 +140,7 @@ def count_chords(
 
 
 def _add_notes(counts: np.ndarray, chords: np.ndarray, notes: np.ndarray) -> None:
-    """Adds how far the notes [step, pitch] lie above the root, by kind of chord."""
+    """Counts how far the notes [step, pitch] lie above the root, by kind of chord."""
     kind = np.where(chords >= 0, chords // NUM_PITCH_CLASSES, len(CHORD_KINDS))
     root = np.where(chords >= 0, chords % NUM_PITCH_CLASSES, 0)
     steps, pitches = np.nonzero(notes)
@@ -151,14 +151,14 @@ def _add_notes(counts: np.ndarray, chords: np.ndarray, notes: np.ndarray) -> Non
 def _repeats(
     tables: np.ndarray, pieces: Sequence[tuple[np.ndarray, np.ndarray]]
 ) -> np.ndarray:
-    """How much likelier the chord after an earlier run is, by the length of the run.
+    """How much likelier the chord after an earlier run gets, by the run's length.
 
     Args:
         tables: [table, 1 + degree before, degree], probabilities without runs.
-        pieces: of each the table and the entry of each beat.
+        pieces: for each, the table and the entry of each beat.
 
     Returns:
-        float32 [place, 1 + length], log-odds; not below 0.
+        float32 [place, 1 + length], log-odds, at least 0.
     """
     seen, expected, total = np.zeros((3, NUM_PLACES, 1 + LONGEST_RUN))
     for table, entries in pieces:
@@ -181,14 +181,14 @@ def _repeats(
 
 
 def _smoothed(follow: np.ndarray, first: np.ndarray) -> np.ndarray:
-    """Probabilities, also of what was seldom seen.
+    """Turns counts into probabilities, also for what was seldom seen.
 
-    A place in the last bars has few examples of each chord: there chords follow each
-    other as everywhere, moved by how often each stands in that place.
+    A place in the last bars has few examples of each chord: there, chords follow each
+    other as they do everywhere, weighted by how common each is in that place.
 
     Args:
         follow: [mode, place, degree before, degree], counts.
-        first: [mode, degree], of the first beats.
+        first: [mode, degree], counts of the first beats.
 
     Returns:
         float32 [mode * place, 1 + degree before, degree].

@@ -63,7 +63,7 @@ def _join_workers(config: DistributionConfig) -> tf.distribute.Strategy:
             f"{TF_CONFIG_EXAMPLE}, got {text!r}."
         )
     try:
-        # TensorFlow waits for the others and lets nothing of Python run meanwhile.
+        # TensorFlow waits for the others and lets no Python code run meanwhile.
         with signals.killable():
             return tf.distribute.MultiWorkerMirroredStrategy()
     except (RuntimeError, ValueError, tf.errors.OpError) as error:

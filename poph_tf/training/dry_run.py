@@ -1,4 +1,4 @@
-"""The needs of a training run, measured by a few steps; nothing is written."""
+"""Measures what a training run needs in a few steps; nothing is written."""
 
 import time
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ NUM_STEPS = 3
 def lines(trainer: Trainer) -> list[str]:
     """Takes a few steps of a run; returns its sizes, memory and time as text.
 
-    All steps take one batch, the longest of the first few: shorter ones need less.
+    All steps use one batch, the longest of the first few: shorter ones need less.
 
     Args:
         trainer: a run that has not started; its weights change.
@@ -47,7 +47,7 @@ def lines(trainer: Trainer) -> list[str]:
 
 
 def whole_run(training: TrainingConfig, num_steps: int, seconds_per_step: float) -> str:
-    """The projection: what ends the run first, its steps or its minutes.
+    """Projects what ends the run first, its steps or its minutes.
 
     Example:
         >>> whole_run(TrainingConfig(max_minutes=10.0), 1000, 2.0)

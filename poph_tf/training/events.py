@@ -1,8 +1,8 @@
 """Event files for TensorBoard, written by `tf.summary`.
 
-`tf.summary.scalar` and its kin need the package tensorboard, which TensorFlow no longer
-installs. `tf.summary.write` does not: the metadata names the plugin of TensorBoard that
-shows the value.
+`tf.summary.scalar` and the like need the package tensorboard, which TensorFlow no
+longer installs. `tf.summary.write` does not need it: the metadata names the TensorBoard
+plugin that shows the value.
 """
 
 import pathlib
@@ -22,8 +22,8 @@ class EventWriter:
 
     Args:
         directory: folder of the event file, for `tensorboard --logdir`.
-        first_step: TensorBoard forgets what earlier files hold of this step and later
-            ones, because a resumed run repeats them.
+        first_step: TensorBoard discards this step and later ones from earlier files,
+            because a resumed run repeats them.
     """
 
     def __init__(self, directory: pathlib.Path, first_step: int = 0) -> None:
@@ -35,7 +35,7 @@ class EventWriter:
         tf.raw_ops.ImportEvent(writer=self.writer._resource, event=start)
 
     def scalars(self, figures: Mapping[str, float | None], step: int) -> None:
-        """Writes numbers by name, without those that are None."""
+        """Writes numbers by name, except those that are None."""
         for name, value in figures.items():
             if value is not None:
                 tensor = tf.constant(value, tf.float32)

@@ -1,10 +1,10 @@
-"""Starts a model from the weights of another one, also with other styles or tracks.
+"""Starts a model from another one's weights, even with other styles or tracks.
 
 Everything but the styles, the tracks and the losses must be the same; `config_of` takes
-it from the other model. With other tracks, weights whose shapes do not fit begin anew.
-The style embedding has a row for each style: rows of styles that both models know are
-copied by name, new ones start from the mean of the old, which the old model takes for
-no style in particular.
+it from the other model. With other tracks, weights whose shapes do not fit are newly
+initialized. The style embedding has a row for each style: rows of styles that both
+models know are copied by name; new ones start from the mean of the old rows, which the
+old model reads as no particular style.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ from poph_tf.errors import InputError
 from poph_tf.models.polyphony_model import PolyphonyModel
 from poph_tf.training import run_log
 
-# Settings that may differ; the others decide the shapes or the meaning of weights.
+# Settings that may differ; the others determine the shapes or the meaning of weights.
 FREE = (
     "preset", "styles", "style_shares", "tracks", "voice_leading", "outer_voices",
     "key", "chords", "form", "harmony_weight", "minor_scale", "input_dropout",
@@ -40,8 +40,8 @@ def config_of(
 
     Args:
         init_from: as for `models.load`.
-        model_dir: the run's own directory. If the run has begun, its own config counts:
-            the other model may be gone, or trained further.
+        model_dir: the run's own directory. Once the run has begun, its own config is
+            used: the other model may be gone, or trained further.
         info: the data set; its new styles follow those that the model knows, its
             tracks replace those of a model with tracks.
         overrides: settings that replace the other model's.
@@ -65,7 +65,7 @@ def begin(
     """Gives a new run the weights to start from; a run that has begun keeps its own.
 
     Args:
-        init_from: as asked for now; "" if nothing is.
+        init_from: as requested now; "" if it was not.
         model_dir: the run's own directory.
         begun: whether the run has checkpoints.
         model: the model to train.
@@ -81,7 +81,7 @@ def begin(
         if init_from:
             anew = start_from(model, models.load(init_from))
             if anew:
-                print(f"Begun anew, as they do not fit: {', '.join(anew)}.", flush=True)
+                print(f"Not copied, as they do not fit: {', '.join(anew)}.", flush=True)
             for average, v in zip(averages, model.trainable_variables, strict=False):
                 average.assign(v.value)
         return init_from
@@ -100,8 +100,8 @@ def start_from(model: PolyphonyModel, source: PolyphonyModel) -> list[str]:
     """Copies the weights of `source` into `model`.
 
     Returns:
-        The names of weights that `source` lacks or has in another shape, as other
-        tracks make them: these are left as they are.
+        The names of weights that `source` lacks or has in another shape, because of
+        other tracks; these are left unchanged.
 
     Raises:
         InputError: If the models differ in more than styles, tracks and losses.
@@ -151,7 +151,7 @@ def _check_same_sizes(config: ModelConfig, source: ModelConfig) -> None:
     if other:
         raise InputError(
             f"init_from needs a model of the same sizes: it has "
-            f"{run_log.pairs(found, other)}; asked for are "
+            f"{run_log.pairs(found, other)}, not the requested "
             f"{run_log.pairs(wanted, other)}. Leave --preset out, give its "
             f"sizes with --set, or another model."
         )

@@ -18,17 +18,17 @@ from poph_tf.config import TrainingConfig
 
 # The rate at which a cosine schedule ends, as a share of the rate at which it starts.
 FINAL_SHARE = 0.01
-# Muon's matrices lose this times the rate in each step. On JSB Chorales (poph2, best
-# validation, single runs that differed a little in rate and steps too) 0.25 gave 4.45
-# nats, 0.05 gave 4.49; 1.0 held the LSTMs back.
+# Weight decay of Muon's matrices, times the rate in each step. On JSB Chorales (poph2,
+# best validation, single runs that also differed a little in rate and steps) 0.25 gave
+# 4.45 nats, 0.05 gave 4.49; 1.0 held the LSTMs back.
 MUON_DECAY = 0.25
 
 
 def make(training: TrainingConfig) -> keras.optimizers.Optimizer:
     """Makes the optimizer of a `TrainingConfig`.
 
-    The training step clips gradients, after it has added them over replicas; Keras
-    would clip them before.
+    The training step clips gradients after adding them over replicas; Keras would clip
+    them before.
     """
     rate = learning_rate(training)
     makers = {

@@ -25,8 +25,8 @@ from poph_tf.training import metrics_file
 from poph_tf.training.events import EventWriter
 
 DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-# The settings of training that give the numbers in a checkpoint their meaning: the
-# place in the data, the variables of the optimizer, the best validation.
+# Training settings that determine what the numbers in a checkpoint mean: the place in
+# the data, the variables of the optimizer, the best validation.
 FIXED = (
     "optimizer", "schedule", "warmup_steps", "ema_decay", "batch_size", "window_steps",
     "min_transpose", "max_transpose", "shuffle_windows", "max_valid_pieces", "seed",
@@ -56,7 +56,7 @@ class RunLog:
         """
         with self._writing():
             self.model_dir.mkdir(parents=True, exist_ok=True)
-            # What a killed process left half-written.
+            # Files that a killed process left half-written.
             for path in self.model_dir.glob(f".*{files.PARTIAL}*"):
                 path.unlink()
             files.write_json(self.model_dir / models.SETTINGS_FILE, settings)
@@ -64,15 +64,15 @@ class RunLog:
             self.events = EventWriter(self.model_dir / "tensorboard", step + 1)
 
     def validation(self, figures: Mapping[str, Any]) -> None:
-        """Writes the figures of a validation, the weights if they are best, a preview.
+        """Writes the figures of a validation, a preview, and the weights if best.
 
         Args:
             figures: `step`, `train`, `valid`, `best`, `learning_rate`,
-                `steps_per_second`, `input_wait_share` and others that JSON can hold;
+                `steps_per_second`, `input_wait_share` and other JSON values;
                 `memory_mb` (resident, in 2**20 bytes) is added.
 
         Raises:
-            InputError: If the files cannot be written; `model.keras` is still whole.
+            InputError: If the files cannot be written; `model.keras` is still intact.
         """
         memory_mb = psutil.Process().memory_info().rss / 2**20
         figures = {**figures, "memory_mb": memory_mb}
@@ -89,7 +89,7 @@ class RunLog:
         """Writes the weights.
 
         Raises:
-            InputError: If they cannot be written; `model.keras` is still whole.
+            InputError: If they cannot be written; `model.keras` is still intact.
         """
         with self._writing():
             models.save(self.model, str(self.model_dir))
@@ -110,7 +110,7 @@ class RunLog:
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
-        """Says what a user can do if a file cannot be written."""
+        """Explains what a user can do if a file cannot be written."""
         try:
             yield
         except (OSError, tf.errors.OpError) as error:
@@ -129,7 +129,7 @@ def _scalars(figures: Mapping[str, Any]) -> dict[str, float | None]:
     scalars = {name: figures[name] for name in names}
     for part in ("train", "valid"):
         for name, x in figures[part].items():
-            # A figure by track is one for each.
+            # A figure by track has a value for each.
             parts = x.items() if isinstance(x, Mapping) else [("", x)]
             scalars |= {f"{part}/{name}/{k}".rstrip("/"): value for k, value in parts}
     return scalars
@@ -148,14 +148,14 @@ def progress_line(figures: Mapping[str, Any], seconds_left: float) -> str:
 
 
 def stored_settings(model_dir: str | pathlib.Path) -> dict[str, Any] | None:
-    """The settings of the run in a directory, of `config.json`; None without a run."""
+    """The settings of a directory's run, from `config.json`; None without a run."""
     if not (pathlib.Path(model_dir) / models.SETTINGS_FILE).exists():
         return None
     return models.read_settings(str(model_dir))
 
 
 def slices_of(model_dir: str | pathlib.Path) -> int | None:
-    """The slices of a batch in the run of a directory; None without a run."""
+    """The slices of a batch in a directory's run; None without a run."""
     settings = stored_settings(model_dir)
     # Earlier versions did not slice batches.
     return settings.get("slices", 1) if settings else None
@@ -168,14 +168,14 @@ def check_same_run(
     data_id: str | None = None,
     fixed: Collection[str] = FIXED,
 ) -> None:
-    """Raises InputError if the directory holds another run than the one asked for.
+    """Raises InputError if the directory holds a different run than requested.
 
     Args:
         model_dir: the model directory.
-        model_config: the model asked for.
-        training: the settings of training asked for; None: not checked.
+        model_config: the requested model.
+        training: the requested training settings; None: not checked.
         data_id: id of the data set; None: not checked.
-        fixed: names of the settings of training that must be the same.
+        fixed: names of the training settings that must be the same.
     """
     settings = stored_settings(model_dir)
     if not settings:
@@ -191,7 +191,7 @@ def check_same_run(
     other = [name for name in wanted if wanted[name] != stored[name]]
     if other:
         raise InputError(
-            f"{model_dir} holds a run with {pairs(stored, other)}, asked for are "
+            f"{model_dir} holds a run with {pairs(stored, other)}, not the requested "
             f"{pairs(wanted, other)}; give the same settings, or another --model_dir "
             f"(with --init_from={model_dir} it starts from these weights)."
         )

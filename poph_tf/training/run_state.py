@@ -11,7 +11,7 @@ from poph_tf.training import optimizers
 
 
 class Counters:
-    """How far a run is; plain variables, which each worker has.
+    """The progress of a run, as plain variables that each worker has.
 
     Attributes:
         step: optimizer steps taken.
@@ -31,10 +31,10 @@ class Counters:
         self.seconds = tf.Variable(0.0, dtype=tf.float64, trainable=False)
 
     def epochs_done(self, epoch_steps: int) -> float:
-        """Epochs completed, and the share of this one that is done.
+        """Epochs completed, plus the share of the current one that is done.
 
         Args:
-            epoch_steps: steps of an epoch, about; read in the first one only.
+            epoch_steps: approximate steps of an epoch; used in the first one only.
         """
         epoch, batch = int(self.epoch), int(self.batch)
         steps = (int(self.step) - batch) / epoch if epoch else epoch_steps
@@ -50,7 +50,7 @@ class RunState:
 
     Args:
         model_config: the model to build.
-        training: the settings of the run; its seed decides the first weights.
+        training: the settings of the run; its seed determines the initial weights.
         strategy: the tf.distribute.Strategy that the variables belong to.
 
     Attributes:
@@ -82,8 +82,8 @@ class RunState:
     def weights(self) -> list[tf.Tensor]:
         """The weights to score and save: the moving averages, if there are any.
 
-        Early averages still contain the first weights. Unlike Adam's moments they start
-        from these, not from zero, so there is nothing to correct.
+        Early averages still contain the initial weights. Unlike Adam's moments, they
+        start from these, not from zero, so there is nothing to correct.
         """
         weights = self.averages or [v.value for v in self.model.trainable_variables]
         return [tf.convert_to_tensor(weight) for weight in weights]

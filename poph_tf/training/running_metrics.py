@@ -19,21 +19,21 @@ class RunningMetrics:
         self.reset()
 
     def reset(self) -> None:
-        """Starts the stretch after a validation."""
+        """Starts a new stretch, after a validation."""
         self.sums: dict[str, float] = {}
         self.steps = self.untimed = 0
         self.working = self.waiting = 0.0
         self.since = time.monotonic()
 
     def to_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps, so that a stop leaves no trace in the log."""
+        """What to keep in a checkpoint, so that a stop leaves no trace in the log."""
         return {"sums": self.sums, "steps": self.steps}
 
     def restore(self, kept: Mapping[str, Any]) -> None:
-        """Goes on from what `to_dict` gave; from nothing if it is empty."""
+        """Continues from what `to_dict` returned; from zero if it is empty."""
         self.sums = dict(kept.get("sums", {}))
         self.steps = int(kept.get("steps", 0))
-        # Their time has passed in another process.
+        # Their time was spent in another process.
         self.untimed = self.steps
 
     def timed(self, batches: Iterable[Any]) -> Iterator[Any]:
@@ -67,7 +67,7 @@ class RunningMetrics:
         """Figures of the stretch, ready for JSON.
 
         Returns:
-            `train` (of `metrics.summarize`, and `gradient_norm`; empty without a step),
+            `train` (`metrics.summarize` and `gradient_norm`; empty without a step),
             `seconds` and `steps_per_second` (the last validation included), and
             `input_wait_share`, the share of the time of batches and steps that was
             spent waiting for batches.

@@ -20,8 +20,8 @@ Batch = Mapping[str, tf.Tensor]
 # The inputs without a time axis.
 OF_WHOLE_WINDOWS = ("style", "looks_ahead")
 
-# Each length of a batch may have its own graph, on purpose; TensorFlow would warn that
-# the same code is traced often.
+# Each length of a batch may have its own graph, on purpose; TensorFlow would warn about
+# frequent retracing.
 tf.get_logger().addFilter(lambda record: "TrainStep._run" not in record.getMessage())
 
 
@@ -29,8 +29,8 @@ tf.get_logger().addFilter(lambda record: "TrainStep._run" not in record.getMessa
 class TrainStep:
     """A compiled training step.
 
-    A graph for one length of batches is some percent faster than a graph for all of
-    them, and takes seconds to compile.
+    A graph for one length of batches is a few percent faster than a graph for all
+    lengths, but takes seconds to compile.
 
     Args:
         model: the model, made in the strategy's scope.
@@ -38,10 +38,9 @@ class TrainStep:
         strategy: tf.distribute.Strategy.
         clip_norm: global norm to which the gradient is clipped; 0 for no clipping.
         slices: number of slices of a replica's batch, see `models/slices.py`.
-        accumulation: number of times that so many slices are worked on, one after the
-            other.
-        any_length: whether one graph takes batches of all lengths if there is one
-            replica; otherwise each length has its own graph.
+        accumulation: number of rounds of that many slices, one after the other.
+        any_length: whether one graph takes batches of all lengths (with one replica
+            only); otherwise each length has its own graph.
         averages: moving averages of the trainable variables; may be empty.
         ema_decay: decay of the moving averages.
 
@@ -94,7 +93,7 @@ class TrainStep:
         parts: list[tuple[list[tf.Tensor], dict[str, tf.Tensor]]] = []
         for start in range(0, len(slices), self.slices):
             at_once = slices[start : start + self.slices]
-            # Not before those before are done, whose memory can then be used again.
+            # Wait until the slices before are done, so that their memory is free again.
             done = [gradient for gradients, _ in parts for gradient in gradients]
             with tf.control_dependencies(done):
                 parts += [self._slice_step(part, num_steps) for part in at_once]

@@ -2,10 +2,10 @@
 
 The loop is our own, not `Model.fit`: its loss is exact for any number of replicas and
 workers, it clips after the sum over replicas, its checkpoints hold the place in the
-data, and it can be killed at any moment and started again.
+data, and it can be killed and restarted at any moment.
 
 A model directory holds `config.json` (all settings and provenance), `model.keras` (the
-best weights by validation loss; those of a stop before the first validation),
+best weights by validation loss; the last ones if stopped before the first validation),
 `checkpoints/`, `metrics.jsonl` and `tensorboard/`. In a run of several workers only the
 first, the chief, reads and writes it.
 """
@@ -38,10 +38,10 @@ from poph_tf.training.running_metrics import RunningMetrics
 from poph_tf.training.train_step import TrainStep
 from poph_tf.training.validation import Validator
 
-# In runs of so many steps, compiling a graph for each length of batches pays off.
+# From this many steps on, compiling a graph for each length of batches pays off.
 STEPS_WORTH_GRAPHS = 500
-# Play that costs so many times what coin tosses cost has exploded; in so many steps in
-# a row, not by accident.
+# The loss has exploded if play costs this many times what coin tosses cost; in this
+# many steps in a row, it is no accident.
 EXPLODED, MOST_EXPLODED_STEPS = 5.0, 100
 SECONDS_BETWEEN_COLLECTIONS = 10.0  # a collection may take longer than a tiny epoch
 Report = Callable[[str], object]
@@ -59,11 +59,11 @@ class Trainer:
         model_dir: folder of the run.
         strategy: tf.distribute.Strategy.
         slices: number of slices of a batch, from `models.slices.prepare`.
-        force: take `model_dir` over from another run that is at work there.
+        force: take over `model_dir` from another run that is active there.
 
     Attributes:
-        steps_per_epoch: number of steps of an epoch, about.
-        total_steps: number of steps of the run, about, if nothing ends it earlier.
+        steps_per_epoch: approximate number of steps of an epoch.
+        total_steps: approximate number of steps of the run, if nothing ends it earlier.
 
     Raises:
         InputError: If the data cannot be used, or `model_dir` holds another run.
@@ -114,7 +114,7 @@ class Trainer:
             self._set_first_weights(paths)
 
     def _set_first_weights(self, paths: Sequence[str]) -> None:
-        """Sets what a run has before its first step: other weights, counted chords."""
+        """Sets the state before the first step: initial weights, counted chords."""
         training, begun = self.training, bool(self.checkpoints.paths())
         folder, averages = self.log.model_dir, self.state.averages
         self.init_from = finetuning.begin(
@@ -136,13 +136,13 @@ class Trainer:
             on_step: called with (step, sums) after each optimizer step.
 
         Returns:
-            `best_loss`, `step`, and the `reason` for which the run ended.
+            `best_loss`, `step`, and the `reason` why the run ended.
 
         Raises:
-            Interrupted: If SIGTERM or SIGINT came (all is saved), or another worker was
-                lost.
+            Interrupted: If SIGTERM or SIGINT was received (all is saved), or another
+                worker was lost.
             TrainingFailed: If the loss is no longer a number, or has exploded.
-            InputError: If another run is at work in the folder, the disk or the memory
+            InputError: If another run is active in the folder, the disk or the memory
                 is full, a record is damaged, or the data set was replaced.
         """
         self.report, self.on_step = report, on_step
@@ -163,7 +163,7 @@ class Trainer:
         return locks.held(self.model_dir, force=self.force)
 
     def _begin(self) -> None:
-        """Gives all workers the newest checkpoint, or the first weights."""
+        """Gives all workers the newest checkpoint, or the initial weights."""
         settings: dict[str, Any] = {
             "model": self.model_config.to_dict(),
             "training": self.training.to_dict(),
@@ -189,7 +189,7 @@ class Trainer:
             records = "; ".join(self.damaged[:5])
             self.report(f"Skips {len(self.damaged)} damaged record(s): {records}.")
         for fault in self.faults:
-            self.report(f"Goes on with damaged data: {fault}.")
+            self.report(f"Continues with damaged data: {fault}.")
         if restored:
             self.report(f"Continues from step {step} ({restored}).")
         self.saved_at = self.collected_at = time.monotonic()
@@ -258,7 +258,7 @@ class Trainer:
             raise Interrupted(text + self._keep_unvalidated())
 
     def _keep_unvalidated(self) -> str:
-        """Saves these weights if none were validated yet; returns a sentence for it."""
+        """Saves these weights if none were validated yet; returns a note about it."""
         if not self.cluster.chief or math.isfinite(float(self.counters.best_loss)):
             return ""
         self.validator.take(self.state.weights())
@@ -294,7 +294,7 @@ class Trainer:
         return 0 < 60 * self.training.max_minutes <= float(self.counters.seconds)
 
     def _validate(self) -> None:
-        """Scores and logs the weights of this step, unless that is done."""
+        """Scores and logs the weights of this step, unless already done."""
         counters = self.counters
         if int(counters.validated) == int(counters.step):
             return
@@ -303,7 +303,7 @@ class Trainer:
         if not math.isfinite(valid["loss"]):
             raise self._failed("validation loss is not a number")
         if self._has_exploded(valid["play_nats_per_step"]):
-            loss = f"{valid['loss']:,.0f} nats a step"
+            loss = f"{valid['loss']:,.0f} nats per step"
             raise self._failed(f"validation loss has exploded to {loss}")
         best = valid["loss"] < float(counters.best_loss)
         counters.bad_validations.assign(0 if best else counters.bad_validations + 1)
@@ -341,7 +341,7 @@ class Trainer:
 
     @contextlib.contextmanager
     def _explaining_errors(self) -> Iterator[None]:
-        """Says what a user can do about errors of TensorFlow."""
+        """Explains what a user can do about errors of TensorFlow."""
         try:
             yield
         except LOST_WORKER as error:

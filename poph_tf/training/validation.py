@@ -46,7 +46,7 @@ class Validator:
         self.scorer = likelihood.Scorer(self.model, rows, 32, self.slices)
 
     def take(self, weights: Iterable[tf.Tensor]) -> None:
-        """Gives the copy these values of the model's trainable variables."""
+        """Assigns values of the model's trainable variables to the copy."""
         variables = self.model.trainable_variables
         for variable, weight in zip(variables, weights, strict=True):
             variable.assign(weight)
@@ -71,7 +71,7 @@ class Validator:
         place, stride = self.cluster.index, self.cluster.num_workers
         sums = self.scorer.sums(itertools.islice(pieces, place, None, stride))
         if not sums:
-            # Fewer pieces than workers: the names of the sums are needed all the same.
+            # Fewer pieces than workers: the names of the sums are still needed.
             first = dataset.read_pieces(self.paths, 1, damaged)
             sums = dict.fromkeys(self.scorer.sums(first), 0.0)
         if not sums:

@@ -282,7 +282,7 @@ def test_a_seed_is_trained_scored_and_not_trained_again(data_dir, tmp_path):
     training = dataclasses.replace(planned.training, learning_rate=0.5)
     other = dataclasses.replace(planned, training=training)
     with pytest.raises(
-        InputError, match="learning_rate=0.025, asked for are learning_"
+        InputError, match="learning_rate=0.025, not the requested learning_"
     ):
         benchmark.run_seed(other, runner)
     again = benchmark.score(data_dir, runner.directory(planned) / "model.keras")

@@ -209,16 +209,16 @@ def test_a_run_of_an_earlier_version_is_the_same_run(tmp_path):
     for other, text in (
         (
             small.model_config("poph2", pitch_context="note"),
-            "pitch_context=window, ask",
+            "pitch_context=window, not",
         ),
         (
             small.model_config("poph2", num_time_units=7),
-            "asked for are num_time_units=7",
+            "not the requested num_time_units=7",
         ),
     ):
         with pytest.raises(InputError, match=text):
             run_log.check_same_run(tmp_path, other, training)
-    with pytest.raises(InputError, match="data=0123456789ab, asked for are data=fedc"):
+    with pytest.raises(InputError, match="=0123456789ab, not the requested data=fedc"):
         run_log.check_same_run(tmp_path, model_config, training, "fedcba9876543210")
 
 

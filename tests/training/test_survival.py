@@ -285,10 +285,10 @@ def test_a_new_learning_rate_is_used_and_another_batch_size_is_refused(
         first.model.trainable_variables, second.model.trainable_variables, strict=True
     ):
         np.testing.assert_array_equal(before.numpy(), after.numpy())
-    with pytest.raises(InputError, match="batch_size=4, asked for are batch_size=2"):
+    with pytest.raises(InputError, match="size=4, not the requested batch_size=2"):
         trainer(data_dir, tmp_path, batch_size=2)
     # The best loss on one set of pieces says nothing about another set.
-    with pytest.raises(InputError, match="asked for are max_valid_pieces=1"):
+    with pytest.raises(InputError, match="not the requested max_valid_pieces=1"):
         trainer(data_dir, tmp_path, max_valid_pieces=1)
 
 

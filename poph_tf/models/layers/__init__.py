@@ -3,16 +3,16 @@
 `features`: features of each pitch of the previous frame. `attention` and
 `frame_attention`: self-attention along pitch and along time. `recurrent`: LSTMs along
 one axis, and the style added before each. `autoregressive_context`: features of the
-notes drawn so far in a step. `look_ahead`: what is given, and what other tracks have in
-the same step. `scale_degrees`: which degree of the key
-a pitch is. `returning_bar`: what sounded in the bar that this one comes back to.
-`voice_leading`: how the interval of two voices changes. `nade`: the pitch axis as a
-NADE. `harmony`: the harmony loss. `dropout`: dropout with cheap masks.
+notes drawn so far in a step. `look_ahead`: the given notes, and those of other tracks
+in the same step. `scale_degrees`: which degree of the key a pitch is. `returning_bar`:
+what sounded in the bar that this one returns to. `voice_leading`: how the interval
+between two voices changes. `nade`: the pitch axis as a NADE. `harmony`: the harmony
+loss. `dropout`: dropout with cheap masks.
 
 Conventions: float tensors `[batch, time, pitch, features]`. A layer with a state along
 time has `zero_state` and `scan(x, state)`; a layer that the sampler runs pitch by pitch
-has `zero_state` and `step(x, state)`. `call` gives what `scan` gives from the zero
-state, and what a sequence of `step`s gives; tests compare them.
+has `zero_state` and `step(x, state)`. `call` returns the same as `scan` from the zero
+state, and as a sequence of `step`s; tests compare them.
 """
 
 from poph_tf.models.layers.attention import PitchAttention, TimeAttention

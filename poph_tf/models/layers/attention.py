@@ -104,7 +104,7 @@ class SelfAttention(keras.layers.Layer):
         self.norm = keras.layers.LayerNormalization(epsilon=1e-6, name="norm")
 
     def build(self, x_shape: tuple) -> None:
-        """Makes the projections for a number of features."""
+        """Makes the projections for the features of x."""
         features = x_shape[-1]
         self.project_in.build((None, None, features))
         self.project_out = keras.layers.Dense(features, name="out")
@@ -112,7 +112,7 @@ class SelfAttention(keras.layers.Layer):
         self.norm.build((None, None, features))
 
     def compute_output_shape(self, x_shape: tuple) -> tuple:
-        """The shape of the output, which Keras then need not trace."""
+        """The shape of the output, so that Keras need not trace the layer."""
         return x_shape
 
     def heads(self, x: Tensor) -> list[Tensor]:
@@ -123,7 +123,7 @@ class SelfAttention(keras.layers.Layer):
         """
         shape = tf.concat([tf.shape(x)[:-1], [3 * self.num_heads, self.head_units]], 0)
         projected = tf.reshape(self.project_in(x), shape)
-        # Split copies; views would keep all three in memory for the backward pass.
+        # tf.split copies; views would keep all three in memory for the backward pass.
         return tf.split(tf.transpose(projected, (0, 2, 1, 3)), 3, axis=1)
 
     def add(self, x: Tensor, heads: Tensor, training: bool | None = None) -> Tensor:

@@ -13,16 +13,16 @@ from tensorflow import Tensor
 from poph_tf.models.layers import features
 
 
-# Files written before the class was renamed name it "ChosenNotes".
+# Older model files call the class "ChosenNotes".
 @keras.saving.register_keras_serializable(package="poph_tf")
 @keras.saving.register_keras_serializable(package="poph_tf", name="ChosenNotes")
 class AutoregressiveContext(keras.layers.Layer):
     """Features of every pitch from the cells drawn before it in its step.
 
     Args:
-        kind: str. "note": the cell drawn just before. "window": the cells in that half
-            of Johnson's window which is drawn before, and the number of notes drawn so
-            far of each pitch class relative to this pitch.
+        kind: str. "note": the cell drawn just before. "window": the cells in the half
+            of Johnson's window that is drawn before, and the number of notes drawn so
+            far in each pitch class, relative to this pitch.
         width: int, odd. Semitones in the whole window.
 
     Input shape: `[..., pitch, channel]`, whole frames, pitches in draw order.
@@ -49,7 +49,7 @@ class AutoregressiveContext(keras.layers.Layer):
 
     @property
     def reach(self) -> int:
-        """The number of cells before a pitch that are seen one by one."""
+        """The number of cells before a pitch that are seen individually."""
         return 1 if self.kind == "note" else self.width // 2
 
     def num_features(self, num_channels: int) -> int:

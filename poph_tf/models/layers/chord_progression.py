@@ -1,17 +1,17 @@
-"""How chords follow each other: what is drawn first in each beat.
+"""How chords follow each other: in each beat, the chord is drawn first.
 
-A network that reads frames alone moves from chord to chord by what sounds next to what,
-and seldom arrives. Here the chord of a beat is drawn before its notes, by tables that
-are counted in the music that the model is trained on, and told to the network. Where
-notes are given, chords are drawn that lead to them: the chain is a hidden Markov model,
-and a pass from the end says what is still to come.
+A network that only reads frames moves from chord to chord by local fit and seldom
+arrives. Here the chord of a beat is drawn before its notes, from tables counted in the
+training music, and the network is conditioned on it. Where notes are given, chords are
+drawn that lead to them: the chain is a hidden Markov model, and a backward pass from
+the end accounts for what is still to come.
 
-Phrases come back: after a run of chords that was heard before, in the same beats of a
-bar, the chord that followed then is more probable, the more so the longer the run.
+Phrases return: after a run of chords that occurred before, on the same beats of a bar,
+the chord that followed then is more probable, the more so the longer the run.
 
 Sources: Rabiner, A Tutorial on Hidden Markov Models (1989), doi:10.1109/5.18626, the
     backward procedure; Kuhn and De Mori, A Cache-Based Natural Language Model for
-    Speech Recognition (1990), doi:10.1109/34.56193, for what comes back.
+    Speech Recognition (1990), doi:10.1109/34.56193, for returning phrases.
 """
 
 from typing import Any
@@ -32,16 +32,16 @@ from poph_tf.theory import (
 )
 
 NUM_MODES = NUM_KEYS // NUM_PITCH_CLASSES
-# The chords, counted from the tonic, and after them: notes that are no triad.
+# Chords are counted from the tonic; the number after them: notes that form no triad.
 OTHER = NUM_CHORDS
 NUM_DEGREES = NUM_CHORDS + 1
-# Notes held through a beat are no evidence of their own in each of its steps.
+# Notes held through a beat are not independent evidence in each of its steps.
 HEARD = 0.5
-# A bias of a pitch counts so many times as much for its chords: a chord that the user
-# names wins over all habits. It counts as no less than this, where nothing is allowed.
+# Factor of a pitch's bias for its chords, so that a chord that the user names outweighs
+# the tables, and the least bias that counts, for where nothing is allowed.
 OBEYED, LEAST_BIAS = 10.0, -100.0
 TONES = 3
-# Runs of chords are sought in so many beats; longer ones count as this long.
+# Beats to search for earlier runs of chords; longer runs count as LONGEST_RUN.
 REACH, LONGEST_RUN = 64, 8
 MEMORY = REACH + LONGEST_RUN
 _CLASSES = np.arange(NUM_PITCH_CLASSES)
@@ -57,7 +57,7 @@ class ChordProgression(keras.layers.Layer):
     semitones above, then minor and diminished ones; `OTHER` is none of these.
 
     Args:
-        num_places: int. Places in a piece and a bar, each with a table of its own.
+        num_places: int. Places in a piece and a bar, each with its own table.
     """
 
     def __init__(self, num_places: int, **kwargs: Any) -> None:
@@ -65,8 +65,8 @@ class ChordProgression(keras.layers.Layer):
         self.num_places = num_places
 
     def build(self, *_: Any) -> None:
-        """Makes the tables; as good as none until they are counted."""
-        # log p(degree | the degree before), the first row: nothing before.
+        """Makes the tables, which have no effect until they are counted."""
+        # log p(degree | the degree before); the first row: nothing before.
         self.transitions = self.add_weight(
             shape=(NUM_MODES * self.num_places, 1 + NUM_DEGREES, NUM_DEGREES),
             initializer="zeros",
@@ -78,7 +78,7 @@ class ChordProgression(keras.layers.Layer):
             initializer="zeros",
             name="notes",
         )
-        # Log-odds for the chord that followed then, by the length of a run.
+        # Log-odds added to the chord that followed then, by the length of a run.
         self.repeats = self.add_weight(
             shape=(self.num_places, 1 + LONGEST_RUN),
             initializer="zeros",
@@ -86,7 +86,7 @@ class ChordProgression(keras.layers.Layer):
         )
 
     def following(self, before: Tensor, key: Tensor, place: Tensor) -> Tensor:
-        """How probable each degree is after another.
+        """Looks up how probable each degree is after another.
 
         Args:
             before: int32 [batch], 1 + the degree before; 0: none.
@@ -100,14 +100,14 @@ class ChordProgression(keras.layers.Layer):
         return tf.gather_nd(tf.convert_to_tensor(self.transitions), at)
 
     def returning(self, past: Tensor, place: Tensor) -> Tensor:
-        """What an earlier run of the same chords says of the next degree.
+        """Favours the degree that followed an earlier run of the same chords.
 
         Args:
             past: int32 [batch, MEMORY], see `runs`.
             place: int32 [batch], of the next degree.
 
         Returns:
-            float [batch, degree], added to log-probabilities.
+            float [batch, degree], to add to log-probabilities.
         """
         length, then = runs(past)
         at = tf.stack([place, length], axis=1)
@@ -115,16 +115,16 @@ class ChordProgression(keras.layers.Layer):
         return gain[:, None] * tf.one_hot(before_of(then) - 1, NUM_DEGREES)
 
     def preceding(self, after: Tensor, key: Tensor, place: Tensor) -> Tensor:
-        """What is to come, as seen from the beat before.
+        """Takes one backward step: what is to come, as seen from the beat before.
 
         Args:
             after: float [batch, degree], log-probability of all that is given from a
-                beat on, by its degree.
+                beat on, by the degree of that beat.
             key: int32 [batch], 0..23.
             place: int32 [batch], of that beat.
 
         Returns:
-            float [batch, degree], the same by the degree of the beat before, but for a
+            float [batch, degree], the same by the degree of the beat before, up to a
             constant.
         """
         table = tf.convert_to_tensor(self.transitions)
@@ -133,7 +133,7 @@ class ChordProgression(keras.layers.Layer):
         return found - tf.reduce_max(found, axis=1, keepdims=True)
 
     def heard(self, play: Tensor, key: Tensor, min_pitch: int) -> Tensor:
-        """What given notes say of the degree, float [batch, degree].
+        """Evidence of the given notes for each degree, float [batch, degree].
 
         Args:
             play: float [batch, track, pitch], of the given notes only.
@@ -151,10 +151,10 @@ class ChordProgression(keras.layers.Layer):
         return HEARD * tf.matmul(counts, table, transpose_b=True)
 
     def allowed(self, bias: Tensor, key: Tensor, min_pitch: int) -> Tensor:
-        """What a bias of pitches says of the degree, float [batch, degree].
+        """Turns a bias of pitches into one of degrees, float [batch, degree].
 
         Args:
-            bias: float [batch, pitch], added to the logits of pitches; 0 leaves them.
+            bias: float [batch, pitch], added to the logits of pitches; 0: no change.
             key: int32 [batch], 0..23.
             min_pitch: MIDI number of the first pitch.
         """
@@ -170,7 +170,7 @@ class ChordProgression(keras.layers.Layer):
         return OBEYED * tf.concat([triads, other], axis=1)
 
     def _table(self, key: Tensor, place: Tensor) -> Tensor:
-        # Of an unknown key something has to be read; it is not told.
+        # An unknown key must read some table, too; the network does not get its chord.
         mode = tf.maximum(key, 0) // NUM_PITCH_CLASSES
         return mode * self.num_places + place
 
@@ -182,14 +182,14 @@ _ABOVE_ROOT = (
 
 
 def runs(past: Tensor) -> tuple[Tensor, Tensor]:
-    """The longest run of chords up to now that was heard before, the latest of these.
+    """Finds the latest earlier occurrence of the longest run of chords up to now.
 
     Args:
-        past: int32 [batch, MEMORY], the last chord last, as `entry` makes them: a run
-            stands in the same beats of a bar as then.
+        past: int32 [batch, MEMORY], entries made by `entry`, the latest last: a run
+            only matches on the same beats of a bar.
 
     Returns:
-        int32 [batch], its length, 0..LONGEST_RUN, and the entry after it then.
+        int32 [batch], its length, 0..LONGEST_RUN, and the entry that followed it then.
     """
     back = past[:, ::-1]
     now = back[:, :LONGEST_RUN, None]
@@ -205,7 +205,7 @@ def runs(past: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def entry(degree: Tensor, bar_position: Tensor) -> Tensor:
-    """A degree in a beat of a bar as one number, int32, 1 and more; 0 is none."""
+    """A degree on a beat of a bar as one number, int32, from 1; 0 is none."""
     return 1 + degree + NUM_DEGREES * (bar_position // STEPS_OF_BEAT)
 
 
@@ -215,7 +215,7 @@ def before_of(entries: Tensor) -> Tensor:
 
 
 def chord_of(degree: Tensor, key: Tensor) -> Tensor:
-    """The chord of a degree in a key, int32; -1 for none and in no key."""
+    """The chord of a degree in a key, int32; -1 for none or without a key."""
     return tf.where((degree < OTHER) & (key >= 0), _moved(degree, key), UNKNOWN)
 
 

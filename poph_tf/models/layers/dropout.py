@@ -1,7 +1,7 @@
 """Dropout that takes one byte of random bits per cell.
 
 Keras draws a float per cell, which takes a tenth of the time of a training step on
-CPU. A byte decides equally well, up to a rounding of the rate to 1/256.
+CPU. A byte works as well, except that the rate is rounded to 1/256.
 """
 
 import keras
@@ -17,7 +17,7 @@ class Dropout(keras.layers.Dropout):
     """Sets cells to 0 at random in training and scales up the others.
 
     The rate is rounded to a multiple of 1/256. Kept cells are divided by the share that
-    is really kept, so that the mean is unchanged.
+    is actually kept, so that the mean is unchanged.
 
     Args:
         rate: float, 0 to below 1. Share of the cells to drop.

@@ -1,7 +1,7 @@
 """Features of each pitch of the previous frame.
 
 The functions are pure and take frames `[..., pitch, channel]`; `NoteFeatures` joins
-those that its options ask for. All commute with a transposition by k semitones, except
+those that its options select. All commute with transposition by k semitones, except
 pitch position, pitch class, and whatever reaches past the edge of the grid.
 
 Sources: Johnson (2017), section 4 (window, relative counts); Mao et al. (2018), section
@@ -24,10 +24,10 @@ CHOICES = {"kind": ("convolution", "window"), "class_counts": ("own", "relative"
 
 
 def side_by_side(x: Tensor) -> Tensor:
-    """Makes one axis of the last two, whose lengths are known.
+    """Merges the last two axes, whose lengths are known.
 
     Args:
-        x: float [..., track, channel], or others of these.
+        x: float [..., track, channel], or any other last two axes.
 
     Returns:
         float [..., track * channel].
@@ -112,8 +112,8 @@ def window(frames: Tensor, width: int) -> Tensor:
     num_pitches, reach = frames.shape[-2], width // 2
     edges = [[0, 0]] * (len(frames.shape) - 2) + [[reach, reach], [0, 0]]
     padded = tf.pad(frames, edges)
-    # One gather, not a slice for each place: a converted step is mostly overhead of
-    # small operations.
+    # One gather instead of a slice for each place: a converted step is mostly overhead
+    # of small operations.
     places = np.arange(num_pitches)[:, None] + np.arange(width)
     return side_by_side(tf.gather(padded, places, axis=-2))
 
@@ -133,13 +133,13 @@ class NoteFeatures(keras.layers.Layer):
         width: int. Semitones under the convolution or the window.
         class_counts: str. "own" or "relative".
         dropout: float. Dropout after the convolution.
-        num_tracks: int. Tracks among the channels; classes are counted in each.
+        num_tracks: int. Number of tracks in the channels; classes are counted in each.
 
     Call arguments:
         frames: float [batch, time, pitch, channel], play first; with tracks their
             channels side by side.
-        bar_position: float [batch, time, places], what is known of the place in
-            time, or None.
+        bar_position: float [batch, time, places], features of the position in time,
+            or None.
 
     Output shape: `[batch, time, pitch, features]`.
 
@@ -190,14 +190,14 @@ class NoteFeatures(keras.layers.Layer):
     def build(
         self, frames_shape: tuple, bar_position_shape: tuple | None = None
     ) -> None:
-        """Makes the convolution for a number of channels."""
+        """Makes the convolution for the channels of the frames."""
         if self.kind == "convolution":
             self.convolution.build((None, *frames_shape[-2:]))
 
     def compute_output_shape(
         self, frames_shape: tuple, bar_position_shape: tuple | None = None
     ) -> tuple:
-        """The shape of the output, which Keras then need not trace."""
+        """The shape of the output, so that Keras need not trace the layer."""
         near, classes = self.width * frames_shape[-1], 0
         if self.kind == "convolution":
             near, classes = self.filters, OCTAVE

@@ -34,10 +34,10 @@ class FrameAttention(keras.layers.Layer):
         num_heads: int. Number of heads.
         head_units: int. Width of queries and keys.
         time_major: bool. Whether inputs and output are [time, batch, pitch, ...].
-        num_tracks: int. Tracks among the channels of the frames; each is recalled.
+        num_tracks: int. Number of tracks in the frames' channels; each is recalled.
 
     Call arguments:
-        x: float [batch, time, pitch, features], the time axis' output of steps t.
+        x: float [batch, time, pitch, features], output of the time axis for steps t.
         previous: float [batch, time, pitch, channel], frames t - 1, play first, then
             replay if the model has it; with tracks their channels side by side.
 
@@ -50,7 +50,7 @@ class FrameAttention(keras.layers.Layer):
 
     Reference:
         Vaswani et al. (2017), arXiv:1706.03762, for the attention. Frames as values
-        are this project's.
+        are this project's own.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class FrameAttention(keras.layers.Layer):
         self.num_heads = num_heads
         self.head_units = head_units
         width = num_heads * head_units
-        # Weights files hold these two attributes' names.
+        # Weights files contain the names of these two attributes.
         self.ask = keras.layers.Dense(width, name="query")
         self.tell = keras.layers.Dense(width, name="key")
 
@@ -86,7 +86,7 @@ class FrameAttention(keras.layers.Layer):
         )
 
     def compute_output_shape(self, x_shape: tuple) -> tuple:
-        """The shape of the output, which Keras then need not trace."""
+        """The shape of the output, so that Keras need not trace the layer."""
         recalled = CHANNELS * self.num_heads * self.num_tracks
         return *x_shape[:-1], x_shape[-1] + recalled
 
@@ -95,14 +95,14 @@ class FrameAttention(keras.layers.Layer):
         return self.scan(x, previous, None)[0]
 
     def attention_weights(self, x: Tensor, previous: Tensor) -> Tensor:
-        """The weights of a call: how much each step recalls of each earlier one.
+        """The weights of a call: how much each step recalls each earlier one.
 
         Returns:
             float32 [batch, head, time, step]; 0 from the step itself on.
         """
         query, _, sources, _ = self._prepared(x, previous, None)
         weights = self._weights(query, sources["keys"], sources["valid"])
-        # The first source lies before the window, the last step is recalled by none.
+        # The first source lies before the window; no step recalls the last one.
         return tf.pad(weights[..., 1:], [[0, 0]] * 3 + [[0, 1]])
 
     def zero_state(self, batch_size: Tensor, num_pitches: int) -> State:
@@ -127,7 +127,7 @@ class FrameAttention(keras.layers.Layer):
         Args:
             x: As for a call.
             previous: As for a call.
-            state: As `zero_state` gives it; None if what came before is unknown.
+            state: As from `zero_state`; None if what came before is unknown.
 
         Returns:
             The output of a call, and the state after the last step (None if `state` is
@@ -149,7 +149,7 @@ class FrameAttention(keras.layers.Layer):
         self, x: Tensor, previous: Tensor, state: State | None
     ) -> tuple[Tensor, Tensor, State, Tensor]:
         """Queries, keys, sources and frames, all with the batch first."""
-        # Only small tensors are transposed: pooled features, frames, what is recalled.
+        # Only small tensors are transposed: pooled features, frames, recalled values.
         sounds = tf.reduce_max(self._plays(previous), axis=-1)
         pooled = self._swapped(pool(x, sounds))
         frames = self._swapped(previous)

@@ -1,7 +1,7 @@
-"""What is given, of tracks whose notes the user fixes: its notes, and what comes next.
+"""Tracks whose notes the user gives: the notes of a step, and what comes next.
 
-Notes are read as play and struck, not as replay: whether a note at the border of what
-is given goes on from the step before would tell what is hidden there.
+Notes are read as play and struck, not as replay: at the border of what is given, replay
+would reveal whether a note continues from the hidden step before.
 """
 
 from typing import Any
@@ -18,12 +18,12 @@ from poph_tf.models.layers.features import (
 )
 from poph_tf.models.layers.recurrent import AxisLSTM
 
-# Bars left are told apart one by one up to here, and as a number up to MOST_BARS_LEFT.
+# Bars left are one-hot below NEAR_BARS, and also a number up to MOST_BARS_LEFT.
 NEAR_BARS, MOST_BARS_LEFT = 8, 32
 
 
 def struck_notes(current: Tensor, previous: Tensor, given: Tensor) -> Tensor:
-    """Play and struck of each track, as they are read where notes are known.
+    """Play and struck of each track, as read where notes are known.
 
     A note is struck unless it is held from the step before. A given note counts as
     struck where the step before is free.
@@ -64,8 +64,8 @@ def known_tracks(given: Tensor, track: int, others: list[int]) -> Tensor:
 
     Args:
         given: float [batch, time, track].
-        track: Place of the track that reads.
-        others: Places of the tracks to tell of.
+        track: Index of the reading track.
+        others: Indices of the tracks in question.
 
     Returns:
         float [batch, time, other].
@@ -91,7 +91,7 @@ class StruckNotes(keras.layers.Layer):
     """
 
     def compute_output_shape(self, current_shape: tuple) -> tuple:
-        """The shape of the output, which Keras then need not trace."""
+        """The shape of the output, so that Keras need not trace the layer."""
         return *current_shape[:-1], 2
 
     def call(self, current: Tensor, previous: Tensor, given: Tensor) -> Tensor:
@@ -120,7 +120,7 @@ class TrackNotes(keras.layers.Layer):
         self.width = width
 
     def compute_output_shape(self, notes_shape: tuple) -> tuple:
-        """The shape of the output, which Keras then need not trace."""
+        """The shape of the output, so that Keras need not trace the layer."""
         batch, time, tracks, pitches, channels = notes_shape
         return batch, time, pitches, tracks, self.width * channels + OCTAVE
 
@@ -148,11 +148,11 @@ class SideBySide(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="poph_tf")
 class LookAhead(keras.layers.Layer):
-    """Tells each step what is given from there on, with an LSTM that runs backwards.
+    """Reads for each step what is given from there on, with a backward LSTM.
 
-    The LSTM has no biases, and reads zeros until, going backwards, it meets the first
-    step with something given: so its state and its output are exactly zero where
-    nothing is given at that step or later.
+    The LSTM has no biases and, going backwards, reads zeros until it meets a step with
+    something given. So its state and its output are exactly zero where nothing is given
+    at that step or later.
 
     Args:
         units: int. Units of the LSTM.
@@ -160,7 +160,7 @@ class LookAhead(keras.layers.Layer):
     Call arguments:
         notes: float [batch, time, pitch, track, features], from `TrackNotes`.
         given: float [batch, time, track], 1 where those notes are given.
-        bar: float [batch, time, places], what is known of the place in time, or None.
+        bar: float [batch, time, places], features of the position in time, or None.
 
     Output shape: `[time, batch, pitch, units]`.
 
@@ -181,13 +181,13 @@ class LookAhead(keras.layers.Layer):
     def build(
         self, notes_shape: tuple, given_shape: tuple, bar_shape: tuple | None = None
     ) -> None:
-        """Makes the LSTM for a number of features."""
+        """Makes the LSTM for the features of its input."""
         *_, tracks, features = notes_shape
         width = tracks * (features + 1) + 1 + (bar_shape[-1] if bar_shape else 0)
         self.lstm.build((None, None, None, width))
 
     def compute_output_shape(self, notes_shape: tuple) -> tuple:
-        """The shape of the output, which Keras then need not trace."""
+        """The shape of the output, so that Keras need not trace the layer."""
         batch, time, pitches, *_ = notes_shape
         return time, batch, pitches, self.units
 
@@ -199,7 +199,7 @@ class LookAhead(keras.layers.Layer):
         return tf.reverse(self.lstm(tf.reverse(x, [0])), [0])
 
     def zero_state(self, num_rows: Tensor, batch_size: Tensor) -> dict[str, Any]:
-        """The state behind the last step: nothing is given there."""
+        """The state after the last step, where nothing is given."""
         return {
             "lstm": self.lstm.zero_state(num_rows),
             "later": tf.zeros((batch_size, 1, 1)),
@@ -208,7 +208,7 @@ class LookAhead(keras.layers.Layer):
     def step(
         self, notes: Tensor, given: Tensor, bar: Tensor | None, state: dict[str, Any]
     ) -> tuple[Tensor, dict[str, Any]]:
-        """Runs one step, after the step behind it; arguments as of a call."""
+        """Runs one step, after the step that follows it; arguments as for a call."""
         later = tf.maximum(tf.reduce_max(given, axis=-1, keepdims=True), state["later"])
         x = self._read(notes, given, later, bar)
         out, lstm = self.lstm.scan(x, tuple(state["lstm"]))
@@ -235,7 +235,7 @@ class TrackContext(keras.layers.Layer):
 
     Args:
         units: int. Width of the output.
-        track: int. Place of the track.
+        track: int. Index of the track.
 
     Call arguments:
         notes: float [batch, time, pitch, track, features], from `TrackNotes`.
@@ -257,12 +257,12 @@ class TrackContext(keras.layers.Layer):
         self.dense = keras.layers.Dense(units, name="dense")
 
     def build(self, notes_shape: tuple, given_shape: tuple) -> None:
-        """Makes the projection for a number of tracks and features."""
+        """Makes the projection for the tracks and features of the notes."""
         tracks, features = notes_shape[-2:]
         self.dense.build((None, None, None, (tracks - 1) * (features + 1)))
 
     def compute_output_shape(self, notes_shape: tuple) -> tuple:
-        """The shape of the output, which Keras then need not trace."""
+        """The shape of the output, so that Keras need not trace the layer."""
         batch, time, pitches, *_ = notes_shape
         return time, batch, pitches, self.units
 
@@ -277,15 +277,15 @@ class TrackContext(keras.layers.Layer):
 
 
 def bars_left_features(bars_left: Tensor) -> Tensor:
-    """Reads the number of bars that are left to the end of the piece.
+    """Encodes the number of bars that are left to the end of the piece.
 
     Args:
-        bars_left: int32 [batch, time], 0 in the last bar; -1 is unknown, and whatever
-            is above 32 reads as 32.
+        bars_left: int32 [batch, time], 0 in the last bar; -1 is unknown, and values
+            above 32 count as 32.
 
     Returns:
-        float32 [batch, time, 10]: whether it is known, a share of 32, and a one-hot of
-        0 to 7.
+        float32 [batch, time, 10]: whether it is known, its share of 32, and a one-hot
+        of 0 to 7.
 
     Example:
         >>> bars_left_features(tf.constant([[-1, 1, 40]]))[0, :, :4].numpy().tolist()

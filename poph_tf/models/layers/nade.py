@@ -17,15 +17,15 @@ class PitchNade(keras.layers.Layer):
     """Hidden units of each pitch from the time axis and the notes drawn so far.
 
     The notes drawn so far enter through Johnson's window and their class counts (see
-    `AutoregressiveContext`). The time axis' output sets the biases, so there is no
-    recurrence along pitch: with a known frame all pitches are computed at once.
+    `AutoregressiveContext`). The output of the time axis sets the biases, so there is
+    no recurrence along pitch: with a known frame all pitches are computed at once.
 
     Args:
         units: int. Hidden units of each pitch.
         width: int, odd. Semitones in the window.
 
     Call arguments:
-        x: float [batch, time, pitch, features], the time axis' output.
+        x: float [batch, time, pitch, features], output of the time axis.
         frames: float [batch, time, pitch, channel], of the same steps.
 
     Output shape: `[batch, time, pitch, units + features]`, the hidden units followed by
@@ -49,7 +49,7 @@ class PitchNade(keras.layers.Layer):
         self.hidden = keras.layers.Dense(units, use_bias=False, name="hidden")
 
     def build(self, x_shape: tuple, frames_shape: tuple) -> None:
-        """Makes the projections for numbers of features and channels."""
+        """Makes the projections for the features of x and the channels of frames."""
         self.context.build(frames_shape)
         self.hidden_bias.build((None, x_shape[-1]))
         self.hidden.build((None, self.context.num_features(frames_shape[-1])))
@@ -68,9 +68,9 @@ class PitchNade(keras.layers.Layer):
         """Computes the next pitch.
 
         Args:
-            x: float [rows, features], the time axis' output at this pitch.
+            x: float [rows, features], output of the time axis at this pitch.
             drawn: float [rows, channel], the cell drawn just before; zeros at first.
-            state: That of `AutoregressiveContext`.
+            state: As for `AutoregressiveContext`.
 
         Returns:
             float [rows, units + features], and the next state.

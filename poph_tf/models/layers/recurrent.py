@@ -11,7 +11,7 @@ from tensorflow import Tensor
 
 from poph_tf.models.layers.dropout import Dropout
 
-# Transpositions that put an axis first, and that put it back.
+# Transpositions that put an axis first, and back again.
 AXIS_ORDERS = {
     "time": ((1, 0, 2, 3), (1, 0, 2, 3)),
     "pitch": ((2, 0, 1, 3), (1, 2, 0, 3)),
@@ -25,7 +25,7 @@ class StyleBias(keras.layers.Layer):
     """Adds tanh(Dense(style embedding)) to the features of every cell.
 
     Args:
-        dropout: float. Dropout of what is added.
+        dropout: float. Dropout of the added bias.
         axis_first: bool. Whether x is [axis, batch, other axis, features], as in
             `AxisLSTM`.
 
@@ -55,12 +55,12 @@ class StyleBias(keras.layers.Layer):
         self.bias_dropout = Dropout(dropout)
 
     def build(self, x_shape: tuple, embedding_shape: tuple) -> None:
-        """Makes the projection for a number of features."""
+        """Makes the projection to the features of x."""
         self.dense = keras.layers.Dense(x_shape[-1], activation="tanh", name="dense")
         self.dense.build(embedding_shape)
 
     def compute_output_shape(self, x_shape: tuple) -> tuple:
-        """The shape of the output, which Keras then need not trace."""
+        """The shape of the output, so that Keras need not trace the layer."""
         return x_shape
 
     def call(
@@ -82,19 +82,19 @@ class AxisLSTM(keras.layers.Layer):
     The other axis is folded into the batch, so every pitch (or every time step) is read
     with the same weights.
 
-    The LSTM of Keras runs along the first axis inside: it transposes its input, and its
-    output back. The transpositions here are the inverse ones, and TensorFlow's graph
-    optimizer removes both. With `axis_first` nothing is moved at all, which layers in a
-    row should use.
+    Internally, the LSTM of Keras runs along the first axis: it transposes its input,
+    and its output back. The transpositions here are the inverse ones, and TensorFlow's
+    graph optimizer removes both. With `axis_first` nothing is transposed at all;
+    stacked layers should use it.
 
     Args:
         units: int. Size of the LSTM state.
         axis: str. The axis to run along, "time" or "pitch".
         axis_first: bool. Whether that axis is the first of x and of the output.
-        recurrent_dropout: float. Dropout of the state that each place takes over, one
+        recurrent_dropout: float. Dropout of the state passed on to each place, one
             mask per gate for the whole sequence. If it is not 0, Keras computes one
             product per gate and cannot use cuDNN.
-        use_bias: bool. Without biases a state of zeros stays zeros where x is zeros.
+        use_bias: bool. Without biases, a zero state stays zero while x is zero.
 
     Input shape: `[batch, time, pitch, features]`; with `axis_first` `[time, batch,
     pitch, features]` or `[pitch, batch, time, features]`.
@@ -143,11 +143,11 @@ class AxisLSTM(keras.layers.Layer):
         )
 
     def build(self, x_shape: tuple) -> None:
-        """Makes the LSTM for a number of features."""
+        """Makes the LSTM for the features of x."""
         self.lstm.build((None, None, x_shape[-1]))
 
     def compute_output_shape(self, x_shape: tuple) -> tuple:
-        """The shape of the output, which Keras then need not trace."""
+        """The shape of the output, so that Keras need not trace the layer."""
         return *x_shape[:-1], self.units
 
     def call(self, x: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
-"""What sounded in the bar to which this one comes back.
+"""What sounded in the bar that this one returns to.
 
-Which bar that is, is told to the network: as a composer decides on a form before the
-notes. Without it nothing that a network composes returns after a page.
+That bar is an input, as a composer decides on a form before the notes. Without it,
+nothing that a network composes returns after a page.
 """
 
 from typing import Any
@@ -13,22 +13,22 @@ from tensorflow import Tensor
 from poph_tf.models.layers.features import side_by_side
 from poph_tf.models.layers.frame_attention import CHANNELS, State, onsets
 
-# Frames that are read beside the one at the same place of the other bar.
+# Frames that are read, relative to the same place in the other bar.
 OFFSETS = (-1, 0, 1)
 
 
 @keras.saving.register_keras_serializable(package="poph_tf")
 class ReturningBar(keras.layers.Layer):
-    """Reads each cell of an earlier bar, where the music is there now, and around it.
+    """Reads the cells of an earlier bar, at the same place in the bar and around it.
 
     Args:
         units: int. Width of the output.
-        num_tracks: int. Tracks among the channels of the frames.
+        num_tracks: int. Number of tracks in the channels of the frames.
 
     Call arguments:
         previous: float [batch, time, track, pitch, channel], frames t - 1.
-        returns: int [batch, time]. How many steps back the other bar lies; 0: it comes
-            back to none; -1: unknown, which gives zeros.
+        returns: int [batch, time]. How many steps back the other bar lies; 0: the bar
+            returns to none; -1: unknown, which gives zeros.
         strength: float [batch], a factor; None: 1.
 
     Output shape: `[time, batch, pitch, units]`.
@@ -46,7 +46,7 @@ class ReturningBar(keras.layers.Layer):
 
     def build(self, *_: Any) -> None:
         """Makes the projection."""
-        # At zero, so that a network without it can be trained on with it.
+        # Zeros, so that a network trained without the layer can be trained on with it.
         self.kernel = self.add_weight(
             shape=(len(OFFSETS) * self.num_tracks * CHANNELS + 2, self.units),
             initializer="zeros",
@@ -54,7 +54,7 @@ class ReturningBar(keras.layers.Layer):
         )
 
     def compute_output_shape(self, previous_shape: tuple) -> tuple:
-        """The shape of the output, which Keras then need not trace."""
+        """The shape of the output, so that Keras need not trace the layer."""
         batch, time, _, pitches, _ = previous_shape
         return time, batch, pitches, self.units
 
@@ -71,13 +71,13 @@ class ReturningBar(keras.layers.Layer):
         strength: Tensor | None,
         state: State | None,
     ) -> Tensor:
-        """Reads on from the frames that `FrameAttention` keeps in its state.
+        """Continues from the frames that `FrameAttention` keeps in its state.
 
         Args:
             previous: As for a call.
             returns: As for a call.
             strength: As for a call.
-            state: That of `FrameAttention`; None if what came before is unknown.
+            state: As for `FrameAttention`; None if what came before is unknown.
 
         Returns:
             The output of a call.
@@ -100,7 +100,7 @@ class ReturningBar(keras.layers.Layer):
 
         Args:
             frames: float32 [batch, source, pitch, 2 * track]; the last source is the
-                frame before the last step, those before it follow back without a gap.
+                frame before the last step, preceded by the earlier ones without a gap.
             returns: int32 [batch, time].
 
         Returns:
@@ -112,7 +112,7 @@ class ReturningBar(keras.layers.Layer):
         read = []
         for offset in OFFSETS:
             place = at[None] - returns + offset
-            # Nothing of the step itself, however near the other bar is.
+            # Never read the step itself, however near the other bar is.
             known = (returns > max(offset, 0)) & (place >= 0)
             found = tf.gather(frames, tf.where(known, place, 0), batch_dims=1)
             read.append(found * tf.cast(known, frames.dtype)[..., None, None])

@@ -1,7 +1,7 @@
 """Which degree of the key, or of the chord, a pitch is.
 
-Without it a network has to find the tonic in what it has drawn so far, at each pitch by
-itself, and keep it to the end.
+Without it, a network has to find the tonic in the notes drawn so far, separately at
+each pitch, and keep it to the end.
 """
 
 from typing import Any
@@ -22,12 +22,12 @@ class ScaleDegrees(keras.layers.Layer):
         units: int. Width of the embedding.
         min_pitch: int. MIDI number of the lowest pitch.
         num_pitches: int.
-        num_places: int. Each place has a table of its own.
+        num_places: int. Each place has its own table.
         num_kinds: int. Kinds of keys (major and minor) or chords, of 12 roots each.
 
     Call arguments:
-        key: int [batch, time], 0..11 those of the first kind on C, C#, ..., 12..23 of
-            the second and so on; -1 is unknown and gives zeros.
+        key: int [batch, time], 0..11 for the first kind on C, C#, ..., 12..23 for the
+            second, and so on; -1 is unknown and gives zeros.
         place: int [batch, time], below `num_places`.
         strength: float [batch], a factor; None: 1.
 
@@ -52,14 +52,14 @@ class ScaleDegrees(keras.layers.Layer):
         self.units, self.num_places = units, num_places
         self.num_kinds, self.num_keys = num_kinds, num_kinds * OCTAVE
         self.min_pitch, self.num_pitches = min_pitch, num_pitches
-        # Of each key and pitch: semitones above the root, those in minor from 12 on.
+        # For each key and pitch: semitones above the root, those in minor from 12 on.
         keys = np.arange(self.num_keys)[:, None]
         pitches = np.arange(num_pitches) + min_pitch
         self.degrees = (pitches - keys) % OCTAVE + keys // OCTAVE * OCTAVE
 
     def build(self, *_: Any) -> None:
         """Makes the table of degrees."""
-        # At zero, so that a network without it can be trained on with it.
+        # Zeros, so that a network trained without the layer can be trained on with it.
         self.table = self.add_weight(
             shape=(self.num_places, self.num_keys * self.units),
             initializer="zeros",
@@ -69,8 +69,8 @@ class ScaleDegrees(keras.layers.Layer):
     def call(
         self, key: Tensor, place: Tensor, strength: Tensor | None = None
     ) -> Tensor:
-        """Looks the embeddings up."""
-        # Products, for a gradient that is not sparse.
+        """Looks up the embeddings."""
+        # Matrix products, so that the gradient is not sparse.
         table = tf.convert_to_tensor(self.table)
         at = tf.one_hot(_time_major(place), self.num_places, dtype=table.dtype)
         rows = tf.matmul(at, table)

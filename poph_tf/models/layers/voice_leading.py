@@ -1,8 +1,8 @@
-"""How the interval of two voices changes from step to step.
+"""How the interval between two voices changes from step to step.
 
-Parallel, contrary and oblique motion, suspensions and their resolutions are facts about
-two intervals that follow each other. A window of notes around a pitch holds both, but a
-small layer learns a table of such pairs badly; here it is a table.
+Parallel, contrary and oblique motion, suspensions and their resolutions are properties
+of two successive intervals. A window of notes around a pitch holds both, but a small
+layer is bad at learning a table of such pairs; here it is a table.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ from tensorflow import Tensor
 from poph_tf.models.layers.features import OCTAVE, side_by_side
 from poph_tf.models.layers.look_ahead import known_tracks
 
-# Intervals are counted in semitones modulo an octave; the last one: a voice rests.
+# Intervals in semitones modulo an octave; the last one means that a voice rests.
 INTERVALS = OCTAVE + 1
 # Contrary motion, no or oblique motion, similar motion.
 MOTIONS = 3
@@ -24,21 +24,21 @@ MOTIONS = 3
 class VoiceLeading(keras.layers.Layer):
     """Rates each pitch of a voice by how its interval to other voices would change.
 
-    Adds up an embedding for each other voice whose note is known in this step, of the
+    For each other voice whose note is known in this step, adds an embedding of the
     interval before, the interval now, and whether both voices move the same way. The
-    embeddings begin as zeros.
+    embeddings start as zeros.
 
     Args:
         units: int. Width of the output.
-        track: int. Place of the voice.
-        others: list of int. Places of the other voices.
-        strengths: list of float. How much each of these counts; None: all alike.
+        track: int. Index of the voice.
+        others: list of int. Indices of the other voices.
+        strengths: list of float. Weight of each of these; None: all 1.
 
     Call arguments:
         play: float [batch, time, track, pitch], the notes of this step.
         before: float [batch, time, track, pitch], those of the step before.
         given: float [batch, time, track]. The notes of tracks before `track` and of
-            given ones are read.
+            given tracks are read.
 
     Output shape: `[time, batch, pitch, units]`.
 
@@ -69,7 +69,7 @@ class VoiceLeading(keras.layers.Layer):
         )
 
     def compute_output_shape(self, play_shape: tuple) -> tuple:
-        """The shape of the output, which Keras then need not trace."""
+        """The shape of the output, so that Keras need not trace the layer."""
         batch, time, _, pitches = play_shape
         return time, batch, pitches, self.units
 
@@ -89,7 +89,7 @@ class VoiceLeading(keras.layers.Layer):
         return self._look_up(interval, change, known)
 
     def _look_up(self, interval: Tensor, change: Tensor, known: Tensor) -> Tensor:
-        """The rows of the table, added up over the other voices.
+        """The rows of the table, summed over the other voices.
 
         Args:
             interval: int32 [batch, time, voice].
@@ -99,8 +99,8 @@ class VoiceLeading(keras.layers.Layer):
         table = tf.convert_to_tensor(self.table)
         first = tf.cast(tf.one_hot(interval, INTERVALS), table.dtype)
         first *= tf.cast(known, table.dtype)[..., None]
-        # As one matrix: oneDNN goes wrong, or crashes, with the table and 86 rows or
-        # more of one step.
+        # As one matrix: with the table and 86 or more rows of one step, oneDNN gives
+        # wrong results or crashes.
         rows = tf.matmul(tf.reshape(first, (-1, INTERVALS)), table)
         width = len(self.others) * INTERVALS * MOTIONS
         places = tf.shape(interval)[:2]

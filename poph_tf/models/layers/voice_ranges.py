@@ -1,8 +1,8 @@
 """How high and low each voice sings.
 
-Training transposes the music, so a network knows no register of a voice: what it
-composes begins anywhere. The pitches of each voice are counted before they are
-transposed, and told to the sampler.
+Training transposes the music, so a network does not learn the register of a voice: its
+pieces begin anywhere. The pitches of each voice are therefore counted before
+transposition, for the sampler.
 """
 
 from typing import Any
@@ -14,9 +14,9 @@ from tensorflow import Tensor
 
 @keras.saving.register_keras_serializable(package="poph_tf")
 class VoiceRanges(keras.layers.Layer):
-    """How seldom each pitch of a voice is beside what transposed music says of it.
+    """How much rarer each pitch of a voice is than in the transposed music.
 
-    Counted, not learnt.
+    The table is counted, not learnt.
 
     Args:
         num_tracks: int.
@@ -28,8 +28,8 @@ class VoiceRanges(keras.layers.Layer):
         self.num_tracks, self.num_pitches = num_tracks, num_pitches
 
     def build(self, *_: Any) -> None:
-        """Makes the table; as good as none until it is counted."""
-        # log p(pitch | track) less the same of transposed music, at most 0.
+        """Makes the table, which has no effect until it is counted."""
+        # log p(pitch | track) minus the same for transposed music, at most 0.
         self.pitches = self.add_weight(
             shape=(self.num_tracks, self.num_pitches),
             initializer="zeros",
@@ -37,7 +37,7 @@ class VoiceRanges(keras.layers.Layer):
         )
 
     def share_of(self, given: Tensor) -> Tensor:
-        """How far given notes lie where their voices are, float [batch]; 1 if none are.
+        """How well given notes fit their voices' ranges, float [batch]; 1 without any.
 
         Args:
             given: float [batch, track, pitch], the given notes of a step.
@@ -46,11 +46,11 @@ class VoiceRanges(keras.layers.Layer):
         return tf.exp(tf.reduce_sum(given * table, axis=(1, 2)))
 
     def bias(self, track: int, share: Tensor) -> Tensor:
-        """What is added to the logits of a voice's pitches, float [batch, pitch].
+        """The bias of the logits of a voice's pitches, float [batch, pitch].
 
         Args:
             track: int.
-            share: float [batch], from `share_of`. Given notes in another register say
-                where the other voices are.
+            share: float [batch], from `share_of`. Given notes in another register
+                weaken the bias: they show where the other voices are.
         """
         return tf.convert_to_tensor(self.pitches)[track] * share[:, None]
