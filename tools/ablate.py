@@ -1,13 +1,13 @@
-r"""Trains the networks of an ablation and writes a table and a picture.
+r"""Trains the networks of an ablation study and writes a table and a picture.
 
   python tools/ablate.py --data=bach=data/bach --data=palestrina=data/palestrina \
       --overfit=data/midi/beethoven/movement.mid --seeds=3 --train=max_steps=600
 
-Each --data is a folder of records; --overfit is one music file to learn by heart. All
-networks get the same data, steps, seeds and settings; --set and --train replace
-settings of all of them, e.g. --set=num_time_units=64 on two cores. Each run leaves one
-JSON file in --output_dir and is not run again; a stopped run continues. --report makes
-the table and the picture from the results that exist.
+Each --data is a folder of records; --overfit is one music file to memorize. All
+networks get the same data, steps, seeds and settings; --set and --train change settings
+of all of them, e.g. --set=num_time_units=64 on two cores. Each run writes one JSON file
+to --output_dir and is not repeated; an interrupted run continues. --report makes the
+table and the picture from the existing results.
 """
 
 import itertools
@@ -28,17 +28,17 @@ from poph_tf.errors import InputError  # noqa: E402
 
 FLAGS = flags.FLAGS
 flags.DEFINE_multi_string("data", [], "name=folder of records; repeatable.")
-flags.DEFINE_string("overfit", None, "A music file to learn by heart.")
+flags.DEFINE_string("overfit", None, "A music file to memorize.")
 flags.DEFINE_list("variants", [], "Networks; all of them if not given.")
 flags.DEFINE_integer("seeds", 1, "Number of seeds: 0, 1, ...", lower_bound=1)
-flags.DEFINE_multi_string("set", [], "key=value of all networks; repeatable.")
-flags.DEFINE_multi_string("train", [], "key=value of all trainings; repeatable.")
+flags.DEFINE_multi_string("set", [], "key=value for all networks; repeatable.")
+flags.DEFINE_multi_string("train", [], "key=value for all trainings; repeatable.")
 flags.DEFINE_integer("num_pieces", 8, "Pieces that each composes.", lower_bound=1)
 flags.DEFINE_integer("num_bars", 16, "Bars of each of them.", lower_bound=1)
 flags.DEFINE_string("work_dir", "runs/ablation", "Folder of the runs.")
 flags.DEFINE_string("output_dir", str(ROOT / "results/ablation"), "For results.")
-flags.DEFINE_string("page", str(ROOT / "docs/results/ablations.md"), "Gets the table.")
-flags.DEFINE_string("picture", str(ROOT / "docs/images/ablation.png"), "Gets curves.")
+flags.DEFINE_string("page", str(ROOT / "docs/results/ablations.md"), "For the table.")
+flags.DEFINE_string("picture", str(ROOT / "docs/images/ablation.png"), "For curves.")
 own_flags.define_cores()
 flags.DEFINE_bool("report", False, "Train nothing; write the table and the picture.")
 
@@ -66,7 +66,7 @@ def main(_: Sequence[str]) -> None:
         )
         batch_size = plans[0].training.batch_size
         runner = Runner.prepare(work_dir, batch_size, FLAGS.cores)
-        # Seed by seed, so that there is something to compare early.
+        # Seed by seed, so that results can be compared early.
         for seed, plan in itertools.product(range(FLAGS.seeds), plans):
             ablation.run(plan.with_seed(seed), composed, runner, output_dir)
     found = ablation_report.read(output_dir)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Known weaknesses of the packages in .venv (pip-audit asks the registry's database, which
-# not every mirror has), and patterns of our own code that are often unsafe (bandit; what
-# pyproject.toml skips was looked at).
+# Checks the packages in .venv for known vulnerabilities (pip-audit queries the registry's
+# database, which not every mirror has), and our own code for patterns that are often
+# unsafe (bandit; what pyproject.toml skips was reviewed).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source tools/environment.sh

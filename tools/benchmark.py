@@ -2,9 +2,9 @@
 
     python tools/benchmark.py data|train|compose|distribute|serve|start
 
-Ratios are taken within the run, so that a slow or busy machine does not change them
-much; idle cores give better absolute figures. `data --archive=songs.tar.gz` times the
-parse of your own files beside that of generated ones.
+Ratios are measured within one run, so a slow or busy machine does not change them
+much; absolute figures are better on idle cores. `data --archive=songs.tar.gz` also
+times parsing your own files.
 """
 
 import importlib
@@ -24,7 +24,7 @@ from poph_tf.cli import commands  # noqa: E402
 from poph_tf.errors import InputError  # noqa: E402
 
 NAMES = ("data", "train", "compose", "distribute", "serve", "start")
-# Benchmarks that take an option.
+# The benchmarks that take each option.
 OPTIONS = {
     "archive": ("data",),
     "preset": ("compose", "serve"),
@@ -32,16 +32,16 @@ OPTIONS = {
     "soak_minutes": ("serve",),
 }
 FLAGS = flags.FLAGS
-flags.DEFINE_bool("quick", False, "Fewer repetitions: a look, not a figure to quote.")
+flags.DEFINE_bool("quick", False, "Fewer repetitions, for a rough figure.")
 flags.DEFINE_string(
-    "archive", None, "data: time the parse of a folder or archive of your files too."
+    "archive", None, "data: also time parsing a folder or archive of your own files."
 )
 flags.DEFINE_string("preset", None, "compose, serve: the preset; deepj by default.")
-flags.DEFINE_bool("saved_model", False, "serve: measure a SavedModel in the same run.")
+flags.DEFINE_bool("saved_model", False, "serve: also measure a SavedModel.")
 flags.DEFINE_float(
     "soak_minutes",
     None,
-    "serve: how long memory is watched; 2 by default.",
+    "serve: how long to watch the memory; 2 by default.",
     lower_bound=0.1,
 )
 

@@ -3,12 +3,13 @@ r"""Measures log-likelihood on a piano-roll benchmark.
   python tools/benchmark_likelihood.py --dataset=jsb_chorales --data=jsb.npz \
       --preset=biaxial --seeds=5
 
-Trains --seeds networks on the training split (the best weights by the validation split
-alone), scores whole pieces of valid and test, prints one JSON object (log-likelihood in
-nats per step over 88 pitches, higher is better) and keeps it in --output_dir. Started
-again, it continues. Reads .npz, .pickle and .mat.
+Trains --seeds networks on the training split (choosing the best weights by the
+validation split alone), scores whole pieces of valid and test, prints one JSON object
+(log-likelihood in nats per step over 88 pitches, higher is better) and saves it in
+--output_dir. If interrupted, it continues when started again. Reads .npz, .pickle and
+.mat.
 
---dataset=jsb16 are the chorales in sixteenths with their four voices apart (--data:
+--dataset=jsb16 is the chorales in sixteenths with four separate voices (--data:
 jsb16_separated.npz, --preset=poph3): nats per sixteenth, summed over the voices; also
 those of three voices given the soprano, and of two given soprano and bass.
 """
@@ -35,21 +36,21 @@ FLAGS = flags.FLAGS
 CHORALES = "jsb16"
 flags.DEFINE_string("dataset", None, "Name of the benchmark, e.g. jsb_chorales.")
 flags.DEFINE_string("data", None, "Its file: .npz, .pickle or .mat.")
-flags.DEFINE_string("preset", "biaxial", "The model.")
-flags.DEFINE_string("label", None, "Name of the result; the preset's if not given.")
+flags.DEFINE_string("preset", "biaxial", "Preset of the model.")
+flags.DEFINE_string("label", None, "Name of the result; default: the preset's name.")
 flags.DEFINE_integer("seeds", 1, "Number of seeds: 0, 1, ...", lower_bound=1)
 flags.DEFINE_integer("first_seed", 0, "The first seed.", lower_bound=0)
-flags.DEFINE_multi_string("set", [], "key=value of the model, over its recipe.")
-flags.DEFINE_multi_string("train", [], "key=value of training, over its recipe.")
+flags.DEFINE_multi_string("set", [], "key=value of the model; overrides its recipe.")
+flags.DEFINE_multi_string("train", [], "key=value of training; overrides its recipe.")
 flags.DEFINE_string("work_dir", "runs/likelihood", "Folder of the runs.")
 flags.DEFINE_string("output_dir", str(ROOT / "results/likelihood"), "For results.")
 own_flags.define_cores()
 flags.DEFINE_bool("keep_weights", False, "Keep the best weights beside the result.")
 flags.DEFINE_bool("evaluate_only", False, "Score the weights beside the result again.")
 flags.DEFINE_bool(
-    "valid_only", False, "Do not score the test split, to choose between settings."
+    "valid_only", False, "Skip the test split, for choosing between settings."
 )
-flags.DEFINE_bool("summarize", False, "Print a table of all results and end.")
+flags.DEFINE_bool("summarize", False, "Print a table of all results and exit.")
 
 
 def main(_: Sequence[str]) -> None:

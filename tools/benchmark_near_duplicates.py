@@ -1,11 +1,11 @@
-"""Measures how near-duplicates are found among many pieces that are all different.
+"""Measures near-duplicate detection among many pieces that are all different.
 
     python tools/benchmark_near_duplicates.py --pieces=10000,100000
 
-Pieces are random walks over a scale with chords; each has steps, leaps and a metre of
-its own. Prints, for each number of pieces, CPU seconds of the grouping, peak memory of
-the process and the size of the largest group; then how many versions (transposed,
-a part, revoiced) of pieces among them are found, each of another piece.
+Pieces are random walks over a scale with chords; each has its own steps, leaps and
+metre. For each number of pieces, prints the CPU seconds of the grouping, the peak
+memory of the process and the size of the largest group; then the share of versions
+(transposed, a part, revoiced) that are found, each of a different piece.
 """
 
 import pathlib
@@ -24,8 +24,8 @@ from poph_tf.data.preparation import fingerprints, near_duplicates
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("pieces", ["1000", "10000"], "Numbers of pieces.")
-flags.DEFINE_integer("notes", 300, "Notes of a piece.")
-flags.DEFINE_integer("versions", 200, "Versions that are looked for, of each kind.")
+flags.DEFINE_integer("notes", 300, "Notes per piece.")
+flags.DEFINE_integer("versions", 200, "Versions to look for, of each kind.")
 flags.DEFINE_integer("seed", 0, "Seed of the pieces.")
 
 _SCALE = np.array([0, 2, 4, 5, 7, 9, 11])
@@ -33,7 +33,7 @@ Piece = tuple[np.ndarray, np.ndarray]
 
 
 def piece(seed: int, notes: int) -> Piece:
-    """Onsets (seconds) and pitches of a random piece, a bass below a melody."""
+    """Onsets (seconds) and pitches of a random piece: a melody above a bass."""
     random = np.random.default_rng(seed)
     times, pitches = [], []
     for low, high, share in ((28, 40, 0.35), (32, 50, 0.65)):
@@ -65,14 +65,14 @@ def versions(seed: int, notes: int) -> dict[str, Piece]:
 
 
 def grouped(pieces: Sequence[tuple[np.ndarray, int]]) -> np.ndarray:
-    """The first piece of the group of each sketch, int64 [piece]."""
+    """The first piece in the group of each sketch, int64 [piece]."""
     exact = [number.to_bytes(4, "big") for number in range(len(pieces))]
     sketches, totals = zip(*pieces, strict=True)
     return near_duplicates.groups(exact, sketches, np.array(totals))
 
 
 def main(_: Sequence[str]) -> None:
-    """Prints the measures."""
+    """Prints the measurements."""
     sketches: list[tuple[np.ndarray, int]] = []
     for count in sorted(map(int, FLAGS.pieces)):
         begun = time.process_time()

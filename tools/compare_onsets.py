@@ -5,11 +5,11 @@
     python tools/compare_onsets.py folder
 
 In a folder or an archive, each score is compared with the MIDI file beside it that has
-its name, or whose name has its folder's only other part (`xml_score.musicxml` with
-`midi_score.mid`, as in ASAP). Prints a row for each piece and the sum: what
-is equal, what is left out of the score and set aside of the MIDI file, by class. The
-repeats and ornaments of the scores are played; the last row is the sum with ornaments
-as written.
+the same name, or the name with `midi` for `xml` (`xml_score.musicxml` with
+`midi_score.mid`, as in ASAP). Prints a row for each piece and the total: what is equal,
+what is left out of the score and what is set aside of the MIDI file, by class. Repeats
+and ornaments of the scores are played; the last row is the total with ornaments as
+written.
 """
 
 import pathlib

@@ -2,8 +2,8 @@
 #
 #   make_environment EXTRAS    e.g. make_environment corpus,fast,media
 #
-# Sets PYTHON to the environment's interpreter. PYTHON in the environment, or python3.11
-# to 3.13, or python3, makes it.
+# Sets PYTHON to the environment's interpreter. The environment is made with PYTHON if it
+# is set, else with the first of python3.11 to 3.13 and python3.
 
 make_environment() {
   local extras="$1" base stamp
@@ -19,16 +19,16 @@ make_environment() {
   fi
   [ -d .venv ] || "$base" -m venv .venv
   PYTHON="$PWD/.venv/bin/python"
-  # Windows has its programs in another folder.
+  # Windows has the programs in another folder.
   [ -d .venv/Scripts ] && PYTHON="$PWD/.venv/Scripts/python.exe"
   stamp=".venv/.installed-$extras"
   if [ ! -e "$stamp" ] || [ setup.py -nt "$stamp" ]; then
     echo "Installing poph_tf[$extras] into .venv (TensorFlow is a large download)..."
     "$PYTHON" -m pip install --quiet --disable-pip-version-check -e ".[$extras]"
-    # It asks for pyaudio, which needs a compiler and which we never use.
+    # It depends on pyaudio, which needs a compiler and which we never use.
     "$PYTHON" -m pip install --quiet --disable-pip-version-check --no-deps \
       'tinysoundfont>=0.3.6,<0.4' ||
-      echo "No tinysoundfont for this platform: pieces come without sound." >&2
+      echo "No tinysoundfont for this platform: pieces have no sound." >&2
     touch "$stamp"
   fi
 }

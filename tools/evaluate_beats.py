@@ -1,10 +1,10 @@
-"""Compares the beats that are found in performances with annotated ones.
+"""Compares the beats found in performances with annotated ones.
 
     python tools/evaluate_beats.py --input=asap --weights=fold0.npz,fold1.npz
 
-`--input` holds performances of ASAP with their annotations. Without --weights the
-network of the package is tried; with a file for each fold, as tools/train_beats.py
-writes them, each composition is tried with the network that has not seen it.
+`--input` has performances of ASAP with their annotations. Without --weights, the
+package's network is evaluated; with a file per fold, as tools/train_beats.py writes
+them, each composition is evaluated with the network that has not seen it.
 """
 
 import pathlib
@@ -74,7 +74,7 @@ def _plain(features: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     salience = number + length + deep * (number > 0)
     beat = 3 * (salience / max(salience.std(), 1e-6) - 1.5)
     tempo = -((np.log(beat_network.INTERVALS / 0.6) / 0.5) ** 2) / 2
-    none = np.zeros(len(features))  # Bars are seen by beat_features.bar_evidence.
+    none = np.zeros(len(features))  # beat_features.bar_evidence finds the bars.
     return beat, none, np.tile(tempo, (len(features), 1))
 
 

@@ -1,4 +1,4 @@
-"""Writes scores that come with music21 as MIDI files, one folder for each style.
+"""Writes scores that are included in music21 as MIDI files, one folder per style.
 
     python tools/fetch_corpus.py --corpus=bach,palestrina --output_dir=data/midi
 
@@ -20,9 +20,9 @@ from poph_tf.errors import InputError
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("corpus", [], "Corpora to write, separated by commas; see --list.")
-flags.DEFINE_string("output_dir", None, "Folder that gets a folder for each corpus.")
+flags.DEFINE_string("output_dir", None, "Folder for a subfolder per corpus.")
 flags.DEFINE_integer(
-    "limit", None, "Read this many score files of each at most.", lower_bound=1
+    "limit", None, "Read at most this many score files of each.", lower_bound=1
 )
 flags.DEFINE_integer("num_workers", 2, "Processes.", lower_bound=1)
 flags.DEFINE_bool("list", False, "List the corpora and exit.")
@@ -39,7 +39,7 @@ def main(_: Sequence[str]) -> None:
             "Give --corpus and --output_dir, for example "
             "--corpus=bach --output_dir=data/midi; --list shows the corpora."
         )
-    for name in FLAGS.corpus:  # All of them before the work on the first begins.
+    for name in FLAGS.corpus:  # Check all of them before writing the first.
         corpus.find(name)
     for name in FLAGS.corpus:
         with Progress(None, "score files") as progress:

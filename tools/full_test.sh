@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The slow proofs beside ./tools/test.sh: long fuzzing of the readers, the quickstart, the
-# notebooks and the commands of README and manual, the wheel, the manual's program in C++.
-# Takes some hours on two cores.
+# The slow checks in addition to ./tools/test.sh: long fuzzing of the readers, the
+# quickstart, the notebooks and the commands of the README and the manual, the wheel, the
+# manual's C++ program. Takes some hours on two cores.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source tools/environment.sh

@@ -1,11 +1,11 @@
-"""Asks a server of the API for what its OpenAPI allows, and for what it does not.
+"""Fuzzes the API with requests that its OpenAPI schema allows, and with invalid ones.
 
     python tools/fuzz_api.py --count=10000 --seed=1
 
-Starts a server of a pretrained model, makes requests by schemathesis for each address
-in turn, a third of them wrong, and exits with code 1 if an answer is a 5xx (but 503,
-which asks to come back), or refuses without a sentence. Prints one JSON object:
-requests by address and status. Needs schemathesis (extra dev).
+Starts a server with a pretrained model and sends requests made by schemathesis to each
+endpoint in turn, a third of them invalid. Exits with code 1 if a response has a 5xx
+status (except 503, "try again"), or is an error without a sentence. Prints one JSON
+object: requests by endpoint and status. Needs schemathesis (extra dev).
 """
 
 import collections
@@ -30,18 +30,18 @@ from poph_tf.errors import InputError
 FLAGS = flags.FLAGS
 
 
-# So that each request is quick.
+# Low limits keep each request quick.
 LIMITS = ("--max_request_steps=32", "--max_waiting=16", "--timeout_seconds=30")
 TIMEOUT_SECONDS = 120
-# Requests that are made before the first of them is sent.
+# Requests that are generated before the first of them is sent.
 AT_ONCE = 20
-# Right by the schema; right, with numbers only, short, and the music of the address'
-# example, so that much is composed; wrong.
+# Valid; valid and short, with numbers only and the music of the endpoint's example, so
+# that many compose something; invalid.
 MODES = ("positive", "plain", "negative")
 
 
 def main(_: Sequence[str]) -> int:
-    """Asks, and prints what came."""
+    """Sends the requests and prints the results."""
     start = time.monotonic()
     if FLAGS.url:
         url = f"{FLAGS.url.rstrip('/')}/"
@@ -63,7 +63,7 @@ def main(_: Sequence[str]) -> int:
 
 
 def started(model: str) -> tuple[subprocess.Popen[str], str]:
-    """A server of its own, and its address."""
+    """Starts a server; returns its process and address."""
     command = [sys.executable, "-m", "poph_tf.serve", f"--model_dir={model}"]
     process = subprocess.Popen(
         [*command, "--port=0", *LIMITS], stdout=subprocess.PIPE, text=True
@@ -116,7 +116,7 @@ def fuzz(
 
 
 def cases(operation: Any, mode: str, count: int, seed: int) -> Iterator[Any]:
-    """Requests for an address, of one of `MODES`."""
+    """Requests for an endpoint, in one of `MODES`."""
     import hypothesis
     from schemathesis import GenerationMode
 
@@ -143,13 +143,13 @@ def cases(operation: Any, mode: str, count: int, seed: int) -> Iterator[Any]:
 
     try:
         collect()
-    except hypothesis.errors.Unsatisfiable:  # nothing of an address can be wrong
+    except hypothesis.errors.Unsatisfiable:  # no invalid request exists
         return
     yield from found
 
 
 def _music_of_example(operation: Any) -> dict[str, Any]:
-    """The music of an address' example, and what is held of it."""
+    """The music of an endpoint's example, and the settings that refer to it."""
     body = operation.definition.raw.get("requestBody", {}).get("content", {})
     examples = body.get("application/json", {}).get("examples", {})
     own = ("music", "given", "draw", "bars")
@@ -166,7 +166,7 @@ def _is_text(name: str, value: Any) -> bool:
 
 
 def fault(answer: Any) -> str:
-    """What is wrong with an answer; "" if nothing is."""
+    """The problem with a response; "" if there is none."""
     status = answer.status_code
     if status < 400:
         return ""
@@ -181,10 +181,10 @@ def fault(answer: Any) -> str:
     return ""
 
 
-if __name__ == "__main__":  # A test that imports this defines no flags.
-    flags.DEFINE_integer("count", 1000, "Requests in all.", lower_bound=1)
-    flags.DEFINE_integer("seed", 0, "Of the requests.")
-    flags.DEFINE_float("minutes", 60.0, "Stop after so long.", lower_bound=0.0)
-    flags.DEFINE_string("url", "", "A server that runs; otherwise one is started.")
-    flags.DEFINE_string("model", "chorales", "The model of the server that is started.")
+if __name__ == "__main__":  # A test that imports this must not define flags.
+    flags.DEFINE_integer("count", 1000, "Total number of requests.", lower_bound=1)
+    flags.DEFINE_integer("seed", 0, "Seed of the requests.")
+    flags.DEFINE_float("minutes", 60.0, "Stop after this long.", lower_bound=0.0)
+    flags.DEFINE_string("url", "", "A running server; by default, one is started.")
+    flags.DEFINE_string("model", "chorales", "The model of the started server.")
     commands.run(main)

@@ -1,12 +1,12 @@
-"""Damages music files at random: each must become a record or a reason.
+"""Damages music files at random: each must give a record or a reason.
 
     python tools/fuzz_readers.py --format=midi --count=50000 --seed=1 --log=fuzz.jsonl
     python tools/fuzz_readers.py --format=musicxml --input=scores/ --count=5000
 
-Starts from small files of its own, or from those of --input. What raises, keeps the
-processor longer than --seconds or needs more memory than --memory_mb goes to the log, a
-JSON object a line with the damaged bytes, and makes the exit code 1. Prints one JSON
-object: counts by reason, the slowest case, the peak of memory.
+Starts from small built-in files, or from those of --input. A case that raises an error,
+takes more CPU time than --seconds or needs more memory than --memory_mb goes to the
+log, one JSON object per line with the damaged bytes, and makes the exit code 1. Prints
+one JSON object: counts by reason, the slowest case, the peak memory.
 """
 
 import collections
@@ -95,7 +95,7 @@ _KRN = """**kern\t**kern
 
 
 def _midi_seeds() -> list[bytes]:
-    """A song with all kinds of events, and one without any."""
+    """A song with all kinds of events, in files that declare two, one and no tracks."""
     events = [
         "00ff0304 6e616d65 00f003 0102f7 00ff5103 07a120 00ff5804 04021808 00c005",
         "00b0407f 00903c40 00f8 05e00102 06a03c03 07d009 8360803c00 00903c40 103c00",
@@ -111,7 +111,7 @@ def seeds(kind: str, folder: str = "") -> list[bytes]:
     """Files to start from.
 
     Raises:
-        InputError: If the folder holds none of the format.
+        InputError: If the folder has no files of the format.
     """
     if folder:
         paths = sorted(pathlib.Path(folder).rglob(f"*{FORMATS[kind]}"))
@@ -123,13 +123,13 @@ def seeds(kind: str, folder: str = "") -> list[bytes]:
 
 
 def damaged(random: np.random.Generator, data: bytes) -> bytes:
-    """One file, damaged: bits (kind 0), bytes (1), ends, lengths, times, order."""
+    """Damages a file: bits (kind 0), bytes (1), ends, lengths, times, order."""
     made = bytearray(data)
     for _ in range(int(random.integers(1, 4))):
         if not made:
             break
         at, size = int(random.integers(0, len(made))), int(random.integers(1, 9))
-        # Often a bit only: most such files can still be read.
+        # Often only a bit: most such files can still be read.
         what = int(random.integers(0, 9)) if random.random() < 0.5 else 0
         if what == 0:
             made[at] ^= 1 << int(random.integers(0, 8))
@@ -154,7 +154,7 @@ def damaged(random: np.random.Generator, data: bytes) -> bytes:
 
 
 def reworded(random: np.random.Generator, data: bytes) -> bytes:
-    """One text, with numbers and words changed: markup that still can be parsed."""
+    """Changes numbers and words of a text, so that the markup can still be parsed."""
     changes = []
     words = list(re.finditer(rb"-?\d+|[A-Za-z]+", data))
     for word in random.permutation(len(words))[: random.integers(1, 5)]:
@@ -169,7 +169,7 @@ def reworded(random: np.random.Generator, data: bytes) -> bytes:
 
 
 def judge(data: bytes, name: str, limits: DataConfig) -> str | None:
-    """Converts a file; returns the reason why there is no record, or None."""
+    """Converts a file; returns the reason for rejecting it, or None."""
     reasons = [
         c.reason for c in conversion.convert(sources.Item(name, "s", data=data), limits)
     ]
@@ -178,7 +178,7 @@ def judge(data: bytes, name: str, limits: DataConfig) -> str | None:
 
 @contextlib.contextmanager
 def _limit(seconds: float) -> Iterator[None]:
-    """Of the processor's time: that other programs are busy is no fault of a file."""
+    """Limits CPU time, so that other busy programs do not count against a file."""
 
     def stop(*_: object) -> None:
         raise TimeoutError(f"took longer than {seconds:g} seconds")
@@ -196,11 +196,11 @@ def run(
     kind: str, count: int, seed: int = 0, *, folder: str = "", seconds: float = 10.0,
     memory_mb: float = 1024.0,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:  # fmt: skip
-    """Tries so many damaged files.
+    """Tries `count` damaged files.
 
     Returns:
-        counts by reason ("": a record), the slowest case, the peak of memory;
-        the failures: number of the case, what happened, the bytes in hexadecimal.
+        counts by reason ("": a record), the slowest case, the peak memory;
+        the failures: number of the case, the problem, the bytes in hexadecimal.
     """
     random, starts = np.random.default_rng(seed), seeds(kind, folder)
     limits, name = DataConfig(input=("x",)), f"a{FORMATS[kind]}"
@@ -214,7 +214,7 @@ def run(
         try:
             with _limit(seconds):
                 counts[judge(data, name, limits) or ""] += 1
-        except Exception as error:  # Whatever it is, it is what is looked for.
+        except Exception as error:  # Any exception is a failure.
             problem = f"{type(error).__name__}: {error}"
         slowest = max(slowest, time.process_time() - begun)
         if _peak_mb() > max(peak, least + memory_mb):
@@ -245,11 +245,11 @@ def main(_: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    flags.DEFINE_enum("format", "midi", list(FORMATS), "Which reader.")
+    flags.DEFINE_enum("format", "midi", list(FORMATS), "Which reader to test.")
     flags.DEFINE_integer("count", 50_000, "Damaged files to try.")
-    flags.DEFINE_integer("seed", 1, "Another seed damages them otherwise.")
+    flags.DEFINE_integer("seed", 1, "Seed of the damage.")
     flags.DEFINE_string("input", "", "A folder of files to start from.")
     flags.DEFINE_string("log", "", "A file for the result and the failures.")
-    flags.DEFINE_float("seconds", 10.0, "Seconds of the processor for a file.")
-    flags.DEFINE_float("memory_mb", 1024.0, "The most that a file may need.")
+    flags.DEFINE_float("seconds", 10.0, "CPU time limit per file.")
+    flags.DEFINE_float("memory_mb", 1024.0, "Memory limit per file.")
     commands.run(main)

@@ -1,11 +1,11 @@
-"""Checks on a machine with GPUs what cannot be checked without, and writes a report.
+"""Runs the checks that need a machine with GPUs, and writes a report.
 
     python tools/gpu_check.py --report=gpu.md
 
-The LSTMs on cuDNN, by the names of the kernels in a profile; mixed precision; steps a
-second and the share of the peak; composing with XLA; one GPU against all of them;
-memory. Without a GPU the same code runs on the CPU, split into two devices, and the
-report says what that could not check. Exit code 1: a check failed.
+Checks LSTMs on cuDNN, by the names of the kernels in a profile; mixed precision; steps
+per second and the share of the peak; composing with XLA; one GPU against all of them;
+memory. Without a GPU, the same code runs on the CPU, split into two devices, and the
+report says what that could not check. The exit code is 1 if a check failed.
 """
 
 import dataclasses
@@ -29,8 +29,8 @@ from poph_tf.cli.quiet import import_tensorflow  # noqa: E402
 FLAGS = flags.FLAGS
 flags.DEFINE_string("report", "gpu.md", "The report, as Markdown.")
 flags.DEFINE_enum("preset", "poph2", list(PRESETS), "The network.")
-flags.DEFINE_integer("batch_size", 16, "Windows of a batch.", lower_bound=2)
-flags.DEFINE_integer("window_steps", 128, "Steps of a window.", lower_bound=2)
+flags.DEFINE_integer("batch_size", 16, "Windows per batch.", lower_bound=2)
+flags.DEFINE_integer("window_steps", 128, "Steps per window.", lower_bound=2)
 flags.DEFINE_integer("num_bars", 8, "Bars to compose.", lower_bound=1)
 flags.DEFINE_integer("repetitions", 5, "Timings of each kind.", lower_bound=1)
 

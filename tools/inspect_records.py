@@ -1,4 +1,4 @@
-"""Looks into a data set: its info, or any record of it.
+"""Inspects a data set: its info, or any of its records.
 
     python tools/inspect_records.py --data_dir=data/x
     python tools/inspect_records.py --data_dir=data/x --split=test --index=3 --text
@@ -7,7 +7,7 @@
     python tools/inspect_records.py --data_dir=data/x --verify
 
 --text prints the matrices (o an onset, - a held note, | a bar line), --picture draws
-them, --midi turns them into a MIDI file. --verify reads every record.
+them, --midi converts them to a MIDI file. --verify reads every record.
 """
 
 import pathlib
@@ -30,13 +30,13 @@ flags.DEFINE_string("find", None, "Show the record with this in its source or id
 flags.DEFINE_bool("text", False, "Print its matrices.")
 flags.DEFINE_integer("first_step", 0, "First step that --text prints.")
 flags.DEFINE_integer("num_steps", 64, "Steps that --text prints.")
-flags.DEFINE_string("midi", None, "Write it to this MIDI file.")
-flags.DEFINE_string("picture", None, "Draw it to this .png file.")
+flags.DEFINE_string("midi", None, "Write the record to this MIDI file.")
+flags.DEFINE_string("picture", None, "Draw the record to this .png file.")
 flags.DEFINE_bool("verify", False, "Read all records and report damage.")
 
 
 def main(_: Sequence[str]) -> None:
-    """Shows a data set or one record, or verifies all."""
+    """Shows a data set or one record, or verifies all records."""
     from poph_tf.data.preparation import inspection
 
     own_flags.require("data_dir")

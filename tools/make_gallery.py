@@ -1,11 +1,11 @@
-"""Makes the manual's gallery: eight pieces of each kind, seeds 0 to 7, none chosen.
+"""Makes the manual's gallery: eight pieces of each kind, seeds 0 to 7, unselected.
 
     python tools/make_gallery.py --data_dir=data/bach_chorales
-    python tools/make_gallery.py --kinds=scores,pop909          # only these anew
+    python tools/make_gallery.py --kinds=scores,pop909          # only these again
 
-All tasks but composing start from the first eight pieces of --data_dir on which neither
-`chorales` nor `scores` was trained. For each kind docs/results/gallery/ gets a page
-that plays the pieces and draws their rolls, and the scores; the measures go into
+All tasks except composing start from the first eight pieces of --data_dir on which
+neither `chorales` nor `scores` was trained. For each kind, docs/results/gallery/ gets a
+page that plays the pieces and draws their rolls, and the scores; the measures go into
 docs/results/gallery.md, between the kind's marker and the next `<!-- end -->`.
 """
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "results" / "gallery.md"
 PIECES = 8
-# Each kind: the model, and what is asked of it.
+# Each kind: the model and the settings.
 NEW = {"num_bars": 16}
 CONTINUE = {"task": "continue", "from_bar": 5, "num_bars": 12}
 INFILL = {"task": "infill", "bars": "5-8"}
@@ -57,9 +57,9 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "pop909": ("pop909", {**NEW, **POP}),
     "accompany": ("pop909", {"task": "accompany", **POP}),
 }
-# Tasks that get the soprano alone, as a user has a tune.
+# Tasks that get only the soprano, like a user's tune.
 OF_MELODIES = ("harmonize", "accompany")
-# Of the pieces that `chorales` did not see, those among the first that `scores` did.
+# Pieces that `chorales` has not seen but `scores` has, among the first ones.
 SEEN_BY_SCORES = {"bwv43.11", "bwv322", "bwv313", "bwv278", "bwv2.6"}
 VOICES: tuple[str, ...] = (
     "parallels",
@@ -75,7 +75,7 @@ FLAGS = flags.FLAGS
 
 
 def main(_: Sequence[str]) -> None:
-    """Composes, draws, measures, writes."""
+    """Composes, draws, measures and writes."""
     kinds = FLAGS.kinds or list(KINDS)
     if any("task" in KINDS[kind][1] for kind in kinds):
         own_flags.require("data_dir")
@@ -96,7 +96,7 @@ def main(_: Sequence[str]) -> None:
 
 
 def compose(kind: str, composer: "Composer") -> Iterator[Matrices]:
-    """The pieces of a kind, as a user gets them who gives these seeds."""
+    """The pieces of a kind, as a user gets them with these seeds."""
     options = KINDS[kind][1]
     pieces = unseen(FLAGS.data_dir) if "task" in options else itertools.repeat(None)
     for seed, music in zip(range(PIECES), pieces, strict=False):
@@ -107,7 +107,7 @@ def compose(kind: str, composer: "Composer") -> Iterator[Matrices]:
 
 
 def given(task: str, piece: Matrices) -> dict[str, Any]:
-    """What a task is given of a chorale."""
+    """The input that a task gets from a chorale."""
     if task in OF_MELODIES:
         return {"music": editing.only(piece, piece.tracks[0])}
     if task == "reharmonize":
@@ -116,7 +116,7 @@ def given(task: str, piece: Matrices) -> dict[str, Any]:
 
 
 def relative_key(piece: Matrices) -> str:
-    """The minor key with the scale of a piece in major, or the other way round."""
+    """The relative minor of a piece in major, or the relative major."""
     key = theory.find_key(piece.cells[..., PLAY])
     tonic = key + 9 if key < theory.NUM_PITCH_CLASSES else key + 3
     mode = theory.NUM_PITCH_CLASSES * (key < theory.NUM_PITCH_CLASSES)
@@ -124,7 +124,7 @@ def relative_key(piece: Matrices) -> str:
 
 
 def unseen(data_dir: str) -> Iterator[Matrices]:
-    """The chorales on which no network was trained, in the order of the data set."""
+    """The chorales on which no network was trained, in data set order."""
     from poph_tf.data import dataset  # imports TensorFlow
 
     known = results.read(pretrained.resolve("chorales") / "config.json")["data"]["id"]
@@ -140,7 +140,7 @@ def unseen(data_dir: str) -> Iterator[Matrices]:
 
 
 def draw(kind: str, pieces: Sequence[Matrices], folder: Path) -> None:
-    """Writes the page that plays the pieces, and draws the scores."""
+    """Writes the page that plays the pieces, and the pictures of the scores."""
     from PIL import Image
 
     shown = []
@@ -160,7 +160,7 @@ def draw(kind: str, pieces: Sequence[Matrices], folder: Path) -> None:
 
 
 def measured(kind: str, pieces: Sequence[Matrices]) -> str:
-    """A table: each measure of each piece, their mean, and the mean of real music."""
+    """A table of the measures: each piece, their mean, and the mean of real music."""
     card = results.read(pretrained.resolve(KINDS[kind][0]) / "card.json")
     real = card["figures"].get("music")
     words, rows = dict(model_cards.SHOWN_MUSIC), []
@@ -173,7 +173,7 @@ def measured(kind: str, pieces: Sequence[Matrices]) -> str:
 
 
 def filled(text: str, kind: str, table: str) -> str:
-    """The page with the player, the scores and the table of a kind."""
+    """The page with the player, the scores and the table of a kind filled in."""
     names = [f"gallery/{kind}-{seed}.png" for seed in range(PIECES)]
     scores = [f"[![Seed {seed}]({name})]({name})" for seed, name in enumerate(names)]
     half = PIECES // 2

@@ -1,4 +1,4 @@
-"""Turns a collection of music files into a data set to train on.
+"""Converts a collection of music files to a data set for training.
 
     python tools/make_tfrecords.py --input=songs --output_dir=data/songs
     python tools/make_tfrecords.py --input=lmd_full.tar.gz --output_dir=data/lakh \
@@ -13,8 +13,8 @@ of its top folder, unless --style_depth or --styles_csv says otherwise.
 
 The output is a folder of TFRecord shards for training, validation and test with
 dataset_info.json, report.html (look at it before you train), rejects.csv (which files
-could not be used, and why), repairs.csv, duplicates.csv and near_duplicates.csv. A run
-that was stopped continues when it is started again.
+could not be used, and why), repairs.csv, duplicates.csv and near_duplicates.csv. An
+interrupted run continues when you start it again.
 """
 
 import pathlib
@@ -40,7 +40,7 @@ flags.DEFINE_bool("overwrite", False, "Replace another data set in --output_dir.
 
 
 def main(_: Sequence[str]) -> None:
-    """Makes a data set and prints what it holds."""
+    """Makes a data set and prints a summary."""
     from poph_tf.cli.progress import Progress
     from poph_tf.data.preparation import pipeline, report
 
@@ -64,7 +64,7 @@ def main(_: Sequence[str]) -> None:
     if changes:
         print(
             f"note: the input has changed since this data set was made ({changes}); "
-            "--overwrite makes it anew"
+            "--overwrite makes it again"
         )
     before = "was there already" if was_there else "made"
     names = (

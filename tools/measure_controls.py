@@ -2,9 +2,9 @@
 
   python tools/measure_controls.py --model_dir=runs/x --data_dir=data/x
 
-Composes --num_pieces for each target density, each strength of a key and each style,
-and prints one JSON object; --output keeps it, --markdown prints tables instead. A
-classifier learns the styles from the real pieces of --data_dir.
+Composes --num_pieces for each target density, key strength and style, and prints one
+JSON object; --output saves it, --markdown prints tables instead. A classifier learns
+the styles from the real pieces of --data_dir.
 """
 
 import json
@@ -24,7 +24,7 @@ from poph_tf.config import GenerationConfig
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("model_dir", None, "A model directory, or a pretrained model.")
-flags.DEFINE_string("data_dir", None, "Records of real pieces, of the same styles.")
+flags.DEFINE_string("data_dir", None, "Records of real pieces in the same styles.")
 flags.DEFINE_integer("num_pieces", 50, "Pieces for each value.", lower_bound=2)
 flags.DEFINE_integer("num_bars", 16, "Bars of each piece.", lower_bound=1)
 flags.DEFINE_integer("seed", 0, "Seed of all pieces.")
@@ -44,7 +44,7 @@ def main(_: Sequence[str]) -> None:
     styles, real = composer.config.styles, []
     if len(styles) > 1:
         own_flags.require("data_dir")
-        # Faults of the data show before minutes of composing.
+        # Read first, so that bad data fails before minutes of composing.
         real = control_trials.read_real(Path(FLAGS.data_dir), styles)
     settings = GenerationConfig(
         num_pieces=FLAGS.num_pieces, num_bars=FLAGS.num_bars, seed=FLAGS.seed

@@ -1,12 +1,12 @@
-r"""Composes and harmonizes with a model, and sets the music beside real music.
+r"""Composes and harmonizes with a model, and compares the music with real music.
 
   python tools/measure_music.py --model_dir=chorales --reference=data/midi/bach \
       --data_dir=data/bach_chorales --output_dir=out/chorales
 
-Composes --num_pieces with default settings, one draw each. With --data_dir it also
+Composes --num_pieces with default settings, one draw each. With --data_dir, it also
 harmonizes the first track of as many pieces of --splits, on which the model was not
-trained. Writes the pieces as MIDI, and `music.json` and `music.md`: each measure of the
-real pieces, the composed and the harmonized ones. Takes a minute or two.
+trained. Writes the pieces as MIDI, and `music.json` and `music.md`: each measure for
+the real, composed and harmonized pieces. Takes a minute or two.
 """
 
 import itertools
@@ -48,12 +48,12 @@ flags.DEFINE_string("output_dir", None, "Folder for the pieces and the tables.")
 
 
 def main(_: Sequence[str]) -> None:
-    """Composes, harmonizes, measures, writes."""
+    """Composes, harmonizes, measures and writes."""
     own_flags.require("model_dir", "reference", "output_dir")
     output = files.ready_folder(FLAGS.output_dir)
     import poph_tf
 
-    # Faults of the input show before minutes of composing.
+    # Read first, so that bad input fails before minutes of composing.
     reference = comparison.load(Path(FLAGS.reference))
     melodies = list(_melodies()) if FLAGS.data_dir else []
     composer = poph_tf.load(FLAGS.model_dir)
@@ -106,14 +106,14 @@ def _harmonize(composer: "Composer", melodies: Sequence[Matrices]) -> list[Matri
 
 
 def _end_together(melody: Matrices, piece: Matrices) -> bool:
-    """Whether the last note of the melody ends the piece, with all voices."""
+    """Whether the piece ends with the last note of the melody, in several voices."""
     end = np.flatnonzero(melody.play.any(axis=1))[-1]
     sounds = piece.play.sum(axis=1)
     return bool(sounds[end] > 1 and not sounds[end + 1 :].any())
 
 
 def _table(found: dict[str, Any]) -> str:
-    """The measures of a card, one column for the real pieces and one for each kind."""
+    """The measures of a card: a column for the real pieces and one for each kind."""
     columns = [(found["composed"], "reference")]
     columns += [(figures, "composed") for figures in found.values()]
     rows = [

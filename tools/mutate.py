@@ -1,11 +1,11 @@
-"""Mutation testing: changes one place of the code at a time; a test must fail.
+"""Mutation testing: changes the code in one place at a time; a test must fail.
 
     python tools/mutate.py --count=300 --seed=1 --log=mutants.jsonl
 
-A sample of mutants, the same number from each part of `PARTS`, is drawn by the seed.
-Each is judged by the tests of its part, in a copy of the checkout, those that run its
-line first; those that the log holds already are not judged again, unless they survived
-and `--again` is given. Prints, for each part, how many of the sample were killed, and
+The seed draws a sample of mutants, the same number from each part of `PARTS`. The tests
+of its part judge each mutant in a copy of the checkout, starting with those that run
+its line. Mutants that are in the log already are not judged again, unless they survived
+and `--again` is given. For each part, prints how many of the sample were killed, and
 the survivors with their lines.
 """
 
@@ -32,7 +32,7 @@ from poph_tf.errors import InputError  # noqa: E402
 from poph_tf.evaluation import results  # noqa: E402
 
 FLAGS = flags.FLAGS
-# Of the table: what is counted in each, the first two as killed.
+# Columns of the table and the verdicts they count; the first two count as killed.
 COLUMNS = {
     "killed": judging.KILLED,
     "too slow": judging.SLOW,
@@ -44,7 +44,7 @@ Rows = dict[str, dict[str, str]]
 
 
 def left_of(mutants: Sequence[Mutant], rows: Rows, again: bool) -> list[Mutant]:
-    """The mutants that no row judges; again: or that a row says are alive."""
+    """The mutants without a verdict; with `again`, also those that are alive."""
     known = {name for name, row in rows.items() if not (again and _is_alive(row))}
     return [mutant for mutant in mutants if mutant.name not in known]
 
@@ -78,7 +78,7 @@ def _run_part(
         judging.measure(session, place, measured)
         reach = judging.read_reach(measured)
         functions = judging.functions_below(place)
-        gc.freeze()  # no fork copies what the collector would touch
+        gc.freeze()  # so that the collector does not make forks copy memory
         for mutant in (m for m in mutants if m.place.function):
             path = place / "poph_tf" / mutant.path
             with _Fault(path, mutant):
@@ -88,7 +88,7 @@ def _run_part(
             _note(log, mutant, verdict)
 
     if not judging.collect(part, place, work):
-        raise InputError(f"The tests of {part} fail as they are.")
+        raise InputError(f"The tests of {part} fail without a mutant.")
     for mutant in (m for m in mutants if not m.place.function):
         with _Fault(place / "poph_tf" / mutant.path, mutant):
             verdict = judging.import_anew(part, place, seconds)
@@ -96,7 +96,7 @@ def _run_part(
 
 
 class _Fault:
-    """The copy's file holds the fault until the block ends."""
+    """Puts the fault into the copy's file until the block ends."""
 
     def __init__(self, path: pathlib.Path, mutant: Mutant) -> None:
         self.path, self.mutant, self.sound = path, mutant, path.read_bytes()
@@ -123,7 +123,7 @@ def _copy(source: pathlib.Path, target: pathlib.Path) -> None:
 
 
 def rows_of(log: pathlib.Path) -> Rows:
-    """What a log holds of each mutant, by name; of several verdicts the last."""
+    """The last row of each mutant in a log, by name."""
     if not log.exists():
         return {}
     rows = map(json.loads, log.read_text("utf-8").splitlines())
@@ -146,7 +146,7 @@ def summary(rows: Sequence[dict[str, str]]) -> str:
 
 def main(_: Sequence[str]) -> None:
     """Draws the sample, judges it and prints the summary."""
-    # Once, for all forks; before it starts any thread of its own.
+    # Imported once for all forks, before TensorFlow starts threads.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import hypothesis  # noqa: F401
     import keras  # noqa: F401
@@ -159,13 +159,13 @@ def main(_: Sequence[str]) -> None:
     print(summary([rows[mutant.name] for mutant in mutants]))
 
 
-if __name__ == "__main__":  # A test that imports this defines no flags.
+if __name__ == "__main__":  # A test that imports this must not define flags.
     flags.DEFINE_integer(
-        "count", 300, "Mutants, shared among the parts.", lower_bound=1
+        "count", 300, "Total number of mutants, over all parts.", lower_bound=1
     )
-    flags.DEFINE_integer("seed", 1, "Another seed draws another sample.")
+    flags.DEFINE_integer("seed", 1, "Seed of the sample.")
     flags.DEFINE_list("parts", [], "Only these parts; empty: all.")
     flags.DEFINE_string("log", "mutants.jsonl", "A JSON object for each mutant.")
-    flags.DEFINE_bool("again", False, "Judge those again that the log says are alive.")
-    flags.DEFINE_float("seconds", 300, "A mutant that takes longer is killed.")
+    flags.DEFINE_bool("again", False, "Judge the survivors in the log again.")
+    flags.DEFINE_float("seconds", 300, "A mutant that takes longer counts as killed.")
     commands.run(main)

@@ -1,4 +1,4 @@
-"""Draws a performance, the beats found in it, and its notes on their grid.
+"""Draws a performance, the beats found in it, and its notes on the grid.
 
 python tools/plot_beats.py --input=performance.mid --output=beats.png --bar=5
 """
@@ -28,7 +28,7 @@ def main(_: Sequence[str]) -> None:
     """Writes the picture."""
     path = pathlib.Path(FLAGS.input or "")
     if not path.is_file():
-        raise InputError(f"--input must be a MIDI file; {FLAGS.input!r} is not there.")
+        raise InputError(f"--input must be a MIDI file; there is no {FLAGS.input!r}.")
     notes = midi_bytes.parse(path.read_bytes(), path.name)
     found = beats.find(notes)
     if len(found.downbeats) <= FLAGS.bar:

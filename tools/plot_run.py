@@ -1,10 +1,10 @@
-"""Draws the curve of a training run: nats per step, hours, memory.
+"""Plots a training run: nats per step, hours, memory.
 
     python tools/plot_run.py --model_dir=runs/x --output=curve.png
     python tools/plot_run.py --model_dir=runs/x --model_dir=runs/y --output=both.png
 
-Reads metrics.jsonl of the folder, also while the run continues, and prints the main
-figures in one line. Several runs are drawn together: validation against minutes.
+Reads metrics.jsonl in the folder, even while the run continues, and prints the main
+figures in one line. Several runs share a plot of validation against minutes.
 """
 
 import pathlib
@@ -27,7 +27,7 @@ flags.DEFINE_string("title", "", "Printed above the curve.")
 
 
 def main(_: Sequence[str]) -> None:
-    """Draws the runs of the flags."""
+    """Plots the runs given by the flags."""
     own_flags.require("model_dir", "output")
     runs = {run: metrics_file.read(run) for run in FLAGS.model_dir}
     if len(runs) == 1:

@@ -1,4 +1,4 @@
-r"""Puts a trained model into the package, with a card that describes it.
+r"""Adds a trained model to the package, with a model card.
 
   python -m poph_tf.evaluate --model_dir=runs/x --data_dir=data/x > test.json
   python tools/measure_controls.py --model_dir=runs/x --data_dir=data/x \
@@ -6,9 +6,9 @@ r"""Puts a trained model into the package, with a card that describes it.
   python tools/publish_pretrained.py --model_dir=runs/x --name=x --about=about.json \
       --test=test.json --controls=controls.json --music=music.json
 
-music.json is what `python -m poph_tf.evaluate --compare=PIECES` printed. about.json is
+music.json is the output of `python -m poph_tf.evaluate --compare=PIECES`. about.json is
 written by hand: description, data, licence, good and bad (lists of what to expect).
-Without it the existing card is kept, with new figures.
+Without it, the existing card is kept, with new figures.
 """
 
 import sys
@@ -26,15 +26,15 @@ from poph_tf.evaluation import model_cards, results  # noqa: E402
 from poph_tf.models import LIGHT_FILE  # noqa: E402
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("model_dir", None, "Directory of poph_tf.train.")
+flags.DEFINE_string("model_dir", None, "Model directory of poph_tf.train.")
 flags.DEFINE_string("name", None, "The model's name.")
 flags.DEFINE_string("about", None, "JSON file, written by hand.")
-flags.DEFINE_string("test", None, "JSON file that poph_tf.evaluate printed.")
-flags.DEFINE_string("controls", None, "JSON file of tools/measure_controls.py.")
-flags.DEFINE_string("music", None, "JSON file of poph_tf.evaluate --compare.")
+flags.DEFINE_string("test", None, "JSON output of poph_tf.evaluate.")
+flags.DEFINE_string("controls", None, "JSON output of tools/measure_controls.py.")
+flags.DEFINE_string("music", None, "JSON output of poph_tf.evaluate --compare.")
 flags.DEFINE_alias("steering", "controls")
 flags.DEFINE_string(
-    "output_dir", str(ROOT / "poph_tf/pretrained"), "Gets a folder of that name."
+    "output_dir", str(ROOT / "poph_tf/pretrained"), "Parent of the model's folder."
 )
 
 
@@ -54,7 +54,7 @@ def main(_: Sequence[str]) -> None:
     model_cards.publish(Path(FLAGS.model_dir), folder, card)
     if not (folder / LIGHT_FILE).exists():
         print(
-            f"note: {folder} has no {LIGHT_FILE}. Convert the model for composing "
+            f"note: {folder} has no {LIGHT_FILE}. Convert the model to compose "
             f"without TensorFlow: python -m poph_tf.export --format=litert "
             f"--model_dir={folder} --export_dir={folder}"
         )

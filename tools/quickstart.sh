@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# From nothing to music that a network trained on this machine has composed: makes .venv,
-# installs, fetches Bach's chorales, trains a PopH 2 for a few minutes, evaluates it,
-# composes four pieces with it and four with the package's model, exports it. Run it
-# again and it goes on where it was.
+# From nothing to music by a network trained on this machine: makes .venv, installs,
+# fetches Bach's chorales, trains a PopH 2 for a few minutes, evaluates it, composes four
+# pieces with it and four with the package's model, and exports it. If it is interrupted,
+# run it again to continue.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source tools/environment.sh
@@ -43,7 +43,7 @@ step "7/8 The same from the model that comes with the package"
 
 step "8/8 Export for TF Serving"
 newest() { find "$OUT/serving/poph" -maxdepth 1 -name '[0-9]*' 2>/dev/null | sort -V | tail -1; }
-# Once more where training has gone on since.
+# Exports again if training has continued since.
 if [ ! -e "$(newest)/saved_model.pb" ] || [ "$OUT/model/model.keras" -nt "$(newest)" ]; then
   "$PYTHON" -m poph_tf.export --model_dir="$OUT/model" --export_dir="$OUT/serving/poph"
 fi
@@ -51,8 +51,8 @@ fi
 cat <<EOF
 
 Done. Open $OUT/pieces/index.html in a browser to hear and see the pieces, or
-$OUT/pieces/piece-1.mid in any player; pictures (.png) and sound (.wav) lie beside it.
-Beside it, $OUT/pretrained-pieces/index.html: what the package's model composes.
+$OUT/pieces/piece-1.mid in any player; pictures (.png) and sound (.wav) are beside it.
+$OUT/pretrained-pieces/index.html has the pieces of the package's model.
   model       $OUT/model          evaluation  $OUT/evaluation.json
   records     $OUT/records        SavedModel  $(newest)
 

@@ -1,10 +1,10 @@
-"""Runs the manual's notebooks and tells whether they end without an error.
+"""Runs the manual's notebooks and checks that they finish without an error.
 
     python tools/run_notebooks.py                          # all of docs/tutorials
     python tools/run_notebooks.py --write --notebooks=docs/tutorials/look-inside.ipynb
 
---write keeps the outputs in the files, without what changes from run to run: times,
-messages of programs, numbers of cells. Each runs in an empty folder of its own.
+--write stores the outputs in the files, without what changes from run to run: times,
+program messages and cell numbers. Each notebook runs in its own empty folder.
 """
 
 import pathlib
@@ -22,16 +22,16 @@ from poph_tf.cli import commands
 from poph_tf.errors import InputError
 
 FLAGS = flags.FLAGS
-flags.DEFINE_list("notebooks", [], "Their files; none: all of docs/tutorials.")
-flags.DEFINE_bool("write", False, "Keep the outputs in the files.")
-flags.DEFINE_integer("timeout", 900, "Seconds that a cell may take.", lower_bound=1)
+flags.DEFINE_list("notebooks", [], "Notebook files; empty: all of docs/tutorials.")
+flags.DEFINE_bool("write", False, "Store the outputs in the files.")
+flags.DEFINE_integer("timeout", 900, "Time limit per cell in seconds.", lower_bound=1)
 TUTORIALS = pathlib.Path(__file__).resolve().parents[1] / "docs" / "tutorials"
-# Of a notebook with all its outputs.
+# Limit for a notebook with all its outputs.
 MAX_BYTES = 400_000
 
 
 def main(_: Sequence[str]) -> None:
-    """Runs the notebooks named, or all."""
+    """Runs the given notebooks, or all."""
     paths = [pathlib.Path(name) for name in FLAGS.notebooks]
     for path in paths or sorted(TUTORIALS.glob("*.ipynb")):
         notebook = run(path, FLAGS.timeout)
@@ -44,7 +44,7 @@ def main(_: Sequence[str]) -> None:
 
 
 def run(path: pathlib.Path, timeout: int) -> Any:
-    """A notebook with the outputs of a run in a new kernel and an empty folder.
+    """Runs a notebook in a new kernel and an empty folder; returns it with outputs.
 
     Raises:
         InputError: If there is no such notebook.
@@ -66,7 +66,7 @@ def run(path: pathlib.Path, timeout: int) -> Any:
 
 
 def stored(notebook: Any) -> str:
-    """The text of a notebook's file, without what changes from run to run."""
+    """The text of a notebook file, without what changes from run to run."""
     import nbformat
 
     notebook.metadata = {
@@ -83,7 +83,7 @@ def stored(notebook: Any) -> str:
 
 
 def _joined(outputs: Iterable[Any]) -> list[Any]:
-    """Outputs with what was printed in one, in how many pieces it came or not."""
+    """Joins consecutive stdout outputs, which may be split differently in each run."""
     joined: list[Any] = []
     for output in outputs:
         if joined and output.get("name") == joined[-1].get("name") == "stdout":
@@ -94,7 +94,7 @@ def _joined(outputs: Iterable[Any]) -> list[Any]:
 
 
 def _stays(output: Any) -> bool:
-    """Whether an output is neither a message nor an emptied progress bar."""
+    """Whether to keep an output: not a message, and not a cleared progress bar."""
     empty = output.get("data", {}).get("text/html") == ""
     return output.get("name") != "stderr" and not empty
 

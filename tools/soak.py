@@ -1,15 +1,15 @@
-"""Damages everything that is read, for as long as it is told, and counts what happens.
+"""Damages all kinds of input for a given time, and counts the outcomes.
 
     python tools/soak.py --minutes=60 --log=soak.json
     python tools/soak.py --minutes=5 --kinds=midi,records
 
-By turns: music files of each format (tools/fuzz_readers.py), shards of records,
-checkpoints, model files with one byte changed, and requests to a server: damaged ones,
-and those that its OpenAPI allows or not (tools/fuzz_api.py; needs schemathesis, of the
-extra dev). Right is what is read as it was, or refused with a reason. Anything else is
-a failure, and goes to the log with what makes it again: a crash, an answer 5xx, a hang,
-and data that is other than what was written with nobody saying so. Prints a table; exit
-code 1 on a failure.
+Takes turns with music files of each format (tools/fuzz_readers.py); shards of records,
+checkpoints and model files with one byte changed; and requests to a server: damaged
+ones, and those that its OpenAPI schema allows or not (tools/fuzz_api.py; needs
+schemathesis, of the extra dev). Input must be read as it was, or rejected with a
+reason. Anything else is a failure: a crash, a 5xx response, a hang, or data that is
+changed silently. Failures go to the log with what reproduces them. Prints a table; the
+exit code is 1 if there is a failure.
 """
 
 import atexit
@@ -44,11 +44,11 @@ from poph_tf.evaluation import results
 FLAGS = flags.FLAGS
 
 
-# What a case says of itself; any other text is a failure.
+# The good verdicts of a case; any other text is a failure.
 READ, REFUSED = "read as before", "refused"
 Case = Iterator[tuple[str, str]]
 FILES_A_TURN, CASES_A_TURN, REQUEST_SECONDS = 50, 20, 120.0
-# Over all addresses, so that each gets more than the simplest request.
+# For all endpoints together, enough for more than the simplest request to each.
 OPENAPI_A_TURN = 150
 _SETTINGS = {"num_bars": 1, "seed": 3, "temperature": 1.0, "candidates": 1}
 _SCORE = {
@@ -72,7 +72,7 @@ def _flipped(random: np.random.Generator, data: bytes) -> bytes:
 
 
 def music(kind: str, seed: int) -> Case:
-    """Damaged files of a format: each is read, or refused with a reason."""
+    """Damaged files of a format: each is read, or rejected with a reason."""
     result, failures = fuzz_readers.run(kind, FILES_A_TURN, seed)
     for reason, count in result["reasons"].items():
         for _ in range(count):
@@ -82,7 +82,7 @@ def music(kind: str, seed: int) -> Case:
 
 
 def records(seed: int) -> Case:
-    """Shards with one byte changed: one record is lost at most, and that is said."""
+    """Shards with one byte changed: at most one record is lost, and not silently."""
     random = np.random.default_rng(seed)
     payloads = [random.bytes(int(size)) for size in random.integers(10, 400, 6)]
     members = [gzip.compress(shards_lib.framed(p), mtime=0) for p in payloads]
@@ -104,7 +104,7 @@ def records(seed: int) -> Case:
 
 
 def checkpoints(seed: int) -> Case:
-    """The newest checkpoint with one byte changed: equal, or the one before it."""
+    """The newest checkpoint with one byte changed: equal, or the one before is used."""
     import keras
 
     from poph_tf.training.checkpoints import Checkpoints
@@ -132,7 +132,7 @@ def checkpoints(seed: int) -> Case:
 
 
 def models(seed: int) -> Case:
-    """A model file with one byte changed: equal weights, or refused."""
+    """A model file with one byte changed: equal weights, or it is rejected."""
     from poph_tf import models as models_lib
     from poph_tf.models import pretrained
 
@@ -157,14 +157,14 @@ def models(seed: int) -> Case:
 
 @functools.cache
 def _server() -> str:
-    """The address of a server for the whole run, ended with it."""
+    """Starts a server for the whole run; returns its address."""
     process, url = fuzz_api.started("chorales")
     atexit.register(process.terminate)
     return url
 
 
 def _status(route: str, body: bytes) -> int:
-    """Posts a body to the server; returns the status of the answer."""
+    """Posts a body to the server; returns the status of the response."""
     place = urllib.parse.urlsplit(_server()).netloc
     connection = http.client.HTTPConnection(place, timeout=REQUEST_SECONDS)
     with contextlib.closing(connection):
@@ -176,7 +176,7 @@ def _status(route: str, body: bytes) -> int:
 
 
 def requests(seed: int) -> Case:
-    """Damaged bodies: an answer below 500, or 503 where it is too busy."""
+    """Damaged bodies: the status must be below 500, or 503 if the server is busy."""
     random = np.random.default_rng(seed)
     for _ in range(CASES_A_TURN):
         route = list(REQUESTS)[int(random.integers(len(REQUESTS)))]
@@ -194,7 +194,7 @@ def requests(seed: int) -> Case:
 
 
 def openapi(seed: int) -> Case:
-    """What OpenAPI allows, and what it does not: an answer, or a sentence."""
+    """Requests that OpenAPI allows or not: a response, or an error message."""
     counts, faults = fuzz_api.fuzz(_server(), OPENAPI_A_TURN, seed)
     answers = collections.Counter[str]()
     for found in counts.values():
@@ -218,10 +218,10 @@ KINDS: dict[str, Callable[[int], Case]] = {
 def run(
     kinds: Sequence[str], seconds: float, seed: int = 1
 ) -> tuple[dict[str, collections.Counter[str]], list[dict[str, str]]]:
-    """Goes round the kinds until the time is over, each once at least.
+    """Cycles through the kinds until the time is over, each at least once.
 
     Returns:
-        counts by kind of what was read, refused or failed; the failures.
+        counts by kind of cases that were read, refused or failed; the failures.
     """
     counts = {kind: collections.Counter[str]() for kind in kinds}
     failures, end, turn = [], time.monotonic() + seconds, 0
@@ -229,8 +229,7 @@ def run(
         for kind in kinds:
             if turn and time.monotonic() > end:
                 break
-            # What a case raises is a failure like any other; the rest of its turn is
-            # left out.
+            # An exception in a case is a failure too; the rest of its turn is skipped.
             try:
                 for verdict, data in KINDS[kind](seed + turn):
                     sound = verdict in (READ, REFUSED)
@@ -265,7 +264,7 @@ def main(_: Sequence[str]) -> None:
     kinds = FLAGS.kinds or list(KINDS)
     if unknown := set(kinds) - set(KINDS):
         raise InputError(f"No kind {sorted(unknown)[0]!r}; there are {list(KINDS)}.")
-    logging.set_verbosity(logging.ERROR)  # no line for each checkpoint that it skips
+    logging.set_verbosity(logging.ERROR)  # no line for each skipped checkpoint
     counts, failures = run(kinds, 60 * FLAGS.minutes, FLAGS.seed)
     print(table(counts), end="")
     if FLAGS.log:
@@ -275,9 +274,9 @@ def main(_: Sequence[str]) -> None:
         raise InputError(f"{len(failures)} failures; the first: {failures[0]}")
 
 
-if __name__ == "__main__":  # A test that imports this defines no flags.
-    flags.DEFINE_float("minutes", 60, "How long.", lower_bound=0)
-    flags.DEFINE_integer("seed", 1, "Another seed damages otherwise.")
+if __name__ == "__main__":  # A test that imports this must not define flags.
+    flags.DEFINE_float("minutes", 60, "How long to run.", lower_bound=0)
+    flags.DEFINE_integer("seed", 1, "Seed of the damage.")
     flags.DEFINE_list("kinds", [], "Only these kinds; empty: all.")
-    flags.DEFINE_string("log", "", "File for the result and the failures, JSON.")
+    flags.DEFINE_string("log", "", "JSON file for the result and the failures.")
     commands.run(main)

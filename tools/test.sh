@@ -2,7 +2,7 @@
 # Sets up .venv with what the tests need, then runs the linter, the formatter, the type
 # checker, the manual's build and all tests with coverage.
 # Arguments go to pytest, which then runs alone: ./tools/test.sh tests/models/test_losses.py
-# Two processes share the test files; TEST_PROCESSES=1 takes one.
+# Two processes share the test files; TEST_PROCESSES=1 uses one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source tools/environment.sh
@@ -15,8 +15,8 @@ tests=(-m pytest --numprocesses="${TEST_PROCESSES:-2}" --dist=loadfile
 ./tools/manual.sh
 mkdir -p build
 coverage=build/coverage.json
-# Settings in pyproject.toml. The limit is checked apart: in one call with several
-# processes (slipcover 1.1.0) it would leave the report empty.
+# The settings are in pyproject.toml. The limit is checked separately: with several
+# processes, a single call would leave the report empty (slipcover 1.1.0).
 "$PYTHON" -m slipcover --json --out="$coverage" "${tests[@]}"
 exec "$PYTHON" -m slipcover --merge "$coverage" --out="$coverage" --skip-covered \
   --fail-under=92

@@ -1,13 +1,12 @@
-"""Trains the network that finds beats, whose weights come with the package.
+"""Trains the beat-finding network whose weights are included in the package.
 
     python tools/train_beats.py --performances=asap --scores=songs --minutes=20
 
-`--performances` holds performances of ASAP with their annotations; `--scores` music
-files whose beats and bars are right, which are played with a changing tempo. Both are
-transposed, stretched and played unevenly, so that few pieces go a long way. With
-`--folds` and `--fold` the compositions of one fold are left out, for cross-validation.
-`--join=a.npz,b.npz` trains nothing and writes networks into one file; their outputs
-are averaged.
+`--performances` has performances of ASAP with their annotations; `--scores` has music
+files with correct beats and bars, which are played with a changing tempo. Both are
+transposed, stretched and played unevenly, as data augmentation. `--folds` and `--fold`
+leave out the compositions of one fold, for cross-validation. `--join=a.npz,b.npz`
+trains nothing and writes several networks into one file; their outputs are averaged.
 """
 
 import dataclasses
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("performances", None, "Folder of performances with annotations.")
-flags.DEFINE_string("scores", "", "Folder of music files with the right beats.")
+flags.DEFINE_string("scores", "", "Folder of music files with correct beats.")
 flags.DEFINE_string("output", str(beat_network.WEIGHTS), "File for the weights.")
 flags.DEFINE_integer("folds", 1, "Folds of compositions.", lower_bound=1)
 flags.DEFINE_integer("fold", -1, "The fold to leave out; -1 leaves out none.")
@@ -57,7 +56,7 @@ class Piece:
     Attributes:
         notes: float [note, 4]: start, end, pitch, velocity.
         beats, downbeats: float [beat].
-        is_score: whether it is to be played first.
+        is_score: whether it is a score, which must be played first.
     """
 
     notes: np.ndarray
@@ -108,7 +107,7 @@ def _columns(notes: notes_lib.Notes, clock: Any) -> np.ndarray:
 
 
 def score_beats(notes: notes_lib.Notes) -> tuple[np.ndarray, np.ndarray]:
-    """Beats and bar lines by the time signatures of a score, quarters."""
+    """Beats and bar lines by the time signatures of a score, in quarters."""
     table = notes.time_signatures / [notes.ticks_per_quarter, 1, 1]
     ends = np.append(table[1:, 0], notes.end_tick.max() / notes.ticks_per_quarter)
     beats, lines = [], []
@@ -116,7 +115,7 @@ def score_beats(notes: notes_lib.Notes) -> tuple[np.ndarray, np.ndarray]:
         compound = denominator >= 8 and numerator % 3 == 0 and numerator > 3
         beat = 4 / denominator * (3 if compound else 1)
         bar = 4 * numerator / denominator
-        if end - begin < bar:  # An upbeat: its beats count back from its end.
+        if end - begin < bar:  # An upbeat: beats count back from its end.
             beats.append(end - beat * np.arange((end - begin) // beat, 0, -1))
         else:
             beats.append(np.arange(begin, end - 1e-6, beat))
@@ -133,7 +132,7 @@ class Examples:
         self._performed, self._written = read_pieces()
 
     def batch(self) -> list[np.ndarray]:
-        """Features, targets of beats and bars, of tempo, and weights of frames."""
+        """Features, targets for beats and bars, for tempo, and frame weights."""
         examples = [self._example() for _ in range(_BATCH)]
         return [np.stack(column) for column in zip(*examples, strict=True)]
 
@@ -157,7 +156,7 @@ class Examples:
         return features, *targets(beats, downbeats, origin)
 
     def _varied(self, notes: np.ndarray, origin: float) -> np.ndarray:
-        """The notes around the span, played by someone else."""
+        """Varies the notes around the span, as if someone else played them."""
         random = self._random
         keep = (notes[:, 1] > origin - 8) & (notes[:, 0] < origin + _SPAN + 8)
         if random.random() < 0.5:
@@ -178,7 +177,7 @@ class Examples:
         return np.stack([start, end, pitch, velocity], axis=1)
 
     def _played(self, score: Piece) -> Piece:
-        """A score as someone might play it: tempo, articulation and loudness vary."""
+        """Plays a score with varying tempo, articulation and loudness."""
         random = self._random
         start, end, pitch, _ = score.notes.T
         beat = float(np.median(np.diff(score.beats)))
@@ -186,7 +185,7 @@ class Examples:
         places = np.concatenate(
             [score.beats[0] - lead[::-1], score.beats, score.beats[-1] + lead]
         )
-        pace = np.exp(random.normal(np.log(0.68), 0.38)) / beat  # seconds a quarter
+        pace = np.exp(random.normal(np.log(0.68), 0.38)) / beat  # seconds per quarter
         pace = pace * np.exp(self._drift(len(places)))
         seconds = np.concatenate([[0.0], np.cumsum(np.diff(places) * pace[:-1])])
         count, jitter = len(start), random.uniform(0.003, 0.02)
@@ -203,7 +202,7 @@ class Examples:
         )
 
     def _drift(self, count: int) -> np.ndarray:
-        """Logarithms of the tempo at beats: of phrases, of bars and of single beats."""
+        """Log tempo changes at the beats, for phrases, bars and single beats."""
         random = self._random
         drift = np.zeros(count)
         for width, size in ((16, 0.10), (5, 0.07), (1, 0.03)):
@@ -217,7 +216,7 @@ class Examples:
 def targets(
     beats: np.ndarray, downbeats: np.ndarray, origin: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What the network should say: beats and bars, tempo, and where that counts."""
+    """Targets of the network: beats and bars, tempo, and the frame weights."""
     wanted = np.zeros((_FRAMES, 2), np.float32)
     for kind, times in enumerate((beats, downbeats)):
         frame = (times - origin) / beat_features.FRAME_SECONDS - 0.5
@@ -256,7 +255,7 @@ def build() -> "keras.Model":
 
 
 def train(examples: Examples, minutes: float) -> "keras.Model":
-    """Trains for some time; the learning rate falls along half a cosine."""
+    """Trains for some time, with cosine decay of the learning rate."""
     import keras
     import tensorflow as tf
 

@@ -1,17 +1,17 @@
-"""Runs the commands of README and of the manual as they are written.
+"""Runs the commands in the README and the manual as they are written.
 
     python tools/try_docs.py                                  # all pages; an hour or so
     python tools/try_docs.py --pages=README.md,docs/how-to/compose.md
 
-Each command of each block ```sh runs in a copy of the checkout, with small stand-ins
-for the files that a reader would bring. What would take hours is stopped by SIGTERM
-after a while, as a reader could; servers run until their page ends. A comment above a
+Each command of each ```sh block runs in a copy of the checkout, with small stand-ins
+for the reader's own files. Commands that would take hours are stopped by SIGTERM after
+a while, as a reader could; servers run until the end of their page. A comment above a
 block
 
     <!-- not run: needs Docker -->
 
-leaves it out; --list shows these, with their reasons. Without --install, `pip` and
-`python -m venv` do nothing, and the environment is the one that runs this.
+skips it; --list shows these, with their reasons. Without --install, `pip` and
+`python -m venv` do nothing, and the current environment is used.
 """
 
 import dataclasses
@@ -41,34 +41,34 @@ from poph_tf.errors import InputError
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FLAGS = flags.FLAGS
 flags.DEFINE_list("pages", [], "Only these pages; empty: all.")
-flags.DEFINE_bool("list", False, "Show what would be done and do nothing.")
-flags.DEFINE_bool("install", False, "Let pip and venv install as they are told.")
-flags.DEFINE_float("stop_after", 60, "Seconds after which long work is stopped.")
-flags.DEFINE_float("limit", 900, "Seconds after which any other command has failed.")
+flags.DEFINE_bool("list", False, "List the commands without running them.")
+flags.DEFINE_bool("install", False, "Let pip and venv install for real.")
+flags.DEFINE_float("stop_after", 60, "Seconds after which long commands are stopped.")
+flags.DEFINE_float("limit", 900, "Seconds after which any other command fails.")
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """The flags: seconds, and whether pip and venv do what they are told."""
+    """The flags: time limits in seconds, and whether pip and venv really install."""
 
     stop_after: float = 60.0
     limit: float = 900.0
     install: bool = False
 
 
-# Runs beside what follows on its page.
+# These run in the background for the rest of their page.
 SERVERS = r"-m poph_tf\.serve\b|mkdocs serve"
-# May go on for hours. Stopped, each leaves what the next command reads.
+# These may take hours. When stopped, each leaves what the next command reads.
 LONG = r"-m poph_tf\.train\b|--watch=|"
 LONG += r"tools/(ablate|benchmark\w*|measure_\w+|train_beats)\.py"
-# Run by tools/full_test.sh themselves.
+# tools/full_test.sh runs these itself.
 ELSEWHERE = r"^\./tools/\w+\.sh"
-# A training stops after its step, which takes long beside other work.
+# Training stops after the current step, which takes long on a busy machine.
 STOP_SECONDS = 300
 RUN, STOPPED, SERVER, LEFT_OUT = "run", "stopped", "server", "left out"
-# What is done with a command in which the first of these is found.
+# What to do with a command; the first pattern found in it counts.
 HOWS = {ELSEWHERE: LEFT_OUT, SERVERS: SERVER, LONG: STOPPED, "": RUN}
-# Names in the manual for what a reader has: each is a link to what is here instead.
+# Names in the manual for the reader's own files, linked to stand-ins.
 LINKS = {
     "runs/mine": "runs/bach",
     "runs/x": "runs/bach",
@@ -94,7 +94,7 @@ python() {
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """A command of a page, and what is to be done with it, and why."""
+    """A command of a page, what to do with it, and why."""
 
     page: str
     text: str
@@ -103,7 +103,7 @@ class Command:
 
 
 def split(code: str) -> Iterator[str]:
-    """The commands of a block; lines that quotes or a backslash join are one."""
+    """The commands of a block; lines joined by quotes or a backslash are one."""
     lines: list[str] = []
     for line in code.splitlines():
         lines.append(line)
@@ -118,7 +118,7 @@ def split(code: str) -> Iterator[str]:
 def _is_whole(text: str) -> bool:
     try:
         shlex.split(text, comments=True)
-    except ValueError:  # a quotation mark without its partner
+    except ValueError:  # an unclosed quotation mark
         return False
     return True
 
@@ -137,7 +137,7 @@ def commands_of(page: str, text: str) -> list[Command]:
 
 
 def pages() -> list[str]:
-    """README first: it makes what other pages use."""
+    """All pages, README first: it makes files that other pages use."""
     manual = sorted((ROOT / "docs").rglob("*.md"))
     first = [ROOT / "README.md", ROOT / "docs" / "getting-started.md"]
     order = dict.fromkeys([*first, ROOT / "BUILD.md", *manual])
@@ -145,18 +145,18 @@ def pages() -> list[str]:
 
 
 def prepare(place: pathlib.Path, options: Options) -> None:
-    """Copies the checkout and lays the stand-ins."""
+    """Copies the checkout and creates the stand-ins."""
     skipped = shutil.ignore_patterns(
         "__pycache__", ".*", "build", "dist", "runs", "data", "out", "quickstart"
     )
-    # The package has a folder `data` of its own.
+    # The package has its own folder `data`.
     for path in ROOT.iterdir():
         if path.is_dir() and path.name not in skipped(str(ROOT), [path.name]):
             ignored = shutil.ignore_patterns("__pycache__")
             shutil.copytree(path, place / path.name, ignore=ignored)
         elif path.is_file():
             shutil.copy(path, place)
-    # As in the real one: the environment is here, and this folder is imported.
+    # As in a real checkout: it has the environment, and this folder is imported.
     (place / ".venv").symlink_to(pathlib.Path(sys.prefix))
     _shell(
         "python tools/fetch_corpus.py --corpus=bach --output_dir=corpus", place, options
@@ -175,7 +175,7 @@ def prepare(place: pathlib.Path, options: Options) -> None:
 
 
 def lay_music(place: pathlib.Path) -> None:
-    """Lays the files of a reader; commands of the page before may have written some."""
+    """Creates the reader's files; commands of the previous page may overwrite them."""
     tune = sorted((place / "given").iterdir())[0]
     for name in MUSIC:
         shutil.copy(tune, place / f"{name}.mid")
@@ -209,7 +209,7 @@ def _stop(process: subprocess.Popen[str]) -> None:
     """Ends a command and its children, as Ctrl-C or an orchestrator would."""
     _signal(process, signal.SIGTERM)
     end = time.monotonic() + STOP_SECONDS
-    # The shell ends at once; a training saves first.
+    # The shell ends at once; training saves first.
     while _signal(process, 0) and time.monotonic() < end:
         process.poll()
         time.sleep(0.2)
@@ -255,7 +255,7 @@ def _wait_for_settings(
     command: Command, place: pathlib.Path, process: subprocess.Popen[str],
     options: Options,
 ) -> None:  # fmt: skip
-    """Waits until a training has begun: what is stopped before leaves no model."""
+    """Waits until training has started: stopped earlier, it would leave no model."""
     found = re.search(r"poph_tf\.train .*--model_dir=(\S+)", command.text)
     end = time.monotonic() + options.limit
     while found and process.poll() is None and time.monotonic() < end:
@@ -267,7 +267,7 @@ def _wait_for_settings(
 def serve(
     command: Command, place: pathlib.Path, options: Options
 ) -> tuple[subprocess.Popen[str], str]:
-    """Starts a server; returns it, and what went wrong."""
+    """Starts a server; returns it and what went wrong, if anything."""
     log = place / f"server-{time.monotonic_ns()}.log"
     process = _start(command.text, place, log, options)
     end = time.monotonic() + options.limit
@@ -281,7 +281,7 @@ def serve(
 
 
 def _is_ready(address: str) -> bool:
-    """Whether a server has loaded its models; one that knows no such path is ready."""
+    """Whether a server has loaded its models, or has no /readyz."""
     try:
         with urllib.request.urlopen(f"{address}/readyz", timeout=30) as answer:
             return answer.status == 200
@@ -300,7 +300,7 @@ def try_page(
     for command in found:
         begun, problem = time.monotonic(), ""
         if command.how == SERVER:
-            # The next one takes the port of the one before.
+            # The next server uses the port of the previous one.
             while servers:
                 _stop(servers.pop())
             process, problem = serve(command, place, options)

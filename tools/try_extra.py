@@ -1,9 +1,9 @@
-"""Does once what an extra of the package is for.
+"""Tries what an extra of the package is for.
 
     cd empty_folder && python .../tools/try_extra.py score piece.mid
 
-tools/try_wheel.sh runs it in an environment that has this extra alone; the package is
-the one installed there. A copy of this folder must not lie beside the package.
+tools/try_wheel.sh runs it in an environment with only this extra; the package is the
+one installed there. A copy of this folder must not be beside the package.
 """
 
 import json
@@ -35,7 +35,7 @@ def archives(piece: str) -> None:
     parquet.write_table(column, "b.parquet")
     _tool("make_tfrecords", "--input=a.7z,b.parquet", "--output_dir=data")
     info = json.loads(pathlib.Path("data/dataset_info.json").read_text("utf-8"))
-    # Twice the same piece: both were read.
+    # The same piece twice: both were read.
     assert info["num_duplicates"] == 1 and not info["rejects"], info
 
 
@@ -82,7 +82,7 @@ def serve(piece: str) -> None:
 
 
 def live(piece: str) -> None:
-    """Plays along with a click, without ports; MIDI's library is there."""
+    """Plays without ports, and checks that the MIDI library is installed."""
     import rtmidi  # noqa: F401
 
     command = [sys.executable, "-m", "poph_tf.live", "--measure_latency=2"]
@@ -90,7 +90,7 @@ def live(piece: str) -> None:
 
 
 def _wait_for(url: str) -> None:
-    """Asks until models are loaded."""
+    """Polls until the models are loaded."""
     for _ in range(300):
         try:
             urllib.request.urlopen(url, timeout=30).close()

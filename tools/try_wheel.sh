@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Builds the sdist and, from it, the wheel into dist/; checks both; then installs the wheel
-# with its core dependencies into an empty environment of each Python that is there (3.11,
-# 3.12, 3.13), away from this checkout, and composes with the pretrained model.
-#   ./tools/try_wheel.sh                      all Pythons that are found
+# with its core dependencies into an empty environment for each Python found (3.11, 3.12,
+# 3.13), outside this checkout, and composes with the pretrained model.
+#   ./tools/try_wheel.sh                      all Pythons found
 #   PYTHONS="python3.12" ./tools/try_wheel.sh one of them
-#   EXTRAS="score serve" ./tools/try_wheel.sh and does what each of these extras is for,
-#                                             with nothing else installed beside the core
+#   EXTRAS="score serve" ./tools/try_wheel.sh also tries each of these extras, with only
+#                                             the core installed beside it
 set -euo pipefail
 cd "$(dirname "$0")/.."
 MAX_MEGABYTES=25
@@ -42,7 +42,7 @@ try_core() {
   "$1" -m venv "$work/env"
   bin="$(bin_of "$work/env")"
   "$bin/python" -m pip install --quiet --disable-pip-version-check dist/poph_tf-*.whl
-  # From another folder: what is imported is what was installed.
+  # From another folder, so that the installed package is imported.
   (cd "$work" && "$bin/poph-generate" --output_dir=out --num_pieces=1 --num_bars=2 \
     --seed=1 >compose.log 2>&1) || { tail -20 "$work/compose.log" >&2; exit 1; }
   "$bin/python" - "$work/out/piece-1.mid" <<'PY'
@@ -54,7 +54,7 @@ PY
   echo "on $("$bin/python" --version)"
 }
 
-# try_extra EXTRA: in an environment that adds to $work/env what the extra asks for
+# try_extra EXTRA: in an environment that adds the extra's packages to $work/env
 try_extra() {
   local python wheel core
   rm -rf "$work"/{extra,trial}
@@ -71,7 +71,7 @@ PY
   mkdir "$work/trial"
   (cd "$work/trial" && "$python" ../tools/try_extra.py "$1" ../out/piece-1.mid \
     >log 2>&1) || { tail -20 "$work/trial/log" >&2; exit 1; }
-  echo "[$1] does what it is for"
+  echo "[$1] works"
 }
 
 found=()
@@ -80,7 +80,7 @@ for python in "${pythons[@]}"; do
 done
 [ "${#found[@]}" -gt 0 ] || { echo "error: none of ${pythons[*]} is here." >&2; exit 2; }
 build "${found[0]}"
-# Away from the package: what is imported is what was installed.
+# Outside the checkout, so that the installed package is imported.
 cp -r tools "$work/tools"
 for python in "${found[@]}"; do
   try_core "$python"

@@ -1,8 +1,8 @@
-"""Where in the song a moment lies: by a tempo of its own, or by MIDI clock.
+"""Maps time to song positions: by our own tempo, or by MIDI clock.
 
-A MIDI clock message comes 24 times in a quarter note, so six times in a step; a song
-position counts sixteenths, which are the steps. After a start, continue or song
-position the next clock message is the position itself.
+MIDI clock sends 24 messages per quarter note, so six per step; a song position counts
+sixteenths, which are the steps. After a start, continue or song position message, the
+next clock message marks that position.
 
 Source: MIDI 1.0 Detailed Specification, System Real Time Messages.
 """
@@ -11,7 +11,7 @@ import math
 from typing import Any
 
 CLOCKS_PER_STEP = 6
-# A running clock of the slowest tempo sends one each 0.5 seconds (5 quarters a minute).
+# At the slowest tempo (5 quarters per minute), a clock sends one every 0.5 seconds.
 LOST_SECONDS = 1.0
 
 
@@ -19,7 +19,7 @@ class OwnClock:
     """A steady tempo.
 
     Args:
-        tempo_qpm: quarter notes a minute.
+        tempo_qpm: quarter notes per minute.
         steps_per_quarter: steps in a quarter note.
 
     Example:
@@ -36,11 +36,11 @@ class OwnClock:
         self._zero = math.inf
 
     def start(self, seconds: float, step: int) -> None:
-        """Begins at a step."""
+        """Starts at a step."""
         self._zero = seconds - step * self.step_seconds
 
     def receive(self, seconds: float, message: Any) -> bool:
-        """Nothing that comes changes the tempo."""
+        """Ignores all messages: the tempo is fixed."""
         del seconds, message
         return False
 
@@ -49,7 +49,7 @@ class OwnClock:
         return (seconds - self._zero) / self.step_seconds
 
     def due(self, step: float) -> float:
-        """When a step comes."""
+        """The time of a step."""
         return self._zero + step * self.step_seconds
 
     def is_lost(self, seconds: float) -> bool:
@@ -59,28 +59,28 @@ class OwnClock:
 
 
 class MidiClock:
-    """The clock of another program or device.
+    """The MIDI clock of another program or device.
 
     Attributes:
-        running: whether it was started and not stopped.
+        running: whether it has been started and not stopped.
     """
 
     def __init__(self) -> None:
         self.running = False
-        # Clock messages since the start of the song, the last one included.
+        # Clock messages since the start of the song, including the last one.
         self._clocks = -1
         self._last_seconds = 0.0
         self._clock_seconds = math.inf
 
     def start(self, seconds: float, step: int) -> None:
-        """The session begins; the other side says at which step."""
+        """Starts the session; the other side decides at which step."""
         del step
         self._last_seconds = seconds
 
     def receive(self, seconds: float, message: Any) -> bool:
-        """Takes a message; returns whether the position or `running` jumped.
+        """Handles a message; returns whether the position or `running` jumped.
 
-        Others than those of a clock are passed over.
+        Ignores messages that are not about the clock.
         """
         kind = message.type
         if kind == "clock" and self.running:
@@ -98,14 +98,14 @@ class MidiClock:
         return kind in ("start", "continue", "stop", "songpos")
 
     def position(self, seconds: float) -> float:
-        """The step at a time; between two messages by the time between the last two."""
+        """The step at a time; interpolated with the interval of the last messages."""
         since = (seconds - self._last_seconds) / max(self._clock_seconds, 1e-6)
-        # Short of the next message, which may be late.
+        # Stay below the next message, which may be late.
         clocks = self._clocks + min(max(since, 0.0), 0.99)
         return clocks / CLOCKS_PER_STEP
 
     def due(self, step: float) -> float | None:
-        """When the clock is lost unless a message comes; a step comes with one."""
+        """When the clock will count as lost; steps come with messages."""
         del step
         return self._last_seconds + LOST_SECONDS if self.running else None
 

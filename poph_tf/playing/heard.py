@@ -1,6 +1,6 @@
-"""What somebody plays, on the grid of steps.
+"""What a person plays, on the grid of steps.
 
-A note belongs to the step nearest to its onset and lasts to the step nearest to its
+A note starts at the step nearest to its onset and lasts until the step nearest to its
 end, at least one step, as in files (`data/matrices.py`).
 """
 
@@ -20,12 +20,12 @@ class Note:
     """A note that was played.
 
     Attributes:
-        pitch: one of the model's.
+        pitch: a pitch of the model.
         velocity: 1..127.
-        start: step.
+        start: first step.
         end: step after the last; infinite while the key is down.
         key: MIDI pitch of the key.
-        track: of the model; None: not decided yet.
+        track: track of the model; None: not decided yet.
     """
 
     pitch: int
@@ -37,21 +37,21 @@ class Note:
 
 
 class Heard:
-    """Hears notes and tells what sounds in a step.
+    """Collects played notes and returns what sounds in a step.
 
-    In models of voices, several notes at once go to several voices, from high to low;
-    a single note, and all notes in other models, to one track.
+    In models of voices, simultaneous notes go to several voices, from high to low. A
+    single note goes to one track, and so do all notes in other models.
 
     Args:
         model: configuration of the model.
         track: name of the track of single notes; empty: the melody, or the first.
-        spread: whether several notes may go to several voices.
-        legato: steps that a note of a voice is heard on after its end, unless another
-            follows. Short notes are no rests.
+        spread: whether simultaneous notes may go to several voices.
+        legato: steps that a note of a voice is held after its end, unless another
+            follows, so that short notes do not count as rests.
 
     Attributes:
         single: the track of single notes.
-        played: tracks that are played, at least that of single notes; may be set back.
+        played: tracks played so far, at least `single`; callers may reset it.
     """
 
     def __init__(
@@ -68,10 +68,10 @@ class Heard:
         self._notes: list[Note] = []
 
     def press(self, key: int, velocity: int, position: float) -> None:
-        """A key goes down at a step (with its fraction)."""
+        """A key goes down at a position (a fractional step)."""
         self.release(key, position)
         start = math.floor(position + 0.5)
-        # Of two notes of a key in one step the last counts.
+        # If a key is struck twice in one step, the last note counts.
         self._notes = [n for n in self._notes if (n.key, n.start) != (key, start)]
         pitch = self._within_range(key)
         self._notes.append(Note(pitch, velocity, start, math.inf, key))
@@ -84,19 +84,19 @@ class Heard:
                 note.end = max(end, note.start + 1)
 
     def release_all(self, position: float) -> None:
-        """No key is down any more."""
+        """All keys go up."""
         for key in {note.key for note in self._notes}:
             self.release(key, position)
 
     def clamped(self, step: int) -> np.ndarray:
-        """What sounds in a step, in the tracks where something may be given.
+        """What sounds in a step, as clamped cells.
 
         Args:
-            step: not before those of earlier calls.
+            step: at or after those of earlier calls.
 
         Returns:
             float32 [track, pitch, 4] as in `constraints.py`; the cells of all tracks
-            count as clamped.
+            are marked as clamped.
         """
         past = step - 1 - self._legato
         self._notes = [note for note in self._notes if note.end > past]
@@ -119,7 +119,7 @@ class Heard:
         return note.end <= step < note.end + self._legato
 
     def _choose_tracks(self, sounding: list[Note]) -> None:
-        """Gives new notes a track; a held note keeps its own."""
+        """Assigns tracks to new notes; held notes keep theirs."""
         several = self._spread and len(sounding) > 1
         high_to_low = sorted(sounding, key=lambda note: -note.pitch)
         last = self._num_tracks - 1
@@ -129,7 +129,7 @@ class Heard:
             if not several:
                 note.track = self.single
                 continue
-            # Beyond the number of voices, `_one_a_voice` decides.
+            # With more notes than voices, `_one_a_voice` decides.
             taken = {other.track for other in sounding}
             free = [k for k in range(last + 1) if k not in taken]
             wanted = round(place * last / (len(high_to_low) - 1))
@@ -137,9 +137,9 @@ class Heard:
             self.played.add(note.track)
 
     def _one_a_voice(self, sounding: list[Note], step: int) -> list[Note]:
-        """Without the notes that a voice has no place for.
+        """Leaves at most one note per voice.
 
-        It keeps the newest: who plays legato lets a key go after the next is down.
+        A voice keeps the newest: in legato, a key goes up after the next goes down.
         """
         if not self._model.tracks:
             return sounding

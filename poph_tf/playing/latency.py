@@ -1,7 +1,7 @@
-"""How late the composer plays: a player of known times, and what comes back when.
+"""Measures the composer's latency with a simulated player.
 
-The player plays eighth notes, and a last note on the last step of each call. An event
-is late by the time from its place on the grid of steps to its arrival at the other end
+The player plays eighth notes, and a final note on the last step of each call. The
+lateness of an event is the time from its grid position to its arrival at the other end
 of the cable.
 """
 
@@ -23,7 +23,7 @@ from poph_tf.playing.sounding import DRUM_CHANNEL
 
 SCALE = (60, 62, 64, 65, 67, 69, 71, 72)
 VELOCITY = 80
-# Of a note's length, in steps, it sounds this share.
+# Steps that each note is held.
 HELD = 0.8
 TIMED_STEPS = 32
 
@@ -33,19 +33,20 @@ Arrivals = list[tuple[float, Any]]
 def measure(
     session: Session, config: LiveConfig, rounds: int, *, virtual: bool
 ) -> dict[str, Any]:
-    """Plays calls to a session in real time, and times its answers.
+    """Plays calls to a session in real time and measures when the answers come.
 
     Args:
-        session: in mode `answer`, with its own clock and a count-in.
-        config: of the session.
-        rounds: calls to play.
-        virtual: whether through virtual ports of this machine; else in memory.
+        session: a session in mode `answer`, with its own clock and a count-in.
+        config: configuration of the session.
+        rounds: number of calls to play.
+        virtual: whether to use virtual MIDI ports instead of a queue in memory.
 
     Returns:
         Milliseconds by name, ready for JSON.
 
     Raises:
-        InputError: If the session is another, no answer came, or there are no ports.
+        InputError: If the session is of another kind, no answer came, or there are no
+            MIDI ports.
     """
     clock = session.clock
     if (
@@ -54,12 +55,12 @@ def measure(
         or not config.count_in
     ):
         raise InputError(
-            "The latency is measured with --mode=answer, --clock=own and a count-in."
+            "Measuring latency needs --mode=answer, --clock=own and a count-in."
         )
     call = config.call_bars * session.bar_steps
     turn = call + (config.answer_bars or config.call_bars) * session.bar_steps
     arrivals: Arrivals = []
-    # When the last note of each call was struck.
+    # The time of the last note of each call.
     ends: list[float] = []
     with _cable(arrivals, virtual) as (source, target, send):
         player = threading.Thread(
@@ -75,7 +76,7 @@ def measure(
 def _cable(
     arrivals: Arrivals, virtual: bool
 ) -> Iterator[tuple[Any, Any, Callable[[Any], object]]]:
-    """Yields the session's input and output, and what sends to its input."""
+    """Yields the session's input and output, and a function that sends to its input."""
 
     def note(message: Any) -> None:
         arrivals.append((time.perf_counter(), message))

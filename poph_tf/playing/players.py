@@ -1,8 +1,7 @@
-"""What the composer does in each step: it answers, or it accompanies.
+"""What the composer does in each step: answer or accompany.
 
-A player is told when a step begins, when it is settled what was played in it (half a
-step later, when the next note counts for the next step), and when a note comes between
-the two.
+A player is notified when a step begins, when its notes are settled (half a step later,
+when the next note counts for the next step), and when a note comes in between.
 """
 
 from collections.abc import Callable
@@ -20,14 +19,14 @@ REST_BARS = 2
 
 
 class Answering:
-    """Plays some bars after each call, going on from all that was played so far.
+    """Plays some bars after each call, continuing from everything played so far.
 
     The network reads a call while it is played; the first step of the answer is drawn
-    before its bar line, so that it is in time.
+    before its bar line, so that it comes in time.
 
     Args:
-        new_stepper: begins a piece.
-        heard: what is played.
+        new_stepper: starts a new piece.
+        heard: what the person plays.
         sounding: what the composer plays.
         config: has the lengths of calls and answers.
         bar_steps: steps of a bar.
@@ -63,7 +62,7 @@ class Answering:
         return self._sounding.show(self._next, range(len(self._next)))
 
     def on_note(self, step: int) -> list[Bytes]:
-        """A call is read when its steps are settled."""
+        """Does nothing: a call is read when its steps are settled."""
         del step
         return []
 
@@ -72,8 +71,8 @@ class Answering:
         if not self._is_answer(step):
             clamped = self._heard.clamped(step)
             self._called |= bool(clamped[..., 1].any())
-            # What nobody plays is imagined: else a melody would be answered by one
-            # voice, or none, as if the others had rested on purpose.
+            # Unplayed tracks are drawn: otherwise a melody would be answered by one
+            # voice or none, as if the others had rested on purpose.
             imagined = ~np.isin(np.arange(len(clamped)), list(self._heard.played))
             clamped[imagined] = 0.0
             self._stepper.step(step % self._bar_steps, clamped)
@@ -86,17 +85,17 @@ class Answering:
 
 
 class Accompanying:
-    """Plays all tracks but one with whoever plays that.
+    """Plays all tracks but one, together with the person who plays that one.
 
-    A step is drawn as it begins, from what is down by then. A note that comes a little
-    later but still counts for the step changes what sounds. In the end the network
-    remembers what was played, not what it had expected.
+    A step is drawn when it begins, from the keys that are down by then. A note that
+    comes a little later but still counts for the step changes what sounds. In the end,
+    the network remembers what was played, not what it expected.
 
     Args:
         new_stepper: begins a piece.
         heard: what is played.
         sounding: what the composer plays.
-        num_tracks: of the model.
+        num_tracks: number of tracks of the model.
         bar_steps: steps of a bar.
 
     Raises:
@@ -130,7 +129,7 @@ class Accompanying:
         self._silent_steps = 0
 
     def begin(self, step: int) -> list[Bytes]:
-        """Draws a step; an accompaniment begins with the melody's first note."""
+        """Draws a step; an accompaniment starts with the melody's first note."""
         self._told, before = None, self._told
         clamped = self._heard.clamped(step)
         if before is None and not clamped[..., 1].any():

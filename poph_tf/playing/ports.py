@@ -1,7 +1,7 @@
 """MIDI ports, and the loop that plays a session through a pair of them.
 
-A port is what mido calls one: an object with `receive()`, which waits, `send(message)`
-and `close()`. Real ones need mido and python-rtmidi (extra `live`).
+A port is a port of mido: an object with `receive()`, which waits, `send(message)` and
+`close()`. Real ports need mido and python-rtmidi (extra `live`).
 """
 
 import contextlib
@@ -19,14 +19,14 @@ from poph_tf.playing.session import Session
 from poph_tf.playing.sounding import Bytes
 
 VIRTUAL_NAME = "poph_tf"
-# How often it is looked whether the ports are still there.
+# How often to check that the ports still exist.
 CHECK_SECONDS = 1.0
-# Times and messages; None: a port is gone.
+# Times and messages; the message None means that a port is gone.
 _Arrived: TypeAlias = "queue.SimpleQueue[tuple[float, Any]]"
 
 
 def load_mido(*, backend: bool = True) -> Any:
-    """The package mido, with a backend for real ports unless none is needed.
+    """Imports mido, with the backend for real ports unless it is not needed.
 
     Raises:
         InputError: If it or the backend is not installed.
@@ -45,22 +45,22 @@ def load_mido(*, backend: bool = True) -> Any:
 
 @contextlib.contextmanager
 def _plainly() -> Iterator[None]:
-    """Turns errors of ports into one line, and hides those that libraries print."""
+    """Turns port errors into one line and hides messages that the libraries print."""
     problem = None
     with held_back_stderr():
         try:
             yield
         except InputError:
             raise
-        # ALSA, JACK and CoreMIDI have errors of many kinds.
+        # ALSA, JACK and CoreMIDI raise errors of many types.
         except Exception as error:
             problem = error
     if problem:
-        raise InputError(f"No MIDI ports can be had here: {problem}") from None
+        raise InputError(f"No MIDI ports are available here: {problem}") from None
 
 
 def names() -> tuple[list[str], list[str]]:
-    """The names of the input and of the output ports of this machine.
+    """The names of this machine's input and output ports.
 
     Raises:
         InputError: If the machine has no MIDI system.
@@ -71,7 +71,7 @@ def names() -> tuple[list[str], list[str]]:
 
 
 def listing() -> str:
-    """The ports, as the command prints them."""
+    """The list of ports, as the command prints it."""
     lines = []
     for kind, ports in zip(("Inputs", "Outputs"), names(), strict=True):
         lines += [f"{kind}:", *(f"  {name}" for name in ports or ["none"])]
@@ -79,13 +79,13 @@ def listing() -> str:
 
 
 def found(name: str, known: list[str], flag: str) -> str:
-    """The port of this name, or the only one with it in its name."""
+    """The port with this name, or the only one whose name contains it."""
     if name in known:
         return name
     found = [port for port in known if name.casefold() in port.casefold()]
     if len(found) == 1:
         return found[0]
-    problem = f"fits {len(found)} ports" if found else "is no port"
+    problem = f"matches {len(found)} ports" if found else "matches no port"
     raise InputError(
         f"{flag}={name} {problem}; there are: {', '.join(known) or 'none'}."
     )
@@ -98,12 +98,12 @@ def opened(
     """Opens the ports.
 
     Args:
-        input_name: of the port that is listened to, or a part of it.
-        output_name: of the port that is played to.
-        virtual: whether to make ports for other programs to connect to, instead.
+        input_name: name of the input port, or a part of it.
+        output_name: name of the output port, likewise.
+        virtual: whether to create ports that other programs connect to instead.
 
     Yields:
-        Input, output, and a function that tells whether both are still there.
+        Input, output, and a function that returns whether both still exist.
 
     Raises:
         InputError: If there are no such ports.
@@ -136,16 +136,16 @@ def play(
     still_there: Callable[[], bool] | None = None,
     until: Callable[[], float] = lambda: math.inf,
 ) -> None:
-    """Plays until it is interrupted; then, and whatever happens, all notes end.
+    """Plays until it is interrupted; all notes are ended in any case.
 
     Times are those of `time.perf_counter`.
 
     Args:
-        session: what is played.
-        source: port that is listened to.
-        target: port that is played to.
-        still_there: whether the ports are, see `opened`.
-        until: when it ends by itself.
+        session: the session to play.
+        source: input port.
+        target: output port.
+        still_there: returns whether the ports still exist; see `opened`.
+        until: returns the time at which playing ends by itself.
 
     Raises:
         InputError: If a port is gone.
@@ -161,7 +161,7 @@ def play(
             _send(target, _next(session, arrived, until()))
     finally:
         ended.set()
-        # The port may be what failed.
+        # The port itself may have failed.
         with contextlib.suppress(Exception):
             _send(target, session.stop())
 
@@ -171,8 +171,8 @@ def _start_thread(work: Callable[..., None], *arguments: Any) -> None:
 
 
 def _listen(source: Any, arrived: _Arrived) -> None:
-    """Passes messages on, and None when the port is closed."""
-    # A closed port raises, each backend in its own way.
+    """Forwards messages, and None when the port is closed."""
+    # Reading a closed port raises an error that depends on the backend.
     with contextlib.suppress(Exception):
         while (message := source.receive()) is not None:
             arrived.put((time.perf_counter(), message))
@@ -193,7 +193,7 @@ def _watch(
 
 
 def _next(session: Session, arrived: _Arrived, until: float) -> list[Bytes]:
-    """Waits for a message, or for what is due; returns what to send."""
+    """Waits for a message or the next due time; returns what to send."""
     wake = session.wake()
     at = min(until, math.inf if wake is None else wake)
     wait = None if math.isinf(at) else max(at - time.perf_counter(), 0.0)
@@ -218,7 +218,7 @@ def _send(target: Any, sent: list[Bytes]) -> None:
 
 
 class Loopback:
-    """A cable in memory, both ends in one: what is sent can be received.
+    """A cable in memory with both ends in one: sent messages can be received.
 
     Attributes:
         on_send: called with each message, in the thread that sends it.
@@ -229,16 +229,16 @@ class Loopback:
         self._sent: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def send(self, message: Any) -> None:
-        """Puts a message in."""
+        """Sends a message."""
         if self.on_send:
             self.on_send(message)
         else:
             self._sent.put(message)
 
     def receive(self) -> Any:
-        """Waits for the next message; None after the end."""
+        """Waits for the next message; None after `close`."""
         return self._sent.get()
 
     def close(self) -> None:
-        """Ends what is received."""
+        """Ends the stream of messages."""
         self._sent.put(None)

@@ -1,12 +1,12 @@
-"""Playing together, as a state machine: times and messages in, messages out.
+"""Live play as a state machine: times and messages in, messages out.
 
     session = Session(LiveConfig(), request, engine)
     session.start(seconds)              -> what to send
     session.receive(seconds, message)   -> what to send; messages are those of mido
-    session.advance(seconds)            -> what to send, at the latest at session.wake()
-    session.stop()                      -> what to send: no note is left hanging
+    session.advance(seconds)            -> what to send; call it by session.wake()
+    session.stop()                      -> what to send, so that no note hangs
 
-What to send are tuples of bytes. Nothing here waits or looks at a clock.
+What to send is a list of tuples of bytes. Nothing here waits or reads a clock.
 """
 
 import dataclasses
@@ -27,14 +27,14 @@ from poph_tf.playing.sounding import Bytes, Sounding
 
 # Controllers that end all notes: all sound off, all notes off.
 SILENCING = (120, 123)
-# Of a position that is a whole number but for rounding.
+# Tolerance for positions that are whole numbers except for rounding.
 ROUNDING = 1e-6
-# Whoever wakes up after this many bars, say with the computer, does not catch up.
+# After a gap of more than this many bars (such as sleep mode), do not catch up.
 MISSED_BARS = 2
 
 
 def request_of(settings: GenerationConfig, engine: LightEngine) -> Request:
-    """The controls of live play: a piece without end, of as many bars as chords.
+    """The request for live play: an endless piece, with one bar per chord.
 
     Raises:
         InputError: If a setting does not fit the model, or needs whole pieces.
@@ -51,26 +51,26 @@ def request_of(settings: GenerationConfig, engine: LightEngine) -> Request:
     }
     request = GenerationConfig.from_dict(values).resolve(engine.config)
     if settings.key in ("", AUTO_KEY):
-        # The key is that of who plays, which nobody has said.
+        # The key is the player's choice, and unknown.
         controls = request.controls._replace(key=None)
         request = dataclasses.replace(request, controls=controls)
     return request
 
 
 class Session:
-    """Somebody and the composer play together.
+    """A person and the composer playing together.
 
     Args:
-        config: how.
+        config: options of live play.
         request: see `request_of`.
         engine: draws the notes.
 
     Attributes:
-        clock: of the session.
+        clock: the clock of the session.
         bar_steps: steps of a bar.
 
     Raises:
-        InputError: If the model cannot do that.
+        InputError: If the model does not support the mode.
     """
 
     def __init__(
@@ -92,11 +92,11 @@ class Session:
             self._player = Answering(*parts, config, self.bar_steps)
         else:
             self._player = Accompanying(*parts, len(model.tracks), self.bar_steps)
-        # Half steps since the start of the song that were dealt with.
+        # The last half step that was handled, since the start of the song.
         self._half = -1
 
     def start(self, seconds: float) -> list[Bytes]:
-        """Begins: with a count-in, or where the other side starts its clock."""
+        """Starts: with a count-in, or when the other side starts its clock."""
         first = 0
         if self._config.clock == "own":
             first = -self._config.count_in * self.bar_steps
@@ -105,11 +105,11 @@ class Session:
         return [*self._sounding.programs(), *self.advance(seconds)]
 
     def wake(self) -> float | None:
-        """When `advance` has something to do if no message comes; None: never."""
+        """When `advance` must be called if no message comes; None: never."""
         return self.clock.due((self._half + 1) / 2)
 
     def receive(self, seconds: float, message: Any) -> list[Bytes]:
-        """Takes a message of the input."""
+        """Handles an input message."""
         if self.clock.receive(seconds, message):
             return self._jump(seconds, message.type)
         sent = self.advance(seconds)
@@ -123,7 +123,7 @@ class Session:
         return sent
 
     def advance(self, seconds: float) -> list[Bytes]:
-        """Does all that is due by now."""
+        """Does everything that is due by now."""
         if self.clock.is_lost(seconds):
             self.clock.running = False
             return self._rest(seconds)
@@ -165,7 +165,7 @@ class Session:
         return self._config.listen in (0, message.channel + 1)
 
     def _jump(self, seconds: float, kind: str) -> list[Bytes]:
-        """The clock started, stopped or went elsewhere."""
+        """Handles a clock that started, stopped or jumped."""
         sent = self._rest(seconds)
         if kind in ("start", "songpos"):
             self._player.reset()

@@ -1,4 +1,4 @@
-"""Frames as MIDI messages, and which notes sound: none is left hanging.
+"""Converts frames to MIDI messages, and tracks sounding notes so that none hangs.
 
 A message is a tuple of its bytes, such as (0x90, 60, 80).
 """
@@ -13,7 +13,7 @@ from poph_tf.data.cells import PLAY, REPLAY, VOLUME
 NOTE_OFF, NOTE_ON, CONTROL, PROGRAM = 0x80, 0x90, 0xB0, 0xC0
 DRUM_CHANNEL = 9
 ALL_NOTES_OFF = 123
-# General MIDI's wood blocks; the high one on the first beat of a bar.
+# General MIDI wood blocks; the high one is for the first beat of a bar.
 CLICKS = (76, 77)
 CLICK_VELOCITY = 90
 
@@ -33,7 +33,7 @@ class Sounding:
         self._programs = [track.program for track in model.tracks] or [0]
         drums = [track.is_drum for track in model.tracks] or [False]
         self._channels = [*_channels(drums, config)]
-        # (channel, pitch) of the notes that sound; clicks are apart.
+        # (channel, pitch) of the notes that sound, without clicks.
         self._notes: set[tuple[int, int]] = set()
         self._click = 0
 
@@ -44,11 +44,11 @@ class Sounding:
                 yield PROGRAM | channel, program
 
     def show(self, frame: np.ndarray, tracks: Sequence[int]) -> list[Bytes]:
-        """What to send so that a frame sounds, and nothing else.
+        """What to send so that exactly this frame sounds.
 
         Args:
             frame: uint8 [track, pitch, 3].
-            tracks: those that are played.
+            tracks: tracks to play.
         """
         wanted: dict[tuple[int, int], tuple[bool, int]] = {}
         for track in tracks:
@@ -76,24 +76,24 @@ class Sounding:
         return self.end_click() + sorted(ended)
 
     def panic(self) -> list[Bytes]:
-        """Ends all notes, and tells each channel to end what it has."""
+        """Ends all notes, and sends "all notes off" to each channel."""
         channels = sorted(set(self._channels))
         return self.silence() + [(CONTROL | c, ALL_NOTES_OFF, 0) for c in channels]
 
     def click(self, first: bool) -> list[Bytes]:
-        """A click, on the first beat of a bar or on another one."""
+        """A click, for the first beat of a bar or another one."""
         ended = self.end_click()
         self._click = CLICKS[0] if first else CLICKS[1]
         return [*ended, (NOTE_ON | DRUM_CHANNEL, self._click, CLICK_VELOCITY)]
 
     def end_click(self) -> list[Bytes]:
-        """Ends the click that sounds, if one does."""
+        """Ends the sounding click, if there is one."""
         pitch, self._click = self._click, 0
         return [(NOTE_OFF | DRUM_CHANNEL, pitch, 0)] if pitch else []
 
 
 def _channels(drums: Sequence[bool], config: LiveConfig) -> Iterator[int]:
-    """The channel of each track, 0..15; only drums are on that of drums."""
+    """The channel of each track, 0..15; only drums use the drum channel."""
     channel = config.channel - 1
     melodic = [c for c in range(16) if c != DRUM_CHANNEL]
     for is_drum in drums:

@@ -1,8 +1,7 @@
-"""Answers files: a score dropped into a folder comes back composed around.
+"""Watches a folder: answers each score dropped into it with a new piece.
 
-A file is read when it did not change between two looks. Each is answered once, in a
-file beside it that appears whole; one that cannot be read is passed over until it
-changes.
+A file is read if it has not changed between two polls. Each is answered once, with a
+file beside it that appears complete; an unreadable file is skipped until it changes.
 """
 
 import pathlib
@@ -27,11 +26,11 @@ Answer = Callable[[pathlib.Path, pathlib.Path], None]
 
 
 class Watch:
-    """The files of a folder that wait for an answer.
+    """The files in a folder that wait for an answer.
 
     Args:
-        folder: where files are dropped.
-        task: names the answers, NAME.TASK.mid.
+        folder: the watched folder.
+        task: the task, which names the answers: NAME.TASK.mid.
     """
 
     def __init__(self, folder: pathlib.Path, task: str) -> None:
@@ -40,7 +39,7 @@ class Watch:
         self._tried: dict[pathlib.Path, Stamp] = {}
 
     def ready(self) -> Iterator[pathlib.Path]:
-        """Yields files that did not change since the last call."""
+        """Yields files that have not changed since the last call."""
         last, self._last = self._last, dict(self._waiting())
         for path, stamp in sorted(self._last.items()):
             if last.get(path) == stamp:
@@ -48,11 +47,11 @@ class Watch:
                 yield path
 
     def output(self, path: pathlib.Path) -> pathlib.Path:
-        """Where the answer to a file goes."""
+        """The path of the answer to a file."""
         return path.with_name(f"{path.stem}.{self._task}.mid")
 
     def _waiting(self) -> Iterator[tuple[pathlib.Path, Stamp]]:
-        """Files that are not empty, not answers, not answered and not tried."""
+        """Files that are not empty, not answers, and not yet answered or tried."""
         answers = tuple(f".{task}" for task in TASKS)
         for path in self._folder.iterdir():
             ours = path.name.startswith(".") or path.stem.endswith(answers)
@@ -65,7 +64,7 @@ class Watch:
 
 
 def _stamp(path: pathlib.Path) -> Stamp | None:
-    """Size and time of change; None for what is empty, no file, or gone."""
+    """Size and modification time; None if it is empty, not a file, or gone."""
     try:
         status = path.stat()
     except OSError:
@@ -75,7 +74,7 @@ def _stamp(path: pathlib.Path) -> Stamp | None:
 
 
 def answer_ready(watch: Watch, answer: Answer) -> None:
-    """Answers the files that are ready; what goes wrong with one is told."""
+    """Answers the files that are ready, and prints errors."""
     for path in watch.ready():
         output = watch.output(path)
         try:
@@ -94,7 +93,7 @@ def run(folder: pathlib.Path, composer: Composer, options: Mapping[str, Any]) ->
     """Answers files until it is interrupted.
 
     Args:
-        folder: where files are dropped.
+        folder: the watched folder.
         composer: composes the answers.
         options: settings of `GenerationConfig`, with a task and without music.
 

@@ -1,4 +1,4 @@
-"""Pieces as pictures, sound and pages: functions from a piece to a value.
+"""Renders pieces as pictures, sound and pages: functions from a piece to a value.
 
-`saving` is the only module that knows paths; it writes those values to files.
+`saving` is the only module that deals with paths; it writes those values to files.
 """

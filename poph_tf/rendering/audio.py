@@ -57,9 +57,9 @@ def synthesize(
     """
     synth, sequencer = _synthesizer(sample_rate, soundfont)
     sequencer.add(_events(source))
-    # One buffer for all blocks: a minute of sound takes 21 MB.
+    # A single buffer for all blocks: a minute of sound takes 21 MB.
     buffer = bytearray()
-    # The sequencer advances while the synthesizer generates.
+    # The sequencer advances as the synthesizer generates.
     while not sequencer.is_empty():
         buffer += synth.generate(_BLOCK_FRAMES)
         if len(buffer) > MAX_SECONDS * sample_rate * _FRAME_BYTES:
@@ -78,7 +78,7 @@ def _events(source: "NoteSequence | bytes") -> list[Any]:
 
     content = source if isinstance(source, bytes) else midi.to_bytes(source)
     try:
-        # Persistent events would be searched again for every block.
+        # Persistent events would be searched again in every block.
         return tinysoundfont.midi.load_memory(content, persistent=False)
     except Exception as error:  # the parser raises many types
         raise InputError(
@@ -133,7 +133,7 @@ def to_wav(sound: np.ndarray, sample_rate: int = SAMPLE_RATE) -> bytes:
         file.setnchannels(sound.shape[1])
         file.setsampwidth(2)
         file.setframerate(sample_rate)
-        # In parts, so that the samples are in memory only once as 16-bit numbers.
+        # In parts, so that the 16-bit samples are in memory only once.
         for start in range(0, len(sound), _ENCODED_FRAMES):
             part = np.clip(sound[start : start + _ENCODED_FRAMES], -1, 1)
             file.writeframesraw(np.round(part * 32767).astype("<i2").tobytes())
@@ -160,7 +160,7 @@ def to_mp3(sound: np.ndarray, sample_rate: int = SAMPLE_RATE) -> bytes:
 
 
 def compact(sound: np.ndarray, sample_rate: int = SAMPLE_RATE) -> bytes:
-    """Returns sound as MP3 in mono, a twentieth of a WAV; as WAV without soundfile."""
+    """Returns sound as mono MP3, 1/20 of a WAV; as WAV if soundfile is missing."""
     try:
         return to_mp3(sound.mean(axis=1, keepdims=True), sample_rate)
     except InputError:

@@ -1,7 +1,7 @@
-"""Engraves MusicXML: a score as SVG, PDF and PNG, with verovio.
+"""Engraves MusicXML as SVG, PDF and PNG, with verovio.
 
-All needs the extra `score`. Text in pictures is set in the font that matplotlib brings,
-where it is installed, so that a machine without fonts draws the same picture.
+All of it needs the extra `score`. Text in pictures uses matplotlib's own font, if
+matplotlib is installed, so that a machine without fonts draws the same picture.
 """
 
 import importlib.util
@@ -21,10 +21,10 @@ _OPTIONS = {
 _UNITS_OF_PIXEL = 100 / 40
 _LONGEST_PAGE = 60000
 PAGE_PIXELS = 840  # the width of A4
-# verovio sets the note of a metronome mark in a music font, which few viewers have.
+# verovio sets the note of a metronome mark in a music font that few viewers have.
 _METRONOME_NOTE, _QUARTER_NOTE = "\ueca5", "\N{QUARTER NOTE}"
 
-# verovio nests what it places above a page, where svglib loses the place.
+# verovio nests the text above a page, and svglib loses the position of nested text.
 _NESTED = re.compile(
     r'<text font-size="0px">\s*<tspan id="\w+" class="rend"([^>]*)>\s*<tspan[^>]*>\s*'
     r'<tspan( font-size="\w+")>([^<]*)</tspan>\s*</tspan>\s*</tspan>\s*</text>'
@@ -38,10 +38,10 @@ def to_svg(score: bytes, width: int | None = None) -> list[str]:
 
     Args:
         score: a MusicXML file.
-        width: pixels of a page that is as long as can be; None: pages of A4.
+        width: width in pixels of one page as long as possible; None: A4 pages.
 
     Returns:
-        An SVG document for each page.
+        One SVG document per page.
 
     Raises:
         InputError: If verovio is not installed, or cannot read the score.
@@ -63,7 +63,7 @@ def to_one_svg(score: bytes, width: int = PAGE_PIXELS) -> str:
     """Engraves a whole score as one SVG document; see `to_svg`.
 
     Raises:
-        InputError: Also if it is longer than the longest page of verovio.
+        InputError: Also if it is longer than verovio's longest page.
     """
     pages = to_svg(score, width)
     if len(pages) > 1:
@@ -77,7 +77,7 @@ def to_pdf(score: bytes) -> bytes:
     canvas = _import("reportlab.pdfgen.canvas")
     render = _import("reportlab.graphics.renderPDF").draw
     file = io.BytesIO()
-    # Without a date, the same score is the same file.
+    # Without a date, the same score gives the same file.
     document = canvas.Canvas(file, invariant=1)
     for page in to_svg(score):
         drawing = svglib.svg2rlg(io.StringIO(page))

@@ -1,4 +1,4 @@
-"""The common look of all charts. matplotlib is imported when something is drawn."""
+"""The common style of all charts. matplotlib is imported when something is drawn."""
 
 import io
 import os

@@ -1,16 +1,15 @@
-"""Makes one HTML page that plays and draws a list of pieces.
+"""Makes a single HTML page that plays and draws a list of pieces.
 
-The page holds everything (notes, sound, MIDI files, program) and requests nothing from
-the network, so it can be opened from a disk or sent by mail. A piece without recorded
-sound is played by the page with WebAudio. The program is plain JavaScript in `web/`,
-four modules of which the studio has too (dom, score, synth, player). It reads this
-JSON:
+The page contains everything (notes, sound, MIDI files, program) and loads nothing from
+the network, so it can be opened from disk or sent by mail. If a piece has no recorded
+sound, the page plays it with WebAudio. The program is plain JavaScript in `web/`; the
+studio uses four of its modules too (dom, score, synth, player). It reads this JSON:
 
     pieces: [{title, details, secondsPerStep, steps, bars: [step], beats: [step],
               tracks: [{name, colour}], notes: [[start, end, pitch, velocity, track]],
               audio: URI|null, midi: URI|null}]
 
-The notes of the first track come last: they are drawn above the others.
+The notes of the first track come last, so that they are drawn on top.
 """
 
 import base64
@@ -31,10 +30,10 @@ from poph_tf.errors import InputError
 from poph_tf.rendering import piano_roll
 
 WEB = importlib.resources.files("poph_tf.rendering") / "web"
-# Those that the studio has too.
+# The modules that the studio uses too.
 SHARED = ("dom.js", "score.js", "synth.js", "player.js")
 SCRIPTS = (*SHARED, "sound.js", "roll.js", "card.js")
-# What makes a file a module: in a page all are one script.
+# Module syntax, removed because a page joins all files into one script.
 MODULE_WORDS = re.compile(r"^(import [^;]*;\n|export )", re.MULTILINE)
 HINT = (
     "Space plays and pauses, the arrow keys move by one bar, a click into a roll moves "
@@ -53,8 +52,8 @@ class Piece:
     Args:
         title: Shown above the piano roll.
         matrices: The notes to draw.
-        audio: Content of its .wav or .mp3 file; None lets the page play the notes.
-        midi: Content of its .mid file, offered for download; None offers none.
+        audio: Content of its .wav or .mp3 file; None: the page plays the notes.
+        midi: Content of its .mid file, offered for download, or None.
         details: A line below the title.
     """
 
@@ -71,8 +70,8 @@ def page(pieces: Iterable[Piece], title: str = TITLE, shared: str = "") -> str:
     Args:
         pieces: at least one.
         title: of the page.
-        shared: address, without its ending, of what several pages share: a `.js` with
-            `program()` and a `.css` with web/page.css; empty: the page holds both.
+        shared: address, without suffix, of files that several pages share: a `.js` with
+            `program()` and a `.css` with web/page.css; empty: the page includes both.
 
     Raises:
         InputError: If there are no pieces.
@@ -94,16 +93,16 @@ def blind_test(
 ) -> str:
     """Returns a page of pairs, one composed and one real, for people to tell apart.
 
-    Every piece is its first 16 bars, in one tempo and one loudness; the page counts the
-    answers and saves them as JSON.
+    Each piece is cut to its first 16 bars, with the same tempo and loudness; the page
+    counts the answers and saves them as JSON.
 
     Args:
-        composed: The composed pieces; ten of them, if there are so many, are drawn.
+        composed: The composed pieces; up to ten of them are drawn at random.
         real: The real pieces, likewise.
         seed: Seed of the draw and of the order in each pair.
 
     Raises:
-        InputError: If one of the two has no piece.
+        InputError: If either list is empty.
     """
     random = np.random.default_rng(seed)
     sets = [random.permutation(len(pieces))[:NUM_PAIRS] for pieces in (composed, real)]

@@ -1,9 +1,9 @@
 """Writes a piece as MusicXML: parts, keys, metres, voices, ties, rests and beams.
 
-A piece with tracks has a part for each, a piece without is written for piano. A part
-whose notes lie far apart has two staves. Notes are cut at bar lines and where a single
-sign could not show the beat; the parts of a cut note are tied. Pitches are spelled by
-`spelling.py`; music21 writes the file (extra `score`).
+A piece with tracks gets one part per track; a piece without is written for piano. A
+part with a wide range gets two staves. Notes are cut at bar lines and where a single
+sign could not show the beat; the parts of a cut note are tied. `spelling.py` spells the
+pitches; music21 writes the file (extra `score`).
 """
 
 import dataclasses
@@ -26,24 +26,24 @@ _DOCTYPE = (
     '<!DOCTYPE score-partwise PUBLIC "-//Recordare//DTD MusicXML 4.0 Partwise//EN" '
     '"http://www.musicxml.org/dtds/partwise.dtd">'
 )
-# What XML cannot hold, such as the NUL that ends some names in MIDI files.
+# Characters that XML cannot hold, such as the NUL that ends some names in MIDI files.
 _NO_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _TITLE_LOOK = {"justify": "center", "valign": "top", "font-weight": "bold"}
 _NAME_LOOK = {"justify": "right", "valign": "bottom"}
 _MIDDLE_C = 60
-# A part reaching this far to both sides of middle C gets two staves.
+# A part that reaches this far on both sides of middle C gets two staves.
 _TWO_STAVES_SEMITONES = 5
-# A voice whose mean lies this little below middle C has the tenor's clef.
+# A voice whose mean is at most this far below middle C gets the tenor clef.
 _TENOR_SEMITONES = 7
 
 
 @dataclasses.dataclass(frozen=True)
 class _Staff:
-    """What one staff shows.
+    """The content of one staff.
 
     Attributes:
         tracks: the notes of each track on it, [track][bar][note].
-        mean_pitch: of all its notes, for the clef.
+        mean_pitch: mean of all its notes, for the clef.
     """
 
     tracks: list[list[list[notation.Note]]]
@@ -54,12 +54,12 @@ def to_musicxml(piece: Matrices, *, closed: bool = False) -> bytes:
     """Writes a piece as a MusicXML file.
 
     Args:
-        piece: made canonical first.
-        closed: whether four voices share two staves, as choirs read chorales; the parts
+        piece: the piece; it is made canonical first.
+        closed: whether four voices share two staves, as in chorale books; the parts
             then lose their names.
 
     Returns:
-        The file, UTF-8, always the same for the same piece.
+        The file in UTF-8, always the same for the same piece.
 
     Raises:
         InputError: If music21 is not installed.
@@ -70,7 +70,7 @@ def to_musicxml(piece: Matrices, *, closed: bool = False) -> bytes:
     root = m21ToXml.ScoreExporter(score, makeNotation=False).parse()
     _without(root, "encoding", "encoding-date")
     if not (piece.composer or piece.arranger):
-        # music21 names itself where nobody is named.
+        # music21 names itself if there is no creator.
         _without(root, "identification", "creator")
     _add_credits(root, piece)
     ElementTree.indent(root)
@@ -80,7 +80,7 @@ def to_musicxml(piece: Matrices, *, closed: bool = False) -> bytes:
 
 
 def _add_credits(root: ElementTree.Element, piece: Matrices) -> None:
-    """Has title and names printed above the score of a piece that has a title."""
+    """Prints title and names above the score, if the piece has a title."""
     said = credits.of(piece).items() if piece.title else ()
     place = [child.tag for child in root].index("part-list")
     for name, text in reversed([*said]):
@@ -93,7 +93,7 @@ def _add_credits(root: ElementTree.Element, piece: Matrices) -> None:
 
 
 def _without(root: ElementTree.Element, parents: str, children: str) -> None:
-    """Removes elements from others, both of a name."""
+    """Removes children with one name from elements with another."""
     for parent in root.iter(parents):
         for child in parent.findall(children):
             parent.remove(child)
@@ -106,7 +106,7 @@ def is_choir(piece: Matrices) -> bool:
 
 
 def to_music21(piece: Matrices, *, closed: bool = False) -> Any:
-    """A music21 Score of the piece; arguments and errors as those of `to_musicxml`."""
+    """A music21 Score of the piece; same arguments and errors as `to_musicxml`."""
     try:
         from music21 import layout, metadata, stream
     except ImportError:
@@ -152,13 +152,13 @@ def _key_signature(piece: Matrices, tracks: Sequence[TrackCells]) -> int:
     letter, alter, _ = spelling.spell(np.concatenate(pitches))
     found = spelling.key_signature(letter, alter)
     key = piece.key or theory.key_name(theory.find_key(piece.play))
-    # A key that is written in two ways has one name elsewhere: F# major, not Gb major.
+    # A key with two spellings has only one name elsewhere: F# major, not Gb major.
     named = spelling.sharps_of(key) if key else found
     return named if (named - found) % theory.NUM_PITCH_CLASSES == 0 else found
 
 
 def _staves(track: TrackCells, lines: np.ndarray, fifths: int) -> list[_Staff]:
-    """A track on one staff, or on two if it has chords and lies around middle C."""
+    """A track on one staff, or on two if it has chords on both sides of middle C."""
     play = track.cells[..., cells_lib.PLAY]
     (sounding,) = np.nonzero(play.any(axis=0))
     reach = _TWO_STAVES_SEMITONES
@@ -212,7 +212,7 @@ def _part(
 
 
 def _metre_changes(piece: Matrices) -> dict[int, str]:
-    """The time signature from each step on where it changes."""
+    """The time signatures by the step where each begins."""
     signatures = piece.time_signatures or bars.guessed(
         piece.bar_position, piece.steps_per_quarter
     )
@@ -234,7 +234,7 @@ def _measure(tracks: Sequence[list[notation.Note]], bar: notation.Bar) -> Any:
     ]
     for k, chords in enumerate(voices):
         voice = measure if len(voices) == 1 else stream.Voice(id=str(k + 1))
-        # A rest of every track is shown, but not of each voice within a track.
+        # Rests are shown for every track, but not for further voices of a track.
         hidden = k > 0 and len(tracks) == 1
         signs = list(_signs(chords, bar, hidden=hidden))
         beams = bar.metre.getBeams([sign for _, sign in signs], measure.paddingLeft)
@@ -264,7 +264,7 @@ def _instrument(track: TrackCells, number: int) -> Any:
 
 
 def _clef(mean_pitch: float, alone: bool) -> Any:
-    """The clef of a staff; a part on a staff of its own may be a tenor."""
+    """The clef of a staff; a part alone on its staff may get the tenor clef."""
     from music21 import clef
 
     if mean_pitch >= _MIDDLE_C - 1:
@@ -284,7 +284,7 @@ def _signs(
         start = chord[0].start if chord else bar.length
         for low, high in notation.single_signs(at, start, bar):
             rest = note.Rest(quarterLength=(high - low) / bar.per_quarter)
-            # Told here, it need not be looked up in the whole part.
+            # Set here, so that music21 need not search the whole part.
             rest.fullMeasure = high - low == bar.length
             rest.style.hideObjectOnPrint = hidden
             yield low / bar.per_quarter, rest
@@ -296,7 +296,7 @@ def _signs(
 
 
 def _sign(notes: Sequence[notation.Note], quarters: float) -> Any:
-    """A music21 Note or Chord of notes that begin and end together."""
+    """A music21 Note or Chord for notes that begin and end together."""
     from music21 import chord, note, tie
 
     made = []

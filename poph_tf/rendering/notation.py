@@ -1,4 +1,4 @@
-"""How notes on the grid are written: cut at bar lines, in voices, sign by sign.
+"""Notation of notes on the grid: cut at bar lines, set in voices, split into signs.
 
 Source: the rules of common notation: no sign hides a strong beat, except that a note
 may begin on a beat and last twice as long.
@@ -47,7 +47,7 @@ class Bar:
     Attributes:
         length: its steps.
         first: bar position of its first step, above 0 in an upbeat.
-        metre: its time signature, of music21.
+        metre: its time signature, from music21.
         per_quarter: steps in a quarter note.
     """
 
@@ -63,12 +63,12 @@ class Bar:
 
     @property
     def strong(self) -> int:
-        """Steps from one beat that no note may hide to the next."""
+        """Steps between beats that no note may hide."""
         return self.per_quarter * 3 // 2 if self.compound else self.per_quarter * 2
 
 
 def by_bar(cells: np.ndarray, lines: np.ndarray, sharps: int) -> list[list[Note]]:
-    """The notes of a track, spelled for a key signature and cut at the bar lines."""
+    """The notes of a track, spelled for a key signature and cut at bar lines."""
     start, end, pitch, velocity = cells_lib.spans(cells)
     letter, alter, octave = spelling.spell(pitch, sharps)
     by_bar: list[list[Note]] = [[] for _ in lines[:-1]]
@@ -85,10 +85,10 @@ def by_bar(cells: np.ndarray, lines: np.ndarray, sharps: int) -> list[list[Note]
 
 
 def voices_of(notes: Sequence[Note], length: int) -> Iterator[list[list[Note]]]:
-    """Sets the notes of a bar in voices, each a list of chords one after another.
+    """Sets the notes of a bar in voices, each a sequence of chords.
 
-    Notes that begin and end together form a chord. Where more than four voices would be
-    needed, every chord is cut wherever any note begins or ends, which takes one voice.
+    Notes that begin and end together form a chord. If more than four voices would be
+    needed, all chords are cut wherever any note begins or ends, so one voice is enough.
     """
     key = lambda note: (note.start, note.end)  # noqa: E731
     chords = [list(c) for _, c in itertools.groupby(sorted(notes, key=key), key)]
@@ -117,7 +117,7 @@ def cut(note: Note, start: int, end: int) -> Note:
 
 
 def single_signs(start: int, end: int, bar: Bar) -> Iterator[tuple[int, int]]:
-    """Cuts a span of steps into lengths of one sign each that do not hide the beat."""
+    """Cuts a span of steps into lengths of one sign that do not hide a strong beat."""
     unit = bar.per_quarter / 4
     while start < end:
         reach = min(end - start, _reach(start + bar.first, bar))
@@ -128,10 +128,10 @@ def single_signs(start: int, end: int, bar: Bar) -> Iterator[tuple[int, int]]:
 
 
 def _reach(place: int, bar: Bar) -> int:
-    """Steps that a sign which begins at a bar position may last.
+    """The most steps that a sign at this bar position may last.
 
-    It may last twice as long as the largest power of two at whose multiple it begins,
-    so that an eighth may be followed by a quarter; off the beat, to the strong beat.
+    Twice the largest power of two that divides its position, so that a quarter may
+    follow an eighth; off the beat, at most up to the next strong beat.
     """
     within = place % bar.strong if bar.compound else place
     if not within:

@@ -1,7 +1,7 @@
-"""Draws a performance, the beats that were found in it, and its notes on their grid.
+"""Draws a performance, the beats found in it, and its notes on the grid.
 
-Above, time runs in seconds, below in steps; both show the same bars. Lines are beats,
-red lines begin bars.
+The upper panel is in seconds, the lower one in steps; both show the same bars. Grey
+lines are beats, red lines begin bars.
 """
 
 from typing import TYPE_CHECKING
@@ -56,17 +56,17 @@ def draw(
 def _draw_quantized(
     axes: "Axes", notes: Notes, found: Beats, span: tuple[float, float], begin: float
 ) -> None:
-    """Draws the notes on their grid; `span` and `begin`, of the first note: seconds."""
+    """Draws the notes on the grid; `span` and `begin` (first onset) are in seconds."""
     warped = beat_warping.along(notes, found)
     piece = quantization.quantize(warped)
-    # Both panels show the same notes: beats lie where they were put.
+    # Finds the steps of the span, so that both panels show the same notes.
     tempo_seconds = notes_lib.seconds_of(warped)
     origin = begin - tempo_seconds(warped.start_tick.min())
     per_step = beat_warping.TICKS_PER_QUARTER / piece.steps_per_quarter
     clock = tempo_seconds(np.arange(len(piece) + 1) * per_step) + origin
     first, last = (float(np.abs(clock - edge).argmin()) for edge in span)
     _draw_notes(axes, piece.start, piece.end, piece.pitch, (first, last))
-    # Each beat has a tempo of its own.
+    # Each beat has its own tempo.
     _draw_lines(axes, warped.tempo_ticks / per_step, figures.GRID)
     _draw_lines(axes, np.flatnonzero(piece.bar_position == 0), figures.RED)
     figures.tidy(axes)

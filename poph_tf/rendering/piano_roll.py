@@ -1,8 +1,8 @@
 """Draws a piece as a piano roll, in rows of about eight bars, like a score.
 
 Darker notes are louder; a darker left edge marks each onset, so that a repeated note
-differs from a held one. Each track has a colour, named above. Bars are numbered; the C
-of each octave is named (C4 is MIDI pitch 60).
+looks different from a held one. Each track has a colour; the track names are above.
+Bars are numbered; the C of each octave is named (C4 is MIDI pitch 60).
 """
 
 import itertools
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PAPER, BLACK_KEY_ROW = "#fdfcfa", "#f2f0ec"
 BAR_LINE, BEAT_LINE = "#a8a49c", "#e3e0da"
 BLACK_KEYS = (1, 3, 6, 8, 10)  # pitch classes
-# From pianissimo to fortissimo, for each track in turn; told apart by the colour-blind.
+# From pianissimo to fortissimo, for each track in turn; safe for the colour-blind.
 TRACK_SHADES = (
     ("#bcd3ee", "#4f86c6", "#173a74"),  # blue
     ("#f6cfae", "#d9772b", "#7a3706"),  # orange
@@ -31,7 +31,7 @@ TRACK_SHADES = (
     ("#ece3a4", "#b7a01f", "#5f5205"),  # yellow
     ("#d3d3d3", "#7f7f7f", "#333333"),  # grey
 )
-# For values that are not loudness: from little to much.
+# For values other than loudness, from low to high.
 HEAT_SHADES = ("#f4dfc8", "#e0713c", "#7d0414")
 SHADE = "#d2553f"
 ROW_STEPS = 128
@@ -58,9 +58,9 @@ def draw(
         title: Printed above.
         min_pitch: The lowest row; None fits the notes.
         num_pitches: Number of rows; None fits the notes.
-        values: By track, float [note] from 0 to 1, drawn in place of loudness, in one
-            scale of colours for all tracks; in the order of `cells.spans`.
-        shade: float [time], 0 to 1: how strongly each step is coloured.
+        values: For each track, float [note] from 0 to 1, drawn instead of loudness, in
+            one colour scale for all tracks; in the order of `cells.spans`.
+        shade: float [time], 0 to 1: how strongly each step is shaded.
 
     Raises:
         InputError: If matplotlib is not installed.
@@ -87,7 +87,7 @@ def draw(
 def _layers(
     matrices: Matrices, values: Sequence[np.ndarray] | None
 ) -> Sequence[tuple[np.ndarray, Sequence[str]]]:
-    """Notes and colours of each track, the first uppermost; see `_draw_notes`."""
+    """Notes and colours of each track, the first on top; see `_draw_notes`."""
     tracks = [track.cells for track in matrices.tracks] or [matrices.cells]
     notes = [np.stack(matrices_lib.spans(cells), 1) for cells in tracks]
     shades = itertools.cycle(TRACK_SHADES if values is None else [HEAT_SHADES])
@@ -99,7 +99,7 @@ def _layers(
 def _new_page(
     title: str, num_rows: int, num_pitches: int
 ) -> tuple["Figure", Any, float]:
-    """An empty figure, the places of its rows, and its height in inches."""
+    """An empty figure, the grid of its rows, and its height in inches."""
     height = 0.65 + num_rows * (0.32 + 0.06 * num_pitches)
     figure = figures.new_figure(WIDTH_INCHES, height, layout=None, facecolor=PAPER)
     grid = figure.add_gridspec(
@@ -113,7 +113,7 @@ def _new_page(
 
 
 def _name_tracks(figure: "Figure", matrices: Matrices, height: float) -> None:
-    """Writes the names of several tracks above the right end, in their colours."""
+    """Writes the names of several tracks at the top right, in their colours."""
     if len(matrices.tracks) < 2:
         return
     x = 0.99
@@ -143,14 +143,14 @@ def _pitch_range(
 
 
 def split_rows(matrices: Matrices, row_steps: int = ROW_STEPS) -> list[tuple[int, int]]:
-    """Cuts a piece into rows, at bar lines where bars are shorter than a row.
+    """Cuts a piece into rows, at bar lines if bars are shorter than a row.
 
     Args:
         matrices: The piece.
-        row_steps: Steps of a row at most, unless that gives more than `MAX_ROWS` rows.
+        row_steps: Most steps in a row, unless that gives more than `MAX_ROWS` rows.
 
     Returns:
-        First step and step after the last of each row, at least one row.
+        First step and step after the last of each row; at least one row.
     """
     length = len(matrices)
     row_steps = max(row_steps, -(-length // MAX_ROWS))

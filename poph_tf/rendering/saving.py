@@ -1,13 +1,13 @@
-"""Writes pieces as files that a person opens: MIDI, scores, pictures, sound, pages.
+"""Writes pieces as files for people: MIDI, scores, pictures, sound and pages.
 
-`save` writes one piece; the ending of its name decides the kind of file. `save_all`
+`save` writes one piece; the suffix of its name decides the kind of file. `save_all`
 writes a batch:
 
     piece-1.mid  piece-1.png  piece-1.wav  ...  index.html
 
 Pictures need matplotlib and sound needs tinysoundfont (extra `media`); scores need
-music21, engraved ones verovio too (extra `score`). Files of .svg and
-.score.png hold the whole score on one page, .pdf on pages of A4.
+music21, and engraved ones also need verovio (extra `score`). .svg and .score.png files
+have the whole score on one page, .pdf files on A4 pages.
 """
 
 import dataclasses
@@ -36,9 +36,9 @@ from poph_tf.rendering import (
 # A minute of sound takes 21 MB of memory.
 LONGEST_DEFAULT_SOUND_SECONDS = 30 * 60
 
-# The ending of an engraved picture; .png alone is the piano roll.
+# The suffix of an engraved picture; .png alone is the piano roll.
 SCORE_PICTURE = ".score.png"
-# What a file of each ending holds, from a piece and the arguments of `piano_roll.draw`.
+# Renders a file of each suffix, from a piece and the arguments of `piano_roll.draw`.
 RENDERERS: dict[str, Callable[[Matrices, dict[str, Any]], bytes | str]] = {
     ".mid": lambda piece, _: midi.to_bytes(matrices.to_sequence(piece)),
     ".wav": lambda piece, _: audio.to_wav(_sound(piece)),
@@ -57,11 +57,11 @@ RENDERERS: dict[str, Callable[[Matrices, dict[str, Any]], bytes | str]] = {
 
 
 def save(piece: Matrices, path: str | os.PathLike[str], **view: Any) -> None:
-    """Writes a piece as a file of one of the kinds in `RENDERERS`, whole or not at all.
+    """Writes a piece as one of the kinds in `RENDERERS`, completely or not at all.
 
     Args:
         piece: The piece.
-        path: The file; its suffix decides what is written.
+        path: The file; its suffix decides the kind.
         **view: `title`, `min_pitch` and `num_pitches` of `piano_roll.draw`.
 
     Raises:
@@ -72,7 +72,7 @@ def save(piece: Matrices, path: str | os.PathLike[str], **view: Any) -> None:
 
 
 def render(piece: Matrices, name: str, **view: Any) -> bytes | str:
-    """What a file of a name with one of the endings of `RENDERERS` holds."""
+    """The content of a file whose name has one of the suffixes of `RENDERERS`."""
     endings = (e for e in RENDERERS if name.lower().endswith(e))
     ending = next(endings, None)
     if ending is None:
@@ -90,15 +90,15 @@ def save_all(
     wav: bool | None = None,
     page: bool = True,
 ) -> list[pathlib.Path]:
-    """Writes a batch of pieces: MIDI first, so that an error elsewhere loses no piece.
+    """Writes a batch of pieces; MIDI first, so that a later error loses no piece.
 
     Args:
         pieces: The pieces.
-        output_dir: The folder, made if missing.
+        output_dir: The folder, created if missing.
         config: Configuration of the model, for the pitches to draw.
-        name: The model; empty: its preset stands for it.
-        png: Whether to draw; None draws if matplotlib is installed.
-        wav: Whether to make sound; None makes it for pieces up to half an hour, if
+        name: Name of the model; empty: its preset.
+        png: Whether to draw pictures; None draws them if matplotlib is installed.
+        wav: Whether to make sound; None makes it for pieces of up to half an hour, if
             tinysoundfont is installed.
         page: Whether to write index.html, which plays and shows all pieces.
 
@@ -106,7 +106,7 @@ def save_all(
         The files written.
 
     Raises:
-        InputError: If something that was asked for cannot be made.
+        InputError: If a requested file cannot be made.
     """
     folder = pathlib.Path(output_dir)
     folder.mkdir(parents=True, exist_ok=True)
@@ -133,7 +133,7 @@ def midi_paths(output_dir: pathlib.Path, num_pieces: int) -> list[pathlib.Path]:
 def require_kept(
     source: str | os.PathLike[str], written: Sequence[pathlib.Path]
 ) -> None:
-    """Raises InputError if a piece would take the place of the music it is made of."""
+    """Raises InputError if a piece would overwrite the music it is made from."""
     if pathlib.Path(source).resolve() in [path.resolve() for path in written]:
         raise InputError(
             f"{source} would be replaced by a new piece: give another --output_dir."
@@ -182,7 +182,7 @@ def _sound(piece: Matrices) -> np.ndarray:
 
 
 def _score(piece: Matrices) -> bytes:
-    """What is engraved: a choir reads from two staves."""
+    """The score to engrave; four voices are set on two staves."""
     return musicxml.to_musicxml(piece, closed=musicxml.is_choir(piece))
 
 

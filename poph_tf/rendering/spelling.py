@@ -1,8 +1,8 @@
-"""Spells pitches: G sharp or A flat, by the notes around them.
+"""Spells pitches (G sharp or A flat) by the notes around them.
 
 Source: the first stage of the algorithm PS13 (ps13s1), Meredith, The ps13 Pitch
 Spelling Algorithm, Journal of New Music Research 35 (2006), with its window of 10 notes
-before and 42 from the note on.
+before the note and 42 from the note on.
 """
 
 import numpy as np
@@ -29,7 +29,7 @@ def spell(
 
     Args:
         pitches: int [note], MIDI numbers.
-        sharps: the key signature that they stand under (negative: flats), if one does.
+        sharps: the key signature (negative: flats), if there is one.
 
     Returns:
         letter int [note], index into `LETTERS`; alter int [note], semitones above the
@@ -44,19 +44,19 @@ def spell(
     if not len(classes):
         return classes, classes, classes
     letter = _letters(classes)
-    # The first note may be spelled the less usual way: G# minor or A flat minor.
+    # The first note may need the less usual spelling: G# minor or A flat minor.
     options = [(letter + shift) % len(LETTERS) for shift in (0, -1, 1)]
     alters = [_alter(classes, option) for option in options]
     accidentals = [np.abs(alter).sum() for alter in alters]
     if sharps is not None:
-        # The middle of its scale is two fifths above the tonic of the major key.
+        # The middle of the scale is two fifths above the tonic of the major key.
         middles = [
             _FIFTHS[letters] + 7 * alter
             for letters, alter in zip(options, alters, strict=True)
         ]
         accidentals = [np.abs(fifths - sharps - 2).sum() for fifths in middles]
     best = int(np.argmin(accidentals))
-    # Notes that are in no key: nobody reads a note with three accidentals.
+    # Notes outside any key: nobody reads a note with three accidentals.
     far = np.abs(alters[best]) > MAX_ALTER
     letter = np.where(far, _FIRST_LETTER[classes], options[best])
     alter = _alter(classes, letter)
@@ -65,7 +65,7 @@ def spell(
 
 
 def _letters(classes: np.ndarray) -> np.ndarray:
-    """The letter that most keys of the notes around agree on, for each note."""
+    """For each note, the letter that most keys of the surrounding notes agree on."""
     tonics = np.arange(NUM_PITCH_CLASSES)
     sums = np.cumsum(classes[:, None] == tonics, axis=0)
     sums = np.concatenate([np.zeros((1, NUM_PITCH_CLASSES), int), sums])

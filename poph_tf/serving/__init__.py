@@ -1,10 +1,9 @@
 """Serving: the API and its page, and the SavedModel behind TF Serving.
 
-One server (`lifecycle.py`) answers two kinds of addresses: `api/` composes for any
-program over HTTP, without TensorFlow; `tf_serving/` answers for a SavedModel as TF
-Serving does. Of the SavedModel, `inputs.py` says what a request may contain,
-`signatures.py` has the graphs, `saved_model.py` writes it, and `versions.py` looks for
-what was written.
+One server (`lifecycle.py`) has two sets of endpoints: `api/` composes for any program
+over HTTP, without TensorFlow; `tf_serving/` serves a SavedModel as TF Serving does.
+For the SavedModel, `inputs.py` defines what a request may contain, `signatures.py`
+has the graphs, `saved_model.py` writes it, and `versions.py` finds what was written.
 """
 
 import importlib
@@ -30,5 +29,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """The names of the package, imported already or not."""
+    """The names of the package, whether imported yet or not."""
     return sorted({*globals(), *__all__} - {"Any", "TYPE_CHECKING", "importlib"})

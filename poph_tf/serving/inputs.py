@@ -1,4 +1,4 @@
-"""What a request to an exported model may contain: the inputs of each signature.
+"""The inputs of each signature: what a request to an exported model may contain.
 
 Each input is declared once, in `INPUTS`: its type, axes, range and meaning. The tensor
 specs of the signatures, the checks in their graphs, the warm-up requests, the model
@@ -9,8 +9,8 @@ inputs of a signature are required. Pitches count from `min_pitch` of the model'
 config; a step is a sixteenth note. The pieces of a batch do not affect each other.
 
 A check is an assertion op: it fails with INVALID_ARGUMENT and a line that says what is
-allowed and, where it is short, what came. XLA drops assertion ops, so they stay outside
-of what it compiles, and all other ops wait for them.
+allowed and, if it is short, what was received. XLA drops assertion ops, so they stay
+outside the code that it compiles, and all other ops wait for them.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ import tensorflow as tf
 from poph_tf.config import Limits, ModelConfig
 
 EXAMPLE_STEPS = 16
-# Shares of a style arrive as rounded decimals.
+# Style shares arrive as rounded decimals.
 SHARES_TOLERANCE = 1e-3
 _MAX_SHOWN = 8
 
@@ -35,9 +35,9 @@ class Input:
     Attributes:
         dtype: name of a TensorFlow type.
         axes: axes after the batch; a number is a fixed size.
-        meaning: for clients.
+        meaning: description for clients.
         low: smallest value, or None.
-        high: largest value, or None; a text names a field of `Limits`.
+        high: largest value, or None; a string names a field of `Limits`.
         example: value in warm-up requests.
         shares: whether the last axis holds shares that add up to 1.
     """
@@ -51,7 +51,7 @@ class Input:
     shares: bool = False
 
     def upper(self, limits: Limits | None) -> Any:
-        """The largest value; without limits, the name of the limit."""
+        """The largest value; the name of the limit if there are no limits."""
         if isinstance(self.high, str):
             return getattr(limits, self.high, self.high)
         return self.high
@@ -86,12 +86,12 @@ class Signature(NamedTuple):
     inputs: tuple[str, ...]
     outputs: str
     track_inputs: tuple[str, ...] = ()
-    """Further inputs of models with tracks."""
+    """Additional inputs for models with tracks."""
     only_tracks: bool = False
     """Whether models without tracks lack it."""
 
 
-# Models without tracks lack that axis.
+# Models without tracks lack this axis.
 _TRACK = "track"
 _GRID = ("time", _TRACK, "pitch")
 INPUTS = {
@@ -106,14 +106,14 @@ INPUTS = {
     "replay_temperature": Input(
         "float32",
         (),
-        "Of rests, held and struck notes of voices; 0: as trained.",
+        "Temperature of rests, held and struck notes of voices; 0: as trained.",
         0,
         10,
     ),
     "top_p": Input(
         "float32",
         (),
-        "A voice draws from its likeliest values of this mass.",
+        "Each voice draws from its likeliest values with this total probability.",
         0.01,
         1,
         1,
@@ -125,7 +125,7 @@ INPUTS = {
         -1e6,
         1e6,
     ),
-    "tempo_qpm": Input("float32", (), "Quarter notes a minute.", 10, 1000, 120),
+    "tempo_qpm": Input("float32", (), "Quarter notes per minute.", 10, 1000, 120),
     "play": Input("uint8", _GRID, "1 while the pitch sounds.", 0, 1),
     "replay": Input("uint8", _GRID, "1 where a sounding pitch is struck again.", 0, 1),
     "volume": Input("uint8", _GRID, "Velocity where play is 1, else 0.", 0, 127),
@@ -133,7 +133,7 @@ INPUTS = {
     "bars_left": Input(
         "int32",
         ("time",),
-        "Bars from the step's to the piece's last one, 0 in that; -1: unknown.",
+        "Bars left after the step's bar, 0 in the last one; -1: unknown.",
         -1,
         None,
         -1,
@@ -141,12 +141,12 @@ INPUTS = {
     "given": Input(
         "float32",
         ("time", _TRACK),
-        "1 where play, replay and volume are given; steps beyond the last are free.",
+        "1 where play, replay and volume are given; steps after the last are free.",
         0,
         1,
     ),
     "bar_steps": Input(
-        "int32", (), "Steps of the bars that follow; 16 in 4/4.", 1, 256, 16
+        "int32", (), "Steps of the following bars; 16 in 4/4.", 1, 256, 16
     ),
     "state_bytes": Input(
         "string", (), "Empty at the start of a piece, else from prefill or continue_."
@@ -176,13 +176,13 @@ SIGNATURES = {
         ("bars_left",),
     ),
     "continue_": Signature(
-        "Composes the steps after a state; bar by bar it draws the piece of compose.",
+        "Composes the steps after a state; bar by bar it gives the piece of compose.",
         ("state_bytes", *_COMPOSE),
         f"{_PIECE}; {_STATE}",
         (*MATRICES, "given", "bars_left"),
     ),
     "draw_free": Signature(
-        "Draws what is free of whole pieces, knowing all that is given before and "
+        "Draws the free notes of whole pieces, knowing the given notes before and "
         "after: harmonizes, accompanies, fills in, varies.",
         (*_SCORE, "seed", "temperature"),
         _PIECE,
@@ -195,14 +195,14 @@ SIGNATURES = {
         _NATS,
     ),
     "score_given": Signature(
-        "Negative log-likelihood of what is free given all that is given.",
+        "Negative log-likelihood of the free notes given all given notes.",
         _SCORE,
         _NATS,
         ("given", "bars_left"),
         only_tracks=True,
     ),
 }
-# Former names of signatures; the next release will not answer them.
+# Former names of signatures; the next release will drop them.
 DEPRECATED = {"hear": "prefill"}
 ALIASES = {"serving_default": "compose"} | DEPRECATED
 
@@ -210,11 +210,11 @@ ALIASES = {"serving_default": "compose"} | DEPRECATED
 def describe(
     limits: Limits | None = None, config: ModelConfig | None = None
 ) -> dict[str, dict[str, Any]]:
-    """All signatures in words, for the model card and the manual, ready for JSON.
+    """Describes all signatures for the model card and the manual, ready for JSON.
 
     Args:
         limits: limits of the export; None shows their names.
-        config: of the model; None describes what any model takes.
+        config: the model's configuration; None describes the inputs of any model.
     """
     found = {}
     every = {k: (*s.inputs, *s.track_inputs) for k, s in SIGNATURES.items()}
@@ -245,7 +245,7 @@ def specs(config: ModelConfig) -> dict[str, dict[str, tf.TensorSpec]]:
 
 
 def signatures(config: ModelConfig) -> dict[str, tuple[str, ...]]:
-    """The inputs that each signature of a model takes, by their names."""
+    """The input names of each signature of a model."""
     has_tracks = bool(config.tracks)
     return {
         name: signature.inputs + signature.track_inputs * has_tracks
@@ -294,7 +294,7 @@ def check_range(name: str, tensor: tf.Tensor, limits: Limits) -> tf.Operation:
     """An assertion op for the values of one input."""
     declared = INPUTS[name]
     high = declared.upper(limits)
-    # NaN fails every comparison, so it is refused too.
+    # NaN fails every comparison, so it is rejected too.
     valid = tensor >= tf.cast(declared.low, tensor.dtype)
     if high is not None:
         valid &= tensor <= tf.cast(high, tensor.dtype)

@@ -1,6 +1,6 @@
-"""Starts the server, loads its models beside it, and stops it at a signal.
+"""Starts the server, loads its models in the background, and stops it at a signal.
 
-The server answers from the first second: `/readyz` tells when the models are loaded.
+The server responds from the first second; `/readyz` tells when the models are loaded.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ from poph_tf.serving.api.scheduler import Scheduler, Stopping
 from poph_tf.serving.api.workers import SCORER_BYTES, Workers
 
 STOPPING = "The server is stopping; ask again in a moment."
-# Predictions of a SavedModel have so many seconds to end by themselves.
+# Seconds that predictions of a SavedModel have to end by themselves.
 GRACE_SECONDS = 5.0
 
 
@@ -51,17 +51,17 @@ def run(
 
     Args:
         config: how the server runs.
-        listener: where it listens.
-        model_dirs: what composes: model directories or names of pretrained models;
-            none: all pretrained models.
-        export_dir: the SavedModel for which TF Serving's addresses answer, if any.
+        listener: the listening socket.
+        model_dirs: model directories or names of pretrained models; empty for all
+            pretrained models.
+        export_dir: the SavedModel to serve at TF Serving's paths, if any.
         name: the SavedModel's name; "" for the last part of the directory.
 
     Raises:
         InputError: If a model cannot be used.
     """
     if export_dir:
-        # TensorFlow, which loads it, takes seconds to import.
+        # Checked first, since importing TensorFlow takes seconds.
         versions.check(pathlib.Path(export_dir))
     with contextlib.ExitStack() as stack:
         server = Server(config, listener, stack, (model_dirs, export_dir, name))
@@ -69,7 +69,7 @@ def run(
     if server.failure:
         raise server.failure
     if server.busy:
-        # An import cannot be stopped and TensorFlow is slow to end; Python would wait.
+        # Exit at once: Python would wait for a running import and for TensorFlow.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
@@ -80,9 +80,9 @@ class Server:
 
     Args:
         config: how it runs.
-        listener: where it listens.
-        stack: holds what must be closed.
-        asked: model directories, export directory and name, as of `run`.
+        listener: the listening socket.
+        stack: gets what must be closed.
+        asked: model directories, export directory and name, as for `run`.
 
     Attributes:
         failure: why the models could not be loaded.
@@ -113,7 +113,7 @@ class Server:
 
     def _settings(self) -> uvicorn.Config:
         config = self.config
-        # Its warnings tell of malformed forms, which their clients are told.
+        # Its warnings are about malformed forms; clients get those errors anyway.
         logging.getLogger("python_multipart").setLevel(logging.ERROR)
         app = page.application(self.api, self._answer_tf_serving, self._lifespan)
         return uvicorn.Config(
@@ -129,24 +129,24 @@ class Server:
 
     @property
     def address(self) -> str:
-        """Where the page is."""
+        """The address of the page."""
         host, port = self.listener.getsockname()[:2]
         return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
     @property
     def busy(self) -> bool:
-        """Whether something still runs, or would take seconds to be taken apart."""
+        """Whether something still runs, or would take seconds to shut down."""
         return bool(self.tf_serving or self._loading.is_alive())
 
     def _end(self, predictions: bool) -> None:
-        """Ends what runs, with a sentence: pieces, or predictions too."""
+        """Ends running pieces, and optionally predictions, with an error message."""
         self.scheduler.end_all(Stopping(STOPPING))
         if predictions and self.tf_serving:
             self.tf_serving.batcher.end_all(Stopping(STOPPING))
 
     def serve(self) -> None:
-        """Loads models while it answers, until a signal."""
-        print(f"Loading the models; they compose soon at {self.address}", flush=True)
+        """Serves until a signal, and loads the models meanwhile."""
+        print(f"Loading the models; soon ready at {self.address}", flush=True)
         asyncio.run(self.uvicorn.serve(sockets=[self.listener]))
 
     @contextlib.asynccontextmanager
@@ -193,7 +193,7 @@ class Server:
         return names
 
     def _answer_tf_serving(self) -> Any:
-        """The application for TF Serving's addresses, once it is loaded."""
+        """The application for TF Serving's paths, once it is loaded."""
         if self.tf_serving:
             return self.tf_serving.app
         _, export_dir, _ = self._asked
@@ -203,7 +203,7 @@ class Server:
 
 
 def _light(model_dir: str, stack: contextlib.ExitStack) -> pathlib.Path:
-    """The folder of a converted model; others are converted for as long as it runs."""
+    """The folder of a converted model; converts others to a temporary folder."""
     folder = pretrained.resolve(model_dir)
     if light_engine.is_there(folder):
         return folder
@@ -221,16 +221,17 @@ class _Uvicorn(uvicorn.Server):
         self.end = end
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begins the end; uvicorn's own would raise the signal again afterwards."""
-        if self.should_exit:  # a second signal does not wait for running requests
+        """Starts the shutdown; uvicorn's own method would raise the signal again."""
+        if self.should_exit:  # after a second signal, do not wait for running requests
             self.force_exit = True
             asyncio.get_running_loop().call_soon_threadsafe(self.end, True)
         self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Lets running pieces end at the next bar, with a sentence."""
+        """Ends running pieces at the next bar, with an error message."""
         self.end(False)
         asyncio.get_running_loop().call_later(GRACE_SECONDS, self.end, True)
         await super().shutdown(sockets)
-        # A second signal leaves this out; what waits for it would end by a traceback.
+        # uvicorn skips this after a second signal, and waiting tasks would then end
+        # with a traceback.
         await self.lifespan.shutdown()

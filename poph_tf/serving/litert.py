@@ -1,8 +1,8 @@
-"""Converts a model to LiteRT: one step of the sampler, which runs without TensorFlow.
+"""Converts a model to LiteRT: one step of the sampler that runs without TensorFlow.
 
 The flatbuffer holds the sampler's own graph of a step: for one piece and for several,
-each with the whole memory of the model and with a short one. What it leaves to the
-caller are the loop and the random numbers. `generation/light_engine.py` runs it.
+each with the full memory of the model and with a short one. The loop and the random
+numbers are left to the caller. `generation/light_engine.py` runs it.
 """
 
 import itertools
@@ -45,18 +45,17 @@ def convert(
     """Converts a model.
 
     Args:
-        model: what to convert.
-        short_memory: steps that the graph recalls which begins a piece.
-        weights: one of `models.LIGHT_WEIGHTS`. With float32 the pieces are those of
-            TensorFlow; int8 ones are multiplied as such.
+        model: the model to convert.
+        short_memory: steps that the graph for the start of a piece recalls.
+        weights: one of `models.LIGHT_WEIGHTS`. float32 gives the same pieces as
+            TensorFlow; int8 weights are multiplied as int8.
 
     Returns:
-        The flatbuffer, with signatures `step`, for one row and all memory,
+        The flatbuffer, with the signatures `step` (one row, full memory),
         `step_ROWS_MEMORY` and, if the model looks ahead, `ahead`.
 
     Raises:
-        InputError: If an operation of the model has no counterpart in LiteRT, or there
-            are no such weights.
+        InputError: If LiteRT lacks an operation of the model, or `weights` is unknown.
     """
     if weights not in LIGHT_WEIGHTS:
         choices = ", ".join(LIGHT_WEIGHTS)
@@ -82,7 +81,7 @@ def convert(
             converter.target_spec.supported_types = [tf.float16]
         try:
             return compact(converter.convert())
-        # The converter has errors of many kinds.
+        # The converter raises errors of many types.
         except Exception as error:
             line = str(error).splitlines()[0]
             raise InputError(
@@ -100,11 +99,11 @@ def export(
 
     Args:
         model_dir: a directory of training, or the name of a pretrained model.
-        export_dir: where it goes; may be the same.
+        export_dir: the output folder; may be the same.
         weights: as `convert` takes it.
 
     Returns:
-        The folder, which `poph_tf.load` and the commands take as a model directory.
+        The folder, which `poph_tf.load` and the commands accept as a model directory.
     """
     model = models.load(model_dir)
     folder = pathlib.Path(export_dir)
@@ -113,7 +112,7 @@ def export(
     settings = models.read_settings(model_dir)
     settings |= {"model": model.config.to_dict()}
     if folder.resolve() != pathlib.Path(model_dir).resolve():
-        # A kill must not leave the settings of another model beside this one.
+        # A killed export must not leave another model's settings beside this one.
         (folder / SETTINGS_FILE).unlink(missing_ok=True)
     files.write(folder / LIGHT_FILE, light)
     files.write_json(folder / SETTINGS_FILE, settings)
@@ -121,17 +120,17 @@ def export(
 
 
 def compact(content: bytes) -> bytes:
-    """The same flatbuffer without names of tensors, empty buffers, and copies.
+    """Removes tensor names, empty buffers and copies from a flatbuffer.
 
-    Thousands of small tensors have names and buffers; nothing reads them, and they are
-    a tenth of the file.
+    Thousands of small tensors have names and buffers that nothing reads; they make up a
+    tenth of the file.
     """
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
     kept, places = [model.buffers[0]], {}
 
     def place_of(buffer: int) -> int:
         if model.buffers[buffer].data is None:
-            return 0  # This one is empty in all files.
+            return 0  # Buffer 0 is empty in all files.
         if buffer not in places:
             places[buffer] = len(kept)
             kept.append(model.buffers[buffer])
@@ -153,7 +152,7 @@ def compact(content: bytes) -> bytes:
 
 
 def _memories(model: PolyphonyModel, short: int) -> list[int]:
-    """The steps that the graphs recall, most last; 0: they are left as they are."""
+    """The steps that the graphs recall, ascending; 0 leaves the memory as it is."""
     config = model.config
     if config.time_attention != "frames":
         return [0]
@@ -165,7 +164,7 @@ def _memories(model: PolyphonyModel, short: int) -> list[int]:
 
 def _step(sampler: Sampler, rows: int, memory: int) -> Any:
     config, zero = sampler.config, sampler.zero_state(rows)
-    # The caller counts: bar positions are controls, numbers those of the step.
+    # The caller counts: it passes the bar position and the step's random numbers.
     counters = {name: zero.pop(name) for name in COUNTERS if name in zero}
     zero |= {
         "log_likelihood": tf.zeros([rows]),
@@ -228,7 +227,7 @@ def _control_specs(config: ModelConfig, grid: tuple[int, ...], rows: int) -> Spe
 def _ahead(sampler: Sampler) -> Any:
     """The look-ahead of one step, from the last step to the first.
 
-    Its input `given` has the cells of the step before and of this one, as in `Task`.
+    Its input `given` has the cells of the previous step and of this one, as in `Task`.
     """
     zero = sampler.zero_look_ahead(1)
 
@@ -267,7 +266,7 @@ def _packed(like: Any, flat: dict[str, tf.Tensor]) -> Any:
 
 
 def _drop_copies(graph: Any, model: Any) -> None:
-    """Drops slices of whole tensors, which the converter makes of each new axis."""
+    """Drops slices of whole tensors, which the converter makes for each new axis."""
     same: dict[int, int] = {}
     needed = []
     for operator in graph.operators:
@@ -280,7 +279,7 @@ def _drop_copies(graph: Any, model: Any) -> None:
 
 
 def _copies(operator: Any, graph: Any, model: Any) -> bool:
-    """Whether an operator is a slice of a whole tensor that only other ones read."""
+    """Whether an operator slices a whole tensor and only other operators read it."""
     code = model.operatorCodes[operator.opcodeIndex].builtinCode
     if code != schema.BuiltinOperator.STRIDED_SLICE:
         return False

@@ -1,12 +1,12 @@
-"""MIDI files written by graph ops: what a plain HTTP client can save and play.
+"""Writes MIDI files with graph ops, so that a plain HTTP client can save and play them.
 
-A file of a model without tracks has one track (format 0): tempo, 4/4, program, then the
-notes. Of a model with tracks it has a track with the tempo and 4/4, then one for each,
-with its name, channel and program (format 1).
+For a model without tracks, a file has one track (format 0): tempo, 4/4, program, then
+the notes. For a model with tracks, it has a track with the tempo and 4/4, then one for
+each of the model's tracks, with its name, channel and program (format 1).
 
 Bytes are looked up in a table of the 256 one-byte strings and joined, which keeps NULs.
-The last entry of the table, an empty string, stands for the bytes that a
-variable-length quantity does not need.
+The last entry of the table, an empty string, stands for the unused bytes of a
+variable-length quantity.
 
 Source: Standard MIDI Files 1.0 (MIDI Manufacturers Association, 1996).
 """
@@ -43,18 +43,18 @@ def write(
     """Writes each piece of a batch as a MIDI file.
 
     Args:
-        cells: uint8 [batch, time, (track,) pitch, channel], canonical, zeros after a
-            piece's end.
+        cells: uint8 [batch, time, (track,) pitch, channel], canonical, with zeros after
+            a piece's end.
         length: int32 [batch]. Steps of each piece.
         tempo_qpm: float32 [batch].
         min_pitch: MIDI number of the first pitch.
-        tracks: those of the model; none for a piano.
+        tracks: the model's tracks; none for a piano.
 
     Returns:
         string [batch].
     """
     cells = cells if tracks else cells[:, :, None]
-    # Piece by piece: the strings of a whole batch would need gigabytes.
+    # One piece at a time: the strings of a whole batch would need gigabytes.
     return tf.map_fn(
         lambda piece: _write_piece(piece[0], piece[1], piece[2], min_pitch, tracks),
         (cells, length, tempo_qpm),
@@ -78,7 +78,7 @@ def _write_piece(
     min_pitch: int,
     tracks: Sequence[Track],
 ) -> tf.Tensor:
-    """A file, string []; cells are uint8 [time, track, pitch, channel]."""
+    """One file, string []; cells are uint8 [time, track, pitch, channel]."""
     microseconds = tf.cast(tf.round(60e6 / tempo_qpm), tf.int32)
     head = tf.strings.join([_TEMPO, big_endian(microseconds, 3), _FOUR_FOUR])
     heads: list[Any] = [tf.strings.join([head, bytes([0, PROGRAM, 0])])]
@@ -100,7 +100,7 @@ def _write_piece(
 
 
 def _named(track: Track, channel: int) -> bytes:
-    """The events that open a track: its name, at most 127 bytes of it, and program."""
+    """The opening events of a track: its name (at most 127 bytes) and program."""
     name = track.name.encode()[:127]
     return (
         _TRACK_NAME
@@ -113,13 +113,13 @@ def _named(track: Track, channel: int) -> bytes:
 def _body(
     cells: tf.Tensor, length: tf.Tensor, min_pitch: int, channel: int
 ) -> tf.Tensor:
-    """The notes of a track and its end, string [].
+    """The notes and the end event of a track, string [].
 
     Args:
         cells: uint8 [time, pitch, channel of a cell].
-        length: in steps.
+        length: length in steps.
         min_pitch: MIDI number of the first pitch.
-        channel: of MIDI.
+        channel: MIDI channel.
     """
     steps, events = _events(cells, length, min_pitch, channel)
     deltas = (steps - tf.concat([[0], steps[:-1]], axis=0)) * TICKS_PER_STEP
@@ -130,7 +130,7 @@ def _body(
 def _events(
     cells: tf.Tensor, length: tf.Tensor, min_pitch: int, channel: int
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Note ends, note starts and the end of the track, in order of time.
+    """Note ends, note starts and the end of the track, in time order.
 
     Returns:
         Steps int32 [event], and bytes int32 [event, 3].
@@ -141,7 +141,7 @@ def _events(
     before = tf.concat([tf.zeros_like(play[:1]), play[:-1]], axis=0)
     ends, starts = before & (~play | replay), play & (~before | replay)
     last = tf.range(tf.shape(play)[0])[:, None] == length
-    # In a step, notes end before others start: a pitch that is struck again does both.
+    # Within a step, notes end before others start; a repeated pitch does both.
     found = tf.where(tf.concat([ends, starts, last], axis=1))
     steps, columns = tf.unstack(tf.cast(found, tf.int32), axis=1)
     pitches = range(min_pitch, min_pitch + num_pitches)
@@ -157,13 +157,13 @@ def _events(
 
 
 def variable_length(values: tf.Tensor) -> tf.Tensor:
-    """Variable-length quantities: seven bits a byte, the high bit on all but the last.
+    """Variable-length quantities: 7 bits per byte, the high bit on all but the last.
 
     Args:
         values: int32 [event], 0 to 2**28 - 1.
 
     Returns:
-        int32 [event, 4] of byte values; `_ABSENT` for leading bytes not needed.
+        int32 [event, 4] of byte values; `_ABSENT` for unused leading bytes.
     """
     shifted = tf.bitwise.right_shift(values[:, None], tf.constant([[21, 14, 7, 0]]))
     digits = shifted % 128 + tf.constant([[128, 128, 128, 0]])

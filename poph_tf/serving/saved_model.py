@@ -1,4 +1,4 @@
-"""Writes a model as a SavedModel, as the next version of an export directory.
+"""Writes a model as a SavedModel, the next version in an export directory.
 
 A version is written under a temporary name and renamed when it is complete, so a server
 that polls never sees half a model.
@@ -33,10 +33,10 @@ def export_model_dir(
     limits: Limits | None = None,
     data_dir: str | None = None,
 ) -> pathlib.Path:
-    """Exports the model of a directory of `poph_tf.train`, or a pretrained model.
+    """Exports the model of a `poph_tf.train` directory, or a pretrained model.
 
     Args:
-        model_dir: directory, or name of a pretrained model.
+        model_dir: model directory, or name of a pretrained model.
         export_dir: as for `export`.
         limits: as for `export`.
         data_dir: data set to describe in the export, or None.
@@ -74,14 +74,14 @@ def export(
     settings: Mapping[str, Any] | None = None,
     dataset_info: pathlib.Path | None = None,
 ) -> pathlib.Path:
-    """Writes the next version of a SavedModel, whole or not at all.
+    """Writes the next version of a SavedModel, completely or not at all.
 
     Args:
         model: the model to export.
-        export_dir: versions appear below it; its last part is the model's name.
+        export_dir: folder for the versions; its last part is the model's name.
         limits: what one request may ask for; None for the defaults.
-        settings: settings of the training to keep in the card, or None.
-        dataset_info: dataset_info.json to keep, or None.
+        settings: training settings to store in the card, or None.
+        dataset_info: path of a dataset_info.json to include, or None.
 
     Returns:
         The directory of the new version.
@@ -129,7 +129,7 @@ def _fill(
 def _card(
     module: ServingModule, name: str, settings: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    """What a client, or a person, wants to know of a version, ready for JSON."""
+    """The model card of a version, for clients and people, ready for JSON."""
     tempo = inputs.INPUTS["tempo_qpm"]
     return {
         "name": name,
@@ -149,7 +149,7 @@ def _card(
 
 
 def _publish(temporary: pathlib.Path, export_dir: pathlib.Path) -> pathlib.Path:
-    """Renames to the next free number, even if another export takes one meanwhile."""
+    """Renames to the next free number, even if another export runs at the same time."""
     for number in itertools.count(max(numbers(export_dir), default=0) + 1):
         path = export_dir / str(number)
         try:

@@ -1,6 +1,6 @@
 """The graphs of the signatures over a model's variables.
 
-`inputs.py` describes the signatures, their inputs and what is checked. Arrays are
+`inputs.py` describes the signatures, their inputs and the checks. Arrays are
 `[batch, time, (track,) pitch, channel]`.
 """
 
@@ -22,7 +22,7 @@ from poph_tf.serving.inputs import ALIASES, MATRICES, STEERING, check, specs
 from poph_tf.serving.states import BAR_STEPS, StateBytes, fingerprint
 from poph_tf.theory import UNKNOWN
 
-# Steps read at once, all pieces together: bounds the memory that a request needs.
+# Steps read at once, over all pieces: limits the memory that a request needs.
 WINDOW_STEPS = 1024
 _FRAMES = ("previous", "current")
 
@@ -87,7 +87,8 @@ class ServingModule(tf.Module):
         controls = self._given_controls(inputs, start)
 
         def draw(start: tf.Tensor, state: State) -> tuple[tf.Tensor, State, tf.Tensor]:
-            # As far as the shortest unfinished piece; finished ones keep their state.
+            # Up to the end of the shortest unfinished piece; finished ones keep their
+            # state.
             unfinished = num_steps > start
             stop = tf.reduce_min(tf.where(unfinished, num_steps, tf.int32.max))
             cells, after = self.sampler.draw_steps(
@@ -151,7 +152,7 @@ class ServingModule(tf.Module):
                 None if left is None else left[:, start:stop],
                 key=state["key"] - 1 if self.config.key else None,
             )
-            return stop, state, here[:, :0]  # there is nothing to collect
+            return stop, state, here[:, :0]  # nothing to collect
 
         state = self.state_bytes.unpack(inputs["state_bytes"])
         if self.config.key:
@@ -165,7 +166,7 @@ class ServingModule(tf.Module):
     def score(self, **inputs: tf.Tensor) -> Tensors:
         """Negative log-likelihood of each step given all steps before it, in nats.
 
-        With `given`, of what is free given all that is given.
+        With `given`, of the free notes given all given notes.
         """
         inputs = self._checked(inputs)
         cells = tf.stack([inputs[name] for name in MATRICES], axis=-1)
@@ -181,7 +182,7 @@ class ServingModule(tf.Module):
 
         def read(start: tf.Tensor, state: Any) -> tuple[tf.Tensor, Any, tf.Tensor]:
             stop = _window_stop(start, cells)
-            # Where a given note is struck depends on the step before the window.
+            # Whether a given note is struck depends on the step before the window.
             early = tf.maximum(start - 1, 0) if "given" in inputs else start
             window = {name: x[:, early:stop] for name, x in by_step.items()}
             window |= {name: dataset.to_frames(window[name]) for name in _FRAMES}
@@ -208,7 +209,7 @@ class ServingModule(tf.Module):
     score_given = score
 
     def _track_steps(self, inputs: Tensors) -> Tensors:
-        """`bars_left` and `given` of a model with tracks: unknown, nothing."""
+        """`bars_left` and `given` of a model with tracks; by default unknown and 0."""
         if not self.config.tracks:
             return {}
         like = inputs["play"][:, :, :, 0]
@@ -224,11 +225,11 @@ class ServingModule(tf.Module):
         return self.sampler.look_ahead(by_step | frames)
 
     def _given_controls(self, inputs: Tensors, start: State) -> Controls:
-        """The controls of `continue_`, with the givens of the steps to come."""
+        """The controls of `continue_`, with the given notes of the next steps."""
         controls = _controls(inputs, self.config)
         if not self.config.tracks:
             return controls
-        # Steps beyond those that were sent are free.
+        # Steps beyond those in the request are free.
         missing = tf.maximum(
             tf.reduce_max(inputs["num_steps"]) - tf.shape(inputs["given"])[1], 0
         )
@@ -241,7 +242,7 @@ class ServingModule(tf.Module):
         return controls._replace(**steps)
 
     def _givens(self, inputs: Tensors) -> Tensors:
-        """What is given in each step, and what the network says of it, as controls."""
+        """The given notes of each step, and the network's look-ahead, as controls."""
         cells = tf.stack([inputs[name] for name in MATRICES], axis=-1)
         previous = tf.concat([tf.zeros_like(cells[:, :1]), cells[:, :-1]], axis=1)
         played = cells_lib.struck(cells, previous)
@@ -255,11 +256,11 @@ class ServingModule(tf.Module):
         return steps
 
     def _checked(self, inputs: Tensors) -> Tensors:
-        """The inputs, for every op that must not run before they are checked.
+        """The inputs, for all ops that must not run before the checks.
 
-        Matrices are made canonical: what does not sound has no replay and no volume.
-        Ops that read the unchecked inputs would run beside the checks: memory would be
-        allocated for two billion steps before their number is refused.
+        Matrices are made canonical: cells that do not sound have no replay and volume.
+        Ops that read the unchecked inputs would run in parallel with the checks and
+        could allocate memory for two billion steps before the check fails.
         """
         with tf.control_dependencies(check(inputs, self.limits)):
             found = {name: tf.identity(value) for name, value in inputs.items()}
@@ -303,7 +304,7 @@ def _controls(inputs: Tensors, config: ModelConfig) -> Controls:
 
 
 def _decided(state: State, keys: tf.Tensor) -> tf.Tensor:
-    """1 + the key of each piece: the state's, or these where it has none yet."""
+    """1 + the key of each piece: the state's, or `keys` if it has none yet."""
     return tf.where(state["key"] > 0, state["key"], keys + 1)
 
 
@@ -330,7 +331,7 @@ def _rows_like(mask: tf.Tensor, leaf: tf.Tensor) -> tf.Tensor:
 
 
 def _nats(outputs: Tensors, window: Tensors, config: ModelConfig) -> tf.Tensor:
-    """Nats of play and replay of what is free, float32 [batch, time, 2]."""
+    """Nats of play and replay of the free notes, float32 [batch, time, 2]."""
     play = window["current"][..., 0]
     play_nats = losses.play_nats_of_tracks(play, outputs["play"], config.tracks)
     replay_nats = tf.zeros_like(play_nats)
@@ -346,7 +347,7 @@ def _nats(outputs: Tensors, window: Tensors, config: ModelConfig) -> tf.Tensor:
 
 
 def _window_stop(start: tf.Tensor, cells: tf.Tensor) -> tf.Tensor:
-    """End of the window of given steps that starts at `start`."""
+    """The end of the window of given steps that starts at `start`."""
     batch, num_steps = tf.shape(cells)[0], tf.shape(cells)[1]
     return tf.minimum(start + tf.maximum(WINDOW_STEPS // batch, 1), num_steps)
 
@@ -357,7 +358,7 @@ def _loop(
     advance: Callable[[tf.Tensor, Any], tuple[tf.Tensor, Any, tf.Tensor]],
     values: tf.TensorSpec,
 ) -> tuple[Any, tf.Tensor]:
-    """Advances a state to `num_steps`, some steps at a time.
+    """Advances a state to `num_steps`, several steps at a time.
 
     Args:
         num_steps: int32 scalar.

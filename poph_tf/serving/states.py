@@ -1,10 +1,10 @@
-"""The sampler's state as bytes: what a client keeps between one bar and the next.
+"""The sampler's state as bytes, which a client keeps between one bar and the next.
 
 The server stores nothing. A piece's state is one string: a magic number, a fingerprint
 of the model, a checksum of what follows, then the tensors of the sampler's state in
-order, in little-endian 32-bit words; notes that attention recalls are bits of them. The
-empty string is the state before the first step of a piece in 4/4. A state that was cut,
-altered, invented or written by another model is refused.
+order, as little-endian 32-bit words; the notes that attention recalls are packed as
+bits. The empty string is the state before the first step of a piece in 4/4. A state
+that was cut, altered, made up or written by another model is rejected.
 """
 
 import hashlib
@@ -25,9 +25,9 @@ MAGIC, FORMER_MAGIC = b"PHS2", b"PHS1"
 FINGERPRINT_BYTES, CHECKSUM_BYTES = 8, 8
 BAR_STEPS = 16
 _WORD_BYTES, _WORD_BITS = 4, 32
-# What attention by frames keeps that is 0 or 1.
+# The tensors of attention by frames that hold only 0 and 1.
 _BINARY = ("values", "valid", "play")
-# The most of what is not below 0, where a state has it.
+# Upper limits of the values that are at least 0, if a state has them.
 _MOST = {
     **dict.fromkeys(("step", "bar_position", "silent_steps"), 2**30 - 1),
     "key": NUM_KEYS,
@@ -38,9 +38,9 @@ _UNCHANGED = "state_bytes must be unchanged"
 
 
 def fingerprint(model: PolyphonyModel) -> bytes:
-    """Eight bytes that differ between models of other weights or settings.
+    """Eight bytes that differ between models with different weights or settings.
 
-    Dropout's seeds are left out: they are drawn anew whenever a model is loaded.
+    The seeds of dropout are left out: they are drawn again whenever a model is loaded.
     """
     digest = hashlib.sha256(json.dumps(model.config.to_dict()).encode())
     counted = (variable for layer in model.counted for variable in layer.weights)
@@ -50,16 +50,16 @@ def fingerprint(model: PolyphonyModel) -> bytes:
 
 
 class StateBytes:
-    """Turns states into strings and back, in the graph.
+    """Converts states to strings and back, in the graph.
 
     Args:
-        sampler: the sampler of the states.
-        fingerprint: of the sampler's model.
+        sampler: the sampler whose states are converted.
+        fingerprint: fingerprint of the sampler's model.
     """
 
     def __init__(self, sampler: Sampler, fingerprint: bytes) -> None:
         self.sampler = sampler
-        # With a batch of one, the first axis holds the rows of each piece.
+        # With a batch of one, the first axis holds the rows of one piece.
         zero = sampler.zero_state(1, BAR_STEPS)
         self.unpacked = tf.nest.map_structure(tf.TensorSpec.from_tensor, zero)
         self.structure = tf.nest.map_structure(
@@ -74,7 +74,7 @@ class StateBytes:
         )
 
     def pack(self, state: State) -> tf.Tensor:
-        """The states of a batch as string [batch]."""
+        """Converts the states of a batch to string [batch]."""
         batch = tf.shape(state["step"])[0]
         leaves = tf.nest.flatten(_binary_leaves(_to_bits, state))
         words = [
@@ -85,7 +85,7 @@ class StateBytes:
         return tf.strings.join([self.header, _checksums(content), content])
 
     def unpack(self, strings: tf.Tensor) -> State:
-        """The states in string [batch]; other strings fail an assertion."""
+        """Converts string [batch] to states; invalid strings fail an assertion."""
         content = self._content(strings)
         words = tf.io.decode_raw(content, tf.int32)
         words = tf.ensure_shape(words, (None, self.num_words))
@@ -101,10 +101,10 @@ class StateBytes:
             return tf.nest.map_structure(tf.identity, state)
 
     def _content(self, strings: tf.Tensor) -> tf.Tensor:
-        """What follows the checksums, which are right."""
+        """The content after the checksums, which are verified."""
         size = tf.strings.length(strings)
         current = tf.strings.substr(strings, 0, len(MAGIC)) != FORMER_MAGIC
-        must = "state_bytes must be of this release: compose anew, its states differ"
+        must = "state_bytes must be of this release: compose again for a new state"
         with tf.control_dependencies([require(current, must)]):
             complete = (size == 0) | (size == self.num_bytes)
         must = f"state_bytes must be empty or {self.num_bytes} bytes"
@@ -123,13 +123,13 @@ class StateBytes:
 
 
 def _checksums(strings: tf.Tensor) -> tf.Tensor:
-    """The checksums of string [batch], string [batch]."""
+    """The checksum of each string, string [batch]."""
     words = tf.reshape(tf.fingerprint(strings), (-1, CHECKSUM_BYTES // 4, 4))
     return _to_strings(tf.bitcast(words, tf.int32), CHECKSUM_BYTES // 4)
 
 
 def _to_strings(words: tf.Tensor, num_words: int) -> tf.Tensor:
-    """int32 [batch, word] -> their bytes, string [batch]."""
+    """The bytes of int32 [batch, word], as string [batch]."""
     protos = tf.map_fn(
         tf.io.serialize_tensor, words, fn_output_signature=tf.TensorSpec([], tf.string)
     )
@@ -141,7 +141,7 @@ def _to_strings(words: tf.Tensor, num_words: int) -> tf.Tensor:
 def _binary_leaves(
     change: Callable[..., tf.Tensor], state: State, *others: State
 ) -> State:
-    """The state with those leaves changed that hold only 0 and 1."""
+    """Applies `change` to the leaves of a state that hold only 0 and 1."""
     network = state["network"]
     if "frames" not in network:
         return state
@@ -160,7 +160,7 @@ def _to_bits(leaf: tf.Tensor) -> tf.Tensor:
 
 
 def _from_bits(words: tf.Tensor, leaf: tf.TensorSpec) -> tf.Tensor:
-    """The inverse of `_to_bits`, of the shape of a leaf."""
+    """The inverse of `_to_bits`, in the shape of a leaf."""
     size = math.prod(leaf.shape[1:])
     bits = tf.bitwise.right_shift(words[..., None], tf.range(_WORD_BITS)) & 1
     flat = tf.reshape(bits, (-1, words.shape[1] * _WORD_BITS))[:, :size]
@@ -168,7 +168,7 @@ def _from_bits(words: tf.Tensor, leaf: tf.TensorSpec) -> tf.Tensor:
 
 
 def _check_values(state: State) -> list[tf.Operation]:
-    """Refuses values that no drawn state has: they would stop or spoil the drawing."""
+    """Rejects values that no real state has: they would break the sampling."""
     floats = [leaf for leaf in tf.nest.flatten(state) if leaf.dtype.is_floating]
     valid = [tf.reduce_all(tf.math.is_finite(leaf)) for leaf in floats]
     for name, most in _MOST.items():

@@ -1,12 +1,12 @@
-"""Version directories: where a server looks for models.
+"""Version directories, where a server looks for models.
 
     export_dir/1, 2, ...            the SavedModels; numbers only grow
-        assets.extra/model_card.json                what it is and may be asked for
-        assets.extra/dataset_info.json              what it was trained on, if given
+        assets.extra/model_card.json                the model and its limits
+        assets.extra/dataset_info.json              the training data, if given
         assets.extra/tf_serving_warmup_requests     see warmup.py
 
-`saved_model.py` writes them. Nothing here needs TensorFlow, so that a server can tell
-at once what it cannot serve.
+`saved_model.py` writes them. Nothing here needs TensorFlow, so a server can reject a
+bad export at once.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ _NUMBER = re.compile("[1-9][0-9]{0,17}")
 
 
 def numbers(export_dir: pathlib.Path) -> list[int]:
-    """The versions in a directory, sorted: folders with a number, without zeros before.
+    """The versions in a directory, sorted: folders named by a number, no leading zeros.
 
     Raises:
         InputError: If there is no such directory.
@@ -40,10 +40,10 @@ def numbers(export_dir: pathlib.Path) -> list[int]:
 
 
 def newest_first(export_dir: pathlib.Path) -> list[pathlib.Path]:
-    """The versions in a directory that has some, the newest first.
+    """The versions in a directory, the newest first.
 
     Raises:
-        InputError: If there is none, or no such directory.
+        InputError: If there are none, or no such directory.
     """
     found = [export_dir / str(number) for number in reversed(numbers(export_dir))]
     if not found:
@@ -55,10 +55,10 @@ def newest_first(export_dir: pathlib.Path) -> list[pathlib.Path]:
 
 
 def check(export_dir: pathlib.Path) -> None:
-    """Looks for a version with a model card.
+    """Checks that there is a version with a valid model card.
 
     Raises:
-        InputError: If there is none, with what is wrong with the newest.
+        InputError: If there is none; it says what is wrong with the newest.
     """
     broken = []
     for version_dir in newest_first(export_dir):
@@ -75,18 +75,20 @@ def describe(version_dir: str | pathlib.Path) -> dict[str, Any]:
     """The model card of an exported version.
 
     Raises:
-        InputError: If there is none, or it does not hold the limits of requests.
+        InputError: If there is none, or it lacks the limits of requests.
     """
     path = pathlib.Path(version_dir, EXTRA, CARD_FILE)
     try:
         card = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:  # no JSON, or not in UTF-8
-        raise InputError(f"{version_dir} is no export of poph_tf: {error}.") from None
+    except (OSError, ValueError) as error:  # not JSON, or not UTF-8
+        raise InputError(
+            f"{version_dir} is not an export of poph_tf: {error}."
+        ) from None
     limits = card.get("limits") if isinstance(card, dict) else None
     names = [field.name for field in dataclasses.fields(cast(Any, Limits))]
     if not isinstance(limits, dict) or not set(names) <= set(limits):
         raise InputError(
-            f"{version_dir} is no export of poph_tf: {CARD_FILE} must be an object "
+            f"{version_dir} is not an export of poph_tf: {CARD_FILE} must be an object "
             f"whose limits have {' and '.join(names)}."
         )
     Limits(**{name: limits[name] for name in names})

@@ -1,8 +1,8 @@
-"""Warm-up requests: TF Serving runs them before clients reach a new version.
+"""Warm-up requests, which TF Serving runs before clients reach a new version.
 
 TF Serving reads `assets.extra/tf_serving_warmup_requests`, a TFRecord file of
-PredictionLog messages. Their Python classes come with tensorflow-serving-api, which
-pins a TensorFlow distribution, so the few fields needed are written here.
+PredictionLog messages. Their Python classes are in tensorflow-serving-api, which pins
+a TensorFlow distribution, so this module writes the few fields that are needed.
 
 Source: tensorflow/serving, apis/prediction_log.proto, predict.proto, model.proto;
 https://protobuf.dev/programming-guides/encoding
@@ -30,12 +30,12 @@ Specs = Mapping[str, Mapping[str, tf.TensorSpec]]
 
 
 def write(path: pathlib.Path, specs: Specs, model_name: str) -> None:
-    """Writes one request of one piece for each signature.
+    """Writes one request for one piece per signature.
 
     Args:
         path: file to write.
         specs: signature -> input -> tf.TensorSpec.
-        model_name: name that the server gives the model.
+        model_name: the model's name on the server.
     """
     with tf.io.TFRecordWriter(str(path)) as writer:
         for signature, inputs in specs.items():

@@ -107,9 +107,9 @@ def test_a_name_may_be_a_part_of_one_ports_name():
     known = ["Midi Through:0", "Keystation 61:1", "Keystation 61:2"]
     assert ports.found("through", known, "--input") == "Midi Through:0"
     assert ports.found("Keystation 61:1", known, "--input") == "Keystation 61:1"
-    with pytest.raises(InputError, match=r"--input=keys fits 2 ports"):
+    with pytest.raises(InputError, match=r"--input=keys matches 2 ports"):
         ports.found("keys", known, "--input")
-    with pytest.raises(InputError, match=r"--output=x is no port; there are: none"):
+    with pytest.raises(InputError, match="--output=x matches no port; there are: none"):
         ports.found("x", [], "--output")
 
 
@@ -170,7 +170,7 @@ def test_a_machine_without_a_midi_system_is_told_in_a_sentence(machine, monkeypa
         raise OSError("no sequencer")
 
     monkeypatch.setattr(Machine, "get_output_names", fail)
-    with pytest.raises(InputError, match="No MIDI ports can be had here: no seq"):
+    with pytest.raises(InputError, match="No MIDI ports are available here: no seq"):
         ports.names()
 
 

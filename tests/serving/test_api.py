@@ -305,7 +305,7 @@ NO_MUSIC = {"notes": []}
         ("compose", {"num_bars": 4000}, 400, "32768 steps"),
         ("compose", {"num_bars": 10**6}, 400, "32768 steps"),
         ("compose", {"num_bars": 64, "candidates": 64}, 400, "got 65536"),
-        ("compose", {"model": "x"}, 404, "The models are chorales, scores"),
+        ("compose", {"model": "x"}, 404, "model must be one of chorales, scores"),
         ("continue", {}, 400, "music must be given."),
         ("continue", {"music": "/etc/passwd"}, 400, "music"),
         ("vary", {"music": NO_MUSIC, "draw": ["bass"]}, 400, "must have notes"),

@@ -152,13 +152,13 @@ def test_a_body_without_an_end_is_refused_when_it_is_too_large(server):
     head = head.replace(b"Connection", b"Content-Type: application/json\r\nConnection")
     status, _, body = exchange(server, head, *[chunk] * 5)
     assert status == 413
-    assert json.loads(body)["error"] == "The body may have 1048576 bytes."
+    assert json.loads(body)["error"] == "The body may have at most 1048576 bytes."
 
 
 def test_a_body_that_is_too_large_can_be_sent_whole_and_is_answered(server):
     status, _, body = exchange(server, request("POST", "/v1/compose", b" " * 2**24))
     assert status == 413
-    assert json.loads(body)["error"] == "The body may have 1048576 bytes."
+    assert json.loads(body)["error"] == "The body may have at most 1048576 bytes."
 
 
 def test_the_state_of_a_piece_may_be_larger_than_other_bodies(server):
@@ -196,7 +196,7 @@ def test_a_body_that_is_told_to_be_too_large_is_answered_before_it_comes(
         with http.client.HTTPResponse(connection) as answer:
             answer.begin()
             assert (answer.status, answer.headers["Connection"]) == (413, "close")
-            assert b"The body may have 1048576 bytes." in answer.read()
+            assert b"The body may have at most 1048576 bytes." in answer.read()
         connection.sendall(later)
 
 

@@ -128,7 +128,7 @@ def test_more_pieces_than_a_client_has_places_are_never_possible(lasting):
     status, answer = predict(lasting, *[SHORT] * 129)
     assert status == 400
     assert answer["error"] == (
-        "One request may ask for 128 pieces (--max_waiting, "
+        "One request may ask for at most 128 pieces (--max_waiting, "
         "--max_waiting_per_client), got 129."
     )
 
@@ -138,8 +138,8 @@ def test_pieces_times_steps_are_bounded(lasting, num_steps):
     status, answer = predict(lasting, *num_steps)
     assert status == 400
     assert answer["error"] == (
-        f"One request may ask for {NEVER} steps, all its pieces together (2 pieces of "
-        f"up to {NEVER // 2} steps each), got 2 of {NEVER}."
+        f"One request may ask for at most {NEVER} steps, all its pieces together "
+        f"(2 pieces of up to {NEVER // 2} steps each), got 2 of {NEVER}."
     )
 
 

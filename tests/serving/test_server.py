@@ -244,7 +244,7 @@ def test_a_model_that_is_not_converted_is_converted_for_the_servers_time(tmp_pat
         (["--model_dir=/no/such"], "/no/such"),
         (["--export_dir=/no/such"], "There is no export directory '/no/such'"),
         (["--export_dir={empty}"], "holds no version yet: write one with"),
-        (["--export_dir={broken}"], "is no export of poph_tf"),
+        (["--export_dir={broken}"], "is not an export of poph_tf"),
         (["--export_dir={empty}", "--host=256.0.0.1"], "Cannot listen at 256.0.0.1"),
     ],
 )

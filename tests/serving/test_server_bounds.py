@@ -217,7 +217,7 @@ def fail(num_steps):
     ("function", "name", "reason"),
     [
         (fail, "num_steps", "out of order"),
-        (lambda x: {"y": x}, "x", "serving_default takes x, which nobody knows"),
+        (lambda x: {"y": x}, "x", "serving_default takes x, an unknown input"),
     ],
 )
 def test_a_version_that_cannot_be_warmed_up_is_left_out(

@@ -78,7 +78,7 @@ def test_the_roll_is_played_by_keys_alone(page):
     page.locator("#roll").focus()
     page.keyboard.press("ArrowUp")
     page.keyboard.press("Enter")
-    expect(page.locator("#whisper")).to_have_text("C♯4 put, 4 steps")
+    expect(page.locator("#whisper")).to_have_text("C♯4 added, 4 steps")
     page.keyboard.press("Alt+ArrowRight")
     page.keyboard.press("Shift+ArrowLeft")
     assert notes(score(page)) == [(0, 1, 61, 3)]

@@ -1,8 +1,8 @@
-"""Composing with random weights, against recomputing a window for every step.
+"""Composing with random weights, compared with recomputing a window for every step.
 
-The baseline is how the ancestors compose, compiled: for every step they run the time
-axis over a window of 128 steps, and the whole pitch axis once for each pitch (of each
-track). Beside it the same network converted to LiteRT, on all cores.
+The baseline composes like earlier models, but compiled: for every step, it runs the
+time axis over a window of 128 steps, and the whole pitch axis once for each pitch (of
+each track). The same network converted to LiteRT is also measured, on all cores.
 """
 
 import pathlib
@@ -31,7 +31,7 @@ AnyEngine = BaseEngine[Any, Any]
 
 
 def run(quick: bool = False, preset: str = "deepj") -> dict[str, Any]:
-    """Figures of composing, by number of pieces."""
+    """Measures composing, by number of pieces."""
     model = models.build(settings(preset))
     bars = 8 if quick else 32
     first_bar = seconds_to_compose(Engine(model), 1, 1)
@@ -50,7 +50,7 @@ def run(quick: bool = False, preset: str = "deepj") -> dict[str, Any]:
     return {
         "preset": preset,
         "steps_per_second": rates,
-        # Of the steps a second that its products alone would allow at the peak.
+        # Share of the steps per second that its products alone would allow at the peak.
         "share_of_matmul_peak": {n: int(n) * rate / most for n, rate in rates.items()},
         "converted_steps_per_second": converted_rates(preset, rates, bars),
         "window_recompute_steps_per_second": baseline,
@@ -75,14 +75,14 @@ def converted_rates(preset: str, numbers: Iterable[str], bars: int) -> dict[str,
 
 
 def seconds_to_compose(engine: AnyEngine, pieces: int, bars: int) -> float:
-    """One call; the first of an engine includes tracing and compiling."""
+    """Times one call; the first call of an engine includes tracing and compiling."""
     start = time.perf_counter()
     engine.compose(GenerationConfig(num_pieces=pieces, num_bars=bars))
     return time.perf_counter() - start
 
 
 def steps_per_second(engine: AnyEngine, pieces: int, bars: int) -> float:
-    """Steps of each piece per second after compiling; the best of a few calls."""
+    """Steps per second of each piece, without compiling; the best of a few calls."""
     seconds = min(seconds_to_compose(engine, pieces, bars) for _ in range(REPETITIONS))
     return bars * BAR_STEPS / seconds
 
@@ -94,12 +94,12 @@ def recompute_steps_per_second(model: PolyphonyModel, steps: int) -> float:
     style = tf.ones((1, len(config.styles))) / len(config.styles)
     draw = _draw_voice if config.tracks else _draw_pitch
 
-    # In plain graph mode: XLA makes LSTMs over a window slower.
+    # In plain graph mode, since XLA makes LSTMs over a window slower.
     @tf.function(autograph=False)
     def step(frames: tf.Tensor) -> tf.Tensor:
         inputs = {
             "previous": frames,
-            "current": frames,  # Nothing is given, so no note of it is read.
+            "current": frames,  # Nothing is given, so its notes are not read.
             "bar_position": tf.range(WINDOW)[None] % BAR_STEPS,
             "style": style,
         }
@@ -123,14 +123,14 @@ def recompute_steps_per_second(model: PolyphonyModel, steps: int) -> float:
 
 
 def _draw_pitch(play: tf.Tensor, pitch: tf.Tensor, frame: tf.Tensor) -> tf.Tensor:
-    """Draws a pitch of float [1, 1, pitch, 3] by its logit."""
+    """Draws a pitch of float [1, 1, pitch, 3] from its logit."""
     sounds = tf.cast(tf.sigmoid(play[pitch]) > tf.random.uniform(()), tf.float32)
     cell = tf.stack([sounds, 0.0, 0.5])
     return tf.tensor_scatter_nd_update(frame, [[0, 0, pitch]], [cell])
 
 
 def _draw_voice(play: tf.Tensor, track: tf.Tensor, frame: tf.Tensor) -> tf.Tensor:
-    """Draws a voice of float [1, 1, track, pitch, 3] by its logits; rest has 0."""
+    """Draws a voice of float [1, 1, track, pitch, 3] from its logits; a rest has 0."""
     logits = tf.concat([play[track], [0.0]], axis=0)[None]
     note = tf.one_hot(tf.random.categorical(logits, 1)[0, 0], play.shape[-1])
     cells = tf.stack([note, tf.zeros_like(note), 0.5 * note], axis=-1)
@@ -138,12 +138,12 @@ def _draw_voice(play: tf.Tensor, track: tf.Tensor, frame: tf.Tensor) -> tf.Tenso
 
 
 def cost_by_bar(engine: Engine, bars: int) -> tuple[float, float]:
-    """Seconds of a chunk at the start and after `bars` bars: medians of nine."""
+    """Seconds per chunk at the start and after `bars` bars: medians of nine."""
     settings = GenerationConfig(num_pieces=1, num_bars=bars + 64)
     times, last = [], time.perf_counter()
     for _ in engine.stream(settings.resolve(engine.model)):
         now = time.perf_counter()
         times.append(now - last)
         last = now
-    times = times[1:]  # without the one that includes compiling
+    times = times[1:]  # without the first, which includes compiling
     return sorted(times[:9])[4], sorted(times[-9:])[4]

@@ -1,8 +1,8 @@
-"""Preparation of data: from files to records, and from records to batches.
+"""Data preparation: from files to records, and from records to batches.
 
-The collection is like POP909: songs of about a thousand notes, made here with a fixed
-seed, so that the benchmark needs no download. Peak memory is that of the command and
-all its workers together.
+The collection is like POP909: songs of about a thousand notes, generated with a fixed
+seed, so that the benchmark needs no download. Peak memory is for the command and all
+its workers together.
 """
 
 import contextlib
@@ -27,11 +27,11 @@ TOOL = pathlib.Path(__file__).resolve().parents[1] / "make_tfrecords.py"
 
 
 def run(quick: bool = False, archive: str | None = None) -> dict[str, Any]:
-    """All figures of the data benchmark.
+    """Runs the data benchmark.
 
     Args:
         quick: fewer files.
-        archive: real music files on which the parse is timed too.
+        archive: real music files, to time parsing on them too.
     """
     small, large = (200, 1000) if quick else (1000, 10_000)
     count = 40 if quick else 150
@@ -74,7 +74,7 @@ def song(seed: int, notes: int = 1100) -> bytes:
 
 
 def make_archive(path: pathlib.Path, count: int) -> pathlib.Path:
-    """A .zip of songs in two folders, so that no file system is measured."""
+    """A .zip of songs in two folders, so that the file system is not measured."""
     with zipfile.ZipFile(path, "w") as archive:
         for k in range(count):
             archive.writestr(f"style {k % 2}/{k:06d}.mid", song(k))
@@ -84,11 +84,11 @@ def make_archive(path: pathlib.Path, count: int) -> pathlib.Path:
 def workers(
     folder: pathlib.Path, archive: pathlib.Path, count: int
 ) -> dict[str, float]:
-    """Files per second with one and two workers, in turn; starts left out."""
+    """Files per second with one and two workers, in turn, without startup time."""
     few = make_archive(folder / "few.zip", count // 10)
     rates: dict[int, list[float]] = {1: [], 2: []}
     for turn, number in itertools.product(range(2), rates):
-        # The start takes as long for few files as for many.
+        # Startup takes as long for few files as for many.
         start, _ = prepare(folder / f"few{number}-{turn}", few, number)
         seconds, _ = prepare(folder / f"rate{number}-{turn}", archive, number)
         rates[number].append((count - count // 10) / (seconds - start))
@@ -103,7 +103,7 @@ def workers(
 def prepare(
     output: pathlib.Path, archive: pathlib.Path, num_workers: int
 ) -> tuple[float, float]:
-    """Runs the command; returns its seconds and its peak memory in MB, workers too."""
+    """Runs the command; returns its seconds and peak memory in MB, with workers."""
     command = [sys.executable, str(TOOL), f"--input={archive}"]
     command += [f"--output_dir={output}", f"--num_workers={num_workers}"]
     begun, peak, code = time.perf_counter(), 0, None
@@ -112,7 +112,7 @@ def prepare(
     while code is None:
         with contextlib.suppress(psutil.Error):
             family = [process, *process.children(recursive=True)]
-            # Pages that several processes share count in parts.
+            # Memory pages that several processes share count proportionally.
             peak = max(peak, sum(p.memory_full_info().pss for p in family))
         with contextlib.suppress(psutil.TimeoutExpired):
             code = process.wait(0.2)
@@ -122,11 +122,10 @@ def prepare(
 
 
 def parsers(archive: pathlib.Path, count: int) -> dict[str, float]:
-    """Processor time, file to record, with our scan and with note-seq's own reader.
+    """CPU time from file to record, with our scan and with note-seq's own reader.
 
-    Takes `count` MIDI files from all over the archive. The ways take turns every few
-    files: a worker does one file like the one before, with warm caches, and yet
-    disturbances of the machine meet both.
+    Takes `count` MIDI files from all over the archive. The readers take turns every few
+    files, so that caches are warm, as in a worker, but other load affects both.
     """
     items = _spread(archive, count)
     seconds: dict[str, list[float]] = {"fast": [], "note_seq": []}
@@ -167,7 +166,7 @@ def _spread(archive: pathlib.Path, count: int) -> list[tuple[str, bytes]]:
 
 
 def _to_record(source: str, data: bytes, reader: str) -> bytes:
-    """From the content of a file to its record."""
+    """Converts the content of a file to its record."""
     import note_seq
 
     from poph_tf.data import examples, matrices, midi_bytes, quantization

@@ -1,10 +1,10 @@
-"""The gain of a second replica with one thread each, and the cost of the all-reduce.
+"""The gain from a second replica with one thread each, and the cost of all-reduce.
 
-Three measurements, each in processes of its own with one thread for each replica: one
-replica, two logical CPUs of one process (MirroredStrategy) and two processes that talk
-over the loopback (MultiWorkerMirroredStrategy). All have the same global batch, so
-twice the steps per second would be perfect. The all-reduce is also timed alone, on
-tensors of the gradient's shapes.
+Three measurements, each in its own processes with one thread per replica: one replica,
+two logical CPUs of one process (MirroredStrategy) and two processes that communicate
+over loopback (MultiWorkerMirroredStrategy). All have the same global batch, so twice
+the steps per second would be perfect. The all-reduce is also timed alone, on tensors
+with the gradient's shapes.
 """
 
 import concurrent.futures
@@ -21,7 +21,7 @@ BATCH, WINDOW = 8, 32
 
 
 def run(quick: bool = False) -> dict[str, Any]:
-    """Figures for one and two replicas."""
+    """Measures one and two replicas."""
     repetitions = 3 if quick else 10
     hosts = [f"127.0.0.1:{_free_port()}" for _ in range(2)]
     workers = [
@@ -68,7 +68,7 @@ def _free_port() -> int:
 
 
 def measure(role: dict[str, Any], repetitions: int) -> dict[str, float]:
-    """Seconds of a step and of an all-reduce; `role` is a `DistributionConfig`."""
+    """Times a step and an all-reduce; `role` is a `DistributionConfig`."""
     import keras
     import tensorflow as tf
 
@@ -88,7 +88,7 @@ def measure(role: dict[str, Any], repetitions: int) -> dict[str, float]:
     (batch,) = strategy.experimental_distribute_dataset(batches)
 
     def replica() -> tf.Tensor:
-        # The weights stand for the gradient; constants would be folded away.
+        # The weights stand in for the gradient; constants would be folded away.
         values = [tf.identity(v.value) for v in model.trainable_variables]
         sums = tf.distribute.get_replica_context().all_reduce("SUM", values)
         return tf.add_n([tf.reduce_sum(total) for total in sums])

@@ -1,6 +1,6 @@
 """The checks of tools/gpu_check.py: each returns a `Finding`.
 
-All run on whatever TensorFlow has: GPUs, or a CPU that is split in two.
+All run on the devices of TensorFlow: GPUs, or a CPU that is split in two.
 """
 
 import dataclasses
@@ -16,13 +16,13 @@ from benchmarks import train
 
 PASSED, FAILED, UNCHECKED = "passed", "failed", "not checked"
 NO_GPU = "There is no GPU; the figures are those of the CPU."
-# Kernels of cuDNN's recurrent layers have such names.
+# Names of the kernels of cuDNN's recurrent layers.
 CUDNN_RNN = re.compile(
     r"cudnn.*rnn|rnn.*cudnn|RNN_block|persistRNN|LSTM_elementWise", re.IGNORECASE
 )
-# A loss in bfloat16 differs from that in float32 by rounding, at most so much.
+# Largest relative difference of the losses in bfloat16 and float32, from rounding.
 LOSS_TOLERANCE = 0.02
-# Weights after steps of SGD on one device and on several.
+# Largest difference of weights after SGD on one device and on several.
 WEIGHT_TOLERANCE, COMPARED_STEPS = 1e-5, 4
 COMPOSED_PIECES = (1, 16)
 MIB = 2**20
@@ -30,12 +30,12 @@ MIB = 2**20
 
 @dataclasses.dataclass
 class Finding:
-    """What came of a check.
+    """The result of a check.
 
     Attributes:
         verdict: one of `PASSED`, `FAILED`, `UNCHECKED`.
-        said: why, a sentence.
-        figures: by name.
+        said: the reason, one sentence.
+        figures: figures by name.
     """
 
     verdict: str
@@ -55,7 +55,7 @@ class Options:
 
 
 def prepare_devices() -> None:
-    """Splits the CPU in two where there is no GPU; before TensorFlow starts them."""
+    """Splits the CPU in two if there is no GPU; call it before TensorFlow starts."""
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
@@ -68,7 +68,7 @@ def prepare_devices() -> None:
 
 
 def devices() -> list[str]:
-    """The names of the GPUs; of the parts of the CPU where there are none."""
+    """The names of the GPUs, or of the parts of the CPU if there are none."""
     import tensorflow as tf
 
     found = tf.config.list_logical_devices("GPU")
@@ -81,7 +81,7 @@ def has_gpu() -> bool:
 
 
 def machine() -> dict[str, Any]:
-    """What the report says of where it was made."""
+    """A description of the machine for the report."""
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
@@ -98,7 +98,7 @@ def machine() -> dict[str, Any]:
 
 
 def lstms_on_cudnn(options: Options) -> Finding:
-    """Takes a training step under the profiler and reads the names of its kernels."""
+    """Profiles a training step and reads the names of its kernels."""
     step, batch = _step(options)
     step.run(batch)
     names = profiled(lambda: step.run(batch))
@@ -120,7 +120,7 @@ def lstms_on_cudnn(options: Options) -> Finding:
 
 
 def profiled(work: Callable[[], Any]) -> dict[str, set[str]]:
-    """The names of what runs while some work is done, by device or host."""
+    """The names of the profiled events of some work, by device or host."""
     import tensorflow as tf
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
@@ -140,7 +140,7 @@ def profiled(work: Callable[[], Any]) -> dict[str, set[str]]:
 
 
 def mixed_precision(options: Options) -> Finding:
-    """The first loss and the speed in float32 and in bfloat16."""
+    """Compares the first loss and the speed in float32 and in bfloat16."""
     loss, seconds = {}, {}
     for precision in ("float32", "mixed_bfloat16"):
         step, batch = _step(options, precision=precision)
@@ -149,16 +149,16 @@ def mixed_precision(options: Options) -> Finding:
     single, mixed = loss.values()
     figures = {
         **{f"first loss, {name}": value for name, value in loss.items()},
-        **{f"steps a second, {name}": 1 / value for name, value in seconds.items()},
+        **{f"steps per second, {name}": 1 / value for name, value in seconds.items()},
         "speed-up": seconds["float32"] / seconds["mixed_bfloat16"],
     }
     if not math.isclose(single, mixed, rel_tol=LOSS_TOLERANCE):
         return Finding(FAILED, "The losses differ by more than rounding.", figures)
-    return _on_gpu("The losses agree but for rounding.", figures)
+    return _on_gpu("The losses agree except for rounding.", figures)
 
 
 def training_speed(options: Options) -> Finding:
-    """Steps a second, and the share of the rate of one large matrix product."""
+    """Steps per second, and the share of the rate of one large matrix product."""
     figures = train.measure(
         options.preset,
         options.repetitions,
@@ -168,7 +168,7 @@ def training_speed(options: Options) -> Finding:
     )
     share = figures["share_of_matmul_peak"]
     rate = 1 / figures["seconds_per_step"]
-    said = f"{rate:.3g} optimizer steps a second, {share:.0%} of the peak."
+    said = f"{rate:.3g} optimizer steps per second, {share:.0%} of the peak."
     return _on_gpu(said, figures)
 
 
@@ -194,7 +194,7 @@ def composing(options: Options) -> Finding:
 
             seconds = train.fastest(again, options.repetitions)
             steps = sum(map(len, pieces[kind]))
-            figures[f"steps a second, {count} pieces, {kind}"] = steps / seconds
+            figures[f"steps per second, {count} pieces, {kind}"] = steps / seconds
     equal = [
         np.array_equal(a.cells, b.cells)
         for a, b in zip(pieces["XLA"], pieces["no XLA"], strict=True)
@@ -204,7 +204,7 @@ def composing(options: Options) -> Finding:
 
 
 def replicas(options: Options) -> Finding:
-    """Weights after some steps on one device and on all."""
+    """Compares the weights after some steps on one device and on all."""
     import numpy as np
     import tensorflow as tf
 
@@ -228,8 +228,8 @@ def replicas(options: Options) -> Finding:
     figures = {
         "devices": names,
         f"largest difference of weights after {COMPARED_STEPS} steps": apart,
-        "steps a second, 1 device": rates[0],
-        f"steps a second, {len(names)} devices": rates[1],
+        "steps per second, 1 device": rates[0],
+        f"steps per second, {len(names)} devices": rates[1],
         "speed-up": rates[1] / rates[0],
     }
     if apart > WEIGHT_TOLERANCE:
@@ -238,7 +238,7 @@ def replicas(options: Options) -> Finding:
 
 
 def memory(options: Options) -> Finding:
-    """The most memory that the checks before took."""
+    """The peak memory of the previous checks."""
     del options
     import tensorflow as tf
 
@@ -262,21 +262,21 @@ CHECKS: dict[str, Callable[[Options], Finding]] = {
 
 
 def _on_gpu(said: str, figures: Mapping[str, Any]) -> Finding:
-    """A check that passed, if it was made on a GPU."""
+    """A passed check, if it ran on a GPU."""
     if has_gpu():
         return Finding(PASSED, said, figures)
     return Finding(UNCHECKED, f"{said} {NO_GPU}", figures)
 
 
 def _step(options: Options, strategy: Any = None, **training: Any) -> tuple[Any, Any]:
-    """A training step of new weights, without dropout, and its batch."""
+    """A training step with new weights, without dropout, and its batch."""
     import tensorflow as tf
 
     from poph_tf import config
     from poph_tf.training.run_state import RunState
     from poph_tf.training.train_step import TrainStep
 
-    # Dropout would give each replica masks of its own.
+    # Dropout would give each replica its own masks.
     model = train.settings(options.preset, dropout=0.0, recurrent_dropout=0.0)
     strategy = strategy or tf.distribute.get_strategy()
     state = RunState(model, config.TrainingConfig(**training), strategy)
@@ -291,10 +291,10 @@ def _seconds(step: Any, batch: Any, options: Options) -> float:
 
 
 def checked(check: Callable[[Options], Finding], options: Options) -> Finding:
-    """What a check finds; one that breaks has failed, and the others go on."""
+    """Runs a check; one that raises an error has failed, and the others continue."""
     try:
         return check(options)
-    except Exception as error:  # the report has it, whatever it is
+    except Exception as error:  # any error goes into the report
         line = (str(error).splitlines() or [""])[0].replace("|", "\\|")
         return Finding(FAILED, f"{type(error).__name__}: {line}")
 
@@ -302,7 +302,7 @@ def checked(check: Callable[[Options], Finding], options: Options) -> Finding:
 def report(
     found: Mapping[str, Finding], options: Options, about: Mapping[str, Any]
 ) -> str:
-    """The report: the machine, a table of the checks, then their figures."""
+    """The report: the machine, a table of the checks, and their figures."""
     rows = {**about, **dataclasses.asdict(options)}
     lines = ["# Check of the GPU", "", *_table("machine, options", rows)]
     lines += ["", "| check | verdict | |", "|---|---|---|"]

@@ -1,4 +1,4 @@
-"""The networks that are served: pretrained models, presets with random weights."""
+"""The networks to serve: pretrained models, or presets with random weights."""
 
 import pathlib
 
@@ -7,10 +7,10 @@ from poph_tf.models import pretrained
 
 
 def converted(name: str, folder: pathlib.Path) -> pathlib.Path:
-    """The folder of a pretrained model, or of a preset, converted below `folder`."""
+    """The folder of a pretrained model, or of a preset converted below `folder`."""
     if own := pretrained.path_of(name):
         return own
-    # A server is measured without TensorFlow in this process where it can be.
+    # Imported late, so that measuring pretrained models needs no TensorFlow here.
     from poph_tf import models
     from poph_tf.serving import litert
 

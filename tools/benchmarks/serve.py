@@ -1,10 +1,11 @@
-"""Serving over HTTP: latency, first bars, throughput, fairness, and memory.
+"""Serving over HTTP: latency, first bars, throughput, fairness and memory.
 
-Clients on the same machine each ask the API for one piece of 8 bars after another, for
-a fixed time, and read its stream. Then a short piece is asked for alone and beside long
-ones, in turn, and short pieces for a while; a leak of memory would show as growth after
-the first fifth of that time. With --saved_model the same is asked, in the same run, of
-a SavedModel through TensorFlow Serving's REST API, which draws one piece after another.
+Clients on the same machine each request one 8-bar piece after another from the API, for
+a fixed time, and read its stream. Then a short piece is requested alone and beside long
+ones, in turn, and short pieces for a while; a memory leak would show as growth after
+the first fifth of that time. With --saved_model, the clients also request the same
+pieces from a SavedModel in the same run, through TensorFlow Serving's REST API, which
+draws one piece at a time.
 
 --preset is a preset, with random weights, or the name of a pretrained model.
 """
@@ -29,13 +30,13 @@ from benchmarks import presets
 
 BARS, SHORT_BARS, LONG_BARS, BAR_STEPS = 8, 2, 200, 16
 CLIENTS = (1, 4, 16, 64)
-# How long clients go on asking; what they have begun is finished.
+# How long clients send requests; those that have begun are finished.
 ASK_SECONDS, QUICK_ASK_SECONDS = 25.0, 4.0
-# Long pieces, and how far the last of them is when the short one is asked for.
+# Long pieces, and the bars of the last one when the short one is requested.
 NUM_LONG, BEGUN_BARS = 8, 6
 SOAK_CLIENTS = 4
 SOAK_MINUTES, QUICK_SOAK_MINUTES = 2.0, 0.1
-SETTLED_SHARE = 0.2  # of the soak, before memory is read first
+SETTLED_SHARE = 0.2  # of the soak, before the first reading of memory
 STOP_SECONDS = 300
 JSON = {"Content-Type": "application/json"}
 
@@ -46,7 +47,7 @@ def run(
     saved_model: bool = False,
     soak_minutes: float | None = None,
 ) -> dict[str, Any]:
-    """Figures of the server, by number of clients."""
+    """Measures the server, by number of clients."""
     seconds = QUICK_ASK_SECONDS if quick else ASK_SECONDS
     counts = CLIENTS[:3] if quick else CLIENTS
     figures: dict[str, Any] = {"preset": preset, "bars": BARS}
@@ -72,7 +73,7 @@ def run(
 
 
 def _saved_model(light: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
-    """The folder of the SavedModel of the same weights."""
+    """The folder of a SavedModel with the same weights."""
     from poph_tf import models, serving
 
     limits = serving.Limits(max_steps=512, max_batch=16)
@@ -83,7 +84,7 @@ def _saved_model(light: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
 
 
 class Server:
-    """The server in its own process, on a free port."""
+    """A server in its own process, on a free port."""
 
     def __init__(self, *flags: str) -> None:
         start = time.perf_counter()
@@ -116,7 +117,7 @@ class Server:
     def answer(
         self, method: str, path: str, body: Any = None, **headers: str
     ) -> Iterator[http.client.HTTPResponse]:
-        """The answer to a request."""
+        """The response to a request."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port)
         text = None if body is None else json.dumps(body)
         connection.request(method, path, text, JSON | headers)
@@ -126,7 +127,7 @@ class Server:
             connection.close()
 
     def stream(self, seed: int, bars: int = BARS) -> tuple[float, float]:
-        """Seconds to the first bar of a piece, and to its end."""
+        """Seconds until the first bar of a piece, and until its end."""
         body, start, first = {"seed": seed, "num_bars": bars}, time.perf_counter(), 0.0
         events = {"Accept": "text/event-stream"}
         with self.answer("POST", "/v1/compose", body, **events) as answer:
@@ -138,7 +139,7 @@ class Server:
         return first, time.perf_counter() - start
 
     def predict(self, seed: int, bars: int = BARS) -> tuple[float, float]:
-        """Seconds of a piece of the SavedModel, which has no first bar."""
+        """Seconds for a piece from the SavedModel, which has no first bar."""
         instance = {
             "seed": [seed, 0],
             "num_steps": bars * BAR_STEPS,
@@ -158,7 +159,7 @@ class Server:
         return psutil.Process(self.process.pid).memory_info().rss / 2**20
 
     def processor_seconds(self) -> float:
-        """Processor time of the server so far."""
+        """CPU time of the server so far."""
         times = psutil.Process(self.process.pid).cpu_times()
         return times.user + times.system
 
@@ -169,10 +170,10 @@ def latencies(
     num_clients: int,
     seconds: float,
 ) -> Mapping[str, float]:
-    """Figures of clients that ask for one piece after another for some seconds.
+    """Times clients that request one piece after another for some seconds.
 
-    What other processes take from the machine does not change
-    `processor_seconds_per_piece` much; `load` is how many wanted to run.
+    Other processes on the machine do not change `processor_seconds_per_piece` much;
+    `load` is the number of processes that wanted to run.
     """
     ask(0)
     print(f"{num_clients} clients", file=sys.stderr)
@@ -219,7 +220,7 @@ def beside_long_pieces(
                 long = stack.enter_context(request)
             _skip_bars(long, BEGUN_BARS)
             beside.append(server.stream(k, SHORT_BARS)[1])
-        time.sleep(1)  # until those who hung up are gone
+        time.sleep(1)  # until the closed requests have ended
     ratios = [long / short for short, long in zip(alone, beside, strict=True)]
     return {
         "bars": SHORT_BARS,
@@ -238,7 +239,7 @@ def _skip_bars(answer: http.client.HTTPResponse, count: int) -> None:
 
 
 def soak(server: Server, minutes: float) -> Mapping[str, float]:
-    """Asks for one-bar pieces for a while; an error raises."""
+    """Requests one-bar pieces for a while; raises on an error."""
     end = time.monotonic() + 60 * minutes
 
     def ask(client: int) -> int:

@@ -1,7 +1,7 @@
-"""From the command to the music: how long until a .mid file is there.
+"""Startup: the time from the command to the .mid file.
 
-A fresh process composes 8 bars with the pretrained default, each time with another
-seed; in turn with it, a fresh process only imports TensorFlow.
+A fresh process composes 8 bars with the default model, each time with another seed;
+alternating with it, a fresh process only imports TensorFlow.
 """
 
 import os
@@ -21,7 +21,7 @@ LEAN = ("--num_pieces=1", "--nopng", "--nowav", "--nopage")
 
 
 def run(quick: bool = False) -> dict[str, Any]:
-    """Medians over several rounds, in seconds, and the largest memory seen."""
+    """Medians over several rounds, in seconds, and the peak memory."""
     imports, commands, memory = [], [], []
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(3 if quick else 5):
@@ -44,7 +44,7 @@ def run(quick: bool = False) -> dict[str, Any]:
 
 
 def _timed(*arguments: str) -> tuple[float, int]:
-    """Seconds until a fresh Python ends, and the most memory it took, in bytes."""
+    """Seconds until a fresh Python process ends, and its peak memory in bytes."""
     began, most = time.perf_counter(), 0
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
     process = subprocess.Popen(

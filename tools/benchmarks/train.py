@@ -1,13 +1,13 @@
-"""Training steps of each preset at its published size, against the machine's peak.
+"""Training steps of each preset at its published size, compared with the peak rate.
 
 The share of the peak counts only the matrix products of LSTMs, convolutions, attention
-and dense layers, three times (forward, and twice that backward), over the machine's
-rate on one large product, measured in the same run. The LSTMs are also timed alone:
-Keras layers of the same shapes, forward and backward, with nothing around them.
-Everything is sliced like batches of training, see `poph_tf/models/slices.py`. Beside
-the step of 16 windows of 128 steps, some presets take a step of half the windows and
-one of half the length (twice the work should take twice the time, and not more memory),
-and one without slices. `poph3` has the four voices of a chorale, none of them given.
+and dense layers, three times (forward, and twice that backward), divided by the
+machine's rate on one large product in the same run. The LSTMs are also timed alone:
+Keras layers with the same shapes, forward and backward, with nothing around them.
+Everything is sliced like training batches, see `poph_tf/models/slices.py`. In addition
+to the step of 16 windows of 128 steps, some presets take a step with half the windows,
+one with half the length (twice the work should take twice the time, and not more
+memory), and one without slices. `poph3` has the four voices of a chorale, none given.
 """
 
 import json
@@ -21,14 +21,14 @@ from typing import Any
 
 PRESETS = ("tp_lstm_nade", "biaxial", "deepj", "poph", "poph2", "poph3")
 BATCH_SIZE, WINDOW_STEPS = 16, 128
-# Presets for which growth and the gain by slices are measured.
+# Presets for which growth and the gain from slices are measured.
 GROWING = ("deepj", "poph2")
-# Attention along pitch and along time: the steps of its window, the windows of a batch.
+# Attention along pitch and along time: steps per window, windows per batch.
 AXIAL, AXIAL_STEPS, AXIAL_BATCH = "poph_with_time_attention", 256, 4
 
 
 def run(quick: bool = False) -> dict[str, Any]:
-    """Measures each preset in a process of its own, for its own peak memory."""
+    """Measures each preset in its own process, to get its own peak memory."""
     figures = {}
     for name in PRESETS:
         whole = figures[name] = _in_process(name, BATCH_SIZE, WINDOW_STEPS, quick)
@@ -48,7 +48,7 @@ def run(quick: bool = False) -> dict[str, Any]:
 
 
 def growth(half: dict[str, Any], whole: dict[str, Any]) -> dict[str, Any]:
-    """The factors of time and memory when the work doubles."""
+    """How time and memory grow when the work doubles."""
     return {
         "batch_size": [half["batch_size"], whole["batch_size"]],
         "window_steps": [half["window_steps"], whole["window_steps"]],
@@ -78,7 +78,7 @@ def measure(
     model = models.build(settings("poph", **axial) if name == AXIAL else settings(name))
     batch = random_batch(model.config, batch_size, window_steps)
     best, peak = step_seconds(model, batch, repetitions, slices)
-    # Read before the LSTMs alone need memory of their own.
+    # Read before the LSTMs alone take additional memory.
     memory = peak_memory_mb()
     num_steps = batch_size * window_steps
     flops = 3 * products(model, window_steps) * num_steps
@@ -101,7 +101,7 @@ def measure(
 
 
 def settings(name: str, **fields: Any) -> Any:
-    """The settings of a preset, with tracks if it is made for them."""
+    """The settings of a preset, with tracks if it needs them."""
     from poph_tf import config
     from poph_tf.config.tracks import CHOIR
 
@@ -112,7 +112,7 @@ def settings(name: str, **fields: Any) -> Any:
 def step_seconds(
     model: Any, batch: dict[str, Any], repetitions: int, slices: int
 ) -> tuple[float, float]:
-    """Seconds of the fastest training step; the peak, measured in turn with it."""
+    """Seconds of the fastest training step, and the peak, measured alternately."""
     import keras
     import tensorflow as tf
 
@@ -132,7 +132,7 @@ def step_seconds(
 def lstm_shapes(
     model: Any, batch_size: int, window_steps: int
 ) -> Iterator[tuple[int, int, int, int]]:
-    """Yields (rows, places to walk along, features, units) of each LSTM of a model."""
+    """Yields (rows, sequence length, features, units) of each LSTM of a model."""
     from poph_tf.models.layers import AxisLSTM, LookAhead
 
     pitches = model.config.num_pitches
@@ -147,14 +147,14 @@ def lstm_shapes(
 
 
 def lstm_seconds(shape: tuple[int, ...], repetitions: int, slices: int = 1) -> float:
-    """Seconds of one LSTM alone, gradients included; a shape of `lstm_shapes`."""
+    """Seconds of one LSTM alone with gradients, for a shape of `lstm_shapes`."""
     import keras
     import tensorflow as tf
 
     rows, places, width, units = shape
     layer = keras.layers.LSTM(units, return_sequences=True)
     layer.build((None, None, width))
-    # Places first, as inside the layer: its own transpositions are undone.
+    # Time-major, as inside the layer: its own transpositions are undone.
     x = tf.random.stateless_normal((places, rows, width), (3, 4))
 
     @tf.function
@@ -172,7 +172,7 @@ def lstm_seconds(shape: tuple[int, ...], repetitions: int, slices: int = 1) -> f
 
 
 def random_batch(config: Any, batch_size: int, window_steps: int) -> dict[str, Any]:
-    """A batch of noise with about as many notes as music."""
+    """A batch of noise with about as many notes as music has."""
     import tensorflow as tf
 
     tracks = (len(config.tracks),) * bool(config.tracks)
@@ -190,10 +190,10 @@ def random_batch(config: Any, batch_size: int, window_steps: int) -> dict[str, A
 
 
 def products(model: Any, window_steps: int) -> int:
-    """Operations of the forward matrix products of one time step of one piece.
+    """Operations of the forward matrix products for one time step of one piece.
 
-    Weights multiply each pitch, of some layers for each voice, those of attention by
-    frames each step; styles, once for a piece, are left out. Tracks must be voices.
+    Weights count once per pitch, in some layers also per voice, those of attention by
+    frames once per step; styles, once per piece, are left out. Tracks must be voices.
     """
     from poph_tf.models.layers import PitchAttention, VoiceLeading
 
@@ -208,14 +208,14 @@ def products(model: Any, window_steps: int) -> int:
             places = 1 if by_frame else pitches * (voices if by_voice else 1)
             total += 2 * variable.shape.num_elements() * places
         if variable.path == "frame_attention/key/kernel":
-            # Two means over pitches, matches of queries and keys, two recalled values.
+            # Two means over pitches, products of queries and keys, two recalled values.
             total += 2 * pitches * variable.shape[0] + 2 * window_steps * inner
             total += 4 * window_steps * config.num_heads * pitches * voices
     for layer in model.layers:
         if isinstance(layer, PitchAttention):
             total += 4 * pitches * inner * pitches
         if isinstance(layer, VoiceLeading):
-            # The rows of an interval, which multiply how it changes at each pitch.
+            # The rows of the intervals, multiplied by how they change at each pitch.
             intervals, width = layer.table.shape
             total += 2 * len(layer.others) * width * (intervals + pitches)
     if config.time_attention == "per_pitch":

@@ -1,11 +1,11 @@
-"""Asks a server for a piece and saves it as a MIDI file.
+"""Requests a piece from a server and saves it as a MIDI file.
 
     python tools/deployment/client.py --output=piece.mid --bars=8 --seed=3
     python tools/deployment/client.py --output=piece.mid --style=bach:0.7,palestrina:0.3
     python tools/deployment/client.py --output=piece.mid --grpc --server=localhost:8500
     python tools/deployment/client.py --stream
 
-REST needs the standard library only and works with TensorFlow Serving and with
+REST needs only the standard library and works with TensorFlow Serving and with
 `python -m poph_tf.serve`. gRPC needs TensorFlow Serving, and the packages grpcio and
 tensorflow-serving-api here. `--stream` draws bar by bar with the signature continue_
 and prints when each bar arrived; it writes no file.
@@ -26,11 +26,11 @@ TIMEOUT_SECONDS = 300
 
 
 class ServerError(Exception):
-    """The reason that the server gave, or why there was no answer."""
+    """The server's error message, or why there was no response."""
 
 
 class RestClient:
-    """Requests of one piece over REST."""
+    """Requests one piece at a time over REST."""
 
     def __init__(self, server: str, model: str) -> None:
         self.root = server if "://" in server else f"http://{server}"
@@ -42,7 +42,7 @@ class RestClient:
         return self._ask(f"{self.path}:predict", body)["predictions"][0]
 
     def style_names(self) -> list[str]:
-        """Names from the model card, or numbers if the server does not show it."""
+        """Names from the model card, or numbers if the server does not provide it."""
         try:
             (state, *_) = self._ask(self.path)["model_version_status"]
             return self._ask(f"/model_cards/{state['version']}")["model"]["styles"]
@@ -52,7 +52,7 @@ class RestClient:
             return _numbers(style["tensor_shape"]["dim"][1]["size"])
 
     def _ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
-        """The JSON of an answer; bytes are {"b64": "..."} on the way."""
+        """Returns the JSON response; bytes are sent as {"b64": "..."}."""
 
         def encode(content: bytes) -> dict[str, str]:
             return {"b64": base64.b64encode(content).decode()}
@@ -73,7 +73,7 @@ class RestClient:
 
 
 class GrpcClient:
-    """The same over gRPC."""
+    """Requests one piece at a time over gRPC."""
 
     TYPES = {"seed": "int32", "num_steps": "int32", "state_bytes": "string"}
 
@@ -102,7 +102,7 @@ class GrpcClient:
         return outputs if len(outputs) > 1 else next(iter(outputs.values()))
 
     def style_names(self) -> list[str]:
-        """Numbers: gRPC shows no model card."""
+        """Numbers, since gRPC has no model card."""
         from tensorflow_serving.apis import get_model_metadata_pb2
 
         request = get_model_metadata_pb2.GetModelMetadataRequest()
@@ -138,7 +138,7 @@ def style_shares(text: str, names: list[str]) -> list[float]:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Composes bar by bar, or a file in one request."""
+    """Composes bar by bar, or a whole file in one request."""
     make = GrpcClient if options.grpc else RestClient
     client = make(options.server, options.model)
     inputs = {

@@ -1,1 +1,1 @@
-"""Mutation testing: faults, and the tests that must find them."""
+"""Mutation testing: makes faults, and runs the tests that must find them."""

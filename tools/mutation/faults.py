@@ -1,9 +1,9 @@
-"""Small faults in the code: where one can be made, and a sample of them.
+"""Small faults in the code: where they can be made, and a sample of them.
 
-Left out is what changes nothing that a test could see: annotations, decorators,
-messages, assertions, code for type checkers, `strict` of zip, sizes of caches; and a
-limit where two equal values may take either way: `if a < b: a = b` does the same
-with `<=`; and the choice between machine code and Python, which must agree.
+Changes that no test could see are left out: annotations, decorators, messages,
+assertions, code for type checkers, `strict` of zip and cache sizes; comparisons where
+equal values may go either way (`if a < b: a = b` does the same with `<=`); and the
+choice between machine code and Python, which must agree.
 """
 
 import ast
@@ -19,7 +19,7 @@ from poph_tf.errors import InputError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
-# Each part: its files, and the tests that judge them, as few and as quick as can be.
+# Each part: its files, and as few and as quick tests as possible to judge them.
 PARTS = {
     "losses": (["models/losses.py"], ["models/test_losses.py"]),
     "layers": (
@@ -96,17 +96,17 @@ _FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Where in a file: the outermost function, with its first line, and a statement."""
+    """A place in a file: the outermost function, its first line, and a statement."""
 
-    function: str = ""  # as __qualname__; empty: done by the import
+    function: str = ""  # as in __qualname__; empty: runs on import
     first_line: int = 0
     statement: int = 0
-    classes: str = ""  # what stands before the names of the functions here
+    classes: str = ""  # prefix of the names of the functions here
 
 
 @dataclasses.dataclass(frozen=True)
 class Mutant:
-    """One change: the text from `start` to `end` of a file becomes `after`."""
+    """One change: replaces a file's text from `start` to `end` by `after`."""
 
     part: str
     path: str  # below poph_tf
@@ -120,7 +120,7 @@ class Mutant:
 
     @property
     def name(self) -> str:
-        """What the log knows it by."""
+        """Its name in the log."""
         return f"{self.path}:{self.line}:{self.column}: {self.before} -> {self.after}"
 
     def applied(self, source: bytes) -> bytes:
@@ -129,7 +129,7 @@ class Mutant:
 
 
 def changed(node: ast.AST) -> ast.AST | None:
-    """A copy of a node with one small fault, or None where there is none to make."""
+    """A copy of a node with one small fault, or None if none can be made."""
     if not isinstance(node, _FAULTY):
         return None
     new: Any = copy.deepcopy(node)
@@ -158,7 +158,7 @@ def changed(node: ast.AST) -> ast.AST | None:
 
 
 def _is_unseen(node: ast.AST) -> bool:
-    """Whether a fault here changes nothing that a test could see."""
+    """Whether no test could see a fault here."""
     match node:
         case ast.JoinedStr() | ast.Raise() | ast.Assert():
             return True
@@ -172,7 +172,7 @@ def _is_unseen(node: ast.AST) -> bool:
 
 
 def _is_either_way(node: ast.AST) -> TypeGuard[ast.If]:
-    """Whether it is `if a < b: a = b`, which does the same with `<=`."""
+    """Whether the node is `if a < b: a = b`, which does the same with `<=`."""
     match node:
         case ast.If(
             test=ast.Compare(
@@ -187,7 +187,7 @@ def _is_either_way(node: ast.AST) -> TypeGuard[ast.If]:
 
 
 def _code_below(node: ast.AST, place: Place) -> Iterator[tuple[ast.AST, Place]]:
-    """All nodes that do something that a test can see, each with its place."""
+    """All nodes whose effect a test can see, each with its place."""
     for child in ast.iter_child_nodes(node):
         here = place
         if _is_unseen(child):
@@ -204,7 +204,7 @@ def _code_below(node: ast.AST, place: Place) -> Iterator[tuple[ast.AST, Place]]:
 
 
 def _below_definition(child: Any, here: Place) -> Iterator[tuple[ast.AST, Place]]:
-    """The nodes of a function, class or name: no decorators and no annotations."""
+    """The nodes of a function, class or name, without decorators and annotations."""
     if isinstance(child, ast.arg):
         return
     if isinstance(child, ast.AnnAssign):
@@ -248,7 +248,7 @@ def mutants_of(part: str, path: pathlib.Path) -> list[Mutant]:
 
 
 def sample(count: int, seed: int, parts: Sequence[str] = ()) -> list[Mutant]:
-    """Draws mutants, the same number from each part, the parts by turns.
+    """Draws mutants, the same number from each part, alternating between the parts.
 
     Raises:
         InputError: If there is no such part.
@@ -265,7 +265,7 @@ def sample(count: int, seed: int, parts: Sequence[str] = ()) -> list[Mutant]:
 
 
 def _shuffled(mutants: Sequence[Mutant], seed: int) -> list[Mutant]:
-    """In an order that the seed draws; edits change the places of what they touch."""
+    """Shuffles mutants by the seed; an edit only affects the code that it changes."""
     alike: collections.Counter[str] = collections.Counter()
 
     def draw(mutant: Mutant) -> float:

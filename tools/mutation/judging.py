@@ -1,9 +1,9 @@
-"""The tests that judge a mutant: those that run its line first, each mutant in a fork.
+"""Runs the tests on a mutant in a fork, starting with those that run its line.
 
-TensorFlow, the package and the tests are imported once. In each fork the code of the
-changed function takes the place of the sound one, so that nothing is imported again; a
-change of what the import does (a constant, a default) imports the package anew. Loops
-that numba compiles run as Python.
+TensorFlow, the package and the tests are imported once. In each fork, the changed
+function replaces the original one, so nothing is imported again; a mutant of code that
+runs on import (a constant, a default) imports the package again. Loops that numba
+compiles run as Python.
 """
 
 import collections
@@ -26,27 +26,27 @@ from typing import Any
 from mutation.faults import PARTS, Mutant
 
 OPTIONS = ["-x", "-q", "--tb=no", "-p", "no:cacheprovider", "--hypothesis-seed=0"]
-# Seconds of tests that run a line's neighbours only, for a mutant that survived so far.
+# Seconds of further tests from the same files, for a mutant that has survived so far.
 REST_SECONDS = 30.0
 MEMORY = 4 << 30  # bytes, beyond what the process has mapped
-PR_SET_PDEATHSIG = 1  # of linux/prctl.h
+PR_SET_PDEATHSIG = 1  # from linux/prctl.h
 SURVIVED, KILLED, SLOW, UNREACHED = "survived", "killed", "timeout", "unreached"
-ERROR = "error"  # of this tool
+ERROR = "error"  # in this tool
 
 
 @dataclasses.dataclass
 class Reach:
-    """Which tests run which lines, and their seconds of processor time."""
+    """Which tests run which lines, and how much CPU time they take."""
 
     tests: dict[str, dict[int, list[str]]]  # by path and line
     seconds: dict[str, float]
 
     def chosen(self, mutant: Mutant) -> list[str]:
-        """The tests for a mutant, the quickest first; empty: none runs its line.
+        """The tests for a mutant, the quickest first; empty if none runs its line.
 
-        A function that none seems to run is one that TensorFlow has rewritten (or only
-        another process runs): all tests judge it. Tests beside those that run the line
-        follow: a shared fixture is made for the first of them alone.
+        If no test seems to run a function, TensorFlow has rewritten it or it runs in
+        another process: then all tests judge it. Otherwise, further tests from the same
+        files follow, since a shared fixture is only made for the first test.
         """
         lines = self.tests.get(mutant.path, {})
         place = mutant.place
@@ -62,7 +62,7 @@ class Reach:
         return self.seconds[test]
 
     def _within(self, tests: Sequence[str], direct: set[str]) -> list[str]:
-        """As many of the tests as there is time for; all where none was found."""
+        """As many tests as there is time for; all if none runs the line."""
         used, kept = 0.0, []
         for test in tests:
             used += self.seconds[test]
@@ -73,24 +73,24 @@ class Reach:
 
 
 def place_lines(mutant: Mutant) -> range:
-    """The lines of the mutant's function up to its own, the first statement on."""
+    """The lines of the mutant's function, from the first statement up to its own."""
     return range(mutant.place.first_line + 1, mutant.line + 1)
 
 
 class Session:
-    """A plugin of pytest that hands the collected tests to `work`, and runs none."""
+    """A pytest plugin that passes the collected tests to `work` and runs none."""
 
     def __init__(self, work: Callable[[Any], None]) -> None:
         self.work = work
 
     def pytest_runtestloop(self, session: Any) -> bool:
-        """Takes the place of pytest's own loop."""
+        """Replaces pytest's own loop."""
         self.work(session)
         return True
 
 
 def run_items(session: Any, items: Sequence[Any]) -> bool:
-    """Runs tests until one fails; whether all passed."""
+    """Runs tests until one fails; returns whether all passed."""
     for item, following in zip(items, [*items[1:], None], strict=True):
         session.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
         if session.testsfailed:
@@ -99,10 +99,10 @@ def run_items(session: Any, items: Sequence[Any]) -> bool:
 
 
 def _limit(cpu_seconds: int) -> None:
-    """Bounds what a fault may cost, and silences pytest."""
+    """Limits the resources of a run, and silences pytest."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
-    import resource  # Windows has none.
+    import resource  # not available on Windows
 
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 5))
     pages = int(pathlib.Path("/proc/self/statm").read_text("ascii").split()[0])
@@ -111,9 +111,9 @@ def _limit(cpu_seconds: int) -> None:
 
 
 def in_fork(work: Callable[[], bool], cpu_seconds: float, seconds: float) -> str:
-    """What came of a work in a fork: survived (it said True), killed, or timeout.
+    """Runs `work` in a fork; returns survived (it returned True), killed, or timeout.
 
-    However this process ends, Linux ends the fork, and those that the fork has made.
+    However this process ends, Linux ends the fork and its children.
     """
     child = os.fork()
     if child == 0:
@@ -151,7 +151,7 @@ def in_fork(work: Callable[[], bool], cpu_seconds: float, seconds: float) -> str
 
 
 def measure(session: Any, place: pathlib.Path, log: pathlib.Path) -> None:
-    """Runs all tests once, and writes which lines each one runs.
+    """Runs all tests once and writes which lines each one runs.
 
     Raises:
         RuntimeError: If a test fails without a mutant.
@@ -189,11 +189,13 @@ def measure(session: Any, place: pathlib.Path, log: pathlib.Path) -> None:
         return True
 
     if in_fork(work, 3000, 3000) != SURVIVED:
-        raise RuntimeError(f"A test fails as it is: {log.read_text('utf-8')[:300]}")
+        raise RuntimeError(
+            f"A test fails without a mutant: {log.read_text('utf-8')[:300]}"
+        )
 
 
 def read_reach(log: pathlib.Path) -> Reach:
-    """What `measure` wrote."""
+    """Reads what `measure` wrote."""
     found = json.loads(log.read_text("utf-8"))
     tests = {
         path: {int(line): names for line, names in lines.items()}
@@ -213,7 +215,7 @@ Functions = dict[tuple[str, str, int], list[types.FunctionType]]
 
 
 def functions_below(place: pathlib.Path) -> Functions:
-    """All functions of the package that exist, by file, name and first line."""
+    """All existing functions of the package, by file, name and first line."""
     found: Functions = collections.defaultdict(list)
     for function in gc.get_objects():
         if isinstance(function, types.FunctionType):
@@ -228,7 +230,7 @@ def _key(code: types.CodeType) -> tuple[str, str, int]:
 
 
 def patch(functions: Functions, path: pathlib.Path, mutant: Mutant) -> None:
-    """Gives the functions that exist the code of the mutant's file.
+    """Gives the existing functions the code of the mutant's file.
 
     Raises:
         LookupError: If there are none.
@@ -244,7 +246,7 @@ def judge(
     session: Any, reach: Reach, functions: Functions, mutant: Mutant,
     path: pathlib.Path, seconds: float,
 ) -> str:  # fmt: skip
-    """What the tests say of a mutant whose file has been changed already."""
+    """The verdict on a mutant whose file has already been changed."""
     names = reach.chosen(mutant)
     if not names:
         return UNREACHED
@@ -260,7 +262,7 @@ def judge(
 
 
 def import_anew(part: str, place: pathlib.Path, seconds: float) -> str:
-    """What the tests say of a mutant of what the import does."""
+    """The verdict on a mutant of code that runs on import."""
 
     def work() -> bool:
         import pytest
@@ -271,12 +273,12 @@ def import_anew(part: str, place: pathlib.Path, seconds: float) -> str:
 
 
 def tests_of(part: str, place: pathlib.Path) -> list[str]:
-    """The files of a part's tests."""
+    """The test files of a part."""
     return [str(place / "tests" / name) for name in PARTS[part][1]]
 
 
 def by_part(mutants: Sequence[Mutant]) -> dict[str, list[Mutant]]:
-    """The mutants of each part, in their order."""
+    """The mutants of each part, in order."""
     found = collections.defaultdict(list)
     for mutant in mutants:
         found[mutant.part].append(mutant)
@@ -284,7 +286,7 @@ def by_part(mutants: Sequence[Mutant]) -> dict[str, list[Mutant]]:
 
 
 def collect(part: str, place: pathlib.Path, work: Callable[[Any], None]) -> bool:
-    """Imports the tests of a part in a fork, and there does the work with them."""
+    """Imports the tests of a part in a fork, and runs `work` with them there."""
 
     def whole() -> bool:
         import pytest
@@ -298,13 +300,13 @@ def collect(part: str, place: pathlib.Path, work: Callable[[Any], None]) -> bool
 
 
 def enter(place: pathlib.Path) -> None:
-    """Makes the copy of the checkout the place of what is imported from now on."""
+    """Makes all further imports come from the copy of the checkout."""
     os.chdir(place)
     sys.path[0] = os.environ["PYTHONPATH"] = str(place)
     sys.dont_write_bytecode = True
     os.environ["NUMBA_DISABLE_JIT"] = "1"
     os.environ["HYPOTHESIS_PROFILE"] = "unshrunk"
-    # Forks of a process with threads would wait for locks that nobody holds.
+    # Forks of a multithreaded process could wait for locks that nobody releases.
     for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ[name] = "1"
     for name in [name for name in sys.modules if name.split(".")[0] == "poph_tf"]:

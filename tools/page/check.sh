@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks the types of the studio's modules with TypeScript, a tool for development only.
-# tests/serving/test_studio.py does it too once this has installed TypeScript.
+# Checks the types of the studio's modules with TypeScript, a development tool only.
+# tests/serving/test_studio.py does this too once TypeScript is installed by this script.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 tsc=build/page/node_modules/.bin/tsc

@@ -1,19 +1,19 @@
-// Stands where the studio's module of that name talks to a server: here a worker of the
-// browser composes, and files are written in the page.
+// Replaces the studio's module of this name, which talks to a server: here a web worker
+// composes, and the page writes the files.
 
 import { midi, readMidi } from "./midi.js";
 
 /** @import {Answer, Bar} from "../../../poph_tf/serving/web/api.js" */
 /** @import {Model, Score} from "./types.js" */
 
-/** The files that the page writes. */
+/** The file formats that the page writes. */
 export const FORMATS = ["mid"];
 const TASKS = ["compose", "continue", "harmonize", "accompany", "infill", "vary", "reharmonize"];
 const NEEDS_SERVER = "needs the server: install poph_tf and run python -m poph_tf.serve.";
 
 const worker = new Worker(new URL("worker.js", import.meta.url));
 let asked = 0;
-/** A request, and the first bars of its answer: they sound while the worker still loads. @type {{body: {seed: number}, bar: Bar}} */
+/** A request and the first bars of its response, which play while the worker is loading. @type {{body: {seed: number}, bar: Bar}} */
 let opening;
 
 /** @param {(sentence: string) => void} waiting @returns {Promise<Model[]>} */
@@ -26,7 +26,7 @@ export async function models(waiting) {
 }
 
 /**
- * Composes; hands over each bar when it comes.
+ * Composes; passes on each bar when it arrives.
  * @param {string} kind
  * @param {any} body
  * @param {(bar: Bar) => void} onBar

@@ -1,5 +1,5 @@
-// The chords that a request asks for: as `read_chords` in named_chords.py of poph_tf,
-// and `_chords` in its generation/request.py.
+// The chords that a request asks for, like `read_chords` in poph_tf's named_chords.py and
+// `_chords` in its generation/request.py.
 
 /** @import {Body, Network, Task} from "./task.js" */
 
@@ -27,7 +27,7 @@ export function readChords(text, { tonics, chord_kinds }) {
 }
 
 /**
- * What the chord of each drawn step adds to the pitches: one for each bar, in turn.
+ * What the chord of each drawn step adds to the pitches; one chord per bar, in turn.
  * @param {Task} task @param {Body} body @param {Network} network
  * @returns {(step: number) => Float32Array | number} at a step
  */

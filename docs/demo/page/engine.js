@@ -1,6 +1,6 @@
-// Draws pieces with the flatbuffer of a network: as generation/light_engine.py of
-// poph_tf, which see. Its signatures: `step` draws one step, drawing and all, from the
-// state, the controls and the random numbers; `ahead` reads what is given, from the end.
+// Draws pieces with the flatbuffer of a network, like generation/light_engine.py in
+// poph_tf. Its signatures: `step` draws one step from the state, the controls and the
+// random numbers; `ahead` reads the given notes, from the end.
 
 import { chordBias } from "./chords.js";
 import { KEYS } from "./harmony.js";
@@ -28,7 +28,7 @@ export class Engine {
     this.network = network;
   }
 
-  /** The name of the key that the network is told. @param {Task} task @param {Body} body @param {number} seed */
+  /** The name of the key given to the network. @param {Task} task @param {Body} body @param {number} seed */
   keyName(task, body, seed) {
     return KEYS[keyOf(task, body, seed, this.network)] ?? "";
   }
@@ -38,7 +38,7 @@ export class Engine {
    * @param {Task} task
    * @param {Body} body
    * @param {number} seed
-   * @returns {AsyncGenerator<number>} each step that is drawn
+   * @returns {AsyncGenerator<number>} each drawn step
    */
   async *draw(task, body, seed) {
     const { network } = this;
@@ -57,7 +57,7 @@ export class Engine {
         look_ahead: ahead[step] ?? 0,
         numbers: uniforms(seed, step, network.tracks.length, network.num_pitches),
       });
-      // The frame drawn is the last one of the state; the runtime names a tensor once.
+      // The drawn frame is in the state too; the runtime names a tensor only once.
       this.take(task, step, state.state_frame.toTypedArray());
       if (step >= task.start) yield step;
     }
@@ -79,7 +79,7 @@ export class Engine {
     }
   }
 
-  /** What is said of the givens at or after each step. @param {Task} task @param {number} key */
+  /** The look-ahead: features of the given notes at and after each step. @param {Task} task @param {number} key */
   async lookAhead(task, key) {
     /** @type {Float32Array[]} */
     const found = [];
@@ -111,7 +111,7 @@ export class Engine {
   }
 
   /**
-   * Runs a signature; its inputs are released.
+   * Runs a signature and releases its inputs.
    * @param {string} signature @param {Tensors} state @param {Values} values
    * @returns {Promise<Tensors>}
    */

@@ -1,4 +1,4 @@
-// The key that the network is told: as generation/conditions.py of poph_tf.
+// The key given to the network, like poph_tf's generation/conditions.py.
 
 import { readChords } from "./chords.js";
 import { findKey, KEYS, ofEnding, TRIADS } from "./harmony.js";
@@ -9,15 +9,15 @@ import { REST } from "./voices.js";
 
 const CLASSES = 12;
 const KEY_COUNTER = 1;
-// Semitones above the tonic that are outside of the major, of both minor scales.
+// Semitones above the tonic that are outside the major scale, outside both minor ones.
 const OUTSIDE = [[1, 3, 6, 8, 10], [1, 4, 6, 9]];
 const TONIC = 0.1;
 // As in theory.py.
 const [FIRST_COUNTS, LAST_COUNTS] = [0.3, 0.1];
 
 /**
- * The key asked for, that of the notes given or of the chords, or one drawn: 0 to 23, -1
- * unknown.
+ * The requested key, that of the given notes or of the chords, or a drawn one: 0 to 23,
+ * -1 if unknown.
  * @param {Task} task @param {Body} body @param {number} seed @param {Network} network
  */
 export function keyOf(task, { key = "", music, chords = "" }, seed, network) {
@@ -28,14 +28,14 @@ export function keyOf(task, { key = "", music, chords = "" }, seed, network) {
   return Math.floor(((bits >>> 8) * KEYS.length) / 2 ** 24);
 }
 
-/** The key of the notes that are given. @param {Task} task */
+/** The key of the given notes. @param {Task} task */
 function keyOfGiven({ voices, free, score, position, looksAhead }) {
   const count = score.tracks.length;
   const counts = new Array(CLASSES).fill(0);
   /** @type {number[]} */
   const lowest = [];
   const lastBar = position.lastIndexOf(0);
-  // Where what is given stops before the last bar, it is no end.
+  // If the given notes stop before the last bar, they have no ending.
   let ended = false;
   for (let step = 0; step < score.num_steps; step++) {
     const sounding = new Set();
@@ -52,7 +52,7 @@ function keyOfGiven({ voices, free, score, position, looksAhead }) {
   return findKey(counts, (mode, tonic) => FIRST_COUNTS * first(mode, tonic) + LAST_COUNTS * last(mode, tonic));
 }
 
-/** As `key_of_chords` in named_chords.py of poph_tf. @param {Set<number>[]} chords */
+/** Like `key_of_chords` in poph_tf's named_chords.py. @param {Set<number>[]} chords */
 function keyOfChords(chords) {
   const tones = chords.flatMap((inside) => [...inside]);
   const counts = Array.from({ length: CLASSES }, (_, k) => tones.filter((tone) => tone === k).length);

@@ -1,5 +1,5 @@
-// Standard MIDI files: a score is written as one, and read from one onto the grid of
-// sixteenths. Drums are left out.
+// Standard MIDI files: writes a score as one, and reads one onto the grid of sixteenths.
+// Drums are left out.
 //
 // Source: Standard MIDI Files 1.0 (MIDI Manufacturers Association, 1996).
 
@@ -11,7 +11,7 @@ import { barSteps, isScore } from "./score.js";
 const TICKS_PER_STEP = 120;
 const STEPS_PER_QUARTER = 4;
 const DRUMS = 9;
-// A note further from the grid than this, in steps, is told to be moved.
+// Notes further from the grid than this, in steps, are reported as moved.
 const GRID_TOLERANCE = 0.2;
 const CHANNELS = 16;
 const [NAME, TEMPO, METRE, END] = [0x03, 0x51, 0x58, 0x2f];
@@ -38,7 +38,7 @@ const meta = (kind, content) => [0xff, kind, ...variable(content.length), ...con
 
 /** @param {Event[]} events @param {number} end */
 function trackChunk(events, end) {
-  // A note that ends makes way for one that begins in the same tick.
+  // In the same tick, notes end before others begin.
   const rank = (/** @type {Event} */ { bytes }) => ((bytes[0] & 0xf0) === 0x90 ? 1 : 0);
   const sorted = [...events].sort((a, b) => a.tick - b.tick || rank(a) - rank(b));
   let now = 0;
@@ -91,9 +91,9 @@ function eventsOf(score, track, place) {
 }
 
 /**
- * Reads a MIDI file; says what of it is not on the grid.
+ * Reads a MIDI file; also returns what was changed to fit the grid.
  * @param {Uint8Array} bytes
- * @param {string} name of the file, for errors
+ * @param {string} name name of the file, for errors
  * @returns {{score: Score, changes: string[]}}
  */
 export function readMidi(bytes, name) {
@@ -122,7 +122,7 @@ class Reader {
     this.between = 0;
   }
 
-  /** What is not as in the file, of so many notes. @param {number} count */
+  /** What differs from the file, out of `count` notes. @param {number} count */
   changes(count) {
     const share = (/** @type {number} */ part, /** @type {number} */ all) =>
       `${part} of ${all} notes (${Math.round((100 * part) / all)}%)`;
@@ -159,12 +159,12 @@ class Reader {
     return this.measured(parts.map(({ notes: _, ...track }) => track), notes);
   }
 
-  /** With its bars. @param {Track[]} tracks @param {Note[]} notes @returns {Score} */
+  /** The score with its bars. @param {Track[]} tracks @param {Note[]} notes @returns {Score} */
   measured(tracks, notes) {
     const [first, ...changes] = this.metres.length ? this.metres : [{ step: 0, metre: "4/4" }];
     const score = { tracks, notes, num_steps: 0, steps_per_quarter: STEPS_PER_QUARTER, metre: first.metre, tempo: this.tempo, pickup: 0 };
     const bar = barSteps(score);
-    // The same metre before a bar is full: the bar before was a pickup.
+    // If the same metre is repeated before a bar is full, that bar was a pickup.
     const upbeat = changes[0]?.metre === first.metre && changes[0].step < bar;
     const pickup = upbeat ? changes.splice(0, 1)[0].step : 0;
     const end = Math.max(0, ...notes.map((note) => note.start + note.duration));
@@ -188,7 +188,7 @@ class Reader {
     this.place = end;
   }
 
-  /** A meta event, or one of a system; the name of the track if it tells that. @param {number} status @param {number} tick */
+  /** A meta or system event; returns the name of the track if it is one. @param {number} status @param {number} tick */
   special(status, tick) {
     const kind = status === 0xff ? this.byte() : -1;
     const length = this.variable();

@@ -1,19 +1,19 @@
 // What a request leaves to draw: which steps of which voices are free, where the bars
-// lie, and how many of them are left. As generation/track_tasks.py of poph_tf.
+// are, and how many are left. Like poph_tf's generation/track_tasks.py.
 
 import { barNumber, barStarts, barSteps, silence } from "./score.js";
 import { REST, Voices } from "./voices.js";
 
 /** @import {Score, Track} from "./types.js" */
 /**
- * What the browser knows of the network.
+ * What the browser knows about the network.
  * @typedef {object} Network
  * @property {string} name
  * @property {Track[]} tracks
  * @property {string[]} styles
  * @property {number} min_pitch
  * @property {number} num_pitches
- * @property {Record<string, number>} controls where a request says nothing
+ * @property {Record<string, number>} controls defaults
  * @property {Record<string, number>} tonics pitch class of each letter
  * @property {Record<string, number[]>} chord_kinds semitones above the root
  */
@@ -38,14 +38,14 @@ import { REST, Voices } from "./voices.js";
  */
 /**
  * @typedef {object} Task
- * @property {Score} score of the whole, with the notes that are given
+ * @property {Score} score the whole score, with the given notes
  * @property {Voices} voices
  * @property {Uint8Array} free 1 where the network draws, [step, track]
  * @property {Int32Array} position of each step in its bar
  * @property {Int32Array} left bars from each step's to the last; -1 unknown
  * @property {number} start the first step with something free
  * @property {number} stop the step after the last
- * @property {boolean} looksAhead whether what is given later counts
+ * @property {boolean} looksAhead whether later given notes count
  */
 
 /** @param {string} kind @param {Body} body @param {Network} network @returns {Task} */
@@ -81,7 +81,7 @@ function wholeScore(kind, body, { tracks, min_pitch, num_pitches }) {
 }
 
 /**
- * The notes of the parts that a network has, by name or by a map such as "Violin:alto".
+ * The notes of the network's parts, by name or by a map such as "Violin:alto".
  * @param {Score} score @param {Track[]} tracks @param {string[]} [map] @returns {Score}
  */
 function arranged(score, tracks, map) {
@@ -126,7 +126,7 @@ function stepsOf(text, score) {
   return [inside[0], after ?? score.num_steps];
 }
 
-/** The place of each step in its bar; those of a pickup end one. @param {Score} score */
+/** The position of each step in its bar; a pickup is the end of a bar. @param {Score} score */
 export function positions(score) {
   const starts = barStarts(score);
   const before = score.pickup ? barSteps(score) - score.pickup : 0;
@@ -138,14 +138,14 @@ export function positions(score) {
 }
 
 /**
- * Bars from each step's to the last; if the last bar lacks some steps, they change so
- * many steps before each bar line.
+ * Bars from each step's to the last; if the last bar lacks some steps, the number changes
+ * that many steps before each bar line.
  * @param {Int32Array} position
  */
 export function barsLeft(position) {
   const lines = [...position.keys()].filter((step) => position[step] === 0);
   const last = lines.at(-1) ?? 0;
-  // The steps of the bar before the last, which may be a pickup.
+  // The steps of the last bar but one, which may be a pickup.
   const length = last ? position[last - 1] + 1 : 0;
   const missing = lines.length ? Math.max(0, length - (position.length - last)) : 0;
   return position.map((_, step) => lines.filter((line) => line > step + missing).length);
@@ -153,7 +153,7 @@ export function barsLeft(position) {
 
 /**
  * The clamped cells of a step, [track, pitch, 4]: whether clamped, play, onset, volume.
- * @param {Task} task @param {number} step may lie before the first
+ * @param {Task} task @param {number} step may be before the first
  * @param {Network} network
  */
 export function clamped({ voices, free }, step, { min_pitch, num_pitches, tracks }) {

@@ -1,5 +1,5 @@
 // The random numbers of a piece: Philox4x32-10 of (seed, step, pitch, track), bit for bit
-// those of poph_tf, so that a seed gives the same piece here as there.
+// those of poph_tf, so that a seed gives the same piece in both.
 //
 // Source: Salmon et al., Parallel Random Numbers: As Easy as 1, 2, 3 (2011),
 // doi:10.1145/2063384.2063405, section 4.3 and its constants.
@@ -8,7 +8,7 @@ const ROUNDS = 10;
 const MULTIPLIERS = [0xd2511f53, 0xcd9e8d57];
 const WEYL = [0x9e3779b9, 0xbb67ae85];
 const HALF = 0xffff;
-/** Numbers for each pitch: one for play, one for replay. */
+/** Numbers per pitch: one for play, one for replay. */
 const DRAWS = 2;
 
 /** The high word of the product of two 32-bit words. @param {number} a @param {number} b */

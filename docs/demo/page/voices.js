@@ -1,4 +1,4 @@
-// The voices of a piece on the grid, one note at a time each: read from a score,
+// The voices of a piece on the grid, each with one note at a time: read from a score,
 // written by the network step by step, and read back as notes.
 
 /** @import {Note, Score, Track} from "./types.js" */
@@ -19,8 +19,8 @@ export class Voices {
   }
 
   /**
-   * Reads a score; the highest of several notes of a voice is kept, of the last voice
-   * the lowest.
+   * Reads a score; of simultaneous notes, a voice keeps the highest, the last voice the
+   * lowest.
    * @param {Score} score in the model's tracks
    * @param {number} steps at least those of the score
    */
@@ -28,7 +28,7 @@ export class Voices {
     const count = score.tracks.length;
     const voices = new Voices(steps, count);
     const upward = (/** @type {Note} */ a, /** @type {Note} */ b) => a.pitch - b.pitch || a.start - b.start;
-    // What is written last stays.
+    // The note written last stays.
     for (const note of [...score.notes].sort(upward)) {
       const place = (/** @type {number} */ step) => step * count + note.track;
       for (let step = note.start; step < note.start + note.duration; step++) {
@@ -54,7 +54,7 @@ export class Voices {
     this.velocity[place] = velocity;
   }
 
-  /** Whether a note begins: where the pitch changes too. @param {number} step @param {number} track */
+  /** Whether a note begins, which includes a change of pitch. @param {number} step @param {number} track */
   begins(step, track) {
     const place = step * this.tracks + track;
     if (this.pitch[place] === REST) return false;
@@ -62,7 +62,7 @@ export class Voices {
   }
 
   /**
-   * The notes of some steps; a note that goes on from the step before is tied.
+   * The notes of some steps; a note that continues from the previous step is tied.
    * @param {number} from
    * @param {number} to
    * @returns {(Note & {tied?: boolean})[]}

@@ -1,5 +1,5 @@
-// The worker that composes: loads the network and its runtime once, then draws what it
-// is asked. A classic worker, since the runtime loads its script with importScripts.
+// The worker that composes: loads the network and its runtime once, then handles
+// requests. A classic worker, since the runtime loads its script with importScripts.
 
 const BASE = new URL(".", self.location.href);
 
@@ -10,13 +10,13 @@ async function file(path) {
   return response;
 }
 
-/** @param {string} path of a file that is packed with gzip */
+/** @param {string} path path of a gzip file */
 async function unpacked(path) {
   const stream = (await file(path)).body.pipeThrough(new DecompressionStream("gzip"));
   return new Response(stream).arrayBuffer();
 }
 
-/** Loads all files side by side. */
+/** Loads all files in parallel. */
 async function load() {
   const [lite, { Engine }, { task }, wasmBinary, flatbuffer, network] = await Promise.all([
     ...["litert/index.js", "engine.js", "task.js"].map((path) => import(new URL(path, BASE).href)),
@@ -24,7 +24,7 @@ async function load() {
     file("../model/step.tflite").then((response) => response.arrayBuffer()),
     file("../model/network.json").then((response) => response.json()),
   ]);
-  // What the runtime prints is of no use to a visitor.
+  // Visitors do not need what the runtime prints.
   self.Module = { wasmBinary, print: () => {}, printErr: () => {} };
   await lite.loadLiteRt(new URL("litert/litert_wasm_compat_internal.js", BASE).href);
   const compiled = await lite.loadAndCompile(new Uint8Array(flatbuffer), { accelerator: "wasm" });
@@ -44,7 +44,7 @@ self.onmessage = async ({ data }) => {
   }
 };
 
-/** Draws the candidates one after the other; tells each bar. */
+/** Draws the candidates one after the other and reports each bar. */
 async function compose(id, kind, body) {
   const { engine, task } = await loaded;
   const pieces = [];
@@ -58,7 +58,7 @@ async function compose(id, kind, body) {
       const bar = { candidate, start, num_steps: end - start, notes: voices.notes(start, end) };
       self.postMessage({ id, bar });
       start = end;
-      // Lets a message come that ends this.
+      // Lets a message arrive that cancels this.
       await new Promise((resolve) => setTimeout(resolve));
       if (running !== id) return;
     }

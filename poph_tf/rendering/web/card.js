@@ -1,4 +1,4 @@
-// A card for each piece: a button, a clock, a piano roll and an overview of the whole.
+// A card for each piece: a button, a clock, a piano roll and an overview.
 
 const PLAY_ICON = '<svg viewBox="0 0 16 16"><path fill="currentColor" d="M3 1l11 7-11 7z"/></svg>';
 const PAUSE_ICON = '<svg viewBox="0 0 16 16"><path fill="currentColor" d="M2 1h4v14H2zm8 0h4v14h-4z"/></svg>';
@@ -75,7 +75,7 @@ function showAll() {
   for (const card of cards) card.show();
 }
 
-/** Draws the piece that plays, and once more after it stops. */
+/** Draws the playing piece, and once more after it stops. */
 function animate() {
   const playing = cards.find((card) => card.player.playing);
   (playing || animate.last)?.show();

@@ -1,7 +1,7 @@
-// Finding and making elements. Text goes in as text, never as markup.
+// Finds and makes elements. Text is inserted as text, never as markup.
 
 /**
- * The element of this id.
+ * The element with this id.
  * @template {HTMLElement} T
  * @param {string} id
  * @param {new () => T} kind
@@ -34,7 +34,7 @@ export function make(tag, attributes = {}, ...children) {
 }
 
 /**
- * Shows whether a button that stays down is down.
+ * Shows whether a toggle button is pressed.
  * @param {HTMLButtonElement} element
  * @param {boolean} on
  */
@@ -43,7 +43,7 @@ export function press(element, on) {
 }
 
 /**
- * Tells everybody: the line of status is a live region.
+ * Shows a message in the status line, which is a live region.
  * @param {string} text
  * @param {boolean} [wrong]
  */
@@ -54,7 +54,7 @@ export function say(text, wrong = false) {
 }
 
 /**
- * Tells screen readers only, where the picture tells the others.
+ * Tells screen readers only; others see it in the picture.
  * @param {string} text
  */
 export function whisper(text) {
@@ -62,7 +62,7 @@ export function whisper(text) {
 }
 
 /**
- * Runs what can fail because of the user or the server, and tells why it did.
+ * Runs work that can fail because of the user or the server, and shows the error.
  * @param {() => unknown} work
  */
 export async function tried(work) {
@@ -74,5 +74,5 @@ export async function tried(work) {
   }
 }
 
-/** A number of things: 1 note, 2 notes. @param {number} number @param {string} what */
+/** A count with its noun: 1 note, 2 notes. @param {number} number @param {string} what */
 export const counted = (number, what) => `${number} ${what}${number === 1 ? "" : "s"}`;

@@ -1,4 +1,4 @@
-// Shows the pieces of the page and lets keys play them.
+// Shows the pieces of the page and plays them by keyboard.
 
 cards.push(...JSON.parse(document.getElementById("data").textContent).pieces
   .map((piece) => new Card(piece)));

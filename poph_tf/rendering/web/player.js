@@ -1,5 +1,5 @@
-// Plays what the roll shows, as it is at the moment: edits and bars that arrive are
-// heard. Notes are scheduled a little ahead on the audio clock.
+// Plays what the roll shows at the moment, including edits and arriving bars. Notes are
+// scheduled a little ahead on the audio clock.
 
 import { barSteps, beatSteps, secondsPerStep } from "./score.js";
 import { Synth } from "./synth.js";
@@ -19,15 +19,15 @@ export class Player extends EventTarget {
     this.playing = false;
     this.looping = false;
     this.metronome = false;
-    /** Plays on after the end, as a recording does. */
+    /** Whether to play on after the end, as when recording. */
     this.endless = false;
-    /** The player waits before this step, which isn't composed yet. */
+    /** The player waits before this step, which is not composed yet. */
     this.limit = Infinity;
     this.step = 0;
     /** @type {Synth | null} */
     this.made = null;
     this.timer = 0;
-    // Step `step` sounds at `time`; before it the anchor before holds.
+    // Step `step` sounds at `time`; before that, the previous anchor applies.
     this.anchor = { time: 0, step: 0 };
     this.anchorBefore = this.anchor;
     this.scheduled = 0;
@@ -35,7 +35,7 @@ export class Player extends EventTarget {
     store.on(["parts"], () => this.made?.setMix(store.mix));
   }
 
-  /** The synthesizer, made at the first gesture. */
+  /** The synthesizer, created at the first user gesture. */
   get synth() {
     this.made ??= new Synth();
     return this.made;
@@ -45,7 +45,7 @@ export class Player extends EventTarget {
     return secondsPerStep(this.store.shown);
   }
 
-  /** Where it plays, in steps. */
+  /** The playback position in steps. */
   get position() {
     if (!this.playing) return this.step;
     const { now } = this.synth;
@@ -53,12 +53,12 @@ export class Player extends EventTarget {
     return Math.min(anchor.step + (now - anchor.time) / this.seconds, this.limit);
   }
 
-  /** What it repeats: the chosen bars, else the piece. @returns {Range} */
+  /** What it loops: the chosen bars, else the piece. @returns {Range} */
   get loop() {
     return this.store.range ?? { from: 0, to: this.store.shown.num_steps };
   }
 
-  /** Where it stops or turns back. */
+  /** Where it stops or loops back. */
   get end() {
     if (this.endless) return Infinity;
     return this.looping ? this.loop.to : this.store.shown.num_steps;
@@ -109,7 +109,7 @@ export class Player extends EventTarget {
   }
 
   /**
-   * Schedules the next quarter of a second. Notes that began before `from` and still
+   * Schedules the next quarter of a second. Notes that begin before `from` and still
    * sound there are struck when the player starts.
    * @param {number} [from]
    */
@@ -135,7 +135,7 @@ export class Player extends EventTarget {
     }
   }
 
-  /** After a change of tempo the place stays. */
+  /** Keeps the position after a change of tempo. */
   keepPlace() {
     const { now } = this.synth;
     const old = secondsPerStep({ ...this.store.shown, tempo: this.tempo });
@@ -186,14 +186,14 @@ export class Player extends EventTarget {
     return kind ? this.synth.strike(track, kind, pitch, velocity, at, seconds) : () => {};
   }
 
-  /** Sounds a key that is pressed; returns what lets it go. @param {number} pitch */
+  /** Plays a pressed key; returns a function that releases it. @param {number} pitch */
   press(pitch, velocity = 90) {
     this.synth.wake();
     this.synth.setMix(this.store.mix);
     return this.sound(this.store.active, pitch, velocity);
   }
 
-  /** Sounds a note for a moment, as when it is put on the roll. @param {number} pitch */
+  /** Plays a note for a moment, as when it is added to the roll. @param {number} pitch */
   touch(pitch) {
     const release = this.press(pitch, 70);
     setTimeout(release, 180);

@@ -1,4 +1,4 @@
-// Scores: values that are never changed; each edit makes a new one.
+// Scores: immutable values; each edit makes a new one.
 
 /** @import {Note, Range, Score, Track} from "./types.js" */
 
@@ -31,7 +31,7 @@ export function silence(tracks, bars = 8, metre = "4/4", tempo = 96) {
 }
 
 /**
- * Whether a value, of a link or of the browser's memory, is a score.
+ * Whether a value from a link or from the browser's storage is a score.
  * @param {any} value
  * @returns {value is Score}
  */
@@ -52,7 +52,7 @@ export function isScore(value) {
 }
 
 /**
- * Steps of a bar in the metre of the beginning.
+ * Steps of a bar in the initial metre.
  * @param {{metre: string, steps_per_quarter: number}} score
  */
 export function barSteps({ metre, steps_per_quarter }) {
@@ -95,7 +95,7 @@ export function barStarts(score) {
   return starts;
 }
 
-/** The place of a step's bar among the starts. @param {Score} score @param {number} step */
+/** The index of a step's bar among the starts. @param {Score} score @param {number} step */
 function barPlace(score, step) {
   return Math.max(0, barStarts(score).findLastIndex((start) => start <= step));
 }
@@ -110,7 +110,7 @@ export function barNumber(score, step) {
 }
 
 /**
- * The whole bars that two steps lie in.
+ * The whole bars that contain two steps.
  * @param {Score} score
  * @param {number} first
  * @param {number} last
@@ -124,7 +124,7 @@ export function barsAround(score, first, last) {
 }
 
 /**
- * Bar and beat of a step, as shown: 3.2. A pickup's beats end its bar.
+ * Bar and beat of a step, as shown: 3.2. The beats of a pickup are the last of a bar.
  * @param {Score} score
  * @param {number} step
  */
@@ -143,7 +143,7 @@ export function pitchName(pitch) {
 export const isBlack = (pitch) => [1, 3, 6, 8, 10].includes(pitch % 12);
 
 /**
- * Seconds of a step.
+ * Seconds per step.
  * @param {Score} score
  */
 export const secondsPerStep = (score) => 60 / score.tempo / score.steps_per_quarter;
@@ -156,13 +156,13 @@ export const secondsPerStep = (score) => 60 / score.tempo / score.steps_per_quar
 export const notesOf = (score, track) => score.notes.filter((note) => note.track === track);
 
 /**
- * Whether nothing sounds in a score.
+ * Whether a score has no notes.
  * @param {Score} score
  */
 export const isEmpty = (score) => score.notes.length === 0;
 
 /**
- * The score made longer, to a whole bar, so that all of its notes are in it.
+ * The score extended to a whole bar, so that it includes all of its notes.
  * @param {Score} score
  * @returns {Score}
  */
@@ -175,7 +175,7 @@ export function fitted(score) {
 }
 
 /**
- * The score with other notes in place of some.
+ * The score with some notes replaced.
  * @param {Score} score
  * @param {Iterable<Note>} old
  * @param {Note[]} put
@@ -187,7 +187,7 @@ export function replaceNotes(score, old, put) {
 }
 
 /**
- * Notes moved in time and pitch together, as far as all of them stay on the roll.
+ * Notes moved together in time and pitch, as far as all of them stay on the roll.
  * @param {Note[]} notes
  * @param {number} steps
  * @param {number} semitones
@@ -203,7 +203,7 @@ export function moved(notes, steps, semitones) {
 }
 
 /**
- * Notes made longer or shorter; each lasts at least a step.
+ * Notes made longer or shorter; each lasts at least one step.
  * @param {Note[]} notes
  * @param {number} steps
  */

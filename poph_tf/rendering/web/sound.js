@@ -1,7 +1,7 @@
-// Two players of a piece with the same interface: play(), pause(), seek(seconds),
+// Two players for a piece with the same interface: play(), pause(), seek(seconds),
 // time(), duration and playing.
 
-/** Plays the sound file that the page holds. */
+/** Plays the sound file that the page contains. */
 class FilePlayer {
   constructor(piece) {
     this.audio = new Audio(piece.audio);
@@ -21,7 +21,7 @@ class FilePlayer {
   time() { return this.audio.currentTime; }
 }
 
-/** Plays the notes: the studio's player, over a score that stays as it is. */
+/** Plays the notes: the studio's player with a fixed score. */
 class NotePlayer {
   constructor(piece) {
     const notes = piece.notes.map(([start, end, pitch, velocity]) =>
@@ -35,7 +35,7 @@ class NotePlayer {
   get duration() { return this.player.end * this.secondsPerStep; }
   get playing() { return this.player.playing; }
   play() {
-    // One for all pieces of the page: a browser allows few.
+    // One for all pieces of the page: browsers allow only a few.
     this.player.made = NotePlayer.synth ??= new Synth();
     return this.player.play();
   }

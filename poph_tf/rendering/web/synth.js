@@ -1,5 +1,5 @@
-// Sounds, synthesized: partials by family of instruments, a filter that closes as a
-// struck string decays, and a little room. Nothing is loaded.
+// A synthesizer: partials by instrument family, a filter that closes as a struck string
+// decays, and a little reverb. Nothing is loaded.
 
 /** @import {Mix, Track} from "./types.js" */
 
@@ -7,7 +7,7 @@
  * @typedef {object} Timbre
  * @property {number[]} partials their amplitudes, from the fundamental
  * @property {number} attack seconds
- * @property {number} decay seconds in which a struck note falls to a third; 0: it is held
+ * @property {number} decay seconds for a struck note to fall to a third; 0: it is held
  * @property {number} release seconds
  * @property {number} bright cutoff of the filter in multiples of the pitch
  */
@@ -55,7 +55,7 @@ export class Synth {
     return this.context.currentTime;
   }
 
-  /** Browsers let a page sound only after a click or a key. */
+  /** Browsers allow sound only after a click or a key press. */
   wake() {
     return this.context.resume();
   }
@@ -66,7 +66,7 @@ export class Synth {
 
   /**
    * @param {number} seconds
-   * @param {(share: number) => number} envelope by the share of the time that is over
+   * @param {(share: number) => number} envelope by the share of elapsed time
    */
   makeNoise(seconds, envelope) {
     const length = Math.round(seconds * this.context.sampleRate);
@@ -94,7 +94,7 @@ export class Synth {
     return this.parts[track];
   }
 
-  /** Cuts off all that sounds or is to sound. */
+  /** Cuts off all sounding and scheduled notes. */
   silence() {
     for (const part of this.parts) part?.disconnect();
     this.parts = [];
@@ -111,13 +111,13 @@ export class Synth {
   }
 
   /**
-   * Sounds a note; returns what ends one of unknown length.
+   * Plays a note; returns a function that ends it, for unknown lengths.
    * @param {number} track
    * @param {Track} kind
    * @param {number} pitch
    * @param {number} velocity
    * @param {number} at seconds of the audio clock
-   * @param {number} [seconds] how long
+   * @param {number} [seconds] length
    * @returns {() => void}
    */
   strike(track, kind, pitch, velocity, at, seconds) {
@@ -150,7 +150,7 @@ export class Synth {
   }
 
   /**
-   * A short noise, duller for low drums.
+   * A short burst of noise, duller for low drums.
    * @param {number} track
    * @param {number} pitch
    * @param {number} velocity

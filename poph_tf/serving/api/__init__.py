@@ -1,1 +1,1 @@
-"""The API: composes over HTTP for any program, without TensorFlow."""
+"""The HTTP API: composes for any program, without TensorFlow."""

@@ -1,4 +1,4 @@
-"""What the API answers with: its models for OpenAPI, its files, its events."""
+"""The responses of the API: models for OpenAPI, files and events."""
 
 import json
 from collections.abc import Sequence
@@ -26,29 +26,29 @@ SUFFIXES = {"midi": ".mid"}
 
 JSON = "application/json"
 NO_BUFFER = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-# A header: what of the music could not be used as it is, JSON in ASCII.
+# A header that lists what was changed in the given music, as JSON in ASCII.
 CHANGES = "X-Changes"
 DEFECT = "The server failed; its log has the details."
 
 
 class Error(pydantic.BaseModel):
-    """Why a request was refused."""
+    """Why a request was rejected."""
 
     error: str
 
 
 class Piece(scores.Score):
-    """A composed piece; its seed gives it again as the only candidate."""
+    """A composed piece; its seed reproduces it as the only candidate."""
 
     seed: int
     key: str
-    """What the network was told, such as "G minor"; empty: nothing."""
+    """The key given to the network, such as "G minor"; empty: none."""
 
 
 class Pieces(pydantic.BaseModel):
-    """The answer with pieces.
+    """The response with pieces.
 
-    `settings`, sent to the same address, give the same answer again.
+    Sending `settings` to the same endpoint gives the same response again.
     """
 
     pieces: list[Piece]
@@ -59,14 +59,14 @@ class Pieces(pydantic.BaseModel):
 
 
 class ScoredNote(scores.Note):
-    """A note and how it surprises a model."""
+    """A note and how surprising it is to a model."""
 
     nats: float | None
     """None outside the model's pitches."""
 
 
 class Scored(pydantic.BaseModel):
-    """How music surprises a model."""
+    """How surprising music is to a model."""
 
     notes: list[ScoredNote]
     nats_per_step: list[float]
@@ -75,13 +75,13 @@ class Scored(pydantic.BaseModel):
 
 FAILURES: dict[int | str, dict[str, Any]] = {
     "4XX": {"model": Error, "description": "The request cannot be answered."},
-    "503": {"model": Error, "description": "Too much is asked at once; come back."},
+    "503": {"model": Error, "description": "Too many requests at once; try again."},
 }
 
 
 _TUNE = {"abc": "X:1\nL:1/4\nK:G\nG A B c|\n"}
 _NOTE = {"pitch": 67, "start": 0, "duration": 4}
-# A body for each address.
+# An example body for each endpoint.
 EXAMPLES: dict[str, dict[str, Any]] = {
     "compose": {"num_bars": 8, "seed": 3, "key": "G major"},
     "continue": {"music": _TUNE, "num_bars": 4},
@@ -108,14 +108,14 @@ FORM = {
 }
 HEADERS = {
     CHANGES: {
-        "description": "What of the music could not be used as it is, where the body "
-        "does not tell: a JSON list of sentences.",
+        "description": "What was changed in the given music, if the body does not list "
+        "it: a JSON list of sentences.",
         "schema": {"type": "string"},
     }
 }
 PIECES: dict[str, Any] = {
     "model": Pieces,
-    "description": "The pieces; with `Accept` the first as a file, or bars as events.",
+    "description": "The pieces; with `Accept`, the first as a file, or bars as events.",
     "headers": HEADERS,
     "content": {MIDI: {}, MUSICXML: {}, EVENTS: {}},
 }
@@ -131,12 +131,12 @@ FILES: dict[str, Any] = {
 
 
 def told(changes: Sequence[str]) -> dict[str, str]:
-    """The header that tells, beside a file or a score, what was changed."""
+    """The header that lists what was changed, sent with a file or a score."""
     return {CHANGES: json.dumps(list(changes))} if changes else {}
 
 
 class Answer:
-    """What is told with the pieces of a request."""
+    """The response to a request for pieces."""
 
     def __init__(
         self,
@@ -151,7 +151,7 @@ class Answer:
         self.changes = drawings[0].task.changes
 
     def text(self, pieces: Sequence[Matrices]) -> str:
-        """The JSON of the answer."""
+        """The response as JSON."""
         seeds = [int(drawing.controls.seed[0, 0]) for drawing in self.drawings]
         found = [
             {**scores.of_matrices(piece), "seed": seed, "key": piece.key}

@@ -1,12 +1,12 @@
-"""The addresses of the API.
+"""The endpoints of the API.
 
-    GET  /v1/models                                     what composes here
+    GET  /v1/models                                     the models
     POST /v1/compose, continue, harmonize, accompany,   music -> pieces; see bodies.py
          infill, vary, reharmonize
     POST /v1/read, render, score                        files -> notes, and back
     GET  /healthz, /readyz, /openapi.json, /docs
 
-Pieces are answered as JSON, or as the file that `Accept` names, or, with
+Pieces are returned as JSON, or in the file format that `Accept` names, or, with
 `Accept: text/event-stream`, bar by bar as they are drawn.
 """
 
@@ -51,27 +51,27 @@ from poph_tf.serving.api.composing import TASKS, Composition, Event, ServedModel
 from poph_tf.serving.api.scheduler import Scheduler, Stopping
 from poph_tf.serving.api.workers import Workers
 
-# Seconds after which a silent stream says that it lives.
+# Seconds without events after which a stream sends a comment to stay alive.
 HEARTBEAT_SECONDS = 10.0
 
 
 def _example(name: str) -> Any:
-    """What OpenAPI tells of a body, with an example."""
+    """The body in OpenAPI, with an example."""
     return Body(openapi_examples={name: {"value": EXAMPLES[name]}})
 
 
 class Api:
-    """The API over some models.
+    """The API for some models.
 
     Args:
-        config: limits.
-        scheduler: draws.
-        processes: read and render music.
-        scorers: run models with TensorFlow.
+        config: the limits.
+        scheduler: draws the pieces.
+        processes: workers that read and render music.
+        scorers: workers that run models with TensorFlow.
 
     Attributes:
         models: by name, the default first; empty until they are loaded.
-        is_ready: whether nothing is being loaded any more.
+        is_ready: whether everything has been loaded.
     """
 
     def __init__(
@@ -85,14 +85,14 @@ class Api:
         self.processes, self.scorers = processes, scorers
         self.models: Mapping[str, ServedModel] = {}
         self.is_ready = False
-        # Those of music that is read, rendered or scored; the scheduler counts pieces.
+        # For reading, rendering and scoring; the scheduler counts the pieces it draws.
         self._places = clients.Places(config, scheduler.waiting)
 
     def router(self) -> APIRouter:
-        """All addresses."""
+        """The router with all endpoints."""
         router = APIRouter(responses=FAILURES)
         router.get("/healthz", summary="Whether the server runs")(self.health)
-        router.get("/readyz", summary="Whether it composes")(self.ready)
+        router.get("/readyz", summary="Whether the models are loaded")(self.ready)
         router.get("/v1/models", summary="The models")(self.list_models)
         form = {"requestBody": {"content": FORM}}
         for task in TASKS:
@@ -126,13 +126,13 @@ class Api:
         return {"status": "alive"}
 
     async def ready(self) -> dict[str, str]:
-        """Whether all models are loaded, a SavedModel too."""
+        """Whether all models are loaded, including a SavedModel."""
         if not self.is_ready:
             raise HTTPException(503, "The models are still being loaded.", RETRY)
         return {"status": "ready"}
 
     async def list_models(self) -> list[dict[str, Any]]:
-        """The models that compose here, the default first."""
+        """The available models, the default first."""
         return [
             model.about(default=not place)
             for place, model in enumerate(self._loaded().values())
@@ -149,7 +149,7 @@ class Api:
         found = models.get(name) if name else next(iter(models.values()))
         if found is None:
             raise HTTPException(
-                404, f"The models are {', '.join(models)}, got {name[:60]!r}."
+                404, f"model must be one of {', '.join(models)}, got {name[:60]!r}."
             )
         return found
 
@@ -192,7 +192,7 @@ class Api:
     def _resolve(
         self, model: ServedModel, body: bodies.Settings, task: str, notes: Any
     ) -> list[Drawing]:
-        """What to draw for each candidate; checks how much that is."""
+        """Resolves what to draw for each candidate, and checks the amount of work."""
         configs = bodies.configs(body, task, notes)
         most, each = self.config.max_request_steps, len(configs) * configs[0].best_of
         # A step is at most a bar; the exact number is known after resolving.
@@ -200,7 +200,7 @@ class Api:
             raise InputError(_too_much(configs[0].num_bars * each, most))
         drawings = [config.resolve(model.config) for config in configs[:1]]
         if not model.engine.can(drawings[0]):
-            why = "was converted before there was a setting that is asked for"
+            why = "was converted before one of these settings was added"
             if drawings[0].num_particles:
                 why = "has no tracks: here it can compose and continue only"
             raise InputError(f"The model {model.name} {why}.")
@@ -213,7 +213,7 @@ class Api:
         return await clients.unless_gone(request, work, self.config.timeout_seconds)
 
     async def _events(self, answer: Answer, client: str) -> AsyncIterator[str]:
-        """The stream of a request: its bars, then the whole answer."""
+        """The event stream of a request: its bars, then the whole response."""
         loop, queue = asyncio.get_running_loop(), asyncio.Queue[Event]()
 
         def on_bar(event: Event) -> None:
@@ -251,7 +251,7 @@ class Api:
         content, name = music.content()
         work = self.processes.run(workers.READ_SECONDS, workers.read, content, name)
         notes = await self._unless_gone(request, work)
-        # What a file holds is bound as what a score holds.
+        # The same limits hold for files as for scores.
         await asyncio.to_thread(matrices.from_notes, notes, max_steps=scores.MAX_STEPS)
         return notes
 
@@ -267,7 +267,7 @@ class Api:
     async def score(
         self, request: Request, body: Annotated[bodies.Scoring, _example("score")]
     ) -> Scored:
-        """The surprise of each note and each step, in nats, given all before."""
+        """The surprise of each note and step, in nats, given all previous steps."""
         folder = str(self.model(body.model).folder)
         with self._places.taken(request):
             notes = await self._notes(request, body)
@@ -302,19 +302,19 @@ class Api:
 
 def _too_much(num_steps: int, most: int) -> str:
     return (
-        f"One request may ask for {most} steps, its candidates and its music together, "
-        f"got {num_steps}."
+        f"One request may ask for at most {most} steps, its candidates and its music "
+        f"together, got {num_steps}."
     )
 
 
 def handle_errors(app: FastAPI) -> None:
-    """Lets every error be answered by one sentence."""
+    """Turns every error into a response with one sentence."""
 
     async def answer(request: Request, error: Any) -> Response:
         status, headers = 400, None
         if isinstance(error, HTTPException):
             status, headers, reason = error.status_code, error.headers, error.detail
-            if status == 400:  # FastAPI's own, of bytes that are no text
+            if status == 400:  # FastAPI's own, for bytes that are not text
                 reason = "The body must be JSON."
             if status in (404, 405) and reason in ("Not Found", "Method Not Allowed"):
                 reason = (
@@ -328,7 +328,7 @@ def handle_errors(app: FastAPI) -> None:
             status, reason, headers = 503, str(error), RETRY
         else:
             status, reason = 500, DEFECT
-        # JSON may hold halves of characters, which no answer can.
+        # JSON may hold lone surrogates, which a response cannot encode.
         reason = str(reason).encode("utf-8", "backslashreplace").decode()
         return JSONResponse({"error": reason}, status, headers)
 

@@ -1,7 +1,7 @@
-"""What requests to the API hold: the settings of `GenerationConfig`, and music.
+"""The bodies of requests to the API: settings of `GenerationConfig`, and music.
 
-The models of the bodies are made from the declaration of the settings. Errors are
-told in one sentence.
+The models of the bodies are built from the declaration of the settings. An error is
+one sentence.
 """
 
 import base64
@@ -27,11 +27,11 @@ from poph_tf.serving.api.scores import (
 )
 
 MAX_CANDIDATES = 64
-# Every track in every bar.
+# Enough for every track in every bar.
 MAX_DRAW = MAX_TRACKS * MAX_STEPS // 16
-# Settings that a request says otherwise: by its address, `candidates` and `music`.
+# Settings that a request gives in other ways: by its path, `candidates` and `music`.
 LEFT_OUT = ("num_pieces", "task", "music", "primer", "fix", "redraw")
-# Longest text of a setting or of a value in an error.
+# Longest text of a setting, and longest value shown in an error.
 MAX_TEXT, SHOWN = 1000, 60
 
 
@@ -45,15 +45,15 @@ class Upload(Strict):
     abc: str | None = None
     """A tune in ABC notation as text."""
     data: str | None = None
-    """A file of any kind that is read as base64; its name tells which."""
+    """A file of any supported kind as base64; the suffix of `name` tells which."""
     name: Annotated[str, MaxLen(200)] = ""
-    """The name of the file of `data`, such as tune.mxl."""
+    """The file name for `data`, such as tune.mxl."""
 
     def content(self) -> tuple[bytes, str]:
-        """The bytes of the file, and its name.
+        """The content of the file and its name.
 
         Raises:
-            InputError: If there is none, or several, or base64 is wrong.
+            InputError: If there is no file or more than one, or the base64 is invalid.
         """
         given = {
             name: text
@@ -86,14 +86,14 @@ Music = Annotated[
 
 
 class Lasso(Strict):
-    """Steps of a track to draw anew."""
+    """Steps of a track to draw again."""
 
     track: Annotated[str, MaxLen(200)]
     """The name of the track."""
     start: Annotated[int, Interval(ge=0, le=MAX_STEPS)]
     """The first step."""
     end: Annotated[int, Interval(ge=1, le=MAX_STEPS)]
-    """The step after the last."""
+    """The step after the last one."""
 
     def __str__(self) -> str:
         if self.end <= self.start:
@@ -102,13 +102,13 @@ class Lasso(Strict):
 
 
 class Reading(Strict):
-    """A file to read."""
+    """A music file to read."""
 
     music: Music
 
 
 class Scoring(Reading):
-    """Music whose likelihood is asked for."""
+    """Music to score."""
 
     model: Annotated[str, MaxLen(200)] = ""
     """The name of the model; empty: the default."""
@@ -119,27 +119,27 @@ class Rendering(Reading):
     """Music to write as a file."""
 
     format: Literal["midi", "musicxml", "wav", "png", "pdf", "svg"] = "midi"
-    """The kind of file; svg holds the whole score on one page."""
+    """The file format; svg has the whole score on one page."""
     width: Annotated[int, Interval(ge=200, le=4000)] = PAGE_PIXELS
-    """Pixels that a line of the score takes in svg; other kinds ignore it."""
+    """Width of a line of the score in pixels for svg; other formats ignore it."""
 
     @property
     def view(self) -> dict[str, Any]:
-        """How it is drawn: for `saving.RENDERERS`."""
+        """The drawing options for `saving.RENDERERS`."""
         return {"width": self.width} if self.format == "svg" else {}
 
 
 class Settings(Strict):
-    """What requests for pieces have beside the settings of `GenerationConfig`."""
+    """Fields of requests for pieces in addition to those of `GenerationConfig`."""
 
     model: Annotated[str, MaxLen(200)] = ""
     """The name of the model; empty: the default."""
     candidates: Annotated[int, Interval(ge=1, le=MAX_CANDIDATES)] = 1
-    """Pieces to compose; their seeds follow each other."""
+    """Number of pieces to compose, with consecutive seeds."""
 
 
 def _declared() -> dict[str, Any]:
-    # pydantic adds it; the decorator of settings shows type checkers a plain dataclass.
+    # pydantic adds this attribute; type checkers see a plain dataclass.
     fields: Mapping[str, Any] = GenerationConfig.__pydantic_fields__  # type: ignore[attr-defined]
     made: dict[str, Any] = {}
     for name, field in fields.items():
@@ -147,7 +147,7 @@ def _declared() -> dict[str, Any]:
             kind = field.annotation
             if kind is str:
                 kind = Annotated[str, MaxLen(MAX_TEXT)]
-            elif kind == tuple[str, ...]:  # names of tracks
+            elif kind == tuple[str, ...]:  # track names
                 kind = Annotated[kind, MaxLen(MAX_TRACKS), ONE_ERROR]
             made[name] = (kind, field)
     kind = Annotated[list[str | Lasso], MaxLen(MAX_DRAW), ONE_ERROR]
@@ -172,14 +172,14 @@ def configs(body: Settings, task: Any, notes: Any) -> list[GenerationConfig]:
 
     Args:
         body: a `Composing` or `Arranging`.
-        task: what to do.
-        notes: the music, if it has some.
+        task: the task.
+        notes: the music, if there is any.
 
     Raises:
         InputError: If the settings do not fit together.
     """
     own = ("model", "candidates", "music")
-    # Left out where unset: a setting may mean something by being there.
+    # Unset fields are left out: the presence of a setting may have a meaning.
     values = {k: v for k, v in body if k not in own and k in body.model_fields_set}
     values["draw"] = tuple(str(each) for each in values.get("draw", ()))
     seed = values.pop("seed", 0)
@@ -196,7 +196,7 @@ def configs(body: Settings, task: Any, notes: Any) -> list[GenerationConfig]:
 
 
 def sentence(errors: Sequence[Any]) -> str:
-    """What pydantic found first, in one sentence."""
+    """The first error that pydantic found, as one sentence."""
     error = errors[0]
     place = [str(part) for part in error["loc"] if part != "body"]
     name = ".".join(part for part in place if part not in ("score", "upload"))
@@ -219,10 +219,10 @@ def _shown(value: Any) -> str:
 
 
 async def form_to_json(content_type: str, content: bytes) -> bytes:
-    """The JSON body that a form with `music` and `settings` stands for.
+    """Converts a form with `music` and `settings` to the equivalent JSON body.
 
     Raises:
-        InputError: If the form is anything else.
+        InputError: If the form has other content.
     """
 
     async def stream() -> Any:

@@ -1,4 +1,4 @@
-"""Clients who may leave before they are answered, and how many of them may wait."""
+"""Clients that may disconnect early, and limits on how many pieces may wait."""
 
 import asyncio
 import collections
@@ -18,12 +18,12 @@ Result = TypeVar("Result")
 async def unless_gone(
     request: Request, work: Awaitable[Result], seconds: float, late: int = 503
 ) -> Result:
-    """The result of work, which is cancelled if the client leaves or it is late.
+    """Returns the result of `work`; cancels it if the client leaves or time runs out.
 
     Args:
-        request: the client's, its body read.
-        work: to be awaited.
-        seconds: that the request may take, all its work together.
+        request: the client's request, with its body already read.
+        work: the awaitable.
+        seconds: time limit of the request, for all its work together.
         late: HTTP status if it takes longer.
     """
     task, gone = asyncio.ensure_future(work), asyncio.ensure_future(_gone(request))
@@ -44,17 +44,17 @@ async def unless_gone(
 
 
 async def _gone(request: Request) -> None:
-    """Waits until the client has left."""
+    """Waits until the client disconnects."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
 class Places:
-    """Pieces that are worked on or wait, of each client.
+    """Counts the running and waiting pieces of each client.
 
     Args:
-        config: how many there may be.
-        others: pieces that wait elsewhere: of a client, or None for all.
+        config: the limits.
+        others: the number of pieces that wait elsewhere, for a client, or None for all.
     """
 
     def __init__(
@@ -64,21 +64,21 @@ class Places:
         self._taken = collections.Counter[str]()
 
     def admit(self, request: Request, num_pieces: int) -> str:
-        """The client of a request, if there is room for what it asks."""
+        """Returns the client of a request if its pieces are within the limits."""
         client = request.client.host if request.client else ""
         own = self._others(client) + self._taken[client]
         if own + num_pieces > self.config.max_waiting_per_client:
             raise HTTPException(
-                429, "Too much is asked from your address at once; try again.", RETRY
+                429, "Too many requests from your address at once; try again.", RETRY
             )
         every = self._others(None) + self._taken.total()
         if every + num_pieces > self.config.max_waiting:
-            raise HTTPException(503, "Too much is asked at once; try again.", RETRY)
+            raise HTTPException(503, "Too many requests at once; try again.", RETRY)
         return client
 
     @contextlib.contextmanager
     def taken(self, request: Request, num_pieces: int = 1) -> Iterator[None]:
-        """Counts work as pieces that wait, if there is room for them."""
+        """Counts work as waiting pieces, if they are within the limits."""
         client = self.admit(request, num_pieces)
         self._taken[client] += num_pieces
         try:

@@ -1,4 +1,4 @@
-"""Models that the API serves, and the drawing of a request's pieces in slices."""
+"""The models that the API serves, and drawing a request's pieces in slices."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ from poph_tf.serving.api import scores
 from poph_tf.serving.api.scheduler import Job, Part, Scheduler
 
 TASKS = tuple(task for task in get_args(Task) if task)
-# What a model without tracks can do without particles, which need TensorFlow.
+# Tasks for models without tracks: the others need particles, hence TensorFlow.
 TASKS_WITHOUT_TRACKS = ("compose", "continue")
 
 Event = dict[str, Any]
@@ -34,9 +34,9 @@ class ServedModel:
 
     Attributes:
         name: its name.
-        id: the same for the same weights and settings.
-        folder: holds it.
-        engine: draws.
+        id: identifies the weights and settings.
+        folder: the model's folder.
+        engine: draws the notes.
     """
 
     name: str
@@ -59,7 +59,7 @@ class ServedModel:
         return self.engine.config
 
     def about(self, default: bool) -> dict[str, Any]:
-        """What clients may know of it."""
+        """The model's description for clients."""
         config = self.config
         return {
             "name": self.name,
@@ -80,13 +80,13 @@ class ServedModel:
 
 
 class Composition:
-    """The drawing of a request: one or more candidates, each a piece.
+    """Draws a request: one or more candidates, each a piece.
 
     Args:
-        model: what draws.
-        requests: for each candidate; they differ in their seeds.
-        on_bar: called in the drawing thread with each bar, if pieces are not chosen
-            among several.
+        model: the model that draws.
+        requests: one for each candidate; only their seeds differ.
+        on_bar: called in the drawing thread with each bar, unless each piece is the
+            best of several.
     """
 
     def __init__(
@@ -106,24 +106,24 @@ class Composition:
 
     @property
     def num_steps(self) -> int:
-        """Steps of work."""
+        """Total number of steps, as a measure of the work."""
         task = self.requests[0].task
         known = len(task.given) if task.given is not None else len(task.prefill)
         return (task.num_steps + known) * len(self._rows)
 
     async def run(self, scheduler: Scheduler, client: str) -> list[Matrices]:
-        """Draws all pieces; ends the drawing if it is cancelled.
+        """Draws all pieces; stops drawing if it is cancelled.
 
         Args:
-            scheduler: draws.
-            client: whose request it is.
+            scheduler: runs the drawing.
+            client: the client of the request.
         """
         size = len(self._rows)
         await done(scheduler, client, self._prepare, size, self.num_steps)
         return await asyncio.to_thread(self._assemble)
 
     def _prepare(self, job: Job) -> Part:
-        """Looks ahead, which all rows share; then lets them be drawn."""
+        """Runs the look-ahead, which all rows share; then adds a part for each row."""
         ahead = None
         for found in self.model.engine.look_ahead(self.requests[0]):
             ahead = found
@@ -133,7 +133,7 @@ class Composition:
         yield from first
 
     def _row(self, candidate: int, row: int, ahead: np.ndarray | None) -> Part:
-        """Draws a row; tells of each bar."""
+        """Draws a row and reports each bar."""
         request = self.requests[candidate]
         drawn = self._cells.setdefault((candidate, row), [])
         start, edges = 0, _edges(request)
@@ -141,7 +141,7 @@ class Composition:
         found: Drawn | None = None
         with contextlib.suppress(StopIteration):
             while True:
-                # The first that a generator is sent is None.
+                # The first value sent to a generator must be None.
                 wanted = slices.send(found)  # type: ignore[arg-type]
                 found = yield wanted
                 cells, self._states[candidate, row] = found
@@ -186,13 +186,13 @@ async def done(
     size: int = 1,
     num_steps: int = 0,
 ) -> None:
-    """Runs a job of one part, which may add others; ends it if it is cancelled.
+    """Runs a job of one part, which may add others; ends the job if cancelled.
 
     Args:
-        scheduler: runs it.
-        client: whose it is.
+        scheduler: runs the job.
+        client: the client it belongs to.
         part: makes the part.
-        size: pieces that the job holds in memory.
+        size: number of pieces that the job holds in memory.
         num_steps: steps of all its pieces.
     """
     loop = asyncio.get_running_loop()
@@ -216,10 +216,10 @@ async def done(
 
 
 def _edges(request: Request) -> list[int]:
-    """The steps at which slices of a request begin: bar lines, and its end."""
+    """The steps at which slices of a request begin (bar lines), and its end."""
     lines = np.flatnonzero(request.task.bar_position == 0).tolist()
     edges = sorted({0, *lines, request.num_steps})
-    # A bar that the metre or a client made very long is no reason to wait.
+    # Very long bars are split, so that other requests need not wait for them.
     parts = [range(a, b, 2 * STREAM_STEPS) for a, b in itertools.pairwise(edges)]
     return [*(step for part in parts for step in part), request.num_steps]
 
@@ -227,13 +227,13 @@ def _edges(request: Request) -> list[int]:
 def _notes(
     cells: np.ndarray, before: np.ndarray | None, start: int, low: int
 ) -> Iterator[Event]:
-    """The notes of a slice; those that sound on from the slice before are tied.
+    """The notes of a slice; those held over from the previous slice are tied.
 
     Args:
         cells: uint8 [step, (track,) pitch, 3].
-        before: those of the slice before, if there is one.
-        start: the step of the first.
-        low: MIDI pitch of the first.
+        before: cells of the previous slice, if there is one.
+        start: step of the first cells.
+        low: MIDI pitch of the first cells.
     """
     if cells.ndim == 3:
         cells, before = cells[:, None], None if before is None else before[:, None]

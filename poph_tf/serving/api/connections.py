@@ -1,4 +1,4 @@
-"""Connections: how many there may be, and how long their requests may take to come."""
+"""Limits on the number of connections and on how long requests take to arrive."""
 
 import asyncio
 import json
@@ -10,12 +10,12 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from poph_tf.config import ServerConfig
 from poph_tf.serving.api.guard import JSON, SECURITY_HEADERS, encoded
 
-# Bytes of a request's head.
+# Limit for the head of a request.
 MAX_HEAD_BYTES = 16 * 1024
 
 
 def protocol(config: ServerConfig) -> type[H11Protocol]:
-    """The protocol of uvicorn with the limits of a server."""
+    """The protocol of uvicorn with the limits of the server."""
     return type("LimitedProtocol", (_Limited,), {"limits": config, "open": {}})
 
 
@@ -71,7 +71,7 @@ class _Limited(H11Protocol):
             self._refuse(408, "The head of the request did not arrive in time.")
 
     def _refuse(self, status: int, reason: str) -> None:
-        """Answers below uvicorn, and closes."""
+        """Responds without uvicorn, and closes the connection."""
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             self.transport.close()
             return

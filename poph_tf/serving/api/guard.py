@@ -1,8 +1,8 @@
-"""What is checked of every request before the API sees it.
+"""Checks every request before the API sees it.
 
-Host and Origin (DNS rebinding, cross-site requests), the size of the body and the time
-it takes. Forms become JSON here. Every answer gets the headers that keep browsers from
-trusting it too much.
+Checks Host and Origin (DNS rebinding, cross-site requests), and the size of the body
+and the time it takes. Converts forms to JSON. Adds security headers for browsers to
+every response.
 """
 
 import asyncio
@@ -31,21 +31,21 @@ SECURITY_HEADERS = {
 }
 THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 MEGABYTE = 2**20
-# Of a body that is too large this much is read and thrown away after the answer, for so
-# long: a client that is still sending when the connection closes sees no answer, only a
-# broken pipe.
+# If a body is too large, this much of it is read and discarded after the response, for
+# at most this long: a client that is still sending when the connection closes would see
+# only a broken pipe, not the response.
 LINGER_MB, LINGER_SECONDS = 64, 5
 JSON, FORM = "application/json", "multipart/form-data"
 
 Pairs = list[tuple[bytes, bytes]]
 
 
-class Refused(Exception):  # noqa: N818  an answer, no fault of ours
-    """The request is answered at once.
+class Refused(Exception):  # noqa: N818  a response, not a server error
+    """The request is rejected at once.
 
     Args:
         status: HTTP status.
-        reason: one sentence.
+        reason: the error message, one sentence.
         sending: whether the client may still be sending the body.
     """
 
@@ -55,25 +55,25 @@ class Refused(Exception):  # noqa: N818  an answer, no fault of ours
 
 
 def encoded(headers: Iterable[tuple[str, str]]) -> Pairs:
-    """Headers as ASGI and h11 have them."""
+    """Headers in the form that ASGI and h11 use."""
     return [
         (name.encode("latin-1"), value.encode("latin-1")) for name, value in headers
     ]
 
 
 class Guard:
-    """An ASGI application around another.
+    """ASGI middleware that checks requests.
 
     Args:
-        app: answers what is let in.
-        config: what is let in.
+        app: handles the requests that pass.
+        config: the limits.
     """
 
     def __init__(self, app: ASGIApp, config: ServerConfig) -> None:
         self.app, self.config = app, config
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers a request."""
+        """Handles a request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -93,12 +93,12 @@ class Guard:
                 await self._pass_over(receive)
                 await send({"type": "http.response.body"})
             return
-        if scope["method"] == "HEAD":  # the server leaves the body out
+        if scope["method"] == "HEAD":  # the server drops the body
             scope = {**scope, "method": "GET"}
         try:
             await self.app(scope, _receiver(body, receive), send)
         except Exception:
-            # A client that does not take its answer is no fault of ours.
+            # A client that does not read its response is not a server error.
             if not late.is_set():
                 raise
 
@@ -107,28 +107,28 @@ class Guard:
         host = headers.get("host", "localhost")
         if _name(f"//{host}") not in names:
             raise Refused(
-                400, f"This server is not called {host[:60]!r}; see --allow_hosts."
+                400, f"The host {host[:60]!r} is not allowed; see --allow_hosts."
             )
         origin = headers.get("origin")
         if origin is None or origin in self.config.allow_origins:
             return
         if urlsplit(origin).netloc.lower() != host.lower():
             raise Refused(
-                403, f"Pages of {origin[:60]!r} may not ask here; see --allow_origins."
+                403, f"The origin {origin[:60]!r} is not allowed; see --allow_origins."
             )
 
     async def _body(self, headers: Headers, path: str, receive: Receive) -> bytes:
-        """The body of a request, bounded in size and time."""
+        """The body of a request, limited in size and time."""
         config = self.config
-        # A piece's state, which goes with a prediction, is as large as a file.
+        # A prediction includes the piece's state, which is as large as a file.
         is_large = path.endswith(":predict")
         is_large |= headers.get("content-type", "").startswith(FORM)
         megabytes = config.max_upload_mb if is_large else config.max_body_mb
         most, body = megabytes * MEGABYTE, bytearray()
         told = headers.get("content-length", "0")
-        too_large = f"The body may have {most} bytes."
+        too_large = f"The body may have at most {most} bytes."
         if not told.isdecimal() or int(told[:20]) > most:
-            # With `Expect` the client asks before it sends.
+            # With `Expect`, the client asks before it sends the body.
             raise Refused(413, too_large, sending="expect" not in headers)
         try:
             async with asyncio.timeout(config.body_seconds):
@@ -146,7 +146,7 @@ class Guard:
             raise Refused(408, "The body did not arrive in time.") from None
 
     async def _pass_over(self, receive: Receive) -> None:
-        """Reads what a client that has its answer still sends."""
+        """Reads and discards what a client sends after it has its response."""
         left = LINGER_MB * MEGABYTE
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(LINGER_SECONDS, self.config.body_seconds)):
@@ -159,7 +159,7 @@ class Guard:
     async def _as_json(
         self, scope: Scope, headers: Headers, body: bytes
     ) -> tuple[Scope, bytes]:
-        """A form as JSON; TF Serving's clients need not say that theirs is JSON."""
+        """Converts a form to JSON; TF Serving's clients may omit the Content-Type."""
         kind = headers.get("content-type", "")
         if scope["method"] != "POST" or ":" in scope["path"]:
             return scope, body
@@ -175,7 +175,7 @@ class Guard:
         return scope, body
 
     def _sender(self, headers: Headers, send: Send, late: asyncio.Event) -> Send:
-        """`send` with the headers of all answers, and a limit on time."""
+        """`send` with the common headers and a time limit."""
         added = dict(SECURITY_HEADERS)
         origin = headers.get("origin")
         if origin in self.config.allow_origins:
@@ -209,7 +209,7 @@ def _name(address: str) -> str:
 
 
 def _receiver(body: bytes, receive: Receive) -> Receive:
-    """Gives the body at once, then what comes."""
+    """Returns the whole body first, then further messages."""
     left: list[Any] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def give() -> Message:
@@ -220,7 +220,7 @@ def _receiver(body: bytes, receive: Receive) -> Receive:
 
 async def _answer(send: Send, status: int, text: str, more_body: bool = False) -> None:
     headers = [("content-type", JSON), ("content-length", str(len(text.encode())))]
-    # What is left of the body is not waited for any longer.
+    # Do not wait for the rest of the body.
     headers += [("connection", "close")] if status >= 400 else []
     start = {"type": "http.response.start", "status": status}
     await send({**start, "headers": encoded(headers)})

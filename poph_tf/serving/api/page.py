@@ -1,4 +1,4 @@
-"""The application around the API: the page, the API's manual, TF Serving."""
+"""The application around the API: the web page, the API reference, TF Serving."""
 
 import contextlib
 import importlib.resources
@@ -26,13 +26,13 @@ def application(
     tf_serving: Callable[[], Any],
     lifespan: Callable[[FastAPI], contextlib.AbstractAsyncContextManager[None]],
 ) -> FastAPI:
-    """The whole application.
+    """Builds the whole application.
 
     Args:
-        api: composes.
-        tf_serving: gives the ASGI application of TF Serving's addresses, or raises an
-            HTTPException where there is none.
-        lifespan: what lasts as long as the application.
+        api: the API.
+        tf_serving: returns the ASGI application for TF Serving's paths, or raises an
+            HTTPException if there is none.
+        lifespan: the lifespan context of the application.
     """
     app = FastAPI(
         title="poph_tf",
@@ -70,7 +70,7 @@ async def _index(request: Request) -> Response:
 
 def _docs(app: FastAPI) -> Callable[[Request], Any]:
     async def docs(request: Request) -> Response:
-        # No page from elsewhere, as FastAPI's own would be.
+        # FastAPI's own page would load files from other hosts.
         return HTMLResponse(reference.page(app.openapi()))
 
     return docs

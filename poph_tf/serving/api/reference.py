@@ -1,4 +1,4 @@
-"""What OpenAPI says of the API, for people: the page `/docs` and one of the manual."""
+"""The API reference in HTML, from OpenAPI: for `/docs` and a page of the manual."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ _TEMPLATE = jinja2.Template(
 <td>{{ kinds(about.responses["200"].content or {}) }}</td></tr>
 {%- endfor %}{% endfor %}
 </tbody></table>
-<p>Refused with {% for code, about in refusals.items() %}
+<p>Errors have status {% for code, about in refusals.items() %}
 {%- if not loop.first %}, or {% endif %}{{ code }}: {{ about.description }}
 {{ kinds(about.content) }}{% endfor %}</p>
 {%- for path, methods in paths.items() %}{% for method, about in methods.items() %}
@@ -73,15 +73,15 @@ _PAGE = """<!doctype html>
 
 
 def page(schema: dict[str, Any]) -> str:
-    """A whole page of HTML."""
+    """A complete HTML page."""
     return f"{_PAGE}{fragment(schema)}</html>"
 
 
 def fragment(schema: dict[str, Any]) -> str:
-    """What stands below the heading of a page.
+    """The content below the heading of a page.
 
     Args:
-        schema: as the application makes it.
+        schema: the OpenAPI schema of the application.
     """
     answers = schema["paths"]["/v1/compose"]["post"]["responses"]
     refusals = {code: about for code, about in answers.items() if code[0] in "45"}

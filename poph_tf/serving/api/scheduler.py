@@ -1,21 +1,21 @@
-"""Threads that share out the drawing of many pieces, a bar at a time.
+"""Threads that share the drawing of many pieces, one bar at a time.
 
-A job is a request: some parts, each a generator that does a slice of work at each step,
-or yields a slice of a piece (a bar) to be drawn and is sent what was drawn. A thread
-takes a part, does one slice and puts the part back. Where there are many, it draws
-slices of several at a time.
+A job is a request with one or more parts. Each part is a generator that does a slice of
+work per iteration, or yields a slice of a piece (a bar) to be drawn and receives the
+result. A thread takes a part, does one slice and puts the part back. If there are many
+parts, it draws slices of several at once.
 
-Every second turn goes to each client in turn: now to each of its jobs in turn, now to
-that which has had the fewest slices. The others go to the job that has had the fewest
-of all. So a short piece gets at least half of the turns that pass while it is drawn,
-however many long ones there are, and three of four beside those of its own client.
-Slices drawn at a time take longer, so only jobs do it that are about as far as the
-first, and about as long.
+Every second turn goes to the clients in rotation: alternately to each of a client's
+jobs in rotation, and to the one with the fewest slices so far. The other turns go to
+the job with the fewest slices of all. So a short piece gets at least half of the turns
+while it is drawn, however many long ones there are, and three of four beside those of
+its own client. Slices drawn together take longer, so they are only combined for jobs
+that are about equally far and about equally long.
 
-It need not wait for its turn either. Between two steps of a slice a thread looks for a
-job of less than half the length, and draws a slice of it at once. In the long run no
-more steps are drawn so than in turns: whoever asks for one short piece after another
-leaves half of the steps to turns.
+A short piece need not wait for its turn either. Between two steps of a slice, a thread
+looks for a job of less than half the length and draws a slice of it at once. In the
+long run, no more steps are drawn this way than in turns: a client that asks for one
+short piece after another leaves half of the steps to turns.
 """
 
 import collections
@@ -26,27 +26,27 @@ from typing import Any
 
 from poph_tf.generation.light_engine import Drawn, Slice
 
-# What it is sent is a `Drawn`, and at first None.
+# It is sent None at first, then a `Drawn` each time.
 Part = Generator[Slice | None, Any, None]
 Taken = list[tuple["Job", Part]]
-# Jobs that have had so many slices more than another are drawn one by one.
+# Jobs that are this many slices ahead of another are drawn one by one.
 FAR = 4
-# So many steps may be drawn between others before as many others are.
+# Steps that may be drawn between other steps before as many others must follow.
 MAX_AHEAD = 256
 
 
-class Stopping(Exception):  # noqa: N818  no fault, an end that was asked for
-    """The server stops; the message is for the client."""
+class Stopping(Exception):  # noqa: N818  a requested end, not an error
+    """The server is stopping; the message is for the client."""
 
 
 class Job:
     """The parts of one request.
 
     Args:
-        client: whose request it is.
+        client: the client of the request.
         parts: generators; a part may add others to `parts`.
         on_end: called once, in any thread, with the error that ended the job, or None.
-        size: pieces that it will hold in memory.
+        size: number of pieces that it will hold in memory.
         num_steps: steps of all its pieces.
     """
 
@@ -60,7 +60,7 @@ class Job:
     ) -> None:
         self.client, self.size, self.num_steps = client, size, num_steps
         self.parts = collections.deque(parts)
-        # What each part waits for.
+        # The slice that each part waits for.
         self.slices: dict[Part, Slice] = {}
         self.on_end = on_end
         self.num_slices = 0
@@ -76,7 +76,7 @@ class Scheduler:
     """Runs jobs.
 
     Args:
-        num_threads: slices done at the same time.
+        num_threads: number of slices done at the same time.
     """
 
     def __init__(self, num_threads: int) -> None:
@@ -84,7 +84,7 @@ class Scheduler:
         self._changed = threading.Condition()
         self._turns = itertools.count()
         self._rounds: collections.Counter[str] = collections.Counter()
-        self._ahead = 0  # steps drawn between others, less these
+        self._ahead = 0  # steps drawn between others, minus those others
         self._closing = False
         self._ended: BaseException | None = None
         self._threads = [
@@ -95,7 +95,7 @@ class Scheduler:
             thread.start()
 
     def waiting(self, client: str | None = None) -> int:
-        """The pieces of all jobs that have not ended, or of a client's."""
+        """The number of pieces in unfinished jobs, of one client or of all."""
         with self._changed:
             jobs = (
                 self._jobs.values() if client is None else [self._jobs.get(client, ())]
@@ -103,7 +103,7 @@ class Scheduler:
             return sum(job.size for queue in jobs for job in queue)
 
     def submit(self, job: Job) -> None:
-        """Begins a job."""
+        """Starts a job."""
         with self._changed:
             if self._ended:
                 raise self._ended
@@ -111,7 +111,7 @@ class Scheduler:
             self._changed.notify_all()
 
     def end(self, job: Job, error: BaseException | None = None) -> None:
-        """Ends a job; slices in work are finished, and nothing comes of them."""
+        """Ends a job; running slices are finished, and their results are discarded."""
         with self._changed:
             if job.ended:
                 return
@@ -123,7 +123,7 @@ class Scheduler:
         job.on_end(error)
 
     def end_all(self, error: BaseException) -> None:
-        """Ends all jobs; none begins any more."""
+        """Ends all jobs and accepts no new ones."""
         with self._changed:
             self._ended = error
             jobs = [job for queue in self._jobs.values() for job in queue]
@@ -143,7 +143,7 @@ class Scheduler:
             self._do(taken)
 
     def _do(self, taken: Taken, between: bool = False) -> None:
-        """A slice of some jobs, in their turn or between the steps of others."""
+        """Does a slice of some jobs, in their turn or between the steps of others."""
         try:
             self._draw(taken, between)
         except BaseException as error:
@@ -157,7 +157,7 @@ class Scheduler:
         slices = [one for one in found if one]
         if not slices:
             ((job, part),) = taken
-            # What it asks for first is drawn in the same turn.
+            # The first slice it asks for is drawn in the same turn.
             if (first := self._send(job, part, None)) is None:
                 return
             slices = [first]
@@ -170,7 +170,7 @@ class Scheduler:
             self._send(job, part, one)
 
     def _draw_shorter(self, taken: Taken) -> None:
-        """Draws a slice of a job much shorter than those whose step is next."""
+        """Draws a slice of a job that is much shorter than those being drawn."""
         with self._changed:
             self._ahead = max(self._ahead - len(taken), 0)
             if self._ahead >= MAX_AHEAD:
@@ -183,10 +183,11 @@ class Scheduler:
         self._do(shorter, between=True)
 
     def _send(self, job: Job, part: Part, drawn: Drawn | None) -> Slice | None:
-        """Sends a part what was drawn; an error within it ends only its job.
+        """Sends a drawn slice to a part; an error in the part ends only its job.
 
         Returns:
-            The slice that a part wants which was sent nothing; others are put back.
+            The slice that the part wants if it was sent None; otherwise the part is
+            put back.
         """
         try:
             wanted = part.send(drawn)
@@ -204,7 +205,7 @@ class Scheduler:
         return None
 
     def _take(self) -> Taken:
-        """The next parts to work on at a time; waits for one; none when all is over."""
+        """Waits for the next parts to work on together; none after closing."""
         with self._changed:
             while not self._closing:
                 if job := self._choose():
@@ -220,9 +221,9 @@ class Scheduler:
         return job, part
 
     def _beside(self, job: Job, part: Part) -> Taken:
-        """Takes parts that can be drawn at a time with one, if all threads have some.
+        """Takes parts that can be drawn with this one, if all threads have work.
 
-        Those of jobs that have had the fewest slices come first.
+        Parts of jobs with the fewest slices so far come first.
         """
         if not (own := job.slices.get(part)):
             return []
@@ -257,7 +258,7 @@ class Scheduler:
             self.end(job)
 
     def _choose(self) -> Job | None:
-        """The job whose turn it is, among those with a part that nobody works on."""
+        """The job whose turn it is, among those with a part that is free."""
         if next(self._turns) % 2:
             return _least(job for queue in self._jobs.values() for job in queue)
         for client, queue in self._jobs.items():
@@ -273,6 +274,6 @@ class Scheduler:
 
 
 def _least(jobs: Iterable[Job]) -> Job | None:
-    """The job that has had the fewest slices, of those that nobody works on."""
+    """The job with the fewest slices so far, among those with a part that is free."""
     free = (job for job in jobs if job.parts)
     return min(free, key=lambda job: job.num_slices, default=None)

@@ -1,6 +1,6 @@
 """Music as JSON: a score, its tracks and its notes.
 
-Start and duration of a note are steps, sixteenths at four steps a quarter.
+The start and duration of a note are in steps: sixteenths, at four steps per quarter.
 """
 
 from typing import Annotated, Any, Literal
@@ -19,7 +19,7 @@ MAX_STEPS, MAX_NOTES, MAX_TRACKS, MAX_METRES = 8192, 20_000, 32, 1024
 MAX_NAME = 200  # characters
 DEFAULT_METRE, DEFAULT_VELOCITY = "4/4", 80
 
-# Of a list the first error is told; a million others would take minutes and gigabytes.
+# Only the first error of a list is shown: a million would take minutes and gigabytes.
 ONE_ERROR = pydantic.FailFast()
 _Name = Annotated[str, MaxLen(MAX_NAME)]
 _Number = Annotated[int, Interval(ge=0, le=127)]
@@ -27,7 +27,7 @@ _Step = Annotated[int, Interval(ge=0, le=MAX_STEPS)]
 
 
 class Strict(pydantic.BaseModel):
-    """What comes from a client: of the right types, and nothing else."""
+    """Input from a client: strict types, no unknown fields."""
 
     model_config = pydantic.ConfigDict(
         strict=True,
@@ -39,7 +39,7 @@ class Strict(pydantic.BaseModel):
     @pydantic.model_validator(mode="before")
     @classmethod
     def _name_one_unknown(cls, values: Any) -> Any:
-        """Leaves one unknown field: each would become an error, and one is told."""
+        """Keeps one unknown field: each would become an error, and one is shown."""
         if not isinstance(values, dict) or len(values) <= len(cls.model_fields):
             return values
         first = next(name for name in values if name not in cls.model_fields)
@@ -54,14 +54,14 @@ class ScoreTrack(Strict):
     program: _Number = 0
     """General MIDI program."""
     is_drum: bool = False
-    """Drums are left out where a model has no place for them."""
+    """Drums are dropped if the model has no track for them."""
 
 
 class Note(Strict):
     """A note."""
 
     track: Annotated[int, Interval(ge=0, le=MAX_TRACKS - 1)] = 0
-    """Which of the tracks, counted from 0."""
+    """Index of the track, from 0."""
     pitch: _Number
     start: _Step
     """The step it begins in."""
@@ -71,7 +71,7 @@ class Note(Strict):
 
 
 class MetreChange(Strict):
-    """A time signature from a step on."""
+    """A change of time signature at a step."""
 
     step: _Step
     metre: Annotated[str, MaxLen(20)]
@@ -81,7 +81,7 @@ class Score(Strict):
     """Music: tracks and notes."""
 
     tracks: Annotated[list[ScoreTrack], MaxLen(MAX_TRACKS), ONE_ERROR] = []
-    """The instruments; empty: one, without a name."""
+    """The instruments; empty: one without a name."""
     notes: Annotated[list[Note], MaxLen(MAX_NOTES), ONE_ERROR]
     num_steps: _Step = 0
     """The length, at least to the end of the last note."""
@@ -91,16 +91,16 @@ class Score(Strict):
     metre_changes: Annotated[list[MetreChange], MaxLen(MAX_METRES), ONE_ERROR] = []
     """Further time signatures."""
     tempo: Annotated[float, Interval(ge=LOWEST_QPM, le=HIGHEST_QPM)] = DEFAULT_QPM
-    """Quarter notes a minute."""
+    """Quarter notes per minute."""
     pickup: Annotated[int, Interval(ge=0, le=255)] = 0
     """Steps before the first bar line."""
     title: _Name = ""
     composer: _Name = ""
     arranger: _Name = ""
     key: _Name = ""
-    """Its key, such as 'G minor'; empty: the notes tell it."""
+    """The key, such as 'G minor'; empty: found from the notes."""
     seed: Annotated[int, Interval(ge=0, le=2**31 - 1)] = 0
-    """That of a composed piece, which is a score as it stands; it changes nothing."""
+    """The seed of a composed piece; ignored in a request."""
 
 
 def to_notes(score: Score) -> Notes:
@@ -143,7 +143,7 @@ def to_notes(score: Score) -> Notes:
 
 
 def _signatures(score: Score) -> np.ndarray:
-    """int64 [change, 3]; a bar that the second cuts short is an upbeat."""
+    """int64 [change, 3]; a first bar cut short by the second change is an upbeat."""
     first = theory.read_metre(score.metre)
     rows = [(0, *first)]
     if score.pickup:
@@ -201,9 +201,9 @@ def notes_of(
 
     Args:
         played: uint8 [step, pitch, 3].
-        track: its number.
-        start: the step of the first of the cells.
-        low: the MIDI pitch of the first of the cells.
+        track: number of the track.
+        start: step of the first cells.
+        low: MIDI pitch of the first cells.
     """
     columns = [column.tolist() for column in cells.spans(played)]
     return [

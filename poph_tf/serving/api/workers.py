@@ -1,6 +1,6 @@
-"""Worker processes for what a client's bytes could do to a process: hang, grow, crash.
+"""Worker processes for input that could make a process hang, grow or crash.
 
-Music files are parsed here, and pictures, scores and sound are made.
+They parse music files, and render pictures, scores and sound.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from poph_tf.errors import InputError
 
 READ_SECONDS, RENDER_SECONDS, SCORE_SECONDS = 20, 60, 110
 MEMORY_BYTES, SCORER_BYTES = 2 * 2**30, 32 * 2**30
-# A worker is replaced after so many tasks, so that nothing piles up.
+# A worker is replaced after this many tasks, so that nothing accumulates.
 MAX_TASKS = 200
 
 
@@ -27,8 +27,9 @@ class Workers:
     """A few processes with limits on time and memory.
 
     Args:
-        num_workers: how many; they start when there is something to do.
-        memory_bytes: of each; TensorFlow asks for more address space than it uses.
+        num_workers: number of processes; they start with the first task.
+        memory_bytes: limit for each; TensorFlow reserves more address space than it
+            uses.
     """
 
     def __init__(self, num_workers: int, memory_bytes: int = MEMORY_BYTES) -> None:
@@ -43,11 +44,11 @@ class Workers:
     async def run(
         self, seconds: float, function: Callable[..., Any], *arguments: Any
     ) -> Any:
-        """Runs a function.
+        """Runs a function in a worker.
 
         Raises:
-            InputError: If it does, or takes too long, too much memory or the process
-                with it.
+            InputError: If the function raises it, takes too long or too much memory,
+                or crashes the process.
         """
         future = self._pool.schedule(function, arguments, timeout=seconds)
         try:
@@ -71,7 +72,7 @@ def _limit_memory(num_bytes: int) -> None:
 
 
 def read(content: bytes, name: str) -> Any:
-    """Reads a music file: Notes.
+    """Reads a music file as Notes.
 
     Raises:
         MusicFileError: If it cannot be read.
@@ -86,10 +87,10 @@ def read(content: bytes, name: str) -> Any:
 
 
 def render(notes: Any, suffix: str, view: dict[str, Any]) -> bytes:
-    """Writes notes as a file; the suffix tells the kind, `view` how it is drawn.
+    """Renders notes as a file; the suffix gives its kind, `view` the drawing options.
 
     Raises:
-        InputError: If there is no music, or what the file needs is not installed.
+        InputError: If there is no music, or a required package is not installed.
     """
     from poph_tf.data import matrices
     from poph_tf.rendering import saving
@@ -104,7 +105,7 @@ def render(notes: Any, suffix: str, view: dict[str, Any]) -> bytes:
 
 
 def score(folder: str, notes: Any, style: str) -> dict[str, Any]:
-    """The surprise of notes and steps, as `Composer.score` has it, ready for JSON.
+    """The nats of notes and steps, as `Composer.score` returns them, ready for JSON.
 
     Raises:
         InputError: If the music does not fit the model, or TensorFlow is missing.

@@ -1,1 +1,1 @@
-"""TF Serving's REST API, for a SavedModel of this package."""
+"""TF Serving's REST API for a SavedModel of this package."""

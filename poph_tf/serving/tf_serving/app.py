@@ -1,4 +1,4 @@
-"""TF Serving's paths and answers, for a SavedModel.
+"""TF Serving's paths and responses, for a SavedModel.
 
     POST /v1/models/NAME[/versions/N]:predict     see rest_api.py
     GET  /v1/models/NAME[/versions/N]             state
@@ -6,10 +6,10 @@
     GET  /model_cards/N                           model_card.json of a version
 
 Errors are {"error": "..."}: 400 for what the model or the API does not allow, 404, 405,
-429 and 503 for too much at the same time, 503 where the server stops, 504 if a request
-takes too long, 500 for a fault of the server. A request to a signature by its former
-name gets the header `Warning` with the new one. Sizes and times of requests are bounded
-before; see `api/guard.py`.
+429 and 503 for too many requests at once, 503 while the server stops, 504 if a request
+takes too long, 500 for an internal error. A request to a signature by its former name
+gets a `Warning` header with the new one. `api/guard.py` has already limited the size
+and the time of requests.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ register_url_convertor("name", _NameConvertor())
 
 
 def load(export_dir: pathlib.Path, name: str, config: ServerConfig) -> "Endpoints":
-    """The addresses of the newest version of an export.
+    """The endpoints of the newest version of an export.
 
     Args:
         export_dir: directory of the export.
@@ -65,9 +65,9 @@ def load(export_dir: pathlib.Path, name: str, config: ServerConfig) -> "Endpoint
 
 
 def share_cores(config: ServerConfig) -> None:
-    """Lets predictions run beside each other; before TensorFlow runs anything.
+    """Lets predictions run in parallel; call it before TensorFlow runs anything.
 
-    A loop of a graph keeps its thread of TensorFlow's pool until it ends.
+    A loop in a graph occupies a thread of TensorFlow's pool until it ends.
     """
     num_threads = config.num_threads or cores.available()
     tf.config.threading.set_inter_op_parallelism_threads(LANES * num_threads)
@@ -77,9 +77,9 @@ class Endpoints:
     """The endpoints over a model's versions.
 
     Args:
-        versions: with a current version.
+        versions: the versions, with a current one.
         batcher: runs the predict requests.
-        config: bounds of requests, and how often to look for versions.
+        config: limits of requests, and how often to look for versions.
 
     Attributes:
         app: the ASGI application.
@@ -92,7 +92,7 @@ class Endpoints:
         self.batcher = batcher
         self.config = config
         self.places = Places(config)
-        # One body at a time: of 8 MB of numbers become 300 MB.
+        # One body at a time: 8 MB of numbers become 300 MB.
         self._reader = concurrent.futures.ThreadPoolExecutor(1, "read")
         self.app = self._app()
 
@@ -110,7 +110,7 @@ class Endpoints:
         return Starlette(routes=routes, exception_handlers=handlers)
 
     def refresh(self) -> None:
-        """Looks for another version."""
+        """Looks for a newer version."""
         try:
             if self.versions.refresh():
                 logging.info("now serving version %d", self.versions.current.number)
@@ -124,14 +124,14 @@ class Endpoints:
         return JSONResponse(self._version(request).card)
 
     async def state(self, request: Request) -> Response:
-        """The state of a version, as TF Serving gives it."""
+        """The state of a version, as TF Serving reports it."""
         number = str(self._version(request).number)
         status = {"error_code": "OK", "error_message": ""}
         state = {"version": number, "state": "AVAILABLE", "status": status}
         return JSONResponse({"model_version_status": [state]})
 
     async def metadata(self, request: Request) -> Response:
-        """The signatures of a version, as TF Serving gives them."""
+        """The signatures of a version, as TF Serving reports them."""
         version = self._version(request)
         spec = {"name": self.versions.name, "signature_name": ""}
         return JSONResponse(
@@ -169,20 +169,20 @@ class Endpoints:
         return Response(text, media_type="application/json", headers=headers)
 
     def _check_work(self, asked: rest_api.Predict) -> int:
-        """The steps of all pieces of a request, if it may ask for so many."""
+        """The steps of all pieces of a request, if they are within the limits."""
         pieces, steps = asked.num_pieces, asked.num_steps
         places = min(self.config.max_waiting, self.config.max_waiting_per_client)
         if pieces > places:
             raise rest_api.BadRequest(
-                f"One request may ask for {places} pieces (--max_waiting, "
+                f"One request may ask for at most {places} pieces (--max_waiting, "
                 f"--max_waiting_per_client), got {pieces}."
             )
         most = self.config.max_request_steps
         if pieces * steps > most:
             raise rest_api.BadRequest(
-                f"One request may ask for {most} steps, all its pieces together "
-                f"({pieces} pieces of up to {most // pieces} steps each), got "
-                f"{pieces} of {steps}."
+                f"One request may ask for at most {most} steps, all its pieces "
+                f"together ({pieces} pieces of up to {most // pieces} steps each), "
+                f"got {pieces} of {steps}."
             )
         return pieces * steps
 
@@ -204,14 +204,14 @@ class Endpoints:
 
 @functools.cache
 def _warn_of_former_name(signature: str) -> str:
-    """The text of the warning, which is logged once."""
+    """The text of the warning; it is also logged once."""
     text = f"The signature {signature} is now called {DEPRECATED[signature]}."
     logging.warning("%s", text)
     return text
 
 
 async def _answer_error(request: Request, error: Exception) -> Response:
-    """Turns every error into its answer."""
+    """Turns every error into a response."""
     if isinstance(error, rest_api.BadRequest):
         error = HTTPException(400, str(error))
     elif isinstance(error, Stopping):

@@ -1,7 +1,7 @@
-"""Runs requests in a few threads, merging those that fit together.
+"""Runs requests in a few threads and merges those that are compatible.
 
-TF Serving merges requests along the batch axis; this does the same where it is wanted:
-a batch is composed in little more time than one piece. Requests gather while all
+TF Serving merges requests along the batch axis; this does the same if it is enabled: a
+batch takes little longer to compose than one piece. Requests accumulate while all
 threads are busy, so the batches grow with the load.
 """
 
@@ -16,12 +16,12 @@ import numpy as np
 from poph_tf.serving.tf_serving.calls import Call, Function
 from poph_tf.serving.tf_serving.rest_api import Arrays
 
-# The function, the shapes after the batch axis, whether it is short: only equal ones
-# can be merged.
+# The function, the shapes after the batch axis, and whether the request is short: only
+# requests with equal keys can be merged.
 _Key = tuple[Function, tuple[tuple[str, tuple[int, ...]], ...], bool]
-# What runs at the same time for each of the threads: a long request and a short one.
+# What runs at the same time per thread of `num_threads`: a long and a short request.
 LANES = 2
-# Requests of so many steps, all their pieces together, do not wait for longer ones.
+# Requests of at most this many steps in total do not wait for longer ones.
 SHORT_STEPS = 256
 
 
@@ -36,12 +36,12 @@ class _Job:
 
 
 class Batcher:
-    """Runs functions of batches.
+    """Runs functions on batches.
 
     Args:
-        num_threads: long requests that run at the same time, and as many short ones
-            beside them: TensorFlow shares the cores out among all that run.
-        max_rows: pieces in a merged batch; 1: requests are not merged.
+        num_threads: number of long requests that run at the same time, and of short
+            ones beside them; TensorFlow divides the cores among all of them.
+        max_rows: most pieces in a merged batch; 1 disables merging.
         wait_seconds: how long a request waits for others to join.
     """
 
@@ -53,7 +53,7 @@ class Batcher:
         self.threads = concurrent.futures.ThreadPoolExecutor(
             LANES * num_threads, "model"
         )
-        # For long requests, and for short ones.
+        # One for long requests, one for short ones.
         self._free = [asyncio.Semaphore(num_threads) for _ in range(LANES)]
         self._queues = collections.defaultdict[_Key, collections.deque[_Job]](
             collections.deque
@@ -65,14 +65,14 @@ class Batcher:
     async def run(
         self, function: Function, inputs: Arrays, num_steps: int = 0
     ) -> Arrays:
-        """Runs a function of inputs, perhaps with the rows of other requests.
+        """Runs a function on inputs, possibly together with rows of other requests.
 
-        If it is cancelled, so is the call, unless others wait for that.
+        Cancelling it cancels the call too, unless other requests share that call.
 
         Args:
-            function: arrays, call -> arrays, the batch first in all.
+            function: arrays, call -> arrays; the batch is the first axis of all.
             inputs: arrays by name.
-            num_steps: how much work it is.
+            num_steps: steps of all pieces, a measure of the work.
 
         Returns:
             The outputs for this request's rows.
@@ -91,7 +91,7 @@ class Batcher:
         return await job.future
 
     async def _serve(self, key: _Key) -> None:
-        """Runs the oldest jobs of a queue; there is one such task for each job."""
+        """Runs the oldest jobs of a queue; each job has one such task."""
         function, _, is_short = key
         if self.max_rows > 1:
             await asyncio.sleep(self.wait_seconds)
@@ -101,7 +101,7 @@ class Batcher:
                 await self._run_jobs(function, jobs)
 
     def _take(self, key: _Key) -> list[_Job]:
-        """As many of the oldest jobs as fit; skips those that were given up."""
+        """As many of the oldest jobs as fit; skips abandoned ones."""
         queue, rows = self._queues[key], 0
         jobs: list[_Job] = []
         while queue and (not jobs or rows + queue[0].rows <= self.max_rows):
@@ -130,7 +130,7 @@ class Batcher:
             answers = _split(outputs, [job.rows for job in jobs])
         except Exception as error:
             if len(jobs) > 1:
-                # The bad input of one client must not fail the others.
+                # Bad input from one client must not fail the other requests.
                 for job in jobs:
                     if not job.future.done():
                         await self._run_jobs(function, [job])
@@ -142,7 +142,7 @@ class Batcher:
                 job.future.set_result(answer)
 
     def end_all(self, error: Exception) -> None:
-        """Ends all requests, also those to come, and what runs for them."""
+        """Fails all current and future requests, and ends the running calls."""
         self._ended = error
         for future in tuple(self._waiting):
             if not future.done():

@@ -1,7 +1,8 @@
-"""Calls of a SavedModel's signatures that can be ended while they run.
+"""Calls of a SavedModel's signatures that can be cancelled while they run.
 
-TensorFlow's public functions run to their end; its runtime can be told to stop, which
-tf.data uses too. A loop of the graph then ends before its next turn, here a step.
+TensorFlow's public functions cannot be interrupted, but its runtime supports
+cancellation, which tf.data uses too. A loop in the graph then ends before its next
+iteration, which is one step here.
 """
 
 import itertools
@@ -15,7 +16,7 @@ from poph_tf.serving.tf_serving.rest_api import Arrays
 
 
 class Call:
-    """One run of a function of arrays; any thread may end it."""
+    """One run of a function on arrays; any thread may end it."""
 
     def __init__(self) -> None:
         self._manager = cancellation.CancellationManager()
@@ -34,10 +35,10 @@ class Call:
 
         Args:
             function: the signature.
-            inputs: by the names of its inputs.
+            inputs: arrays by input name.
         """
         tensors = [tf.constant(inputs[name]) for name in sorted(inputs)]
-        # TensorFlow's own way to a call with a manager is not for several threads.
+        # TensorFlow's own function for calls with a manager is not thread-safe.
         ctx = context.context()
         flat = execute.execute_with_cancellation(
             function.name.decode(),
@@ -51,5 +52,5 @@ class Call:
         return {name: value.numpy() for name, value in zip(names, flat, strict=True)}
 
 
-# What a thread of the batcher runs.
+# The functions that a thread of the batcher runs.
 Function = Callable[[Arrays, Call], Arrays]

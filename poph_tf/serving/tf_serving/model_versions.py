@@ -1,4 +1,4 @@
-"""The versions of a model in a server: loaded, described, replaced by others."""
+"""The versions of a model in a server: loads, describes and replaces them."""
 
 import logging
 import pathlib
@@ -15,7 +15,7 @@ from poph_tf.serving.inputs import INPUTS, example
 from poph_tf.serving.tf_serving.calls import Call, Function
 from poph_tf.serving.tf_serving.rest_api import Arrays, BadRequest
 
-# "assertion failed: [what must hold, got] [what came]", somewhere in a longer text.
+# "assertion failed: [what must hold, got] [actual value]", inside a longer text.
 _ASSERTION = re.compile(r"assertion failed: \[(.*?)\](?: (\[.*\]))?$", re.MULTILINE)
 
 
@@ -23,16 +23,16 @@ class ModelVersion:
     """One loaded SavedModel.
 
     Args:
-        path: its directory; the last part is the version's number.
-        warm_up: whether to run one small piece through each signature: the first run
-            of a signature is slow.
+        path: its directory; the last part is the version number.
+        warm_up: whether to run each signature once on a small piece, since the first
+            run is slow.
 
     Attributes:
-        number: the version.
+        number: the version number.
         card: the model card.
-        metadata: signatures as TF Serving's metadata call gives them.
+        metadata: signatures as TF Serving's metadata call returns them.
         specs: signature -> input -> tf.TensorSpec.
-        functions: signature -> function of arrays.
+        functions: signature -> function on arrays.
     """
 
     def __init__(self, path: pathlib.Path, warm_up: bool = True) -> None:
@@ -44,10 +44,10 @@ class ModelVersion:
             self.metadata = read_metadata(path)
             self._loaded = tf.saved_model.load(str(path))
             self._prepare(warm_up)
-        # TensorFlow's loader has errors of many kinds: an IndexError of an empty file.
+        # TensorFlow's loader raises many types of error: IndexError for an empty file.
         except Exception as error:
             raise InputError(
-                f"{path} is no SavedModel that can be served: {one_line(error)}"
+                f"{path} is not a SavedModel that can be served: {one_line(error)}"
             ) from error
 
     def _prepare(self, warm_up: bool) -> None:
@@ -55,7 +55,7 @@ class ModelVersion:
             specs = dict(sorted(function.structured_input_signature[1].items()))
             self.specs[name], self.functions[name] = specs, _on_arrays(function)
             if unknown := specs.keys() - INPUTS.keys():
-                raise InputError(f"{name} takes {min(unknown)}, which nobody knows.")
+                raise InputError(f"{name} takes {min(unknown)}, an unknown input.")
             if warm_up:
                 silent = {key: example(key, specs[key]) for key in specs}
                 self.functions[name](silent, Call())
@@ -82,10 +82,10 @@ class ModelVersions:
         self.current = self._newest(warm_up)
 
     def refresh(self) -> bool:
-        """Loads the newest version that can be, if it is not the current one.
+        """Loads the newest version that works, if it is not the current one.
 
         Returns:
-            Whether there is another one.
+            Whether the current version has changed.
 
         Raises:
             InputError: If there is none.
@@ -95,7 +95,7 @@ class ModelVersions:
         return self.current is not before
 
     def _newest(self, warm_up: bool = True) -> ModelVersion:
-        """The newest version that can be loaded; each broken one is told once."""
+        """The newest version that can be loaded; logs each broken one once."""
         found = versions.newest_first(self.export_dir)
         current = getattr(self, "current", None)
         for path in found:
@@ -114,7 +114,7 @@ class ModelVersions:
 
 
 def _on_arrays(function: Any) -> Function:
-    """A signature as a function of arrays that raises BadRequest for bad input."""
+    """A signature as a function on arrays that raises BadRequest for bad input."""
 
     def run(inputs: Arrays, call: Call) -> Arrays:
         try:
@@ -126,7 +126,7 @@ def _on_arrays(function: Any) -> Function:
 
 
 def reason(text: str) -> str:
-    """What the graph says of bad input, without TensorFlow's wrapping."""
+    """The graph's error message for bad input, without TensorFlow's wrapping."""
     found = _ASSERTION.search(text)
     if not found:
         return text.splitlines()[0]
@@ -134,7 +134,7 @@ def reason(text: str) -> str:
 
 
 def read_metadata(path: pathlib.Path) -> dict[str, Any]:
-    """The signatures of a SavedModel as TF Serving's metadata call gives them."""
+    """The signatures of a SavedModel as TF Serving's metadata call returns them."""
     saved = saved_model_pb2.SavedModel()
     saved.ParseFromString((path / "saved_model.pb").read_bytes())
     return {

@@ -1,11 +1,11 @@
-"""TF Serving's REST API: JSON to arrays by a signature's inputs, and back.
+"""TF Serving's REST API: converts JSON to a signature's input arrays, and back.
 
 A predict request is an object with `instances` (row format: a list with one object of
 named values for each piece) or `inputs` (column format: an object of named batches),
-and `signature_name` if it is not serving_default. Bytes are {"b64": "..."}. Rows are
-answered with `predictions`, columns with `outputs`; if a signature has one output, its
-values stand there without its name. An output whose name ends in `_bytes` is bytes, any
-other string is text.
+and `signature_name` if it is not serving_default. Bytes are {"b64": "..."}. The
+response has `predictions` for rows and `outputs` for columns; a single output comes
+without its name. An output whose name ends in `_bytes` is bytes, any other string is
+text.
 
 Source: https://www.tensorflow.org/tfx/serving/api_rest
 """
@@ -32,7 +32,7 @@ Specs = Mapping[str, tf.TensorSpec]
 
 
 class BadRequest(ValueError):  # noqa: N818  the name of HTTP code 400
-    """A fault of the client; the message says what would be right."""
+    """A client error; the message says what is allowed."""
 
 
 class Predict(NamedTuple):
@@ -40,8 +40,8 @@ class Predict(NamedTuple):
 
     Attributes:
         signature: its name.
-        rows: whether the request, and so the answer, is in row format.
-        inputs: input -> array, the batch first.
+        rows: whether the request, and so the response, is in row format.
+        inputs: input -> array, batch first.
     """
 
     signature: str
@@ -50,12 +50,12 @@ class Predict(NamedTuple):
 
     @property
     def num_pieces(self) -> int:
-        """How many pieces it is about."""
+        """Number of pieces in the request."""
         return len(next(iter(self.inputs.values())))
 
     @property
     def num_steps(self) -> int:
-        """Steps of its longest piece: that are sent, or shall be drawn."""
+        """Steps of the longest piece, sent or to be drawn."""
         sent = [self.inputs[name].shape[1:2] for name in _BY_STEP & set(self.inputs)]
         drawn = self.inputs.get("num_steps", np.zeros(1)).max(initial=0)
         return max(int(drawn), *(size for shape in sent for size in shape), 0)
@@ -75,7 +75,7 @@ def read_predict(body: bytes, signatures: Mapping[str, Specs]) -> Predict:
         signatures: signature -> input -> tf.TensorSpec.
 
     Raises:
-        BadRequest: If the body is anything else.
+        BadRequest: If the body is not a valid request.
     """
     try:
         request = _Body.model_validate_json(body)
@@ -97,7 +97,7 @@ def read_predict(body: bytes, signatures: Mapping[str, Specs]) -> Predict:
     if request.instances:
         columns = {name: [piece[name] for piece in request.instances] for name in specs}
     inputs = {name: to_array(columns[name], specs[name], name) for name in specs}
-    # In a merged batch the graph could not assign rows to requests.
+    # In a merged batch, the graph could not tell which rows belong to which request.
     if len({len(array) for array in inputs.values()}) > 1:
         raise BadRequest("all inputs must have the same batch size.")
     return Predict(signature, request.instances is not None, inputs)
@@ -110,10 +110,10 @@ def _check_names(piece: Mapping[str, Any], specs: Specs) -> None:
 
 
 def to_array(value: Any, spec: tf.TensorSpec, name: str) -> np.ndarray:
-    """JSON's lists and numbers -> an array of a spec.
+    """Converts lists and numbers from JSON to an array of the given spec.
 
     Raises:
-        BadRequest: If types, range or shape differ.
+        BadRequest: If the type, range or shape does not match.
 
     Example:
         >>> to_array([[1, 2]], tf.TensorSpec([None, 2], tf.int32), "seed")
@@ -137,12 +137,12 @@ def to_array(value: Any, spec: tf.TensorSpec, name: str) -> np.ndarray:
         array = np.empty(len(items), object)
         array[:] = [_read_bytes(item, name) for item in items]
         return array.reshape(shape)
-    # By exact type: true is not a number here.
+    # Compares exact types: true is not a number here.
     whole = spec.dtype.is_integer
     if not set(map(type, items)) <= ({int} if whole else {int, float}):
         kind = "whole numbers" if whole else "numbers"
         raise BadRequest(f"{wanted}, that is {kind} of its range only.")
-    # NaN passes: the graph refuses it by the name of its input.
+    # NaN passes: the graph rejects it and names the input.
     low, high = spec.dtype.min, spec.dtype.max
     if any(item < low or item > high for item in items):
         raise BadRequest(f"{name} must be {low} to {high}.")
@@ -161,11 +161,11 @@ def _read_bytes(item: Any, name: str) -> bytes:
 
 
 def write_predict(outputs: Arrays, rows: bool) -> bytes:
-    """Arrays -> the JSON of the answer.
+    """Converts arrays to the JSON of the response.
 
     Args:
-        outputs: output -> array, the batch first.
-        rows: row format, else column format.
+        outputs: output -> array, batch first.
+        rows: whether to use row format instead of column format.
     """
     columns = {name: _to_json(name, array) for name, array in outputs.items()}
     answer: Any = columns

@@ -1,28 +1,28 @@
-// Talks with the server of this page: JSON, files, and bars as they are drawn.
+// Talks to the page's server: JSON, files, and bars as they are drawn.
 
 /** @import {Model, Note, Score, Track} from "./types.js" */
 /**
- * A bar that was drawn; tied notes go on from the bar before.
+ * A drawn bar; tied notes continue from the previous bar.
  * @typedef {object} Bar
  * @property {number} candidate
  * @property {number} start
  * @property {number} num_steps
  * @property {(Note & {tied?: boolean})[]} notes
  */
-/** A score that was composed; the key is empty where the network is told none. @typedef {Score & {seed: number, key: string}} Piece */
+/** A composed score; the key is empty if the network gets none. @typedef {Score & {seed: number, key: string}} Piece */
 /**
  * @typedef {object} Answer
  * @property {Piece[]} pieces
  * @property {string[]} [changes] what was changed in the music, a sentence each
  */
 
-/** The files that the server writes. */
+/** The file formats that the server writes. */
 export const FORMATS = ["mid", "musicxml", "wav", "png", "pdf", "svg"];
 const MOST_TRIES = 120;
 const TRY_MILLISECONDS = 500;
 
 /**
- * Sends a request; throws an Error with a sentence for the user.
+ * Sends a request; throws an Error with a message for the user.
  * @param {string} path
  * @param {RequestInit} [options]
  */
@@ -74,8 +74,8 @@ function post(path, body, headers = {}, signal = undefined) {
 }
 
 /**
- * The models, the default first; a server that has just started still loads them.
- * @param {(sentence: string) => void} waiting told while it does
+ * The models, the default first; a server that has just started is still loading them.
+ * @param {(sentence: string) => void} waiting called meanwhile
  * @returns {Promise<Model[]>}
  */
 export async function models(waiting) {
@@ -87,11 +87,11 @@ export async function models(waiting) {
 }
 
 /**
- * Composes; hands over each bar when it comes.
+ * Composes; passes on each bar when it arrives.
  * @param {string} task
  * @param {unknown} body
  * @param {(bar: Bar) => void} onBar
- * @param {AbortSignal} signal whose abort cancels it on the server too
+ * @param {AbortSignal} signal aborting it also cancels the work on the server
  * @returns {Promise<Answer>}
  */
 export async function compose(task, body, onBar, signal) {
@@ -105,7 +105,7 @@ export async function compose(task, body, onBar, signal) {
 }
 
 /**
- * Server-sent events: EventSource cannot post.
+ * Reads server-sent events, since EventSource cannot POST.
  * @param {Response} response
  * @returns {AsyncGenerator<{name: string, data: any}>}
  */
@@ -129,7 +129,7 @@ export async function* events(response) {
 }
 
 /**
- * Reads a music file; says what of it is not on the grid.
+ * Reads a music file; also returns what was changed to fit the grid.
  * @param {File} file @returns {Promise<{score: Score, changes: string[]}>}
  */
 export async function read(file) {
@@ -141,7 +141,7 @@ export async function read(file) {
 
 /**
  * A score as a file.
- * @param {Score} score @param {string} format @param {number} [width] pixels, of an svg
+ * @param {Score} score @param {string} format @param {number} [width] pixels, for svg
  * @returns {Promise<Blob>}
  */
 export async function render(score, format, width) {

@@ -1,4 +1,4 @@
-// The pieces of the last answer side by side: hear each, keep one.
+// The pieces of the last response side by side: play each, keep one.
 
 import { find, make, press, say } from "./dom.js";
 import { Colours, paintSmall } from "./paint.js";
@@ -42,7 +42,7 @@ export class Candidates {
     return make("li", { class: "candidate" }, make("h3", {}, label), picture, make("div", { class: "row" }, play, keep));
   }
 
-  /** Plays one, or pauses it. @param {Candidate} candidate */
+  /** Plays or pauses a candidate. @param {Candidate} candidate */
   play({ score }) {
     const { store, player } = this;
     const heard = store.shown === score;

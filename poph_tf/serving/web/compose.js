@@ -1,5 +1,5 @@
-// Asks the composer and takes up bars as they come; one request at a time, which can
-// be cancelled.
+// Sends requests to the composer and shows bars as they arrive; one request at a time,
+// which can be cancelled.
 
 import * as api from "./api.js";
 import { button, find, say, tried } from "./dom.js";
@@ -26,7 +26,7 @@ const TASKS = {
 };
 const LARGEST_SEED = 2 ** 31;
 const MOST_TRIES = 4;
-// So many silent bars are enough to try another seed.
+// After this many silent bars, another seed is tried.
 const SILENT_BARS = 2;
 
 export class Composing {
@@ -39,14 +39,14 @@ export class Composing {
     this.running = null;
     /** @type {Score[]} */
     this.drafts = [];
-    /** The first new step; -1 before it came. */
+    /** The first new step; -1 before it has arrived. */
     this.first = -1;
-    /** How many bars are awaited of a draft, and how many came. */
+    /** How many bars of a draft are expected, and how many have arrived. */
     this.bars = 0;
     this.seen = 0;
-    /** Whether the last request was given up because nothing sounded. */
+    /** Whether the last request was abandoned because nothing sounded. */
     this.silent = false;
-    /** Whether silence may be given up early. */
+    /** Whether a silent piece may be abandoned early. */
     this.retries = false;
     for (const task of /** @type {Task[]} */ (Object.keys(TASKS))) {
       button(`do-${task}`).addEventListener("click", () => tried(() => this.run(task)));
@@ -60,7 +60,7 @@ export class Composing {
     say("Cancelled.");
   }
 
-  /** Greys out what the model cannot do, and says why. */
+  /** Disables what the model cannot do, and says why. */
   showTasks() {
     const { model } = this.store;
     for (const [task, what] of Object.entries(TASKS)) {
@@ -78,7 +78,7 @@ export class Composing {
       return say(this.store.model ? button(`do-${task}`).title : "No model is loaded yet.", true);
     }
     const { settings } = this.store;
-    // Nobody clicks to hear nothing: silence is drawn again from another seed.
+    // Nobody wants silence: it is drawn again with another seed.
     for (let left = settings.fresh ? MOST_TRIES : 1; left > 0; left--) {
       if (settings.fresh) settings.seed = this.freshSeed();
       if (await this.ask(task)) return;
@@ -98,7 +98,7 @@ export class Composing {
     const { store, player } = this;
     const name = button(`do-${task}`).textContent ?? task;
     const body = request(store, task);
-    // Wakes in the click, while the composer begins.
+    // Must be resumed within the click, while the composer starts.
     if (store.settings.listen) player.synth.wake();
     this.running?.abort();
     const running = (this.running = new AbortController());
@@ -144,13 +144,13 @@ export class Composing {
     if (focused) button("do-compose").focus();
   }
 
-  /** Back to what was kept. */
+  /** Back to the kept score. */
   giveUp() {
     this.player.pause();
     this.store.look(null);
   }
 
-  /** Drafts that the bars go into. @param {Task} task @param {number} count */
+  /** Drafts that receive the bars. @param {Task} task @param {number} count */
   prepare(task, count) {
     const { store } = this;
     const tracks = store.model?.tracks ?? [];
@@ -167,7 +167,7 @@ export class Composing {
     this.seen = 0;
   }
 
-  /** Puts a bar that was drawn in its place. @param {Bar} bar */
+  /** Inserts a drawn bar. @param {Bar} bar */
   take({ candidate, start, num_steps, notes }) {
     const draft = this.drafts[candidate];
     if (!draft) return;
@@ -200,7 +200,7 @@ export class Composing {
     const { store, player } = this;
     player.limit = Infinity;
     const order = roles(store);
-    // The key that a file stated stays; one that was drawn is the piece's alone.
+    // A key that a file states is kept; a key drawn for a piece is not.
     const { key } = this.drafts[0];
     const scores = pieces.map((piece) => (key ? { ...scoreOf(piece), key } : scoreOf(piece)));
     store.candidates = scores.map((score, k) => ({ score, label: `${name} ${k + 1}` }));
@@ -215,7 +215,7 @@ export class Composing {
 }
 
 /**
- * A draft with the notes of a bar; those that are tied to the bar before go on.
+ * A draft with the notes of a bar added; notes tied to the previous bar are extended.
  * @param {Score} draft
  * @param {number} start
  * @param {number} end
@@ -234,13 +234,13 @@ export function withBar(draft, start, end, drawn) {
   return { ...draft, notes };
 }
 
-/** Without what only an answer has. @param {Piece} piece @returns {Score} */
+/** A piece without the fields that only a response has. @param {Piece} piece @returns {Score} */
 function scoreOf({ seed, key, ...score }) {
   return score;
 }
 
 /**
- * The score in the model's tracks; none for a task that takes no music.
+ * The score in the model's tracks; null for a task that takes no music.
  * @param {Store} store @param {Task} task @returns {Score | null}
  */
 function arranged(store, task) {
@@ -255,8 +255,8 @@ function arranged(store, task) {
 }
 
 /**
- * Volumes and locks of the parts, carried to the tracks of the answer.
- * @param {Store} store @param {string[]} order roles before @param {Score} score
+ * Volumes and locks of the parts, carried over to the tracks of the response.
+ * @param {Store} store @param {string[]} order previous roles @param {Score} score
  */
 function carried(store, order, score) {
   return score.tracks.map((track, k) => {

@@ -1,4 +1,4 @@
-// Edits of the selection, by buttons and keys: delete, copy, paste, move, undo.
+// Editing the selection with buttons and keys: delete, copy, paste, move, undo.
 
 import { say } from "./dom.js";
 import { moved, replaceNotes, resized } from "./score.js";
@@ -18,7 +18,7 @@ export class Editing {
     return [...this.store.selection];
   }
 
-  /** @param {Note[]} notes what the selection becomes */
+  /** @param {Note[]} notes replacement for the selection */
   put(notes) {
     this.store.edit(replaceNotes(this.store.shown, this.chosen, notes), notes);
   }
@@ -42,9 +42,9 @@ export class Editing {
     if (this.chosen.length) this.put([]);
   }
 
-  /** Pastes into the parts that the notes came from. @param {number} at step */
+  /** Pastes the notes into the parts they came from. @param {number} at step */
   paste(at) {
-    if (!this.clipboard.length) return say("Nothing was copied yet.");
+    if (!this.clipboard.length) return say("Nothing has been copied yet.");
     const { shown } = this.store;
     const last = shown.tracks.length - 1;
     const notes = this.clipboard.map((note) => ({
@@ -76,6 +76,6 @@ export class Editing {
   }
 
   redo() {
-    say(this.store.redo() ? "Done again." : "Nothing to do again.");
+    say(this.store.redo() ? "Redone." : "Nothing to redo.");
   }
 }

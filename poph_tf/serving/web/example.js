@@ -1,4 +1,4 @@
-// A melody to begin with: the first lines of "Freude, schöner Götterfunken" (Beethoven,
+// A melody to start with: the first lines of "Freude, schöner Götterfunken" (Beethoven,
 // 1824), in quarters unless a length follows.
 
 /** @import {Score, Track} from "./types.js" */

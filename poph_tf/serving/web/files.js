@@ -1,4 +1,4 @@
-// Opens files, by a button or dropped on the page, and saves the score as one.
+// Opens files, from a button or dropped on the page, and saves the score as a file.
 
 import { FORMATS, read, render } from "./api.js";
 import { button, counted, find, make, say, tried } from "./dom.js";

@@ -5,7 +5,7 @@ import { barStarts, beatSteps } from "./score.js";
 /** @import {Note, Score} from "./types.js" */
 /** @typedef {{start: number, end: number, name: string}} Chord steps, and a name such as E♭m7 */
 
-/** Semitones above the root, and what is written after its name. @type {[number[], string][]} */
+/** Semitones above the root, and the suffix after its name. @type {[number[], string][]} */
 const KINDS = [
   [[0, 4, 7], ""],
   [[0, 3, 7], "m"],
@@ -17,19 +17,19 @@ const KINDS = [
   [[0, 4, 8], "+"],
   [[0, 5, 7], "sus4"],
 ];
-// A kind of more notes must explain so much more of the sound.
+// How much more of the sound a chord must explain per extra note.
 const COST_OF_A_NOTE = 0.06;
-// One note of a chord may be missing, not two.
+// One note of a chord may be missing, but not two.
 const COST_OF_A_GAP = 0.25;
 const LEAST_FIT = 0.6;
-// Krumhansl and Kessler (1982): how well each class fits a key, from its tonic.
+// Krumhansl and Kessler (1982): how well each pitch class fits a key, from its tonic.
 const MAJOR = [6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88];
 const MINOR = [6.33, 2.68, 3.52, 5.38, 2.6, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17];
 
 export const TRIADS = [[0, 4, 7], [0, 3, 7]];
 // What the lowest note of the last chord adds to the correlation.
 const [LAST_IS_TONIC, LAST_IN_TRIAD] = [0.5, 0.2];
-/** The tonics of the keys; of two names the one with fewer signs. @type {[string, string[]][]} */
+/** The tonics of the keys; the names with fewer accidentals. @type {[string, string[]][]} */
 const TONICS = [
   ["major", ["C", "Db", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B"]],
   ["minor", ["C", "C#", "D", "Eb", "E", "F", "F#", "G", "G#", "A", "Bb", "B"]],
@@ -39,9 +39,9 @@ export const KEYS = TONICS.flatMap(([mode, tonics]) => tonics.map((tonic) => `${
 
 // The letters by fifths; C is at 0 on the line of fifths, G at 1, B♭ at -2.
 const BY_FIFTHS = "FCGDAEB";
-// What musicians write: C♭ and B♯ where they lead, no F♭ and no double sharps.
+// What musicians write: C♭ and B♯ as leading notes, no F♭ and no double sharps.
 const [FLATTEST, SHARPEST] = [-7, 12];
-// The notes of C minor and C major by fifths, with D♭ and F♯, begin so far below C.
+// The notes of C minor and C major by fifths, with D♭ and F♯, begin this far below C.
 const CHROMATIC = -5;
 // A diminished chord stands on a leading note of the scale: C♯° before Dm in C major.
 const LEADING = -1;
@@ -49,9 +49,9 @@ const LEADING = -1;
 const mod = (/** @type {number} */ a, /** @type {number} */ b) => ((a % b) + b) % b;
 
 /**
- * A class as it is written in a key.
+ * A pitch class as it is written in a key.
  * @param {number} pitchClass
- * @param {number} key 0 to 23; unknown ones (-1) are as C major
+ * @param {number} key 0 to 23; unknown (-1) is treated as C major
  * @param {boolean} leading whether it is the root of a diminished chord
  */
 function spelled(pitchClass, key, leading) {
@@ -85,15 +85,15 @@ function weights(notes, from, to) {
   return sums;
 }
 
-/** All but those of drums. @param {Score} score */
+/** All notes except drums. @param {Score} score */
 function tunedNotes({ notes, tracks }) {
   return notes.filter(({ track }) => !tracks[track]?.is_drum);
 }
 
 /**
- * The chord that explains most of the sound; empty where none does.
+ * The chord that explains most of the sound; empty if none does.
  * @param {number[]} sums
- * @param {number} bass class of the lowest note
+ * @param {number} bass pitch class of the lowest note
  * @param {number} key which spells the name, as in `spelled`
  */
 export function nameChord(sums, bass, key) {
@@ -115,7 +115,7 @@ export function nameChord(sums, bass, key) {
 }
 
 /**
- * A chord for each beat; the same one after another is one.
+ * A chord for each beat; consecutive equal chords are merged.
  * @param {Score} score
  * @param {number} key which spells the names, as in `spelled`
  * @returns {Chord[]}
@@ -141,7 +141,7 @@ export function chords(score, key) {
 }
 
 /**
- * The key that a score sounds in: 0 to 23, -1 where little sounds.
+ * The key that a score sounds in: 0 to 23; -1 if there are too few notes.
  * @param {Score} score
  */
 export function keyOf(score) {
@@ -154,8 +154,8 @@ export function keyOf(score) {
 }
 
 /**
- * What the lowest note of the last chord says of a key, as `key_endings` in theory.py of
- * poph_tf.
+ * What the lowest note of the last chord says about a key, like `key_endings` in
+ * poph_tf's theory.py.
  * @param {number} lowest
  * @returns {(mode: number, tonic: number) => number}
  */
@@ -165,10 +165,10 @@ export function ofEnding(lowest) {
 }
 
 /**
- * The key whose profile fits the notes best, with what else is known: 0 to 23; -1 where
- * all classes sound alike.
+ * The key whose profile fits the notes best, with prior knowledge: 0 to 23; -1 if all
+ * classes sound equally long.
  * @param {number[]} sums how long each class sounds
- * @param {(mode: number, tonic: number) => number} known is added to the correlation
+ * @param {(mode: number, tonic: number) => number} known added to the correlation
  */
 export function findKey(sums, known) {
   let [best, found] = [-Infinity, -1];

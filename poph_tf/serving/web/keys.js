@@ -1,5 +1,5 @@
-// Keys: the roll by keyboard alone, shortcuts of the page, the computer's keyboard as
-// a piano.
+// Keyboard control: using the roll by keyboard alone, shortcuts, and the computer's
+// keyboard as a piano.
 
 import { whisper } from "./dom.js";
 import { barsAround, barSteps, HIGHEST, LOWEST, pitchName, place, replaceNotes } from "./score.js";
@@ -9,14 +9,14 @@ import { barsAround, barSteps, HIGHEST, LOWEST, pitchName, place, replaceNotes }
 /** @import {Recorder} from "./record.js" */
 /** @import {Roll} from "./roll.js" */
 
-// Two rows of a keyboard, by the place of the keys whatever the layout: from C4.
+// Two rows of a keyboard from C4, by key position, whatever the layout.
 const PIANO = [
   "KeyA", "KeyW", "KeyS", "KeyE", "KeyD", "KeyF", "KeyT", "KeyG", "KeyY", "KeyH", "KeyU",
   "KeyJ", "KeyK", "KeyO", "KeyL", "KeyP", "Semicolon", "Quote",
 ];
 const MIDDLE_C = 60;
 
-/** Whether an element takes letters or arrows itself. @param {EventTarget | null} target */
+/** Whether an element handles letters or arrows itself. @param {EventTarget | null} target */
 function types(target) {
   return target instanceof HTMLElement && !!target.closest("input, select, textarea, [role=dialog]");
 }
@@ -39,7 +39,7 @@ export class Keys {
     window.addEventListener("blur", () => recorder.releaseAll());
   }
 
-  /** A cursor only for those who came by keyboard. */
+  /** The cursor is only shown after keyboard focus. */
   showCursor() {
     if (!this.roll.box.matches(":focus-visible")) return;
     const step = Math.floor(this.roll.player.position);
@@ -96,8 +96,8 @@ export class Keys {
   }
 
   /**
-   * Arrows move the cursor, by bars with Ctrl; with Alt the selection, with Shift its
-   * end, with both the chosen bars.
+   * Arrows move the cursor, by bars with Ctrl; with Alt they move the selection, with
+   * Shift its end, with both the chosen bars.
    * @param {KeyboardEvent} event @param {number} steps @param {number} semitones
    */
   arrow(event, steps, semitones) {
@@ -119,7 +119,7 @@ export class Keys {
     this.tellCursor();
   }
 
-  /** Chooses the cursor's bar, or more bars to a side. @param {number} steps */
+  /** Chooses the cursor's bar, or extends the chosen bars. @param {number} steps */
   extendBars(steps) {
     const { shown, range } = this.store;
     const bar = barSteps(shown);
@@ -130,7 +130,7 @@ export class Keys {
     whisper(`Chosen: ${place(shown, chosen.from)} to ${place(shown, chosen.to - 1)}`);
   }
 
-  /** Puts a note at the cursor, or selects the one that is there; again deletes it. */
+  /** Adds a note at the cursor, or selects the one there, or deletes it if selected. */
   enter() {
     const { store, under, cursor, pointer } = this;
     if (under && store.selection.has(under)) return this.editing.remove();
@@ -144,17 +144,17 @@ export class Keys {
     const whole = { ...note, duration: pointer.length, velocity: 80 };
     store.edit(replaceNotes(store.shown, [], [whole]), [whole]);
     this.roll.player.touch(cursor.pitch);
-    whisper(`${pitchName(cursor.pitch)} put, ${pointer.length} steps`);
+    whisper(`${pitchName(cursor.pitch)} added, ${pointer.length} steps`);
   }
 
-  /** To the next or the last note of the active part. @param {boolean} forward */
+  /** Goes to the next or previous note of the active part. @param {boolean} forward */
   jump(forward) {
     const { store, cursor } = this;
     const notes = store.shown.notes
       .filter((note) => note.track === store.active)
       .filter((note) => (forward ? note.start > cursor.step : note.start < cursor.step))
       .sort((a, b) => (forward ? a.start - b.start : b.start - a.start));
-    if (!notes.length) return whisper("No further note in this part");
+    if (!notes.length) return whisper("No more notes in this part");
     [cursor.step, cursor.pitch] = [notes[0].start, notes[0].pitch];
     this.tellCursor();
   }
@@ -205,7 +205,7 @@ export class Keys {
     whisper(`Bar ${place(this.store.shown, at)}`);
   }
 
-  /** @param {KeyboardEvent} event @returns {boolean} whether it is a key of the piano */
+  /** @param {KeyboardEvent} event @returns {boolean} whether it is a piano key */
   playPiano(event) {
     if (!this.piano || event.altKey) return false;
     if (event.code === "KeyZ" || event.code === "KeyX") {

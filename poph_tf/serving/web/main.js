@@ -46,7 +46,7 @@ addEventListener("pagehide", () => store.save());
 addEventListener("hashchange", () => tried(takeLink));
 tried(start);
 
-/** Takes up a link, then asks the server for its models. */
+/** Opens a link, then asks the server for its models. */
 async function start() {
   await takeLink();
   const greeting = find("status", HTMLElement).textContent ?? "";
@@ -64,7 +64,7 @@ async function takeLink() {
   const { hash } = location;
   if (!hash) return;
   const saved = await fromHash(hash);
-  // The link is taken once: a reload shows what was made of it.
+  // The link is used only once, so that a reload keeps later edits.
   history.replaceState(null, "", location.pathname + location.search);
   const old = store.score;
   store.take(saved);
@@ -74,7 +74,7 @@ async function takeLink() {
   if (!saved.settings || !Object.keys(saved.settings).length) say("This link is damaged.", true);
 }
 
-/** New, the example, the link. */
+/** The buttons New, Example melody and Link. */
 function connectPieces() {
   const put = (/** @type {import("./types.js").Score} */ score) => {
     player.pause();
@@ -107,7 +107,7 @@ async function share() {
   say(whole ? `${where}: settings, seed and notes.` : `${where}: settings and seed; the piece is too long for a link.`);
 }
 
-/** Says in words what is chosen. */
+/** Describes the choice in words. */
 function showChoice() {
   const { range, areas, selection, shown } = store;
   const parts = [
@@ -119,7 +119,7 @@ function showChoice() {
   button("let-go").hidden = !parts.length;
 }
 
-/** Light, dark, or as the system has it. */
+/** Light, dark, or the system's theme. */
 function connectTheme() {
   const show = (/** @type {string} */ theme) => {
     document.documentElement.dataset.theme = theme;

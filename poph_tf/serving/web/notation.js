@@ -1,4 +1,4 @@
-// The score view: engraved by the server, it follows what plays bar by bar.
+// The score view: engraved by the server; it follows playback bar by bar.
 
 import { render } from "./api.js";
 import { find, make, tried } from "./dom.js";
@@ -9,7 +9,7 @@ import { barStarts } from "./score.js";
 /** @import {Score} from "./types.js" */
 
 const WAIT_MILLISECONDS = 400;
-// Pixels of a line: shorter ones hold no bar, longer ones are hard to follow.
+// Pixels of a line: shorter ones cannot hold a bar, longer ones are hard to follow.
 const [NARROWEST, WIDEST] = [200, 960];
 const SVG = "image/svg+xml";
 
@@ -19,7 +19,7 @@ export class Notation {
     this.store = store;
     this.player = player;
     this.box = find("notation", HTMLElement);
-    /** @type {Score | null} What is engraved, or asked for. */
+    /** @type {Score | null} The score that is engraved or requested. */
     this.engraved = null;
     /** Its width in pixels. */
     this.width = 0;
@@ -36,7 +36,7 @@ export class Notation {
     return !this.box.hidden;
   }
 
-  /** Pixels that a line may take. */
+  /** The width available for a line in pixels. */
   get room() {
     const { paddingLeft, paddingRight } = getComputedStyle(this.box);
     const inside = this.box.clientWidth - parseFloat(paddingLeft) - parseFloat(paddingRight);
@@ -49,7 +49,7 @@ export class Notation {
     if (on) tried(() => this.engrave());
   }
 
-  /** Engraves when the edits pause. */
+  /** Engraves after a pause in editing. */
   later() {
     clearTimeout(this.timer);
     if (!this.open || document.body.classList.contains("composing")) return;
@@ -80,7 +80,7 @@ export class Notation {
     }
   }
 
-  /** Marks the bar that plays. */
+  /** Marks the bar that is playing. */
   follow() {
     if (this.ticking || !this.open) return;
     const starts = barStarts(this.store.shown);
@@ -98,8 +98,8 @@ export class Notation {
 }
 
 /**
- * The picture as elements of the page. Its policy forbids scripts, and styles inside of
- * documents, of which the browser complains as it parses.
+ * The picture as elements of the page. The page's policy forbids scripts and inline
+ * styles, about which the browser would complain when parsing.
  * @param {string} text
  */
 export function picture(text) {

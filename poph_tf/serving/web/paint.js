@@ -1,4 +1,4 @@
-// Paints the roll: rows, bar lines, what is chosen, notes, keys, ruler and chords.
+// Paints the roll: rows, bar lines, the choice, notes, keys, ruler and chords.
 
 import { barNumber, barStarts, beatSteps, HIGHEST, isBlack, LOWEST, pitchName } from "./score.js";
 import { KEYS_WIDTH, ROW_HEIGHT, RULER_HEIGHT, TOP_HEIGHT } from "./view.js";
@@ -11,25 +11,25 @@ import { KEYS_WIDTH, ROW_HEIGHT, RULER_HEIGHT, TOP_HEIGHT } from "./view.js";
 /** @typedef {{x: number, y: number}} Point */
 
 /**
- * What is on the roll beside the state of the page.
+ * What the roll shows in addition to the state of the page.
  * @typedef {object} Scene
  * @property {number} playhead step
  * @property {{step: number, pitch: number} | null} cursor of the keyboard
  * @property {[Point, Point] | null} lasso
- * @property {Set<number>} held pitches that sound under a finger
+ * @property {Set<number>} held pitches of the pressed keys
  * @property {Chord[]} chords
  */
 
 const PARTS = 8;
-// A label may be squeezed to this share of its width; the next is left out below that.
+// A label may be squeezed to this share of its width; below that, the next is left out.
 const NARROWEST_LABEL = 0.6;
 const LABEL_GAP = 4;
 const FONT = "11px system-ui, sans-serif";
 
-/** Colours of the page's theme, read from its style sheet. */
+/** The colours of the page's theme, read from its style sheet. */
 export class Colours {
   constructor() {
-    // What an element shows is the colour of the theme; a variable's text has both.
+    // An element's computed colour follows the theme; the variable's text has both.
     const probe = document.body.appendChild(document.createElement("i"));
     const read = (/** @type {string} */ name) => {
       probe.style.color = `var(${name})`;
@@ -179,7 +179,7 @@ function paintMarks(context, view, store, scene, colours) {
 }
 
 /**
- * The ruler with the bars' numbers, and the chords below it.
+ * The ruler with bar numbers, and the chords below it.
  * @param {Context} context @param {View} view @param {Store} store @param {Scene} scene
  * @param {Colours} colours
  */
@@ -222,7 +222,7 @@ function paintTop(context, view, store, scene, colours) {
 }
 
 /**
- * The keyboard at the side; keys that sound are lit in the colour of their part.
+ * The keyboard at the side; sounding keys have the colour of their part.
  * @param {Context} context @param {View} view @param {Store} store @param {Scene} scene
  * @param {Colours} colours
  */
@@ -251,7 +251,7 @@ function paintKeys(context, view, store, scene, colours) {
 }
 
 /**
- * A whole score in little, for a candidate.
+ * A miniature of a whole score, for a candidate.
  * @param {HTMLCanvasElement} canvas
  * @param {Score} score
  * @param {Colours} colours

@@ -1,4 +1,4 @@
-// The list of parts: which one is drawn on, which are locked, how loud each is.
+// The list of parts: which one is active, which are locked, how loud each is.
 
 import { find, make, press } from "./dom.js";
 import { Colours } from "./paint.js";
@@ -16,7 +16,7 @@ export class Parts {
     this.show();
   }
 
-  /** Makes the rows anew only where there are others: the focus stays. */
+  /** Rebuilds the rows only if the parts have changed, so that the focus stays. */
   show() {
     const { shown, model } = this.store;
     const names = shown.tracks.map((track) => track.name);
@@ -28,7 +28,7 @@ export class Parts {
     names.forEach((_, track) => this.update(track));
   }
 
-  /** Whether the parts' names do not say which of the model's tracks they are. */
+  /** Whether the parts' names do not tell which of the model's tracks they are. */
   get asks() {
     const known = new Set(this.store.model?.tracks.map((track) => track.name.toLowerCase()));
     return known.size > 1 && !this.store.shown.tracks.every((t) => known.has(t.name.toLowerCase()));
@@ -67,7 +67,7 @@ export class Parts {
     return element;
   }
 
-  /** Chooses the model's track that a part of a file is. @param {string} text @param {number} track */
+  /** Selects the model's track for a part of a file. @param {string} text @param {number} track */
   roleOf(text, track) {
     const names = this.store.model?.tracks.map((one) => one.name) ?? [];
     const options = ["", ...names].map((name) => make("option", { value: name }, name || "left out"));

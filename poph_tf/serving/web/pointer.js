@@ -1,4 +1,4 @@
-// Mouse, pen and finger on the roll: draw, move, resize, delete, lasso, choose bars.
+// Mouse, pen and touch on the roll: draw, move, resize, delete, lasso, choose bars.
 
 import { moved, barsAround, notesOf, replaceNotes, resized } from "./score.js";
 
@@ -30,7 +30,7 @@ export class Pointer {
       event.preventDefault();
       this.erase(event);
     });
-    // A finger scrolls the empty roll; on a note, the ruler or with the lasso it works.
+    // A finger scrolls empty parts of the roll; notes, ruler and lasso take the touch.
     const taken = (/** @type {TouchEvent} */ event) => this.takes(event) && event.preventDefault();
     canvas.addEventListener("touchstart", taken, { passive: false });
   }
@@ -96,8 +96,8 @@ export class Pointer {
   }
 
   /**
-   * A gesture that changes the score at each move, from the same score, and is one
-   * step of the history.
+   * A gesture that changes the original score at each move, and is one step of the
+   * history.
    * @param {(point: Point) => [Score, Note[]] | null} change
    * @param {() => void} [done]
    * @returns {Gesture}
@@ -120,7 +120,7 @@ export class Pointer {
     };
   }
 
-  /** A new note, as long as it is drawn. @param {Point} point @returns {Gesture} */
+  /** Draws a new note; dragging sets its length. @param {Point} point @returns {Gesture} */
   draw(point) {
     const { store, view, roll } = this;
     const base = store.shown;
@@ -138,7 +138,7 @@ export class Pointer {
     return gesture;
   }
 
-  /** A finger puts a note when it hasn't scrolled. @param {Point} point @returns {Gesture} */
+  /** A finger adds a note if it has not scrolled. @param {Point} point @returns {Gesture} */
   tap(point) {
     let still = true;
     return {
@@ -148,7 +148,7 @@ export class Pointer {
   }
 
   /**
-   * Moves or resizes a note, and those that are selected with it.
+   * Moves or resizes a note and those selected with it.
    * @param {Note} note @param {boolean} atEnd @param {Point} point @returns {Gesture}
    */
   drag(note, atEnd, point) {
@@ -172,7 +172,7 @@ export class Pointer {
     });
   }
 
-  /** Selects notes, and their parts there for Infill. @param {Point} a @returns {Gesture} */
+  /** Selects notes, and areas of their parts for Infill. @param {Point} a @returns {Gesture} */
   lasso(a) {
     const { store, view, roll } = this;
     let b = a;
@@ -219,7 +219,7 @@ export class Pointer {
     };
   }
 
-  /** Sounds keys of the keyboard at the side. @param {Point} point @returns {Gesture} */
+  /** Plays keys of the keyboard at the side. @param {Point} point @returns {Gesture} */
   playKey(point) {
     const { roll, view } = this;
     let pitch = view.pitch(point.y);

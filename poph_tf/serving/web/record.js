@@ -1,4 +1,4 @@
-// Records what is played on a MIDI keyboard or the computer's, after a bar of count-in.
+// Records a MIDI keyboard or the computer's keyboard, after a one-bar count-in.
 
 import { say } from "./dom.js";
 import { barSteps, replaceNotes } from "./score.js";
@@ -17,7 +17,7 @@ export class Recorder extends EventTarget {
     this.store = roll.store;
     this.player = roll.player;
     this.recording = false;
-    /** The first step that is recorded; what is played before is not taken. */
+    /** The first recorded step; earlier notes are ignored. */
     this.start = 0;
     this.wasLooping = false;
     /** @type {Note[]} */
@@ -31,7 +31,7 @@ export class Recorder extends EventTarget {
     });
   }
 
-  /** Asks for the MIDI keyboards; plugging one in later works too. */
+  /** Asks for access to MIDI keyboards; one can also be plugged in later. */
   async connect() {
     if (!navigator.requestMIDIAccess) {
       throw new Error("This browser has no WebMIDI; the computer's keyboard can play instead.");
@@ -85,7 +85,7 @@ export class Recorder extends EventTarget {
     this.roll.repaint();
   }
 
-  /** Puts a note that was played on the grid. @param {Held} held */
+  /** Quantizes a played note. @param {Held} held */
   take({ pitch, velocity, start }) {
     const first = Math.round(start);
     const duration = Math.max(1, Math.round(this.player.position) - first);
@@ -93,7 +93,7 @@ export class Recorder extends EventTarget {
     this.taken.push({ track: this.store.active, pitch, start: first, duration, velocity });
   }
 
-  /** Starts after a bar of count-in, at the bar where the player stands. */
+  /** Starts after a one-bar count-in, at the player's bar. */
   async record() {
     const { store, player } = this;
     const bar = barSteps(store.shown);
@@ -104,11 +104,11 @@ export class Recorder extends EventTarget {
     player.endless = player.metronome = true;
     await player.play(this.start - bar);
     this.recording = true;
-    say("Count-in of a bar, then play. Stop ends the recording.");
+    say("A one-bar count-in, then play. Stop ends the recording.");
     this.dispatchEvent(new Event("change"));
   }
 
-  /** Ends it; the notes are one step of the history. */
+  /** Ends the recording; its notes are one step of the history. */
   finish() {
     const { store, player, taken } = this;
     this.releaseAll();

@@ -1,4 +1,4 @@
-// Turns what is chosen on the page into the body of a request.
+// Builds the body of a request from the choices on the page.
 
 import { barNumber, isEmpty, notesOf } from "./score.js";
 
@@ -7,8 +7,8 @@ import { barNumber, isEmpty, notesOf } from "./score.js";
 /** @typedef {"compose" | "continue" | "harmonize" | "accompany" | "infill" | "vary" | "reharmonize"} Task */
 
 /**
- * The model's track that each part of the score is, "" if none: as chosen, by name, or
- * from high to low.
+ * The model's track for each part of the score, "" if none: as chosen, by name, or from
+ * high to low.
  * @param {Store} store
  * @returns {string[]}
  */
@@ -37,7 +37,7 @@ function meanPitch(score, track) {
 }
 
 /**
- * The settings that all tasks have.
+ * The settings that all tasks share.
  * @param {Store} store
  */
 function common({ settings, shown, model }) {
@@ -70,7 +70,7 @@ export function styleOf({ style, style_other, balance }) {
  * @param {Store} store
  * @param {Task} task
  * @returns {Record<string, unknown>}
- * @throws {Error} a sentence that says what to choose first
+ * @throws {Error} a message that says what to choose first
  */
 export function request(store, task) {
   const body = common(store);
@@ -84,7 +84,7 @@ export function request(store, task) {
   return { ...body, ...drawn(store, task) };
 }
 
-/** The notes, and the tracks that they belong to. @param {Store} store */
+/** The notes and the tracks that they belong to. @param {Store} store */
 function music(store) {
   const found = roles(store);
   const { shown } = store;
@@ -94,13 +94,13 @@ function music(store) {
     .filter((pair, k) => pair && tracks[k].name !== found[k]);
   const body = /** @type {Record<string, unknown>} */ ({ music: { ...shown, tracks } });
   if (!named.length || !store.model?.tracks.length) return body;
-  // With a map only the parts that it names are taken: name all.
+  // With a map, only the parts that it names are used, so name all.
   const all = tracks.map((track, k) => (found[k] && notesOf(shown, k).length ? `${track.name}:${found[k]}` : ""));
   return { ...body, map: all.filter(Boolean) };
 }
 
 /**
- * What is held and what is drawn.
+ * What is kept and what is drawn.
  * @param {Store} store
  * @param {Task} task
  */
@@ -125,7 +125,7 @@ function drawn(store, task) {
     const held = locked.length ? locked : parts.filter((k) => k !== active);
     const free = (store.model?.tracks ?? []).map((track) => track.name);
     const draw = free.filter((name) => !names(held).includes(name));
-    if (!draw.length) throw new Error("All parts are locked: unlock one to draw it anew.");
+    if (!draw.length) throw new Error("All parts are locked: unlock one to draw it again.");
     return { ...bars, draw };
   }
   return { ...bars, given: names(heldFor(task, sounding, locked, active)) };
@@ -143,8 +143,8 @@ function withoutTracks(task, bars) {
 }
 
 /**
- * The parts that a harmony or an accompaniment keeps: the locked ones that sound, or
- * the only one, else the melody: the active part or the first.
+ * The parts that a harmonization or accompaniment keeps: the locked ones with notes, or
+ * the only one with notes, else the melody: the active part or the first.
  * @param {Task} task @param {number[]} sounding @param {number[]} locked @param {number} active
  */
 function heldFor(task, sounding, locked, active) {
@@ -155,7 +155,7 @@ function heldFor(task, sounding, locked, active) {
 }
 
 /**
- * Bars as the settings name them: 3-4.
+ * Bars as written in the settings: 3-4.
  * @param {Score} score
  * @param {{from: number, to: number}} range
  */

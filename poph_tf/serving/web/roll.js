@@ -1,5 +1,4 @@
-// The roll: a canvas that stays in place in a box that scrolls, painted when something
-// changed or plays.
+// The roll: a fixed canvas in a scrolling box, painted when something changes or plays.
 
 import { find } from "./dom.js";
 import { chords, KEYS, keyOf, pretty } from "./harmony.js";
@@ -34,13 +33,13 @@ export class Roll {
     this.centre();
   }
 
-  /** Reads the colours of another theme. */
+  /** Reads the colours of the new theme. */
   recolour() {
     this.colours = new Colours();
     this.repaint();
   }
 
-  /** Fits canvas and scroll bars to the box and the score. */
+  /** Fits the canvas and scroll bars to the box and the score. */
   fit() {
     const { view, box, canvas } = this;
     const { width, height } = view.size(this.store.shown);
@@ -76,7 +75,7 @@ export class Roll {
     this.box.scrollLeft = middle * this.view.stepWidth - this.view.width / 2 + KEYS_WIDTH;
   }
 
-  /** Scrolls as far as is needed to see a cell. @param {number} step @param {number} pitch */
+  /** Scrolls as far as needed to show a cell. @param {number} step @param {number} pitch */
   reveal(step, pitch) {
     const { view, box } = this;
     const [x, y] = [view.x(step), view.y(pitch)];
@@ -106,7 +105,7 @@ export class Roll {
     if (player.playing) this.repaint();
   }
 
-  /** Turns the page when the playhead leaves it: nothing slides. */
+  /** Turns the page when the playhead leaves it, instead of scrolling smoothly. */
   follow() {
     const x = this.view.x(this.scene.playhead);
     if (x >= KEYS_WIDTH && x < this.view.width - 24) return;

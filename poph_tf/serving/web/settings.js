@@ -1,4 +1,4 @@
-// The settings in musicians' words, each with its help, and the form made of them.
+// The settings in musicians' terms, each with its help, and their form.
 
 import { find, make } from "./dom.js";
 import { KEYS, pretty } from "./harmony.js";
@@ -12,14 +12,14 @@ import { KEYS, pretty } from "./harmony.js";
  * @property {string} label
  * @property {string} help
  * @property {"range" | "number" | "select" | "checkbox" | "text"} kind
- * @property {string | number | boolean} value where nobody chose yet
+ * @property {string | number | boolean} value default
  * @property {Record<string, string | number>} [limits] attributes of the input
  * @property {[string, string][]} [options] value and text
- * @property {boolean} [styles] shown for models with several styles only
- * @property {boolean} [form] shown for models that read the form only
+ * @property {boolean} [styles] only shown for models with several styles
+ * @property {boolean} [form] only shown for models that read the form
  */
 
-/** @type {[number, string][]} From this temperature on, in words. */
+/** @type {[number, string][]} Words for temperatures from this value on. */
 const BOLDNESS = [
   [0, "very careful"],
   [0.8, "careful"],
@@ -107,14 +107,14 @@ export const FIELDS = [
   {
     name: "ending",
     label: "Lead to an ending",
-    help: "The last bar is an end. Otherwise the music is endless: Continue goes on with it.",
+    help: "The piece ends in its last bar. Otherwise it stays open: Continue goes on with it.",
     kind: "checkbox",
     value: true,
   },
   {
     name: "listen",
     label: "Play while it composes",
-    help: "The music begins when its first bar is there.",
+    help: "Playback starts with the first bar.",
     kind: "checkbox",
     value: true,
   },
@@ -140,7 +140,7 @@ export function defaults() {
   return Object.fromEntries(FIELDS.map((field) => [field.name, field.value]));
 }
 
-/** What a slider's place means. @param {string} name @param {Settings} settings */
+/** The meaning of a slider's value. @param {string} name @param {Settings} settings */
 function meaning(name, settings) {
   const value = Number(settings[name]);
   if (name === "temperature") return BOLDNESS.findLast(([from]) => value >= from)?.[1] ?? "";
@@ -204,7 +204,7 @@ export class Form {
       } else if (input instanceof HTMLSelectElement) {
         input.value = String(settings[field.name]);
       } else if (input instanceof HTMLInputElement && input !== document.activeElement) {
-        // What is being typed stays as it is.
+        // Do not change the field that is being edited.
         input.value = String(settings[field.name]);
       }
       const row = find(`set-${field.name}-row`, HTMLElement);

@@ -1,8 +1,8 @@
-// A link that holds settings and notes after the #, which is never sent to a server.
+// A link with settings and notes after the #, which is never sent to a server.
 
 /** @import {Saved} from "./types.js" */
 
-// Longer links are cut by some mail programs and chats.
+// Some mail programs and chats cut longer links.
 const LONGEST = 6000;
 const NOTHING = { settings: {}, model: "" };
 
@@ -21,7 +21,7 @@ async function pack(value) {
 }
 
 /**
- * The text after the #; without notes where they would make it too long.
+ * The text after the #; without notes if they would make it too long.
  * @param {Pick<Saved, "settings" | "model" | "score">} saved
  * @returns {Promise<{hash: string, whole: boolean}>}
  */
@@ -34,7 +34,7 @@ export async function toHash({ settings, model, score }) {
 
 /**
  * @param {string} hash
- * @returns {Promise<Partial<Saved>>} nothing where the link is damaged
+ * @returns {Promise<Partial<Saved>>} empty if the link is damaged
  */
 export async function fromHash(hash) {
   if (!hash.startsWith("#s=")) return NOTHING;

@@ -1,5 +1,5 @@
-// The state of the page: the score and its history, what is chosen, the settings.
-// Whoever shows something listens to the kinds of change that concern it.
+// The state of the page: the score and its history, the choice, the settings.
+// Views listen to the kinds of change that concern them.
 
 import { isScore, silence } from "./score.js";
 
@@ -16,9 +16,9 @@ export class Store {
   constructor(defaults) {
     /** @type {Score} */
     this.score = silence([]);
-    /** Of the file that Save writes, without its ending. */
+    /** Name of the file that Save writes, without its suffix. */
     this.name = UNNAMED;
-    /** @type {Score | null} A candidate that is heard, not kept. */
+    /** @type {Score | null} A candidate that is played but not kept. */
     this.preview = null;
     /** @type {Model[]} */
     this.models = [];
@@ -48,7 +48,7 @@ export class Store {
     this.timer = 0;
   }
 
-  /** What the roll shows and the player plays. */
+  /** The score that the roll shows and the player plays. */
   get shown() {
     return this.preview ?? this.score;
   }
@@ -82,7 +82,7 @@ export class Store {
   }
 
   /**
-   * A stage of a gesture, which is remembered when it ends.
+   * An intermediate state of a gesture, which is remembered when it ends.
    * @param {Score} score
    * @param {Iterable<Note>} selection
    */
@@ -113,7 +113,7 @@ export class Store {
   /**
    * @param {Score[]} from
    * @param {Score[]} to
-   * @returns {boolean} whether there was anything
+   * @returns {boolean} whether there was anything to take
    */
   travel(from, to) {
     const score = from.pop();
@@ -131,7 +131,7 @@ export class Store {
     this.tell("score", "choice", "parts");
   }
 
-  /** Gives each part of the score its place at the mixer. */
+  /** Gives each part of the score its entry in the mixer. */
   fitParts() {
     const tracks = this.shown.tracks;
     this.mix = tracks.map((_, k) => this.mix[k] ?? { volume: 0.8, muted: false, locked: false });
@@ -168,12 +168,12 @@ export class Store {
     try {
       localStorage.setItem(KEY, JSON.stringify(saved));
     } catch {
-      // Private windows may refuse, and the place may be full: the page works on.
+      // Storage may be unavailable in private windows, or full; the page still works.
       localStorage.removeItem(KEY);
     }
   }
 
-  /** Takes up what the last visit left, if it can be read. */
+  /** Restores the state of the last visit, if it can be read. */
   restore() {
     try {
       this.take(JSON.parse(localStorage.getItem(KEY) ?? "{}"));

@@ -1,4 +1,4 @@
-// The buttons of the player, of the roll and of the recorder.
+// The buttons of the player, the roll and the recorder.
 
 import { button, find, press, say, tried } from "./dom.js";
 import { barSteps, place } from "./score.js";
@@ -141,7 +141,7 @@ function connectTime({ roll: { store } }) {
   show();
 }
 
-/** The tabs: the roll and the score. @param {Desk} desk */
+/** The roll and score tabs. @param {Desk} desk */
 function connectViews({ roll, notation }) {
   const tabs = [button("tab-roll"), button("tab-score")];
   const show = (/** @type {boolean} */ score) => {

@@ -1,4 +1,4 @@
-// Where things are on the roll, in pixels of its visible part, and what a pointer hits.
+// Positions on the roll, in pixels of its visible part, and hit testing.
 
 import { HIGHEST, LOWEST } from "./score.js";
 
@@ -31,7 +31,7 @@ export class View {
     return TOP_HEIGHT + (HIGHEST - pitch) * ROW_HEIGHT - this.top;
   }
 
-  /** The step at a place, with its fraction. @param {number} x */
+  /** The fractional step at a place. @param {number} x */
   step(x) {
     return Math.max(0, (x - KEYS_WIDTH + this.left) / this.stepWidth);
   }
@@ -56,7 +56,7 @@ export class View {
   }
 
   /**
-   * The part of the page's roll that is at a place.
+   * The area of the roll at a place.
    * @param {number} x
    * @param {number} y
    * @returns {"ruler" | "keys" | "grid"}
@@ -67,7 +67,7 @@ export class View {
   }
 
   /**
-   * The note at a place, and whether the place is its end. The active part lies on top.
+   * The note at a place, and whether the place is at its end. The active part is on top.
    * @param {Score} score
    * @param {number} active
    * @param {number} x
