@@ -1,8 +1,8 @@
 """Music files, notes, matrices and records: from a file to a batch.
 
     reading        formats and their readers: a file -> Notes or a NoteSequence
-      midi_bytes, midi_chunks, midi_scan, midi_note_seq       the readers of MIDI
-      musicxml, abc                                           those of scores
+      midi_bytes, midi_chunks, midi_scan, midi_note_seq       MIDI readers
+      musicxml, abc                                           score readers
     midi, midi_writing, scores   read and write files as NoteSequences
     notes          a piece as arrays of notes in ticks
     quantization, bars                                        notes on the grid
@@ -12,8 +12,8 @@
     dataset        batches for training (tf.data)
     loading        `poph_tf.data.load`: whole pieces as tf.data
     editing        cuts, joins and transposes pieces
-    piano_rolls, writing                                      data sets of benchmarks
-    preparation/   data sets made of collections of files
+    piano_rolls, writing                                      benchmark data sets
+    preparation/   makes data sets from collections of files
 
 Nothing here imports `models`.
 """

@@ -1,11 +1,10 @@
 """Reads books of tunes in ABC notation, tune by tune.
 
-A tune begins with its number (X:) and ends at a blank line or at the next number. The
-fields before the first tune hold for all; other text between tunes is no music. A tune
-that cannot be read does not cost the others: it has its own error.
+A tune begins with its number (X:) and ends at a blank line or at the next number.
+Fields before the first tune apply to all; other text between tunes is ignored. A tune
+that cannot be read has its own error and does not affect the others.
 
-Tunes are read when they are asked for, so that a book takes little more memory than its
-text.
+Tunes are read on demand, so that a book takes little more memory than its text.
 
 Source: https://abcnotation.com/wiki/abc:standard:v2.1 (file structure).
 """
@@ -23,24 +22,24 @@ if TYPE_CHECKING:
 
 _FIELD = re.compile(r"[A-Za-z+]:(?![|:])")
 _DIRECTIVE = "%%"
-# That of note-seq, so that tunes give the records that they gave before.
+# note-seq's value, so that tunes give the same records as before.
 _VELOCITY = 90
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 class Tunes(Mapping[str, "NoteSequence | MusicFileError"]):
-    """The tunes of a book by their labels, each read anew when it is asked for.
+    """The tunes of a book by label, each read whenever it is accessed.
 
-    The label of a tune is its number; further tunes of the same number are told apart
-    by their places in the book.
+    The label of a tune is its number; if that is missing or already taken, the position
+    in the book is added.
 
     Args:
         data: text in UTF-8, UTF-16 with a byte order mark, or Latin-1.
-        name: what errors call the file.
+        name: the file's name in error messages.
         repeats: how repeats are played, see `score_sequence.to_sequence`.
 
     Raises:
-        MusicFileError: If the file is not text, or holds no tune.
+        MusicFileError: If the file is not text, or contains no tune.
     """
 
     def __init__(
@@ -101,7 +100,7 @@ def _decoded(data: bytes, name: str) -> str:
 
 
 def _parts(text: str) -> Iterator[list[str]]:
-    """Lists of lines, split at blank lines and before X:, without mere comments."""
+    """Lists of lines, split at blank lines and before X:; skips mere comments."""
     lines: list[str] = []
     for line in map(str.strip, [*text.splitlines(), ""]):
         if lines and (not line or line.startswith("X:")):
@@ -113,14 +112,14 @@ def _parts(text: str) -> Iterator[list[str]]:
 
 
 def _book(parts: list[list[str]]) -> tuple[list[str], list[list[str]]]:
-    """The fields that hold for all tunes, and the parts that are tunes.
+    """The fields that apply to all tunes, and the parts that are tunes.
 
-    A part with a key but no number is a tune that lacks one; without either it is text.
+    A part with a key but no number is an unnumbered tune; with neither it is text.
     """
     first = next((k for k, part in enumerate(parts) if _number(part)), None)
     if first is None:
-        # Without any number, a single part is a tune; otherwise the first part is the
-        # header of tunes that lack theirs.
+        # Without any number, a single part is a tune; of several, the first is the
+        # header of unnumbered tunes.
         return (parts[0], parts[1:]) if len(parts) > 1 else ([], parts)
     header = [line for part in parts[:first] for line in part if _is_field(line)]
     return header, [part for part in parts[first:] if _number(part) or _has_key(part)]
@@ -135,7 +134,7 @@ def _has_key(lines: list[str]) -> bool:
 
 
 def _number(lines: list[str]) -> str | None:
-    """The content of the field X: of a tune."""
+    """The content of a tune's X: field."""
     for line in lines:
         if line.startswith("X:"):
             return line[2:].partition("%")[0].strip() or None

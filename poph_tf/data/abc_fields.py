@@ -1,6 +1,6 @@
 """The fields of ABC notation: key, metre, tempo, unit length, voice, order of parts.
 
-Each function takes the text behind the colon.
+Each function takes the text after the colon.
 
 Source: https://abcnotation.com/wiki/abc:standard:v2.1 (information fields).
 """
@@ -17,7 +17,7 @@ _MAX_PARTS = 1000
 
 
 def accidental(sign: str) -> Fraction:
-    """Semitones of an accidental; it may be microtonal, as ^1/2 or _/ are."""
+    """Semitones of an accidental, which may be microtonal (^1/2, _/)."""
     marks = sign.rstrip("0123456789/")
     semitones = marks.count("^") - marks.count("_")
     number = sign[len(marks) :]
@@ -25,14 +25,14 @@ def accidental(sign: str) -> Fraction:
 
 
 def length(text: str) -> Fraction:
-    """A length behind a note: "3", "/", "//", "3/2"; nothing is 1.
+    """The length after a note: "3", "/", "//", "3/2"; an empty text is 1.
 
     Example:
         >>> [str(length(text)) for text in ("", "3", "/", "//", "3/2")]
         ['1', '3', '1/2', '1/4', '3/2']
     """
     match = re.fullmatch(r"(\d*)(/*)(\d*)", text)
-    assert match, "the tune's own pattern finds nothing else"
+    assert match, "the tune's own pattern matches nothing else"
     number, slashes, divisor = match.groups()
     value = Fraction(int(number[:6] or 1))
     if divisor:
@@ -51,10 +51,10 @@ def key(text: str) -> tuple[int, int] | None:
     if not found:
         return None
     tonic, sign, mode = found.groups()
-    # A lone m is minor; other words are told by three letters, or say something else.
+    # A lone m is minor; other modes go by three letters; anything else is major.
     said = key_signatures.mode_of("minor" if mode.lower() == "m" else mode)
     said = key_signatures.MAJOR if said == key_signatures.UNSAID else said
-    # The sharps of C in this mode, and those that the tonic adds.
+    # The sharps of C in this mode, plus those that the tonic adds.
     sharps = key_signatures.sharps_of(TONICS["C"], said)
     sharps += key_signatures.sharps_of(TONICS[tonic], key_signatures.MAJOR)
     sharps += 7 * ((sign == "#") - (sign == "b"))
@@ -62,7 +62,7 @@ def key(text: str) -> tuple[int, int] | None:
 
 
 def accidentals(text: str, sharps: int) -> dict[str, Fraction]:
-    """Semitones by letter (upper case) of a key with so many sharps."""
+    """Semitones by letter (upper case) of a key with this many sharps."""
     usual = {} if re.search(r"\bexp\b", text) else key_signatures.accidentals(sharps)
     found = {letter: Fraction(sign) for letter, sign in usual.items()}
     for mark, letter in _ACCIDENTALS.findall(text):
@@ -71,10 +71,10 @@ def accidentals(text: str, sharps: int) -> dict[str, Fraction]:
 
 
 def shift(text: str) -> int | None:
-    """Semitones by which a clef, an octave or a transposition moves what is written."""
+    """Semitones by which a clef, octave or transposition shifts the written notes."""
     said = None
     clef = r"(?:clef=|\b)(?:treble|alto|tenor|bass|[GCF])\d?"
-    # "-8va" is no clef of the standard, but of the programs before it.
+    # "-8va" is not in the standard, but older programs wrote it.
     if sign := re.search(rf"{clef}([+-])8|(?<!\S)([+-])8va", text):
         said = 12 if "+" in sign.groups() else -12
     if octave := re.search(r"octave=([+-]?\d)", text):
@@ -85,7 +85,7 @@ def shift(text: str) -> int | None:
 
 
 def metre(text: str) -> tuple[int, int] | None:
-    """Numerator and denominator; (0, 0): free; None if the text is none."""
+    """Numerator and denominator; (0, 0) if free; None if the text is not a metre."""
     text = text.strip()
     if text in ("C", "C|"):
         return (4, 4) if text == "C" else (2, 2)
@@ -99,7 +99,7 @@ def metre(text: str) -> tuple[int, int] | None:
 
 
 def unit_length(text: str) -> Fraction | None:
-    """Quarter notes of the unit length: "1/8" is half a quarter."""
+    """The unit length in quarter notes: "1/8" is half a quarter."""
     found = re.match(r"\s*(\d{1,3})(?:\s*/\s*(\d{1,4}))?", text)
     if not found or not int(found[1]) or found[2] and not int(found[2]):
         return None
@@ -107,14 +107,14 @@ def unit_length(text: str) -> Fraction | None:
 
 
 def usual_unit_length(signature: tuple[int, int] | None) -> Fraction:
-    """Quarter notes of the unit length where none is given: short in short metres."""
+    """The default unit length in quarter notes: shorter in short metres."""
     beats, unit = signature or (0, 0)
     is_short = unit and Fraction(beats, unit) < Fraction(3, 4)
     return Fraction(1, 4) if is_short else Fraction(1, 2)
 
 
 def tempo(text: str, unit: Fraction) -> float | None:
-    """Quarter notes a minute: "1/4=120", "3/8=80", and, as of old, "C=120", "120"."""
+    """Quarter notes per minute of "1/4=120", "3/8=80" or the older "C=120", "120"."""
     text = re.sub(r'"[^"]*"', " ", text)
     number = re.search(r"(?:^|=)\s*(\d{1,4}(?:\.\d+)?)\s*$", text)
     if not number:
@@ -129,7 +129,7 @@ def tempo(text: str, unit: Fraction) -> float | None:
 
 
 def order_of_parts(text: str) -> str:
-    """The letters of P: in the order of playing: "A(BC)2" is ABCBC."""
+    """The letters of P: in playing order: "A(BC)2" is ABCBC."""
     text = re.sub(r"[^A-Za-z0-9()]", "", text)[:200]
     while found := re.search(r"\(([^()]*)\)(\d{0,2})|([A-Za-z])(\d{1,2})", text):
         inner, times = (found[1], found[2]) if found[3] is None else found.groups()[2:]

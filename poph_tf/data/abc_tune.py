@@ -2,8 +2,8 @@
 
     - An accidental holds to the end of its bar, in all octaves, unless the tune says
       otherwise (propagate-accidentals); a tie carries it over the bar line.
-    - Fields within the tune hold for the voice they stand in.
-    - Decorations, chord symbols, words and layout are left out.
+    - Fields within the tune apply to the voice in which they appear.
+    - Decorations, chord symbols, words and layout are ignored.
 
 Source: https://abcnotation.com/wiki/abc:standard:v2.1 (the tune body).
 """
@@ -125,7 +125,7 @@ class _TuneReader(FieldReader):
     def _sound(
         self, text: str, length: str, is_tied: bool, *, is_chord: bool = False
     ) -> None:
-        """A note, or a chord, which is as long as its first note."""
+        """Adds a note, or a chord, which is as long as its first note."""
         voice = self._current()
         tones = list(_NOTES.finditer(re.sub(r'"[^"]*"|![^!]*!', "", text)))
         if not tones:
@@ -179,7 +179,7 @@ class _TuneReader(FieldReader):
         voice.part.notes.setdefault(voice.measure, []).extend(kept)
 
     def _take_factor(self, voice: Voice) -> Fraction:
-        """What tuplets and broken rhythms make of the next length."""
+        """The factor of tuplets and broken rhythms for the next length."""
         left, ratio = voice.tuplet
         factor, voice.factor = voice.factor, Fraction(1)
         if left <= 0:
@@ -212,7 +212,7 @@ class _TuneReader(FieldReader):
         return Fraction(4 * beats, unit) if unit else Fraction(4)
 
     def _metre_of(self, voice: Voice) -> tuple[int, int]:
-        """That of the bar at which a voice is."""
+        """The metre of the bar that a voice is in."""
         metres = (m.metre for m in self._score.measures[voice.measure :: -1] if m.metre)
         return next(metres, (4, 4))
 
@@ -290,7 +290,7 @@ class _TuneReader(FieldReader):
 
 
 def _place(tone: re.Match[str]) -> Place:
-    """Letter, and octave as MIDI numbers count them: C is in the fifth."""
+    """Letter, and octave counted as in MIDI numbers: C is in octave 5."""
     letter, marks = tone["letter"], tone["octave"]
     octave = 5 + letter.islower() + marks.count("'") - marks.count(",")
     return letter.upper(), octave

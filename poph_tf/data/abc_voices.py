@@ -11,28 +11,28 @@ from fractions import Fraction
 from poph_tf.data import abc_fields
 from poph_tf.data.score import Measure, Note, Part, Score
 
-# A key of a pitch that an accidental moves, or a tie holds: letter and octave.
+# A pitch that an accidental changes, or a tie holds: letter and octave.
 Place = tuple[str, int]
 
 
 @dataclasses.dataclass
 class Voice:
-    """Where a voice is, and what holds in it.
+    """The current position and state of a voice.
 
     Attributes:
         part: its notes.
-        unit: quarter notes of the unit length.
+        unit: the unit length in quarter notes.
         key: semitones by letter.
-        shift: semitones between what is written and what sounds.
-        measure: the number of its bar.
+        shift: semitones from written to sounding pitch.
+        measure: the number of the current bar.
         at: quarter notes since the beginning of the bar.
         layer: the number of its overlay (&).
-        accidentals: of this bar, in semitones.
+        accidentals: those of this bar, in semitones.
         ties: pitches that are tied to the next note.
-        ties_at_ending: those before the first of alternative endings.
-        endings: the times at which the bars from here on are played.
+        ties_at_ending: those before the first alternative ending.
+        endings: the passes in which the bars from here on are played.
         tuplet: notes left in the tuplet, and the factor of their lengths.
-        factor: of the next length, by a broken rhythm.
+        factor: that of a broken rhythm for the next length.
         last: the last notes, and their length.
     """
 
@@ -55,7 +55,7 @@ class Voice:
 
 
 class FieldReader:
-    """What the fields of a tune say, for all voices and for each."""
+    """Reads the fields of a tune, for all voices and for each one."""
 
     def __init__(self) -> None:
         self._score = Score()
@@ -67,7 +67,7 @@ class FieldReader:
         self._key = ""
         self._tempo = ""
         self._scope = "pitch"
-        self._instructions: list[Sequence[str]] = []  # of MIDI, for all voices
+        self._instructions: list[Sequence[str]] = []  # %%MIDI, for all voices
         self._voice: Voice | None = None
 
     def _directive(self, text: str) -> None:
@@ -133,7 +133,7 @@ class FieldReader:
             voice.shift = shift
 
     def _begin(self) -> None:
-        """What the header says holds for all voices from now on."""
+        """Applies the header to all voices."""
         measure = self._score.measure(0)
         measure.metre = self._metre or (0, 0)
         if self._tempo:

@@ -1,8 +1,8 @@
 """Time on the grid: steps, bar lines, time signatures and tempo of a piece.
 
 Positions are whole numbers throughout: ticks of the file, then steps. Bar lines follow
-the time signatures, and each begins a bar; without one the piece is in 4/4. Lines
-that fall between steps go to the nearest, halves up.
+the time signatures, each of which begins a bar; without any, the piece is in 4/4. Lines
+between steps are rounded to the nearest, halves up.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from poph_tf.data.notes import DEFAULT_QPM, Notes
 STEPS_PER_QUARTER = 4
 MAX_BAR_POSITION = 255
 DEFAULT_TIME_SIGNATURE = (4, 4)
-# The beat of larger denominators is shorter than any grid here: they are mistakes.
+# With larger denominators a beat is shorter than any grid here: a mistake.
 MAX_DENOMINATOR = 128
 TEMPO_DECIMALS = 3
 MIN_QPM = 10.0**-TEMPO_DECIMALS
@@ -35,22 +35,22 @@ def to_steps(ticks: Any, steps_per_quarter: int, ticks_per_quarter: int) -> np.n
 
 
 def rounded_tempo(qpm: float) -> float:
-    """A tempo to the thousandth, never 0."""
+    """A tempo rounded to a thousandth, never 0."""
     return max(round(float(qpm), TEMPO_DECIMALS), MIN_QPM)
 
 
 def mean_tempo(
     notes: Notes, length: int, steps_per_quarter: int = STEPS_PER_QUARTER
 ) -> float:
-    """The tempo that keeps a piece's duration: its quarters through its minutes.
+    """The tempo that keeps a piece's duration: its quarters divided by its minutes.
 
     Args:
         notes: the notes of the piece, with its tempi.
-        length: its steps.
+        length: its length in steps.
         steps_per_quarter: steps in a quarter note.
 
     Returns:
-        Quarter notes a minute, rounded to a thousandth.
+        Quarter notes per minute, rounded to a thousandth.
     """
     ticks, qpms = notes.tempo_ticks, notes.tempo_qpms
     if not len(ticks):
@@ -61,7 +61,7 @@ def mean_tempo(
     lead_in = min(float(ticks[0]), end)
     minutes = (spans / qpms).sum() + lead_in / DEFAULT_QPM
     quarters = spans.sum() + lead_in
-    # A piece without extent has the tempo of its start.
+    # A piece of no length has the tempo of its start.
     qpm = quarters / minutes if minutes > 0 else qpms[ticks <= 0][-1:].sum()
     return rounded_tempo(qpm or DEFAULT_QPM)
 
@@ -73,7 +73,7 @@ def bar_positions(
 
     Args:
         notes: the notes of the piece, with its time signatures and bar marks.
-        length: its steps.
+        length: its length in steps.
         steps_per_quarter: steps in a quarter note.
 
     Returns:
@@ -89,10 +89,10 @@ def bar_positions(
 def positions_of(
     signatures: np.ndarray, length: int, steps_per_quarter: int, ticks_per_quarter: int
 ) -> np.ndarray:
-    """Steps since the last bar line, by time signatures alone.
+    """Steps since the last bar line, from time signatures alone.
 
-    A first bar that the next time signature cuts short is an upbeat: it counts back
-    from the bar line that it leads to.
+    A first bar that the next time signature cuts short is an upbeat: it is counted
+    back from the bar line that it leads to.
 
     Args:
         signatures: int64 [change, 3]: tick, numerator, denominator.
@@ -119,7 +119,7 @@ def positions_of(
 def to_step_signatures(
     signatures: np.ndarray, length: int, steps_per_quarter: int, ticks_per_quarter: int
 ) -> Signatures:
-    """The time signatures of a piece on the grid, the last of each step.
+    """The time signatures of a piece on the grid; of several on a step, the last.
 
     The arguments are those of `positions_of`.
 
@@ -133,7 +133,7 @@ def to_step_signatures(
 
 
 def signatures_between(signatures: Signatures, start: int, stop: int) -> Signatures:
-    """The time signatures of some steps, counted from the first of these.
+    """The time signatures of a range of steps, counted from its start.
 
     Example:
         >>> signatures_between(((0, 4, 4), (16, 3, 4), (28, 2, 4)), 20, 30)
@@ -156,7 +156,7 @@ def bar_edges(bar_position: np.ndarray) -> np.ndarray:
 
 
 def numbered(bar_position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The bar of each step, int [step], and where each bar's line is, int [bar].
+    """The bar of each step, int [step], and the place of each bar line, int [bar].
 
     Example:
         >>> bar, lines = numbered(np.array([2, 3, 0, 1, 2, 3, 0]))
@@ -179,7 +179,7 @@ def guessed(bar_position: np.ndarray, steps_per_quarter: int) -> Signatures:
         (step, numerator, denominator) of each, the first at step 0.
     """
     lines = np.flatnonzero(bar_position == 0)
-    # The last bar may be cut off: it has the time signature of the bar before.
+    # The last bar may be cut off: it gets the time signature of the bar before.
     bar_steps = np.diff(lines).tolist()
     upbeat = len(lines) > 0 and lines[0] > 0
     if upbeat:
@@ -190,7 +190,7 @@ def guessed(bar_position: np.ndarray, steps_per_quarter: int) -> Signatures:
     if not bar_steps:
         return ((0, *DEFAULT_TIME_SIGNATURE),)
     changes = np.diff(bar_steps, prepend=-1) != 0
-    # The time signature is repeated after an upbeat, which marks the bar line.
+    # Repeating the time signature after an upbeat marks the bar line.
     changes[1:2] |= upbeat
     return tuple(
         (int(lines[k]), *_time_signature(bar_steps[k], steps_per_quarter))
@@ -213,7 +213,7 @@ def _usable(signatures: np.ndarray) -> np.ndarray:
 
 
 def _bar_steps(signature: np.ndarray, steps_per_quarter: int) -> int:
-    """Steps of a bar, to the nearest, at least one."""
+    """Steps of a bar, rounded, at least one."""
     _, numerator, denominator = signature.tolist()
     doubled = 8 * steps_per_quarter * numerator
     return max(1, (doubled + denominator) // (2 * denominator))
@@ -240,17 +240,17 @@ def _bar_lines(
 
 
 def _positions(steps: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:
-    """uint8 [time]: counts on from each of `steps` (ascending), from `starts` there."""
+    """uint8 [time]: counts up from `starts` at each of `steps` (ascending)."""
     edges = np.concatenate([[0], np.minimum(steps, length), [length]])
     # The step at which each count would have been 0; of marks on one step the last
-    # holds.
+    # counts.
     origin = np.concatenate([[0], steps - starts])
     counted = np.arange(length) - np.repeat(origin, edges[1:] - edges[:-1])
     return np.minimum(counted, MAX_BAR_POSITION).astype(np.uint8)
 
 
 def _time_signature(bar_steps: int, steps_per_quarter: int) -> tuple[int, int]:
-    """numerator, denominator of a bar of so many steps, in quarters if possible."""
+    """numerator, denominator of a bar of this many steps, in quarters if possible."""
     quarters = Fraction(bar_steps, steps_per_quarter)
     denominator = 4
     while (quarters * denominator / 4).denominator > 1 and denominator < 64:
@@ -262,7 +262,7 @@ def marks(
     bar_position: np.ndarray, steps_per_quarter: int, signatures: np.ndarray
 ) -> Iterator[tuple[int, int]]:
     """(step, bar position) where time signatures alone would give another position."""
-    # Ticks of the length of a step.
+    # One tick per step.
     grid = (steps_per_quarter, steps_per_quarter)
     if np.array_equal(bar_position, positions_of(signatures, len(bar_position), *grid)):
         return

@@ -1,4 +1,4 @@
-"""The chord of each beat, by the notes that sound in it."""
+"""The chord of each beat, from the notes that sound in it."""
 
 import numpy as np
 import tensorflow as tf
@@ -6,18 +6,18 @@ import tensorflow as tf
 from poph_tf import theory
 from poph_tf.theory import CHORD_KINDS, NUM_PITCH_CLASSES, STEPS_OF_BEAT
 
-# Share of the notes inside a chord minus that outside, at least, for it to be one.
+# A chord needs at least this share of notes inside it minus the share outside.
 CLEAR = 0.2
-# The lowest note says more of the root than the others.
+# The lowest note says more about the root than the others.
 LOWEST_IS_ROOT = 0.15
 
 
 def find_chords(play: tf.Tensor, bar_position: tf.Tensor) -> tf.Tensor:
-    """The triad that fits the notes of each beat best.
+    """Finds the triad that best fits the notes of each beat.
 
     Args:
         play: [step, track, 128], above 0 where a note sounds.
-        bar_position: int [step], steps since the bar line; beats count from there.
+        bar_position: int [step], steps since the bar line; beats count from it.
 
     Returns:
         int32 [step], below `NUM_CHORDS`: major, minor and diminished triads, each on C,

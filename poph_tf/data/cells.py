@@ -1,7 +1,7 @@
 """Cells: uint8 [time, ..., pitch, 3], channels play, replay, volume.
 
-The axes between time and pitch, if any, are tracks. `data/matrices.py` tells what the
-channels mean.
+The axes between time and pitch, if any, are tracks. `data/matrices.py` explains the
+channels.
 """
 
 import dataclasses
@@ -20,10 +20,10 @@ class TrackCells:
     """One instrument or voice of a piece.
 
     Attributes:
-        name: as the piece calls it; may be empty.
+        name: its name in the piece; may be empty.
         program: General MIDI program, 0..127.
         is_drum: whether its pitches are those of a drum kit.
-        cells: uint8 [time, pitch, 3], as those of `Matrices`.
+        cells: uint8 [time, pitch, 3], as in `Matrices`.
     """
 
     name: str
@@ -45,18 +45,18 @@ def onsets(cells: np.ndarray) -> np.ndarray:
 
 
 def struck(cells: Any, before: Any) -> Any:
-    """The cells where a note begins, of steps and those before them; bool [...].
+    """The cells where a note begins, given those a step earlier; bool [...].
 
     Args:
         cells: [..., channel], arrays or tensors.
-        before: the same, each a step earlier.
+        before: the same, one step earlier.
     """
     sounded = before[..., PLAY] > 0
     return (cells[..., PLAY] > 0) & (~sounded | (cells[..., REPLAY] > 0))
 
 
 def _step_before(play: np.ndarray) -> np.ndarray:
-    """[time, ...], one step later; silence in the first."""
+    """[time, ...], shifted by one step; silence in the first."""
     return np.concatenate([np.zeros_like(play[:1]), play[:-1]])
 
 
@@ -78,9 +78,9 @@ def canonical(cells: np.ndarray) -> np.ndarray:
 
 
 def merged(stack: np.ndarray) -> np.ndarray:
-    """All tracks in one: a pitch sounds while it sounds in any of them.
+    """Merges tracks: a pitch sounds while it sounds in any of them.
 
-    Each onset in a track is an onset of the merger; of several at once the loudest
+    Each onset in a track is an onset of the result; of several at once the loudest
     counts.
 
     Args:
@@ -111,7 +111,7 @@ def spans(cells: np.ndarray) -> Spans:
     onset = onsets(np.pad(cells, ((0, 1), (0, 0), (0, 0))))
     pitch, start = np.nonzero(onset.T)
     stop_pitch, stop = np.nonzero((onset | ~play).T)
-    # Along a pitch every onset is followed by another or by silence.
+    # On each pitch, every onset is followed by another or by silence.
     scale = len(play)
     at = np.searchsorted(stop_pitch * scale + stop, pitch * scale + start, "right")
     end = stop[at] if len(start) else start
@@ -121,12 +121,12 @@ def spans(cells: np.ndarray) -> Spans:
 
 
 def share(count: int, total: int) -> str:
-    """How many notes are concerned, in words."""
+    """A number of notes and their share, in words."""
     return f"{count} of {total} notes ({count / max(total, 1):.0%})"
 
 
 def share_outside(cells: np.ndarray, low: int, high: int) -> str:
-    """How many notes lie outside the pitches `low` to `high`, in words; "" if none.
+    """The share of notes outside the pitches `low` to `high`, in words; "" if none.
 
     Args:
         cells: [time, ..., pitch, channel].

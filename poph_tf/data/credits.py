@@ -1,6 +1,6 @@
-"""Whose a piece is: title, composer and arranger, fields of all that holds a piece.
+"""Title, composer and arranger: fields of every representation of a piece.
 
-A NoteSequence has no field for an arranger: its artist is who made this version.
+A NoteSequence has no arranger field, so its artist field is used.
 """
 
 from typing import TYPE_CHECKING, Any

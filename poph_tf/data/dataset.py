@@ -4,15 +4,15 @@
 
 The stream of an epoch is a pure function of (data, settings, seed, epoch): the order
 of shards, the phase at which a piece is cut, the transposition of each window and the
-shuffle all come from them. So a run that is started again skips to where it was, and
-an epoch has every step of every piece exactly once.
+shuffle all derive from them. So a restarted run can skip to where it was, and an epoch
+has every step of every piece exactly once.
 
 A piece of up to `window_steps` steps is one window; a longer one is cut at a random
 phase into windows of at least half of that. The first `previous` frame of a window is
-the true one; it is silence only at the start of a piece. The windows of a batch have
-similar lengths, and a batch is only as long as its longest: pieces differ in length,
-and padding costs as much as music. The last batch of an epoch is filled up with windows
-that have a mask of 0.
+the actual one; it is silence only at the start of a piece. The windows of a batch have
+similar lengths, and a batch is only as long as its longest window: pieces differ in
+length, and padding costs as much as music. The last batch of an epoch is padded with
+windows whose mask is 0.
 """
 
 import dataclasses
@@ -32,26 +32,26 @@ from poph_tf.errors import InputError
 # epoch starts sooner, and does not read this file's source again.
 _as_written = tf.autograph.experimental.do_not_convert
 
-# So many batches' windows are sorted by length together.
+# The windows of this many batches are sorted by length together.
 POOL_BATCHES = 8
-# A batch is as long as its longest window, up to the next of so many parts of
-# `window_steps`: few lengths, since the step of a long training is traced for each.
+# The length of a batch is that of its longest window, rounded up to one of this many
+# parts of `window_steps`: few lengths, since the training step is traced for each.
 MOST_LENGTHS = 12
-# Threads of the pipeline, and stages of it that run at once.
+# Threads of the pipeline, and parallel calls in its stages.
 READERS = 4
-# The grid of the models: bar positions, composing and the MIDI of pieces count on it.
+# The grid of the models: bar positions, composing and the MIDI of pieces rely on it.
 STEPS_PER_QUARTER = 4
 Tensors = dict[str, tf.Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
 class Stream:
-    """What fixes the windows of a training stream.
+    """What determines the windows of a training stream.
 
     Attributes:
         paths: the shards.
         model: the model's settings.
-        training: the settings of the training.
+        training: the training settings.
         damaged: skip damaged records (slower; see `data/recovery.py`).
     """
 
@@ -75,8 +75,8 @@ def open_split(
     info = examples.read_info(data_dir)
     if info.steps_per_quarter != STEPS_PER_QUARTER:
         raise InputError(
-            f"{data_dir} has {info.steps_per_quarter} steps a quarter; models read and "
-            f"compose {STEPS_PER_QUARTER}. Make it again with --steps_per_quarter="
+            f"{data_dir} has {info.steps_per_quarter} steps per quarter; models read "
+            f"and compose {STEPS_PER_QUARTER}. Make it again with --steps_per_quarter="
             f"{STEPS_PER_QUARTER}."
         )
     paths = tuple(examples.shard_paths(data_dir, split))
@@ -92,7 +92,7 @@ def estimate_steps(split: examples.SplitInfo, training: TrainingConfig) -> int:
     """Estimates the number of batches in an epoch.
 
     A piece of L steps that is cut gives L / window_steps + 3/4 windows on average: its
-    phase adds a quarter, and the rest fills half of the last one.
+    phase adds a quarter, and the remainder fills half of the last one.
     """
     cut = split.num_steps / training.window_steps + 0.75 * split.num_pieces
     windows = max(cut, split.num_pieces)
@@ -100,10 +100,10 @@ def estimate_steps(split: examples.SplitInfo, training: TrainingConfig) -> int:
 
 
 def check_styles(info: examples.DatasetInfo, config: ModelConfig) -> str:
-    """Checks that a model knows the styles of a data set; one of one style reads all.
+    """Checks that a model knows the styles of a data set; one with one style reads all.
 
     Returns:
-        What the user should know; "" for nothing.
+        A note for the user; "" if there is none.
 
     Raises:
         InputError: If the model has several styles, but not all of the data's.
@@ -122,7 +122,7 @@ def check_styles(info: examples.DatasetInfo, config: ModelConfig) -> str:
 def check_tracks(info: examples.DatasetInfo, config: ModelConfig) -> None:
     """Raises InputError if a model cannot read the tracks of a data set.
 
-    Merged tracks can stand for a single one.
+    Merged tracks can take the place of a single one.
     """
     known = [track.name for track in info.tracks]
     wanted = [track.name for track in config.tracks]
@@ -141,7 +141,7 @@ def check_tracks(info: examples.DatasetInfo, config: ModelConfig) -> None:
 
 
 def style_index(style: tf.Tensor, config: ModelConfig) -> tf.Tensor:
-    """Place of a style's name in the model's vocabulary; 0 in a vocabulary of one."""
+    """Index of a style in the model's vocabulary; 0 in a vocabulary of one."""
     if len(config.styles) == 1:
         return tf.zeros((), tf.int32)
     return tf.argmax(tf.equal(tf.constant(config.styles), style), output_type=tf.int32)
@@ -151,15 +151,15 @@ def training_batches(stream: Stream, epoch: int, skip: int = 0) -> tf.data.Datas
     """Batches of one epoch.
 
     Args:
-        stream: what fixes the windows.
+        stream: what determines the windows.
         epoch: counts from 0.
-        skip: batches to leave out at the start, for a run that is resumed.
+        skip: batches to skip at the start, for a resumed run.
 
     Returns:
         Dicts of `previous`, `current` float32 [batch, time, pitch, 3], `bar_position`
         int32 [batch, time], `style` float32 [batch, styles], `mask` float32 [batch,
-        time]; `time` is that of the longest window, see `MOST_LENGTHS`. Of a model with
-        tracks `previous`, `current` [batch, time, track, pitch, 3] and what
+        time]; `time` is that of the longest window, see `MOST_LENGTHS`. For a model
+        with tracks, `previous`, `current` [batch, time, track, pitch, 3] and what
         `windows.task_inputs` adds.
     """
     batches = _window_batches(stream, epoch).skip(skip)
@@ -169,7 +169,7 @@ def training_batches(stream: Stream, epoch: int, skip: int = 0) -> tf.data.Datas
 
 
 def batch_ids(stream: Stream, epoch: int, index: int) -> list[tuple[str, int]]:
-    """Ids and first steps of the windows in one batch, to name it in an error."""
+    """Ids and first steps of the windows in one batch, for error messages."""
     for batch in _window_batches(stream, epoch).skip(index).take(1):
         valid = batch["length"].numpy() > 0
         ids, starts = batch["id"].numpy()[valid], batch["start"].numpy()[valid]
@@ -182,7 +182,7 @@ def _window_batches(stream: Stream, epoch: int) -> tf.data.Dataset:
     seed = _epoch_seed(stream.training, epoch) + 1
     cut = _windows(stream, epoch)
     padding = {
-        # Empty texts, zeros elsewhere.
+        # Empty strings, zeros elsewhere.
         name: tf.zeros([batch_size - 1, *spec.shape], spec.dtype)
         for name, spec in cut.element_spec.items()
     }
@@ -199,13 +199,13 @@ def _window_batches(stream: Stream, epoch: int) -> tf.data.Dataset:
 def _options() -> tf.data.Options:
     options = tf.data.Options()
     options.deterministic = True
-    # Where TensorFlow has one thread, as on one core, the stages of a pipeline wait for
+    # If TensorFlow has one thread, as on one core, the stages of a pipeline wait for
     # each other: an epoch of 39 batches took 7 s, and takes 1.5 s with these.
     options.threading.private_threadpool_size = READERS
-    # The numbers are fixed here; and at the end of an epoch the thread that would tune
-    # them was seen to sleep for up to half a minute while all waited for it.
+    # The numbers are fixed here; and at the end of an epoch the autotuning thread has
+    # been seen to sleep for up to half a minute while everything waited for it.
     options.autotune.enabled = False
-    # Several workers split the same batches; by files, each would get whole ones.
+    # Several workers share each batch; sharded by file, each would get whole ones.
     options.experimental_distribute.auto_shard_policy = (
         tf.data.experimental.AutoShardPolicy.DATA
     )
@@ -217,7 +217,7 @@ def _sort_by_length(pool: Tensors, seed: tuple[int, tf.Tensor]) -> Tensors:
 
     Args:
         pool: tensors [batches, windows, ...], `length` among them.
-        seed: of the order.
+        seed: the seed of the order.
 
     Returns:
         Tensors of the same shapes.
@@ -273,11 +273,11 @@ def _valid_records(path: tf.Tensor) -> tf.data.Dataset:
 
 
 def naming_damage(batches: Iterable[Any], paths: Iterable[str]) -> Iterator[Any]:
-    """Iterates over batches; an error about damage names the shard and the place.
+    """Iterates over batches; an error about damage names the shard and position.
 
     Args:
         batches: batches of tf.data.
-        paths: the shards that are read.
+        paths: the shards being read.
 
     Raises:
         InputError: If a record is damaged.
@@ -319,8 +319,8 @@ def read_pieces(
 
     Args:
         paths: the shards, in order.
-        limit: the most pieces to read; 0 for all.
-        damaged: if given, damaged records are left out, and it gets a line for each.
+        limit: maximum number of pieces; 0 for all.
+        damaged: if given, damaged records are skipped, and it gets a line for each.
 
     Raises:
         InputError: If a record is damaged; names the shard and the place.

@@ -1,6 +1,6 @@
-"""Cuts, joins and transposes pieces on the grid; what comes out is canonical.
+"""Cuts, joins and transposes pieces on the grid; the results are canonical.
 
-Bars count from 0; an upbeat is a bar of its own, as is what is left of a last bar.
+Bars are counted from 0; an upbeat is a bar of its own, as is an incomplete last bar.
 """
 
 import dataclasses
@@ -18,17 +18,17 @@ from poph_tf.errors import InputError
 
 
 def cut(piece: Matrices, first_bar: int, last_bar: int) -> Matrices:
-    """The bars from one up to, not including, another.
+    """The bars from `first_bar` up to, but not including, `last_bar`.
 
-    A note that sounds at the first bar line begins there; one that sounds at the last
-    ends there.
+    A note that sounds across the first bar line begins there; one that sounds across
+    the last ends there.
     """
     edges = bars.bar_edges(piece.bar_position)
     return between(piece, int(edges[first_bar]), int(edges[last_bar]))
 
 
 def between(piece: Matrices, start: int, stop: int) -> Matrices:
-    """The steps from one up to, not including, another; as `cut` does with bars."""
+    """The steps from `start` up to, but not including, `stop`; like `cut` for bars."""
     whole = stop == len(piece)
     signatures = bars.signatures_between(piece.time_signatures, start, stop)
     return canonical(
@@ -47,18 +47,18 @@ def between(piece: Matrices, start: int, stop: int) -> Matrices:
 
 
 def join(first: Matrices, second: Matrices) -> Matrices:
-    """One piece after another, in the tempo of the first.
+    """Joins two pieces, in the tempo of the first.
 
-    Tracks of one name are joined. If one of the pieces has no tracks, neither has the
-    whole.
+    Tracks of the same name are joined. If either piece has no tracks, neither has the
+    result.
 
     Raises:
         InputError: If their grids differ.
     """
     if first.steps_per_quarter != second.steps_per_quarter:
         raise InputError(
-            "Pieces to join must have the same grid, got "
-            f"{first.steps_per_quarter} and {second.steps_per_quarter} steps a quarter."
+            f"Pieces to join must have the same grid, got {first.steps_per_quarter} "
+            f"and {second.steps_per_quarter} steps per quarter."
         )
     if not len(first) or not len(second):
         return first if len(first) else second
@@ -78,7 +78,7 @@ def join(first: Matrices, second: Matrices) -> Matrices:
 
 def _joined(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     cells = np.concatenate([first, second])
-    # What begins at the seam is struck, even where the pitch sounds already.
+    # What begins at the seam is struck, even if the pitch already sounds.
     struck = first[-1, :, PLAY] & second[0, :, PLAY]
     cells[len(first), :, REPLAY] = struck
     return cells
@@ -86,7 +86,7 @@ def _joined(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 def _joined_positions(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     positions = np.concatenate([first, second])
-    # An upbeat that does not fill up the bar before is a bar of its own.
+    # An upbeat that does not complete the bar before is a bar of its own.
     if int(second[0]) != int(first[-1]) + 1:
         positions[len(first)] = 0
     return positions
@@ -119,7 +119,7 @@ def _joined_tracks(first: Matrices, second: Matrices) -> tuple[TrackCells, ...]:
 
 
 def by_name(tracks: Sequence[TrackCells]) -> dict[str, TrackCells]:
-    """Tracks by their names; those without one, and second ones, get a number.
+    """Tracks by name; unnamed and repeated ones get a number.
 
     Example:
         >>> cells = np.zeros((1, 128, 3), np.uint8)
@@ -137,7 +137,7 @@ def by_name(tracks: Sequence[TrackCells]) -> dict[str, TrackCells]:
 
 
 def transpose(piece: Matrices, semitones: int) -> Matrices:
-    """The same music and its key some semitones higher (or lower); drums stay.
+    """Transposes a piece and its key by some semitones; drums stay.
 
     Raises:
         InputError: If a note would leave the pitches 0 to 127.
@@ -170,5 +170,5 @@ def _moved(cells: np.ndarray, semitones: int) -> np.ndarray:
 
 
 def only(piece: Matrices, track: TrackCells) -> Matrices:
-    """A piece of one of its tracks."""
+    """A piece with only one of its tracks."""
     return dataclasses.replace(piece, cells=track.cells, tracks=(track,))

@@ -1,7 +1,7 @@
 """The protocol buffer message tf.train.Example, without importing TensorFlow.
 
-The processes that prepare data stay small and start at once that way. The messages are
-in a pool of their own, so that they do not meet TensorFlow's.
+This keeps the processes that prepare data small and quick to start. The messages have
+their own pool, so that they do not clash with TensorFlow's.
 
 Source: tensorflow/core/example/feature.proto and example.proto.
 """

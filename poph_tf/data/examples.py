@@ -2,7 +2,7 @@
 
 A record holds a whole piece with all 128 pitches. Its features:
 
-    play, replay        bytes: bits of [time, pitch], eight pitches a byte, first high
+    play, replay        bytes: bits of [time, pitch], eight per byte, high bit first
     volume              bytes: one for each sounding cell, by step, then by pitch
     track_name          bytes: UTF-8 text for each track
     track_program       int64: for each track
@@ -14,15 +14,15 @@ A record holds a whole piece with all 128 pitches. Its features:
     time_signatures     int64: step, numerator, denominator of each, in one row
     style, source, id   bytes: UTF-8 text; id is the SHA-256 of the musical content
 
-With tracks (format 2) the first three have a value for each track; where the tracks
-are merged (format 1) they have one, and the features of tracks are absent.
+With tracks (format 2), the first three have a value for each track; with merged tracks
+(format 1) they have one, and the track features are absent.
 
-Nothing here needs TensorFlow, so that the workers that prepare data start at once and
+Nothing here needs TensorFlow, so that the workers that prepare data start quickly and
 stay small; `data/record_graph.py` reads records in a graph. The same piece always gives
 the same bytes.
 
-A data set is a folder of shards `train-00000-of-00004.tfrecord.gz` and, beside them,
-`dataset_info.json`.
+A data set is a folder of shards, such as `train-00000-of-00004.tfrecord.gz`, with
+`dataset_info.json` beside them.
 """
 
 import dataclasses
@@ -46,7 +46,7 @@ from poph_tf.data.matrices import NUM_PITCHES, Matrices, TrackCells
 from poph_tf.data.quantization import QuantizedNotes
 from poph_tf.errors import InputError
 
-# The formats of records with merged tracks, and with tracks of their own.
+# The formats of records with merged tracks, and with separate tracks.
 FORMAT_VERSION, TRACKS_VERSION = 1, 2
 # play, replay and volume of a track.
 Packed = tuple[bytes, bytes, bytes]
@@ -64,7 +64,7 @@ class Piece:
 
     Attributes:
         matrices: the piece on the grid.
-        style: its style, a name of the data set's vocabulary.
+        style: its style, from the data set's vocabulary.
         source: where it came from, relative to the input.
         id: SHA-256 of the musical content, 64 hexadecimal digits.
     """
@@ -76,7 +76,7 @@ class Piece:
 
     @property
     def tracks(self) -> tuple[Track, ...]:
-        """The tracks that the record holds; none if it holds their merger."""
+        """The tracks of the record; none if they are merged."""
         own = self.matrices.tracks
         return tuple(Track(t.name, t.program, t.is_drum) for t in own)
 
@@ -89,7 +89,7 @@ def format_version(tracks: Sequence[Track]) -> int:
 def content_id(matrices: Matrices, tracks: Sequence[Track] = ()) -> str:
     """SHA-256 of cells, bar positions, tempo and grid, as 64 hexadecimal digits.
 
-    With tracks, those of each count, else those of their merger.
+    With tracks, the cells of each count; otherwise those of all merged.
     """
     return _content_id(matrices, _packed(matrices, tracks), tracks)
 
@@ -121,7 +121,7 @@ def serialize(
         matrices: the piece.
         style: its style.
         source: where it came from.
-        tracks: the tracks to write; none writes their merger.
+        tracks: the tracks to write; none writes all of them merged.
 
     Example:
         >>> cells = np.zeros((4, 128, 3), np.uint8)
@@ -131,7 +131,7 @@ def serialize(
         True
 
     Returns:
-        bytes, always the same for the same piece.
+        The bytes, always the same for the same piece.
 
     Raises:
         InputError: If the piece lacks one of the tracks.
@@ -147,7 +147,7 @@ def encode(
     tracks: Mapping[Track, QuantizedNotes] | None = None,
     compiled: bool = False,
 ) -> tuple[bytes, str]:
-    """Writes a quantized piece without making matrices of it.
+    """Writes a quantized piece without making matrices.
 
     Args:
         piece: the notes on the grid.
@@ -155,7 +155,7 @@ def encode(
         source: where it came from.
         tracks: the notes of each track to write, each as long as the piece; None writes
             the piece itself, all tracks merged.
-        compiled: use machine code, which is worth its start for many files.
+        compiled: use machine code, which pays off for many files.
 
     Returns:
         The bytes that `serialize` gives for the same piece, and its id.
@@ -189,7 +189,7 @@ def _encode(
     features["tempo_qpm"].float_list.value.append(piece.tempo_qpm)
     features["length"].int64_list.value.append(len(piece))
     features["steps_per_quarter"].int64_list.value.append(piece.steps_per_quarter)
-    # An empty list counts as well.
+    # The feature exists even if it is empty.
     signatures = features["time_signatures"].int64_list
     signatures.value.extend(n for row in piece.time_signatures for n in row)
     signatures.SetInParent()
@@ -268,7 +268,7 @@ class SplitInfo:
     Attributes:
         shards: file names.
         num_pieces: number of pieces.
-        num_steps: number of steps of all pieces.
+        num_steps: total number of steps.
         steps_by_style: steps of each style.
         pieces_by_style: pieces of each style.
     """
@@ -287,22 +287,22 @@ class DatasetInfo:
     """The content of `dataset_info.json`.
 
     Attributes:
-        format_version: version of the records' format.
+        format_version: version of the record format.
         id: hash of the records; the same for the same data set.
         steps_per_quarter: steps in a quarter note.
         styles: the style vocabulary, sorted.
         splits: "train", "valid" and "test".
-        tracks: the tracks of every piece, in their order; none if they are merged.
+        tracks: the tracks of every piece, in order; none if they are merged.
         rejects: number of files rejected for each reason.
-        repairs: number of pieces of files in which each kind of damage was mended.
+        repairs: number of pieces whose files had each kind of damage repaired.
         num_duplicates: pieces left out because another has the same content.
-        num_near_duplicates: pieces that are of one composition with an earlier one.
-        num_leaked: pieces of validation and test that are of one composition with one
-            of training.
-        split_by_time: whether pieces were too few to share out: each is cut into a part
-            for each split.
-        grid_error: mean distance of onsets from the grid before they were quantized,
-            in steps; onsets anywhere give 0.25.
+        num_near_duplicates: pieces that are the same composition as an earlier one.
+        num_leaked: validation and test pieces that are the same composition as a
+            training piece.
+        split_by_time: whether there were too few pieces to distribute: each is cut into
+            a part for each split.
+        grid_error: mean distance of onsets from the grid before quantization, in steps;
+            random onsets give 0.25.
         settings: how the data set was made.
         provenance: versions of the programs.
     """
@@ -327,10 +327,10 @@ class DatasetInfo:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "DatasetInfo":
-        """Builds the info from what `dataclasses.asdict` gives, old names included.
+        """Builds the info from the result of `dataclasses.asdict`; accepts old names.
 
         Raises:
-            ValueError: If a field is missing, unknown or of another type.
+            ValueError: If a field is missing, unknown or of the wrong type.
         """
         values = {_RENAMED.get(name, name): value for name, value in values.items()}
         return pydantic.TypeAdapter(cls).validate_python(values)
@@ -347,7 +347,7 @@ def shard_name(split: str, index: int, count: int) -> str:
 
 
 def write_info(info: DatasetInfo, data_dir: str | Path) -> None:
-    """Writes `dataset_info.json`, whole or not at all."""
+    """Writes `dataset_info.json` atomically."""
     text = json.dumps(dataclasses.asdict(info), indent=2, ensure_ascii=False)
     files.write(Path(data_dir) / INFO_NAME, text + "\n")
 

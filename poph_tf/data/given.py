@@ -1,8 +1,8 @@
-"""Draws what a window of the training gives: notes that a user might fix.
+"""Draws what is given in a training window: notes that a user might fix.
 
-About half of the windows have nothing given. The others have, with equal probability,
-some of the tracks throughout (harmonize, accompany), some of the bars in all tracks
-(continue, infill) or some of the tracks in some of the bars (vary, redraw).
+In about half of the windows nothing is given. In the others it is, with equal
+probability, some of the tracks throughout (harmonize, accompany), some of the bars in
+all tracks (continue, infill) or some of the tracks in some of the bars (vary, redraw).
 """
 
 import tensorflow as tf
@@ -16,7 +16,7 @@ def draw(bar_position: tf.Tensor, num_tracks: int, seed: tf.Tensor) -> tf.Tensor
 
     Args:
         bar_position: uint8 [time].
-        num_tracks: tracks of the model.
+        num_tracks: number of tracks of the model.
         seed: int64 [2].
 
     Returns:
@@ -31,7 +31,7 @@ def draw(bar_position: tf.Tensor, num_tracks: int, seed: tf.Tensor) -> tf.Tensor
         tf.broadcast_to(_bars(num_bars, seeds[1])[:, None], [num_bars, num_tracks]),
         _scattered(num_bars, num_tracks, seeds[2]),
     ])  # fmt: skip
-    # One track alone has nothing left to draw where all of it is given.
+    # A single track would have nothing left to compose if all of it were given.
     first = 0 if num_tracks > 1 else 1
     kind = tf.random.stateless_uniform([], seeds[3], first, _KINDS, tf.int32)
     is_some = tf.random.stateless_uniform([], seeds[4]) >= NOTHING
@@ -47,7 +47,7 @@ def _some(count: int, seed: tf.Tensor) -> tf.Tensor:
 
 
 def _bars(num_bars: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Bool [num_bars]: all but a gap in half of the draws, else any."""
+    """Bool [num_bars]: all but one gap in half of the draws, otherwise random bars."""
     seeds = tf.unstack(tf.random.split(seed, 5))
     start = tf.random.stateless_uniform([], seeds[0], 0, num_bars, tf.int32)
     stop = tf.random.stateless_uniform([], seeds[1], start + 1, num_bars + 1, tf.int32)
@@ -59,7 +59,7 @@ def _bars(num_bars: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 
 
 def _scattered(num_bars: tf.Tensor, num_tracks: int, seed: tf.Tensor) -> tf.Tensor:
-    """Bool [num_bars, num_tracks]: each with a probability of this window's."""
+    """Bool [num_bars, num_tracks]: each with a probability drawn for the window."""
     first, second = tf.unstack(tf.random.split(seed, 2))
     rate = tf.random.stateless_uniform([], first)
     return tf.random.stateless_uniform([num_bars, num_tracks], second) < rate

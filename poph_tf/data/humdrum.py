@@ -1,8 +1,8 @@
 """Reads Humdrum scores (**kern).
 
-Each **kern spine is a part, the last one the highest; its notes are as they sound. The
-order of sections (*>[A,A,B]) is that of playing if there is one, otherwise the repeat
-signs of bar lines are.
+Each **kern spine is a part, the last one the highest, with notes at sounding pitch. The
+order of sections (*>[A,A,B]) is the playing order if there is one; otherwise the repeat
+signs of bar lines decide.
 
 Source: https://www.humdrum.org/rep/kern/
 """
@@ -62,7 +62,7 @@ class _Spine:
     Attributes:
         part: its notes; None if it holds no **kern.
         voice: the number of its branch.
-        end: quarter notes up to where its last note ends.
+        end: where its last note ends, in quarter notes.
         grace: grace notes since then.
     """
 
@@ -102,7 +102,7 @@ class _Reader:
         if line.startswith("**"):
             self._spines = [self._spine(token) for token in tokens]
         elif len(tokens) != len(self._spines):
-            raise ValueError("a line of another number of columns")
+            raise ValueError("a line with a different number of columns")
         elif line.startswith("*"):
             self._interpret(tokens)
         elif line.startswith("="):
@@ -157,7 +157,7 @@ class _Reader:
         self._spines = spines
 
     def _tandem(self, part: Part, token: str) -> None:
-        """What a part, or the piece, is from here on."""
+        """Reads what applies to a part, or to the piece, from here on."""
         measure = self._score.measure(self._number)
         if found := re.match(r"\*M(\d{1,3})/(\d{1,3})", token):
             if int(found[1]) and int(found[2]):
@@ -209,7 +209,7 @@ class _Reader:
         for spine, token in kern:
             if token != ".":
                 self._token(spine, token)
-        # Columns that go on say nothing: the next line begins where the first ends.
+        # Columns with a held note say nothing: the next line begins at the first end.
         if kern:
             self._now = max(self._now, min(spine.end for spine, _ in kern))
 

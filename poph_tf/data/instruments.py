@@ -19,7 +19,7 @@ class Part:
     """The notes of one instrument.
 
     Attributes:
-        name: as the file calls it; may be empty.
+        name: its name in the file; may be empty.
         program: General MIDI program of most of its notes.
         is_drum: whether it is a drum kit.
         mask: bool [note], which notes of the piece are its own.
@@ -37,11 +37,11 @@ def parts(notes: Notes, *, drums: bool = False) -> list[Part]:
     """Splits a piece into its instruments.
 
     Args:
-        notes: of the piece.
+        notes: the notes of the piece.
         drums: keep drum kits.
 
     Returns:
-        The instruments that have notes, by their numbers.
+        The instruments that have notes, in order of their numbers.
     """
     found = []
     for instrument in np.unique(notes.instrument).tolist():
@@ -77,11 +77,11 @@ def quantize_tracks(
 ) -> dict[Track, QuantizedNotes]:
     """Puts the tracks of a piece on the grid.
 
-    Who plays a voice legato lifts a finger after the next note has begun: where two
-    notes overlap by a sixteenth at most, the first one ends where the second begins.
+    In legato playing a key is released after the next note has begun: where two notes
+    of a voice overlap by at most a sixteenth, the first ends where the second begins.
 
     Args:
-        notes: of the piece.
+        notes: the notes of the piece.
         masks: the notes of each track, bool [note].
         piece: the whole piece on the grid.
         **options: of `quantization.quantize`.
@@ -97,7 +97,7 @@ def quantize_tracks(
 
 
 def _one_by_one(piece: QuantizedNotes, name: str) -> QuantizedNotes:
-    """Ends notes where the next one begins, if they overlap by a sixteenth at most."""
+    """Ends notes where the next one begins, if they overlap by at most a sixteenth."""
     order = np.argsort(piece.start, kind="stable")
     start, end = piece.start[order], piece.end[order]
     overlap = end[:-1] - start[1:]

@@ -1,7 +1,7 @@
-"""Holds a data set against its dataset_info.json before anything is made of it.
+"""Checks a data set against its dataset_info.json before it is used.
 
-A shard that was emptied, cut between two records or overwritten by another reads
-without an error. The number of pieces and the id of the data tell.
+A shard that was emptied, cut between two records or overwritten by another is read
+without an error. The number of pieces and the id of the data reveal it.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ _REMEDY = "copy or make the data set again"
 
 
 def data_id(rows: Iterable[Row]) -> str:
-    """The id of a data set with these pieces, in whatever order."""
+    """The id of a data set with these pieces, in any order."""
     digest = hashlib.sha256(f"poph_tf data {examples.FORMAT_VERSION}".encode())
     for row in sorted(rows):
         digest.update(repr(row).encode())
@@ -33,14 +33,14 @@ def check(
     Args:
         info: what should be there.
         data_dir: where it should be.
-        skip_corrupt: whether damage is told, not refused.
+        skip_corrupt: report damage instead of raising an error.
 
     Returns:
-        A line for each thing that is wrong; none without `skip_corrupt`.
+        A line for each problem; none without `skip_corrupt`.
 
     Raises:
         InputError: If a shard is missing, a record is damaged, or the pieces are not
-            those of `info`; the message names the shard where one can be told.
+            those of `info`; the message names the shard if it is known.
     """
     rows: list[Row] = []
     faults: list[str] = []
@@ -61,10 +61,10 @@ def check(
 
 
 class DataWatch:
-    """Notices that a data set changes under a run that reads it.
+    """Notices when a data set changes during a run that reads it.
 
     Args:
-        info: the data set, as the run began.
+        info: the data set at the start of the run.
         data_dir: its folder.
         paths: the shards that the run reads.
     """
@@ -77,11 +77,11 @@ class DataWatch:
         self._state = self._now()
 
     def check(self, *, skip_corrupt: bool = False) -> list[str]:
-        """As the function `check`."""
+        """Like the function `check`."""
         return check(self.info, self.data_dir, skip_corrupt=skip_corrupt)
 
     def check_unchanged(self) -> None:
-        """Raises InputError if other data lie there now; the same, copied anew, may."""
+        """Raises InputError if other data has replaced it; a new copy of it is fine."""
         if (now := self._now()) == self._state:
             return
         found = examples.read_info(self.data_dir).id
@@ -95,7 +95,7 @@ class DataWatch:
         self._state = now
 
     def _now(self) -> list[tuple[int, int, int] | None]:
-        """What changes when a file is replaced, written to or removed."""
+        """State that changes when a file is replaced, written to or removed."""
         return [_stamp(path) for path in self._paths]
 
 
@@ -131,7 +131,7 @@ def _id_in_order(rows: Iterable[Row]) -> str:
 
 
 def _faults(found: Mapping[str, list[Row]], split: examples.SplitInfo) -> Iterator[str]:
-    """What the counts of a split's shards tell."""
+    """The faults that the counts of a split's shards reveal."""
     num_found = sum(map(len, found.values()))
     if num_found == split.num_pieces:
         seen = Counter(row for rows in found.values() for row in set(rows))

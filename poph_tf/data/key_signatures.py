@@ -1,10 +1,10 @@
-"""The key that a file states, by its first key signature, where it states one.
+"""The key that a file states in its first key signature, if it has one.
 
-A mode is that of a NoteSequence's key signature. Where none is said, a signature may
-be that of its major key or of the relative minor: the notes decide. One without sharps,
-flats or mode says nothing, since many writers put it before any music; and so does one
-of a MIDI file in C major. Other major keys of MIDI files say no mode: many writers know
-no other.
+Modes are those of a NoteSequence's key signature. Without a mode, a signature may mean
+its major key or the relative minor: the notes decide. One without sharps, flats or mode
+says nothing, since many programs write it before any music; nor does C major in a MIDI
+file. Other major keys of MIDI files do not settle the mode: many programs write no
+other.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -46,7 +46,7 @@ def mode_of(name: str) -> int:
 
 
 def tonic_of(sharps: int, mode: int) -> int:
-    """The pitch class of the tonic; without a mode that of the major key.
+    """The pitch class of the tonic; without a mode, that of the major key.
 
     Example:
         >>> tonic_of(-1, MAJOR), tonic_of(-1, MINOR), tonic_of(1, DORIAN)
@@ -78,7 +78,7 @@ def accidentals(sharps: int) -> dict[str, int]:
 
 
 def possible_keys(tonic: int, mode: int) -> tuple[int, ...]:
-    """The keys 0..23 that a key signature leaves open; empty: it says nothing.
+    """The keys 0..23 that a key signature allows; empty if it says nothing.
 
     Example:
         >>> possible_keys(2, MINOR), possible_keys(5, UNSAID), possible_keys(0, UNSAID)
@@ -91,11 +91,11 @@ def possible_keys(tonic: int, mode: int) -> tuple[int, ...]:
 
 
 def chosen(keys: tuple[int, ...], play: Any) -> str:
-    """The name of that of some keys which a piece is in; empty if there are none.
+    """The name of the key among `keys` that a piece is in; empty without keys.
 
     Args:
         keys: 0..23.
-        play: [time, pitch], whether each pitch of MIDI sounds.
+        play: [time, pitch], whether each MIDI pitch sounds.
     """
     if len(keys) > 1:
         return theory.key_name(theory.find_key(play, among=keys))
@@ -103,12 +103,12 @@ def chosen(keys: tuple[int, ...], play: Any) -> str:
 
 
 def named(key: str) -> tuple[int, ...]:
-    """The key 0..23 of a name, if there is one."""
+    """The key 0..23 with this name; empty without a name."""
     return (theory.key_number(key),) if key else ()
 
 
 def from_sequence(sequence: "NoteSequence") -> tuple[int, ...]:
-    """The keys 0..23 that the first key signature leaves open."""
+    """The keys 0..23 that the first key signature allows."""
     signs = sorted(sequence.key_signatures, key=lambda sign: sign.time)
     from_midi = sequence.source_info.encoding_type == sequence.source_info.MIDI
     for sign in signs[:1]:
@@ -118,7 +118,7 @@ def from_sequence(sequence: "NoteSequence") -> tuple[int, ...]:
 
 
 def to_sequence(keys: tuple[int, ...], sequence: "NoteSequence") -> None:
-    """Writes the key signature that leaves some keys 0..23 open; none for none."""
+    """Writes the key signature that allows some keys 0..23; none for no keys."""
     if keys:
         is_minor, tonic = divmod(keys[0], NUM_PITCH_CLASSES)
         mode = UNSAID if len(keys) > 1 else is_minor

@@ -1,4 +1,4 @@
-"""`theory.find_key` in the graph."""
+"""`theory.find_key` in a TensorFlow graph."""
 
 import tensorflow as tf
 
@@ -8,17 +8,17 @@ from poph_tf import theory
 def find_key(
     play: tf.Tensor, first_pitch: int = 0, ended: tf.Tensor | bool = True
 ) -> tf.Tensor:
-    """The key of a piece or melody, by its notes and by how it ends or begins.
+    """The key of a piece or melody, from its notes and how it begins or ends.
 
     Args:
         play: [time, pitch], above 0 where a pitch sounds.
         first_pitch: MIDI number.
-        ended: False if the piece goes on, so that its last notes are no end.
+        ended: False if the piece goes on, so that its last notes are not an ending.
 
     Returns:
-        int32 scalar, 0..23; -1 where nothing, or everything alike, sounds.
+        int32 scalar, 0..23; -1 if nothing sounds, or everything equally.
     """
-    # A silent row before all others stands for a piece without notes.
+    # A silent first row covers pieces without notes.
     sounds = tf.pad(tf.cast(play > 0, tf.float32), [[1, 0], [first_pitch, 0]])
     num_steps, num_pitches = tf.shape(sounds)[0], sounds.shape[1]
     octaves = -(-num_pitches // theory.NUM_PITCH_CLASSES)
@@ -44,12 +44,12 @@ def find_key(
 def find_keys(
     play: tf.Tensor, first_pitch: int, bar_position: tf.Tensor | None = None
 ) -> tf.Tensor:
-    """The keys of pieces that go on, or that end where they sound in their last bar.
+    """The keys of pieces, which have ended if they sound in their last bar.
 
     Args:
         play: [batch, time, track, pitch], above 0 where a pitch sounds.
         first_pitch: MIDI number.
-        bar_position: [batch, time] of whole pieces; None: all go on.
+        bar_position: [batch, time] of whole pieces; None: all pieces go on.
 
     Returns:
         int32 [batch], see `find_key`.

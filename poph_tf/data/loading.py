@@ -1,7 +1,7 @@
-"""Opens a data set as tf.data, in the way of `tensorflow_datasets.load`.
+"""Opens a data set as tf.data, like `tensorflow_datasets.load`.
 
-Splits are named as there: "train", "train+valid", "train[:10%]", "test[5:20]"; a share
-is rounded to whole pieces. Elements are whole pieces, in the order of the shards.
+Splits are named as there: "train", "train+valid", "train[:10%]", "test[5:20]"; shares
+are rounded to whole pieces. Elements are whole pieces, in the order of the shards.
 """
 
 import re
@@ -24,14 +24,14 @@ def load(
     """Opens a data set that tools/make_tfrecords.py made.
 
     Args:
-        folder: of the data set.
+        folder: the folder of the data set.
         split: such as "train[:10%]+valid"; None for a dict of all splits.
-        batch_size: pieces in a batch, shorter ones filled up with zeros (`length` tells
-            how far they go); None gives single pieces.
+        batch_size: pieces per batch, shorter ones padded with zeros (`length` gives
+            their own lengths); None gives single pieces.
 
     Returns:
-        Dicts of `cells` uint8 [time, 128, 3] (or [time, track, 128, 3], as
-        `dataset_info.json` names the tracks; channels play, replay, volume),
+        Dicts of `cells` uint8 [time, 128, 3] (or [time, track, 128, 3], with the tracks
+        named in `dataset_info.json`; channels play, replay, volume),
         `bar_position` uint8 [time], `length` int32, `tempo_qpm` float32, `style`, `id`
         and `source` strings; the number of pieces is known (`cardinality`).
 
@@ -72,7 +72,7 @@ def _part(
     found = _PART.fullmatch(part)
     if not found:
         raise InputError(
-            f"split must be such as train, train[:10%] or train+valid, got {part!r}."
+            f"split must be like train, train[:10%] or train+valid, got {part!r}."
         )
     name, low, high = found.groups()
     paths = examples.shard_paths(folder, name)
@@ -85,7 +85,7 @@ def _part(
 
 
 def _place(text: str | None, count: int) -> int | None:
-    """A place within a split: a number of pieces or a share of them."""
+    """A position within a split: a number or a percentage of pieces."""
     if text is None:
         return None
     return round(int(text[:-1]) * count / 100) if text.endswith("%") else int(text)

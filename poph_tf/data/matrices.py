@@ -2,12 +2,12 @@
 
 A step is a sixteenth note (`steps_per_quarter=4`). `play` is 1 while a pitch sounds,
 `replay` is 1 where it sounded in the step before and is struck again, `volume` is the
-velocity of what sounds. All three lie in one array [time, pitch, channel], of all
+velocity of what sounds. All three are in one array [time, pitch, channel], with all
 tracks merged; each track has such an array too.
 
-Onsets and ends go to the nearest step, halves up; a note lasts at least one step.
-In each track and in the merger a pitch sounds while any of its notes does, and each
-later onset is a replay (of those on one step the loudest counts).
+Onsets and ends are rounded to the nearest step, halves up; a note lasts at least one
+step. In each track and in their merger, a pitch sounds while any of its notes does, and
+each later onset is a replay (of several on one step, the loudest counts).
 
 Source: the note representation of DeepJ (Mao et al., 2018, arXiv:1801.00887, 3.1).
 """
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 NUM_PITCHES = quantization.NUM_PITCHES
 STEPS_PER_QUARTER = bars.STEPS_PER_QUARTER
-# to_sequence writes this many ticks a quarter, or the next multiple of the grid.
+# to_sequence writes this many ticks per quarter, or the next multiple of the grid.
 TICKS_PER_QUARTER = 480
 
 
@@ -55,13 +55,13 @@ class Matrices:
         cells: uint8 [time, pitch, 3], 128 pitches; channels play (0/1), replay (0/1),
             volume (0..127); of all tracks merged.
         bar_position: uint8 [time]. Steps since the last bar line, at most 255.
-        tempo_qpm: mean tempo, quarter notes a minute.
+        tempo_qpm: mean tempo, quarter notes per minute.
         steps_per_quarter: steps in a quarter note.
         time_signatures: (step, numerator, denominator) of each change, for files made
             from the piece. If empty, they are guessed from the bar positions.
-        title, composer, arranger: as a file or a task says them; empty: not at all.
-        tracks: the instruments, in the order of the file; none: the merger is known.
-        key: that the network was told or a file states, as "G minor"; empty: neither.
+        title, composer, arranger: from a file or a task; empty if unknown.
+        tracks: the instruments in file order; none if only their merger is known.
+        key: given to the network or stated by a file, such as "G minor"; may be empty.
         ritardando: how much slower the last quarter is, 0..1; see `ritardando.py`.
 
     Example:
@@ -91,7 +91,7 @@ class Matrices:
     def bars_left(self) -> np.ndarray:
         """int32 [time]: whole bars between each step and the end; 0 in the last bar.
 
-        Counted from the end: if the last bar lacks a quarter, since the piece began
+        Counted from the end: if the last bar lacks a quarter because the piece began
         with one, they change a quarter before each bar line. So they also tell on which
         beat the piece ends.
         """
@@ -104,11 +104,11 @@ class Matrices:
         return np.append(left, np.zeros(missing, np.int32))[missing:]
 
     def stack(self, tracks: Sequence[Track], *, partial: bool = False) -> np.ndarray:
-        """The cells of a model's tracks, found by their names.
+        """The cells of a model's tracks, found by name.
 
         Args:
             tracks: the tracks of a model or data set.
-            partial: whether tracks that the piece lacks are silent.
+            partial: treat tracks that the piece lacks as silent.
 
         Returns:
             uint8 [time, track, pitch, 3].
@@ -155,7 +155,7 @@ class Matrices:
 def canonical(matrices: Matrices) -> Matrices:
     """The canonical matrices of the same notes.
 
-    Those of each track too; see `cells.canonical`. Bar positions count on.
+    So is each track; see `cells.canonical`. Bar positions count up without gaps.
     """
     return dataclasses.replace(
         matrices,
@@ -172,7 +172,7 @@ def canonical(matrices: Matrices) -> Matrices:
 def from_stack(
     stack: np.ndarray, tracks: Sequence[Track], bar_position: np.ndarray, **fields: Any
 ) -> Matrices:
-    """A piece of a model's tracks, canonical: the inverse of `Matrices.stack`.
+    """A canonical piece from a model's tracks: the inverse of `Matrices.stack`.
 
     Args:
         stack: uint8 [time, track, pitch, 3].
@@ -201,9 +201,9 @@ def _counting(bar_position: np.ndarray) -> np.ndarray:
 
 
 def validate(matrices: Matrices) -> None:
-    """Raises InputError with the first thing in which matrices are not canonical.
+    """Raises InputError for the first place where matrices are not canonical.
 
-    Those of each track are looked at too, and whether `cells` is their merger.
+    Also checks each track, and that `cells` is the tracks merged.
     """
     cells, bar_position = matrices.cells, matrices.bar_position
     own = {f"track {track.name!r}: ": track.cells for track in matrices.tracks}
@@ -228,7 +228,7 @@ def validate(matrices: Matrices) -> None:
         _require_equal(part, cells_lib.canonical(part), name)
     if own:
         whole = cells_lib.merged(np.stack(list(own.values()), axis=1))
-        _require_equal(cells, whole, "the merger of the tracks: ")
+        _require_equal(cells, whole, "the merged tracks: ")
     counted = _counting(bar_position)
     for time in np.flatnonzero(bar_position != counted)[:1]:
         raise InputError(
@@ -238,7 +238,7 @@ def validate(matrices: Matrices) -> None:
 
 
 def _require_equal(cells: np.ndarray, right: np.ndarray, whose: str) -> None:
-    """Raises InputError with the first cell that is not right; `whose`: a prefix."""
+    """Raises InputError for the first wrong cell; `whose`: a prefix."""
     for channel, name in enumerate(CHANNELS):
         for time, pitch in np.argwhere(cells[..., channel] != right[..., channel])[:1]:
             raise InputError(
@@ -300,9 +300,9 @@ def from_notes(
 
 
 class _LazyTracks(Sequence[TrackCells]):
-    """The tracks of a piece, whose cells are made when they are asked for.
+    """The tracks of a piece, whose cells are made on access.
 
-    The cells of a long piece with many tracks are large, and seldom needed.
+    The cells of a long piece with many tracks are large and rarely needed.
     """
 
     def __init__(

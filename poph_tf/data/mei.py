@@ -1,8 +1,8 @@
 """Reads MEI scores (common Western notation), versions 3 to 5.
 
-Each staff is a part. Notes are as they sound: `oct.ges` and `accid.ges` decide where
-they are given, otherwise what is written; a file without any `accid.ges` means that the
-key holds. Ties are attributes or elements, repeats those of bar lines and endings.
+Each staff is a part. Notes have their sounding pitch: `oct.ges` and `accid.ges` decide
+if present, else what is written; without any `accid.ges` in a file the key applies.
+Ties are attributes or elements, repeats those of bar lines and endings.
 
 Source: https://music-encoding.org/guidelines/v5/content/
 """
@@ -51,7 +51,7 @@ def parse(data: bytes, name: str) -> Score:
 
 
 class _Staff:
-    """What holds in a staff: its notes, and how they are written."""
+    """The state of a staff: its notes, and how they are written."""
 
     def __init__(self) -> None:
         self.part = Part()
@@ -69,8 +69,8 @@ class _Reader:
         self._metre = (4, 4)
         self._number = 0
         self._endings: frozenset[int] = frozenset()
-        self._notes: dict[str, list[Note]] = {}  # by id, to be tied
-        self._is_explicit = False  # whether accidentals that sound are given
+        self._notes: dict[str, list[Note]] = {}  # by id, for ties
+        self._is_explicit = False  # whether sounding accidentals are given
 
     def _new_staff(self) -> _Staff:
         staff = _Staff()
@@ -111,10 +111,10 @@ class _Reader:
             elif child.tag in _CONTAINERS:
                 self._walk(child, depth + 1)
 
-    # What a staff is.
+    # Definitions of staves.
 
     def _define(self, element: Element) -> None:
-        """Reads metre, key and instruments; those of a scoreDef hold for all staves."""
+        """Reads metre, key and instruments; those of a scoreDef apply to all staves."""
         definitions = [element, *element.iter("staffDef")]
         for definition in definitions:
             name = definition.get("n", "")
@@ -196,7 +196,7 @@ class _Reader:
             measure.tempi.append((at, float(beats[0]) * float(unit)))
 
     def _tie(self, measure: Element) -> None:
-        """Ties that are elements name the notes they join."""
+        """Applies ties that are elements: they name the notes they join."""
         for tie in measure.iter("tie"):
             first = self._notes.get(tie.get("startid", "").lstrip("#"), ())
             second = self._notes.get(tie.get("endid", "").lstrip("#"), ())
@@ -246,7 +246,7 @@ class _LayerReader:
                 self._events(values.first(child), factor, depth + 1)
             elif child.tag in ("meterSig", "keySig"):
                 continue
-            else:  # beams and all that groups events
+            else:  # beams and other groups of events
                 self._events(child, factor, depth + 1)
 
     def _sound(self, element: Element, factor: Fraction) -> None:
@@ -290,7 +290,7 @@ class _LayerReader:
         return note
 
     def _pitch(self, tone: Element) -> int | None:
-        """MIDI number as it sounds; None if there is none."""
+        """The sounding MIDI number; None if there is none."""
         letter = (tone.get("pname.ges") or tone.get("pname") or "").upper()
         if not letter or self._staff.part.is_drum:
             return _SNARE_DRUM if self._staff.part.is_drum or tone.get("loc") else None
@@ -317,7 +317,7 @@ class _LayerReader:
         return self._staff.accidentals.get((letter, octave), usual)
 
     def _repeat_bar(self) -> None:
-        """The bar before once more."""
+        """Repeats the bar before."""
         notes = self._staff.part.notes
         notes.setdefault(self._number, []).extend(notes.get(self._number - 1, ()))
 
@@ -363,7 +363,7 @@ def _define_staff(staff: _Staff, element: Element) -> None:
 
 
 def _name_groups(element: Element, staves: dict[str, _Staff]) -> None:
-    """Gives the staves of a group its name and instrument, if they have no own."""
+    """Gives the staves of a group its name and instrument, if they lack their own."""
     for group in element.iter("staffGrp"):
         label = group.find("label")
         name = group.get("label", "") if label is None else "".join(label.itertext())

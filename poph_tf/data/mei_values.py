@@ -17,20 +17,20 @@ _LENGTHS = {"breve": 8, "long": 16, "maxima": 32}
 
 
 def first(element: Element) -> Element:
-    """The reading that is played: a lemma, or what comes first."""
+    """The reading to play: the lemma, or else the first."""
     lemma = element.find("lem")
     return next(iter(element), element) if lemma is None else lemma
 
 
 def composer(root: Element) -> str:
-    """The first composer that a file names; empty: none."""
+    """The first composer that a file names; empty if there is none."""
     named = (e for e in root.iter() if "composer" in (e.tag, e.get("role")))
     names = (" ".join("".join(e.itertext()).split()) for e in named)
     return next(filter(None, names), "")
 
 
 def written(text: str, dots: str | None) -> Fraction:
-    """Quarter notes of "4", "8", "breve"."""
+    """The length of "4", "8", "breve" in quarter notes."""
     if text not in _LENGTHS and not re.fullmatch(r"[1-9]\d{0,3}", text):
         raise ValueError("no duration")
     length = Fraction(_LENGTHS[text]) if text in _LENGTHS else Fraction(4, int(text))
@@ -39,7 +39,7 @@ def written(text: str, dots: str | None) -> Fraction:
 
 
 def duration(element: Element, tone: Element | None = None) -> Fraction:
-    """Quarter notes of an event; a chord may leave its length to its notes."""
+    """The quarter notes of an event; a chord may get its length from its notes."""
     for source in (element, tone):
         if source is not None and source.get("dur"):
             dots = source.get("dots") or str(len(source.findall("dot")))
@@ -50,7 +50,7 @@ def duration(element: Element, tone: Element | None = None) -> Fraction:
 
 
 def ratio(element: Element) -> Fraction:
-    """The factor of the lengths in a tuplet."""
+    """The factor for the lengths in a tuplet."""
     number = int(element.get("num", "3"))
     base = int(element.get("numbase", "2"))
     if not 0 < number <= 100 or not 0 < base <= 100:
@@ -59,7 +59,7 @@ def ratio(element: Element) -> Fraction:
 
 
 def key(element: Element) -> int | None:
-    """Sharps of a key, flats negative; None if none is said."""
+    """Sharps of a key, flats negative; None if no key is given."""
     sign = element.find("keySig")
     text = element.get("keysig") or element.get("key.sig")
     if sign is not None:
@@ -69,7 +69,7 @@ def key(element: Element) -> int | None:
 
 
 def mode(*elements: Element) -> int:
-    """The mode of a key, by the first of some definitions that says one."""
+    """The mode of a key, from the first definition that gives one."""
     signs = [sign for element in elements for sign in element.iter("keySig")]
     said = [e.get("key.mode") for e in elements] + [s.get("mode") for s in signs]
     return key_signatures.mode_of(next(filter(None, said), ""))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def write(sequence: "NoteSequence", path: str | Path) -> None:
-    """Writes a NoteSequence as a MIDI file, whole or not at all (see `to_bytes`).
+    """Writes a NoteSequence as a MIDI file, atomically (see `to_bytes`).
 
     Raises:
         InputError: If the file cannot be written.

@@ -1,12 +1,12 @@
 """Reads the notes of a Standard MIDI File into arrays.
 
-Notes are paired as players do it: a note-off ends the oldest open note of its
+Notes are paired as MIDI players do it: a note-off ends the oldest open note of its
 track, channel and pitch; a note without a note-off lasts to the end of the other events
-of its track; the pedal of a channel holds in all of its tracks; channel 10 is drums.
-Tempi and time signatures count in every track; impossible ones are skipped.
+of its track; the pedal of a channel applies in all of its tracks; channel 10 is drums.
+Tempi and time signatures of every track are read; impossible ones are skipped.
 
-A file that contradicts the standard is read as most players read it, and each repair is
-counted by kind (`Notes.repairs`); a few faults leave nothing to play and are refused,
+A file that violates the standard is read as most players read it, and each repair is
+counted by kind (`Notes.repairs`); a few faults leave nothing to play and are rejected,
 each with its reason. Memory is bounded by the size of the file.
 """
 
@@ -23,9 +23,9 @@ from poph_tf.errors import MusicFileError
 
 DRUM_CHANNEL = 9
 MAX_EVENTS = 1_000_000
-# An event with its time takes two bytes at least.
+# An event with its time takes at least two bytes.
 _LEAST_EVENT_BYTES = 2
-# Copies of pedal events for the other tracks of a channel; more are no music.
+# Copies of pedal events for the other tracks of a channel; more is not music.
 _MOST_PEDALS = 4 * MAX_EVENTS
 _REASONS = {
     midi_scan.LONG_DELTA: "a delta time is longer than 4 bytes",
@@ -54,10 +54,10 @@ def parse(
     """Reads the notes of a MIDI file.
 
     Args:
-        data: the file's content, also within a RIFF or MacBinary file.
-        name: what errors call the file.
+        data: the file's content, possibly within a RIFF or MacBinary file.
+        name: the file's name in error messages.
         max_events: files with more events are rejected.
-        compiled: use machine code, which is worth its start for many files.
+        compiled: use machine code, which pays off for many files.
 
     Returns:
         Notes; `instrument` is 16 * track + channel.
@@ -106,7 +106,7 @@ def _notes(
     events: np.ndarray,
     others: np.ndarray,
 ) -> Notes:
-    """Notes of the tables that `midi_scan` fills."""
+    """Makes notes from the tables that `midi_scan` fills."""
     start_tick, end_tick, *numbers, instrument = table
     pitch, velocity, program = (row.astype(np.uint8) for row in numbers)
     tempos, signatures = (
@@ -114,12 +114,12 @@ def _notes(
         for rows, columns in zip(_meta_events(data, others), (2, 3), strict=True)
     )
     titles = _titles(data, others)
-    # Quicker than to sort them.
+    # Faster than sorting them.
     instruments = np.flatnonzero(np.bincount(instrument))
-    # A track that all of them share names none of them.
+    # If they all share one track, its name is none of theirs.
     named = titles if len(chunks.bounds) > 1 else {}
     names = {i: named[i >> 4] for i in instruments.tolist() if i >> 4 in named}
-    # The first track names the piece, unless it is one part of it.
+    # The first track names the piece, unless it is a part itself.
     is_part = any(instrument >> 4 == 0 for instrument in names)
     return Notes(
         start_tick=start_tick,
@@ -180,7 +180,7 @@ def _meta_events(
 
 
 def _keys(data: bytes, others: np.ndarray) -> tuple[int, ...]:
-    """The keys 0..23 that the first key signature leaves open."""
+    """The keys 0..23 that the first key signature allows."""
     signs = others[1:4, others[0] == midi_scan.KEY_SIGNATURE].T
     for _, at, size in _by_tick(signs)[:1].tolist():
         sharps, mode = struct.unpack("bb", data[at : at + 2]) if size == 2 else (0, 0)
@@ -203,8 +203,8 @@ def _titles(data: bytes, others: np.ndarray) -> dict[int, str]:
 def _decoded(text: bytes) -> str:
     """Text of a MIDI file, which does not say its encoding.
 
-    What is not UTF-8 is Shift-JIS where enough bytes lie beyond ASCII, some of them
-    where Latin-1 has no letters; else it is Latin-1 as Windows has it.
+    If it is not UTF-8, it is Shift-JIS where enough bytes are beyond ASCII, some of
+    them where Latin-1 has no letters; otherwise it is Latin-1 as on Windows.
     """
     high = sum(byte >= 0x80 for byte in text)
     no_letters = any(0x81 <= byte <= 0x9F for byte in text)
@@ -220,8 +220,8 @@ def _decoded(text: bytes) -> str:
 def _metres(notes: Notes) -> np.ndarray:
     """int64 [change, 3]: time signatures, without those that change nothing.
 
-    A pickup written as a bar of its own, at most half of the next, gets that metre,
-    which the bar line then cuts short (see `bars.positions_of`).
+    A pickup written as a bar of its own, at most half of the next, gets the metre of
+    that bar, which the bar line then cuts short (see `bars.positions_of`).
     """
     rows = notes.time_signatures
     if len(rows) < 2:
@@ -237,5 +237,5 @@ def _metres(notes: Notes) -> np.ndarray:
 
 
 def _by_tick(rows: np.ndarray) -> np.ndarray:
-    # Tracks come one after another: their events are put in order of time.
+    # Tracks come one after another, so their events must be sorted by time.
     return rows[np.argsort(rows[:, 0], kind="stable")]

@@ -1,9 +1,9 @@
-"""Finds the tracks of a Standard MIDI File, whatever lies around them.
+"""Finds the tracks of a Standard MIDI File, whatever surrounds them.
 
-Files from the wild contradict their own headers. As most players do, this reads every
-track chunk that is there, whatever number the header gives; where the length of a chunk
+Files in the wild contradict their own headers. Like most players, this reads every
+track chunk that is there, whatever number the header gives; if the length of a chunk
 leads to neither another chunk nor the end of the file, the track ends at the next
-chunk. What was mended is counted by kind.
+chunk. Repairs are counted by kind.
 
 Source: Standard MIDI Files 1.0; RIFF (.rmi) and MacBinary put bytes before the header.
 """
@@ -17,9 +17,9 @@ from poph_tf.errors import MusicFileError
 TRACK = b"MTrk"
 _HEADER = b"MThd"
 END_OF_TRACK = b"\xff\x2f\x00"
-# A RIFF file and MacBinary's header of 128 bytes leave the file close to the start.
+# RIFF and MacBinary's header of 128 bytes leave the MIDI header close to the start.
 _MOST_BYTES_BEFORE = 1024
-# SMPTE time: frames in a second; 29 stands for the 29.97 of NTSC.
+# SMPTE time: frames per second; 29 stands for the 29.97 of NTSC.
 _FRAME_RATES = {24: 24.0, 25: 25.0, 29: 30_000 / 1001, 30: 30.0}
 
 
@@ -29,10 +29,10 @@ class Chunks:
 
     Attributes:
         ticks_per_quarter: ticks in a quarter note; 0 in files with SMPTE time.
-        ticks_per_second: of files with SMPTE time, else 0.
+        ticks_per_second: ticks in a second if the file has SMPTE time, else 0.
         in_sequence: tracks follow one another (format 2) instead of sounding together.
         bounds: first byte and end of each track's events.
-        repairs: how often each kind of damage was mended.
+        repairs: how often each kind of damage was repaired.
     """
 
     ticks_per_quarter: int
@@ -48,7 +48,7 @@ def find(data: bytes, name: str) -> Chunks:
     """Finds the tracks of a MIDI file.
 
     Raises:
-        MusicFileError: If there is no MIDI file, or none that can be read.
+        MusicFileError: If this is not a MIDI file, or cannot be read.
     """
     start = data.find(_HEADER, 0, _MOST_BYTES_BEFORE)
     if start < 0:
@@ -86,7 +86,7 @@ def _time(division: int, name: str) -> tuple[int, float]:
 
 
 def _find_tracks(data: bytes, at: int, chunks: Chunks) -> None:
-    """Fills the bounds with what lies from the chunk at `at` on."""
+    """Fills the bounds with the tracks from the chunk at `at` on."""
     while at + 8 <= len(data):
         start = at + 8
         end = start + int.from_bytes(data[at + 4 : start])

@@ -1,6 +1,6 @@
 """Reads MIDI files as NoteSequences with note-seq's own reader (pretty_midi).
 
-The fast reader (`midi_bytes.py`) checks the bytes before: it tells why a file cannot be
+The fast reader (`midi_bytes.py`) checks the bytes first: it says why a file cannot be
 read, and no file can exhaust memory.
 """
 
@@ -18,7 +18,7 @@ _MAX_TABLE_TICKS = 10_000_000
 
 
 def parse(data: bytes, name: str) -> "NoteSequence":
-    """Reads the content of a MIDI file; by the fast reader where note-seq's fails.
+    """Reads the content of a MIDI file, with the fast reader if note-seq's fails.
 
     Raises:
         MusicFileError: If it cannot be read.

@@ -1,13 +1,13 @@
 """The loops over the events of a MIDI file, as code that numba can compile.
 
-`scan` finds the events of all tracks, `pair_notes` makes notes of them: plain Python
-over bytes and arrays. `compiled()` gives the same functions as machine code, some
-hundred times as fast, which takes a second to load (and some more on the first use on a
+`scan` finds the events of all tracks, `pair_notes` makes notes from them: plain Python
+over bytes and arrays. `compiled()` gives the same functions as machine code: about a
+hundred times as fast, but they take a second to load (and longer on the first use on a
 machine). Every access is checked against the end of its track, so that no input can
 reach beyond its own bytes.
 
-What runs for each event is one loop: numba counts references to arrays at each call,
-and a function for each kind of event made the loops four times slower.
+The code for each event is one loop: numba counts references to arrays at each call, and
+a function for each kind of event made the loops four times slower.
 
 Source: The Complete MIDI 1.0 Detailed Specification, Standard MIDI Files 1.0.
 """
@@ -39,15 +39,15 @@ def scan(
     Args:
         buffer: bytes, or uint8 [byte].
         bounds: int64 [track, 2]: first byte and end of each track.
-        limit: events that are allowed.
+        limit: maximum number of events.
         in_sequence: each track begins where the one before ends.
-        events: int64 [5, >= events]. Is filled with events of channels: tick,
-            instrument (16 * track + channel), kind and two data bytes.
-        others: int64 [5, >= events]. Is filled with meta events: kind, tick, place and
+        events: int64 [5, >= events]. Filled with channel events: tick, instrument
+            (16 * track + channel), kind and two data bytes.
+        others: int64 [5, >= events]. Filled with meta events: kind, tick, position and
             size of the content, track.
-        ends: int64 [track, 2]. Is filled with the ticks of each track's last event and
-            of its end.
-        repairs: int64 [kind], counts by `REPAIRS`, is added to.
+        ends: int64 [track, 2]. Filled with the ticks of each track's last event and of
+            its end.
+        repairs: int64 [kind], counts by `REPAIRS`. Added to.
 
     Returns:
         One of `FAULTS`, the number of columns filled in `events` and in `others`.
@@ -72,7 +72,7 @@ def scan_track(
     buffer: Any, bounds: np.ndarray, track: int, limit: int, events: np.ndarray,
     others: np.ndarray, ends: np.ndarray, repairs: np.ndarray, counts: np.ndarray,
 ) -> int:  # fmt: skip
-    """As `scan`, of one track; `RUNS_PAST`: its last event is cut off.
+    """Like `scan`, for one track; `RUNS_PAST`: its last event is cut off.
 
     `counts` int64 [3]: events, columns of `events`, of `others`.
     """
@@ -98,7 +98,7 @@ def scan_track(
                 continue
         if at < 0 or status < 0x80 and running == 0:
             return RUNS_PAST if at < 0 else NO_STATUS
-        # Many files continue in running status after such an event, as players do.
+        # Many files continue in running status after such an event; players accept it.
         repairs[RUNNING] += interrupted and status < 0x80
         running, at = (status, at + 1) if status >= 0x80 else (running, at)
         interrupted = False
@@ -114,7 +114,7 @@ def scan_track(
 
 
 def event_fault(too_many: bool, at: int, end: int) -> int:
-    """Why no event can be read at a place, which is the negative fault of its time."""
+    """Why no event can be read at `at`, which may be the negative fault of its time."""
     if too_many:
         return TOO_MANY
     if at < 0 or at >= end:
@@ -123,7 +123,7 @@ def event_fault(too_many: bool, at: int, end: int) -> int:
 
 
 def read_number(buffer: Any, at: int, end: int) -> tuple[int, int]:
-    """A number of variable length and the place after it; a negative one is a fault."""
+    """A variable-length number and the place after it; a negative place is a fault."""
     number = 0
     for _ in range(4):
         if at >= end:
@@ -140,7 +140,7 @@ def pass_system_event(
     buffer: Any, at: int, end: int, tick: int, track: int, others: np.ndarray,
     counts: np.ndarray,
 ) -> int:  # fmt: skip
-    """Events that are of no channel; meta and exclusive ones give their own length.
+    """Reads an event of no channel; meta and exclusive ones give their own length.
 
     Returns:
         The place after the event, or -1 if it runs past the end of the track.
@@ -168,7 +168,7 @@ def add_event(
     buffer: Any, at: int, size: int, tick: int, track: int, status: int,
     events: np.ndarray, counts: np.ndarray,
 ) -> bool:  # fmt: skip
-    """Adds an event of a channel, its data clipped; False if its pitch is none."""
+    """Adds a channel event, its data clipped; False if its pitch is impossible."""
     first, second = int(buffer[at]), int(buffer[at + size - 1])
     k, kind = counts[1], status >> 4
     events[0, k], events[1, k], events[2, k] = tick, track << 4 | status & 15, kind
@@ -178,7 +178,7 @@ def add_event(
 
 
 def pair_notes(events: np.ndarray, notes: np.ndarray) -> int:
-    """Makes notes of the events of channels; returns their number.
+    """Makes notes from channel events; returns their number.
 
     A note-off ends the oldest open note of its track, channel and pitch; "all notes
     off" and "all sound off" end all of their channel in the track. `notes`

@@ -1,9 +1,9 @@
 """Writes NoteSequences as Standard MIDI Files of format 1.
 
 The first track holds the title, tempi, time and key signatures. Each instrument with
-its program has a track and a channel of its own (channel 10 is for drums; the other 15
-are used again where there are more), with its name, notes, controllers and pitch bends.
-Times lie on the ticks of the sequence, so that what was read is written as it was.
+its program has its own track and channel (channel 10 is for drums; the other 15 are
+reused if there are more), with its name, notes, controllers and pitch bends. Times fall
+on the ticks of the sequence, so that a file is written back as it was read.
 """
 
 import struct
@@ -19,7 +19,7 @@ from poph_tf.data import notes as notes_lib
 if TYPE_CHECKING:
     from note_seq import NoteSequence
 
-# The slowest tempo that fits into the three bytes of MIDI, microseconds a quarter; the
+# The slowest tempo that fits into MIDI's three bytes, microseconds per quarter; the
 # numerator of a time signature has one byte.
 SLOWEST_QPM = 60e6 / (2**24 - 1)
 _MAX_NUMERATOR = 255
@@ -31,7 +31,7 @@ _SETTING, _NOTE_OFF, _NOTE_ON = range(3)
 
 
 def to_bytes(sequence: "NoteSequence") -> bytes:
-    """The content of a MIDI file with a NoteSequence.
+    """Encodes a NoteSequence as the content of a MIDI file.
 
     Tempi and time signatures that MIDI cannot express become the nearest that it can.
 
@@ -105,7 +105,7 @@ def _notes(notes: notes_lib.Notes, channel: int) -> list[_Event]:
 
 
 def _track(events: list[_Event]) -> bytes:
-    """A chunk of events in any order."""
+    """A track chunk from events in any order."""
     body, now = bytearray(), 0
     for tick, _, message in sorted(events, key=lambda event: event[:2]):
         body += _number(tick - now) + message
@@ -119,7 +119,7 @@ def _meta(kind: int, content: bytes) -> bytes:
 
 
 def _number(value: int) -> bytes:
-    """A number of variable length."""
+    """A variable-length number."""
     out = [value & 0x7F]
     while value := value >> 7:
         out.append(0x80 | value & 0x7F)
@@ -152,10 +152,10 @@ def _expressible(sequence: "NoteSequence") -> "NoteSequence":
 def _pickup_signature(
     sequence: "NoteSequence", numerator: int, denominator: int
 ) -> tuple[int, int]:
-    """A time signature for a first bar that the same one follows.
+    """The time signature of a first bar that is followed by the same one.
 
-    A MIDI file in which one is repeated says nothing new. A pickup of up to half a bar
-    has the metre of its length; a longer one gets the same metre by another name.
+    In a MIDI file a repeated one says nothing. A pickup of up to half a bar gets the
+    metre of its length; a longer one gets the same metre written differently.
     """
     qpm = sequence.tempos[0].qpm if sequence.tempos else notes_lib.DEFAULT_QPM
     wholes = Fraction(sequence.time_signatures[1].time * qpm / 240)
@@ -171,7 +171,7 @@ def _pickup_signature(
 
 
 def _nearest_signature(numerator: int, denominator: int) -> tuple[int, int]:
-    """The time signature of powers of two with a bar of nearly the same length."""
+    """The time signature over a power of two with a bar of nearly the same length."""
     power = 1
     while power < min(denominator, bars.MAX_DENOMINATOR):
         power *= 2

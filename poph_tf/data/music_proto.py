@@ -9,7 +9,7 @@ _NAME = "note_seq.protobuf.music_pb2"
 
 
 def load() -> ModuleType:
-    """The module `note_seq.protobuf.music_pb2`; note_seq itself then finds the same."""
+    """The module `note_seq.protobuf.music_pb2`; note_seq itself then uses the same."""
     if _NAME not in sys.modules:
         package = importlib.util.find_spec("note_seq")
         if package is None or package.origin is None:

@@ -1,11 +1,11 @@
-"""Reads MusicXML, plain or compressed, by parts or by time.
+"""Reads MusicXML, plain or compressed, partwise or timewise.
 
-The file is read as a stream, a measure at a time. What is no music (layout, lyrics,
-chord symbols) is left out unread, so that it cannot cost the file.
+The file is read as a stream, a measure at a time. What is not music (layout, lyrics,
+chord symbols) is skipped unread, so that errors in it do no harm.
 
-    - Pitches are as they sound: transposing parts are transposed, microtones rounded.
+    - Pitches are sounding pitches: parts are transposed, microtones rounded.
     - Cue notes are silent, tremolos are their notes, other ornaments are marked.
-    - Tempo marks, metres and repeats hold for all parts, wherever they stand.
+    - Tempo marks, metres and repeats apply to all parts, wherever they appear.
     - Parts on unpitched staves, or on MIDI channel 10, are drums.
 
 Source: https://www.w3.org/2021/06/musicxml40/musicxml-reference/elements/
@@ -25,7 +25,7 @@ from poph_tf.errors import MusicFileError, kind_of
 from poph_tf.theory import TONICS
 
 Element = ElementTree.Element
-# Quarter notes of each type of note.
+# The length of each note type in quarter notes.
 _TYPES = {
     name: Fraction(32, 2**k)
     for k, name in enumerate(
@@ -52,7 +52,7 @@ def parse(data: bytes, name: str) -> Score:
 
     Args:
         data: plain or compressed (.mxl).
-        name: what errors call the file.
+        name: the file's name in error messages.
 
     Raises:
         MusicFileError: If it cannot be read.
@@ -68,7 +68,7 @@ def parse(data: bytes, name: str) -> Score:
 
 @dataclasses.dataclass
 class _PartState:
-    """What holds in a part from one measure to the next."""
+    """The state that a part keeps from one measure to the next."""
 
     part: Part
     programs: dict[str, int] = dataclasses.field(default_factory=dict)
@@ -80,7 +80,7 @@ class _PartState:
     fifths: int = 0
     # Small notes with the numbers of their measures.
     cues: list[tuple[int, Note]] = dataclasses.field(default_factory=list)
-    # The first note of a tremolo of two.
+    # The first note of a two-note tremolo.
     tremolo: Note | None = None
 
 
@@ -93,7 +93,7 @@ class _Reader:
         self._numbers: collections.Counter[str] = collections.Counter()
 
     def read(self, data: bytes) -> Score:
-        ids: list[str] = []  # of the parts that are open
+        ids: list[str] = []  # of the open parts
         depth = 0
         inner = "measure"
         for event, element in ElementTree.iterparse(io.BytesIO(data), ("start", "end")):
@@ -263,7 +263,7 @@ class _MeasureReader:
         return state.programs.get(key, state.part.program), is_drum
 
     def _pitch(self, element: Element) -> int | None:
-        """MIDI number as it sounds; None if there is none."""
+        """The sounding MIDI number; None if there is none."""
         if element.find("unpitched") is not None:
             self._state.part.is_drum = True
             instrument = element.find("instrument")
@@ -330,7 +330,7 @@ class _MeasureReader:
             self._sound(said)
 
     def _metronome(self, element: Element) -> None:
-        """Reads "quarter = 120"; other equations say nothing of the tempo."""
+        """Reads "quarter = 120"; other equations say nothing about the tempo."""
         units = element.findall("beat-unit")
         number = re.search(r"\d+(\.\d+)?", element.findtext("per-minute", ""))
         if number and len(units) == 1:
@@ -371,10 +371,10 @@ class _MeasureReader:
 
 
 def _add_small_print(state: _PartState, *, is_keyboard_alone: bool) -> None:
-    """Lets small notes sound while their part plays, or if it is made of them.
+    """Makes small notes sound while their part plays, or if it consists of them.
 
-    Cue notes show what others play while a part rests; some programs call all small
-    notes so, such as those of a cadenza. A keyboard alone has no others.
+    Cue notes show what others play while a part rests; some programs mark all small
+    notes as cues, such as those of a cadenza. For a keyboard alone there are no others.
     """
     notes, cues = state.part.notes, state.cues
     is_made_of_them = len(cues) > max(_MIN_SMALL_PRINT, sum(map(len, notes.values())))

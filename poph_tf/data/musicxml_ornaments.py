@@ -68,8 +68,8 @@ def mark(element: Element) -> str:
 def set_neighbours(notes: Iterable[tuple[Note, Element]], fifths: int) -> None:
     """Sets `above` and `below` of the notes of a measure that holds ornaments.
 
-    The neighbours are those of the key, with the accidentals that precede them in the
-    measure, or those at the sign.
+    The neighbours are those of the key, with accidentals from earlier in the measure or
+    from the sign itself.
 
     Args:
         notes: the pitched notes of the measure, each with its element.

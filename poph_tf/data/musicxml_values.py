@@ -15,7 +15,7 @@ from poph_tf.errors import MusicFileError, kind_of
 
 Element = ElementTree.Element
 _MAX_TREMOLO = 256
-# Symphonies stay below a tenth of it.
+# Symphonies stay below a tenth of this.
 _MAX_SCORE_BYTES = 100_000_000
 
 
@@ -29,7 +29,7 @@ def unpacked(data: bytes, name: str) -> bytes:
             is_small = member.file_size <= _MAX_SCORE_BYTES
             unpacked = archive.read(member) if is_small else b""
     except Exception as error:
-        # zipfile and its decompressors raise whatever broken archives make them do.
+        # zipfile and its decompressors raise all kinds of errors on broken archives.
         reason = f"not MusicXML that can be read ({kind_of(error)})"
         raise MusicFileError(name, reason) from None
     if not is_small:
@@ -52,7 +52,7 @@ def _root_file(archive: zipfile.ZipFile) -> str:
 
 
 def number(text: str) -> Fraction:
-    """A number, exactly; parsers of fractions take underscores and exponents too."""
+    """A number, exactly; `Fraction` itself would take underscores and exponents too."""
     found = re.fullmatch(r"\s*([+-]?\d{1,12}(\.\d{0,12})?)\s*", text)
     if not found:
         raise ValueError(f"not a number: {text!r}")
@@ -60,7 +60,7 @@ def number(text: str) -> Fraction:
 
 
 def integer(text: str | None, default: int) -> int:
-    """A whole number, or the default where there is none."""
+    """A whole number, or the default if there is none."""
     try:
         return int(number(text or ""))
     except ValueError:
@@ -68,7 +68,7 @@ def integer(text: str | None, default: int) -> int:
 
 
 def metre(element: Element) -> tuple[int, int] | None:
-    """Numerator and denominator of a time signature, added up where it has several."""
+    """Numerator and denominator of a time signature, added up if it has several."""
     if element.find("senza-misura") is not None:
         return (0, 0)
     beats = [e.text or "" for e in element.findall("beats")]
@@ -84,7 +84,7 @@ def metre(element: Element) -> tuple[int, int] | None:
 
 
 def in_turn(notes: Sequence[Note], unit: Fraction) -> list[Note]:
-    """Notes struck one after another, each unit, for as long as all of them last."""
+    """Notes struck in turn, one per unit, for as long as they last together."""
     length = sum((note.length for note in notes), Fraction(0))
     count = length // unit
     if not 1 < count <= _MAX_TREMOLO:

@@ -1,10 +1,10 @@
 """A piece as plain arrays of notes, measured in the ticks of its file.
 
-Notes lie between a music file and the grid: `midi_bytes.parse` makes them from the
-bytes of a MIDI file, `from_sequence` from a NoteSequence. A tick is the file's own
-unit; a quarter note has `ticks_per_quarter` of them. A NoteSequence keeps seconds,
-which are turned back along the tempo map into the whole ticks that they came from, so
-that rounding to the grid does not depend on the reader.
+Notes are the stage between a music file and the grid: `midi_bytes.parse` makes them
+from the bytes of a MIDI file, `from_sequence` from a NoteSequence. A tick is the file's
+own unit; a quarter note has `ticks_per_quarter` of them. A NoteSequence keeps seconds,
+which are converted along the tempo map back into the whole ticks that they came from,
+so that rounding to the grid does not depend on the reader.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from note_seq import NoteSequence
 
 DEFAULT_QPM = 120.0
-# Tempos outside are clamped.
+# Tempos outside this range are clamped.
 LOWEST_QPM, HIGHEST_QPM = 10.0, 1000.0
 CLAMPED_TEMPO = "tempos outside 10 to 1,000 clamped"
 DEFAULT_VELOCITY = 64
@@ -33,7 +33,7 @@ SUSTAIN_CONTROL = 64
 # An annotation of a NoteSequence with this text gives the bar position of its step,
 # for bar positions that time signatures cannot express.
 BAR_ANNOTATION = "bar_position="
-# One with this text gives a kind of repair, behind how often it was made.
+# One with this text gives the count and the kind of a repair.
 REPAIR_ANNOTATION = "repaired="
 _MAX_TICK = 2**40
 _NUMBERS = ("pitch", "velocity", "program", "instrument", "is_drum")
@@ -49,20 +49,20 @@ class Notes:
         start_tick, end_tick: int64 [note].
         pitch, velocity: uint8 [note], MIDI numbers.
         program: uint8 [note], General MIDI program, 0..127.
-        instrument: int64 [note]; notes and pedals of one number belong together.
+        instrument: int64 [note]; notes and pedals of the same number belong together.
         is_drum: bool [note].
         ticks_per_quarter: ticks in a quarter note.
         tempo_ticks: int64 [tempo], ascending. The tempo is 120 before the first.
-        tempo_qpms: float64 [tempo], quarter notes a minute.
+        tempo_qpms: float64 [tempo], quarter notes per minute.
         time_signatures: int64 [change, 3]: tick, numerator, denominator; ascending.
         pedals: int64 [event, 3]: tick, instrument, value 0..127; ascending.
         bar_marks: int64 [mark, 2]: tick, bar position there. If there are any, they
-            take the place of the time signatures.
-        length_tick: the piece lasts at least so long.
-        title, composer, arranger: as the file says them; empty: not at all.
-        names: by instrument, the name of its track or part where it has one.
-        repairs: what a reader mended in the file, by kind, how often each.
-        keys: 0..23, those that the first key signature leaves open; none: all.
+            replace the time signatures.
+        length_tick: the piece lasts at least this long.
+        title, composer, arranger: as in the file; empty if unknown.
+        names: by instrument, the name of its track or part if it has one.
+        repairs: how often a reader made each kind of repair to the file.
+        keys: 0..23, those that the first key signature allows; none: all.
     """
 
     start_tick: np.ndarray
@@ -101,8 +101,8 @@ def select(notes: Notes, keep: np.ndarray) -> Notes:
 def shifted(notes: Notes, ticks: int) -> Notes:
     """The same piece `ticks` later; what would lie before 0 starts at 0.
 
-    Notes, tempi and pedals move. The time signatures stay, since a piece is shifted to
-    make its notes meet the bar lines.
+    Notes, tempi and pedals move. The time signatures stay, since the purpose of a shift
+    is to align notes with the bar lines.
     """
 
     def move(values: np.ndarray) -> np.ndarray:
@@ -168,7 +168,7 @@ def parse_sequence(data: bytes, name: str) -> "NoteSequence":
     """Reads a serialized NoteSequence.
 
     Raises:
-        MusicFileError: If the bytes are none, or one that is quantized.
+        MusicFileError: If the bytes are not a NoteSequence, or a quantized one.
     """
     from google.protobuf.message import DecodeError
 
@@ -182,11 +182,11 @@ def parse_sequence(data: bytes, name: str) -> "NoteSequence":
 
 
 def from_sequence(sequence: "NoteSequence") -> Notes:
-    """Takes the notes out of a NoteSequence.
+    """Extracts the notes of a NoteSequence.
 
     Args:
-        sequence: not quantized. Unless it comes from a score, times are turned back
-            into its ticks.
+        sequence: not quantized. Unless it comes from a score, times are converted
+            back into its ticks.
 
     Raises:
         InputError: If a time is negative or not finite, or a pitch or velocity lies
@@ -194,7 +194,7 @@ def from_sequence(sequence: "NoteSequence") -> Notes:
     """
     clock = Clock.of(sequence)
     start, end, columns = _columns(sequence)
-    # Readers set total_time to the last note's end; only more than that means silence.
+    # Readers set total_time to the last note's end; only more than that is silence.
     longer = not sequence.total_time <= end.max(initial=0.0) + 1e-9
     total = clock.ticks([sequence.total_time], "total_time")[0] if longer else 0
     signatures = [
@@ -227,7 +227,7 @@ def from_sequence(sequence: "NoteSequence") -> Notes:
 def _columns(
     sequence: "NoteSequence",
 ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-    """start, end (seconds) and the other fields of `Notes` about each note."""
+    """start, end (seconds) and the other fields of `Notes` for each note."""
     values = operator.attrgetter(*_SEQUENCE_FIELDS)
     table = np.array([values(note) for note in sequence.notes], np.float64)
     start, end, *numbers = table.reshape(-1, 7).T
@@ -240,7 +240,7 @@ def _columns(
 
 
 class Clock:
-    """Turns seconds into ticks along a tempo map of (seconds, qpm)."""
+    """Converts seconds into ticks along a tempo map of (seconds, qpm)."""
 
     def __init__(
         self, tempos: Iterable[tuple[float, float]], ticks_per_quarter: int
@@ -264,7 +264,7 @@ class Clock:
 
     @classmethod
     def of(cls, sequence: "NoteSequence") -> "Clock":
-        """The clock of a NoteSequence; scores have finer ticks than they say."""
+        """The clock of a NoteSequence; scores get finer ticks than they state."""
         info = sequence.source_info
         ticks_per_quarter = sequence.ticks_per_quarter or DEFAULT_TICKS_PER_QUARTER
         if info.encoding_type in (info.MUSIC_XML, info.ABC):
@@ -272,7 +272,7 @@ class Clock:
         return cls(((t.time, t.qpm) for t in sequence.tempos), ticks_per_quarter)
 
     def ticks(self, seconds: Any, what: str = "notes") -> np.ndarray:
-        """int64, of the shape of `seconds`, the times of `what`."""
+        """int64, shaped like `seconds`, the times of `what`."""
         seconds = np.asarray(seconds, np.float64)
         _check_times(seconds, what)
         k = np.searchsorted(self._seconds, seconds, side="right") - 1
@@ -291,7 +291,7 @@ class Clock:
 
 
 def with_possible_tempos(notes: Notes) -> Notes:
-    """Clamps tempos that nobody plays, which MIDI can store, and counts them."""
+    """Clamps tempos that MIDI can store but nobody plays, and counts them."""
     clamped = np.clip(notes.tempo_qpms, LOWEST_QPM, HIGHEST_QPM)
     count = int((clamped != notes.tempo_qpms).sum())
     if not count:
@@ -301,7 +301,7 @@ def with_possible_tempos(notes: Notes) -> Notes:
 
 
 def in_quarters(notes: Notes, ticks_per_second: float) -> Notes:
-    """A piece whose ticks are parts of a second, in parts of its quarters instead."""
+    """Converts ticks that are fractions of a second into fractions of a quarter."""
     tempos = zip(notes.tempo_ticks / ticks_per_second, notes.tempo_qpms, strict=True)
     clock = Clock(tempos, SCORE_TICKS_PER_QUARTER)
 

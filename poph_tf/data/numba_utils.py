@@ -9,8 +9,8 @@ def compiled(function: Callable[..., Any], *helpers: Callable[..., Any]) -> Any:
     """Compiles a function, together with the functions of its module that it calls.
 
     Args:
-        function: reads arrays and numbers only.
-        *helpers: what it calls, each after those that it calls itself.
+        function: takes arrays and numbers only.
+        *helpers: the functions it calls, each after those it depends on.
 
     Returns:
         The function as machine code, or None when numba is unavailable.
@@ -21,12 +21,12 @@ def compiled(function: Callable[..., Any], *helpers: Callable[..., Any]) -> Any:
         return None
     names = dict(function.__globals__)
     for part in (*helpers, function):
-        # A copy that sees the compiled helpers in the place of the Python ones.
+        # A copy that sees the compiled helpers instead of the Python ones.
         copy = types.FunctionType(part.__code__, names, part.__name__)
         try:
             code = numba.njit(cache=True, nogil=True)(copy)
         except RuntimeError:
-            # Without a place for the cache, each process compiles anew.
+            # Without a place for the cache, each process compiles again.
             code = numba.njit(nogil=True)(copy)
         names[part.__name__] = code
     return code

@@ -3,12 +3,12 @@
 Conventions, those of MuseScore:
     - All notes of a chord have its trill, turn or mordent, each with its neighbours.
     - The notes of an ornament are 32nds, halved where the tempo would make them slower
-      than eight a second, and shorter still where the written note holds too few; if
-      they would be faster than 64 a second, the note stays as written.
+      than eight per second, and shorter still if too few fit into the written note; if
+      they would be faster than 64 per second, the note stays as written.
     - A trill begins with the written note and ends with the note above; the last note
       of a turn or mordent lasts to the end of the written one.
-    - The notes of an arpeggio begin a 15th of a second apart, less where it is too
-      short for that, and all last to its end. Notes without the sign keep their time.
+    - The notes of an arpeggio begin a 15th of a second apart, less if it is too short
+      for that, and all last to its end. Notes without the sign keep their time.
 """
 
 import bisect
@@ -23,7 +23,7 @@ from poph_tf.data.tones import Tone
 Ornaments = Literal["written", "played"]
 _UNIT = Fraction(1, 8)
 _SLOWEST, _FASTEST = 8, 64
-# Notes of a trill; a broken file may ask for millions.
+# Most notes of a trill; a broken file may ask for millions.
 _MOST = 1024
 # From one note of an arpeggio to the next, in seconds.
 _ROLL = Fraction(1, 15)
@@ -47,7 +47,7 @@ def play(
         tempi: start in quarter notes and qpm of each tempo, the first at 0.
 
     Returns:
-        The notes in time, with those of ornaments.
+        The notes in order of time, including those of ornaments.
     """
     chords = collections.defaultdict(list)
     for tone in tones:
@@ -76,7 +76,7 @@ def play(
 def _ornament(
     tone: Tone, pattern: Sequence[int], per_second: Fraction, repeats: bool
 ) -> Iterator[Tone]:
-    """The notes of an ornament, at so many quarter notes a second."""
+    """The notes of an ornament, at `per_second` quarter notes per second."""
     length = tone.end - tone.start
     unit = _UNIT
     while unit * _SLOWEST > per_second:
@@ -100,7 +100,7 @@ def _ornament(
 
 
 def _roll(chord: Sequence[Tone], step: Fraction, is_down: bool) -> None:
-    """Lets the notes of an arpeggio begin one after another, `step` quarters apart."""
+    """Makes the notes of an arpeggio begin one after another, `step` quarters apart."""
     length = min(tone.end - tone.start for tone in chord)
     step = min(step, length / len(chord))
     ordered = sorted(chord, key=lambda tone: tone.note.pitch, reverse=is_down)

@@ -1,13 +1,13 @@
-"""The field's piano-roll benchmarks: read in their usual files, kept as records.
+"""The field's piano-roll benchmarks: read from their usual files, kept as records.
 
 JSB Chorales, MuseData, Nottingham and Piano-midi come as 88-pitch rolls, play only, in
-splits of their own. They are read from `.npz` (packed bits and lengths), from the
+their own splits. They are read from `.npz` (packed bits and lengths), from the
 original `.pickle` (lists of sounding pitches for each step) and from the `.mat` files
 of later work (one array [steps, 88] for each piece).
 
-The chorales in sixteenths with their four voices apart come as an `.npz` of arrays of
+The chorales in sixteenths with four separate voices come as an `.npz` of arrays of
 pieces, pitches float [steps, 4], soprano to bass, NaN where silent; held and repeated
-notes are not told apart there. `read_voices` reads them.
+notes are not distinguished. `read_voices` reads them.
 
 Sources: Boulanger-Lewandowski et al. (2012), ICML; splits as distributed there.
 Huang et al. (2017), "Counterpoint by convolution", ISMIR, for those in sixteenths.
@@ -43,7 +43,7 @@ def read(path: str | Path) -> Rolls:
         For "train", "valid" and "test" a list of rolls, uint8 [steps, 88].
 
     Raises:
-        InputError: If there is no such file or it is none of these.
+        InputError: If there is no such file or it is not one of these.
     """
     path = Path(path)
     if path.suffix.lower() not in _READERS:
@@ -55,9 +55,8 @@ def read(path: str | Path) -> Rolls:
     except InputError:
         raise
     except Exception as error:
-        # numpy, pickle and scipy raise whatever a file that is something else makes
-        # them do.
-        raise InputError(f"{path} is no piano-roll benchmark: {error!r}.") from error
+        # numpy, pickle and scipy raise all kinds of errors on other files.
+        raise InputError(f"{path} is not a piano-roll benchmark: {error!r}.") from error
     for name, rolls in splits.items():
         if not rolls or any(roll.shape[1:] != (NUM_PITCHES,) for roll in rolls):
             raise InputError(
@@ -67,7 +66,7 @@ def read(path: str | Path) -> Rolls:
 
 
 def read_voices(path: str | Path) -> Rolls:
-    """Reads chorales with their voices apart.
+    """Reads chorales with separate voices.
 
     Args:
         path: `.npz` with arrays of pieces.
@@ -77,7 +76,7 @@ def read_voices(path: str | Path) -> Rolls:
         voice is silent.
 
     Raises:
-        InputError: If it is no such file.
+        InputError: If it is not such a file.
     """
     if not Path(path).exists():
         raise InputError(f"There is no file '{path}'.")
@@ -88,7 +87,7 @@ def read_voices(path: str | Path) -> Rolls:
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except Exception as error:
-        raise InputError(f"{path} is no file of chorales: {error!r}.") from error
+        raise InputError(f"{path} is not a file of chorales: {error!r}.") from error
 
 
 def _object_array(file: zipfile.ZipFile, name: str) -> np.ndarray:
@@ -134,7 +133,7 @@ class _PlainUnpickler(pickle.Unpickler):
         raise pickle.UnpicklingError(f"refuses {module}.{name}")
 
 
-# The module of these differs between the versions of numpy.
+# Their module differs between versions of numpy.
 _ARRAY_PARTS: dict[str, Any] = {
     "ndarray": np.ndarray,
     "dtype": np.dtype,
@@ -199,7 +198,7 @@ _READERS = {
 
 
 def to_matrices(roll: np.ndarray) -> Matrices:
-    """Makes canonical matrices of a roll; every run of play is one held note.
+    """Makes canonical matrices from a roll; every run of play is one held note.
 
     Args:
         roll: uint8 [steps, 88], 0 or 1.
@@ -212,7 +211,7 @@ def to_matrices(roll: np.ndarray) -> Matrices:
 
 
 def voices_to_matrices(pitches: np.ndarray) -> Matrices:
-    """Makes canonical matrices of voices; every run of a pitch is one held note.
+    """Makes canonical matrices from voices; every run of a pitch is one held note.
 
     Args:
         pitches: uint8 [steps, 4], 0 where silent.

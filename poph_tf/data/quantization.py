@@ -1,12 +1,12 @@
 """Quantization: notes in ticks -> notes on the grid, and the bits of a record.
 
-On the grid a note is (start, end, pitch, velocity), steps and MIDI numbers: one note
-for each step and pitch, each ended by the next of its pitch, ordered by pitch, then by
-start. A record needs no more than these; `data/matrices.py` makes cells of them.
+On the grid a note is (start, end, pitch, velocity), in steps and MIDI numbers: one note
+for each start and pitch, ended by the next of its pitch, ordered by pitch, then by
+start. A record needs no more than these; `data/matrices.py` makes cells from them.
 
-Records are made by the hundred thousand, so `quantize` and `pack` have two forms that
-give the same: whole-array numpy, and the loops of `quantization_loops`, compiled by
-numba, which pay once there are many files.
+Records are made by the hundred thousand, so `quantize` and `pack` have two forms with
+the same results: whole-array numpy, and the loops of `quantization_loops`, compiled by
+numba, which pay off for many files.
 """
 
 import dataclasses
@@ -31,7 +31,7 @@ class QuantizedNotes:
         start, end: int64 [note], steps.
         pitch, velocity: uint8 [note].
         bar_position: uint8 [time]. Steps since the last bar line, at most 255.
-        tempo_qpm: mean tempo, quarter notes a minute.
+        tempo_qpm: mean tempo, quarter notes per minute.
         steps_per_quarter: steps in a quarter note.
         time_signatures: (step, numerator, denominator) of each change.
     """
@@ -46,12 +46,12 @@ class QuantizedNotes:
     time_signatures: tuple[tuple[int, int, int], ...]
 
     def __len__(self) -> int:
-        """Steps."""
+        """The number of steps."""
         return len(self.bar_position)
 
 
 def between(piece: QuantizedNotes, start: int, stop: int) -> QuantizedNotes:
-    """The steps from `start` to `stop` of a piece; its notes have to lie within."""
+    """The steps from `start` to `stop` of a piece; its notes must lie within."""
     signatures = bars.signatures_between(piece.time_signatures, start, stop)
     return dataclasses.replace(
         piece,
@@ -78,8 +78,8 @@ def quantize(
         steps_per_quarter: steps in a quarter note.
         drums: keep the notes of drum kits.
         sustain: let the sustain pedal lengthen notes.
-        max_steps: the longest piece to allow.
-        compiled: use machine code, which is worth its start for many files.
+        max_steps: the longest piece allowed.
+        compiled: use machine code, which pays off for many files.
 
     Raises:
         InputError: If the piece is longer than `max_steps`.
@@ -148,7 +148,7 @@ def _merged(
 def cells(piece: QuantizedNotes) -> np.ndarray:
     """uint8 [time, pitch, 3]: play, replay and volume of each cell.
 
-    A plane for each channel lies behind another: most operations read one.
+    Each channel is a plane of its own in memory: most operations read one.
     """
     planes = np.zeros((3, len(piece), NUM_PITCHES), np.uint8)
     start, end, pitch = piece.start, piece.end, piece.pitch
@@ -171,10 +171,10 @@ def pack(
 
     Args:
         piece: the notes on the grid.
-        compiled: use machine code, which is worth its start for many files.
+        compiled: use machine code, which pays off for many files.
 
     Returns:
-        play, replay: bits of [time, pitch], eight pitches a byte, first high;
+        play, replay: bits of [time, pitch], eight per byte, high bit first;
         volume: a byte for each sounding cell, by step, then by pitch.
     """
     loops = quantization_loops.compiled() if compiled else None
@@ -187,7 +187,7 @@ def pack(
 
 
 def pack_cells(cells: np.ndarray) -> tuple[bytes, bytes, bytes]:
-    """As `pack`, of canonical cells uint8 [time, pitch, 3]."""
+    """Like `pack`, for canonical cells uint8 [time, pitch, 3]."""
     play, replay = (np.ascontiguousarray(cells[..., channel]) for channel in (0, 1))
     bits = (np.packbits(plane, axis=-1).tobytes() for plane in (play, replay))
     return (*bits, cells[..., 2][play.view(bool)].tobytes())

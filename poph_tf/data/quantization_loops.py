@@ -1,7 +1,7 @@
 """The loop forms of quantization, as code that numba can compile.
 
-Notes are ordered by start and then by pitch: by counting, which is quicker than to
-sort.
+Notes are ordered by start and then by pitch with a counting sort, which is faster than
+a general one.
 """
 
 import dataclasses
@@ -69,7 +69,7 @@ def quantize(
             return -1
         longest = max(longest, start[k])
     order = ordered_by(start, np.arange(count), longest + 1)
-    # As many keys as a uint8 has, so that no pitch can lead out of bounds.
+    # As many keys as a uint8 has values, so that no pitch can be out of bounds.
     order = ordered_by(pitch, order, 256)
     return merge(order, start, end, pitch, velocity, out)
 
@@ -105,8 +105,9 @@ def pack(
 ) -> None:
     """Packs notes on the grid into the bits of a record.
 
-    The notes are those of `QuantizedNotes`, [note] each. `bits` uint8 [2, time, 16] is
-    zero and is filled with play and replay, `volume` uint8 [sounding cell] as well.
+    The notes are those of `QuantizedNotes`, [note] each. `bits` uint8 [2, time, 16]
+    must be zero and is filled with play and replay; `volume` uint8 [sounding cell] is
+    filled too.
     """
     places = np.zeros(bits.shape[1] + 1, np.int64)
     for k in range(len(start)):
@@ -118,7 +119,7 @@ def pack(
         octet, bit = pitch[k] >> 3, np.uint8(128 >> (pitch[k] & 7))
         for step in range(start[k], end[k]):
             bits[0, step, octet] |= bit
-            # Notes come by pitch, and so do those of a step.
+            # Notes are ordered by pitch, and so are those of a step.
             volume[places[step]] = velocity[k]
             places[step] += 1
         if k and pitch[k - 1] == pitch[k] and end[k - 1] == start[k]:

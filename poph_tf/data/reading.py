@@ -2,12 +2,12 @@
 
     suffix -> reader(data, name, options) -> pieces: Notes or NoteSequences
 
-A reader gets the whole content of a file, so that files, members of archives and
-records are read alike; each is opened and parsed once. To add a format, write such a
+A reader gets the whole content of a file, so that files, archive members and records
+are read in the same way; each is opened and parsed once. To add a format, write such a
 reader and add it to `READERS`.
 
-Whatever is wrong with a file raises `MusicFileError` with a reason in words that are
-the same for every file with that fault.
+Any fault in a file raises `MusicFileError` with a reason, worded the same for every
+file with that fault.
 """
 
 import dataclasses
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 MIDI_SUFFIXES = (".mid", ".midi", ".kar", ".rmi")
 # The files that may hold several pieces.
 BOOK_SUFFIX = ".abc"
-# How the records of a TFRecord file of NoteSequences are named.
+# The suffix for the records of a TFRecord file of NoteSequences.
 SEQUENCE_SUFFIX = ".notesequence"
 
 
@@ -47,8 +47,7 @@ class Options:
     Attributes:
         reader: "fast" gives Notes; "note_seq" gives NoteSequences by note-seq's parser.
         max_events: the fast reader rejects files with more events.
-        compiled: the fast reader uses machine code, which is worth its start for many
-            files.
+        compiled: the fast reader uses machine code, which pays off for many files.
         repeats: scores: "played", as players play them, or "once".
         ornaments: scores: "written", as their notes stand, or "played".
     """
@@ -61,7 +60,7 @@ class Options:
 
 
 # The pieces of a file by their names within it ("" for the only one); a piece that
-# cannot be read has its error.
+# cannot be read is replaced by its error.
 Pieces = Mapping[str, Any]
 Reader = Callable[[bytes, str, Options], Pieces]
 

@@ -16,8 +16,8 @@ def parse(serialized: tf.Tensor, tracks: Sequence[Track] = ()) -> dict[str, tf.T
 
     Args:
         serialized: tf.string scalar.
-        tracks: the tracks to take, by their names; the merger of a record without
-            tracks can stand for a single one. None takes the merger.
+        tracks: the tracks to take, by name; a record of merged tracks can take the
+            place of a single one. None takes all tracks merged.
 
     Returns:
         `cells` uint8 [time, 128, 3], or [time, track, 128, 3] if there are tracks,
@@ -50,8 +50,8 @@ def parse(serialized: tf.Tensor, tracks: Sequence[Track] = ()) -> dict[str, tf.T
 
 
 def _cells(play: tf.Tensor, replay: tf.Tensor, volume: tf.Tensor) -> tf.Tensor:
-    """uint8 [track, time, 128, 3] of the bytes (tf.string [track]) of each channel."""
-    # A table of 256 rows of eight bits is quicker than shifting each bit down.
+    """uint8 [track, time, 128, 3] from each channel's bytes (tf.string [track])."""
+    # A table of 256 rows of eight bits is faster than shifting each bit down.
     bits = tf.constant(np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1))
     octets = (tf.io.decode_raw(channel, tf.uint8) for channel in (play, replay))
     shape = [tf.size(play), -1, NUM_PITCHES]
@@ -65,7 +65,7 @@ def _cells(play: tf.Tensor, replay: tf.Tensor, volume: tf.Tensor) -> tf.Tensor:
 
 
 def _order(found: tf.Tensor, wanted: Sequence[str]) -> tf.Tensor:
-    """The place of each wanted name among those found (tf.string [track])."""
+    """The index of each wanted name among those found (tf.string [track])."""
     if len(wanted) == 1:  # A record without names has one roll.
         found = tf.cond(tf.size(found) > 0, lambda: found, lambda: tf.constant(wanted))
     same = tf.equal(tf.constant(wanted)[:, None], found)

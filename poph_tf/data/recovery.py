@@ -1,9 +1,9 @@
-"""Recovery of the valid records of a damaged TFRecord file.
+"""Recovers the valid records of a damaged TFRecord file.
 
-Shards are chains of gzip members, one for each record, so that damage costs the records
-it lies in and no others: reading continues at the next member. In files that were
-compressed as one the records before the damage are read, and those after a record with
-damage in its data alone. Positions are bytes of the file on the disk.
+Shards are chains of gzip members, one for each record, so that damage costs only the
+records it lies in: reading continues at the next member. In files that were compressed
+as a whole, the records before the damage are read, and those after a record with damage
+in its data alone. Positions are byte offsets in the file on disk.
 """
 
 import io
@@ -35,7 +35,7 @@ def records(path: str | Path, damaged: list[str] | None = None) -> Iterator[byte
 
 
 def find(paths: Iterable[str | Path]) -> list[str]:
-    """A line about each damaged place in files."""
+    """Lists a line for each damaged place in files."""
     damaged: list[str] = []
     for path in paths:
         for _ in records(path, damaged):
@@ -55,7 +55,7 @@ def _valid_records(
         records = list(shards.split(io.BytesIO(data), max_bytes=len(data)))
         found = [record for record, damage in records if not damage]
         is_whole = end and len(found) == len(records)
-        # During the search for a member, what cannot be read is none and not counted.
+        # While searching for a member, what cannot be read is not one and not counted.
         if not is_whole and not searching:
             damaged.append(f"{path}: damaged record at byte {at} of the file")
         yield from found

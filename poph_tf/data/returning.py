@@ -1,12 +1,12 @@
-"""To which earlier bar each bar of some music comes back."""
+"""Finds the earlier bar that each bar of a piece returns to."""
 
 import numpy as np
 
 from poph_tf.data import bars
 
-# A bar comes back to an earlier one if at least this share of their onsets is common
-# (Jaccard: common through all): of all tracks, or of some alone, which come back to
-# other company too.
+# A bar returns to an earlier one if they have at least this share of their onsets in
+# common (Jaccard index): of all tracks, or of some alone, which may return while the
+# others differ.
 ALIKE, SOME_ALIKE = 0.5, 0.9
 
 
@@ -16,13 +16,13 @@ def find_returns(
     alike: float = ALIKE,
     most_steps: int = 2**30,
 ) -> np.ndarray:
-    """Finds the earlier bar that each bar is most like; the nearest of several.
+    """Finds the earlier bar that each bar is most like; of several, the nearest.
 
     Args:
         onsets: bool [step, ...], of cells.
         bar_position: int [step], steps since the bar line; the first bar may have begun
             before.
-        alike: share of common onsets from which on a bar comes back.
+        alike: share of common onsets from which on a bar is a return.
         most_steps: how far back to look.
 
     Returns:
@@ -36,14 +36,14 @@ def find_returns(
     """
     bar, lines = bars.numbered(bar_position)
     flat = onsets.reshape(len(bar), -1)
-    # Cells that never begin tell nothing.
+    # Cells without an onset tell nothing.
     flat = flat[:, flat.any(axis=0)]
     by_bar = np.zeros((len(lines), int(bar_position.max()) + 1, flat.shape[1]), bool)
     by_bar[bar, bar_position] = flat
     steps = np.zeros(len(lines), np.int32)
     first = np.searchsorted(lines, lines - most_steps)
     for k in range(1, len(lines)):
-        # The nearest first: of equals it is the one that is found.
+        # The nearest first, so that it is the one found among equals.
         earlier, own = by_bar[first[k] : k][::-1], by_bar[k]
         common = (earlier & own).sum(axis=(1, 2))
         share = common / np.maximum((earlier | own).sum(axis=(1, 2)), 1)

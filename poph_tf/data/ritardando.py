@@ -1,8 +1,8 @@
 """A gentle ritardando at the end of a piece.
 
 Rule: over the last two bars the tempo falls, quarter by quarter in equal steps, to
-(1 - amount) of itself; the last quarter has the slowest. Notes keep their places on the
-grid: reading the file again along its tempo map gives the same steps.
+(1 - amount) of itself; the last quarter is the slowest. Notes keep their places on the
+grid: reading the file back along its tempo map gives the same steps.
 """
 
 from typing import TYPE_CHECKING
@@ -45,7 +45,7 @@ def apply(
     steps_per_quarter: int,
     amount: float,
 ) -> None:
-    """Slows a sequence of one tempo down, in place.
+    """Slows down a sequence of one tempo, in place.
 
     Args:
         sequence: with one tempo, at 0, and total_time.

@@ -2,8 +2,8 @@
 
 A role is found in this order: the name of a part ("Sopran 1", "MELODY"); its General
 MIDI program; for the voices of a choir, a part for each from high to low, or any parts
-whose notes are separated into voices; for the melody, the highest part of one note at a
-time; for the accompaniment, all that is left. Any other name asks for the parts of that
+whose notes are separated into voices; for the melody, the highest monophonic part; for
+the accompaniment, everything that is left. Any other name asks for the parts of that
 name.
 """
 
@@ -19,7 +19,7 @@ from poph_tf.data.instruments import Part
 from poph_tf.data.notes import Notes
 from poph_tf.errors import InputError
 
-# The words of a part's name that tell its role.
+# The words in a part's name that tell its role.
 _WORDS = {
     "soprano": r"sopran\w*|superius|cantus|discant\w*|treble",
     "alto": r"alt|alto|altus|contralto",
@@ -34,13 +34,13 @@ _WORDS = {
     "organ": r"organ",
     "drums": r"drums?|percussion",
 }
-# A part with such a name and no more.
+# Roles of parts named by a single letter.
 _LETTERS = {track.name[0]: track.name for track in CHOIR}
 # The families of General MIDI, of eight programs each, that have a role.
 _FAMILIES = {2: "organ", 3: "guitar", 4: "bass", 5: "strings", 6: "strings"}
-# At most so many notes at once, on average, make a melody.
+# A melody has at most this many notes at once, on average.
 _MELODY_POLYPHONY = 1.05
-# At least so many notes at once, on average, for each voice, make voices of one part.
+# Voices are separated from at least this many notes at once, on average, per voice.
 _CHOIR_POLYPHONY = 0.6
 _LEFT_OVER = "accompaniment"
 
@@ -49,11 +49,11 @@ def assign(notes: Notes, tracks: Sequence[Track]) -> dict[Track, np.ndarray]:
     """Finds the notes of each track.
 
     Args:
-        notes: of the piece.
+        notes: the notes of the piece.
         tracks: the tracks to fill.
 
     Returns:
-        For each track, bool [note]; what belongs to none is left out.
+        For each track, bool [note]; notes that belong to none are left out.
 
     Raises:
         InputError: If a track gets no notes; the message is the reason.
@@ -77,7 +77,7 @@ def assign(notes: Notes, tracks: Sequence[Track]) -> dict[Track, np.ndarray]:
 
 
 def _take(part: Part, found: Mapping[str, list[Part]]) -> bool:
-    """Gives a part to the track that its name or program tells, if one is wanted."""
+    """Gives a part to the track that its name or program indicates, if it is wanted."""
     role = _role(part, found)
     if role is None:
         return False
@@ -96,13 +96,13 @@ def _role(part: Part, names: Mapping[str, object]) -> str | None:
     for role, pattern in _WORDS.items():
         if any(re.fullmatch(pattern, re.sub(r"\d+$", "", word)) for word in words):
             return role if role in names else None
-    # Files without programs say "piano" of everything: there names decide.
+    # In files without programs everything is "piano": there names decide.
     family = "piano" if 0 < part.program < 8 else _FAMILIES.get(part.program // 8)
     return family if family in names else None
 
 
 def _take_melody(left: list[Part], found: dict[str, list[Part]]) -> None:
-    """Takes the highest part of one note at a time out of those left."""
+    """Takes the highest monophonic part out of those left."""
     single = [
         p for p in left if not p.is_drum and _polyphony(p.notes) < _MELODY_POLYPHONY
     ]
@@ -124,13 +124,13 @@ def _polyphony(notes: Notes) -> float:
 def _choir(
     notes: Notes, parts: Sequence[Part], choir: Sequence[Track]
 ) -> list[np.ndarray]:
-    """The notes of voices, bool [note] each: a part for each, or separated notes."""
+    """The notes of each voice, bool [note]: a part for each, or separated notes."""
     single = [part for part in parts if _polyphony(part.notes) < _MELODY_POLYPHONY]
     if len(single) == len(parts) == len(choir):
         high_first = sorted(parts, key=lambda part: -part.notes.pitch.mean())
         return [part.mask for part in high_first]
     mask = _where(notes, parts)
-    # A melody, or two voices, would be cut to pieces by height.
+    # A melody, or two voices, would be cut to pieces by pitch.
     least = _CHOIR_POLYPHONY * len(choir)
     if mask.any() and _polyphony(notes_lib.select(notes, mask)) < least:
         raise InputError(f"too few notes at once for {len(choir)} voices")

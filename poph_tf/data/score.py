@@ -1,8 +1,8 @@
-"""A score as its readers leave it: parts, bars and what is written in them.
+"""A score as read from a file: parts, bars and what is written in them.
 
 Places and lengths are exact fractions of a quarter note. A measure is one bar of all
-parts; what holds for all of them (metre, tempo, repeats) is kept once. `unfold` gives
-the order in which players play the measures.
+parts; what applies to all of them (metre, tempo, repeats) is stored once. `unfold`
+gives the order in which players play the measures.
 """
 
 import collections
@@ -19,19 +19,19 @@ _MAX_TIMES = 16
 
 @dataclasses.dataclass(slots=True)
 class Note:
-    """A note as written; what ties join are still several.
+    """A note as written; tied notes are still separate.
 
     Attributes:
         start: quarter notes since the beginning of its measure.
         length: in quarter notes; 0 for a grace note.
         pitch: MIDI number as it sounds.
-        voice: notes of one voice of a part follow each other.
+        voice: its voice; the notes of one voice of a part follow each other.
         starts_tie, ends_tie: whether it is tied to the next, or to the one before.
         grace: its place among the grace notes before a note, from 1; 0 for others.
-        mark: the sign for what players make of it, if it has one: "trill", "turn",
+        mark: the sign that changes how it is played, if any: "trill", "turn",
             "inverted-turn", "mordent", "inverted-mordent", "arpeggio", "arpeggio-down",
             "tremolo", or "ornament" for any other.
-        above, below: semitones to the neighbours that an ornament takes.
+        above, below: semitones to the neighbours that an ornament uses.
         program: General MIDI program, 0..127.
         is_drum: whether the pitch is that of a drum.
     """
@@ -51,7 +51,7 @@ class Note:
 
 
 def struck(note: Note, start: Fraction, length: Fraction) -> Note:
-    """A note of a tremolo on a note, at its own place."""
+    """One of the notes of a tremolo on a note, at its own place."""
     return dataclasses.replace(
         note, start=start, length=length, starts_tie=False, ends_tie=False, grace=0
     )
@@ -59,20 +59,20 @@ def struck(note: Note, start: Fraction, length: Fraction) -> Note:
 
 @dataclasses.dataclass(slots=True)
 class Measure:
-    """What holds for one bar of all parts.
+    """What applies to one bar of all parts.
 
     Attributes:
         length: in quarter notes, as far as notes and rests reach; 0 if it has none.
         ends: where its voices end, in quarter notes.
         metre: numerator and denominator, where they change; (0, 0): free.
         key: (sharps, or flats if negative; mode of `key_signatures`), where it changes.
-        tempi: (quarter notes since the beginning, quarter notes a minute) of each.
+        tempi: (quarter notes since the beginning, quarter notes per minute) of each.
         begins_repeat: whether a repeat begins here.
         times: how often the passage that ends here is played; 0: nothing ends here.
-        endings: the times at which this alternative ending is played; empty: always.
+        endings: the passes in which this alternative ending is played; empty: all.
         label: the name of the section that begins here.
         segno, coda: whether the sign stands here.
-        da_capo, dal_segno, to_coda, fine: what is said at its end.
+        da_capo, dal_segno, to_coda, fine: whether its end says so.
     """
 
     length: Fraction = Fraction(0)
@@ -109,10 +109,10 @@ class Score:
     Attributes:
         parts: the parts.
         measures: the bars, in the order of the score.
-        title, composer, arranger: as the file says them, or "".
-        order: labels of sections in the order of playing; empty: as written.
+        title, composer, arranger: as in the file, or "".
+        order: labels of sections in playing order; empty: as written.
         order_once: the same without repeats.
-        repairs: how often what could not be kept was changed, by kind.
+        repairs: how often something that could not be kept was changed, by kind.
     """
 
     parts: list[Part] = dataclasses.field(default_factory=list)
@@ -127,7 +127,7 @@ class Score:
     )
 
     def measure(self, number: int) -> Measure:
-        """The measure of this number; measures are added until there is one."""
+        """The measure with this number; missing measures are added."""
         if number >= MAX_MEASURES:
             raise MusicFileError("score", f"has more than {MAX_MEASURES:,} measures")
         while len(self.measures) <= number:
@@ -136,7 +136,7 @@ class Score:
 
 
 def once(score: Score) -> list[int]:
-    """The measures without repeats: of alternative endings, the last only."""
+    """The measures without repeats: of alternative endings, only the last."""
     if order := _in_order(score, score.order_once):
         return order
     last = _last_endings(score.measures)
@@ -147,7 +147,7 @@ def unfold(score: Score) -> list[int]:
     """The order in which players play the measures.
 
     After da capo or dal segno, repeats are not played again, and of alternative endings
-    only the last is played; where there is a coda, "to coda" leads to it, and "fine"
+    only the last is played; if there is a coda, "to coda" leads to it, and "fine"
     ends the piece.
 
     Raises:
@@ -234,7 +234,7 @@ class _Player:
         return min(max([self._measures[at].times, *self._group(at)]), _MAX_TIMES)
 
     def _group(self, at: int) -> list[int]:
-        """The times of all alternative endings around a measure."""
+        """The passes of all alternative endings around a measure."""
         first, last = at, at
         while first >= 0 and self._measures[first].endings:
             first -= 1
@@ -243,7 +243,7 @@ class _Player:
         return [n for m in self._measures[first + 1 : last] for n in m.endings]
 
     def _leave_endings(self, at: int) -> None:
-        """Begins a new section behind the last of alternative endings."""
+        """Begins a new section after the last alternative ending."""
         if self._last[at] and not any(m.endings for m in self._measures[at + 1 :][:1]):
             self._section, self._time = at + 1, 1
 
@@ -252,13 +252,13 @@ class _Player:
         return signs[-1] if signs else 0
 
     def _coda(self, at: int) -> int:
-        """The measure of the coda behind a measure; 0 if there is none."""
+        """The measure of the coda after a measure; 0 if there is none."""
         behind = range(at + 1, len(self._measures))
         return next((k for k in behind if self._measures[k].coda), 0)
 
 
 def _last_endings(measures: Sequence[Measure]) -> list[bool]:
-    """Whether each measure belongs to the last of alternative endings."""
+    """Whether each measure belongs to the last alternative ending."""
     found = [False] * len(measures)
     behind: frozenset[int] = frozenset()  # the last ending of the group
     for k in reversed(range(len(measures))):

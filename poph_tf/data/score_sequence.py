@@ -1,13 +1,13 @@
-"""Turns a score as written into a NoteSequence as played.
+"""Converts a score as written into a NoteSequence as played.
 
 Conventions:
-    - Ties are merged, whatever lies between: voices, bar lines, repeats.
+    - Ties are merged, even across voices, bar lines and repeats.
     - Grace notes and ornaments are those of `tones` and `ornaments`.
     - Bar lines are where the score has them. After a pickup the time signature is
-      repeated, which tells readers of the file (ours among them) that a bar begins; a
+      repeated, which tells readers of the file (including ours) that a bar begins; a
       bar split by a repeat sign counts as one bar; any other bar of unusual length has
       its own time signature.
-    - Scores have no dynamics worth the name, so every note has the same velocity.
+    - Scores have no usable dynamics, so every note has the same velocity.
     - Positions are exact fractions of quarter notes until they become seconds.
 """
 
@@ -38,7 +38,7 @@ _MIDI_BEATS = (1, 2, 4, 8, 16, 32, 64)
 _RUNS_OVER = Fraction(5, 4)
 _ROUNDING = Fraction(1, 64)
 _QPM_RANGE = (10, 400)
-# Quarter notes; a NoteSequence cannot hold the time signature of any length.
+# Quarter notes; a NoteSequence cannot hold time signatures of arbitrary length.
 _LONGEST_BAR = 100_000
 # Numerator and denominator.
 _Signature = tuple[int, int]
@@ -51,8 +51,8 @@ class _Timeline:
     """The measures as they are played.
 
     Attributes:
-        order: places in the score of the measures, one after another.
-        starts: in quarter notes, of each of them, and the end.
+        order: indices of the measures in the score, in playing order.
+        starts: start of each of them in quarter notes, and the end.
         bars: length, numerator and denominator of each of them.
         tempi: start in quarter notes and qpm of each tempo, the first at 0.
     """
@@ -72,16 +72,16 @@ def to_sequence(
     tempo_qpm: float = DEFAULT_QPM,
     velocity: int = VELOCITY,
 ) -> "NoteSequence":
-    """Turns a score into a NoteSequence.
+    """Converts a score into a NoteSequence.
 
     Args:
         score: the score.
         path: the file's name, for messages.
         repeats: "played": repeats, endings and jumps as players play them; "once": each
-            measure once, and of alternative endings the last.
+            measure once, and of alternative endings only the last.
         ornaments: "written": a trill is one note, an arpeggio one chord; "played": they
-            are their notes.
-        tempo_qpm: quarter notes a minute until the score gives a tempo.
+            become the notes that players play.
+        tempo_qpm: quarter notes per minute until the score gives a tempo.
         velocity: of every note, 1..127.
 
     Returns:
@@ -89,8 +89,8 @@ def to_sequence(
         signatures, keys and tempi.
 
     Raises:
-        MusicFileError: If it has no notes or none to play, repeats without an end, or
-            too long a bar.
+        MusicFileError: If it has no notes, none to play, endless repeats, or too long a
+            bar.
     """
     if not any(notes for part in score.parts for notes in part.notes.values()):
         raise MusicFileError(path, "has no notes")
@@ -161,8 +161,8 @@ def _metres(measures: Iterable[Measure]) -> list[_Signature]:
 def _length(measure: Measure, metre: _Signature) -> Fraction:
     """Quarter notes of a measure; without content, those of its metre.
 
-    Exporters round lengths, and let voices run over: where another voice, or a rest of
-    a bar, ends with the metre, that decides, unless a single voice has a cadenza.
+    Exporters round lengths and let voices run over: if another voice, or a whole-bar
+    rest, ends with the metre, the metre decides, unless a single voice has a cadenza.
     """
     full = Fraction(4 * metre[0], metre[1] or 1)
     length = measure.length
@@ -267,7 +267,7 @@ def _tones(part: Part, timeline: _Timeline, ornaments: Ornaments) -> Sequence[To
         for note in part.notes.get(k, ())
         for at in (start + note.start,)
     ]
-    # The first in the file leads where two begin together; a grace note comes first.
+    # If two begin together, the first in the file leads; a grace note comes first.
     written.sort(key=lambda tone: (tone.start, not tone.note.grace))
     tones = tones_lib.joined(written)
     tones_lib.place_grace_notes(tones)
@@ -291,12 +291,12 @@ def bar_lines(measures: Sequence[_Bar]) -> list[_Bar]:
     for index, (length, (numerator, denominator)) in enumerate(bars):
         full = Fraction(4 * numerator, denominator or 1)
         is_pickup = index == 0 and length < full
-        # A last bar cut short (the pickup completes it) is full in its time signature.
+        # A short last bar (the pickup completes it) gets a full bar's time signature.
         is_cut = index == len(bars) - 1 and length < full
         signature = _signature_of(
             full if is_pickup or is_cut else length, denominator or 4
         )
-        # Repeated where the bars of the one before would not lead here.
+        # Repeated if the bars of the one before would not lead here.
         if start != expected or found[-1][1:] != signature:
             found.append((start, *signature))
         expected = start + Fraction(4 * signature[0], signature[1])
@@ -317,9 +317,9 @@ def _join_halves(measures: Sequence[_Bar]) -> list[tuple[Fraction, _Signature]]:
 
 
 def _signature_of(length: Fraction, denominator: int) -> _Signature:
-    """The time signature of a bar of so many quarter notes, as far as MIDI has one.
+    """The time signature of a bar of this many quarter notes, if MIDI has one.
 
-    MIDI has powers of two only; parsers guess others where a score names none.
+    MIDI has only powers of two; parsers guess others if a score names none.
     """
     for beat in (denominator, 4, 8, 16, 32, 64):
         count = length * beat / 4

@@ -1,8 +1,8 @@
 """The framing of TFRecord files, without TensorFlow.
 
-A record is its length (uint64), a checksum of that, the data, a checksum of the data;
-a checksum is a masked CRC-32C; everything little-endian. Workers that prepare data
-write records by the thousand and need not load TensorFlow for it.
+A record is its length (uint64), a checksum of the length, the data, and a checksum of
+the data; a checksum is a masked CRC-32C; everything is little-endian. Workers that
+prepare data write thousands of records and need not load TensorFlow for it.
 
 Source: https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details
 """
@@ -42,7 +42,7 @@ def read(path: str | Path, max_bytes: int = 2**28) -> Iterator[tuple[int, bytes]
         max_bytes: a longer record counts as damage.
 
     Yields:
-        The place where a record begins in the uncompressed file, and its data.
+        The offset of each record in the uncompressed file, and its data.
 
     Raises:
         InputError: If a record is damaged; the message names the file and the place.

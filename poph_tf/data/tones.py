@@ -1,7 +1,7 @@
 """Notes as they sound: ties joined, grace notes with the time that they take.
 
-Grace notes take a twelfth of a quarter note together, from the notes of their voice
-that end where they stand; at the beginning, from the note they lead to.
+Together, grace notes take a twelfth of a quarter note from the notes of their voice
+that end there; at the beginning, from the note they lead to.
 """
 
 import collections
@@ -20,7 +20,7 @@ class Tone:
 
     Attributes:
         start, end: in quarter notes.
-        note: as written, the first of those that are tied, with the mark of any.
+        note: as written; of tied notes the first, with the mark of any of them.
         written: where it is written, in quarter notes.
     """
 
@@ -31,7 +31,7 @@ class Tone:
 
 
 def joined(written: Iterable[Tone]) -> list[Tone]:
-    """Lengthens the first of tied notes, and leaves out the others."""
+    """Lengthens the first of tied notes and leaves out the others."""
     kept: list[Tone] = []
     # By pitch and end: a tie may change the voice.
     held: dict[tuple[int, Fraction], list[Tone]] = collections.defaultdict(list)

@@ -1,9 +1,9 @@
-"""Separates notes into voices that have one note at a time.
+"""Separates notes into monophonic voices.
 
-A beam search over the onsets: of all ways to hand the notes that begin to the voices
-that are free, it keeps those that cost least. A voice should move little, stay near its
-own register and not cross another (pitch proximity and the avoidance of crossing, the
-two principles that most rules of voice separation share).
+A beam search over the onsets: of all ways to assign the starting notes to free voices,
+it keeps those that cost least. A voice should move little, stay near its own register
+and not cross another (pitch proximity and the avoidance of crossing, the two principles
+that most rules of voice separation share).
 
 Source: Chew & Wu (2004), "Separating voices in polyphonic music: a contig mapping
 approach", CMMR; Huron (2001), "Tone and voice", Music Perception 19.
@@ -18,21 +18,21 @@ import numpy as np
 from poph_tf.errors import InputError
 
 BEAM = 24
-# Costs in semitones: of a crossing; of a semitone between a note and the middle of its
-# voice. A leap of more than `LEAP` costs no more.
+# Costs in semitones: of a crossing; of each semitone between a note and the middle of
+# its voice. A leap costs at most `LEAP`.
 CROSSING, REGISTER, LEAP = 6.0, 0.2, 14.0
 # The middles of a choir's voices, MIDI pitches.
 CHOIR = (71.5, 65.0, 59.5, 51.0)
 
 
 class _Path(NamedTuple):
-    """One way to hand out the notes so far.
+    """One way to assign the notes so far.
 
     Attributes:
-        cost: of all of it.
+        cost: the total cost.
         ends: when each voice is free.
         pitches: the last pitch of each voice; -1 before its first.
-        labels: the voices of the notes in the order of time, as a linked list.
+        labels: the voices of the notes in order of time, as a linked list.
     """
 
     cost: float
@@ -47,10 +47,10 @@ def separate(
     pitch: np.ndarray,
     middles: Sequence[float] = CHOIR,
 ) -> np.ndarray:
-    """Hands notes to voices.
+    """Assigns notes to voices.
 
     Args:
-        start: int [note], of any unit of time.
+        start: int [note], in any unit of time.
         end: int [note].
         pitch: int [note].
         middles: the middle pitch of each voice, from high to low.
@@ -79,7 +79,7 @@ def separate(
 
 
 def _best(paths: Sequence[_Path]) -> list[_Path]:
-    """The cheapest paths; of those that leave the voices alike, the cheapest one."""
+    """The cheapest paths; of those with the same state of the voices, only one."""
     kept: dict[tuple, _Path] = {}
     for path in sorted(paths, key=lambda p: p.cost):
         kept.setdefault((path.ends, path.pitches), path)
@@ -91,7 +91,7 @@ def _best(paths: Sequence[_Path]) -> list[_Path]:
 def _options(
     path: _Path, time: int, notes: Sequence[tuple[int, int]], middles: Sequence[float]
 ) -> list[_Path]:
-    """All ways to go on with the notes (pitch, end) that begin at a time."""
+    """All ways to continue with the notes (pitch, end) that begin at a time."""
     free = [voice for voice, end in enumerate(path.ends) if end <= time]
     found = []
     for chosen in itertools.permutations(free, len(notes)):

@@ -1,7 +1,7 @@
 """Cuts a piece into windows, transposed and cropped to the model's pitches.
 
-A window of a model with tracks also goes on beyond its end, for so many steps as
-`AHEAD`: what is given there can be known in advance.
+For a model with tracks, a window continues for `AHEAD` steps beyond its end: what is
+given there can be known in advance.
 """
 
 import tensorflow as tf
@@ -14,22 +14,22 @@ from poph_tf.data import cells as cells_lib
 # Nothing here branches on a tensor, so AutoGraph has nothing to rewrite.
 _as_written = tf.autograph.experimental.do_not_convert
 
-# As far as a transposition can shift before the crop to the model's pitches.
+# The largest possible transposition before the crop to the model's pitches.
 MARGIN = 48
-# Steps beyond a window's end whose givens are known.
+# Steps beyond a window's end for which the given notes are known.
 AHEAD = 64
-# Of the windows of models with tracks: the share that is not told how long the piece
-# is, that which is not told its key, and that with givens not known in advance.
+# Of the windows for models with tracks: the share without the length of the piece, the
+# share without its key, and the share with given notes not known in advance.
 UNKNOWN_LENGTH, NO_KEY, NO_LOOK_AHEAD = 1 / 3, 0.2, 0.1
-# The share that is not told to which bars it comes back.
+# The share without the bars it returns to.
 NO_FORM = 0.25
-# The share that is not told its chords.
+# The share without its chords.
 NO_CHORDS = 0.2
-# Of the pieces whose last bar is not whole, as after a pickup: the share whose last
-# chord is held to its end. Pieces that are composed end with a whole bar.
+# Of the pieces whose last bar is incomplete, as after a pickup: the share whose last
+# chord is held to its end. Composed pieces end with a whole bar.
 HELD_TO_THE_BAR_LINE = 0.7
-# Of the windows that are told a key: the share that begins in another one. What a
-# network composes wanders; there it learns to come back to the key that it is told.
+# Of the windows with a key: the share that begins in another one. What a network
+# composes wanders; here it learns to come back to the key that it is given.
 ASTRAY = 0.4
 Tensors = dict[str, tf.Tensor]
 
@@ -48,7 +48,7 @@ def cut(
 
     Returns:
         Dicts of `frames` (the one before the window first), `bar_position`, `length`,
-        `style`, `id`, `start`; of a model with tracks also `bars_left`, `given`,
+        `style`, `id`, `start`; for a model with tracks also `bars_left`, `given`,
         `looks_ahead`, and `key` and `returns` if the model reads them.
     """
     if model.bars_left and model.tracks:
@@ -95,12 +95,12 @@ def _edges(length: tf.Tensor, steps: int, seed: tf.Tensor) -> tf.Tensor:
     """Where windows of a piece begin and end.
 
     Every window of a piece that is cut has between half of `steps` and all of them: a
-    shorter one teaches little, and the steps of a batch of short ones would count more
-    than others.
+    shorter one teaches little, and in a batch of short ones each step would count more
+    than elsewhere.
 
     Args:
         length: int32 scalar, steps of the piece.
-        steps: the most that a window has.
+        steps: the most steps in a window.
         seed: int64 [2].
 
     Returns:
@@ -137,7 +137,7 @@ def _held_to_the_bar_line(piece: Tensors, seed: tf.Tensor) -> Tensors:
 
 
 def _missing_steps(bar_position: tf.Tensor) -> tf.Tensor:
-    """How many steps the last bar lacks beside the one before; int32 scalar."""
+    """How many steps the last bar lacks compared to the one before; int32 scalar."""
     last = bar_position[-1]
     ends = tf.where(bar_position[1:] == 0)[:, 0]
     before = tf.concat([last[None], tf.gather(bar_position, ends)], 0)[-1]
@@ -160,7 +160,7 @@ def _task(
     model: ModelConfig,
     reach: int,
 ) -> Tensors:
-    """What a window tells models with tracks of the notes and the end of its piece."""
+    """The inputs for models with tracks about given notes and the end of the piece."""
     if not model.tracks:
         return {}
     told = _uniform(seed, 1) >= UNKNOWN_LENGTH
@@ -173,7 +173,7 @@ def _task(
 
 
 def _key(cells: tf.Tensor, model: ModelConfig) -> tf.Tensor:
-    """The key of a whole piece, by all its tracks but drums; int32 scalar."""
+    """The key of a whole piece, from all its tracks but drums; int32 scalar."""
     play = tf.gather(cells[..., 0], _pitched(model), axis=1)
     return keys.find_key(tf.reduce_max(play, axis=1))
 
@@ -189,19 +189,19 @@ def _told_key(
     shifts: tuple[tf.Tensor, tf.Tensor],
     other: tf.Tensor,
 ) -> Tensors:
-    """What a window is told of the key of its piece, transposed with it.
+    """The inputs of a window about the key of its piece, transposed with it.
 
     Args:
-        seed: of the window.
-        key: int32 scalar, the piece's.
+        seed: the seed of the window.
+        key: int32 scalar, the key of the piece.
         window: from `cut`, without a key.
         shifts: semitones of the window, and of `other`.
-        other: the window's frames otherwise transposed; some windows begin so.
+        other: the window's frames, transposed otherwise; some windows begin with these.
 
     Returns:
         `key` int32 [time], `frames`, `given`, and `returns` if it is there. In the step
-        where the transposition changes all tracks are given: nobody shall learn that
-        leap.
+        where the transposition changes all tracks are given, so that the leap is not
+        learned.
     """
     told = _uniform(seed, 4) >= NO_KEY
     astray = told & (_uniform(seed, 7) < ASTRAY)
@@ -216,7 +216,7 @@ def _told_key(
         moved = (_moved(window["chord"], s) for s in shifts[::-1])
         form["chord"] = tf.where(steps < at, *moved)
     if "returns" in window:
-        # What comes back from before the leap would come back in another key.
+        # What returns from before the leap would return in another key.
         returns = window["returns"]
         across = (steps >= at) & (steps - returns < at) & (returns > 0)
         form["returns"] = tf.where(across, theory.UNKNOWN, returns)
@@ -230,13 +230,13 @@ def _told_key(
 
 
 def _chords(piece: Tensors, model: ModelConfig) -> tf.Tensor:
-    """The chord of each beat, by all tracks but drums; int32 [time]."""
+    """The chord of each beat, from all tracks but drums; int32 [time]."""
     play = tf.gather(piece["cells"][..., 0], _pitched(model), axis=1)
     return beat_chords.find_chords(play, tf.cast(piece["bar_position"], tf.int32))
 
 
 def _returns(frames: tf.Tensor, bar_position: tf.Tensor) -> tf.Tensor:
-    """`returning.find_returns` of a window, by all its tracks; int32 [time]."""
+    """`returning.find_returns` of a window, from all its tracks; int32 [time]."""
     onsets = cells_lib.struck(frames[1:], frames[:-1])
     found = tf.numpy_function(
         returning.find_returns, [onsets, bar_position], tf.int32, stateful=False
@@ -256,15 +256,15 @@ def task_inputs(batch: Tensors, steps: tf.Tensor, part: int) -> Tensors:
 
     Args:
         batch: windows of `cut`, in batches.
-        steps: those of the longest window.
-        part: the number of steps is a multiple of it, unless it is the most there are.
+        steps: the length of the longest window.
+        part: the number of steps is a multiple of it, unless it is the maximum.
 
     Returns:
         `bars_left` and, if the model has them, `key` and `returns` int32 [batch,
         time], -1 where unknown; `given` float32 [batch, time, track]; `looks_ahead`
         float32 [batch], 0 where what is given is not known in advance. `time` is
-        `steps` and as many more, up to `AHEAD`, as tell what is given after a window's
-        end: there the piece goes on without a gap.
+        `steps` plus as many more, up to `AHEAD`, as show what is given after a window's
+        end, where the piece continues without a gap.
     """
     reach = batch["given"].shape[1]
     is_given = tf.reduce_any(batch["given"] > 0, axis=[0, 2])
@@ -281,7 +281,7 @@ def task_inputs(batch: Tensors, steps: tf.Tensor, part: int) -> Tensors:
 def _draw_shift(
     seed: tf.Tensor, frames: tf.Tensor, model: ModelConfig, training: TrainingConfig
 ) -> tf.Tensor | int:
-    """Semitones; none takes a voice out of the model's range that lies within it."""
+    """Semitones that take no voice out of the model's range if it lies within it."""
     low, high = training.min_transpose, training.max_transpose
     voices = [k for k, track in enumerate(model.tracks) if track.voice]
     if voices:
@@ -316,7 +316,7 @@ def _crop(cells: tf.Tensor, shift: tf.Tensor | int, config: ModelConfig) -> tf.T
 
 
 def _fit(x: tf.Tensor, steps: int, value: int = 0) -> tf.Tensor:
-    """Fills the time axis up to `steps`."""
+    """Pads the time axis to `steps`."""
     missing = steps - tf.shape(x)[0]
     paddings = [[0, missing]] + [[0, 0]] * (len(x.shape) - 1)
     filled = tf.pad(x, paddings, constant_values=value)
@@ -324,5 +324,5 @@ def _fit(x: tf.Tensor, steps: int, value: int = 0) -> tf.Tensor:
 
 
 def _fit_told(told: tf.Tensor, x: tf.Tensor, steps: int) -> tf.Tensor:
-    """`_fit` of what a window is told, or else does not know."""
+    """`_fit` of an input, or of unknowns if it is withheld."""
     return _fit(tf.where(told, x, theory.UNKNOWN), steps, theory.UNKNOWN)

@@ -1,4 +1,4 @@
-"""Writes pieces that are in memory as a data set, one shard a split.
+"""Writes pieces in memory as a data set, one shard per split.
 
 For music that comes with its own splits, such as a benchmark's piano rolls, or that
 needs none, such as a single movement. Music files go through `preparation`.
@@ -27,12 +27,12 @@ def write(
     Args:
         splits: the pieces of "train", "valid" and "test".
         style: the style of all pieces.
-        data_dir: left alone if it already holds these pieces. It appears whole or not
-            at all; of two processes that write it at once, one does.
-        tracks: the tracks to write; none writes their merger.
+        data_dir: left alone if it already holds these pieces. It is written atomically;
+            of two processes that write it at once, one does.
+        tracks: the tracks to write; none writes all of them merged.
 
     Raises:
-        InputError: If it holds other pieces, or other things, or if a piece lacks a
+        InputError: If it holds other pieces or anything else, or if a piece lacks a
             track.
     """
     ids = "".join(examples.content_id(p, tracks) for ps in splits.values() for p in ps)
@@ -47,7 +47,7 @@ def write(
             try:
                 whole.rename(data_dir)
             except OSError as error:
-                # Another process was quicker, or something else lies there.
+                # Another process was quicker, or something else is there.
                 if not _holds(data_dir, data_id):
                     raise InputError(
                         f"{data_dir} must be free for records or hold them "

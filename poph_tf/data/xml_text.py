@@ -1,4 +1,4 @@
-"""What XML scores have in common: encodings, and words that say where to go on."""
+"""What XML scores have in common: encodings, and words that mark jumps."""
 
 import re
 
@@ -13,7 +13,7 @@ _JUMPS = {
 
 
 def as_utf8(data: bytes) -> bytes:
-    """Mends what contradicts its own declaration of an encoding."""
+    """Repairs text that contradicts its own declaration of an encoding."""
     is_utf16 = data[:2] in (b"\xff\xfe", b"\xfe\xff")
     try:
         text = data.decode("utf-16" if is_utf16 else "utf-8-sig")
@@ -25,7 +25,7 @@ def as_utf8(data: bytes) -> bytes:
 
 
 def read_jumps(words: str, measure: Measure) -> None:
-    """Marks a measure with what words at its end say: "D.C. al Fine"."""
+    """Marks a measure with the jumps that words at its end name: "D.C. al Fine"."""
     said = " ".join(words.lower().split()).strip(" .()")
     for attribute, pattern in _JUMPS.items():
         if pattern.fullmatch(said):

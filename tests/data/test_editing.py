@@ -32,7 +32,7 @@ def notes(made, track=None):
 
 def test_pieces_of_different_grids_cannot_be_joined():
     made = piece((0, 0, 4, 60))
-    with pytest.raises(InputError, match="same grid, got 4 and 3 steps a quarter"):
+    with pytest.raises(InputError, match="same grid, got 4 and 3 steps per quarter"):
         editing.join(made, dataclasses.replace(made, steps_per_quarter=3))
 
 
@@ -101,7 +101,7 @@ def test_a_metre_is_said_again_only_where_it_changes():
 
 
 def test_pieces_of_different_grids_are_not_joined():
-    with pytest.raises(InputError, match="same grid, got 4 and 12 steps a quarter"):
+    with pytest.raises(InputError, match="same grid, got 4 and 12 steps per quarter"):
         editing.join(piece(), dataclasses.replace(piece(), steps_per_quarter=12))
 
 

@@ -238,7 +238,7 @@ def test_validate_looks_at_the_tracks_and_their_merger():
         (wrong, "track 'alto': volume at step 1, pitch 60 must be 80, got 3"),
         (cells[:3], "track 'alto': has 3 steps, the piece 4"),
         (cells[:, :12], r"track 'alto': cells must be \[time, 128, 3\]"),
-        (0 * cells, "the merger of the tracks: play at step 0, pitch 60 must be 0"),
+        (0 * cells, "the merged tracks: play at step 0, pitch 60 must be 0"),
     ):
         track = dataclasses.replace(own, cells=part)
         with pytest.raises(InputError, match=words):

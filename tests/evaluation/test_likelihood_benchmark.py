@@ -83,7 +83,7 @@ def test_a_file_that_is_something_else_is_an_input_error(extension, tmp_path):
     path = tmp_path / f"rolls.{extension}"
     for data in (b"nothing of the kind, whatever it is called" * 9, b"", bytes(200)):
         path.write_bytes(data)
-        with pytest.raises(InputError, match="is no piano-roll benchmark"):
+        with pytest.raises(InputError, match="is not a piano-roll benchmark"):
             piano_rolls.read(str(path))
 
 

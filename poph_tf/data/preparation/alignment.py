@@ -4,11 +4,11 @@ Many files begin anywhere. Their onsets cluster at some offset from the grid of 
 the mean direction of the onsets' phases, as angles on a circle of one step. Moving the
 piece by that offset makes rounding harmless.
 
-Performances that were recorded without a click have no such offset, since the beats of
-their files mean nothing. Theirs are found (beats.py) and become the grid
+Performances recorded without a click have no such offset, since the beats of their
+files mean nothing. Their own beats are found (beats.py) and become the grid
 (beat_warping.py).
 
-Where the file's bars cannot be those of the music (there is no metre, or a "bar" is a
+If the file's bars cannot be those of the music (there is no metre, or a "bar" is a
 single beat, or the piece had to be moved, or accents avoid the bar lines), bars are
 estimated as well (downbeats.py). The result depends on the file alone.
 
@@ -24,13 +24,13 @@ from poph_tf.data import notes as notes_lib
 from poph_tf.data.notes import Notes
 from poph_tf.data.preparation import beat_warping, beats, downbeats
 
-# Below this share of a step a shift would not change what rounding does.
+# A shift below this share of a step would not change the rounding.
 _LEAST_OFFSET = 1 / 16
-# Mean resultant length under which onsets have no common phase.
+# Mean resultant length below which onsets have no common phase.
 _LEAST_CONCENTRATION = 0.3
 _LEAST_ONSETS = 16
-# Grids that a file may be written on, parts of a quarter: a piece in triplets has no
-# phase on sixteenths, nor one in 32nds.
+# Grids that a file may be written on, in parts of a quarter: a piece in triplets has no
+# phase on sixteenths, nor does one in 32nds.
 _GRIDS = (4, 6, 8, 12)
 # Bar lines found must match the music this much better than the file's own, as a share
 # of their match; above 1, accents avoid the file's.
@@ -44,7 +44,7 @@ class Alignment:
     Attributes:
         error_before: mean distance of the file's onsets to the grid, steps.
         error_after: the same after alignment.
-        found: the beats that were found and made the grid; None: the file's were kept.
+        found: the beats found and used as the grid; None if the file's were kept.
     """
 
     error_before: float
@@ -63,9 +63,9 @@ def align(
     Args:
         notes: the notes of a piece.
         steps_per_quarter: steps of the grid in a quarter note.
-        by_beats: take the beats of the music in any case. Otherwise they are taken
-            where the file's explain the onsets badly; elsewhere the piece is moved
-            onto the grid and gets bars if its file has none.
+        by_beats: always use the beats of the music. Otherwise they are used only if
+            the file's explain the onsets badly; if not, the piece is moved onto the
+            grid and gets bars if its file has none.
 
     Returns:
         The piece and how it was aligned. Pieces of few notes keep the file's beats.
@@ -80,7 +80,7 @@ def align(
 
 
 def explained(notes: Notes) -> bool:
-    """Whether onsets cluster on some grid of the file's quarters, or beside it."""
+    """Whether onsets cluster on some grid of the file's quarters, or at an offset."""
     quarters = notes.start_tick / notes.ticks_per_quarter
     return any(phase(quarters * grid)[1] >= _LEAST_CONCENTRATION for grid in _GRIDS)
 
@@ -156,7 +156,7 @@ def file_metre(notes: Notes) -> tuple[int, int] | None:
 
     Returns:
         (numerator, denominator); (0, 0) if there is none or only a single beat; None if
-        it changes along the piece.
+        it changes within the piece.
     """
     end = notes.end_tick.max(initial=0)
     spans = np.diff(np.append(notes.time_signatures[:, 0], end).clip(max=end))

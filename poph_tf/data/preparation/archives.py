@@ -2,8 +2,8 @@
 
 Members come in the archive's own order; nothing is unpacked to disk. A member that
 could do harm (a path out of the archive, a link, a size beyond the limit) comes with
-the reason for its rejection in the place of its content. Archives in archives are read
-too, as folders of their names.
+the reason for its rejection in place of its content. Archives in archives are read too,
+as folders with their names.
 """
 
 import bz2
@@ -30,11 +30,11 @@ _ERRORS = (
     *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
     *(OSError, EOFError, NotImplementedError, ValueError),
 )
-# Music compresses by 20 at most. Under a gigabyte it does not matter.
+# Music compresses by a factor of 20 at most. Below a gigabyte it does not matter.
 _LARGEST_RATIO = 200
 _SMALL_ARCHIVE = 2**30
 _READS_AT_END = 8
-# Limits of what is held in memory: an archive in an archive, all members of a 7z.
+# Limits for what is held in memory: an inner archive, all members of a 7z.
 _LARGEST_INNER = 2**28
 _LARGEST_7Z = 2**30
 _DEEPEST = 3
@@ -53,8 +53,8 @@ class Member(NamedTuple):
     """A member of an archive.
 
     Attributes:
-        share: how much of the archive lies before it, 0..1.
-        name: its path, with /.
+        share: share of the archive before it, 0..1.
+        name: its path, separated by /.
         data: its content; None if it is rejected.
         reason: why it is rejected.
     """
@@ -66,7 +66,7 @@ class Member(NamedTuple):
 
 
 def too_large(max_bytes: int) -> str:
-    """The reason of rejection for files beyond the limit."""
+    """The reason for rejecting files beyond the limit."""
     return f"larger than {max_bytes:,} bytes"
 
 
@@ -83,7 +83,7 @@ def check(path: pathlib.Path) -> None:
 
 
 def read(path: pathlib.Path, wanted: _Wanted, max_bytes: int) -> Iterator[Member]:
-    """Reads the members of wanted names; those larger than `max_bytes` are rejected."""
+    """Reads the members with wanted names; rejects those larger than `max_bytes`."""
     try:
         with path.open("rb") as file:
             yield from _read(file, path.name, wanted, max_bytes, depth=1)
@@ -127,7 +127,7 @@ def _read(
 
 
 def _member_fault(name: str, size: int, regular: bool, max_bytes: int) -> str | None:
-    """Why a member of an archive is rejected unread."""
+    """Why a member of an archive is rejected without being read."""
     parts = name.replace("\\", "/").split("/")
     if name.startswith(("/", "\\")) or ".." in parts or _DRIVE.match(name):
         return "its path leads out of the archive"
@@ -148,8 +148,8 @@ def _tar_members(
 ) -> Iterator[Member]:
     archive, stream = opened
     for info in archive:
-        # tarfile remembers every member it has seen, in a list that its types leave
-        # out: forget them.
+        # tarfile remembers every member it has seen, in a list that its types omit:
+        # forget them.
         archive.members = []  # type: ignore[attr-defined]
         if not wanted(info.name) or info.isdir():
             continue
@@ -168,7 +168,7 @@ class _TarInfo(tarfile.TarInfo):
     def _proc_member(self, archive: tarfile.TarFile) -> "_TarInfo":
         if self.type in _TAR_TEXTS and self.size > _LARGEST_TAR_TEXT:
             raise tarfile.ReadError("a name of absurd length")
-        # Private, so that tarfile's types leave it out.
+        # Private, so that tarfile's types omit it.
         return super()._proc_member(archive)  # type: ignore[misc]
 
 
@@ -182,7 +182,7 @@ def _opened_tar(file: IO[bytes]) -> Iterator[tuple[tarfile.TarFile, "_Forward"]]
     content: Any = kinds[0].open(file) if kinds else file
     stream = _Forward(content, file, size)
     with tarfile.open(
-        # Of a file it has what "r|" uses, less than the types ask for.
+        # It has the file methods that "r|" uses, fewer than the types ask for.
         fileobj=stream,  # type: ignore[call-overload]
         mode="r|",
         errors="surrogateescape",
@@ -192,10 +192,10 @@ def _opened_tar(file: IO[bytes]) -> Iterator[tuple[tarfile.TarFile, "_Forward"]]
 
 
 class _Forward:
-    """A stream that fails where reading on is hopeless.
+    """A stream that fails when reading further is hopeless.
 
-    tarfile reads on past the end of a file for as long as a header says; and a few
-    bytes can expand to any number.
+    tarfile reads past the end of a file for as long as a header says, and a few bytes
+    can expand to any number.
     """
 
     def __init__(self, stream: IO[bytes], file: IO[bytes], size: int) -> None:
@@ -204,7 +204,7 @@ class _Forward:
         self._total = self._empty = 0
 
     def share(self) -> float:
-        """How much of the file was read, 0..1."""
+        """How much of the file has been read, 0..1."""
         return self._file.tell() / self._size
 
     def read(self, size: int) -> bytes:
@@ -237,7 +237,7 @@ def _zip_data(
     """(content, None) of a member, or (None, why it is rejected)."""
     try:
         with archive.open(info) as member:
-            # The declared size may lie: never read more than the limit.
+            # The declared size may be wrong: never read more than the limit.
             data = member.read(max_bytes + 1)
     except RuntimeError:
         return None, "encrypted"
@@ -262,7 +262,7 @@ def _opened_7z(file: IO[bytes]) -> Any:
 def _7z_members(
     archive: Any, wanted: _Wanted, limit: Callable[[str], int]
 ) -> Iterator[Member]:
-    """All members at once: each would be unpacked from the start of the archive."""
+    """Reads all members at once: one by one, each would be unpacked from the start."""
     import py7zr
 
     sizes = {}

@@ -2,7 +2,7 @@
 
 Beats are a chain of intervals, counted in bars of two, three or four. The score of a
 chain adds up the evidence at its beats and bar lines, that for its tempo between them,
-and penalties: for each change of tempo, by its logarithm, and for bars that leave the
+and penalties: for each tempo change, by its logarithm, and for bars that break the
 count. Dynamic programming finds the best chain; each frame holds the best score of the
 chains that have a beat there, by the interval before it and its place in the bar.
 
@@ -17,7 +17,7 @@ import dataclasses
 import numpy as np
 
 _SHORTEST = 6
-# Intervals of beats, frames: each, then steps of a twentieth.
+# Beat intervals in frames: every number, then steps of a twentieth.
 INTERVALS = np.unique(
     np.concatenate([np.arange(_SHORTEST, 20), np.geomspace(20, 72, 27).round()])
 ).astype(np.int64)
@@ -31,19 +31,19 @@ _BEFORE = np.arange(len(_PLACE)) - 1  # of places that do not open a bar
 
 @dataclasses.dataclass(frozen=True)
 class Weights:
-    """How evidence is weighed; found by cross-validation.
+    """Weights of the evidence, found by cross-validation.
 
     Attributes:
         threshold: the log-odds of a beat that count neither for nor against it.
-        tempo: weight of the evidence of tempo, for each frame.
+        tempo: weight of the evidence of tempo, per frame.
         density: weight of `beats.usual_density`, added to the evidence of tempo.
-        level: the same, where half the tempo is held against the one found.
-        change: penalty of a change of tempo by a factor e.
+        level: the same, where half the tempo is compared with the one found.
+        change: penalty for a tempo change by a factor of e.
         bar: weight of the evidence of bar lines.
-        sight: weight of `beat_features.bar_evidence`, added to that of the network.
-        bar_threshold: as `threshold`, of a bar line.
-        metre_change: penalty of another metre.
-        cut_bar: penalty of a bar that ends early.
+        sight: weight of `beat_features.bar_evidence`, added to the network's.
+        bar_threshold: like `threshold`, for a bar line.
+        metre_change: penalty for a change of metre.
+        cut_bar: penalty for a bar that ends early.
     """
 
     threshold: float = 0.0
@@ -85,7 +85,7 @@ class _Chains:
         opens = (bar - weights.bar_threshold) * weights.bar
         gain = (beat - weights.threshold)[:, None] + opens[:, None] * (_PLACE == 0)
         gain = gain.astype(np.float32)
-        # Sums over frames, so that those of an interval are one difference.
+        # Cumulative sums, so that the sum over an interval is one difference.
         tempo = np.cumsum(tempo * weights.tempo, axis=0)
         self._tempo = np.vstack([np.zeros(len(INTERVALS)), tempo]).astype(np.float32)
         self._slope = (weights.change * np.log(INTERVALS)).astype(np.float32)

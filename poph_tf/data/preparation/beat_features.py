@@ -1,9 +1,9 @@
-"""What the beat network is given of a performance: features of frames of 40 ms.
+"""The beat network's input: features of a performance in frames of 40 ms.
 
-Each half of a frame tells of the notes that begin in it: how many, how loud, how long,
-how high, and whether they are the lowest or highest for a while, for beats fall on bass
-notes, chords and long notes. Three more features tell how much the pitch classes after
-the frame differ from those before, since harmony changes on strong beats.
+Each half of a frame describes the notes that begin in it: how many, how loud, how long,
+how high, and whether they are the lowest or highest for a while, since beats fall on
+bass notes, chords and long notes. Three more features tell how much the pitch classes
+after the frame differ from those before, since harmony changes on strong beats.
 
 Reference for the cues: Temperley, The Cognition of Basic Musical Structures, 2001,
 chapters 2 and 6.
@@ -14,9 +14,9 @@ import numpy as np
 FRAME_SECONDS = 0.04
 # Time before the first onset, so that a beat may lie there.
 LEAD_SECONDS = 1.0
-_BANDS = (41, 49, 56, 63, 72)  # pitches that divide the keyboard in six registers
+_BANDS = (41, 49, 56, 63, 72)  # pitches that divide the keyboard into six registers
 _HALF_SECONDS = FRAME_SECONDS / 2
-# Half-frames on each side in which the lowest or highest note is sought.
+# Half-frames on each side that are searched for the lowest or highest note.
 _REACHES = (9, 25, 75)
 _NOVELTY_FRAMES = (8, 20, 40)
 PER_HALF = 6 + 2 * len(_REACHES) + len(_BANDS) + 1

@@ -1,8 +1,8 @@
-"""The network that says of each frame how much it looks like a beat, in numpy.
+"""The network that tells how much each frame looks like a beat, in numpy.
 
 A convolution over time, then residual blocks, each a dilated convolution and one of
-width 1; the dilation doubles from block to block, so that the last sees ten seconds to
-each side. Made and trained by tools/train_beats.py, whose weights lie beside this
+width 1; the dilation doubles from block to block, so that the last sees ten seconds on
+each side. Built and trained by tools/train_beats.py; the weights are stored beside this
 module.
 
 Reference: Davies & Böck, Temporal Convolutional Networks for Musical Audio Beat
@@ -17,20 +17,20 @@ from pathlib import Path
 import numpy as np
 
 WEIGHTS = Path(__file__).with_name("beat_network.npz")
-# Here, so that what was made with other weights is known by the code that made it.
+# Here, so that a digest of the code tells which weights a result was made with.
 WEIGHTS_SHA256 = "30415afa3b183c8c3345386d29609d0234ce34b25f685cb64ea5f76bd0f48725"
 UNITS = 28
 KERNEL = 5
 DILATIONS = (1, 2, 4, 8, 16, 32, 64, 128)
 # A kernel and a bias of the first layer, of both in each block, and of the last.
 NUM_ARRAYS = 2 * (2 + 2 * len(DILATIONS))
-# Intervals of beats that the network tells apart, seconds.
+# Beat intervals that the network distinguishes, in seconds.
 INTERVALS = np.exp(np.linspace(np.log(0.2), np.log(2.8), 24))
 
 
 @functools.cache
 def weights(path: Path = WEIGHTS) -> tuple[np.ndarray, ...]:
-    """Kernels [tap, in, out] and biases [out] by turns, network by network."""
+    """Kernels [tap, in, out] and biases [out] in turn, network by network."""
     data = path.read_bytes()
     if path == WEIGHTS and hashlib.sha256(data).hexdigest() != WEIGHTS_SHA256:
         raise ValueError(f"{path} is not the file that belongs to this version.")
@@ -46,7 +46,7 @@ def apply(
     Args:
         features: float32 [frame, feature] of beat_features.
         parameters: weights of a network, or of several, whose outputs are averaged;
-            None takes those of the package.
+            None uses those of the package.
 
     Returns:
         float [frame] log-odds of a beat, the same of a bar line, and float [frame,
@@ -74,7 +74,7 @@ def _run(features: np.ndarray, parameters: tuple[np.ndarray, ...]) -> np.ndarray
 def _convolved(
     values: np.ndarray, kernel: np.ndarray, bias: np.ndarray, dilation: int = 1
 ) -> np.ndarray:
-    """A convolution over frames, of the same length: float32 [frame, out]."""
+    """A convolution over frames that keeps the length: float32 [frame, out]."""
     reach = (len(kernel) - 1) // 2 * dilation
     padded = np.pad(values, ((reach, reach), (0, 0)))
     made = np.tile(bias, (len(values), 1))

@@ -1,7 +1,7 @@
-"""Some bars of a performance with the beats found in it, for the report: an SVG.
+"""An SVG for the report: some bars of a performance with the beats found in it.
 
-Above, time runs in seconds, as it was played; below on the grid, in steps. Grey lines
-are beats, red ones begin bars.
+Above, time is in seconds, as played; below, it is in steps of the grid. Grey lines are
+beats, red ones begin bars.
 """
 
 import numpy as np
@@ -33,7 +33,7 @@ def draw(notes: Notes, found: Beats, placed: Notes) -> str:
     seconds, later = notes_lib.seconds_of(notes), notes_lib.seconds_of(placed)
     start, end = seconds(notes.start_tick), seconds(notes.end_tick)
     above = _panel((start, end, notes.pitch), found.beats, lines, 0)
-    # The grid follows the tempo: its beats lie in time where they were found.
+    # The grid follows the tempo: its beats are at the times where they were found.
     origin = start.min() - later(placed.start_tick.min())
     clock = later(placed.tempo_ticks) + origin
     piece = quantization.quantize(placed)

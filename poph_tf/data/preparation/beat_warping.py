@@ -1,7 +1,7 @@
-"""Puts a performance on a grid of its own beats: notes in ticks that follow the tempo.
+"""Puts a performance on the grid of its own beats: ticks that follow the tempo.
 
-Time is warped so that each interval between beats lasts the same, straight from beat to
-beat. What a beat is follows from how the notes divide it, bar by bar, with a penalty
+Time is warped linearly from beat to beat, so that each interval between beats lasts the
+same. What a beat is follows from how the notes divide it, bar by bar, with a penalty
 for each change:
 
 | beat | notes on | metre of three beats |
@@ -10,8 +10,8 @@ for each change:
 | dotted quarter | sixths | 9/8 |
 | half | eighths | 3/2 |
 
-So compound metres, and simple ones that are written in triplets throughout, come out as
-6/8, 9/8 and 12/8, whose notes lie on the grid. Tempi are the beats'.
+So compound metres, and simple ones that are written in triplets throughout, become 6/8,
+9/8 and 12/8, whose notes lie on the grid. Tempi are those of the beats.
 
 Reference: Temperley, A Unified Probabilistic Model for Polyphonic Music Analysis,
 J. New Music Research 38(1), 2009, on choosing metre by how well it explains onsets.
@@ -28,7 +28,7 @@ from poph_tf.data.preparation.beats import Beats
 
 # Two thirds, sixths and eighths of a beat are whole numbers of ticks.
 TICKS_PER_QUARTER = 480
-# Eighths in a beat, and in how many equal parts its notes divide it.
+# Eighths in a beat, and the number of equal parts into which its notes divide it.
 _EIGHTHS = np.array([2, 3, 4])
 _DIVISIONS = np.array([4, 6, 8])
 # Deviation of a performer's onsets, and the share of onsets that lie anywhere.
@@ -45,8 +45,8 @@ def along(notes: Notes, found: Beats) -> Notes:
 
     Returns:
         The same notes in new ticks, with the tempi and the bars of `found`. It begins
-        on the last beat before its first note; a first bar that is not whole counts as
-        an upbeat.
+        on the last beat before its first note; an incomplete first bar counts as an
+        upbeat.
     """
     seconds = notes_lib.seconds_of(notes)
     onsets = seconds(notes.start_tick)
@@ -72,9 +72,9 @@ def along(notes: Notes, found: Beats) -> Notes:
 
 
 def _covering(beats: np.ndarray, onsets: np.ndarray) -> np.ndarray:
-    """Beats from the last one before the first note on, to the first after the last.
+    """Beats from the last one before the first note to the first after the last note.
 
-    There are two at least.
+    There are at least two.
     """
     first, last = beats[1] - beats[0], beats[-1] - beats[-2]
     # Half of the shortest sixteenth: an early note belongs to the beat after it.
@@ -87,7 +87,7 @@ def _covering(beats: np.ndarray, onsets: np.ndarray) -> np.ndarray:
 
 
 def _warp(beats: np.ndarray, ticks: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """A function from seconds to whole ticks, straight between and beyond beats."""
+    """A function from seconds to whole ticks, linear between and beyond beats."""
     slopes = np.diff(ticks) / np.diff(beats)
 
     def warp(times: np.ndarray) -> np.ndarray:
@@ -123,7 +123,7 @@ def beat_eighths(
 
 
 def _fit(share: np.ndarray, length: np.ndarray, parts: int) -> np.ndarray:
-    """Log-likelihood of onsets at `share` of their beats, if it has so many parts."""
+    """Log-likelihood of onsets at `share` of their beats, divided into `parts`."""
     off = np.abs(share * parts - np.round(share * parts)) / parts * length
     spread = np.minimum(_JITTER_SECONDS / length, 0.5)
     density = np.exp(-((off / _JITTER_SECONDS) ** 2) / 2) / (
@@ -133,7 +133,7 @@ def _fit(share: np.ndarray, length: np.ndarray, parts: int) -> np.ndarray:
 
 
 def _smoothest(fits: np.ndarray) -> np.ndarray:
-    """The best row of kinds, int [bar], of float [bar, kind] and penalties."""
+    """The best sequence of kinds, int [bar], for float [bar, kind] and penalties."""
     change = _CHANGE_PENALTY * (1 - np.eye(fits.shape[1]))
     origin = np.zeros(fits.shape, np.int64)
     score = fits[0]
@@ -150,7 +150,7 @@ def _smoothest(fits: np.ndarray) -> np.ndarray:
 def _signatures(
     beats: np.ndarray, ticks: np.ndarray, eighths: np.ndarray, downbeats: np.ndarray
 ) -> np.ndarray:
-    """int64 [change, 3]: the metre from each bar on whose length is new."""
+    """int64 [change, 3]: the metre at each bar whose length changes."""
     lines = np.flatnonzero(np.isin(beats, downbeats))
     if not len(lines):
         return np.array([(0, *_metre(4, int(eighths[0])))], np.int64)
@@ -169,5 +169,5 @@ def _signatures(
 
 
 def _metre(beats: int, eighths: int) -> tuple[int, int]:
-    """The time signature of a bar of so many beats of so many eighths."""
+    """The time signature of a bar of `beats` beats, each of `eighths` eighths."""
     return (beats * 3, 8) if eighths == 3 else (beats, 8 // eighths)

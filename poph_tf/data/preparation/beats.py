@@ -2,9 +2,9 @@
 
     notes -> features of frames -> network -> log-odds -> the best chain of beats
 
-Beats that notes fall on lie at the mean of their onsets; the others are interpolated.
-The result depends on the notes' times, pitches and velocities, not on tempi, metres or
-pedals that a file gives.
+Beats that notes fall on are at the mean of their onsets; the others are interpolated.
+The result depends on the notes' times, pitches and velocities, not on the tempi, metres
+or pedals of a file.
 """
 
 import dataclasses
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 Listener = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
 _WEIGHTS = Weights()
-# A note belongs to a beat that is so near; the notes of a chord are so near each other.
+# How near a note is to its beat, and the notes of a chord to each other.
 _SNAP_SECONDS = 0.06
 _CHORD_SECONDS = 0.03
 # Chords and single notes that begin in a beat: the median of 26 compositions of ASAP,
-# nearly all of which have 2.6 to 6.5; and how far it spreads, as a logarithm.
+# nearly all of which have 2.6 to 6.5; and its spread, as a logarithm.
 _USUAL_ONSETS, _ONSETS_SPREAD = 4.0, 0.4
-# A piece is in bars of two if so many beats at most are the third or fourth of a bar.
+# A piece is in bars of two if at most this share of beats is third or fourth in a bar.
 _OTHER_BARS = 0.1
-# The log-probability of tempi that are out of the question.
+# The log-probability of tempi that are ruled out.
 _NEVER = -1000.0
 # Longer performances would need more memory than a worker has.
 MAX_SECONDS = 3 * 3600
@@ -57,7 +57,7 @@ def find(
 
     Args:
         piece: its notes. Drums count only if there is nothing else.
-        listen: gives the evidence for `beat_decoding.decode` from features.
+        listen: computes the evidence for `beat_decoding.decode` from features.
 
     Returns:
         The beats; none for a piece without notes or longer than `MAX_SECONDS`.
@@ -99,7 +99,7 @@ def _by_interval(tempo: np.ndarray) -> np.ndarray:
 
 
 def usual_density(onsets: np.ndarray) -> np.ndarray:
-    """How likely each interval of beats is by the number of onsets in it.
+    """How likely each beat interval is, given the number of onsets in it.
 
     Tempo alone does not tell whether a beat is a half or a quarter note; but most music
     has about four onsets in what is written as a beat.
@@ -108,7 +108,7 @@ def usual_density(onsets: np.ndarray) -> np.ndarray:
         onsets: float [note], seconds, ascending.
 
     Returns:
-        float [interval of the decoder], log-probability but for a constant.
+        float [interval of the decoder], log-probability up to a constant.
     """
     chords = np.count_nonzero(np.diff(onsets, prepend=-np.inf) > _CHORD_SECONDS)
     rate = chords / max(onsets[-1] - onsets[0], 1.0)
@@ -119,11 +119,11 @@ def usual_density(onsets: np.ndarray) -> np.ndarray:
 def _half_tempo(
     frame: np.ndarray, place: np.ndarray, likely: np.ndarray
 ) -> np.ndarray | None:
-    """Which intervals lie near half the tempo of a chain, where that is likelier.
+    """Which intervals are near half the tempo of a chain, if that is more likely.
 
     Bars of two may be the beats. Twice as many beats add up more evidence of beats,
-    whether one counts so fast or not; here tempo and density alone decide, over the
-    whole piece.
+    even if nobody counts that fast; here tempo and density alone decide, over the whole
+    piece.
 
     Args:
         frame: int [beat], ascending.
@@ -131,7 +131,7 @@ def _half_tempo(
         likely: float [frame, interval], log-probability of each tempo.
 
     Returns:
-        bool [frame, interval]; None where the tempo of the chain stays.
+        bool [frame, interval]; None if the tempo of the chain stays.
     """
     if len(frame) < 2 or np.mean(place > 1) > _OTHER_BARS:
         return None

@@ -1,7 +1,7 @@
 """Converts one item of a collection to records, or says why there is none.
 
-Runs in the workers. The result depends on the item and the settings alone: not on what
-else is converted, nor on when or where.
+Runs in the workers. The result depends only on the item and the settings, not on what
+else is converted, nor when or where.
 """
 
 import dataclasses
@@ -28,17 +28,17 @@ from poph_tf.data.preparation import (
 from poph_tf.data.quantization import QuantizedNotes
 from poph_tf.errors import InputError, MusicFileError
 
-# Higher levels save a fifth of the room and take three times as long.
+# Higher levels save a fifth of the space and take three times as long.
 _COMPRESSION_LEVEL, _GZIP = 1, 31
 VELOCITY_BINS = 16
-# The report tells polyphony apart up to this number of notes less one.
+# The report distinguishes polyphony up to this number of notes less one.
 POLYPHONY_BINS = 17
 
 STATISTICS = np.dtype(
     [
         ("id", "u1", 32),
         ("fingerprint", "u1", 32),
-        ("passages", "i4"),  # before those of the sketch are sampled
+        ("passages", "i4"),  # before sampling for the sketch
         ("sketched", "i4"),
         ("size", "i8"),  # bytes of the record, compressed
         ("steps", "i4"),
@@ -63,14 +63,14 @@ class Converted:
     """The result for a piece: a record with its statistics, or a reason.
 
     Attributes:
-        source: name of the file, relative to the input; of a tune in a book, with #.
+        source: name of the file relative to the input; for a tune of a book, with #.
         style: name of its style.
         record: a gzip member that holds one framed TFRecord.
         statistics: STATISTICS scalar.
-        sketch: uint32 [passage], by which its near-duplicates are found.
+        sketch: uint32 [passage], used to find its near-duplicates.
         reason: why there is no record.
-        repairs: what the reader mended in the file, by kind.
-        score_seconds: what the conversion of the item took, if it is a score; given
+        repairs: the kinds of repairs that the reader made to the file.
+        score_seconds: how long the conversion of the item took, if it is a score; given
             with the first of its results.
         picture: its first bars, if its beats were found; SVG.
     """
@@ -110,7 +110,7 @@ def _convert(item: sources.Item, settings: DataConfig) -> list[Converted]:
     try:
         data = _content(item, settings.max_bytes)
         if settings.channels and not source.lower().endswith(reading.MIDI_SUFFIXES):
-            raise MusicFileError(source, "channels are known of MIDI files only")
+            raise MusicFileError(source, "channels are known only for MIDI files")
         pieces = reading.parse(data, source, options)
     except (InputError, MemoryError) as error:
         number, _ = item.part
@@ -127,7 +127,7 @@ def _convert(item: sources.Item, settings: DataConfig) -> list[Converted]:
 
 
 def _own(labels: list[str], number: int, count: int) -> list[str]:
-    """The part of the labels of that number, of so many.
+    """Part `number` of the labels, which are cut into `count` parts.
 
     Example:
         >>> _own(["a", "b", "c"], 1, 2)
@@ -169,7 +169,7 @@ def _convert_piece(
         picture = beat_picture.draw(played, found.found, notes) if found.found else ""
         notes, masks = _tracks(notes, settings)
         options: dict[str, Any] = {
-            "drums": True,  # Those that are not wanted are gone.
+            "drums": True,  # Unwanted ones are already gone.
             "sustain": settings.sustain,
             "max_steps": settings.max_steps,
             "compiled": True,
@@ -203,7 +203,7 @@ def finish(
 
 
 def _sketch(notes: notes_lib.Notes) -> tuple[np.ndarray, int]:
-    """The sketch of what is not a drum, and the number of its passages."""
+    """The sketch of all notes but drums, and the number of its passages."""
     seconds = notes_lib.seconds_of(notes)(notes.start_tick[~notes.is_drum])
     return fingerprints.sketch(seconds, notes.pitch[~notes.is_drum])
 
@@ -216,7 +216,7 @@ def _selected(notes: notes_lib.Notes, settings: DataConfig) -> notes_lib.Notes:
     if not settings.drums and not any(t.is_drum for t in settings.wanted_tracks):
         keep &= ~notes.is_drum
     if settings.programs:
-        # Drum kits have no program of the General MIDI list.
+        # Drum kits have no General MIDI program.
         keep &= np.isin(notes.program, settings.programs) | notes.is_drum
     if settings.channels:
         keep &= np.isin(notes.instrument % 16 + 1, settings.channels)
@@ -229,7 +229,7 @@ def _selected(notes: notes_lib.Notes, settings: DataConfig) -> notes_lib.Notes:
 def _tracks(
     notes: notes_lib.Notes, settings: DataConfig
 ) -> tuple[notes_lib.Notes, dict[Track, np.ndarray]]:
-    """The notes of the wanted tracks, and which of them are whose (bool [note])."""
+    """The notes of the wanted tracks, and a mask for each track (bool [note])."""
     if not settings.wanted_tracks:
         return notes, {}
     masks = roles.assign(notes, settings.wanted_tracks)

@@ -1,8 +1,8 @@
 """Turns the scores that come with music21 into folders of MIDI files.
 
-Each corpus becomes one folder, named as its style, with one MIDI file a tune. A hidden
-record beside them says for each source file what was written from it and why the rest
-was rejected, so that a run continues where another stopped.
+Each corpus becomes one folder, named after its style, with one MIDI file per tune. A
+hidden record beside them says for each source file what was written from it and why the
+rest was rejected, so that a run continues where another stopped.
 
 Licence: "to the best of our knowledge, each piece of music in the corpus is either out
 of copyright in the United States or is licensed for use, though there may be
@@ -47,7 +47,7 @@ class Corpus:
         four_voices: keep soprano, alto, tenor and bass only, and reject scores without
             them.
         copies: names of files that hold much the same music as another, which would
-            let a test split leak into training.
+            leak a test split into training.
     """
 
     about: str
@@ -82,10 +82,10 @@ CORPORA = {
         four_voices=True,
         copies=BACH_COPIES,
     ),
-    "palestrina": Corpus("masses by Palestrina, a movement a file", 144.0, (".krn",)),
+    "palestrina": Corpus("masses by Palestrina, a movement per file", 144.0, (".krn",)),
     "monteverdi": Corpus("madrigals by Monteverdi, books 3 to 5", 120.0, (".mxl",)),
     "trecento": Corpus("Italian music of the 14th century", 120.0, (".mxl", ".xml")),
-    "ryansMammoth": Corpus("fiddle tunes, one voice, a tune a file", 168.0, (".abc",)),
+    "ryansMammoth": Corpus("fiddle tunes, one voice, one per file", 168.0, (".abc",)),
     "oneills1850": Corpus("Irish dance tunes, one voice", 168.0, (".abc",)),
     "airdsAirs": Corpus("Scottish and foreign airs, one voice", 144.0, (".abc",)),
     "essenFolksong": Corpus("folk songs of the Essen collection", 108.0, (".abc",)),
@@ -152,9 +152,9 @@ def fetch(
     Args:
         name: a key of `CORPORA`.
         output_dir: gets the folder.
-        limit: read only so many score files, the first ones.
+        limit: read only the first `limit` score files.
         num_workers: processes.
-        progress: shows how far the work is.
+        progress: shows the progress.
 
     Returns:
         dict with `folder`, `written` (count of MIDI files) and `rejected` (count of
@@ -179,7 +179,7 @@ def fetch(
 
 
 def _again(keys: Sequence[str]) -> dict[str, _Entry]:
-    """Entries of the files that hold a score which another file's suffix has too."""
+    """Entries of the files whose score also exists with another suffix."""
     seen, again = set(), {}
     for key in keys:
         stem = key.rpartition(".")[0]

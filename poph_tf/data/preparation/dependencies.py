@@ -1,6 +1,6 @@
 """Finds the code that a result depends on, so that it is not listed by hand.
 
-What is kept on disk to go on from counts only while the code that made it is the same:
+Intermediate results on disk are valid only while the code that made them is the same:
 a module and all modules of this package that it imports, directly or not, at its top or
 inside a function.
 """

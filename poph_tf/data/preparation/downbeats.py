@@ -3,7 +3,7 @@
 Each phase of a bar is compared with the music: the accents of the notes that begin on a
 step (long and loud notes count more) and the moves of the bass, both averaged over all
 bars at that phase, should follow the strong and weak places of the metre. The phase
-with the best match wins; between three and four in a bar, the better match.
+with the best match wins, and likewise three or four in a bar.
 
 References: Temperley & Sleator, Modeling Meter and Harmony: A Preference-Rule Approach,
 Computer Music Journal 23(1), 1999: their event, length and bass rules. The strengths
@@ -39,7 +39,7 @@ def strengths(
         steps_per_quarter: steps of the grid in a quarter note.
 
     Returns:
-        float [step of the bar]; None if a bar or a beat is no whole number of steps.
+        float [step of the bar]; None if a bar or a beat is not a whole number of steps.
 
     Example:
         >>> strengths((4, 4), steps_per_quarter=2)

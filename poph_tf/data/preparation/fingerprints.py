@@ -1,18 +1,18 @@
-"""What a piece is known by: hashes of its onsets, and of all its short passages.
+"""Fingerprints of a piece: hashes of its onsets, and of all its short passages.
 
 `exact` is equal for pieces with the same onsets on the grid, whatever the tempo, the
 transposition and the instruments.
 
 `sketch` recognizes a composition in another performance, arrangement or excerpt. Onsets
-within 45 ms are one chord. A passage (shingle) is a few successive chords, as
+within 45 ms are one chord. A passage (shingle) is a few successive chords, seen as
 
-- the intervals of the lowest and of the highest notes, whatever their octaves;
+- the intervals of the lowest and of the highest notes, regardless of octave;
 - the intervals of all notes, from the lowest of a chord to the highest;
 - the pitch classes of the chords, relative to the first.
 
-None depends on tempo or transposition. Of the hashes of all passages those below a
-limit are kept: the same ones in every piece, so that the share that two sketches have
-in common is the share that the pieces have in common.
+None depends on tempo or transposition. Of the hashes of all passages, those below a
+limit are kept: the same ones in every piece, so that two sketches have the same share
+in common as the pieces.
 
 Source: min-wise hashing with a limit instead of a number ("FracMinHash", Irber et al.
 2022, doi:10.1101/2022.01.11.475838).
@@ -22,7 +22,7 @@ import hashlib
 
 import numpy as np
 
-# An eighth of all hashes (uint32) is kept, but so many at least.
+# An eighth of all hashes (uint32) is kept, but at least `LEAST`.
 SAMPLED = 2**32 // 8
 LEAST = 512
 _CHORD_SECONDS = 0.045
@@ -32,7 +32,7 @@ _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
 def _turned(sets: np.ndarray, turns: np.ndarray) -> np.ndarray:
-    """Sets of pitch classes, int of 12 bits, transposed up by so many semitones."""
+    """Sets of pitch classes, int of 12 bits, transposed up by `turns` semitones."""
     return (sets << turns | sets >> (12 - turns)) & 0xFFF
 
 
@@ -45,7 +45,7 @@ def exact(start: np.ndarray, pitch: np.ndarray) -> bytes:
 
     Args:
         start: int [note], steps.
-        pitch: int [note]; notes are in the order of pitch, then of start.
+        pitch: int [note]; notes are ordered by pitch, then by start.
     """
     table = np.stack([start, pitch]).astype("<i4")
     table -= table.min(axis=1, keepdims=True) if len(start) else 0
@@ -92,14 +92,14 @@ def _passages(seconds: np.ndarray, pitch: np.ndarray) -> list[np.ndarray]:
 
 
 def _chords(seconds: np.ndarray, pitch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers of chords and pitches [note], in the order of chord, then of pitch."""
+    """Numbers of chords and pitches [note], ordered by chord, then by pitch."""
     order = np.argsort(seconds)
     times = seconds[order]
     latest = times + _CHORD_SECONDS
     apart = np.flatnonzero(times[1:] > latest[:-1])
     first = np.append(0, apart + 1)[: len(times)]
     if (times[np.append(apart, -1)[: len(times)]] > latest[first]).any():
-        # Onsets that follow so closely that one chord begins within another's time.
+        # Onsets so close together that one chord begins within another's time.
         first = _begins(np.searchsorted(times, latest, side="right"))
     begins = np.zeros(len(times), np.int64)
     begins[first] = 1
@@ -117,7 +117,7 @@ def _begins(following: np.ndarray) -> np.ndarray:
 
 
 def _hashed(intervals: list[np.ndarray]) -> np.ndarray:
-    """Hashes of all runs of `_INTERVALS` numbers, of several sequences [interval]."""
+    """Hashes of all runs of `_INTERVALS` numbers in several sequences [interval]."""
     kind = np.repeat(np.arange(1, len(intervals) + 1), [len(row) for row in intervals])
     count = max(len(kind) - _INTERVALS + 1, 0)
     values = np.concatenate(intervals).astype(np.uint64)
@@ -128,7 +128,7 @@ def _hashed(intervals: list[np.ndarray]) -> np.ndarray:
 
 
 def _hashed_chords(first: np.ndarray, pitch: np.ndarray) -> np.ndarray:
-    """Hashes of runs of different sets of pitch classes; `first` note of each chord."""
+    """Hashes of runs of different pitch-class sets; `first`: first notes of chords."""
     sets = np.bitwise_or.reduceat(1 << pitch % 12, first) if len(first) else first
     sets = sets[np.diff(sets, prepend=0) != 0]
     count = max(len(sets) - _CHORDS + 1, 0)

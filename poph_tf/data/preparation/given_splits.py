@@ -1,4 +1,4 @@
-"""Finds the splits that a collection comes with: by its folders, or by a table.
+"""Finds the splits that a collection comes with, from its folders or from a table.
 
 MAESTRO's table has a row for each recording, with the columns `midi_filename` and
 `split`; the files of Hugging Face data sets begin with the name of their split.
@@ -21,7 +21,7 @@ _FILE_COLUMNS = ("midi_filename", "path", "file", "filename")
 
 
 def finder(settings: DataConfig) -> Callable[[str], str | None] | None:
-    """The function from a source to its split, or None where hashes decide.
+    """The function from a source to its split, or None if hashes decide.
 
     Raises:
         InputError: If the table cannot be used.
@@ -34,7 +34,7 @@ def finder(settings: DataConfig) -> Callable[[str], str | None] | None:
 
     def of_table(source: str) -> str | None:
         path = pathlib.PurePosixPath(source)
-        # Longer paths first; a table may begin them lower down. "#" marks a tune.
+        # Longer paths first; a table may start them lower down. "#" marks a tune.
         names = ["/".join(path.parts[k:]) for k in range(len(path.parts))]
         names += [path.stem, source.rpartition("#")[0]]
         return next((table[name] for name in names if name in table), None)
@@ -61,7 +61,7 @@ def read_table(path: str) -> dict[str, str]:
     """Reads a CSV table of splits.
 
     Args:
-        path: of a file whose first row names its columns, `split` among them, or of
+        path: a file whose first row names its columns, including `split`, or a file of
             two columns: a path, file name or stem, and a split. Empty for no table.
 
     Returns:

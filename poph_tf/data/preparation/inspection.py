@@ -1,4 +1,4 @@
-"""Looks into a data set: its info, any of its records, any damage."""
+"""Looks into a data set: its info, single records, any damage."""
 
 import dataclasses
 import pathlib
@@ -22,7 +22,7 @@ class Damage:
 
     Attributes:
         num_records: number of valid records.
-        problems: a line for each thing that is wrong.
+        problems: a line for each problem.
     """
 
     num_records: int
@@ -42,7 +42,7 @@ def records(data_dir: _Path, split: str) -> Iterator[tuple[str, Piece]]:
     """Iterates over a split's records.
 
     Yields:
-        (where it lies, the piece).
+        (its location, the piece).
 
     Raises:
         InputError: If a record is damaged; names the shard and the place.
@@ -107,7 +107,7 @@ def verify(data_dir: _Path) -> Damage:
 
 
 def _problem(piece: Piece) -> str:
-    """What is wrong with a record that can be read, or nothing."""
+    """What is wrong with a readable record; empty if nothing is."""
     if piece.id != examples.content_id(piece.matrices, piece.tracks):
         return "its content has another id."
     try:
@@ -126,8 +126,8 @@ def heading(piece: Piece) -> str:
     span = f"{pitch.min()}..{pitch.max()}" if len(pitch) else "none"
     return (
         f"source: {piece.source}\nstyle: {piece.style}\nid: {piece.id}\n"
-        f"steps: {len(made)}, {made.steps_per_quarter} a quarter\n"
-        f"tempo: {made.tempo_qpm:g} quarters a minute\nmetre: {metres}\n"
+        f"steps: {len(made)}, {made.steps_per_quarter} per quarter\n"
+        f"tempo: {made.tempo_qpm:g} quarters per minute\nmetre: {metres}\n"
         f"tracks: {tracks}\nnotes: {len(start)}, pitches {span}"
     )
 

@@ -1,18 +1,18 @@
 """Finds duplicates, which are left out, and near-duplicates, which share a split.
 
-Pieces of equal content (equal `id`) are duplicates: the one with the smallest source
-name stays. Near-duplicates are one composition: the same onsets at another tempo,
-transposition or instrumentation (equal `fingerprints.exact`), or enough passages in
-common (`fingerprints.sketch`), be it another performance, an arrangement or an excerpt.
+Pieces with the same content (equal `id`) are duplicates: the one with the smallest
+source name stays. Near-duplicates are the same composition: the same onsets at another
+tempo, transposition or instrumentation (equal `fingerprints.exact`), or enough passages
+in common (`fingerprints.sketch`), as in another performance, arrangement or excerpt.
 
 How much two pieces have in common is measured against the smaller one: a part of a
-piece belongs to it. On 98 performances and scores of 26 compositions, pairs of one
-composition share 9% of their passages at least, and half of them 63%; pairs of two
-share 4% at most. A passage that many pieces have tells nothing and is not counted.
+piece belongs to it. On 98 performances and scores of 26 compositions, pairs of the same
+composition share at least 9% of their passages, and half of them 63%; other pairs share
+at most 4%. A passage that many pieces have tells nothing and is not counted.
 
-The work grows with the number of pieces, not of pairs: only those that share a passage
-are compared, holders of one passage in blocks of `_BLOCK`, and in large collections
-only those that share several of a quarter of the passages.
+The work grows with the number of pieces, not of pairs: only pieces that share a passage
+are compared, in blocks of `_BLOCK` for each passage, and in large collections only
+those that share several of a quarter of the passages.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ from scipy import sparse
 
 from poph_tf.data.preparation import fingerprints
 
-# Least share of the smaller piece's passages, and least number of sampled ones.
+# Minimum share of the smaller piece's passages, and minimum number of sampled ones.
 _CONTAINED = 0.08
 _LEAST_SHARED = 4
 # Passages that are in more pieces than this number or share are not counted.
@@ -31,7 +31,7 @@ _BLOCK = 64
 _ROWS = 1024
 # Of the hashes: sorting all at once needs much memory. In collections of more than
 # `_MANY` pieces, unrelated ones share so many passages by chance that pairs are sought
-# by some of the parts, and then held against all.
+# with some of the parts, then checked with all.
 _PARTS, _PARTS_OF_MANY = 8, 2
 _MANY = 10_000
 
@@ -89,10 +89,10 @@ def groups(
 
 
 def members(first: np.ndarray) -> list[np.ndarray]:
-    """The groups of several pieces, the largest first, of what `groups` gives.
+    """The groups of several pieces in the result of `groups`, the largest first.
 
     Args:
-        first: int64 [piece], a number that is that of its group.
+        first: int64 [piece], the number of its group.
 
     Returns:
         int64 [member] of each group: the places of its pieces.
@@ -127,7 +127,7 @@ def _similar(
         left, right = shared.row[likely].astype(np.int64) + begin, shared.col[likely]
         wanted = np.minimum(size[left], size[right])
         wanted *= _CONTAINED * np.minimum(share[left], share[right])
-        wanted = np.maximum(wanted + np.sqrt(wanted), least)  # sampling errs by so much
+        wanted = np.maximum(wanted + np.sqrt(wanted), least)  # the sampling error
         number = shared.data[likely].astype(np.int64)
         if parts < _PARTS:
             expected = wanted * parts / _PARTS
@@ -141,7 +141,7 @@ def _similar(
 def _shared(
     table: sparse.csr_matrix, left: np.ndarray, right: np.ndarray
 ) -> np.ndarray:
-    """The columns that the rows of each pair share: int64 [pair]."""
+    """The number of columns that the rows of each pair share: int64 [pair]."""
     number = np.zeros(len(left), np.int64)
     for begin in range(0, len(left), _ROWS):
         part = slice(begin, begin + _ROWS)
@@ -152,7 +152,7 @@ def _shared(
 def _incidence(
     sketches: Sequence[np.ndarray], sketched: np.ndarray
 ) -> tuple[sparse.csr_matrix, np.ndarray, np.ndarray]:
-    """Which pieces have which passages, of those that tell something.
+    """Which pieces have which passages, of those that are informative.
 
     Returns:
         uint16 [column, piece]: 1 where a piece has a passage; a column is a passage, or
@@ -186,7 +186,7 @@ def _incidence(
 
 
 def _blocks(holders: np.ndarray) -> np.ndarray:
-    """Cuts numbers of pieces [passage] into blocks of `_BLOCK` and a rest.
+    """Cuts numbers of pieces [passage] into blocks of `_BLOCK` and a remainder.
 
     Example:
         >>> _blocks(np.array([3, 130]))

@@ -1,4 +1,4 @@
-"""Reads the files of a Parquet table, as Hugging Face data sets are exported.
+"""Reads the files of a Parquet table, the export format of Hugging Face data sets.
 
 A column holds the bytes of each file, or a record of `bytes` and `path`.
 """
@@ -23,7 +23,7 @@ def read(path: pathlib.Path) -> Iterator[tuple[float, str, bytes]]:
         from 1, with the suffix of its path, or .mid.
 
     Raises:
-        InputError: If it cannot be read; the message is a reason of rejection.
+        InputError: If it cannot be read; the message is the reason for rejection.
     """
     try:
         from pyarrow import ArrowException, parquet

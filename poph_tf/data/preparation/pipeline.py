@@ -40,7 +40,7 @@ REPORT_NAME = "report.html"
 # Former names of these files.
 _OLD_NAMES = ("twins.csv",)
 _STATE = "input_state"
-# Settings that the first data sets did not have, with the values that change no key.
+# Settings that the first data sets did not have, with the values that keep the key.
 _LATER = {
     "near_duplicates": "group",
     "ornaments": "written",
@@ -50,7 +50,7 @@ _LATER = {
     "tracks": ("merged",),
     "trim_silence": False,
 }
-# Nothing else in a folder is taken for a shard of ours.
+# Nothing else in a folder counts as one of our shards.
 _SHARD = re.compile(rf"({'|'.join(examples.SPLITS)})-\d{{5}}-of-\d{{5}}\.tfrecord\.gz")
 
 
@@ -63,22 +63,22 @@ def prepare(
     force: bool = False,
     progress: Progress | None = None,
 ) -> examples.DatasetInfo:
-    """Makes a data set, or continues one that was begun.
+    """Makes a data set, or continues an unfinished one.
 
     Args:
         settings: what to make.
         output_dir: folder for the data set.
         options: how the work is run.
-        overwrite: whether another data set that is there is replaced.
-        force: whether the folder is taken over from another run.
-        progress: shows how far the work is; None shows nothing.
+        overwrite: replace another data set that is there.
+        force: take the folder over from another run.
+        progress: shows the progress; None shows nothing.
 
     Returns:
-        The info of the data set; nothing is made if the same one is there.
+        The info of the data set; nothing is made if it already exists.
 
     Raises:
         InputError: If settings, inputs or the output folder cannot be used, or if
-            nothing could be made of the input.
+            nothing could be made from the input.
     """
     sources.check(settings)
     key, output = settings_key(settings), pathlib.Path(output_dir)
@@ -99,7 +99,7 @@ def prepare(
 def is_made(
     settings: DataConfig, output_dir: str | pathlib.Path, *, overwrite: bool = False
 ) -> bool:
-    """Whether `prepare` would find its work done.
+    """Whether the data set that `prepare` would make already exists.
 
     Raises:
         InputError: As `prepare` does if another data set is there.
@@ -113,7 +113,7 @@ def input_changes(settings: DataConfig, info: examples.DatasetInfo) -> str | Non
 
 
 def settings_key(settings: DataConfig) -> str:
-    """A hash that differs wherever the settings differ, or the table of styles.
+    """A hash that changes with the settings and with the table of styles.
 
     It keeps the form of earlier versions, so that their data sets are recognized.
     """
@@ -168,7 +168,7 @@ def _convert(
     store: staging.Staging,
     progress: Progress | None,
 ) -> staging.Pieces:
-    """Converts all items but those of the chunks that an earlier run has finished."""
+    """Converts all items except those of chunks that an earlier run has finished."""
     if options.runner == "beam":
         # A pipeline does not know which chunks an earlier run has finished.
         store.remove()
@@ -222,7 +222,7 @@ def _convert_locally(
 def _check_found(
     settings: DataConfig, pieces: staging.Pieces, store: staging.Staging
 ) -> None:
-    """Refuses a collection of which no file can be used."""
+    """Rejects a collection without any usable file."""
     if pieces.sources:
         return
     store.remove()
@@ -242,12 +242,12 @@ class _Chosen:
 
     Attributes:
         pieces: all pieces, cut into windows of time if `by_time`.
-        kept: int [piece], places in `pieces`, without duplicates.
+        kept: int [piece], indices into `pieces`, without duplicates.
         by_split: those of each split.
         duplicates: (source, the equal source that is kept).
         alike: sources of each group of near-duplicates.
         num_leaked: pieces of other splits with a near-duplicate in training.
-        by_time: whether pieces were cut, since there are too few.
+        by_time: whether pieces were cut because there are too few.
     """
 
     pieces: staging.Pieces
@@ -262,7 +262,7 @@ class _Chosen:
 def _choose(
     settings: DataConfig, pieces: staging.Pieces, store: staging.Staging
 ) -> _Chosen:
-    """Leaves duplicates out, groups near-duplicates and shares the splits out."""
+    """Leaves out duplicates, groups near-duplicates and assigns the splits."""
     ids = pieces.hashes("id", slice(None))
     kept, duplicates = near_duplicates.without_duplicates(pieces.sources, ids)
     first = _groups(pieces, kept)
@@ -321,7 +321,7 @@ def _write(
 
 
 def _write_lists(chosen: _Chosen, output: pathlib.Path) -> None:
-    """Writes what was rejected, mended, is the same, and is nearly the same."""
+    """Writes the lists of rejects, repairs, duplicates and near-duplicates."""
     rejects = [("source", "reason"), *sorted(chosen.pieces.rejects)]
     _write_csv(output / REJECTS_NAME, rejects)
     repairs = [("source", "repair"), *sorted(chosen.pieces.repairs)]
@@ -368,7 +368,7 @@ def _dataset_id(pieces: staging.Pieces, chosen: dict[str, np.ndarray]) -> str:
 
 
 def _public(settings: DataConfig) -> dict[str, Any]:
-    """The settings, with paths cut to their names: a data set is passed on."""
+    """The settings, with paths cut to their names, since data sets are passed on."""
     names = [reading.readable_name(pathlib.Path(path).name) for path in settings.input]
     styles_csv = pathlib.Path(settings.styles_csv).name
     table = settings.to_dict() | {"input": names, "styles_csv": styles_csv}

@@ -83,7 +83,7 @@ def table(info: examples.DatasetInfo) -> str:
 
 
 def warnings(info: examples.DatasetInfo) -> list[str]:
-    """What a person should know of a data set before training."""
+    """What a user should know about a data set before training."""
     found = [
         f"The {name} split is empty: more distinct pieces are needed, or a larger "
         f"--{name}_fraction."
@@ -103,14 +103,15 @@ def warnings(info: examples.DatasetInfo) -> list[str]:
         )
     if info.num_leaked:
         found.append(
-            f"{info.num_leaked:,} pieces of validation and test are of one composition "
-            "with pieces of training: consider --near_duplicates=drop, or group with "
-            "--split_by=hash."
+            f"{info.num_leaked:,} pieces of validation and test are the same "
+            "composition as a training piece: consider --near_duplicates=drop, or "
+            "group with --split_by=hash."
         )
     if info.grid_error > _OFF_THE_GRID and info.settings.get("align") == "off":
         found.append(
             f"Onsets lie {info.grid_error:.2f} steps off the grid on average (0.25 "
-            "would be random); pieces seem not to begin on it: consider --align=auto."
+            "would be random); pieces do not seem to begin on it: consider "
+            "--align=auto."
         )
     return found
 
@@ -125,10 +126,10 @@ def page(
     """The content of report.html.
 
     Args:
-        info: what the data set says of itself.
-        statistics: by split that is not empty, conversion.STATISTICS [piece].
+        info: the info of the data set.
+        statistics: by non-empty split, conversion.STATISTICS [piece].
         groups: names of near-duplicates, the largest group first.
-        score_seconds: what the conversion of scores took, by all workers together.
+        score_seconds: how long the conversion of scores took, over all workers.
         picture: name of a performance, and the SVG of `beat_picture.draw`.
     """
     environment = jinja2.Environment(
@@ -159,7 +160,7 @@ def _charts(
         return {s: values.sum(0) for s, values in column(name).items()}
 
     yield _histogram("Length (steps)", column("steps"), log=True)
-    yield _histogram("Tempo (quarters a minute)", column("tempo_qpm"))
+    yield _histogram("Tempo (quarters per minute)", column("tempo_qpm"))
     silence = {
         s: v["silent_steps"] / np.maximum(v["steps"], 1) for s, v in statistics.items()
     }

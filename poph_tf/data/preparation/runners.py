@@ -1,17 +1,16 @@
 """Converts chunks of items: in processes of this machine, or as a Beam pipeline.
 
 The processes are a pool with time limits. A chunk whose process hangs or dies is tried
-again item by item; an item that takes a process down when it is alone is rejected with
-that as its reason. This is a safety net: limits that do not depend on time or memory
-reject files before (see `conversion.py`), so that results do not differ between
-machines.
+again item by item; an item that takes down a process on its own is rejected for that
+reason. This is a safety net: limits that do not depend on time or memory reject files
+earlier (see `conversion.py`), so that results do not differ between machines.
 
 The pipeline runs the same function, so that Dataflow, Flink or Spark can run it:
 
     read the source in chunks -> reshuffle -> convert each chunk into the staging folder
 
-What follows (duplicates, splits, shards) moves bytes only and stays where the command
-was started. The output folder must be one that all machines see.
+What follows (duplicates, splits, shards) only moves bytes and runs where the command
+was started. The output folder must be visible to all machines.
 """
 
 import concurrent.futures
@@ -38,11 +37,11 @@ from poph_tf.data.preparation import conversion, sources, staging
 from poph_tf.data.preparation.conversion import Converted
 from poph_tf.errors import InputError
 
-# Chunks that are read ahead for each process.
+# Chunks read ahead for each process.
 _CHUNKS_PER_WORKER = 2
 # The first item of a process also pays for importing what its format needs.
 _START_SECONDS = 60.0
-# After so long a task returns what it has: many slow items do not look like a hang.
+# After this time a task returns what it has: many slow items must not look like a hang.
 _TASK_SECONDS = 10.0
 _POLL_SECONDS = 1.0
 _MAX_BREAKS = 3
@@ -54,9 +53,9 @@ class _Task:
 
     Attributes:
         chunk: the chunk.
-        numbers: places of the items in the chunk.
-        results: by place, of all tasks of the chunk together.
-        alone: whether the item failed before, among others.
+        numbers: indices of the items in the chunk.
+        results: by index, for all tasks of the chunk together.
+        alone: whether the item failed before, together with others.
     """
 
     chunk: staging.Chunk
@@ -90,10 +89,10 @@ def convert_locally(
 
 @contextlib.contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Lets stop signals wait for the end of a block; its processes ignore Ctrl-C.
+    """Delays stop signals until the end of a block; its processes ignore Ctrl-C.
 
-    A start or stop of processes that is broken off leaves some behind, which print
-    tracebacks after the command has ended.
+    An interrupted start or stop of processes leaves some behind, which print tracebacks
+    after the command has ended.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -119,7 +118,7 @@ class _Pool:
         self._settings, self._options = settings, options
         self._breaks = 0
         self.pending: dict[Future, _Task] = {}
-        # A worker computes on one core: threads of BLAS would cost memory only.
+        # A worker computes on one core: BLAS threads would only cost memory.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         self._start()
 
@@ -205,7 +204,7 @@ class _Pool:
         return f"its conversion failed ({type(error).__name__})"
 
     def _restart(self) -> None:
-        """Begins with new processes: the old ones died without a task to blame."""
+        """Starts new processes: the old ones died without a task to blame."""
         self._breaks += 1
         if self._breaks > _MAX_BREAKS:
             raise RuntimeError("Worker processes cannot run: they die at their start.")
@@ -218,10 +217,10 @@ class _Pool:
 
 
 def _context() -> BaseContext:
-    """Processes forked from one that has imported what all need, and nothing else."""
+    """Processes forked from one that has imported only what all of them need."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
-    # Its start lets Ctrl-C through again, to the process that is forked from, too.
+    # Starting it unblocks Ctrl-C again, also for the process that is forked from.
     resource_tracker.ensure_running()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["__main__", "numba", __name__])
@@ -242,7 +241,7 @@ def _convert_items(
 
 
 def _begin_worker(memory_mb: int) -> None:
-    """Prepares a process; absurd allocations fail in it instead of in the machine."""
+    """Prepares a process; absurd allocations fail in it, not in the machine."""
     ignore_missing_ffmpeg()
     if not memory_mb:
         return
@@ -264,8 +263,8 @@ def convert_with_beam(
 
     Args:
         settings: what to convert, and how.
-        store: gets the chunks; empty.
-        options: of the pipeline, such as "--runner=FlinkRunner ...".
+        store: gets the chunks; must be empty.
+        options: pipeline options, such as "--runner=FlinkRunner ...".
 
     Raises:
         InputError: If Apache Beam is not installed.

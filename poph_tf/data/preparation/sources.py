@@ -1,4 +1,4 @@
-"""Lists what folders, archives and NoteSequence files hold, one item at a time.
+"""Lists the content of folders, archives and NoteSequence files, item by item.
 
 Folders are walked in sorted order, archives in their own (see `archives.py`), so that
 the items of a source always come in the same order. A file that cannot be used becomes
@@ -25,12 +25,12 @@ from poph_tf.errors import InputError
 
 # Folder in an output folder while it is being filled (see staging.py).
 UNFINISHED = ".unfinished"
-# The reason for a folder of which nothing could be read.
+# The reason for a folder that could not be read.
 UNREAD_FOLDER = "a folder that cannot be read"
-# With what TensorFlow's own tools add to the name of a shard.
+# Including what TensorFlow's own tools add to the name of a shard.
 _RECORDS = re.compile(r"\.tfrecords?(\.gz)?(-\d+-of-\d+)?(\.gz)?$")
-# Tunes of a book are converted together up to this size of their texts, and however
-# large the book, it is not read more often than this.
+# Tunes of a book are converted together up to this size of their texts; however large,
+# a book is read at most this many times.
 _PART_BYTES, _MOST_PARTS = 2**16, 64
 
 
@@ -42,9 +42,9 @@ class Item:
         source: its name, relative to the input.
         style: name of its style.
         path: where a worker can read it; None if `data` is given.
-        data: its content, where there is no path.
+        data: its content, if there is no path.
         reason: why it is rejected; None if it is not.
-        part: which part of its pieces, and of how many parts.
+        part: which part of its pieces it covers, and of how many parts.
     """
 
     source: str
@@ -57,11 +57,11 @@ class Item:
 
 @dataclasses.dataclass
 class Position:
-    """How far a walk is.
+    """How far a walk has come.
 
     Attributes:
-        share: of the input before the item that was read last, 0..1.
-        files: how many files that is; of a book in parts, a fraction.
+        share: share of the input before the last item read, 0..1.
+        files: how many files that is; a book in parts counts as fractions.
     """
 
     share: float = 0.0
@@ -111,7 +111,7 @@ def walk(settings: DataConfig, position: Position | None = None) -> Iterator[Ite
             source, style = map(reading.readable_name, (source, style))
             item = dataclasses.replace(item, source=source, style=style)
             for part in _in_parts(item):
-                # How large a file is among others is not known.
+                # How large a file is compared to others is not known.
                 begun = part.part[0] / part.part[1] if read is _file else 0.0
                 position.share = (number + share + begun) / count
                 position.files = files + begun
@@ -120,12 +120,12 @@ def walk(settings: DataConfig, position: Position | None = None) -> Iterator[Ite
 
 
 def _in_parts(item: Item) -> Iterator[Item]:
-    """A large book of tunes as items of some of its tunes, other files as they are."""
+    """Splits a large book into items of several tunes; other files stay as they are."""
     if item.reason or not item.source.lower().endswith(reading.BOOK_SUFFIX):
         yield item
         return
     data = item.data
-    # What cannot be read is left to a worker, which says why.
+    # What cannot be read is left to a worker, which reports why.
     with contextlib.suppress(OSError):
         if item.path and item.path.stat().st_size > _PART_BYTES:
             data = item.path.read_bytes()
@@ -144,7 +144,7 @@ def check(settings: DataConfig) -> None:
 
 
 def state(settings: DataConfig) -> dict[str, Any]:
-    """Names, sizes and times of change of all inputs; nothing is read.
+    """Names, sizes and modification times of all inputs; nothing is read.
 
     Returns:
         dict: `files` and `bytes`, int; `digest`, str.
@@ -173,7 +173,7 @@ def changes(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> str | N
     for name in ("files", "bytes"):
         if before[name] != now[name]:
             return f"{before[name]:,} {name} then, {now[name]:,} now"
-    return "files of other names, or with another time of change"
+    return "files with other names or modification times"
 
 
 def _reader(path: pathlib.Path) -> _Reader:
@@ -199,7 +199,7 @@ def _reader(path: pathlib.Path) -> _Reader:
 
 
 def _container(name: str) -> _Reader | None:
-    """The reader of a file that holds others, by its name."""
+    """The reader for a file that contains others, by its name."""
     name = name.lower()
     if name.rpartition("/")[2].startswith("._"):
         return None
@@ -211,7 +211,7 @@ def _container(name: str) -> _Reader | None:
 
 
 def _listed(styles: Mapping[str, str], source: str, inside: str) -> str:
-    """The style of a file in the table: by path, file name or stem; or nothing."""
+    """The style of a file in the table: by path, file name or stem; empty if none."""
     path = pathlib.PurePosixPath(inside)
     names = (source, inside, path.name, path.stem)
     return next((styles[name] for name in names if name in styles), "")
@@ -230,18 +230,18 @@ def _folder_style(inside: str, base: str, depth: int) -> str:
 
 
 def _base(path: pathlib.Path) -> str:
-    """The name of a folder or file; "." and ".." are named as their folder is."""
+    """The name of a folder or file; "." and ".." get the name of their folder."""
     return (path if path.name not in ("", "..") else path.resolve()).name
 
 
 def _is_music(name: str) -> bool:
-    """Whether a file name is that of a music file (not of a Mac's shadow of one)."""
+    """Whether a file name is that of a music file (not of macOS's shadow of one)."""
     base = name.rpartition("/")[2]
     return not base.startswith("._") and base.lower().endswith(reading.SUFFIXES)
 
 
 def _given(name: str, data: bytes, max_bytes: int) -> Item:
-    """An item whose content was read, unless there is too much of it."""
+    """An item whose content was read, unless it is too large."""
     if len(data) > max_bytes:
         return Item(name, reason=archives.too_large(max_bytes))
     return Item(name, data=data)
@@ -322,7 +322,7 @@ def _is_new(folder: pathlib.Path, linked: set[pathlib.Path]) -> bool:
 
 
 def _is_data_set(folder: pathlib.Path, names: list[str]) -> bool:
-    """Whether a data set of ours lies in a folder; other programs use the name too."""
+    """Whether a folder is one of our data sets; other programs use the name too."""
     if examples.INFO_NAME not in names:
         return False
     try:

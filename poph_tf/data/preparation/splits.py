@@ -1,10 +1,10 @@
 """Assigns pieces to training, validation and test, and writes the shards of each.
 
-The split goes by a hash of the fingerprint, of a group of near-duplicates by that of
-its first piece, so that they share a split. A group that is larger than the whole split
-should be is trained on: hundreds of dance tunes may hang together. Only if a split
-would be empty in a small collection does it get the pieces nearest to it. A collection
-may also come with its own splits (`given_splits.py`).
+The split depends on a hash of the fingerprint; a group of near-duplicates uses that of
+its first piece, so that they share a split. A group larger than its whole split should
+be goes to training: hundreds of dance tunes may belong together. If a split would be
+empty in a small collection, it gets the pieces nearest to it. A collection may also
+come with its own splits (`given_splits.py`).
 """
 
 import hashlib
@@ -48,7 +48,7 @@ def split(fingerprints: Sequence[bytes], fractions: Sequence[float]) -> np.ndarr
 
 
 def _place(fingerprint: bytes) -> float:
-    """A number in 0..1 that is as good as random."""
+    """A pseudo-random number in 0..1."""
     digest = hashlib.sha256(b"split" + fingerprint).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
@@ -58,7 +58,7 @@ def _fill_empty(
     place: Mapping[bytes, float],
     fractions: Mapping[str, float],
 ) -> None:
-    """Gives each split that should have pieces one, from the fullest split."""
+    """Gives each empty split that should have pieces one from the fullest split."""
     for name in ("test", "valid", "train"):
         counts = {s: sum(w == s for w in where.values()) for s in fractions}
         if counts[name] or not fractions[name]:
@@ -82,7 +82,7 @@ def write(
         pieces: all pieces.
         chosen: int64 [piece], those of the split.
         name: "train", "valid" or "test".
-        num_shards: of training; 0 for a number that suits the size.
+        num_shards: number of training shards; 0 chooses it by size.
         folder: gets the shards.
     """
     steps: Counter[str] = Counter()
@@ -107,7 +107,7 @@ def _write_shards(
 ) -> tuple[str, ...]:
     if not len(chosen):
         return ()
-    # By hash: neighbours of the source are spread over all shards.
+    # By hash, so that neighbours in the source are spread over all shards.
     ids = pieces.hashes("id", chosen)
     order = [k for _, k in sorted(zip(ids, chosen.tolist(), strict=True))]
     size = int(pieces.statistics["size"][chosen].sum())

@@ -1,11 +1,11 @@
-"""Keeps finished chunks on disk, so that a run that was killed goes on from there.
+"""Keeps finished chunks on disk, so that a killed run can continue from there.
 
-A chunk is some dozens of items in the order of the source. Its key hashes the items
+A chunk is a few dozen items in the order of the source. Its key hashes the items
 themselves: a chunk of an earlier run counts only if its files are still the same. The
 folder's key hashes the settings and the code: what other settings or another version
 of the code left there is removed.
 
-A chunk's file holds four parts, one behind another: the names as JSON text, the
+A chunk's file holds four parts, one after another: the names as JSON text, the
 statistics of the pieces, their sketches (all as numpy arrays) and their records.
 """
 
@@ -35,7 +35,7 @@ class Chunk:
     """Items that are converted together.
 
     Attributes:
-        key: hash of the items, after their place in the run.
+        key: number of the chunk in the run, and a hash of its items.
         items: the items, in the order of the source.
     """
 
@@ -52,11 +52,11 @@ class Pieces:
         styles: names of styles [piece].
         statistics: STATISTICS [piece].
         sketches: uint32 [passage] of each piece.
-        paths: where the record lies [piece].
-        offset: int64 [piece], bytes of the file before the record.
+        paths: the file of the record [piece].
+        offset: int64 [piece], byte offset of the record in its file.
         rejects: (source, reason) of each.
-        repairs: (source, kind) of what was mended in the files of the pieces.
-        score_seconds: what the conversion of scores took.
+        repairs: (source, kind) of each repair to the files of the pieces.
+        score_seconds: how long the conversion of scores took.
         picture: name and picture of the first piece whose beats were found.
     """
 
@@ -77,12 +77,12 @@ class Pieces:
 
 
 def chunks(items: Iterable[sources.Item]) -> Iterator[Chunk]:
-    """Groups items, in order."""
+    """Groups items into chunks, in order."""
     number, held, size = 0, [], 0
     for item in items:
         held.append(item)
         size += len(item.data or b"") + 200
-        is_part = item.part[1] > 1  # Of a large book: seconds of work.
+        is_part = item.part[1] > 1  # Part of a large book: seconds of work.
         if is_part or len(held) >= MAX_ITEMS or size >= MAX_BYTES:
             yield _chunk(number, held)
             number, held, size = number + 1, [], 0
@@ -99,7 +99,7 @@ def _chunk(number: int, items: Sequence[sources.Item]) -> Chunk:
 
 
 def _content_key(item: sources.Item) -> tuple[int, int] | None:
-    """What tells the content of an item; a file is not read for it."""
+    """What identifies the content of an item, without reading a file."""
     if item.data is not None:
         return len(item.data), zlib.crc32(item.data)
     try:
@@ -114,7 +114,7 @@ class Staging:
 
     Args:
         output_dir: the folder of the data set.
-        settings_key: hash of the settings and of what they name.
+        settings_key: hash of the settings and of what they refer to.
     """
 
     def __init__(self, output_dir: pathlib.Path, settings_key: str) -> None:
@@ -206,7 +206,7 @@ class Staging:
         )
 
     def remove(self) -> None:
-        """Removes the folder and all in it."""
+        """Removes the folder and everything in it."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @contextlib.contextmanager

@@ -1,7 +1,7 @@
-"""Splits by windows of time, for collections of fewer compositions than splits.
+"""Splits by windows of time, for collections with fewer compositions than splits.
 
 Each piece is cut at bar lines: training gets its beginning, validation and test what
-follows. A part is a piece of its own; a note that sounds across a cut begins anew.
+follows. A part is a piece of its own; a note that sounds across a cut begins again.
 """
 
 import dataclasses
@@ -32,7 +32,7 @@ def cut(
         store: gets the parts.
 
     Returns:
-        The parts, int64 [part] to choose them all, object [part] their splits.
+        The parts; int64 [part], the indices of them all; object [part], their splits.
     """
     parts, where = [], []
     for k in kept.tolist():
@@ -54,7 +54,7 @@ def cut(
 
 
 def _parts(piece: Matrices, fractions: Sequence[float]) -> Iterator[tuple[str, slice]]:
-    """Splits and their steps; a piece of too few bars is for training alone."""
+    """Splits and their steps; a piece with too few bars is for training only."""
     rows = zip(examples.SPLITS, fractions, strict=True)
     wanted = {split: share for split, share in rows if share > 0}
     lines = bars.bar_edges(piece.bar_position)
@@ -62,7 +62,7 @@ def _parts(piece: Matrices, fractions: Sequence[float]) -> Iterator[tuple[str, s
         wanted = {examples.SPLITS[0]: 1.0}
     ends = len(piece) * np.cumsum([*wanted.values()]) / sum(wanted.values())
     nearest = np.abs(lines[:, None] - ends).argmin(axis=0)
-    # Each has a bar at least, and leaves one for each that follows.
+    # Each has at least one bar and leaves one for each that follows.
     places = np.arange(1, len(wanted) + 1)
     nearest = np.clip(nearest, places, len(lines) - 1 - places[::-1] + 1)
     nearest = np.maximum.accumulate(nearest - places) + places

@@ -160,7 +160,7 @@ def test_near_duplicates_are_kept_grouped_or_dropped(tmp_path):
     }
     assert [i.num_near_duplicates for i in made.values()] == [10, 10, 10]
     assert made["keep"].num_leaked > 0
-    assert "are of one composition with pieces" in " ".join(
+    assert "are the same composition as a training piece" in " ".join(
         report.warnings(made["keep"])
     )
     assert made["group"].num_leaked == made["drop"].num_leaked == 0

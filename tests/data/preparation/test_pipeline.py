@@ -132,7 +132,7 @@ def test_a_fingerprint_forgets_tempo_transposition_and_instrument_only():
 
 def test_channels_are_asked_of_midi_files_only():
     (found,) = convert(b"X:1\nM:4/4\nL:1/4\nK:C\nCDEF|\n", "a.abc", channels=[1])
-    assert found.reason == "channels are known of MIDI files only"
+    assert found.reason == "channels are known only for MIDI files"
 
 
 def test_a_file_that_needs_too_much_memory_is_rejected(monkeypatch):
