@@ -101,13 +101,13 @@ def test_packed_rolls_of_another_size_are_refused(tmp_path, width, lengths, word
 def test_files_that_are_no_benchmark_are_refused(tmp_path):
     (tmp_path / "a.npz").write_text("text")
     for name, words in (
-        ("a.npz", "no piano-roll benchmark"),
+        ("a.npz", "not a piano-roll benchmark"),
         ("b.npz", "There is no file"),
         ("a.txt", "must be one of .npz"),
     ):
         with pytest.raises(InputError, match=words):
             piano_rolls.read(tmp_path / name)
-    for name, words in (("a.npz", "no file of chorales"), ("b.npz", "There is no")):
+    for name, words in (("a.npz", "not a file of chorales"), ("b.npz", "There is no")):
         with pytest.raises(InputError, match=words):
             piano_rolls.read_voices(tmp_path / name)
 

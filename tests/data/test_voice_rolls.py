@@ -43,7 +43,7 @@ def test_voices_become_tracks_of_records(tmp_path):
     [
         (PIECE[:, :3], r"pieces must be \[steps, 4\], got shape \(3, 3\)"),
         (PIECE + 100, "pitches must be 0 to 127"),
-        (print, "no file of chorales: UnpicklingError"),
+        (print, "not a file of chorales: UnpicklingError"),
     ],
 )
 def test_files_of_other_things_are_refused(tmp_path, piece, words):

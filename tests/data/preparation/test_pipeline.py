@@ -347,7 +347,7 @@ def test_a_finished_set_is_kept_but_a_changed_input_is_told_of(tmp_path):
     (root / "notes.txt").write_text("no music")
     assert pipeline.input_changes(settings(root), info) is None
     os.utime(root / "bach" / "song 000.mid", (1, 1))
-    assert "another time" in pipeline.input_changes(settings(root), info)
+    assert "modification times" in pipeline.input_changes(settings(root), info)
     (root / "bach" / "song 000.mid").write_bytes(song(77, notes=25))
     assert "bytes then" in pipeline.input_changes(settings(root), info)
     write(tmp_path / "songs", 1, first=9)
