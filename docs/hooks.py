@@ -207,7 +207,7 @@ def signatures_table():
 
 
 def card(name):
-    """The card of a pretrained model, its headings two levels lower."""
+    """The card of a pretrained model, with its headings one level lower."""
     path = ROOT / "poph_tf" / "pretrained" / name / "card.md"
     return re.sub(r"^#", "##", path.read_text("utf-8"), flags=re.MULTILINE)
 

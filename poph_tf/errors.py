@@ -44,7 +44,7 @@ class TrainingFailed(InputError):  # noqa: N818 - an outcome, not an input error
 
 
 class Interrupted(Exception):  # noqa: N818 - a requested stop, not an error
-    """SIGTERM arrived; all work is saved and the same command continues from there."""
+    """SIGTERM or Ctrl-C arrived; work is saved, and the same command continues it."""
 
 
 def one_line(text: object) -> str:

@@ -33,7 +33,7 @@ OTHERS = {"no-deps", "logdir", "strict", "cases", "dir", "all"}
 # Options of Apache Beam's runners.
 OTHERS |= {"dask_client_address", "flink_master", "spark_master_url", "project"}
 OTHERS |= {"environment_type", "environment_config", "sdk_container_image"}
-OTHERS |= {"region", "temp_location"}
+OTHERS |= {"region", "temp_location", "service_port"}
 
 
 def load_hooks():

@@ -287,7 +287,7 @@ def _draw_shift(
     if voices:
         used = tf.reduce_any(tf.gather(frames[..., 0], voices, axis=1) > 0, axis=[0, 1])
         pitches = tf.cast(tf.where(used)[:, 0], tf.int32)
-        # Silence fits everywhere; what does not fit stays where it is.
+        # Silence, and voices wider than the model's range, may move anywhere.
         least = model.min_pitch - tf.reduce_min(pitches)
         most = model.max_pitch - tf.reduce_max(pitches)
         fits = (tf.size(pitches) > 0) & (least <= most)

@@ -31,7 +31,7 @@ COLORS = {
 HEADER = (
     "network", "parameters", "seeds", "best nats", "nats at the end",
     "epochs to DeepJ's end", "seconds to it", "out of key", "harmony term",
-    "notes a step",
+    "notes per step",
 )  # fmt: skip
 COMPOSED = {"out_of_key_share": ".3f", "harmony": ".3f", "notes_per_step": ".2f"}
 

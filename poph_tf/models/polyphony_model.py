@@ -1,13 +1,13 @@
 """Functional Keras models of the presets: built from a config, saved, loaded.
 
 Inputs by name: `previous`, `current` float32 [batch, time, pitch, 3], `bar_position`
-int32 [batch, time], `style` float32 [batch, styles], `bars_left`, `key` and `returns`
-int32 [batch, time] (unknown if left out) and, for the harmony term only, `mask`
-float32 [batch, time] (all steps are valid if left out). Models with tracks have frames
-[batch, time, track, pitch, 3], `given` float32 [batch, time, track] and `looks_ahead`
-float32 [batch] (nothing is given if left out; see `TrackNetwork`). Outputs by name,
-float32 [batch, time, (track,) pitch]: `play`, `replay` (logits), `volume`, if the
-config has them. Inputs that a model does not use are ignored.
+int32 [batch, time], `style` float32 [batch, styles], `bars_left`, `key`, `chord` and
+`returns` int32 [batch, time] (unknown if left out) and, for the harmony term only,
+`mask` float32 [batch, time] (all steps are valid if left out). Models with tracks have
+frames [batch, time, track, pitch, 3], `given` float32 [batch, time, track] and
+`looks_ahead` float32 [batch] (nothing is given if left out; see `TrackNetwork`).
+Outputs by name, float32 [batch, time, (track,) pitch]: `play`, `replay` (logits),
+`volume`, if the config has them. Inputs that a model does not use are ignored.
 """
 
 import json
@@ -116,7 +116,7 @@ def build(config: ModelConfig) -> PolyphonyModel:
     """Builds a model from a config, with new weights.
 
     Raises:
-        InputError: If it reads the key without tracks.
+        InputError: If it reads the key, chords or the form without what these need.
 
     Example:
         >>> sizes = {"num_time_units": 4, "num_pitch_units": 4, "style_units": 0}

@@ -26,7 +26,7 @@ from poph_tf.data import notes as notes_lib
 from poph_tf.data.notes import Notes
 from poph_tf.data.preparation.beats import Beats
 
-# Two thirds, sixths and eighths of a beat are whole numbers of ticks.
+# Thirds, sixths and eighths of a beat are whole numbers of ticks.
 TICKS_PER_QUARTER = 480
 # Eighths in a beat, and the number of equal parts into which its notes divide it.
 _EIGHTHS = np.array([2, 3, 4])

@@ -2,9 +2,9 @@
 
     notes -> features of frames -> network -> log-odds -> the best chain of beats
 
-Beats that notes fall on are at the mean of their onsets; the others are interpolated.
-The result depends on the notes' times, pitches and velocities, not on the tempi, metres
-or pedals of a file.
+Beats that notes fall on are at the mean of their onsets; the others stay where the
+decoder puts them. The result depends on the notes' times, pitches and velocities, not
+on the tempi, metres or pedals of a file.
 """
 
 import dataclasses

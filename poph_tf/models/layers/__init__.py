@@ -4,9 +4,11 @@
 `frame_attention`: self-attention along pitch and along time. `recurrent`: LSTMs along
 one axis, and the style added before each. `autoregressive_context`: features of the
 notes drawn so far in a step. `look_ahead`: the given notes, and those of other tracks
-in the same step. `scale_degrees`: which degree of the key a pitch is. `returning_bar`:
-what sounded in the bar that this one returns to. `voice_leading`: how the interval
-between two voices changes. `nade`: the pitch axis as a NADE. `harmony`: the harmony
+in the same step. `scale_degrees`: which degree of the key a pitch is.
+`chord_progression`: the probability of each chord after those before it.
+`returning_bar`: what sounded in the bar that this one returns to. `voice_leading`: how
+the interval between two voices changes. `voice_ranges`: how common each pitch is in
+each voice. `nade`: the pitch axis as a NADE. `harmony`: the harmony
 loss. `dropout`: dropout with cheap masks.
 
 Conventions: float tensors `[batch, time, pitch, features]`. A layer with a state along
