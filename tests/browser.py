@@ -1,7 +1,7 @@
 """Drives a headless Chromium over its debugging pipe; needs no other package.
 
 The pipe speaks the DevTools protocol: JSON messages that end with a zero byte, written
-to the browser's file descriptor 3 and read from its 4.
+to the browser's file descriptor 3 and read from descriptor 4.
 """
 
 import base64
@@ -31,7 +31,7 @@ TIMEOUT_SECONDS = 60
 
 
 def page_data(text):
-    """The JSON that a page of poph_tf.rendering holds."""
+    """Returns the JSON embedded in a page of poph_tf.rendering."""
     return json.loads(re.search(r'id="data">(.*?)</script>', text, re.S).group(1))
 
 
@@ -46,7 +46,7 @@ class Page:
 
     def __init__(self, url, profile, size=(1200, 900)):
         to_browser, from_browser = os.pipe(), os.pipe()
-        # 3 and 4 may be in use in this process: only the child sets them up.
+        # 3 and 4 may be in use in this process, so only the child sets them up.
         shell = f'exec "$0" "$@" 3<&{to_browser[0]} 4>&{from_browser[1]}'
         window = f"--window-size={size[0]},{size[1]}"
         self.process = subprocess.Popen(
@@ -79,7 +79,7 @@ class Page:
         os.close(self.input)
 
     def send(self, method, **parameters):
-        """Asks the browser and returns its answer; keeps the events between."""
+        """Sends a command and returns its answer; keeps the events in between."""
         self.count += 1
         message = {"id": self.count, "method": method, "params": parameters}
         if self.session:
@@ -105,7 +105,7 @@ class Page:
         return json.loads(message)
 
     def evaluate(self, expression):
-        """The value of a JavaScript expression, awaited if it is a promise."""
+        """Returns a JavaScript expression's value, awaited if it is a promise."""
         answer = self.send(
             "Runtime.evaluate", expression=expression, awaitPromise=True,
             returnByValue=True, userGesture=True,
@@ -123,7 +123,7 @@ class Page:
             time.sleep(0.02)
 
     def click(self, selector, x=0.5, y=0.5):
-        """Clicks at a place of an element, given as shares of its width and height."""
+        """Clicks an element at a point given as fractions of its width and height."""
         box = self.evaluate(
             f"(() => {{ const e = document.querySelector({json.dumps(selector)});"
             "e.scrollIntoView({block: 'center'}); const b = e.getBoundingClientRect();"
@@ -142,12 +142,12 @@ class Page:
             self.send("Input.dispatchKeyEvent", type=kind, key=key)
 
     def screenshot(self, path):
-        """Writes what the window shows as .png."""
+        """Writes a screenshot of the window as .png."""
         image = self.send("Page.captureScreenshot")["data"]
         with open(path, "wb") as file:
             file.write(base64.b64decode(image))
 
     def seen(self, method):
-        """The parameters of all events of a kind so far."""
+        """Returns the parameters of all events of a kind so far."""
         self.evaluate("0")  # reads pending events
         return [e["params"] for e in self.events if e.get("method") == method]

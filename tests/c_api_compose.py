@@ -1,4 +1,4 @@
-"""Composes through TensorFlow's C API: no `import tensorflow`, nothing of poph_tf.
+"""Composes through TensorFlow's C API, without `import tensorflow` or poph_tf.
 
   python c_api_compose.py TENSORFLOW_DIR SAVED_MODEL NAMES_JSON INPUTS_NPZ OUTPUTS_NPZ
 
@@ -13,7 +13,7 @@ import sys
 import numpy as np
 
 POINTER = ctypes.c_void_p
-# TF_DataType of the numpy types used.
+# The TF_DataType codes of the numpy types used.
 CODES = {"float32": 1, "int32": 3, "uint8": 4}
 
 
@@ -79,7 +79,7 @@ class Library:
 
 
 class Session:
-    """A SavedModel loaded with the tag of serving."""
+    """A SavedModel loaded with the serving tag."""
 
     def __init__(self, library, directory):
         self.library, self.graph = library, library.NewGraph()

@@ -1,4 +1,4 @@
-"""Progressions that musicians know, and the key that they hear in them."""
+"""Well-known chord progressions and the key that musicians hear in them."""
 
 PROGRESSIONS = (
     ("C G Am F", "C major"),

@@ -20,7 +20,7 @@ def reasons(*paths, **options):
 
 
 def song(seed, *, notes=24, shift=0, microseconds=500_000, offset=0):
-    """The bytes of a MIDI file; another seed is other music."""
+    """Returns the bytes of a MIDI file; each seed gives different music."""
     random = np.random.default_rng(seed)
     events = []
     for k in range(notes):
@@ -35,7 +35,7 @@ def song(seed, *, notes=24, shift=0, microseconds=500_000, offset=0):
 
 
 def write(folder, count, *, styles=("bach", "jazz"), first=0):
-    """Writes `count` songs into a folder of folders; returns the folder."""
+    """Writes `count` songs, a subfolder per style; returns the folder."""
     for k in range(first, first + count):
         path = folder / styles[k % len(styles)] / f"song {k:03d}.mid"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,7 +44,7 @@ def write(folder, count, *, styles=("bach", "jazz"), first=0):
 
 
 def shards(folder):
-    """The bytes of all shards of a data set, by name."""
+    """Returns the bytes of all shards of a data set, by name."""
     return {p.name: p.read_bytes() for p in sorted(folder.glob("*.tfrecord.gz"))}
 
 
@@ -53,7 +53,7 @@ def settings(*paths, **options):
 
 
 def shares(train, valid, test):
-    """The settings of how large each split is."""
+    """Returns the settings for the size of each split."""
     return {
         "train_fraction": train,
         "valid_fraction": valid,

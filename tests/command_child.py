@@ -1,9 +1,9 @@
 """Runs commands many times each: python command_child.py FOLDER
 
-Reads JSON from stdin, for each command (a module or a file) a list of argument lists;
-writes to FOLDER/0.json and so on, for each command a JSON list of [exit code, stdout,
-stderr]. Each command defines flags of its own, so that two of them do not fit in one
-process: each runs in a fork of this one, which has imported TensorFlow for all.
+Reads JSON from stdin: for each command (a module or a file), a list of argument lists.
+Writes FOLDER/0.json and so on: for each command, a JSON list of [exit code, stdout,
+stderr]. Commands define their own flags, so two of them cannot share a process: each
+runs in a fork of this process, which has already imported TensorFlow.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""What all tests share; the small models and pieces are in small.py."""
+"""Setup shared by all tests; the small models and pieces are in small.py."""
 
 import collections
 import json
@@ -8,15 +8,15 @@ import shutil
 import sys
 import tempfile
 
-# Read when TensorFlow is first imported: without it every run ends in its start-up log.
+# TensorFlow reads this on its first import; without it, its log clutters every run.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# Several processes of tests at once: each keeps to one core, children included.
+# With several test processes, each uses one core, children included.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 
-# A folder for what is costly to make and all processes of a run share.
+# A folder for files that are costly to make, shared by all processes of a run.
 OWN_FOLDER = None
 if "POPH_TESTS_SHARED" not in os.environ:
     OWN_FOLDER = os.environ["POPH_TESTS_SHARED"] = tempfile.mkdtemp(
@@ -25,9 +25,9 @@ if "POPH_TESTS_SHARED" not in os.environ:
 
 import hypothesis  # noqa: E402
 
-# A busy machine is no failure.
+# A busy machine must not fail a test.
 hypothesis.settings.register_profile("untimed", deadline=None)
-# For tools that ask only whether a test fails, not for the smallest example.
+# For tools that only need to know whether a test fails, not the smallest example.
 hypothesis.settings.register_profile(
     "unshrunk",
     deadline=None,
@@ -38,22 +38,22 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "untimed")
 
 import pytest  # noqa: E402
 
-# Files of few but long tests. By their number they would come last, and one process
-# would wait for the other.
+# Files with few but long tests. Ordered by number of tests they would come last, and
+# one process would wait for the other.
 LONG_FILES = (
     "test_training.py", "test_multi_worker.py", "test_survival.py", "test_commands.py",
     "test_likelihood_benchmark.py", "test_export.py", "test_server.py",
     "test_studio.py",
 )  # fmt: skip
-# What these folders test does not depend on how TensorFlow optimizes a graph; theirs
-# are small and run a few times, so that optimizing takes longer than they do.
+# The tests in these folders do not depend on graph optimization. Their graphs are
+# small and run a few times, so optimizing takes longer than running.
 PLAIN_GRAPHS = ("training", "evaluation", "generation", "models")
-# Pieces as users get them, to the last note.
+# These compare pieces with what users get, to the last note.
 OPTIMIZED_GRAPHS = ("test_golden.py", "test_light_engine.py", "test_light_chorales.py")
 
 
 def pytest_collection_modifyitems(items):
-    """Begins with the long files; otherwise the order stays."""
+    """Runs the long files first; otherwise keeps the order."""
     items.sort(key=lambda item: item.path.name not in LONG_FILES)
 
 
@@ -71,12 +71,12 @@ def graphs_are_optimized_where_it_matters(request):
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
 
 
-# Set by slipcover in the process that starts the others.
+# Slipcover sets this in the process that starts the others.
 MEASURES_COVERAGE = "SLIPCOVER_ENABLED" in os.environ
 
 
 def pytest_configure():
-    """Lets all children say what they run, while coverage is measured."""
+    """Makes all child processes record what they run while coverage is measured."""
     if MEASURES_COVERAGE:
         folder = str(pathlib.Path(__file__).parent / "children")
         paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
@@ -85,7 +85,7 @@ def pytest_configure():
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish():
-    """Stops servers; adds what children ran to the counts that are merged next."""
+    """Stops servers; adds the lines that child processes ran to the coverage."""
     for server in getattr(sys.modules.get("servers"), "shared_servers", ()):
         server.stop()
     folder = pathlib.Path(os.environ.get("SLIPCOVER_COVERAGE_DIR", "."))
@@ -113,6 +113,6 @@ def _add(counts, kind, places):
 
 
 def pytest_unconfigure():
-    """Removes the shared folder in the process that made it, the last to end."""
+    """Removes the shared folder in the process that made it, which ends last."""
     if OWN_FOLDER:
         shutil.rmtree(OWN_FOLDER, ignore_errors=True)

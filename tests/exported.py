@@ -1,4 +1,4 @@
-"""A small model and its export, made once a session for the tests of serving."""
+"""A small model and its export, made once per session for the serving tests."""
 
 import functools
 import os
@@ -42,12 +42,12 @@ assert not {"poph_tf", "note_seq"} & set(sys.modules)
 
 
 def call_elsewhere(directory, inputs, folder):
-    """Outputs of `serving_default` in a process without this package.
+    """Returns outputs of `serving_default` in a process without this package.
 
     Args:
-        directory: of the SavedModel.
+        directory: path of the SavedModel.
         inputs: arrays by name.
-        folder: an empty one.
+        folder: path of an empty folder.
     """
     paths = [directory, folder / "in.npz", folder / "out.npz"]
     np.savez(paths[1], **inputs)
@@ -58,7 +58,7 @@ def call_elsewhere(directory, inputs, folder):
 
 @functools.cache
 def model():
-    """A shaken model of two styles with attention by frames: its state has a cache."""
+    """A shaken model of two styles; attention by frames gives its state a cache."""
     from poph_tf import models
 
     keras.utils.set_random_seed(3)
@@ -68,7 +68,7 @@ def model():
 
 @functools.cache
 def export_dir():
-    """The directory that holds version 1: of the process that asks first."""
+    """The directory of version 1, exported by the process that asks first."""
     from poph_tf import serving
 
     directory = pathlib.Path(os.environ["POPH_TESTS_SHARED"]) / MODEL_NAME
@@ -76,7 +76,7 @@ def export_dir():
         directory.mkdir()
     except FileExistsError:
         end = time.monotonic() + SECONDS_TO_WAIT
-        # Appears as a whole.
+        # The version appears atomically.
         while not (directory / "1").exists() and time.monotonic() < end:
             time.sleep(0.2)
     else:
@@ -103,7 +103,7 @@ _loaded = []
 
 
 def compose_inputs(batch=2, num_steps=24, seed=7, **others):
-    """Inputs of compose: piece k has the seed (seed, k), as in generation."""
+    """Returns inputs of compose: piece k has the seed (seed, k), as in generation."""
     style = np.tile(np.array([0.75, 0.25], np.float32), (batch, 1))
     return {
         "seed": np.array([[seed, piece] for piece in range(batch)], np.int32),
@@ -123,13 +123,13 @@ def call(signature, inputs):
 
 
 def roll_of(outputs):
-    """uint8 [batch, time, pitch, 3] from play, replay and volume."""
+    """Returns uint8 [batch, time, pitch, 3] from play, replay and volume."""
     names = ("play", "replay", "volume")
     return np.stack([outputs[name] for name in names], axis=-1)
 
 
 def roll_inputs(outputs):
-    """The inputs of prefill and score for the output of compose."""
+    """Returns the inputs of prefill and score for the output of compose."""
     batch, num_steps = outputs["play"].shape[:2]
     bars = np.tile(np.arange(num_steps, dtype=np.int32) % BAR_STEPS, (batch, 1))
     inputs = {name: outputs[name] for name in ("play", "replay", "volume")}

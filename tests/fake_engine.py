@@ -1,8 +1,8 @@
 """An engine whose notes can be worked out by hand, for tests of live play.
 
-Two voices of 24 pitches from 48 on. The first sounds what it is given; free, it holds
-the pitch that was last given (the first pitch if none was). The second, where it is
-free, is 3 pitches below what the first has. A free note is struck on each quarter.
+Two voices of 24 pitches from 48 up. The first plays its given notes; when free, it
+holds the last given pitch (the first pitch if there was none). The second, when free,
+is 3 pitches below the first. A free note is struck on each quarter.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from poph_tf.playing.session import Session, request_of
 
 TRACKS = (Track("high", voice=True), Track("low", voice=True))
 LOW = 48
-STEP = 0.125  # seconds at 120 quarters a minute
+STEP = 0.125  # seconds, at 120 qpm
 
 
 class FakeEngine:

@@ -1,4 +1,4 @@
-"""Processes of their own for tests: forks of one that has imported TensorFlow once."""
+"""Separate processes for tests: forks of one that has already imported TensorFlow."""
 
 import multiprocessing
 import sys
@@ -6,7 +6,7 @@ import sys
 import pytest
 import systems
 
-if not systems.IS_POSIX:  # whoever imports this is skipped
+if not systems.IS_POSIX:  # tests that import this are skipped
     pytest.skip(systems.ONLY_POSIX, allow_module_level=True)
 
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -19,7 +19,7 @@ class Fork:
 
     Args:
         work: function of a module.
-        arguments: of the function; `tell` sends what it gets to `finish`.
+        arguments: of the function; `tell` sends its argument to `finish`.
     """
 
     def __init__(self, work, **arguments):
@@ -31,7 +31,7 @@ class Fork:
         theirs.close()
 
     def finish(self):
-        """Waits for its end; returns (exit code, list of what it told)."""
+        """Waits for it to end; returns (exit code, list of what it told)."""
         told = []
         try:
             while self.answers.poll(SECONDS):

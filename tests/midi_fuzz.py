@@ -1,4 +1,4 @@
-"""Absurd MIDI files, and what is to become of any file: a record or a reason."""
+"""Absurd MIDI files; every file must give a record or a reason."""
 
 import sys
 
@@ -14,7 +14,7 @@ FAR = 2**28 - 1
 
 
 def absurd():
-    """Functions that make files with extreme numbers of something."""
+    """Returns functions, by name, that make files with something extreme."""
     head = b"MThd" + (6).to_bytes(4, "big") + b"\0\1" + b"\xff\xff" + b"\1\xe0"
     far = [smf.on(30_000, 60), smf.off(FAR, 60)]
     keys = [(pitch, channel) for channel in range(9) for pitch in range(128)]

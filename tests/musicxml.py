@@ -17,7 +17,7 @@ def attributes(divisions=2, time="4/4", more=""):
 
 
 def note(pitch, duration=2, more="", before="", alter=None):
-    """A note such as "C4"; "r" is a rest; a quarter has two divisions."""
+    """Makes a note such as "C4"; "r" is a rest; a quarter has two divisions."""
     if pitch == "r":
         tone = "<rest/>"
     else:
@@ -47,12 +47,12 @@ def measures(*bodies, first=None):
 
 
 def score(*bodies, first=None, part_list=PART):
-    """A score of one part, by the contents of its measures."""
+    """Makes a score of one part from the contents of its measures."""
     return parts([measures(*bodies, first=first)], part_list)
 
 
 def parts(contents, part_list):
-    """A score of several parts, by their measures."""
+    """Makes a score of several parts from their measures."""
     body = "".join(f'<part id="P{k}">{c}</part>' for k, c in enumerate(contents, 1))
     return f"{HEAD}<part-list>{part_list}</part-list>{body}</score-partwise>"
 
@@ -92,7 +92,7 @@ def sequence_of(text, repeats="played"):
 
 
 def rows(text, repeats="played"):
-    """(pitch, start, end) in quarter notes, at 120 quarters a minute."""
+    """Returns (pitch, start, end) in quarter notes, at 120 qpm."""
     found = notes_lib.from_sequence(sequence_of(text, repeats))
     ticks = found.ticks_per_quarter
     columns = (found.pitch, found.start_tick / ticks, found.end_tick / ticks)

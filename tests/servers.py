@@ -1,4 +1,4 @@
-"""The development server in its own process, and ways to send requests."""
+"""The development server in its own process, and helpers that send requests."""
 
 import base64
 import functools
@@ -12,7 +12,7 @@ import urllib.request
 import numpy as np
 
 TIMEOUT_SECONDS = 120
-# Of all tests of a process; conftest.py stops them after the last.
+# Shared by all tests of a process; conftest.py stops them after the last test.
 shared_servers = []
 
 
@@ -20,9 +20,9 @@ class Server:
     """`python -m poph_tf.serve` on a free port, over the export of exported.py.
 
     Args:
-        *flags: str, more flags.
+        *flags: str, additional flags.
         export_dir: path, or None for exported.export_dir().
-        model_dir: path, or the name of a pretrained model; instead.
+        model_dir: path or name of a pretrained model, used instead of an export.
     """
 
     def __init__(self, *flags, export_dir=None, model_dir=None):
@@ -46,7 +46,7 @@ class Server:
         self.port = int(self.url.rstrip("/").rpartition(":")[2])
 
     def stop(self):
-        """Ends it as a service manager does; returns the exit code."""
+        """Stops it as a service manager does; returns the exit code."""
         self.process.terminate()
         try:
             return self.process.wait(TIMEOUT_SECONDS)
@@ -74,7 +74,7 @@ class Server:
             return error.code, _decoded(error)
 
     def connect(self):
-        """A bare connection."""
+        """Opens a plain connection."""
         return socket.create_connection(("127.0.0.1", self.port), TIMEOUT_SECONDS)
 
     def predict(self, body):
@@ -82,7 +82,7 @@ class Server:
 
 
 def _exported():
-    """The module that needs TensorFlow; the API does not."""
+    """Imports the module that needs TensorFlow; the API does not need it."""
     import exported
 
     return exported
@@ -96,20 +96,20 @@ def _decoded(response):
 
 @functools.cache
 def shared():
-    """One server for all tests that only send requests."""
+    """Returns one server for all tests that only send requests."""
     shared_servers.append(Server("--max_body_mb=1"))
     return shared_servers[-1]
 
 
 @functools.cache
 def composing():
-    """One server of the API, with two pretrained models and no TensorFlow."""
+    """Returns one server of the API with two pretrained models, no TensorFlow."""
     shared_servers.append(Server(model_dir="chorales,scores"))
     return shared_servers[-1]
 
 
 def columns(signature, inputs):
-    """A request in column format for arrays."""
+    """Makes a request in column format from arrays."""
     return {
         "signature_name": signature,
         "inputs": {name: as_json(value) for name, value in inputs.items()},
@@ -117,7 +117,7 @@ def columns(signature, inputs):
 
 
 def rows(signature, inputs):
-    """A request in row format for arrays."""
+    """Makes a request in row format from arrays."""
     names = list(inputs)
     values = zip(*(as_json(inputs[name]) for name in names), strict=True)
     instances = [dict(zip(names, row, strict=True)) for row in values]
@@ -131,7 +131,7 @@ def as_json(array):
 
 
 def arrays(outputs):
-    """The outputs of a column answer as arrays; bytes decoded."""
+    """Returns the outputs of a column answer as arrays, bytes decoded."""
     return {name: _as_array(value) for name, value in outputs.items()}
 
 

@@ -70,7 +70,7 @@ VARIANTS = {
         "deepj",
         {"pitch_attention": "in_place_of_pitch", "pitch_context": "window"},
     ),
-    # Axial: along pitch, and along time for each pitch.
+    # Axial attention: along pitch, and along time for each pitch.
     "attention_per_pitch": ("poph", {"time_attention": "per_pitch"}),
     "attention_by_frames": ("poph", {"time_attention": "frames"}),
     "attention_everywhere_descending": (
@@ -183,7 +183,7 @@ def shaken(model, seed=0, by=0.3):
         value = variable.numpy()
         variable.assign(value + by * rng.normal(size=value.shape).astype(np.float32))
     for layer in model.counted:
-        # As if they had been counted.
+        # Log-probabilities, as if counted in data.
         for variable in layer.weights:
             variable.assign(
                 np.log(rng.dirichlet(np.ones(variable.shape[-1]), variable.shape[:-1]))
@@ -193,12 +193,12 @@ def shaken(model, seed=0, by=0.3):
 
 @functools.cache
 def model(name):
-    """Returns the shaken model of a variant; tests share it: keep its weights."""
+    """Returns the shaken model of a variant; shared: do not change its weights."""
     from poph_tf import models
 
     keras.utils.set_random_seed(1)
     made = shaken(models.build(model_config(name)))
-    # Fresh heads expect silence; tests want about half of all cells to sound.
+    # Fresh heads predict silence; tests need about half of all cells to sound.
     heads = made.get_layer("heads")
     heads.bias.assign(0.1 * heads.bias)
     return made
@@ -278,7 +278,7 @@ def write_data_set(folder, splits, styles=("bach",), shards=1):
 
     Args:
         folder: pathlib.Path, made if missing.
-        splits: dict from split to a list of Matrices; the pieces take turns in the
+        splits: dict from split to a list of Matrices; the pieces cycle through the
             styles.
         styles: tuple of str.
         shards: int. Shards of each split.
@@ -330,15 +330,15 @@ def without_dropout(model_config):
 
 
 def event_files(folder):
-    """Event files, oldest first: of one second, writer 9 comes before writer 10."""
+    """Event files, oldest first; in one second, writer 9 comes before writer 10."""
     paths = folder.glob("*.tfevents.*")
     return sorted(paths, key=lambda path: [*map(int, re.findall(r"\d+", path.name))])
 
 
 def events_in(folder):
-    """(step, summary value) of event files, without what TensorBoard forgets.
+    """Returns (step, summary value) of event files, without what TensorBoard drops.
 
-    A START event makes it forget what it has read of that step and of later ones.
+    At a START event, it drops what it has read of that step and of later steps.
     """
     import tensorflow as tf
 

@@ -6,7 +6,7 @@ from small import NUM_PITCHES
 
 from poph_tf.models import layers
 
-# One of each layer with the names of its inputs: name -> (layer, inputs).
+# One of each layer with its input names: name -> (layer, inputs).
 FEATURES, CHANNELS = 6, 3
 LAYERS = {
     "AxisLSTM_time": lambda: (layers.AxisLSTM(4, "time"), ["hidden"]),
@@ -59,7 +59,7 @@ LAYERS = {
     "Dropout": lambda: (layers.Dropout(0.3), ["hidden"]),
     "HarmonyLoss": lambda: (layers.HarmonyLoss(2.0, 36, "harmonic"), ["play", "mask"]),
 }
-# Those that put time before the batch.
+# The layers whose time axis comes before the batch axis.
 TIME_MAJOR_LAYERS = (
     *("SideBySide", "LookAhead", "TrackContext", "VoiceLeading", "ScaleDegrees"),
     "ReturningBar",
@@ -95,7 +95,7 @@ def layer_inputs(num_rows=2, num_steps=5, num_pitches=NUM_PITCHES, seed=0):
 
 
 def shaken_layer(layer, *inputs, by=0.5):
-    """Builds the layer and changes all its weights, also biases and tables."""
+    """Builds the layer and changes all its weights, including biases and tables."""
     keras.utils.set_random_seed(7)
     layer(*inputs)
     rng = np.random.default_rng(3)

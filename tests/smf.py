@@ -4,7 +4,7 @@ import struct
 
 
 def number(value):
-    """A variable-length number."""
+    """Encodes a variable-length number."""
     assert value >= 0, "events must be in order"
     out = [value & 0x7F]
     while value := value >> 7:
@@ -13,7 +13,7 @@ def number(value):
 
 
 def track(events):
-    """A track chunk of (tick, *bytes) in order of ticks."""
+    """Makes a track chunk of (tick, *bytes) in order of ticks."""
     parts, now = [], 0
     for tick, *message in events:
         parts += [number(tick - now), bytes(message)]
@@ -23,7 +23,7 @@ def track(events):
 
 
 def file(*tracks, ticks_per_quarter=480, kind=1):
-    """A MIDI file of tracks, each a list of (tick, *bytes)."""
+    """Makes a MIDI file of tracks, each a list of (tick, *bytes)."""
     head = struct.pack(">4sIHHH", b"MThd", 6, kind, len(tracks), ticks_per_quarter)
     return head + b"".join(track(t) for t in tracks)
 

@@ -1,4 +1,4 @@
-"""Drives the studio's page in Chromium; the fixtures and helpers of its tests."""
+"""Drives the studio's page in Chromium: fixtures and helpers for its tests."""
 
 import contextlib
 import pathlib
@@ -16,10 +16,10 @@ needs_chromium = pytest.mark.skipif(
 )
 WEB = pathlib.Path(servers.__file__).parents[1] / "poph_tf" / "serving" / "web"
 FLAGS = ["--no-sandbox", "--mute-audio", "--autoplay-policy=no-user-gesture-required"]
-# Composing takes seconds where the machine has other things to do.
+# Composing takes seconds on a busy machine.
 TIMEOUT_MS = 60_000
 expect.set_options(timeout=TIMEOUT_MS)
-# What is drawn in the tests: four quarters, as (step, MIDI pitch).
+# The notes that tests draw: four quarters, as (step, MIDI pitch).
 MELODY = [(0, 67), (4, 69), (8, 71), (12, 72)]
 STEP_PIXELS, ROW_PIXELS, KEYS_PIXELS, TOP_PIXELS, HIGHEST = 9, 13, 46, 44, 108
 SAVED = "JSON.parse(localStorage.getItem('poph-studio'))"
@@ -41,7 +41,7 @@ def chromium():
 
 @contextlib.contextmanager
 def studio(chromium, server, *, path="", script="", size=(1280, 900), **options):
-    """The page in a browser of its own; nothing may go wrong or to other hosts."""
+    """Opens the page in its own browser; fails on errors or calls to other hosts."""
     size = {"width": size[0], "height": size[1]}
     context = chromium.new_context(viewport=size, **options)
     context.set_default_timeout(TIMEOUT_MS)
@@ -54,7 +54,7 @@ def studio(chromium, server, *, path="", script="", size=(1280, 900), **options)
     page.goto(server.url + path)
     expect(page.locator("#model option").first).to_be_attached()
     yield page
-    # What the server refuses, the browser tells too.
+    # The browser also logs requests that the server rejects.
     assert [line for line in wrong if not line.startswith("Failed to load")] == []
     own = (server.url, "data:", "blob:")
     assert [url for url in asked if not url.startswith(own)] == []
@@ -70,13 +70,13 @@ def page(chromium, server):
 
 
 def score(page):
-    """The score as the page keeps it."""
-    page.wait_for_timeout(400)  # longer than it waits before it saves
+    """Returns the score that the page has saved."""
+    page.wait_for_timeout(400)  # longer than its delay before saving
     return page.evaluate(SAVED)["score"]
 
 
 def notes(score, *, track=None):
-    """(track, start, pitch, duration) of the notes."""
+    """Returns (track, start, pitch, duration) of the notes."""
     return sorted(
         (n["track"], n["start"], n["pitch"], n["duration"])
         for n in score["notes"]
@@ -85,7 +85,7 @@ def notes(score, *, track=None):
 
 
 def at(page, step, pitch):
-    """The place of a cell on the page."""
+    """Returns the position of a cell on the page."""
     box = page.locator("#canvas").bounding_box()
     left, top = page.evaluate(
         "[document.querySelector('#roll').scrollLeft,"
@@ -122,7 +122,7 @@ def save(page, ending, folder):
 
 
 def read_notes(sequence):
-    """(start, pitch, duration) of a file's notes, in steps."""
+    """Returns (start, pitch, duration) of a file's notes, in steps."""
     piece = matrices.from_sequence(sequence)
     spans = zip(*map(list, matrices.spans(piece.cells)), strict=True)
     return sorted((start, pitch, end - start) for start, end, pitch, _ in spans)

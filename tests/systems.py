@@ -1,4 +1,4 @@
-"""The mark of tests that need what Windows has not."""
+"""The mark for tests that need features missing on Windows."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""What children of tests say they run while coverage is measured."""
+"""What child processes of tests report while coverage is measured."""
 
 import contextlib
 import importlib.util
@@ -28,7 +28,7 @@ def choose(value):
 
 
 def module():
-    """The module, as a process that is no child has it."""
+    """The module as a process that is not a child imports it."""
     spec = importlib.util.spec_from_file_location("marks", PATH)
     marks = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(marks)
@@ -37,7 +37,7 @@ def module():
 
 @pytest.fixture(scope="module")
 def marks(tmp_path_factory):
-    """What has run, and the names of SOURCE, whose code has marks."""
+    """The lines that have run, and the names of SOURCE, compiled with marks."""
     marks = module()
     path = tmp_path_factory.mktemp("marked") / "source.py"
     path.write_text(SOURCE)

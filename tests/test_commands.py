@@ -153,7 +153,7 @@ WRONG = {
         ),
     },
 }
-# Arguments of a command unless a case replaces them.
+# A command's arguments unless a case replaces them.
 USUAL = {
     "poph_tf.train": {"data_dir": "{data}", "model_dir": "{new}"},
     "poph_tf.evaluate": {"data_dir": "{data}", "model_dir": "{model}"},

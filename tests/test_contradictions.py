@@ -1,4 +1,4 @@
-"""Settings that contradict each other are refused in a sentence."""
+"""Settings that contradict each other are rejected with an error message."""
 
 import re
 

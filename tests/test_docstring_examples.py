@@ -1,4 +1,4 @@
-"""What users import has an example; that each is true, pytest finds as a doctest."""
+"""Every public name has an example; pytest runs the examples as doctests."""
 
 import importlib
 import inspect

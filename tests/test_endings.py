@@ -1,4 +1,4 @@
-"""How commands end: exit codes, signals, broken pipes, names that are no plain text."""
+"""How commands end: exit codes, signals, broken pipes, undecodable names."""
 
 import io
 import math

@@ -8,7 +8,7 @@ import pytest
 
 PACKAGE = pathlib.Path(__file__).parent.parent / "poph_tf"
 COMMANDS = {"train", "evaluate", "generate", "export", "live", "serve"}
-# The levels of the package: a module imports its own level and those below it.
+# The levels of the package: a module imports from its own level and those below.
 LEVELS = (
     {"errors", "theory", "named_chords", "config", "cores", "files", "locks"}
     | {"provenance", "cli"},
@@ -26,7 +26,7 @@ def module_of(path):
 
 
 def imports_of(path, *, at_the_top):
-    """Modules of ours that a file imports; all of them, or those at its top level."""
+    """Modules of this package that a file imports, all or only at its top level."""
     tree = ast.parse(path.read_text("utf-8"))
     nodes = tree.body if at_the_top else ast.walk(tree)
     found = set()
@@ -52,7 +52,7 @@ ALL = {name: imports_of(path, at_the_top=False) for name, path in PATHS.items()}
 
 
 def reached(start, graph):
-    """All modules that importing `start` brings in, itself left out."""
+    """All modules that importing `start` brings in, except itself."""
     seen, left = set(), [start]
     while left:
         new = graph[left.pop()] - seen

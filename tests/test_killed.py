@@ -1,4 +1,4 @@
-"""SIGKILL while files are written: each is whole or absent; another run mends it."""
+"""SIGKILL while files are written: each is whole or absent; a new run repairs it."""
 
 import itertools
 import os
@@ -17,7 +17,7 @@ pytestmark = needs_posix
 
 
 def is_killed(work, at):
-    """Whether a fork dies of SIGKILL when its file number `at` is about to appear."""
+    """Whether a fork dies of SIGKILL just before its file number `at` appears."""
     child = os.fork()
     if child == 0:
         count = itertools.count(1)
@@ -39,7 +39,7 @@ def contents(folder):
 
 
 def kill_at_each_file(work, folder):
-    """What lies in a folder after the kill at each file of the work in turn."""
+    """The files in a folder after a kill at each file of the work in turn."""
     found = []
     while is_killed(work, len(found) + 1):
         found.append(contents(folder))
@@ -62,7 +62,7 @@ def test_pieces_are_whole_or_absent(tmp_path):
         [], ["piece-1.mid"], ["piece-1.mid", "piece-2.mid"]
     ]  # fmt: skip
     assert all(files.items() <= whole.items() for files in found)
-    # The last of the forks ran to its end.
+    # The last fork ran to its end.
     assert contents(tmp_path / "killed") == whole
     assert len(list((tmp_path / "killed").iterdir())) == len(whole)  # no leftovers
 

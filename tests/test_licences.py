@@ -1,4 +1,4 @@
-"""The manual's table of licences, held against the files and the installed packages."""
+"""The manual's table of licences, checked against files and installed packages."""
 
 import ast
 import functools
@@ -26,13 +26,13 @@ SHIPPED = sorted(
     for path in (ROOT / folder).rglob("*")
     if path.is_file() and "__pycache__" not in path.parts
 )
-# Names of files that others than this project would have made.
+# Suffixes of files that only others would have made.
 FOREIGN = {".ttf", ".otf", ".woff", ".woff2", ".sf2", ".sf3", ".ogg", ".mp3", ".wav"}
 FOREIGN |= {".wasm", ".gzip", ".mid", ".mxl"}
 
 
 def table(title):
-    """Rows of the table whose first column has a title, as lists of cells."""
+    """Rows of the table whose first column has this title, as lists of cells."""
     lines = PAGE[PAGE.index(f"| {title} |") :].splitlines()[2:]
     end = next(number for number, line in enumerate(lines) if not line.startswith("|"))
     return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[:end]]
@@ -48,7 +48,7 @@ def matched(pattern):
 
 
 def row_of(path):
-    """The row that speaks of a file; the one with the longest pattern."""
+    """The row for a file: of those that match, the one with the longest pattern."""
     fitting = [
         (len(pattern), row)
         for row in table("files")

@@ -1,4 +1,4 @@
-"""One run at a time in a folder."""
+"""Only one run at a time may use a folder."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The manual: links, pictures, commands and the tables made from the declarations."""
+"""The manual: links, pictures, commands, and tables generated from declarations."""
 
 import ast
 import dataclasses
@@ -27,7 +27,7 @@ PROGRAMS = [
     *("poph_tf/live.py", "poph_tf/serve.py"),
     *(str(path.relative_to(ROOT)) for path in (ROOT / "tools").rglob("*.py")),
 ]
-# Flags of absl and of other programs that the manual names.
+# Flags of absl and of other programs that the manual mentions.
 COMMON = {"help", "helpfull", "version", "verbosity"}
 OTHERS = {"no-deps", "logdir", "strict", "cases", "dir", "all"}
 # Options of Apache Beam's runners.
@@ -48,7 +48,7 @@ def without_code(text):
 
 
 def commands(text):
-    """The command lines of a page: blocks of code, and code within a line."""
+    """The command lines of a page: code blocks and inline code."""
     blocks = re.findall(r"^ *```(?:sh)?\n(.*?)^ *```$", text, re.DOTALL | re.MULTILINE)
     lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
     lines += re.findall(r"`([^`\n]+)`", without_code(text).replace("\n", " "))
@@ -95,7 +95,7 @@ def test_every_relative_link_and_picture_exists(page):
     targets = re.findall(r"\]\(([^)\s]+)\)", text)
     for target in targets:
         path = target.split("#")[0]
-        # What mkdocs makes, it checks.
+        # mkdocs checks the files that it generates.
         made = path.endswith(("demo/index.html", "openapi.json"))
         if path and not made and not re.match(r"\w+:", target):
             assert (page.parent / path).exists(), target
@@ -104,7 +104,7 @@ def test_every_relative_link_and_picture_exists(page):
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_files_of_the_repository_that_a_page_names_exist(page):
     if page.name == "changelog.md":
-        return  # it names files of before
+        return  # it names files of earlier versions
     for span in re.findall(r"`([^`\n]+)`", page.read_text("utf-8")):
         for path in re.findall(
             r"^(?:poph_tf|tools|tests|docs|results)/[\w/.-]+$", span

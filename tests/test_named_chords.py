@@ -1,4 +1,4 @@
-"""Which key named chords are taken for."""
+"""The key found for named chords."""
 
 import pytest
 from chord_progressions import PROGRESSIONS

@@ -1,4 +1,4 @@
-"""The manual's notebooks: what is stored of them, and their pages."""
+"""The manual's notebooks: stored contents and their pages."""
 
 import json
 

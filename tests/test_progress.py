@@ -1,4 +1,4 @@
-"""What a notebook shows of long work, and what it leaves."""
+"""What a notebook shows during long work, and what remains afterwards."""
 
 import io
 import sys

@@ -1,4 +1,4 @@
-"""What a release promises: versions, changelog, and the workflows' scripts."""
+"""Release checks: versions, changelog, and the workflows' scripts."""
 
 import os
 import pathlib
@@ -36,7 +36,7 @@ def test_the_version_is_semantic_and_the_newest_of_the_changelog():
 
 
 def test_the_changelog_keeps_its_form():
-    """https://keepachangelog.com: the newest first, with dates, kinds by name."""
+    """https://keepachangelog.com: newest first, with dates, and kinds by name."""
     sections = changelog()
     headings = [heading for heading, _ in sections if heading != "Unreleased"]
     for heading in headings:

@@ -1,4 +1,4 @@
-"""Settings: declared once as fields, checked, and found wherever they are offered."""
+"""Settings: declared once as fields, checked, and available in every interface."""
 
 import dataclasses
 import importlib.util
@@ -69,7 +69,7 @@ class Swing(Stored):
 
 @settings
 class WithSwing(config.GenerationConfig):
-    """The settings of composing, and one more."""
+    """The settings of composing plus one more."""
 
     swing_share: Annotated[float, Interval(ge=0.0, le=1.0)] = 0.25
     """Share of a beat that the second eighth note is late."""
@@ -93,7 +93,7 @@ def refused(cls, **values):
     return str(raised.value)
 
 
-# A setting that is added to a class.
+# Adding a setting to a class.
 
 
 def test_an_added_setting_is_described_with_its_bounds_and_help():
@@ -322,7 +322,7 @@ def test_any_value_of_any_setting_is_taken_or_refused_in_one_sentence(value, dat
 
 
 def needed(cls):
-    """Values of the settings that must be given."""
+    """Values for the required settings."""
     return {"input": ("songs",)} if cls is config.DataConfig else {}
 
 

@@ -42,7 +42,7 @@ def test_code_lines_leave_out_blank_lines_comments_and_docstrings():
 
 
 def test_test_files_have_names_of_their_own():
-    """Pytest imports them by their names alone."""
+    """Pytest imports test files by name alone."""
     paths = (pathlib.Path(name) for name in FILES if name.startswith("tests/"))
     counts = collections.Counter(path.name for path in paths)
     assert [name for name, count in counts.items() if count > 1] == []

@@ -1,10 +1,10 @@
-"""Training in a process of its own: `forks.Fork(training_child.run_job, ...)`
+"""Training in a separate process: `forks.Fork(training_child.run_job, ...)`
 
 Jobs:
-    runs      trains in each of some folders, on one replica or some logical CPUs, and
-              dies of SIGKILL after the step `kill_at` if there is one
-    replicas  the same steps on one replica, on two logical CPUs, and on one replica
-              in three slices, one of which has two windows
+    runs      trains in each given folder, on one replica or several logical CPUs, and
+              dies of SIGKILL after the step `kill_at`, if given
+    replicas  takes the same steps on one replica, on two logical CPUs, and on one
+              replica in three slices, one of which has two windows
 """
 
 import os
@@ -22,21 +22,21 @@ from poph_tf.training import trainer as trainer_lib
 
 
 def run_job(tell, job, **arguments):
-    """Tells the result of a job."""
-    # Graphs this small run once or twice: to optimize them takes longer than they do.
+    """Runs a job and tells its result."""
+    # Graphs this small run once or twice: optimizing takes longer than running.
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     tell({"runs": runs, "replicas": replicas}[job](**arguments))
 
 
 def runs(model_dirs, replicas=1, **settings):
-    """Either the steps are cut into two slices, or each replica takes its own."""
+    """Trains in two slices per step on one replica, or one slice on each replica."""
     strategy = tf.distribute.get_strategy() if replicas == 1 else mirrored(replicas)
     slices = 2 if replicas == 1 else 1
     return [run(strategy, slices, model_dir=name, **settings) for name in model_dirs]
 
 
 def mirrored(replicas):
-    """Splits the CPU."""
+    """Splits the CPU into logical devices."""
     return distribution.make(
         config.DistributionConfig(strategy="mirrored", cpu_replicas=replicas)
     )
@@ -71,7 +71,7 @@ def run(strategy, slices, data_dir, model_dir, training_settings, kill_at=0):
 
 
 def replicas(data_dir, training_settings, name):
-    """Takes an epoch's steps under both strategies, from the same weights."""
+    """Trains an epoch under each strategy, from the same weights."""
     settings = config.TrainingConfig(**training_settings)
     two = mirrored(2)
     _, paths = dataset.open_split(data_dir, "train")

@@ -1,4 +1,4 @@
-"""Small pieces written by hand, for the tests of measures."""
+"""Small pieces written by hand for the tests of metrics."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from poph_tf.data import matrices
 
 
 def piece(*notes, steps=32, bar_steps=16):
-    """Matrices of `(start, end, pitch)` in steps."""
+    """Makes Matrices of `(start, end, pitch)` in steps."""
     cells = np.zeros((steps, 128, 3), np.uint8)
     for start, end, pitch in notes:
         cells[start, pitch, 1] = start > 0 and cells[start - 1, pitch, 0]
@@ -17,7 +17,7 @@ def piece(*notes, steps=32, bar_steps=16):
 
 
 def tune(pitches, length=4, at=0):
-    """A voice of notes of one length, one after the other."""
+    """Makes a voice of consecutive notes of equal length."""
     return [(at + k * length, at + (k + 1) * length, p) for k, p in enumerate(pitches)]
 
 

@@ -1,7 +1,7 @@
 """One worker of several, for tests: `forks.Fork(worker_child.work, ...)`
 
 Trains a small biaxial without dropout; after the step `signal_at` it sends itself the
-signal `signal_number`. Tells a dict for each step and one at the end; ends with 75
+signal `signal_number`. Tells a dict for each step and one at the end; exits with 75
 where a command would.
 """
 
@@ -24,7 +24,7 @@ def work(
 
     from poph_tf.training import trainer as trainer_lib
 
-    # As in training_child.py: to optimize graphs this small takes longer than they do.
+    # As in training_child.py: optimizing graphs this small takes longer than running.
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
     def on_step(step, sums):

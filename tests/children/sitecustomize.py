@@ -1,9 +1,9 @@
-"""Which lines and branches the children of tests run: commands, servers, workers.
+"""Records the lines and branches that child processes of tests execute.
 
-Python imports this module when it starts, because conftest.py puts its folder on the
-path of all children while slipcover measures. Slipcover itself edits bytecode, which
-takes seconds in each child. Here the package gets marks in its syntax tree instead,
-compiled once for a run of tests. A child that is killed tells nothing.
+Children are commands, servers and workers. Python imports this module at start-up:
+conftest.py puts its folder on their path while slipcover measures. Slipcover edits
+bytecode, which takes seconds per child; this module adds marks to the syntax tree
+instead, compiled once per test run. A child that is killed reports nothing.
 """
 
 import atexit
@@ -16,18 +16,18 @@ import pathlib
 import sys
 import time
 
-# Of slipcover's plugin, removed at the end of the run.
+# Made by slipcover's plugin and removed at the end of the run.
 FOLDER = os.environ.get("SLIPCOVER_COVERAGE_DIR", "")
 PACKAGE = pathlib.Path(__file__).parents[2] / "poph_tf"
 # Numba compiles these from their bytecode.
 OMITTED = tuple(os.environ.get("SLIPCOVER_OMIT", "").split(","))
 
-# (path, line), and (path, from, to) of a branch.
+# (path, line) of a line, (path, from, to) of a branch.
 hits: set[tuple] = set()
 
 
 class MarkingLoader(importlib.machinery.SourceFileLoader):
-    """Compiles a module with marks; keeps its code for the next child."""
+    """Compiles a module with marks; caches the code for the next child."""
 
     def get_code(self, fullname):
         kept = pathlib.Path(FOLDER, f"{fullname}.marshal")
@@ -39,7 +39,7 @@ class MarkingLoader(importlib.machinery.SourceFileLoader):
 
 
 class MarkingFinder:
-    """Finds the modules of the package and gives them that loader."""
+    """Finds the modules of the package and gives them the marking loader."""
 
     def find_spec(self, fullname, path=None, target=None):
         if fullname.partition(".")[0] != PACKAGE.name:
@@ -55,7 +55,7 @@ class MarkingFinder:
 
 
 def marked_code(path):
-    """The code of a file in which each statement and each branch says that it runs."""
+    """Compiles a file so that each statement and branch records when it runs."""
     import ast
 
     from slipcover import branch
@@ -72,7 +72,7 @@ def marked_code(path):
         value = statement.value if isinstance(statement, ast.Expr) else None
         is_text = isinstance(value, ast.Constant)
         is_future = getattr(statement, "module", None) == "__future__"
-        # Those two stay the first; slipcover adds `global`, and marks without a line.
+        # Those two must stay first; slipcover adds `global` and marks without a line.
         skipped = is_text or is_future or isinstance(statement, ast.Global)
         return [] if skipped or not line else [mark(line)]
 
@@ -98,9 +98,9 @@ def marked_code(path):
 
 
 def tell():
-    """Writes what has run to a file that is there as a whole or not at all.
+    """Writes what has run to a file, atomically.
 
-    A child may be killed while it writes, or still write when the run ends.
+    A child may be killed while writing, or may still be writing when the run ends.
     """
     draft = pathlib.Path(FOLDER, f"draft-{os.getpid()}-{time.monotonic_ns()}.json")
     draft.write_text(json.dumps(list(hits)))
@@ -109,7 +109,7 @@ def tell():
 
 
 def exit_and_tell(code, *, exit_at_once=os._exit):
-    """As forks and workers end, which call nothing of atexit."""
+    """Tells, then exits: forks and workers do not run atexit handlers."""
     tell()
     exit_at_once(code)
 

@@ -54,7 +54,7 @@ def lengths(music, **options):
         *(("^Cc C|C", [61, 73, 61, 60]), ("^C=CC", [61, 60, 60])),
         # Microtones are rounded.
         *(("^/C", [60]), ("^3/2C", [62]), ("_1/2D", [62])),
-        # Text, decorations and symbols are no notes.
+        # Text, decorations and symbols are not notes.
         (
             '"Am"C"^abc"D !fermata!E +trill+F ~G .A vB (c d)',
             [60, 62, 64, 65, 67, 69, 71, 72, 74],
@@ -63,19 +63,19 @@ def lengths(music, **options):
         # Inline fields.
         ("F[K:G]F[K:C]F", [65, 66, 65]),
         ("F[r:EFG]G", [65, 67]),
-        # Accidentals beside the key that holds.
+        # Accidentals added to the current key.
         ("FC[K:^c]FC[K:exp _b]B", [65, 60, 65, 61, 70]),
-        # Grace notes are played, in their order.
+        # Grace notes are played in order.
         ("{AB}c", [69, 71, 72]),
         ("{/A}c", [69, 72]),
         # Keys, clefs and voices within the tune; nothing but text before a key.
         ("F[K:clef=bass-8]F[K:?]F", [65, 53, 53]),
         ("C[V:*]D[V:]E", [60, 62, 64]),
         ('[]C(0D)E["Am"]', [60, 62, 64]),
-        # Text between directives is no music.
+        # Text between directives is not music.
         ("C\n%%begintext\nD E\n%%endtext\nF", [60, 65]),
         ("C\n%%\nD", [60, 62]),
-        # A line that begins like a field.
+        # A line that looks like a field.
         ("C|\nE:|", [60, 64, 60, 64]),
         ("C\\\nD", [60, 62]),
         # Notes beyond MIDI's pitches are left out.
@@ -139,9 +139,9 @@ def test_accidentals_may_hold_for_their_octave_or_their_note_only():
         ("(3:2:2C2D C", [4 / 3, 2 / 3, 1]),
         ("(5CDEFG", [0.4] * 5),
         ("(3C>DE", [1, 1 / 3, 2 / 3]),
-        # The unit changes; what is none does not.
+        # The unit length changes; invalid values are ignored.
         ("C[L:1/8]C[L:x]C[L:1/0]C[L:2]C", [1, 0.5, 0.5, 0.5, 8]),
-        # A rhythm broken before the first note.
+        # A broken-rhythm sign before the first note.
         (">D2C", [1, 1]),
         ("(6CDEFGA (8CDEFGABc", [1 / 3] * 6 + [3 / 8] * 8),
         ("[C2E2] [CE]2 [CE]/", [2, 2, 2, 2, 0.5, 0.5]),
@@ -265,7 +265,7 @@ def test_voices_go_side_by_side():
 
 
 def test_a_bar_is_as_long_as_its_longest_voice():
-    # The rhythm broken in the second voice leaves the first one's bar as it is.
+    # A broken rhythm in the second voice does not change the first voice's bar.
     found = rows(tune("V:1\nC4|D4|\nV:2\nE>F|G4|", header="L:1/4\nK:C\n"))
     assert found == [*((64, 0, 1.5), (60, 0, 4), (65, 1.5, 2), (62, 4, 8), (67, 4, 8))]
     assert rows(tune("C<|D4|", header="L:1/4\nK:C\n"))[1][1] == 0.5
@@ -346,7 +346,7 @@ def test_what_is_no_tune_has_its_reason():
             sequence_of(text)
     with pytest.raises(MusicFileError, match="has no notes"):
         rows(tune("z4|"))
-    # An ending for the second time, where nothing is repeated.
+    # A second ending where nothing is repeated.
     with pytest.raises(MusicFileError, match="endings leave no bar to play"):
         rows(tune("|2 C4|0 D4:|"))
     with pytest.raises(MusicFileError, match="endings leave no note to play"):

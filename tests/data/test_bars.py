@@ -12,7 +12,7 @@ from poph_tf.data import score as score_lib
 
 
 def positions(signatures, length, grid=(4, 4)):
-    """Ticks are steps, unless `grid` says otherwise."""
+    """Returns the bar positions; ticks are steps unless `grid` says otherwise."""
     table = np.array(signatures, np.int64).reshape(-1, 3)
     return bars.positions_of(table, length, *grid).tolist()
 
@@ -22,14 +22,14 @@ def positions(signatures, length, grid=(4, 4)):
     [
         ([], [*range(16), 0, 1]),
         ([(0, 2, 4)], [*range(8), *range(8), 0, 1]),
-        # From 4/4 to 1/4: on the bar line, behind it, and before the first.
+        # From 4/4 to 1/4: on the bar line, after it, and before the first one.
         ([(16, 1, 4)], [*range(16), 0, 1]),
         ([(0, 1, 4), (10, 3, 4)], [0, 1, 2, 3, 0, 1, 2, 3, 0, 1, *range(8)]),
         ([(3, 3, 4)], [13, 14, 15, *range(12), 0, 1, 2]),
-        # Behind the end; two at a time, of which the last holds.
+        # After the end; two at the same time, of which the last counts.
         ([(0, 3, 4), (99, 1, 4)], [*range(12), *range(6)]),
         ([(0, 3, 4), (0, 2, 4)], [*range(8), *range(8), 0, 1]),
-        # Impossible ones are none; a bar has a step at least.
+        # Impossible ones are ignored; a bar has at least one step.
         ([(0, 0, 4), (0, 3, 0), (0, -1, 4), (0, 3, 256)], [*range(16), 0, 1]),
         ([(0, 1, 128)], [0] * 18),
     ],
@@ -39,7 +39,7 @@ def test_bar_lines_follow_the_time_signatures(signatures, expected):
 
 
 def test_lines_between_steps_go_to_the_nearest_halves_up():
-    # Three eighths are 1.5 steps of a quarter: lines at 0, 1.5, 3, 4.5, 6.
+    # A step is a quarter, so 3/8 is 1.5 steps: lines at 0, 1.5, 3, 4.5, 6.
     assert positions([(0, 3, 8)], 7, grid=(1, 24)) == [0, 1, 0, 0, 1, 0, 0]
     assert bars.to_steps([11, 12, 35, 36], 1, 24).tolist() == [0, 1, 1, 2]
 
@@ -103,9 +103,9 @@ def test_the_mean_tempo_keeps_the_duration():
     assert tempo_of([0], [90.5], 8) == 90.5
     # A quarter at 60 and one at 120 take a second and a half.
     assert tempo_of([0, 480], [60, 120], 8) == 80.0
-    # Up to the first tempo it is 120.
+    # Before the first tempo event it is 120.
     assert tempo_of([480], [60], 8) == 80.0
-    # What begins behind the end does not count; a piece of no steps has the first.
+    # Tempi after the end do not count; a piece without steps has the first tempo.
     assert tempo_of([0, 960], [60, 120], 8) == 60.0
     assert tempo_of([0, 480], [60, 120], 0) == 60.0
     assert tempo_of([480], [60], 0) == 120.0
@@ -120,7 +120,7 @@ def test_the_mean_tempo_keeps_the_duration():
         # The first beat that fits: quarters, eighths, 16ths, 32nds, 64ths.
         *(("3", 2, (3, 4)), ("3/2", 4, (3, 8)), ("5/4", 4, (5, 16))),
         *(("5/8", 4, (5, 32)), ("5/16", 4, (5, 64)), ("1/2", 1, (1, 8))),
-        # None does: 16ths, rounded.
+        # None fits: 16ths, rounded.
         *(("5/3", 4, (7, 16)), ("1/99", 4, (1, 16)), ("255", 4, (255, 4))),
         ("256", 4, (1024, 16)),
     ],
@@ -135,12 +135,12 @@ def test_a_bar_has_the_first_time_signature_that_fits(length, denominator, expec
     [
         ("0", (), "4"),
         ("3", ("3",), "3"),
-        # Rounded lengths are those of the metre.
+        # Lengths that differ by rounding become those of the metre.
         *(("399/100", (), "4"), ("255/64", (), "255/64")),
-        # A voice runs over: a little, beside one in time; or fewer than are in time.
+        # A voice runs over: slightly, beside one in time; or fewer run over than not.
         *(("5", ("4", "5"), "4"), ("11/2", ("4", "11/2"), "11/2")),
         ("8", ("4", "4", "8"), "4"),
-        # No voice is in time: the longest that is exact.
+        # No voice is in time: the longest exact one.
         *(("5", ("5", "3"), "5"), ("600/97", ("5", "600/97"), "5")),
         ("600/97", ("600/97",), "600/97"),
     ],
@@ -159,13 +159,13 @@ def test_the_length_of_a_bar_is_that_of_its_metre_where_voices_end_there(
     [
         ([], (4, 4), [(0, 4, 4)]),
         ([4, 4, 4], (4, 4), [(0, 4, 4)]),
-        # A pickup, and the last bar that it completes.
+        # A pickup and the last bar, which completes it.
         ([1, 4, 3], (4, 4), [(0, 4, 4), (1, 4, 4)]),
-        # Two halves are one bar, a third is not.
+        # Two parts make one bar if they add up to it.
         ([3, 1, 2, 3], (3, 4), [(0, 3, 4)]),
         ([3, 1, 1, 3], (3, 4), [(0, 3, 4), (3, 1, 4), (5, 3, 4)]),
         ([3, 4, 3], (3, 4), [(0, 3, 4), (3, 4, 4), (7, 3, 4)]),
-        # Free bars are as long as they are.
+        # Free bars keep their length.
         ([5, 5, 2], (0, 0), [(0, 5, 4), (10, 2, 4)]),
     ],
 )

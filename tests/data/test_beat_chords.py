@@ -1,4 +1,4 @@
-"""The chord of each beat, by hand."""
+"""The chord of each beat, worked by hand."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ C, D, E, F, G, A, B = 60, 62, 64, 65, 67, 69, 71
 
 
 def chords(*steps, bars=None):
-    """The chords of steps, each a list of (track, pitch)."""
+    """Returns the chords of steps, each a list of (track, pitch)."""
     play = np.zeros((len(steps), 4, 128), np.float32)
     for step, notes in enumerate(steps):
         for track, pitch in enumerate(notes):
@@ -22,7 +22,7 @@ def chords(*steps, bars=None):
     ("notes", "chord"),
     [
         ((C, E, G), 0),
-        ((E, G, C + 12), 0),  # in any position
+        ((E, G, C + 12), 0),  # in any inversion
         ((A, C, E), 12 + 9),
         ((B, D, F), 24 + 11),
         ((G, B, D, F), 7),  # a seventh counts as its triad, by its lowest note

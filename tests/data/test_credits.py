@@ -1,4 +1,4 @@
-"""Title, composer and arranger: what each reader finds, and what is kept."""
+"""Title, composer and arranger: what each reader finds and what is kept."""
 
 import dataclasses
 
@@ -59,7 +59,7 @@ def name(text):
         ),
         ("a.mid", smf.file([name(HYMN)], [name("alto"), *NOTE]), {"title": HYMN}),
         ("a.mid", smf.file([name(HYMN), *NOTE], kind=0), {"title": HYMN}),
-        # A first track with notes is a part beside others.
+        # A first track with notes is a part like the others, so its name is no title.
         ("a.mid", smf.file([name("alto"), *NOTE], [name("bass"), *NOTE]), {}),
     ],
 )

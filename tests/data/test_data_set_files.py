@@ -1,4 +1,4 @@
-"""Preparing a data set leaves other files alone."""
+"""Preparing a data set does not touch other files."""
 
 import os
 

@@ -21,7 +21,7 @@ STYLES = ("bach", "palestrina")
 
 @pytest.fixture(scope="module")
 def pieces():
-    """Pieces with notes in the middle, so that a transposition loses none."""
+    """Pieces with notes in the middle, so that transposition loses none."""
     return [small.random_piece(k, n, low=60, high=70) for k, n in enumerate(LENGTHS)]
 
 
@@ -47,7 +47,7 @@ def batches_of(stream, epoch=0, skip=0):
 
 
 def windows_of(batches):
-    """The windows of all batches without those that only fill up a batch."""
+    """The windows of all batches, without those that only pad a batch."""
     rows = [
         {k: v[i] for k, v in b.items()} for b in batches for i in range(len(b["mask"]))
     ]
@@ -93,7 +93,7 @@ def test_previous_is_current_a_step_before_with_the_true_first_frame(data_dir, p
         bars = pieces[number].bar_position[start : start + length]
         np.testing.assert_array_equal(window["bar_position"][:length], bars)
         np.testing.assert_array_equal(window["style"], np.eye(2)[number % 2])
-    # Some begin in the middle of a piece, where the frame before is not silent.
+    # Some windows start inside a piece, where the frame before is not silent.
     assert any(start > 0 for start in starts)
 
 
@@ -141,8 +141,8 @@ def test_a_batch_is_as_long_as_its_longest_window(data_dir):
     stream = stream_of(data_dir, window_steps=32, batch_size=2)
     batches = batches_of(stream)
     assert [len(batch["mask"]) for batch in batches] == [2, 2, 2]
-    # Nothing is cut here. Sorted by length the pairs are 1 5, 8 16, 19 30; a twelfth
-    # of a window is 3 steps.
+    # Nothing is cut here. Sorted by length, the pairs are 1 5, 8 16, 19 30; lengths are
+    # rounded up to a twelfth of a window, 3 steps.
     lengths = sorted(batch["mask"].sum(axis=1).tolist() for batch in batches)
     assert lengths == [[1, 5], [8, 16], [19, 30]]
     assert sorted(batch["mask"].shape[1] for batch in batches) == [6, 18, 30]
@@ -319,7 +319,7 @@ def members(pieces):
 
 @pytest.fixture(scope="module")
 def damaged_dir(pieces, members, tmp_path_factory):
-    """A set of one shard; one bit of its third record is wrong."""
+    """A data set of one shard with a wrong bit in its third record."""
     folder = tmp_path_factory.mktemp("data") / "damaged"
     small.write_data_set(folder, {"train": pieces}, STYLES)
     (path,) = dataset.open_split(folder, "train")[1]

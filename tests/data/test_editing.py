@@ -16,7 +16,7 @@ HIGH, LOW = Track("high"), Track("low")
 
 
 def piece(*notes, steps=32, tracks=(HIGH,), first=0, **fields):
-    """A piece in 4/4 of notes (track, start, end, pitch), in steps."""
+    """Makes a piece in 4/4 from notes (track, start, end, pitch), in steps."""
     stack = np.zeros((steps, len(tracks), 128, 3), np.uint8)
     for track, start, end, pitch in notes:
         stack[start:end, track, pitch] = (1, 0, 80)
@@ -41,7 +41,7 @@ def test_a_note_over_a_cut_begins_or_ends_there():
     assert notes(editing.cut(made, 0, 1)) == [(0, 4, 60), (12, 16, 64)]
     after = editing.cut(made, 1, 2)
     assert notes(after) == notes(after, 0) == [(0, 4, 64), (14, 16, 67)]
-    # It has the loudness that it was struck with.
+    # It keeps the volume that it was struck with.
     assert after.cells[0, 64].tolist() == [1, 0, 80]
 
 

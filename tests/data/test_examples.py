@@ -1,4 +1,4 @@
-"""Records, their framing, and the folder that holds a data set."""
+"""Records, their framing, and the folder of a data set."""
 
 import dataclasses
 import gzip
@@ -101,7 +101,7 @@ def test_messages_of_tensorflow_and_other_wire_forms_are_decoded():
     assert decoded.SerializeToString(deterministic=True) == example.SerializeToString(
         deterministic=True
     )
-    # Numbers that are not packed, as other writers may give them.
+    # Unpacked numbers, as other writers may store them.
     length = b"\x12\x06\x1a\x04\x08\x07\x08\x09"
     entry = b"\x0a\x01n" + length
     data = b"\x0a" + bytes([len(entry) + 2]) + b"\x0a" + bytes([len(entry)]) + entry

@@ -1,8 +1,8 @@
-"""The same file gives the same record, byte for byte: hashes of the code before.
+"""The same file gives the same record, byte for byte, as earlier code did.
 
 golden/records.json holds the SHA-256 of the records (tf.train.Example messages, not
-compressed) that the code of commit d7e4c22 made of the files below; those of tunes are
-newer, since the grace note in them was not read then (without it they are equal).
+compressed) that the code of commit d7e4c22 made from the files below. Those of tunes
+are newer: their grace note was not read then (without it they are equal).
 """
 
 import hashlib
@@ -60,7 +60,7 @@ def band():
 
 
 def dense(seed):
-    """Hundreds of notes between steps, many of them struck again while they sound."""
+    """Hundreds of notes off the grid, many of them struck again while they sound."""
     random = np.random.default_rng(seed)
     events = [smf.tempo(0, 333_333 + seed)]
     for start in np.sort(random.integers(0, 30_000, 400)).tolist():

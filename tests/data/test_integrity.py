@@ -1,4 +1,4 @@
-"""A data set with something missing or replaced is named before it is used."""
+"""Missing or replaced files of a data set are reported before it is used."""
 
 import pathlib
 import shutil

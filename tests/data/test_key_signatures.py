@@ -72,21 +72,21 @@ def key_of(name, data, **options):
         ("a.krn", krn(IN_D, "*k[]", "*C:"), "C major"),
         ("a.krn", krn(IN_C, "*k[]", "*d:dor"), "D minor"),
         ("a.mid", mid(IN_C, (0, -1, 1)), "D minor"),
-        # Without one the notes tell the major key from the relative minor.
+        # Without a mode the notes tell the major key from the relative minor.
         ("a.xml", xml(IN_D, "<fifths>-1</fifths>"), "D minor"),
         ("a.xml", xml("C4 A4 G4 F4", "<fifths>-1</fifths>"), "F major"),
         ("a.mei", mei(IN_D, 'key.sig="1f"'), "D minor"),
         ("a.krn", krn(IN_D, "*k[b-]"), "D minor"),
         ("a.mid", mid(IN_D, (0, -1, 0)), "D minor"),
         ("a.mid", mid("C4 A4 G4 F4", (0, -1, 0)), "F major"),
-        # No sharps, flats or mode says nothing, nor does C major in MIDI.
+        # No sharps, flats or mode states no key, nor does C major in MIDI.
         ("a.xml", xml(IN_D, "<fifths>0</fifths>"), ""),
         ("a.abc", abc(IN_D, "none"), ""),
         ("a.abc", abc(IN_D, ""), ""),
         ("a.mid", mid(IN_D, (0, 0, 0)), ""),
         ("a.mid", mid(IN_D), ""),
         ("a.mid", mid(IN_D, (0, 9, 0)), ""),  # there is no such key
-        # The first of several.
+        # The first of several counts.
         ("a.mid", mid(IN_C, (0, -1, 1), (960, 1, 1)), "D minor"),
         ("a.krn", krn(IN_C, "*k[b-]", "*d:", "4d", "=", "*k[f#]", "*e:"), "D minor"),
     ],
@@ -139,7 +139,7 @@ def test_modes_are_those_of_note_seq():
     for name in ("MAJOR", "MINOR", "MIXOLYDIAN", "DORIAN", "PHRYGIAN", "LYDIAN"):
         mode = key_signatures.mode_of(name)
         assert mode == sign.Mode.Value(name) == getattr(key_signatures, name)
-        # Every mode of one flat is written with one flat.
+        # Every mode with one flat is written with one flat.
         sequence = note_seq.NoteSequence(ticks_per_quarter=480)
         tonic = key_signatures.tonic_of(-1, mode)
         sequence.key_signatures.add(key=tonic, mode=mode)

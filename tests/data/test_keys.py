@@ -1,4 +1,4 @@
-"""The key of a piece: by hand, alike in the graph, and as windows are told it."""
+"""The key of a piece: by hand, the same in the graph, and as windows get it."""
 
 import numpy as np
 import pytest
@@ -30,12 +30,12 @@ def played(pitches):
     [
         ((*C_MAJOR, 60), 0),
         ((*(p + 3 for p in C_MAJOR), 63, None, None), 3),  # silence at the end
-        # All white keys alike: the last note says which it is.
+        # All white keys equally often: the last note decides.
         ((62, 64, 65, 67, 69, 71, 60), 0),
         ((60, 62, 64, 65, 67, 71, 69), 12 + 9),
         ((60, 62, 65, 69, 71, 64, 67), 7),
         ((None, None), theory.UNKNOWN),
-        (range(60, 72), theory.UNKNOWN),  # every class alike
+        (range(60, 72), theory.UNKNOWN),  # all classes equally often
     ],
 )
 def test_the_key_by_hand(pitches, key):
@@ -47,10 +47,10 @@ def test_the_key_by_hand(pitches, key):
 @pytest.mark.parametrize(
     ("pitches", "key"),
     [
-        # All white keys alike: the first note says which it is.
+        # All white keys equally often: the first note decides.
         ((60, 62, 64, 65, 67, 71, 69), 0),
         ((None, 69, 71, 64, 62, 65, 67, 60), 12 + 9),
-        # What is clear by the notes is not changed by the first.
+        # The first note does not change a key that is clear from the notes.
         ((62, 60, 64, 67, 72, 60, 64, 67, 65, 71, 60, 57), 0),
         ((None, None), theory.UNKNOWN),
     ],
@@ -64,7 +64,7 @@ def test_a_profile_fits_its_own_key_exactly():
     fit = theory.key_profiles() @ theory.key_profiles().T
     np.testing.assert_allclose(np.diag(fit), 1.0)
     assert (fit - np.eye(24)).max() < 0.95
-    # E as the last note: tonic of E, third of C, fifth of A; the same in minor.
+    # The last note E is the tonic of E, third of C, fifth of A; the same in minor.
     expected = np.zeros(24)
     expected[[4, 16]] = 0.5
     expected[[0, 9, 13, 21]] = 0.2
@@ -113,7 +113,7 @@ MODEL = config.preset(
 
 
 def windows_of_a_piece_in_c_major(training):
-    """Those of 20 epochs; the lower voice holds the tonic."""
+    """Windows of 20 epochs; the lower voice holds the tonic."""
     cells = np.zeros((12, 2, 128, 3), np.uint8)
     notes = np.array([60, 64, 67, 65, 69, 62, 67, 71, 67, 71, 60, 60])
     cells[np.arange(12), 0, notes, 0] = 1
@@ -140,7 +140,7 @@ def test_a_window_is_told_the_key_of_each_step_as_transposed():
     for _, tonics, key in windows_of_a_piece_in_c_major(training):
         assert (key == tonics).all() or (key == -1).all()
         told.append(key[0] != -1)
-    # 60 windows of which a fifth is not told, give or take 3 (one deviation).
+    # Of 60 windows a fifth gets no key, give or take 3 (one standard deviation).
     assert 0.6 < np.mean(told) < 0.95
 
 
@@ -160,7 +160,7 @@ def test_some_windows_begin_in_another_key_and_the_leap_is_not_learnt():
             np.testing.assert_array_equal(
                 upper - lower, [12, 16, 19, 17, 21, 14, 19, 23, 19, 23, 12, 12]
             )
-    # Of 20 windows 16 are told, 6.4 astray, and 1 in 13 of those to the same key.
+    # Of 20 windows 16 get a key; 6.4 of them leap, 1 in 13 of these to the same key.
     assert 1 <= sum(astray) <= 12
 
 
@@ -180,5 +180,5 @@ def test_the_last_chord_is_held_to_the_bar_line():
             np.testing.assert_array_equal(made["bar_position"][5:], [0, 1, 2, 3])
             np.testing.assert_array_equal(made["cells"][6:, 0, 60], [[1, 0, 70]] * 3)
             assert not made["cells"][6:, 1].numpy().any()
-    # 30 draws at 0.7, give or take 2.5 (one deviation).
+    # 30 draws at 0.7, give or take 2.5 (one standard deviation).
     assert 12 < held < 29

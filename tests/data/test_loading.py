@@ -1,4 +1,4 @@
-"""Data sets as tf.data: splits, shares of them, batches."""
+"""Data sets as tf.data: splits, fractions of splits, batches."""
 
 import inspect
 

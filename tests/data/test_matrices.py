@@ -16,7 +16,7 @@ from poph_tf.errors import InputError
 
 
 def sequence(notes, *, qpm=120.0, metres=(), ticks_per_quarter=480):
-    """A NoteSequence of (pitch, velocity, start, end) in quarters."""
+    """Makes a NoteSequence of (pitch, velocity, start, end) in quarters."""
     made = music_pb2.NoteSequence(ticks_per_quarter=ticks_per_quarter)
     made.tempos.add(time=0, qpm=qpm)
     for pitch, velocity, start, end in notes:
@@ -35,7 +35,7 @@ def sequence(notes, *, qpm=120.0, metres=(), ticks_per_quarter=480):
 
 
 def rows(piece, pitch):
-    """(play, replay, volume) of one pitch, step by step."""
+    """Returns (play, replay, volume) of one pitch, step by step."""
     return [tuple(int(x) for x in cell) for cell in piece.cells[:, pitch]]
 
 
@@ -129,7 +129,7 @@ def test_a_first_bar_cut_short_is_an_upbeat_and_counts_back():
 
 
 def test_bar_lines_between_steps_go_to_the_nearest():
-    # 5/32 is 2.5 half steps of a sixteenth: lines at 0, 2.5, 5, 7.5 -> 0, 3, 5, 8.
+    # 5/32 is 2.5 steps of a sixteenth: lines at 0, 2.5, 5, 7.5 -> 0, 3, 5, 8.
     made = sequence([(60, 64, 0, 2.5)], metres=[(0, 5, 32)])
     piece = matrices.from_sequence(made)
     assert np.flatnonzero(piece.bar_position == 0).tolist() == [0, 3, 5, 8]
@@ -168,7 +168,7 @@ def test_a_piece_over_max_steps_is_refused_before_it_takes_memory():
 
 @st.composite
 def canonical_pieces(draw):
-    """Canonical matrices with any bar lines."""
+    """Draws canonical matrices with any bar lines."""
     steps = draw(st.integers(0, 40))
     seed = draw(st.integers(0, 2**32 - 1))
     random = np.random.default_rng(seed)
@@ -273,7 +273,7 @@ def test_each_note_falls_where_a_loop_over_notes_would_put_it():
     for (start, pitch), (velocity, end) in sorted(merged.items()):
         first, last = round(start * 4), round(end * 4)
         was = first > 0 and expected[first - 1, pitch, PLAY]
-        # What began before and sounds on has the velocity of this onset too.
+        # A note that started earlier and still sounds takes the velocity of this onset.
         sounding = expected[first:, pitch, PLAY].nonzero()[0]
         last = max(last, first + len(sounding))
         expected[first:last, pitch] = (1, 0, velocity)
@@ -282,7 +282,7 @@ def test_each_note_falls_where_a_loop_over_notes_would_put_it():
 
 
 def test_bars_left_are_counted_from_the_end():
-    # A pickup of a step, a bar of four, and a last bar that lacks the pickup's step.
+    # A pickup of one step, a bar of four, and a last bar without the pickup's step.
     positions = np.array([3, 0, 1, 2, 3, 0, 1, 2], np.uint8)
     piece = Matrices(np.zeros((8, 128, 3), np.uint8), positions)
     assert piece.bars_left.tolist() == [1, 1, 1, 1, 0, 0, 0, 0]

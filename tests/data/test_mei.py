@@ -61,7 +61,7 @@ def test_the_music_of_early_versions_needs_no_body_and_may_have_capital_letters(
 
 
 def test_the_key_holds_where_no_accidental_that_sounds_is_given():
-    # F sharp by the key, natural by its sign, natural again in the bar.
+    # F sharp by the key, natural by its sign, still natural later in the bar.
     music = note("f4") + note("f4", 4, ' accid="n"') + note("f4", 2)
     assert [r[0] for r in rows(score(music, more=' keysig="1s"'))] == [66, 65, 65]
     given = note("f4", 2, ' accid.ges="s"') + note("f4", 2)
@@ -107,7 +107,7 @@ def test_keys_are_attributes_or_signs():
     parsed = mei.parse(score(music, more=minor).encode(), "a")
     assert parsed.measures[0].key == (-1, True)
     assert [n.pitch for n in parsed.parts[0].notes[0]] == [65, 70, 72]
-    # The key of a staff is its own; a sign within a bar changes nothing here.
+    # The staff's own key counts; a signature within a bar changes nothing here.
     own = score(sign + music, staff=' keysig="3f"', more=' keysig="1s"')
     assert [r[0] for r in rows(own)] == [65, 70, 72]
 
@@ -173,7 +173,7 @@ def test_tremolos_by_stems_and_beams():
     assert len(rows(score(f"<bTrem>{stem}</bTrem>"))) == 4
     assert len(rows(score(f'<bTrem beams="1">{note("c4", 4)}</bTrem>'))) == 2
     assert len(rows(score(f"<bTrem>{note('c4', 4)}</bTrem>"))) == 8
-    # No more than a note of its own.
+    # The same as a single note.
     assert rows(score(f'<bTrem unitdur="4">{note("c4", 4)}</bTrem>')) == [(60, 0, 1)]
 
 

@@ -22,7 +22,7 @@ def fast(data):
 
 
 def reference(data):
-    """The same by note-seq's own reader."""
+    """Reads the same with note-seq's own reader."""
     return matrices.from_sequence(note_seq.midi_to_note_sequence(data))
 
 
@@ -89,7 +89,7 @@ def test_an_upbeat_survives_a_midi_file(tmp_path):
 
 @st.composite
 def files(draw):
-    """Well-formed MIDI files with everything that makes pairing notes hard."""
+    """Draws well-formed MIDI files with all that makes pairing notes hard."""
     ticks_per_quarter = draw(st.sampled_from([24, 96, 120, 220, 480, 1000]))
     events = st.tuples(
         st.integers(0, 40),
@@ -123,14 +123,14 @@ def _event(now, what, pitch, value, channel, first):
         return [(now, 0xC0 | channel, value)]
     if what == "pedal":
         return [(now, 0xB0 | channel, 64, value)]
-    # note-seq itself looks for these in the first track only.
+    # note-seq reads these in the first track only.
     if first and what == "metre":
         return [smf.metre(now, *METRES[value % len(METRES)])]
     return [smf.tempo(now, 300_000 + 7001 * value)] if first else []
 
 
 def events_of(data):
-    """(track, tick, message) of a file, read by mido."""
+    """Yields (track, tick, message) of a file, read by mido."""
     for number, track in enumerate(mido.MidiFile(file=io.BytesIO(data)).tracks):
         now = 0
         for message in track:
@@ -139,7 +139,7 @@ def events_of(data):
 
 
 def counted(data):
-    """Sounding ticks of each pitch: where more notes have begun than have ended."""
+    """Sounding ticks of each pitch: where more notes have started than ended."""
     opened, sounding, ended = {}, {}, {}
     for track, tick, message in events_of(data):
         ended[track] = tick
@@ -188,7 +188,7 @@ def test_a_file_written_from_what_was_read_reads_the_same(data, compiled):
 
 def columns(notes):
     names = ("start_tick", "pitch", "velocity", "program", "is_drum")
-    # Notes of one pitch that overlap may end in another order: their sum counts.
+    # Overlapping notes of one pitch may end in another order, so ends are left out.
     return [getattr(notes, name).tolist() for name in names]
 
 
@@ -212,7 +212,7 @@ def test_running_status_changes_nothing(data):
 
 
 def with_running_status(data):
-    """The same file with as few status bytes as possible."""
+    """Returns the same file with as few status bytes as possible."""
     made = []
     for begin, end in midi_chunks.find(data, "a.mid").bounds:
         at, body, running = begin, b"", None
@@ -238,7 +238,7 @@ def with_running_status(data):
         # First in, first out.
         ([("on", 0), ("on", 40), ("off", 80), ("off", 90)], [(0, 80), (40, 90)]),
         ([("on", 0), ("on", 8), ("off", 8), ("off", 12)], [(0, 8), (8, 12)]),
-        # A note of no length lasts a tick.
+        # A note of zero length lasts one tick.
         ([("on", 8), ("off", 8), ("on", 20), ("off", 24)], [(8, 9), (20, 24)]),
         ([("on", 8), ("on", 8), ("off", 8), ("off", 12)], [(8, 9), (8, 12)]),
         # A note-off without a note ends nothing.
@@ -259,7 +259,7 @@ def test_tempi_and_time_signatures_count_in_any_track():
     data = smf.file(notes, [smf.tempo(0, 250_000), smf.metre(0, 3, 2)])
     assert fast(data).tempo_qpm == 240.0
     assert fast(data).time_signatures == ((0, 3, 4),)
-    short = (0, 0xFF, 0x58, 2, 3, 2)  # without what metronomes need
+    short = (0, 0xFF, 0x58, 2, 3, 2)  # without the metronome fields
     assert fast(smf.file([short, *notes])).time_signatures == ((0, 3, 4),)
     for power, denominator in ((0, 1), (7, 128)):
         data = smf.file([smf.metre(0, 3, power), *notes])
@@ -272,7 +272,7 @@ def test_tempi_and_time_signatures_count_in_any_track():
         (0, 0xFF, 0x59, 2, 100, 0),  # a key with a hundred sharps
         (0, 0xFF, 0x58, 4, 0, 2, 24, 8),  # 0/4
         (0, 0xFF, 0x58, 4, 4, 200, 24, 8),  # 4/2^200
-        (0, 0xFF, 0x51, 3, 0, 0, 0),  # no time at all
+        (0, 0xFF, 0x51, 3, 0, 0, 0),  # zero time per quarter
         (0, 0xFF, 0x58, 1, 4),  # half a time signature
     ],
 )

@@ -18,7 +18,7 @@ def test_thousands_of_damaged_files_become_a_record_or_a_reason():
     assert failures == []
     assert sum(result["reasons"].values()) == 1500
     assert result["reasons"][""] > 300
-    # Each kind of fault occurs and has its own reason.
+    # Every kind of fault occurs and has its own reason.
     assert len(result["reasons"]) >= 8
 
 

@@ -1,4 +1,4 @@
-"""Files that contradict the MIDI standard: read as players do, each repair counted."""
+"""Files that violate the MIDI standard: read as players do, each repair counted."""
 
 import math
 
@@ -19,7 +19,7 @@ D = (480, 960, 62, 70)
 
 
 def with_lengths(data, *changes):
-    """The file with the length of each track changed by so much."""
+    """Returns the file with the stated length of each track changed."""
     at = 14
     for change in changes:
         length = int.from_bytes(data[at + 4 : at + 8])
@@ -34,7 +34,7 @@ def declared(data, tracks):
 
 
 def raw(*bodies):
-    """A file of tracks given as bytes."""
+    """Makes a file of tracks given as bytes."""
     chunks = b"".join(b"MTrk" + len(body).to_bytes(4) + body for body in bodies)
     return declared(smf.file()[:14], len(bodies)) + chunks
 
@@ -48,7 +48,7 @@ RUNNING = "running status after another kind of event"
 UNDEFINED, HIGH = "an undefined status byte left out", "a data byte above 127 clipped"
 UNENDED = "a note without an end"
 
-# The file; its notes (start, end, pitch, velocity); repairs.
+# name: (file, its notes (start, end, pitch, velocity), repairs).
 CASES = {
     "well-formed": (smf.file(ONE, TWO), [C, D], {}),
     "more tracks than the header says": (
@@ -196,11 +196,11 @@ def test_damage_is_mended_as_players_do_and_counted(case, compiled):
     assert notes.repairs == repairs
 
 
-# Frames: 25 of 40 ticks make a millisecond a tick; 29 are 29.97 a second.
+# 25 frames of 40 ticks give one tick per ms; 29 means 29.97 frames per second.
 @pytest.mark.parametrize(
     ("division", "tempo", "ticks", "quarters"),
     [
-        (0xE728, None, (1000, 1500), (2.0, 3.0)),  # 120 a minute without a tempo
+        (0xE728, None, (1000, 1500), (2.0, 3.0)),  # 120 qpm without a tempo
         (0xE728, 1_000_000, (1000, 1500), (1.0, 1.5)),
         (0xE804, 500_000, (48, 96), (1.0, 2.0)),
         (0xE308, None, (120, 240), (1.001, 2.002)),
@@ -229,12 +229,12 @@ def pedal(tick, value, channel=0):
 @pytest.mark.parametrize(
     ("tracks", "ends"),
     [
-        # In its own track; up again; another channel's pedal is not heard.
+        # In its own track; down and up; another channel's pedal has no effect.
         ([[pedal(0, 127), *ONE, pedal(720, 0), on(960, 72), off(1440, 72)]], [6, 12]),
         ([[pedal(0, 127, 1), *ONE, pedal(720, 0, 1)]], [4]),
         # In another track of its channel.
         ([ONE, [pedal(0, 127), pedal(720, 0)]], [6]),
-        # Down at the end: to the end of the piece.
+        # Still down at the end: held to the end of the piece.
         ([[pedal(0, 127), *ONE, *TWO]], [8, 8]),
         ([[on(0, 60), pedal(400, 127), off(480, 60), pedal(1200, 0)]], [10]),
         # Released by "reset all controllers" and "all sound off".
@@ -274,19 +274,19 @@ QUARTERS = [on(0, 60), off(480, 60), on(480, 62), off(480 * 9, 62)]
         ([(0, 1, 2), (480, 4, 2)], [*range(12, 16), *range(16), *range(16)]),
         ([(0, 2, 2), (960, 4, 2)], [*range(8, 16), *range(16), *range(12)]),
         ([(0, 1, 3), (240, 6, 3)], [10, 11, *range(12), *range(12), *range(10)]),
-        # A first bar of its own metre, and two bars of 1/4, are no pickup.
+        # A first bar in its own metre and two bars of 1/4 are not pickups.
         ([(0, 3, 2), (1440, 4, 2)], [*range(12), *range(16), *range(8)]),
         ([(0, 1, 2), (960, 4, 2)], [*range(4), *range(4), *range(16), *range(12)]),
         # The same metre again, on a bar line or anywhere, changes nothing.
         ([(0, 4, 2), (1920, 4, 2)], [*range(16), *range(16), *range(4)]),
         ([(0, 4, 2), (480, 4, 2), (2000, 4, 2)], [*range(16), *range(16), *range(4)]),
-        # Back to the metre of before the last one.
+        # Back to the metre before the last one.
         (
             [(0, 3, 2), (1440, 2, 2), (2400, 3, 2)],
             [*range(12), *range(8), *range(12), *range(4)],
         ),
         ([(0, 3, 2), (0, 3, 2)], [*range(12), *range(12), *range(12)]),
-        # Another one within the first bar cuts it short: a pickup to its bar line.
+        # A new metre within the first bar cuts it short: a pickup to that bar line.
         ([(0, 3, 2), (480, 4, 2)], [*range(8, 12), *range(16), *range(16)]),
     ],
 )
@@ -308,7 +308,7 @@ def test_metres_and_pickups(metres, positions):
         ("ﾋﾟｱﾉ", "shift-jis"),
         ("月の光 (Clair)", "shift-jis"),
         ("Чайковский", "utf-8"),
-        ("abcdefgh\x81", "latin-1"),  # no letter of any
+        ("abcdefgh\x81", "latin-1"),  # not a letter in any encoding
         ("plain", "ascii"),
     ],
 )
@@ -358,7 +358,7 @@ def test_tempos_that_nobody_plays_are_clamped_and_counted():
     notes = notes_lib.from_sequence(sequence)
     assert notes.tempo_qpms.tolist() == [10.0, 1000.0, 120.0]
     assert notes.repairs == {"tempos outside 10 to 1,000 clamped": 2}
-    assert notes.end_tick.tolist() == [220]  # Where it is in the piece stays.
+    assert notes.end_tick.tolist() == [220]  # Its position in beats stays.
 
 
 @pytest.mark.parametrize(

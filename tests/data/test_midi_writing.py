@@ -1,4 +1,4 @@
-"""What a sequence becomes in a MIDI file that cannot hold it as it is."""
+"""How a sequence is written when MIDI cannot hold it unchanged."""
 
 import io
 
@@ -14,7 +14,7 @@ from poph_tf.data import notes as notes_lib
     ("metre", "written"),
     [
         ((4, 4), (4, 4)),
-        ((256, 16), (128, 8)),  # the numerator has a byte
+        ((256, 16), (128, 8)),  # the numerator is one byte
         ((512, 512), (128, 128)),
         ((4, 6), (5, 8)),  # denominators are powers of two
         ((300, 1), (255, 1)),
@@ -33,9 +33,9 @@ def test_time_signatures_that_midi_lacks_become_the_nearest(tmp_path, metre, wri
 @pytest.mark.parametrize(
     ("seconds", "written"),
     [
-        # Half a bar at most has the metre of its length, if MIDI has one.
+        # Half a bar or less gets the metre of its length, if MIDI has one.
         *((0.5, (1, 4)), (1.0, (2, 4)), (0.125, (1, 16)), (1 / 3, (8, 8))),
-        # A longer one the same by another name; a whole bar is none.
+        # A longer pickup gets an equivalent metre; a whole bar is not a pickup.
         *((1.5, (8, 8)), (2.0, (4, 4)), (9.0, (4, 4))),
     ],
 )
@@ -71,7 +71,7 @@ def test_keys_bends_and_controllers_are_written():
         sequence.key_signatures.add(time=0.5, key=key, mode=mode)
     for bend in (0, 100, -8192, 9000):
         sequence.pitch_bends.add(time=0.25, bend=bend, instrument=2)
-    sequence.pitch_bends.add(bend=5, instrument=3)  # of nobody
+    sequence.pitch_bends.add(bend=5, instrument=3)  # no note has this instrument
     sequence.control_changes.add(control_number=7, control_value=99, instrument=2)
     head, track = mido.MidiFile(file=io.BytesIO(midi.to_bytes(sequence))).tracks
     keys = [m for m in head if m.type == "key_signature"]

@@ -81,7 +81,7 @@ def test_a_pickup_ends_its_bar_whatever_the_divisions(divisions):
 def test_halves_of_a_bar_around_a_repeat_are_one_bar():
     halves = xml.notes("C4 D4") + xml.BACKWARD, xml.notes("E4 F4")
     piece = grid(xml.score(QUARTERS, *halves, QUARTERS))
-    # Four quarters and two; they again; two more and four.
+    # Bars of four quarters and two; on the repeat, E4 F4 completes the second.
     expected = [*range(16), *range(8), *range(16), *range(16), *range(16)]
     assert piece.bar_position.tolist()[-32:] == expected[-32:]
     assert len(piece) == 16 * 4 + 8
@@ -159,7 +159,7 @@ TO_CODA, CODA = xml.sound(tocoda="1"), xml.sound(coda="1")
         ([A + xml.BACKWARD, B], "CCD", "CD"),
         ([A, xml.FORWARD + B + xml.BACKWARD, C], "CDDE", "CDE"),
         (
-            # First and second ending.
+            # A first and a second ending.
             [
                 *(A, xml.ending(1, "start") + B),
                 C + xml.ending(1, "stop", '<repeat direction="backward"/>'),
@@ -170,7 +170,7 @@ TO_CODA, CODA = xml.sound(tocoda="1"), xml.sound(coda="1")
             "CFG",
         ),
         (
-            # Three times; the first ending is that of the second time too.
+            # Three times; the first ending is also played the second time.
             [
                 A,
                 xml.ending("1, 2", "start")
@@ -187,7 +187,7 @@ TO_CODA, CODA = xml.sound(tocoda="1"), xml.sound(coda="1")
         ([A, SEGNO + B + TO_CODA, C + DAL_SEGNO, CODA + D], "CDEDF", "CDEF"),
         # Repeats are not played again after da capo.
         ([A + xml.BACKWARD, B + FINE, C + DA_CAPO], "CCDECD", "CDE"),
-        # Words alone say so too.
+        # The words alone have the same effect.
         (
             [
                 A + xml.direction("<words>Fine</words>"),

@@ -1,4 +1,4 @@
-"""Elements of MusicXML beside notes, rests and repeats; values worked by hand."""
+"""MusicXML elements besides notes, rests and repeats; values worked by hand."""
 
 import musicxml as xml
 import pytest
@@ -24,7 +24,7 @@ def test_unpitched_parts_are_drums():
     (drum,) = sequence_of(text).notes
     assert drum.is_drum and drum.pitch == 36  # midi-unpitched counts from 1
     (drum,) = sequence_of(xml.score(UNPITCHED.format(""))).notes
-    assert drum.is_drum and drum.pitch == 38  # a snare drum where nothing is said
+    assert drum.is_drum and drum.pitch == 38  # a snare drum by default
     for channel in (9, 10, 11):
         part = DRUMS.replace(">10<", f">{channel}<")
         (drum,) = sequence_of(xml.score(WHOLE, part_list=part)).notes
@@ -58,7 +58,7 @@ def test_unknown_chord_symbols_and_keys_do_not_cost_the_file():
     ("fifths", "mode", "expected"),
     [
         *(("2", "major", (2, 0)), ("-3", "minor", (0, 1)), ("0", "none", (0, 2))),
-        *(("9", "major", (1, 0)), ("-9", "major", (11, 0))),  # seven at most
+        *(("9", "major", (1, 0)), ("-9", "major", (11, 0))),  # at most seven
     ],
 )
 def test_keys_are_those_of_the_fifths(fifths, mode, expected):
@@ -66,7 +66,7 @@ def test_keys_are_those_of_the_fifths(fifths, mode, expected):
     first = xml.attributes(more=key)
     (found,) = sequence_of(xml.score(WHOLE, first=first)).key_signatures
     assert (found.key, found.mode) == expected
-    # A part that sounds in another key than it is written in says nothing.
+    # A transposing part states no key.
     moved = xml.attributes(
         more=f"<transpose><chromatic>-2</chromatic></transpose>{key}"
     )

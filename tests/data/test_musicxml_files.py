@@ -1,4 +1,4 @@
-"""Files of MusicXML: zips, encodings, suffixes, and what is no score."""
+"""MusicXML files: zips, encodings, suffixes, and files that are not scores."""
 
 import io
 import zipfile
@@ -50,7 +50,7 @@ def test_a_zip_that_says_it_unpacks_to_too_much_is_refused_unread():
     text = xml.score(WHOLE)
     small = zipped(**{"x.xml": text})
     for size, reason in ((10**8 + 1, "more than 100,000,000 bytes"), (10**8, "not")):
-        # Stored as it is: both sizes stand in a row, the last ones in the directory.
+        # Stored uncompressed: the two sizes are adjacent, last in the directory.
         claim = size.to_bytes(4, "little") * 2
         head, _, tail = small.rpartition(len(text).to_bytes(4, "little") * 2)
         with pytest.raises(MusicFileError, match=reason):
@@ -95,7 +95,7 @@ def test_each_suffix_is_read(tmp_path, suffix):
     assert [n.pitch for n in reading.read(path).notes] == [60]
 
 
-# Ten to the tenth laughs, and a file of the reader's machine.
+# 10^10 laughs, and an external entity: a file on the reader's machine.
 _NAMES = "abcdefghijk"
 LAUGHS = "".join(
     f'<!ENTITY {name} "{10 * f"&{before};"}">'

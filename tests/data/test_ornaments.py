@@ -1,4 +1,4 @@
-"""Ornaments as played, against values worked by hand; 120 quarters a minute."""
+"""Ornaments as played, against values worked by hand, at 120 qpm."""
 
 from fractions import Fraction
 
@@ -31,7 +31,7 @@ def key(fifths):
 
 
 def each(pitches, unit, start=0):
-    """Notes in a row, all equally long."""
+    """Returns consecutive notes of equal length."""
     return [
         (pitch, start + k * unit, start + (k + 1) * unit)
         for k, pitch in enumerate(pitches)
@@ -41,7 +41,7 @@ def each(pitches, unit, start=0):
 def test_a_trill_is_32nds_between_the_note_and_the_one_above():
     trill = xml.note("C4", 2, sign("trill-mark"))
     assert rows(trill) == each([60, 62] * 4, F(1, 8))
-    # Of five 32nds the last note of the second pair has two.
+    # Of five 32nds, the last note of the second pair takes two.
     trill = xml.note("C4", 5, sign("trill-mark"))
     found = rows(trill, first=xml.attributes(divisions=8))
     assert found == [*each([60, 62, 60], F(1, 8)), (62, F(3, 8), F(5, 8))]
@@ -88,7 +88,7 @@ def test_accidentals_before_it_in_the_bar_hold_for_the_neighbours():
     assert {row[0] for row in rows(sharp + trill)[1:]} == {64, 66}
     assert {row[0] for row in rows(trill + sharp)[:-1]} == {64, 65}
     assert {row[0] for row in rows(sharp + natural + trill)[2:]} == {64, 65}
-    # Neither in another octave, nor behind the bar line.
+    # Not in another octave, nor after the bar line.
     high = xml.note("F5", 2, alter=1)
     assert {row[0] for row in rows(high + trill)[1:]} == {64, 65}
     rests = xml.notes("r r r")
@@ -148,7 +148,7 @@ def test_all_notes_of_a_chord_and_of_a_tie_have_its_ornament():
 def test_grace_notes_behind_a_trill_end_it():
     trill = xml.note("C4", 2, sign("trill-mark"))
     found = rows(trill + xml.grace("B3") + xml.note("C4", 2))
-    # A twelfth of a quarter is the grace note's: six 32nds and what is left.
+    # The grace note takes a twelfth of a quarter, the sixth trill note all before it.
     assert found[:6] == [*each([60, 62] * 3, F(1, 8))[:5], (62, F(5, 8), F(11, 12))]
     assert found[6:] == [(59, F(11, 12), 1), (60, 1, 2)]
 

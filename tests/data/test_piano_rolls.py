@@ -1,4 +1,4 @@
-"""Piano-roll benchmarks: each kind of file, the limits of what is in it, the notes."""
+"""Piano-roll benchmarks: each kind of file, limits on its contents, the notes."""
 
 import pickle
 
@@ -46,7 +46,7 @@ def test_arrays_of_matlab_are_read_and_must_have_88_pitches(tmp_path):
 
 def test_a_run_of_play_is_one_note_of_middle_loudness():
     roll = np.zeros((18, 88), np.uint8)
-    roll[0:17, 39] = 1  # middle C, over a bar line
+    roll[0:17, 39] = 1  # middle C, across a bar line
     roll[3, 0] = roll[5, 0] = 1
     piece = piano_rolls.to_matrices(roll)
     matrices.validate(piece)

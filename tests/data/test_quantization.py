@@ -1,4 +1,4 @@
-"""Quantization: compiled loops and whole-array numpy give the same."""
+"""Quantization: compiled loops and whole-array numpy give the same result."""
 
 import dataclasses
 
@@ -13,7 +13,7 @@ from poph_tf.errors import InputError
 
 NOTE = st.tuples(
     st.integers(0, 4000),  # tick
-    st.integers(1, 900),  # ticks long
+    st.integers(1, 900),  # length in ticks
     st.sampled_from([0, 7, 8, 60, 61, 127]),
     st.integers(1, 127),
     st.booleans(),
@@ -21,7 +21,7 @@ NOTE = st.tuples(
 
 
 def notes_of(rows, ticks_per_quarter=480):
-    """notes.Notes of rows (start, length, pitch, velocity, drum)."""
+    """Makes notes.Notes of rows (start, length, pitch, velocity, drum)."""
     table = np.array(rows, np.int64).reshape(-1, 5)
     start, length = table[:, :2].T.copy()
     return notes_lib.Notes(
@@ -42,7 +42,7 @@ def notes_of(rows, ticks_per_quarter=480):
 
 
 def test_machine_code_is_available_here():
-    # Otherwise the tests below compare numpy with itself.
+    # Otherwise the tests below would compare numpy with itself.
     assert quantization_loops.compiled() is not None
 
 
@@ -99,11 +99,11 @@ def test_a_note_far_out_is_quantized_without_counting_steps():
 def test_a_pitch_sounds_while_any_of_its_notes_does(compiled):
     step = 120
     rows = [
-        (0, 8 * step, 60, 80, False),  # sounds on below the two shorter ones
+        (0, 8 * step, 60, 80, False),  # still sounds after the two shorter ones
         (2 * step, step, 60, 90, False),
         (4 * step, step, 60, 30, False),
         (9 * step, step, 60, 70, False),
-        (6 * step, step, 61, 50, False),  # the next pitch begins anew
+        (6 * step, step, 61, 50, False),  # the next pitch starts afresh
     ]
     piece = quantization.quantize(notes_of(rows), compiled=compiled)
     made = matrices.from_quantized(piece)
@@ -139,7 +139,7 @@ def test_the_longest_piece_has_exactly_as_many_steps_as_are_allowed(compiled):
 
 
 def test_halves_go_to_the_later_step_and_the_shortest_note_lasts_one():
-    # 120 ticks a step: 59 goes down, 60 up, and so do 179 and 180.
+    # 120 ticks per step: 59 rounds down and 60 up, as do 179 and 180.
     rows = [(59, 1, 60, 80, 0), (60, 119, 61, 80, 0), (180, 1, 62, 80, 0)]
     for compiled in (False, True):
         piece = quantization.quantize(notes_of(rows), compiled=compiled)
@@ -170,7 +170,7 @@ def test_the_loops_count_steps_from_0_to_the_last_they_may(monkeypatch):
         ticks = np.array([start]), np.array([start + 2])
         pitch = np.array([60], np.uint8)
         assert quantization_loops.quantize(*ticks, pitch, pitch, 1, 1, out) == expected
-    # Half a step goes up, in ticks of which a step has three.
+    # Half a step rounds up; a step has three ticks.
     found = [quantization_loops.to_step(tick, 4, 12) for tick in range(5)]
     assert found == [0, 0, 1, 1, 1]
 

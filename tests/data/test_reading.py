@@ -1,4 +1,4 @@
-"""The registry of readers: one entry adds a format, and each file is read once."""
+"""The registry of readers: one entry adds a format; each file is read once."""
 
 import pathlib
 
@@ -15,7 +15,7 @@ ABC = "X:1\nM:4/4\nL:1/4\nK:C\nCDEF|\n"
 
 
 def read_onsets(data, name, options):
-    """A format for this test: the pitches of quarter notes, as numbers in a text."""
+    """Reads a format made for this test: pitches of quarter notes as text numbers."""
     pitches = np.array(data.split(), np.uint8)
     ticks = np.arange(len(pitches), dtype=np.int64)
     empty = np.zeros((0, 3), np.int64)

@@ -1,4 +1,4 @@
-"""Recovery: what a damaged file of records loses, and that it is said."""
+"""Recovery: which records a damaged file loses, and that this is reported."""
 
 import gzip
 
@@ -52,6 +52,6 @@ def test_a_file_compressed_as_one_loses_only_its_damaged_record(members, tmp_pat
         path.write_bytes(packed)
         assert len(list(recovery.records(path, None))) == len(members) - 1
         assert len(recovery.find([path])) == 1
-    content[-len(gzip.decompress(members[-1]))] ^= 1  # a length: nothing after it
+    content[-len(gzip.decompress(members[-1]))] ^= 1  # a length: all after it is lost
     path.write_bytes(content)
     assert len(list(recovery.records(path, None))) == len(members) - 2

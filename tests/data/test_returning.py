@@ -1,4 +1,4 @@
-"""To which bar each bar comes back: by hand, and as windows are told it."""
+"""Which earlier bar each bar returns to: by hand, and as windows get it."""
 
 import numpy as np
 import pytest
@@ -9,12 +9,12 @@ from poph_tf.config import Track
 from poph_tf.data import returning, windows
 
 TRACKS = Track("left", 0, voice=False), Track("right", 0, voice=False)
-# Bars of four steps, pitches by step; * strikes the pitch before once more.
+# Bars of four steps, given by the pitch of each step.
 RISE, FALL, TURN = (0, 1, 2, 3), (3, 2, 1, 0), (2, 3, 2, 1)
 
 
 def found(*bars, first=0):
-    """What is found in bars of single notes, the first of them from a step on."""
+    """Finds returns in bars of single notes; `first` skips steps of the first bar."""
     pitches = np.array([pitch for bar in bars for pitch in bar][first:])
     position = np.arange(first, first + len(pitches)) % 4
     return returning.find_returns(np.eye(5, dtype=bool)[pitches], position)
@@ -26,11 +26,11 @@ def found(*bars, first=0):
         ([RISE], [0]),
         ([RISE, FALL, RISE], [0, 0, 2]),
         ([RISE, FALL, RISE, FALL, TURN], [0, 0, 2, 2, 0]),
-        ([RISE, RISE, RISE], [0, 1, 1]),  # the nearest of equals
-        # Three of five notes that either has are common; two of six are not enough.
+        ([RISE, RISE, RISE], [0, 1, 1]),  # the nearest of equal bars
+        # Three common notes of five in all are enough; two of six are not.
         ([RISE, (0, 1, 2, 4)], [0, 1]),
         ([RISE, (0, 1, 4, 4)], [0, 0]),
-        # The most alike, not the nearest.
+        # The most similar bar, not the nearest.
         ([RISE, (0, 1, 2, 4), RISE], [0, 1, 2]),
     ],
 )
@@ -57,7 +57,7 @@ def test_a_window_may_begin_within_a_bar_and_silence_is_like_nothing():
 
 
 def told(key, num_seeds, form=True):
-    """The windows of a piece of four bars, the last two as the first two."""
+    """Windows of a piece of four bars whose last two repeat the first two."""
     rng = np.random.default_rng(0)
     half = rng.integers(0, 2, (32, 2, 128, 1))
     cells = np.concatenate([half, half]) * np.array([1, 0, 80])
@@ -99,6 +99,6 @@ def test_nothing_comes_back_over_the_leap_into_another_key():
             # The frame before the window comes first.
             a, b = frames[step + 1], frames[step + 1 - returns[step]]
             np.testing.assert_array_equal(a, b)
-        # Where the source is in the other key nothing is told.
+        # Nothing is given where the source is in the other key.
         leaps += ((returns == -1)[:64].any()) & ((returns != -1)[:64].any())
     assert leaps > 5

@@ -1,4 +1,4 @@
-"""The last two bars slow down, and the grid stays."""
+"""The last two bars slow down and the grid stays the same."""
 
 import dataclasses
 
@@ -26,7 +26,7 @@ def test_the_tempo_falls_over_the_last_two_bars_and_not_before():
     assert slower.tempos[1].time == 4.0  # two bars of 4/4 at 120
     for before, after in zip(plain.notes, slower.notes, strict=True):
         assert (after.start_time == before.start_time) == (before.start_time <= 4.0)
-    # Eight quarters of half a second, each stretched by its factor.
+    # Eight quarters of half a second, each stretched by its own factor.
     expected = 4.0 + sum(0.5 * 120 / qpm for qpm in qpms[1:])
     np.testing.assert_allclose(slower.total_time, expected)
 

@@ -1,4 +1,4 @@
-"""Which notes of a piece a named track gets, and voices separated from one part."""
+"""Which notes each named track gets, and voices separated from one part."""
 
 import dataclasses
 
@@ -12,7 +12,7 @@ from poph_tf.errors import InputError
 
 
 def piece(*parts):
-    """Parts (name, program, is_drum, [(start, end, pitch)]) in quarters, as notes."""
+    """Makes notes of parts (name, program, is_drum, [(start, end, pitch)])."""
     rows = [
         (480 * start, 480 * end, pitch, 80, program, number, is_drum)
         for number, (_, program, is_drum, tones) in enumerate(parts)
@@ -33,7 +33,7 @@ def piece(*parts):
 
 
 def pitches(music, names):
-    """The pitches of each track that is found."""
+    """Returns the pitches of each track that is found."""
     masks = roles.assign(music, wanted(names))
     return {track.name: music.pitch[mask].tolist() for track, mask in masks.items()}
 
@@ -68,7 +68,7 @@ def test_programs_tell_what_names_do_not():
     )
     found = pitches(band, ("melody", "accompaniment", "bass", "drums"))
     assert found["bass"] == [36] and found["drums"] == [38]
-    # The flute has one note at a time; the guitar is what is left.
+    # The flute plays one note at a time; the guitar is the remaining part.
     assert found["melody"] == [72, 74] and found["accompaniment"] == [60, 64, 55]
 
 
@@ -125,7 +125,7 @@ def test_one_part_is_separated_into_voices():
 
 
 def test_a_voice_keeps_its_line_where_the_one_above_rests():
-    # The soprano begins a beat late: the alto's C5 is no soprano's.
+    # The soprano starts a beat late: the first G4 belongs to the alto.
     start = np.array([0, 0, 1, 2, 2])
     end = np.array([1, 4, 4, 4, 4])
     pitch = np.array([67, 48, 76, 65, 59])
@@ -191,9 +191,9 @@ def test_impossible_tracks_are_refused(names, words):
 
 
 def test_the_voices_of_chorales_are_found_again_in_one_part():
-    """Bach as music21 has it; a note of two voices in unison may go to either.
+    """Bach from music21; a unison of two voices may go to either.
 
-    Rare ones, such as bwv10.7, have voices that cross for bars: no rule finds those.
+    Rare chorales, such as bwv10.7, have voices that cross for bars: no rule finds them.
     """
     pytest.importorskip("music21")
     right = []

@@ -42,7 +42,7 @@ SCALE = [60, 62, 64, 65, 67, 69, 71, 72]
 
 
 def read_book(text):
-    """Pitches, or the reason why it cannot be read, of each tune of a book."""
+    """Returns, for each tune of a book, its pitches or why it cannot be read."""
     return {
         label: tune.reason
         if isinstance(tune, MusicFileError)
@@ -54,12 +54,12 @@ def read_book(text):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        # Text before, between and after the tunes is no music; its fields hold for all.
+        # Text around the tunes is not music; its fields apply to all tunes.
         ("A bad face, a cafe\n\n" + TUNE.format(1), {"1": SCALE}),
         ("%abc-2.1\nCollected by A\nO:here\n\n" + TUNE.format(1), {"1": SCALE}),
         (TUNE.format(1) + "\nEnd of file.\n", {"1": SCALE}),
         (TUNE.format(1) + "\nGag\n\n" + TUNE.format(2), {"1": SCALE, "2": SCALE}),
-        # No blank line between two tunes.
+        # No blank line between the tunes.
         (TUNE.format(1) + TUNE.format(2), {"1": SCALE, "2": SCALE}),
         ("L:1/4\n\nX:4\nK:G\nFG\n", {"4": [66, 67]}),
         (

@@ -1,4 +1,4 @@
-"""Pieces as tracks: instruments, their merger, stacks of a model's tracks."""
+"""Pieces as tracks: instruments, merging them, stacks of a model's tracks."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ MELODY = Track("melody", voice=True)
 
 
 def duet():
-    """A violin's C5 of a half note, and a cello's C3 twice; a drum on each quarter."""
+    """A half-note C5 on a violin, two C3 on a cello, a drum on each quarter."""
     sequence = music_pb2.NoteSequence(ticks_per_quarter=480, total_time=1.0)
     sequence.tempos.add(qpm=120)
     rows = [(72, 0, 2, 1, 40), (48, 0, 1, 2, 42), (48, 1, 2, 2, 42)]
@@ -37,7 +37,7 @@ def duet():
 
 
 def described(piece):
-    """Name, program, drums and notes (start, end, pitch) of each track."""
+    """Returns name, program, drums and notes (start, end, pitch) of each track."""
     return [
         (t.name, t.program, t.is_drum, [list(map(int, n[:3])) for n in notes_of(t)])
         for t in piece.tracks
@@ -137,7 +137,7 @@ def test_any_tracks_go_through_a_sequence_and_come_back(seed, steps, count):
 
 
 def melody(rows, steps_per_quarter=4):
-    """Notes (start, end in quarters, pitch) put on the grid as a voice."""
+    """Quantizes notes (start, end in quarters, pitch) as a voice."""
     sequence = music_pb2.NoteSequence(ticks_per_quarter=480, total_time=2.0)
     sequence.tempos.add(qpm=120)
     for start, end, pitch in rows:
@@ -154,7 +154,7 @@ def melody(rows, steps_per_quarter=4):
 def test_a_voice_played_legato_has_one_note_at_a_time():
     rows = [(0, 1.25, 60), (1, 2.2, 62), (2, 3, 64)]
     assert melody(rows) == [(0, 4), (4, 8), (8, 12)]
-    # A sixteenth is six steps of 24 in a quarter.
+    # With 24 steps per quarter, a sixteenth is six steps.
     assert melody(rows, steps_per_quarter=24)[0] == (0, 24)
 
 

@@ -1,7 +1,7 @@
-"""Transposition, layer by layer: some move with the notes and some stay.
+"""Transposition, layer by layer: some outputs move with the notes, some stay.
 
-Everything commutes with a shift by k semitones away from the edges of the roll, except
-pitch position and pitch class, which say where a pitch lies.
+Away from the edges of the roll, everything commutes with a shift by k semitones,
+except pitch position and pitch class, which encode the absolute pitch.
 """
 
 import numpy as np
@@ -20,7 +20,7 @@ SHIFTS = [1, 12]
 
 
 def centred(num_channels, seed=0, reach=6, binary=True):
-    """[2, 3, pitch, channel] with notes in the middle of the roll only."""
+    """Returns [2, 3, pitch, channel] with notes only in the middle of the roll."""
     rng = np.random.default_rng(seed)
     cells = np.zeros((2, 3, NUM_PITCHES, num_channels), np.float32)
     inside = slice(NUM_PITCHES // 2 - reach, NUM_PITCHES // 2)
@@ -39,7 +39,7 @@ def shift(x, k):
 @pytest.mark.parametrize("k", SHIFTS)
 def test_class_counts_move_with_a_transposition(k):
     play = centred(1)[..., 0]
-    # Counts are not zero outside the notes, so only pitches that both have compare.
+    # Counts are not zero outside the notes, so compare only pitches that both have.
     for count in (features.own_class_count, features.relative_class_counts):
         before, after = count(play), count(shift(play[..., None], k)[..., 0])
         np.testing.assert_allclose(after[:, :, k:], before[:, :, :-k], atol=1e-6)
@@ -62,7 +62,7 @@ def test_the_octave_convolution_moves_with_a_transposition(k, width):
     shaken(layer, cells)
     before = layer._convolve(cells, None).numpy()
     after = layer._convolve(shift(cells, k), None).numpy()
-    # At the edges it sees where the roll ends; inside it must not.
+    # It sees the ends of the roll near the edges, but must not further inside.
     inside, below = slice(24 + k, 66), slice(24, 66 - k)
     np.testing.assert_allclose(after[:, :, inside], before[:, :, below], atol=1e-6)
     assert np.abs(after - before)[:, :, inside].max() > 0.1
@@ -124,7 +124,7 @@ def test_frame_attention_moves_with_a_rotation(k):
 
 @pytest.mark.parametrize("k", SHIFTS)
 def test_the_pitch_lstm_moves_with_a_transposition_from_silence(k):
-    # From pitch 0 up it has walked over k more rows of zeros.
+    # Walking up from pitch 0, it has passed k more rows of zeros.
     x = centred(3, binary=False)
     layer = shaken(layers.AxisLSTM(4, "pitch"), x)
     for variable in layer.trainable_variables:
@@ -142,8 +142,8 @@ def test_the_nade_moves_with_a_transposition(k):
 
 
 def test_the_time_axis_of_poph2_moves_with_a_transposition_but_for_the_position():
-    # Whole octaves: else the edges would have other shares of the pitch classes.
-    # Attention along pitch sees the edges, and the position.
+    # Whole octaves, so that the pitch classes have equal shares at the edges.
+    # Attention along pitch sees the edges and the position.
     settings = small.SIZES | {"num_pitches": 36, "min_pitch": 36}
     settings |= {"pitch_attention": "none"}
     network = models.build(config.preset("poph2", **settings)).network

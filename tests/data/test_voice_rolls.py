@@ -1,4 +1,4 @@
-"""Chorales in a file of four voices: read, written as records, refused."""
+"""Chorales in a file of four voices: read, written as records, rejected."""
 
 import numpy as np
 import pytest

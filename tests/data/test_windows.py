@@ -1,4 +1,4 @@
-"""Windows of pieces with tracks: what is given, what lies ahead, how long it lasts."""
+"""Windows of pieces with tracks: given notes, what lies ahead, durations."""
 
 import dataclasses
 
@@ -20,7 +20,7 @@ LENGTHS = (10, 16, 40, 100) * 12
 
 
 def voices(length, seed=0):
-    """Two voices of one note at a time, changing or struck again every other step."""
+    """Two monophonic voices; their notes change or are repeated every other step."""
     rng = np.random.default_rng(seed)
     stack = np.zeros((length, 2, 128, 3), np.uint8)
     for voice, lowest in enumerate((60, 48)):
@@ -52,7 +52,7 @@ def stream_of(data_dir, tracks=(HIGH, LOW), **training):
 
 @pytest.fixture(scope="module")
 def rows(data_dir):
-    """Every row of an epoch with its piece and first step."""
+    """Returns every row of an epoch with its piece and first step."""
     stream, found = stream_of(data_dir), []
     ids = {examples.content_id(p, (HIGH, LOW)): p for p in PIECES}
     windows_of = dataset._window_batches(stream, 0)
@@ -188,7 +188,7 @@ def test_one_track_alone_is_never_given_throughout():
 
 
 def test_a_transposition_keeps_every_voice_in_range(data_dir):
-    # Pitches 48..62 in a range of 40..64: from 8 down to 2 up.
+    # Pitches 48..62 in a range of 40..64: shifts from -8 to 2.
     stream = stream_of(data_dir, min_transpose=-24, max_transpose=24)
     model = config.preset("biaxial", min_pitch=40, num_pitches=25, tracks=(HIGH, LOW))
     stream = dataclasses.replace(stream, model=model)

@@ -19,7 +19,7 @@ TWO_STYLES = config.preset("poph", **small.SIZES, **small.STYLES)
 
 
 def test_d_major_leaves_out_the_five_classes_beside_its_scale():
-    # D E F# G A B C#: outside are C, Eb, F, Ab, Bb.
+    # D E F# G A B C# are in D major; C, Eb, F, Ab, Bb are outside.
     np.testing.assert_array_equal(
         np.flatnonzero(theory.key_outside("D major")), [0, 3, 5, 8, 10]
     )
@@ -148,7 +148,7 @@ def test_key_auto_lowers_pitches_outside_the_keys_that_fit_what_sounded():
     outside = np.isin(np.arange(14) % 12, [1, 3, 6, 8, 10])
     np.testing.assert_allclose(bias, [-2.0 * outside], atol=1e-4)
     chord[0] = 0.0
-    chord[0, [0, 4, 7]] = 20.0  # C E G: in C, F and G major; F# is outside C and F
+    chord[0, [0, 4, 7]] = 20.0  # C E G is in C, F and G major; F# is outside C and F
     bias = steering.auto_key_bias(chord, scales, strength).numpy()[0]
     np.testing.assert_allclose(
         bias[[0, 1, 5, 6, 11]], [0, -2, -2 / 3, -4 / 3, -2 / 3], atol=1e-4
@@ -232,7 +232,7 @@ def test_a_primer_is_kept_or_left_out_and_its_time_signature_continues(engine):
 def test_the_primer_changes_what_follows(engine):
     primer = waltz()
     settings = {"num_pieces": 2, "num_bars": 3, "seed": 3, "keep_primer": False}
-    settings |= {"temperature": 0.2, "density": 4.0}  # where small differences decide
+    settings |= {"temperature": 0.2, "density": 4.0}  # makes small differences decide
     after = compose(engine, **settings, primer=primer)
     silent = matrices.Matrices(
         cells=np.zeros_like(primer.cells),

@@ -1,4 +1,4 @@
-"""Drawing with tracks: voices, givens, bars left, and that it is the trained model."""
+"""Drawing with tracks: voices, given notes, bars left, equality with training."""
 
 import dataclasses
 import functools
@@ -30,7 +30,7 @@ def model():
 
 
 def givens(seed=0):
-    """(given [batch, step, track], cells [batch, step, track, pitch, 3])."""
+    """Returns (given [batch, step, track], cells [batch, step, track, pitch, 3])."""
     rng = np.random.default_rng(seed)
     given = np.zeros(GRID, np.float32)
     given[0, :, 0] = 1  # a whole track
@@ -160,7 +160,7 @@ def drawn_in_graph(asked):
 
 
 def voice(logits, number=0.5, struck=0.5, temperature=1.0, before=None, **asked):
-    """The pitch that a voice draws, its number of pitches for the rest; its cells."""
+    """Returns the pitch that a voice draws (number of pitches: a rest), its cells."""
     logits = tf.constant([logits], tf.float32)
     heads = {"play": logits, "replay": tf.zeros_like(logits)}
     old = np.zeros((1, logits.shape[1], 3), np.float32)
@@ -181,7 +181,7 @@ LN2 = np.log(2.0)
 
 
 def test_a_voice_draws_pitches_from_low_to_high_then_the_rest():
-    # Probabilities 1/4, 1/2 and, for the rest, 1/4.
+    # Probabilities are 1/4, 1/2 and 1/4 for the rest.
     logits = [0.0, LN2]
     pitches = [voice(logits, n)[0] for n in (0.0, 0.249, 0.251, 0.749, 0.751, 0.999)]
     assert pitches == [0, 0, 1, 1, 2, 2]
@@ -205,12 +205,12 @@ def test_at_temperature_1_a_voice_is_the_softmax_of_the_network(held):
 
 
 def test_temperature_chooses_among_moves_and_leaves_rests_and_holds_alone():
-    # Weights 2 (held), 1 and 2, and 1 for the rest; squared, the moves are 1 : 4.
+    # Weights are 2 (held), 1, 2, and 1 for the rest; squared, the moves are 1 : 4.
     found = probability([LN2, 0.0, LN2], held=0, temperature=0.5)
     np.testing.assert_allclose(found, [2 / 6, 3 / 6 / 5, 12 / 6 / 5, 1 / 6], rtol=1e-5)
     half = {"replay_temperature": tf.constant([0.5])}
     found = probability([LN2, 0.0, LN2], held=0, **half)
-    # Sounding has the odds 5 : 1, squared 25 : 1, and holding 2 : 3, squared 4 : 9.
+    # The odds of sounding are 5 : 1, squared 25 : 1; of holding 2 : 3, squared 4 : 9.
     sounds, holds = 25 / 26, 4 / 13
     expected = [holds, (1 - holds) / 3, (1 - holds) * 2 / 3]
     np.testing.assert_allclose(found[:3], sounds * np.array(expected), rtol=1e-5)
@@ -218,14 +218,14 @@ def test_temperature_chooses_among_moves_and_leaves_rests_and_holds_alone():
 
 @pytest.mark.parametrize("number", [0.0, 0.5, 0.79])
 def test_a_cold_voice_sounds_though_the_rest_is_likelier_than_any_pitch(number):
-    # Ten pitches of 0.08 each, the rest has 0.2.
+    # Ten pitches have a probability of 0.08 each, the rest 0.2.
     logits = np.full(10, np.log(0.4))
     logits[3] += 0.01
     assert voice(logits, number, temperature=0.0)[0] == 3
 
 
 def test_top_p_keeps_the_likeliest_values_that_reach_it():
-    # 1/8, 4/8, 2/8, and 1/8 for the rest.
+    # Probabilities are 1/8, 4/8, 2/8, and 1/8 for the rest.
     logits = np.log([1.0, 4.0, 2.0])
     half = {"top_p": tf.constant([0.45])}
     assert [voice(logits, n, **half)[0] for n in (0.0, 0.999)] == [1, 1]
@@ -255,7 +255,7 @@ def test_a_bias_moves_pitches_and_not_the_rest():
 
 def test_density_moves_all_pitches_against_the_rest():
     found = probability([0.0, LN2], density=[np.log(3.0)])
-    # Sounding has the odds 3 : 1, times 3.
+    # The odds of sounding are 3 : 1, times 3.
     np.testing.assert_allclose(found, [0.3, 0.6, 0.1], rtol=1e-5)
 
 
@@ -292,7 +292,7 @@ def test_a_harmonized_melody_is_kept_and_each_voice_gets_a_track_of_its_own(tmp_
     for piece in (first, second):
         np.testing.assert_array_equal(piece.matrices.tracks[0].cells, cells)
     assert first.matrices != second.matrices
-    # Bar 1 is drawn anew: the other is kept in all tracks.
+    # Bar 1 is drawn again; the other bar is kept in all tracks.
     again = composer.infill(first.matrices, "1", seed=5).matrices
     for old, new in zip(first.matrices.tracks, again.tracks, strict=True):
         np.testing.assert_array_equal(old.cells[16:, :, 0], new.cells[16:, :, 0])
@@ -328,7 +328,7 @@ def test_after_a_long_silence_a_voice_rests_less_and_moves_as_before():
 
 @functools.cache
 def composed(name, temperature=1.0, **changed):
-    """Cells of two pieces by a variant with other settings and the same weights."""
+    """Composes two pieces with changed settings and the same weights; returns cells."""
     source = small.model(name)
     made = models.build(dataclasses.replace(source.config, **changed))
     made.set_weights(source.get_weights())
@@ -343,7 +343,7 @@ def test_the_temperature_of_chords_is_a_factor_which_leaves_voices_alone():
     np.testing.assert_array_equal(composed("chords_descending"), same)
     other = composed("chords_descending", chord_temperature=2.0)
     assert (np.array(other) != np.array(same)).any()
-    # A model without tracks is one of chords.
+    # A model without tracks draws chords.
     same = composed("biaxial", 0.5, chord_temperature=2.0)
     np.testing.assert_array_equal(composed("biaxial"), same)
 

@@ -1,4 +1,4 @@
-"""The form of a piece: letters by hand, drawn ones by their statistics."""
+"""The form of a piece: letters checked by hand, drawn forms by statistics."""
 
 import itertools
 
@@ -26,7 +26,7 @@ BARS = np.arange(32 * 16) % 16
         ("ABA", 6, [0, 0, 0, 0, 4, 4]),
         ("AABA", 4, [0, 1, 0, 2]),  # the nearest of two
         ("AB", 3, [0, 0, 0]),
-        ("AA", 3, [0, 1, 0]),  # the second is longer, and goes on anew
+        ("AA", 3, [0, 1, 0]),  # the second is longer and continues with new bars
     ],
 )
 def test_letters_by_hand(letters, num_bars, back):
@@ -37,7 +37,7 @@ def test_a_drawn_form_begins_anew_and_never_before_the_first_bar():
     back = form.drawn(SEEDS, 70)
     assert not back[:, 0].any() and (back <= np.arange(70)).all()
     assert back.min() == 0 and back.max() == 32
-    # Whatever the length of the piece, and the others of its batch.
+    # It depends neither on the piece's length nor on the others of its batch.
     np.testing.assert_array_equal(back[3:5, :9], form.drawn(SEEDS[3:5], 9))
     assert len(np.unique(back, axis=0)) == len(SEEDS)
     assert form.drawn(SEEDS[:2], 0).shape == (2, 0)
@@ -60,7 +60,7 @@ def test_the_graph_draws_the_same_forms():
 
 def test_drawn_forms_come_back_as_often_as_those_of_real_songs():
     drawn = form.drawn(SEEDS, 32)
-    # 0.27 of the bars 2 to 32 of the songs that the tables were counted in.
+    # 0.27 of bars 2 to 32 return in the songs that the tables were counted on.
     assert abs((drawn[:, 1:] > 0).mean() - 0.274) < 0.03
     runs = [
         (int(key), len([*run])) for row in drawn for key, run in itertools.groupby(row)
@@ -78,7 +78,7 @@ def test_steps_follow_the_bars_a_pickup_and_what_is_remembered():
     np.testing.assert_array_equal(steps[0], steps[1])
     np.testing.assert_array_equal(steps[0], np.where(np.arange(512) < 64, 0, 64))
     assert not form.returns("AB" * 8, SEEDS[:1], BARS, 63).any()
-    # A pickup of four steps is a bar of its own, whose line lies before the piece.
+    # A pickup of four steps is its own bar, whose bar line lies before the piece.
     pickup = np.concatenate([np.arange(12, 16), BARS[:48]])
     np.testing.assert_array_equal(
         form.returns("ABAB", SEEDS[:1], pickup, 512)[0],
@@ -92,14 +92,14 @@ def test_steps_follow_the_bars_a_pickup_and_what_is_remembered():
 
 
 def network():
-    """One that remembers four bars."""
+    """A network that remembers four bars."""
     made = small.model_config("voice_and_chords", time_attention_steps=64)
     return small.shaken(models.build(made))
 
 
 @pytest.fixture(scope="module")
 def engine():
-    """Draws with a network that does not listen to the form."""
+    """An engine whose network ignores the form."""
     model = network()
     kernel = np.zeros(model.network.returning.kernel.shape, np.float32)
     model.network.returning.kernel.assign(kernel)
@@ -123,8 +123,8 @@ def test_the_form_reaches_the_network_where_bars_come_back():
         [piece.cells for piece in composed(engine, form=name)]
         for name in ("free", "ABAC")
     )
-    # Unlike in free, new bars are told to be new: they differ from the first step on,
-    # but not two forms that are alike up to there.
+    # Unlike with "free", the network is told which bars are new: pieces differ from
+    # the start. Two forms give the same notes as long as their letters agree.
     other = [piece.cells for piece in composed(engine, form="ABCD")]
     for a, b, c in zip(planned, other, free, strict=True):
         np.testing.assert_array_equal(a[:32], b[:32])
@@ -161,7 +161,7 @@ def test_the_signature_composes_with_the_same_form():
     model = network()
     module = ServingModule(model, config.Limits(max_steps=64))
     seeds = np.array([[0, 0], [0, 1]], np.int32)
-    # Step by step without a graph it takes ten times as long.
+    # Step by step without a graph takes ten times as long.
     found = tf.function(module.compose, autograph=False)(
         seed=tf.constant(seeds),
         num_steps=tf.constant([64, 64]),
@@ -200,7 +200,7 @@ def test_the_pretrained_pop_model_repeats_what_its_form_repeats():
 
 
 def same_onsets(piece, back):
-    """Of the onsets `back` steps apart, the share that is common."""
+    """The share of onsets that are the same `back` steps apart."""
     play = np.stack([track.cells[..., 0] > 0 for track in piece.matrices.tracks])
     again = np.stack([track.cells[..., 1] > 0 for track in piece.matrices.tracks])
     onsets = play & (~np.roll(play, 1, axis=1) | again)

@@ -1,4 +1,4 @@
-"""What is told of given music that a model cannot use as it is."""
+"""Messages about given music that a model cannot use as it is."""
 
 import numpy as np
 import pytest
@@ -50,7 +50,7 @@ def test_notes_outside_the_range_are_told_with_their_share(tmp_path):
     piece = Matrices(cells, np.arange(8, dtype=np.uint8))
     assert given_music.read(piece) == (piece, ())
     assert given_music.left_out(piece, MODEL) == [line]
-    # A model with tracks moves parts into their range, and tells that itself.
+    # A model with tracks moves parts into their range and reports that itself.
     tracks = config.ModelConfig(tracks=(Track("lead"),))
     assert given_music.left_out(piece, tracks) == []
 

@@ -1,9 +1,9 @@
-"""The same seed gives the same piece: held against pieces kept in golden/pieces.npz.
+"""The same seed gives the same pieces as those kept in golden/pieces.npz.
 
 They were composed by the code of commit d7e4c22: every preset at a small size,
 `scores` with every task and control; those of `pop909` when it got tracks. Those of
 `chorales`, with the notes of each voice, were drawn at commit 04d09b5 by the converted
-step; for new weights they are made by
+step. To make them for new weights:
 
     PYTHONPATH=tests python tests/generation/test_golden.py
 """
@@ -108,14 +108,14 @@ def test_scores_composes_the_same_pieces_as_before(task):
 def test_pop909_composes_the_same_pieces_as_before(task):
     settings = {"num_pieces": 2, "num_bars": 3, "seed": 11} | TASKS[task]
     if task == "continue":
-        # Its last note counted as an end then.
+        # At that time its last note counted as an ending.
         settings["key"] = "B minor"
     pieces = compose(engine_of("pop909"), **settings)
     assert_equal(f"pop909/{task}", pieces)
 
 
 def chorales_by_voice(task):
-    """Start, end and pitch of the notes of each voice and piece, by a name."""
+    """Returns start, end and pitch of the notes of each voice and piece, by name."""
     engine = LightEngine(pretrained.path_of("chorales"))
     settings = {"num_pieces": 2, "num_bars": 3, "seed": 11} | CHORALE_TASKS[task]
     return {

@@ -1,8 +1,8 @@
-"""The shipped `chorales`: its converted step computes what its weights say.
+"""The shipped `chorales`: its converted step agrees with its weights.
 
-The step, once converted, and the weights are two files; each could be of a training
-that the other is not of. The network reads here all steps at once and knows nothing of
-the sampler; other converted models are held to the graph in `test_light_engine.py`.
+The converted step and the weights are two files, which could come from different
+runs. Here the network reads all steps at once, without the sampler; other
+converted models are compared with the graph in `test_light_engine.py`.
 """
 
 import numpy as np
@@ -34,7 +34,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def drawn(light):
-    """A request, its frames as the network reads them, the state after each step."""
+    """A request, its frames as the network's input, and the state after each step."""
     settings = {"num_bars": NUM_BARS, "key": "G major", "key_strength": 1.0}
     config = GenerationConfig(num_pieces=1, seed=3, **settings)
     request = config.resolve(light.config)
@@ -50,7 +50,7 @@ def drawn(light):
 
 @pytest.fixture(scope="module")
 def inputs(drawn):
-    """What the network reads of it, chords included."""
+    """The network's inputs for the drawn piece, chords included."""
     request, frames, states = drawn
     chords = np.stack([state[f"{STATE}_chords"][0, -1] for state in states])
     key = np.full(len(chords), request.controls.key[0], np.int32)
@@ -85,7 +85,7 @@ def test_the_likelihood_of_each_converted_step_is_that_of_the_weights(
     )
     sums = [state[f"{STATE}_log_likelihood"][0] for state in drawn[2]]
     found = np.diff(np.float64(sums), prepend=0.0)
-    assert found.min() < -1.0  # something is said
+    assert found.min() < -1.0  # not every step is certain
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 

@@ -67,7 +67,7 @@ def choir(tmp_path_factory):
     """A model with tracks that looks ahead, as a graph and converted."""
     folder = tmp_path_factory.mktemp("choir")
     model = small.model("voices")
-    # A memory that is soon full, as that of a long piece.
+    # A memory that is soon full, as in a long piece.
     (folder / models.LIGHT_FILE).write_bytes(litert.convert(model, short_memory=2))
     settings = {"model": model.config.to_dict()}
     (folder / models.SETTINGS_FILE).write_text(json.dumps(settings))
@@ -111,7 +111,7 @@ def test_weights_of_fewer_bits_change_a_step_by_little(choir, tmp_path, monkeypa
         return engine.draw([next(row)])[0][1]
 
     expected = after_a_step(exact)
-    # One graph of each; a short memory has the last steps of a long one.
+    # One graph each; a short memory holds the last steps of a long one.
     monkeypatch.setattr(litert, "BATCHES", (1,))
     steps = model.config.time_attention_steps
     for weights, most in (("float16", 2e-3), ("int8", 5e-2)):
@@ -136,7 +136,7 @@ def test_rows_drawn_at_a_time_are_those_drawn_alone(choir):
     request = config.resolve(engine.config)
     rows = [engine.row(request, row, None, (0, 5, 16)) for row in range(9)]
     slices = [next(row) for row in rows]
-    # The longer memory of one is the memory of all.
+    # All rows use the longest memory of any row.
     slices[0] = dataclasses.replace(slices[0], state=engine.draw(slices[:1])[0][1])
     alone = [engine.draw([one])[0] for one in slices]
     groups = light_engine.grouped(slices, num_workers=2)
@@ -183,7 +183,7 @@ def test_a_control_that_a_converted_model_does_not_read_is_left_to_the_graph():
     request = composer.resolve("compose", {"num_bars": 1, "density": 3.0})
     engine = composer.engine(request)
     assert isinstance(engine, LightEngine)
-    # As if it had been converted before there was such a control.
+    # As if the model had been converted before this control existed.
     del engine._light.controls["density"]
     assert isinstance(composer.engine(request), Engine)
 

@@ -1,7 +1,7 @@
-"""Particles: their weights, resampling, and that they draw from the conditional.
+"""Particles: weights, resampling, and draws from the conditional distribution.
 
-The exact conditional distribution of a model with two pitches and two steps is worked
-out from its teacher-forced outputs, over all pieces there are.
+The exact conditional distribution of a model with two pitches and two steps is
+computed from its teacher-forced outputs over all possible pieces.
 """
 
 import functools
@@ -23,7 +23,7 @@ from poph_tf.generation.sampler import Sampler
 @pytest.mark.parametrize(
     ("weight", "number", "expected"),
     [
-        # Points 0, 1/4, 1/2, 3/4 (and a little) on edges 0.7, 0.8, 0.9, 1.
+        # Points just above 0, 1/4, 1/2, 3/4; edges 0.7, 0.8, 0.9, 1.
         ([0.7, 0.1, 0.1, 0.1], 0.04, [0, 0, 0, 1]),
         # Points 1/8, 3/8, 5/8, 7/8.
         ([0.7, 0.1, 0.1, 0.1], 0.5, [0, 0, 0, 2]),
@@ -40,7 +40,7 @@ def test_systematic_resampling_takes_equal_steps_along_the_stacked_weights(
 
 
 def tracked(log_weight, evidence=0.0):
-    """A state of particles with a mark on each row and on each of its two pitches."""
+    """A state of particles that marks each row and each of its two pitches."""
     rows = len(log_weight)
     mark = tf.range(rows, dtype=tf.float32)
     return {
@@ -58,16 +58,16 @@ def of_four():
 
 
 def test_two_steps_of_weights_worked_by_hand():
-    # After a first step the weights are 4, 3, 2, 1 tenths: 1 / 0.3 = 3.3 particles
-    # count, more than two of four: all stay.
+    # After the first step the weights are 0.4, 0.3, 0.2, 0.1. The effective number of
+    # particles, 1 / 0.3 = 3.3, is more than two of four: all stay.
     first = np.log([0.4, 0.3, 0.2, 0.1]).astype(np.float32)
     state = of_four()._resample(tracked(first), tf.constant([0.5]))
     np.testing.assert_array_equal(state["mark"], [0, 1, 2, 3])
     np.testing.assert_allclose(state["log_weight"], first)
     np.testing.assert_array_equal(state["log_evidence"], [0] * 4)
-    # The clamped notes of the next step have probabilities 0.7 / 0.4, ..., which makes
-    # 0.7, 0.1, 0.1, 0.1. 1 / 0.52 = 1.9 count: the first continues three times, the
-    # third once.
+    # The clamped notes of the next step have probabilities 0.7 / 0.4, ..., which gives
+    # 0.7, 0.1, 0.1, 0.1. The effective number is 1 / 0.52 = 1.9: the first continues
+    # three times, the third once.
     second = np.log([0.7, 0.1, 0.1, 0.1]).astype(np.float32)
     state = of_four()._resample(tracked(second), tf.constant([0.5]))
     np.testing.assert_array_equal(state["mark"], [0, 0, 0, 2])
@@ -94,7 +94,7 @@ def test_chunks_are_traced_back_along_the_rows_that_led_to_each_other():
     np.testing.assert_array_equal(traced[..., 0, 0], [[0, 11], [2, 10]])
 
 
-# Two pitches, two steps: all pieces there are.
+# Two pitches, two steps: all possible pieces.
 
 # The upper note is struck in the first step and held in the second.
 GIVEN = np.zeros((2, 2, 4), np.float32)
@@ -169,7 +169,7 @@ def test_particles_draw_from_the_exact_conditional_distribution(order):
     np.testing.assert_array_equal(cells[:, :, 1, 0], 1)
     np.testing.assert_array_equal(cells[:, :, 1, 1], 0)
     share = cells[:, :, 0, 0].mean(axis=0)
-    # Four standard deviations of a share of 400 pieces are 0.1 at most.
+    # Four standard deviations of a share of 400 pieces are at most 0.1.
     np.testing.assert_allclose(share, exactly(order)[1], atol=0.1)
 
 

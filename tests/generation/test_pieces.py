@@ -1,4 +1,4 @@
-"""A piece as Python sees it: bars, tracks, other libraries' forms."""
+"""A piece in Python: bars, tracks, conversion to other libraries."""
 
 import dataclasses
 import inspect
@@ -21,7 +21,7 @@ TRACKS = (Track("lute", program=24), Track("bass", program=43))
 
 @pytest.fixture
 def piece():
-    """Two bars: C E G C on the lute in quarters, then a C; C in the bass throughout."""
+    """Two bars: C E G C in quarters on the lute, then a C; C in the bass throughout."""
     stack = np.zeros((32, 2, 128, 3), np.uint8)
     for start, end, pitch in [(0, 4, 60), (4, 8, 64), (8, 12, 67), (12, 28, 72)]:
         stack[start:end, 0, pitch] = (1, 0, 90)
@@ -33,7 +33,7 @@ def piece():
 def test_a_piece_is_a_sequence_of_bars(piece):
     assert piece.num_bars == len(piece) == len(list(piece)) == 2
     assert repr(piece) == "<Piece of 2 bars, 5 notes>"
-    # The C that is held over the bar line, and that of the bass.
+    # The C held over the bar line and the C in the bass.
     assert repr(piece[1]) == repr(piece[-1]) == "<Piece of 1 bar, 2 notes>"
     assert piece[:] == piece[0:2] == piece and piece[:1] != piece
     assert piece[5:].num_bars == 0 and piece[2:1].num_bars == 0
@@ -73,7 +73,7 @@ def test_pretty_midi_gets_notes_programs_and_tempo(piece):
         ("bass", 43),
     ]
     lute = [(n.pitch, n.velocity, n.start, n.end) for n in made.instruments[0].notes]
-    # A quarter of 100 a minute lasts 0.6 seconds.
+    # A quarter at 100 qpm lasts 0.6 seconds.
     expected = [
         (60, 90, 0, 0.6),
         (64, 90, 0.6, 1.2),
@@ -101,7 +101,7 @@ def test_music21_gets_parts_and_offsets_in_quarters(piece):
     score = piece.to_music21()
     assert [part.partName for part in score.parts] == ["lute", "bass"]
     notes = [(n.offset, n.nameWithOctave) for n in score.parts[0].flatten().notes]
-    # The last is cut at the bar line.
+    # The last note is cut at the bar line.
     names = ["C4", "E4", "G4", "C5", "C5"]
     assert notes == [(float(k), name) for k, name in enumerate(names)]
 

@@ -1,4 +1,4 @@
-"""tools/play-requirements.txt lists all that composing needs."""
+"""tools/play-requirements.txt lists everything that composing needs."""
 
 import importlib.metadata
 import pathlib
@@ -34,7 +34,7 @@ runpy.run_module("poph_tf.generate", run_name="__main__", alter_sys=True)
 
 
 def with_dependencies(requirements):
-    """Canonical names of distributions and of all that they ask for."""
+    """Canonical names of distributions and of all their dependencies."""
     found, left = set(), list(requirements)
     while left:
         one = left.pop()

@@ -1,4 +1,4 @@
-"""Chords that are drawn before the notes of their beat, and lead to what is given."""
+"""Chords are drawn before the notes of their beat and lead to the given notes."""
 
 import numpy as np
 import pytest
@@ -52,7 +52,7 @@ def test_a_chord_holds_for_its_beat_and_is_one_of_all_degrees(sampler):
     by_beat = found.reshape(-1, 4, ROWS)
     assert (by_beat == by_beat[:, :1]).all()
     assert len(np.unique(by_beat)) > 4
-    # A piece does not depend on the others of its batch.
+    # A piece does not depend on the other pieces of its batch.
     alone = controls(
         **{k: v[1:2] for k, v in controls()._asdict().items() if tf.is_tensor(v)}
     )
@@ -88,7 +88,7 @@ def test_a_piece_over_chords_is_in_their_key(settings, key):
 def test_chords_change_the_notes(sampler):
     frames = []
     for degree in (1, 21):
-        # In the midst of a beat, whose chord was drawn before.
+        # In the middle of a beat, whose chord is already drawn.
         past = sampler.zero_state(ROWS)
         state = past | {"chords": tf.fill(past["chords"].shape, degree)}
         frame, after = sampler.draw_step(state, controls().at(1))
@@ -120,7 +120,7 @@ def test_a_run_of_chords_that_comes_back_goes_on_as_before(sampler):
 
 
 def given_notes(sampler):
-    """Cells of which the first track is given, as in `Controls`."""
+    """Cells whose first track is given, as in `Controls`."""
     rng = np.random.default_rng(4)
     cells = np.zeros((ROWS, STEPS, *sampler.grid, 4), np.float32)
     cells[:, :, 0, :, 0] = 1
@@ -136,7 +136,7 @@ def test_what_lies_ahead_is_what_all_ways_of_chords_say(sampler):
     chain, low = network.chord_progression, network.config.min_pitch
     play = cells[..., 0] * cells[..., 1]
     heard = np.stack([chain.heard(play[:, t], KEYS, low) for t in range(STEPS)], 1)
-    # In the last beat but one: the notes of its later steps, then the last beat's.
+    # In the second-to-last beat: the notes of its later steps, then the last beat's.
     tables = chain.transitions.numpy()
     for row, key in enumerate(KEYS.numpy()):
         place = int(place_of(LEFT[row, 20], BARS[row, 20]))

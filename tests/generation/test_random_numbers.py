@@ -1,4 +1,4 @@
-"""The random numbers of the sampler: known answers, and what they depend on."""
+"""The sampler's random numbers: known answers, and what they depend on."""
 
 import numpy as np
 import pytest
@@ -69,7 +69,7 @@ def test_numbers_are_uniform_multiples_of_two_to_the_minus_24():
     assert numbers.min() >= 0.0 and numbers.max() < 1.0
     np.testing.assert_array_equal(numbers * 2**24, np.round(numbers * 2**24))
     counts = np.histogram(numbers, bins=10, range=(0, 1))[0]
-    # 10,000 numbers: each tenth holds 1000, give or take 30 (one standard deviation).
+    # Of 10,000 numbers each tenth holds 1000, give or take 30 (one standard deviation).
     assert np.abs(counts - 1000).max() < 150
     play, replay = numbers[..., 0].ravel(), numbers[..., 1].ravel()
     assert abs(np.corrcoef(play, replay)[0, 1]) < 0.06
@@ -78,7 +78,7 @@ def test_numbers_are_uniform_multiples_of_two_to_the_minus_24():
 def test_keys_are_24ths_of_a_number_of_their_own():
     seeds = np.stack([np.arange(500), 7 * np.arange(500) - 900], axis=1)
     seeds = seeds.astype(np.int32)
-    # The fourth word of the counter is 1, which no number of a note has.
+    # The fourth word of the counter is 1, which no note's random number uses.
     first = host_randomness.philox((0, 0, 0, 1), [*seeds.view(np.uint32).T])[0]
     expected = [(int(word) >> 8) * 24 // 2**24 for word in first]
     np.testing.assert_array_equal(host_randomness.keys(seeds), expected)

@@ -1,4 +1,4 @@
-"""The sampler: what it draws, from which numbers, and that it is the trained model."""
+"""The sampler: what it draws, from which numbers, and that it equals the model."""
 
 import functools
 
@@ -11,8 +11,8 @@ from poph_tf.generation import chords
 from poph_tf.generation.controls import Controls
 from poph_tf.generation.sampler import Sampler
 
-BAR_STEPS = 5  # of a bar in these tests, so that bars end within a few steps
-NUM_STEPS = 7  # more than a bar, and than attention along time can look back
+BAR_STEPS = 5  # per bar in these tests, so that bars end within a few steps
+NUM_STEPS = 7  # more than a bar and more than attention along time looks back
 SEEDS = [[1, 2], [3, 4], [1, 5]]
 
 
@@ -45,10 +45,10 @@ def draw(name, num_steps, state=None, **options):
 
 @functools.cache
 def drawn_in_python(name):
-    """Draws `NUM_STEPS` steps outside any graph, where the heads can be looked at.
+    """Draws `NUM_STEPS` steps outside any graph, so that the heads can be inspected.
 
     Returns:
-        (uint8 [piece, time, pitch, 3], list of what the heads said at each cell, in
+        (uint8 [piece, time, pitch, 3], list of the heads' outputs at each cell, in
         the order in which cells were drawn).
     """
     heads, draw_cell = [], chords.draw_cell
@@ -69,7 +69,7 @@ def to_frames(cells):
     return cells.astype(np.float32) / np.array([1.0, 1.0, 127.0], np.float32)
 
 
-# The sampler is the model.
+# The sampler equals the model.
 
 
 @pytest.mark.parametrize("name", small.VARIANTS)
@@ -78,7 +78,7 @@ def test_each_cell_is_drawn_from_the_teacher_forced_probability(name):
     cells, drawn_heads = drawn_in_python(name)
     inputs = small.inputs_of(to_frames(cells), BAR_STEPS, model.config.style_shares)
     outputs = model(inputs)
-    assert 0.1 < cells[..., 0].mean() < 0.9  # so that notes matter
+    assert 0.1 < cells[..., 0].mean() < 0.9  # so that notes have an effect
     order = np.arange(small.NUM_PITCHES)
     if model.config.pitch_order == "descending":
         order = order[::-1]
@@ -137,7 +137,7 @@ def test_xla_draws_the_same_notes():
     np.testing.assert_array_equal(cells, drawn_in_python(name)[0])
 
 
-# A piece is its own.
+# A piece does not depend on others.
 
 
 @pytest.mark.parametrize("name", CARRIED)
@@ -199,7 +199,7 @@ def test_prefill_counts_silent_steps(already, sounding, silent):
     np.testing.assert_array_equal(state["silent_steps"], [silent])
 
 
-# What is drawn.
+# The drawn values.
 
 
 def heads(play=0.0, replay=0.0, volume=0.5, rows=1):

@@ -1,4 +1,4 @@
-"""A step of the sampler by hand: its state, its sums, what it asks of the network."""
+"""A step of the sampler by hand: its state, its sums, its calls of the network."""
 
 import dataclasses
 import types
@@ -22,7 +22,7 @@ def controls(config, seeds=SEEDS):
 
 
 def sampler_of(name):
-    """A sampler whose network has no weights, and a state of none."""
+    """A sampler whose network has no weights and no state."""
     network = types.SimpleNamespace(
         zero_state=lambda batch_size: {}, embed_style=lambda style: style
     )
@@ -41,7 +41,7 @@ def test_the_state_before_a_piece_has_bars_of_16_steps_and_what_was_given_in_tra
 
 @pytest.fixture
 def time_axis(monkeypatch):
-    """What the time axis of a sampler without weights, and `draw_frame`, were given."""
+    """Records the inputs of `draw_frame` and of a time axis without weights."""
     seen = {}
 
     def run(inputs, state):
@@ -64,7 +64,7 @@ def test_a_step_moves_the_state_on(name, time_axis):
     drawing = sampler_of(name)
     drawing.network.time_axis = run
     asked = controls(drawing.config, SEEDS[:2])
-    # The first piece is silent for the 18th time, the second one sounds again.
+    # The first piece is silent for an 18th step; the second one sounds again.
     state = drawing.zero_state(2, [5, 16]) | {
         "step": tf.constant([9, 2]),
         "bar_position": tf.constant([4, 7]),
@@ -200,7 +200,7 @@ def test_after_4_bars_a_note_counts_a_third_for_the_key():
 def test_key_scales_mark_the_pitches_outside_each_of_24_keys():
     scales = controls_lib.key_scales(small.model_config("poph"))
     assert scales.shape == (24, 14) and small.model_config("poph").min_pitch == 36
-    # C major first: C C# D ... from C on.
+    # C major comes first: C C# D ... from C up.
     c_major = [0, 1, 0, 1, 0, 0, 1, 0, 1, 0, 1, 0, 0, 1]
     np.testing.assert_array_equal(scales[0], c_major)
 

@@ -1,4 +1,4 @@
-"""Given music: which notes are clamped, prefilled, kept and drawn anew."""
+"""Given music: which notes are clamped, prefilled, kept and drawn again."""
 
 import dataclasses
 
@@ -17,7 +17,7 @@ MODEL = config.preset("biaxial", **small.SIZES)  # pitches 36 to 49
 
 
 def melody(notes, num_steps=16, metre=(4, 4), first=0):
-    """Matrices of (start, end, pitch) with velocity 90."""
+    """Makes Matrices of (start, end, pitch) with velocity 90."""
     cells = np.zeros((num_steps, 128, 3), np.uint8)
     for start, end, pitch in notes:
         cells[start:end, pitch] = (1, 0, 90)
@@ -41,7 +41,7 @@ def test_the_notes_of_a_voice_are_clamped_and_end_where_they_end():
     np.testing.assert_array_equal(cells[:7, at, 1], [1] * 6 + [0])
     np.testing.assert_array_equal(cells[:6, at, 2], [1, 0, 0, 0, 1, 0])
     np.testing.assert_allclose(cells[:6, at, 3], 90 / 127)
-    # Clamped are 6 + 1 steps and the step after each of the two ends.
+    # The 6 + 1 steps and the step after each of the two ends are clamped.
     assert cells[..., 0].sum() == 9
 
 
@@ -159,7 +159,6 @@ def test_a_melody_is_padded_to_whole_bars_and_gives_the_time_signature():
     assert made.time_signatures == ((0, 3, 4),)
 
 
-# Five bars, the last cut short, with a note across each bar line but the last.
 def test_a_harmonized_melody_keeps_its_title_in_a_network_without_tracks():
     made = task(fix=dataclasses.replace(TUNE, title="Morning hymn"))
     drawn = np.zeros((made.num_steps, MODEL.num_pitches, 3), np.uint8)
@@ -168,6 +167,7 @@ def test_a_harmonized_melody_keeps_its_title_in_a_network_without_tracks():
     assert piece.arranger == "Harmonized by poph_tf"
 
 
+# Five bars, the last cut short, with a note across each bar line.
 SONG = matrices.canonical(
     melody([(16 * k - 2, 16 * k + 2, 40 + k) for k in range(1, 5)], 72)
 )
@@ -192,7 +192,7 @@ def test_a_note_that_begins_after_redrawn_bars_still_begins_if_they_sound_on():
     drawn[:, 4] = (1, 0, 50)
     piece = task(primer=song, redraw="1").assemble(drawn, 36)
     assert matrices.onsets(piece.cells)[16, 40]
-    # A note that was held into the next bar is now held from the new bars.
+    # A note held into the next bar is now held from the new bars.
     piece = task(primer=melody([(8, 20, 40)], 32), redraw="1").assemble(drawn, 36)
     np.testing.assert_array_equal(piece.play[:20, 40], 1)
     assert not matrices.onsets(piece.cells)[16, 40]

@@ -1,4 +1,4 @@
-"""Which key a request tells the network: asked for, of given music, or drawn."""
+"""The key that a request gives the network: requested, of given music, or drawn."""
 
 import dataclasses
 
@@ -39,7 +39,7 @@ def test_the_key_is_the_one_asked_for_that_of_the_music_or_a_drawn_one():
             np.stack([np.full(500, 3), np.arange(500)], axis=1).astype(np.int32)
         ).tolist()
     )
-    # 500 draws of 24: each about 21 times, give or take 4.5 (one deviation).
+    # 500 draws of 24 keys: each about 21 times, give or take 4.5 (one deviation).
     assert np.bincount(drawn, minlength=24).min() > 4
     assert np.bincount(drawn).max() < 40
     assert resolve(GenerationConfig(), MODEL).controls.key is None
@@ -54,7 +54,7 @@ def test_the_key_is_the_one_asked_for_that_of_the_music_or_a_drawn_one():
     ],
 )
 def test_where_the_given_music_stops_is_no_end(task, key):
-    # D F# A E is D major, unless E is the last note: then it is A major.
+    # D F# A E is D major unless E is the last note: then it is A major.
     notes = [(4 * k, 4 * k + 4, p) for k, p in enumerate((62, 66, 69, 64) * 2)]
     soprano = part("soprano", notes)
     position = (np.arange(32) % 16).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Music in the tracks of a model: which part is which, what is given, what is drawn."""
+"""Music in a model's tracks: which part goes where, what is given, what is drawn."""
 
 import dataclasses
 
@@ -19,7 +19,7 @@ MODEL = ModelConfig(tracks=SATB, min_pitch=36, num_pitches=48)
 
 
 def part(name, notes, num_steps=32):
-    """A track of (start, end, pitch)."""
+    """Makes a track of (start, end, pitch)."""
     cells = np.zeros((num_steps, 128, 3), np.uint8)
     for start, end, pitch in notes:
         cells[start:end, pitch] = (1, 0, 90)
@@ -47,7 +47,7 @@ def arrange(piece, table=(), single="soprano"):
 
 
 def pitches(found):
-    """The pitch that each track sounds in the first step."""
+    """Returns the pitches of each track in the first step."""
     return [np.flatnonzero(track[:, 0]).tolist() for track in found.cells[0]]
 
 
@@ -98,14 +98,14 @@ def test_music_beyond_the_models_pitches_moves_by_octaves():
         "1 of 1 notes (100%) lie outside the model's pitches, 36 to 83: all are moved "
         "2 octaves down.",
     )
-    # No octave has both: the more move together, as little as can be.
+    # No octave shift fits all notes: most move together, as little as possible.
     wide = part("x", [(0, 4, 20), (4, 8, 97), (8, 12, 98)])
     found = arrange(music(wide))
     assert [np.flatnonzero(found.cells[t, 0, :, 0]) for t in (0, 4, 8)] == [44, 73, 74]
     assert found.changes[0].endswith(
         "all are moved 2 octaves down; what still lies outside is moved by octaves."
     )
-    # Where a note from outside meets one that is in its place, this one sounds.
+    # Where a note moved alone meets one in its place, the one in its place sounds.
     meets = part("x", [(0, 4, 28), (0, 4, 64), (4, 8, 97), (8, 12, 98), (12, 16, 99)])
     meets.cells[:4, 28, 2] = 50  # the volume tells which it is
     found = arrange(music(meets)).cells[0, 0]
@@ -120,7 +120,7 @@ def test_music_beyond_the_models_pitches_moves_by_octaves():
         # 54, three voices of six semitones above 36, is high enough.
         ("soprano", 54, 54, ""),
         ("soprano", 83, 83, ""),
-        # Out of the range, but nobody has to fit above a soprano.
+        # Out of range, but no voice has to fit above a soprano.
         ("soprano", 96, 72, "outside the model's pitches"),
         ("bass", 36, 36, ""),
         ("bass", 72, 60, "high for bass"),
@@ -152,7 +152,7 @@ def test_several_voices_and_music_that_goes_on_stay_where_they_are():
 
 def test_a_few_notes_beyond_the_models_pitches_move_alone():
     spans = [(2 * k, 2 * k + 2, 60 + k % 12) for k in range(60)]
-    # The last sounds with a note at its own place, which stays.
+    # The last note lands on a note that is in range, which stays.
     found = arrange(
         music(part("x", [*spans[:-1], (118, 120, 95), (118, 119, 83)], 120))
     )
@@ -167,7 +167,7 @@ def test_a_few_notes_beyond_the_models_pitches_move_alone():
     small = dataclasses.replace(MODEL, num_pitches=11)
     with pytest.raises(InputError, match="36 to 46, less than an octave"):
         arrangement.arrange(music(part("x", spans, 120)), small, (), "soprano")
-    # What an octave brings there needs no more.
+    # A note that one octave brings into range needs no other shift.
     fits = arrangement.arrange(music(long_note("x", 57)), small, (), "soprano")
     assert pitches(fits)[0] == [45]
 
@@ -177,7 +177,7 @@ def task(**settings):
 
 
 def free(made):
-    """Names of the tracks drawn anywhere in the drawn steps."""
+    """Returns names of the tracks drawn anywhere in the drawn steps."""
     given = made.clamped[:, :, 0, 0]
     return [t.name for t, g in zip(SATB, given.T, strict=True) if not g.all()]
 
@@ -334,7 +334,7 @@ def test_each_piece_has_one_style_whatever_is_drawn_beside_it():
     np.testing.assert_array_equal(many.sum(axis=1), 1)
     assert set(np.unique(many)) == {0, 1}
     np.testing.assert_array_equal(many[::2], many[1::2])  # candidates of a piece
-    # 200 pieces: a quarter is 50, give or take 6 (one standard deviation).
+    # A quarter of 200 pieces is 50, give or take 6 (one standard deviation).
     assert abs(many[::2, 0].sum() - 50) < 25
     few = resolve(GenerationConfig(num_pieces=3), model).controls.style
     np.testing.assert_array_equal(few, many[:6:2])

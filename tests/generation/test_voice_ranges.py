@@ -1,4 +1,4 @@
-"""Voices keep to the pitches of those of the training music."""
+"""Voices keep to the pitch ranges of the training music."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ ROWS, PLACE, ABOVE = 64, 5, 9
 
 @pytest.fixture
 def sampler():
-    """Of a model whose first two voices have one pitch each."""
+    """The sampler of a model whose first two voices have one pitch each."""
     made = Sampler(small.model("voices"))
     voice_ranges = made.network.voice_ranges
     before = voice_ranges.pitches.numpy()
@@ -26,7 +26,7 @@ def sampler():
 
 
 def second_voice(sampler, controls, state=None):
-    """Where the second voice sounds after a step, bool [batch, pitch]."""
+    """Returns where the second voice sounds after a step, bool [batch, pitch]."""
     state = state or sampler.zero_state(ROWS)
     frame, _ = sampler.draw_step(state, controls)
     return frame.numpy()[:, 1, :, 0] > 0

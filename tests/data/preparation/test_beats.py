@@ -1,4 +1,4 @@
-"""Tests of finding the beats of performances and of putting notes on their grid."""
+"""Tests of beat tracking in performances and of quantizing notes to the beats."""
 
 import dataclasses
 
@@ -28,7 +28,7 @@ NONE = np.zeros((0, 3), np.int64)
 
 
 def performance(rows, pedals=NONE):
-    """Notes of (seconds, seconds, pitch, velocity), in milliseconds of a file at 60."""
+    """Makes Notes of (start, end, pitch, velocity) in seconds; a tick is 1 ms."""
     start, end, pitch, velocity = np.array(sorted(rows), np.float64).T
     count = len(start)
     return Notes(
@@ -49,13 +49,13 @@ def performance(rows, pedals=NONE):
 
 
 def rubato(count, seconds=0.6, depth=0.12):
-    """Times of beats whose tempo swings, slower and faster, every sixteen beats."""
+    """Beat times whose tempo slows down and speeds up every sixteen beats."""
     pace = seconds * (1 + depth * np.sin(2 * np.pi * np.arange(count) / 16))
     return 1.0 + np.concatenate([[0.0], np.cumsum(pace[:-1])])
 
 
 def waltz(times, beats_per_bar=3, division=2):
-    """Bass on bar lines, spread chords on other beats, a tune of equal notes."""
+    """Bass on bar lines, arpeggiated chords on other beats, a tune of equal notes."""
     random = np.random.default_rng(3)
     rows = []
     for k, (time, after) in enumerate(zip(times[:-1], times[1:], strict=True)):
@@ -86,7 +86,7 @@ def test_beats_of_a_swaying_performance_are_found(beats_per_bar, depth):
 
 def test_beats_depend_neither_on_the_file_s_tempo_nor_on_its_metre():
     notes = waltz(rubato(64))
-    # The same seconds at another tempo, in another metre.
+    # The same times in seconds, at another tempo and in another metre.
     other = dataclasses.replace(
         notes,
         ticks_per_quarter=500,
@@ -190,13 +190,13 @@ def test_networks_are_averaged():
 
 
 def steps(notes, found):
-    """Start steps of a performance on the grid of its beats, and its new notes."""
+    """Returns the start steps on the grid of the beats, and the warped notes."""
     warped = beat_warping.along(notes, found)
     return sorted(quantization.quantize(warped).start.tolist()), warped
 
 
 def test_notes_between_beats_land_on_their_steps():
-    # Beats slow down; sixteenths of the first beat, eighths of the second.
+    # The beats slow down: sixteenths in the first beat, eighths in the second.
     times = np.array([1.0, 1.6, 2.4, 3.4, 4.4])
     rows = [(1.0 + 0.15 * k, 1.1 + 0.15 * k, 60 + k, 64) for k in range(4)]
     rows += [(1.6, 2.0, 72, 64), (2.0, 2.4, 74, 64), (2.4, 3.4, 76, 64)]
@@ -305,7 +305,7 @@ def test_the_picture_of_a_report_shows_bars_as_played_and_on_the_grid():
     assert picture.count("#cc3333") == 2 * 7
     assert picture.count("#cccccc") == 2 * (6 * 3 + 1)
     begun = np.count_nonzero(notes_lib.seconds_of(notes)(notes.start_tick) < times[18])
-    assert picture.count("<rect") >= 2 * begun - 6  # notes on one step are one
+    assert picture.count("<rect") >= 2 * begun - 6  # notes on one step merge
     assert beat_picture.draw(notes, Beats(times, times[:1]), notes) == ""
 
 
@@ -322,9 +322,9 @@ def test_half_the_tempo_is_taken_where_it_is_likelier():
     likely[:, known == 20] = 1.0
     frame, two, three = np.arange(0, 60, 10), [0, 1] * 3, np.arange(6) % 3
     near = beats._half_tempo(frame, np.array(two), likely)
-    # Within half an octave of 20 frames, in all frames alike.
+    # Within a factor of sqrt(2) of 20 frames, the same in all frames.
     np.testing.assert_array_equal(near[[0, -1]], [(known > 14) & (known < 28.2)] * 2)
-    # Half of a bar of three is no beat; a slow tempo stays; nothing is to be halved.
+    # A bar of three has no half; a slow tempo stays; one beat cannot be halved.
     assert beats._half_tempo(frame, three, likely) is None
     assert beats._half_tempo(frame[::2], np.array([0, 1, 0]), likely) is None
     assert beats._half_tempo(frame[:1], np.zeros(1), likely) is None

@@ -1,4 +1,4 @@
-"""The corpus against facts read from its scores (music21 is its own source)."""
+"""The corpus against facts read from its scores (music21 is their source)."""
 
 import dataclasses
 import fractions
@@ -76,7 +76,7 @@ def test_a_metre_that_midi_cannot_say_becomes_one_it_can():
 
 def test_a_bar_of_triplets_cut_short_does_not_move_the_bars_after_it():
     third = fractions.Fraction(7, 3)
-    # 7/3 of a quarter are 9 sixteenths and a third; the next bar line is said exactly.
+    # 7/3 of a quarter is 9 1/3 sixteenths; the next bar line is given exactly.
     metres = score_sequence.bar_lines(quarters(4, third, 4, 4))
     assert metres == [(0, 4, 4), (4, 9, 16), (4 + third, 4, 4)]
 

@@ -1,4 +1,4 @@
-"""Data sets with tracks: made from files, with a reason where a piece lacks one."""
+"""Data sets with tracks, made from files; a piece without one gets a reason."""
 
 import dataclasses
 
@@ -15,7 +15,7 @@ NAMES = tuple(VOICES)
 
 
 def choir(*left_out, shift=0, double=None):
-    """A MIDI file of two chords, a track for each voice, program 52."""
+    """A MIDI file of two chords with a track for each voice, program 52."""
     tracks = []
     for channel, (name, pitches) in enumerate(VOICES.items()):
         if name in left_out:

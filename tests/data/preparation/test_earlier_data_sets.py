@@ -9,8 +9,8 @@ from collections_of_songs import prepared, settings, shards, shares, song, write
 from poph_tf.data.preparation import pipeline
 from poph_tf.errors import InputError
 
-# Of the same collection since notes end first in, first out: SHA-256 of the
-# uncompressed shards and of the tables, first eight digits.
+# SHA-256 (first eight digits) of the uncompressed shards and of the tables, for one
+# collection; unchanged since notes end first in, first out.
 GOLDEN = {
     "default": {
         "test-00000-of-00001.tfrecord.gz": "9169b05f",
@@ -69,7 +69,7 @@ def test_shards_and_tables_are_those_of_earlier_versions(tmp_path, name):
 def test_settings_of_earlier_versions_have_the_same_key(tmp_path):
     table = tmp_path / "styles.csv"
     table.write_text("a.mid,x\n")
-    # Worked out by the code before settings were renamed.
+    # Computed by the code from before settings were renamed.
     assert pipeline.settings_key(settings("songs")).startswith("9234c5522c0498958872")
     options = {"programs": (40, 5), "reader": "note_seq", **shares(0.5, 0.25, 0.25)}
     key = pipeline.settings_key(settings("a", "b", styles_csv=str(table), **options))

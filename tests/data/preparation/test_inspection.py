@@ -1,4 +1,4 @@
-"""Tests of looking into data sets, and of aligning pieces with the grid."""
+"""Tests of inspecting data sets and of aligning pieces with the grid."""
 
 import subprocess
 import sys
@@ -171,7 +171,7 @@ def test_the_strengths_of_a_bar_count_its_metrical_levels():
 @pytest.mark.parametrize("metre", [(1, 4), (4, 4)])
 @pytest.mark.parametrize("late_ticks", [0, 120, 390, 840, 1750])
 def test_bar_lines_follow_music_that_begins_anywhere(metre, late_ticks):
-    """Bars of oom-pah in 4/4, moved by any number of sixteenths (120 ticks)."""
+    """Oom-pah bars in 4/4, shifted by any number of ticks (a sixteenth has 120)."""
     events = [smf.metre(0, metre[0], 2)]
     for k in range(64):
         start = late_ticks + 480 * k
@@ -182,14 +182,14 @@ def test_bar_lines_follow_music_that_begins_anywhere(metre, late_ticks):
     piece = matrices.from_notes(notes)
     bass = np.flatnonzero(np.diff(piece.cells[:, :60, 0].any(axis=1), prepend=False))
     first = bass[0]
-    assert piece.bar_position[first] in (0, 8)  # the half bar is as good a guess here
+    assert piece.bar_position[first] in (0, 8)  # the half bar is equally plausible
     assert first == round(late_ticks / 120)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])
 @pytest.mark.parametrize("metre", [(1, 2), (4, 2)])
 def test_beats_are_found_on_any_step_of_the_quarter(steps, metre):
-    # Moved by some steps and a third: off the grid, and off the file's beats.
+    # Shifted by some steps and a third: off the grid and off the file's beats.
     notes = in_bars(4, 1, smf.metre(0, *metre))
     notes, _ = alignment.align(notes_lib.shifted(notes, 120 * steps + 40))
     assert notes.time_signatures[-1].tolist() == [120 * (4 + steps), 4, 4]

@@ -1,4 +1,4 @@
-"""Tests of what counts as one composition, and of the splits that follow."""
+"""Tests of which pieces count as one composition, and of the resulting splits."""
 
 import csv
 
@@ -31,7 +31,7 @@ def groups(*pieces):
 
 
 def played(seed, piece):
-    """As by a person: uneven, with wrong and missing notes."""
+    """Imitates a performer: uneven, with wrong and missing notes."""
     random = np.random.default_rng(seed)
     seconds, pitch = piece
     kept = random.random(len(pitch)) > 0.05
@@ -96,16 +96,16 @@ def test_scales_that_all_have_make_no_group():
             (np.append(seconds, 40 + np.arange(320.0)), np.append(pitch, scale))
         )
     assert groups(*pieces) == list(range(70))
-    # In few pieces they may be a theme.
+    # When few pieces share them, they may be a theme.
     assert groups(*pieces[:2]) == [0, 0]
 
 
 def test_passages_are_counted_by_hand():
-    # Nine single notes: two passages of seven intervals in each of three lines, and
-    # five of five chords; three of which are alike, since the notes repeat by fours.
+    # Nine single notes: each of three lines has two passages of seven intervals, and
+    # there would be five passages of five chords, of which three remain (see below).
     pitch = np.array([60, 64, 67, 72, 60, 64, 67, 72, 60])
     found, total = fingerprints.sketch(np.arange(9.0), pitch)
-    # 60 and 72 are one pitch class: 0 4 7 0 4 7 0 leaves three passages of chords.
+    # 60 and 72 share a pitch class: 0 4 7 0 4 7 0 has three passages of chords.
     assert total == len(found) == 2 + 2 + 2 + 3
     up, _ = fingerprints.sketch(np.arange(9.0) * 2, pitch + 11)
     np.testing.assert_array_equal(found, up)

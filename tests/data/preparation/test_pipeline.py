@@ -28,7 +28,7 @@ from poph_tf.errors import InputError
 
 
 def pieces(folder, split=None):
-    """All pieces of a data set, by source."""
+    """Returns all pieces of a data set, by source."""
     found = {}
     for name in [split] if split else examples.SPLITS:
         for path in examples.shard_paths(folder, name):

@@ -37,21 +37,21 @@ class Deadly:
 
 
 class Endless:
-    """A path whose opening takes for ever."""
+    """A path whose opening never ends."""
 
     def open(self, mode):
         time.sleep(3600)
 
 
 class Faulty:
-    """A path whose opening meets a defect of the program."""
+    """A path whose opening hits a bug in the program."""
 
     def open(self, mode):
         raise ZeroDivisionError
 
 
 def outcome(items, seconds=60.0, num_workers=2):
-    """What became of items, in two chunks: the reason by source."""
+    """Converts items in two chunks; returns the reason by source."""
     chunks = [staging.Chunk("a", tuple(items)), staging.Chunk("b", (good("z"),))]
     options = ExecutionOptions(num_workers=num_workers, seconds_per_file=seconds)
     found = {
@@ -112,7 +112,7 @@ def test_slow_files_are_returned_in_parts(monkeypatch):
 
 @pytest.fixture
 def _interruptible():
-    """A shell's job in the background ignores Ctrl-C."""
+    """Enables Ctrl-C, which a background job of a shell ignores."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -125,14 +125,14 @@ def test_a_ctrl_c_waits_until_processes_have_started():
         signal.raise_signal(signal.SIGINT)
         done.append("start")
     assert done == ["start"]
-    with pytest.raises(KeyboardInterrupt):  # And does not wait after that.
+    with pytest.raises(KeyboardInterrupt):  # After that it does not wait.
         signal.raise_signal(signal.SIGINT)
 
 
 def test_workers_that_cannot_start_are_an_error(monkeypatch):
     monkeypatch.setattr(runners, "_begin_worker", os._exit)
     chunk = staging.Chunk("a", (good("a"),))
-    # The memory limit is the argument, and so the exit code.
+    # The memory limit is passed to os._exit, so it becomes the exit code.
     options = ExecutionOptions(worker_memory_mb=1)
     with pytest.raises(RuntimeError, match="they die at their start"):
         list(runners.convert_locally([chunk], DataConfig(input=("x",)), options))
@@ -178,12 +178,12 @@ def test_the_number_of_workers_does_not_change_a_byte(tmp_path):
 
 
 KILLS = 6
-# What a run leaves in its folder, in the order of its work.
+# Files that a run leaves in its folder, in the order it writes them.
 SIGNS = (".unfinished/run.json", ".unfinished/*.chunk", "*.gz*", "*.csv")
 
 
 def newer(folder, pattern, since):
-    """Whether there are files of a later time than `since` (seconds)."""
+    """Whether any file is newer than `since` (seconds)."""
     with contextlib.suppress(FileNotFoundError):  # renamed while we look
         return any(path.stat().st_mtime > since for path in folder.glob(pattern))
     return False
@@ -203,12 +203,12 @@ def test_a_run_killed_again_and_again_ends_like_one_that_was_not(tmp_path):
         while run.poll() is None and not newer(output, sign, begun):
             time.sleep(0.005)
         time.sleep(chance.uniform(0, 0.1))
-        # One Ctrl-C among them.
+        # One of the kills is a Ctrl-C.
         run.send_signal(signal.SIGINT if number == 4 else signal.SIGKILL)
         stopped.append((run.wait(), run.stderr.read()[-13:]))
         if not stopped[-1][0] and number < KILLS - 1:
-            shutil.rmtree(output)  # It was quicker: from the start again.
-    # It may have ended before the signal came, its last line said or not.
+            shutil.rmtree(output)  # It finished first: start again.
+    # It may have ended before the signal, with or without its last line.
     ended = [(0, b""), (0, b", 0 rejected\n")]
     assert stopped[4] in [(75, b" to continue.\n"[-13:]), *ended]
     assert sum(code == -signal.SIGKILL for code, _ in stopped) >= KILLS // 2
@@ -268,7 +268,7 @@ def test_a_chunk_depends_on_all_code_that_its_conversion_imports(tmp_path):
     assert {f"poph_tf/{name}.py" for name in imported} <= set(names)
     above = ("models", "training", "generation", "evaluation", "rendering", "serving")
     assert not [name for name in names if name.split("/")[1] in above]
-    # What was imported when a piece was converted is among them.
+    # All modules imported while converting a piece are among them.
     (tmp_path / "a.mid").write_bytes(song(1))
     loaded = f"import sys; data = open({str(tmp_path / 'a.mid')!r}, 'rb').read()\n"
     loaded += "from poph_tf.config import DataConfig\n"

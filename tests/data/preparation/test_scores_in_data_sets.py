@@ -1,4 +1,4 @@
-"""Scores become data sets: repeats as asked for, repairs and time in the report."""
+"""Scores become data sets: repeats as requested, repairs and time in the report."""
 
 import musicxml as xml
 from collections_of_songs import prepared, settings
@@ -11,7 +11,7 @@ def folder_with_a_score(tmp_path):
     root = tmp_path / "songs" / "style"
     root.mkdir(parents=True)
     quarter_tone = xml.note("C4", 8, alter="0.5")
-    for k in range(3):  # three lengths, or they were one piece
+    for k in range(3):  # three lengths, so that they are not one piece
         bodies = [quarter_tone + xml.BACKWARD, *[xml.notes("D4 E4 F4 G4")] * (k + 1)]
         (root / f"{k}.musicxml").write_text(xml.score(*bodies))
     return tmp_path / "songs"
@@ -26,7 +26,7 @@ def test_the_report_says_what_scores_took_and_what_was_mended(tmp_path):
     mended = (tmp_path / "out" / "repairs.csv").read_text("utf-8").splitlines()
     each = [f"style/{k}.musicxml,microtones rounded" for k in range(3)]
     assert mended == ["source,repair", *each]
-    # Bars of 16 steps: one twice, and 1, 2 and 3 more.
+    # Bars of 16 steps: in each piece a repeated bar, then 1, 2 or 3 more.
     assert sum(s.num_steps for s in info.splits.values()) == 16 * (3 + 4 + 5)
 
 
@@ -50,7 +50,7 @@ def test_a_large_book_is_converted_in_parts_with_the_same_tunes(tmp_path, monkey
     count, parts = converted()
     assert count == 4 + 1
     assert parts == whole
-    # What cannot be read is rejected once, not part by part.
+    # An unreadable file is rejected once, not part by part.
     (tmp_path / "book.abc").write_bytes(b"\xff\0" * 200)
     assert [name for name, _ in converted()[1]] == ["book.abc", "one.abc"]
 
@@ -65,7 +65,7 @@ def test_progress_tells_how_much_of_a_book_is_done(tmp_path, monkeypatch):
         for item in sources.walk(settings(tmp_path / "book.abc"), position)
     ]
     assert found == [((k, 4), k / 4, k / 4, 1 if k else None) for k in range(4)]
-    # Each part is a chunk, which is shown when it is done.
+    # Each part is a chunk, reported when it is done.
     chunks = staging.chunks(sources.walk(settings(tmp_path / "book.abc")))
     assert [len(chunk.items) for chunk in chunks] == [1] * 4
 

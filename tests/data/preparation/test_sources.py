@@ -1,4 +1,4 @@
-"""Tests of what is found in folders, archives and files of NoteSequences."""
+"""Tests of finding pieces in folders, archives and files of NoteSequences."""
 
 import io
 import sys
@@ -43,7 +43,7 @@ def tar(path, members, mode="w:gz"):
 
 
 def packed(path, members):
-    """Writes an archive of the kind that its name says."""
+    """Writes an archive of the kind given by its suffix."""
     if path.suffix != ".zip":
         kind = path.suffix[1:].replace("tgz", "gz").replace("tar", "")
         return tar(path, members, f"w:{kind}")
@@ -228,7 +228,7 @@ def test_zip_bombs_and_damaged_members_are_rejected_with_a_reason(tmp_path):
         archive.writestr("good.mid", b"abc")
         archive.writestr("broken.mid", bytes(range(256)) * 40)
     data = bytearray(path.read_bytes())
-    # The directory says that liar.mid has 5 bytes, and broken.mid is bent.
+    # The directory claims that liar.mid has 5 bytes; broken.mid is corrupt.
     entry = data.rindex(b"liar.mid") - 46
     data[entry + 24 : entry + 28] = (5).to_bytes(4, "little")
     data[data.index(b"broken.mid") + 60] ^= 0xFF
@@ -358,7 +358,7 @@ def test_a_zip_without_sense_is_named_and_a_member_costs_itself_only(tmp_path):
     assert reasons(path) == {"bad.mid": "damaged in the archive", "good.mid": None}
     entry = whole.index(b"PK\x01\x02")
     for at, value in ((entry, b"XX"), (entry + 6, b"\x63\x00")):
-        # Not a list of members; a list for programs of a later age.
+        # No list of members; a list that needs a newer zip version.
         path.write_bytes(whole[:at] + value + whole[at + 2 :])
         with pytest.raises(InputError, match="is not a zip archive"):
             sources.check(settings(path))

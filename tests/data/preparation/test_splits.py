@@ -33,7 +33,7 @@ def test_a_group_that_would_be_most_of_a_split_is_trained_on(drawn):
     names = [random.bytes(32) for _ in range(60)]
     alone = splits_lib.split(names, (0.8, 0.1, 0.1))
     first = names[list(alone).index(drawn)]
-    # Once more than the rest it has 6 of 65 pieces; then 21 of 80. A tenth may be.
+    # With copies it has 6 of 65 pieces, then 21 of 80. A tenth may stay in the split.
     for more, split in [(5, drawn), (20, "train")]:
         where = splits_lib.split(names + [first] * more, (0.8, 0.1, 0.1))
         assert set(where[60:]) == {split}

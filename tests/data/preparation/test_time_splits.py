@@ -1,4 +1,4 @@
-"""Collections of fewer compositions than splits are split by windows of time."""
+"""Collections with fewer compositions than splits are split by time."""
 
 import numpy as np
 import pytest
@@ -21,11 +21,11 @@ def roll(bars, upbeat=0):
     ("piece", "fractions", "ends"),
     [
         (roll(20), (0.8, 0.1, 0.1), {"train": 256, "valid": 288, "test": 320}),
-        # A bar at least for each.
+        # At least a bar for each.
         (roll(3), (0.8, 0.1, 0.1), {"train": 16, "valid": 32, "test": 48}),
         (roll(4, upbeat=4), (0.8, 0.1, 0.1), {"train": 36, "valid": 52, "test": 68}),
         (roll(10), (0.9, 0.0, 0.1), {"train": 144, "test": 160}),
-        # Too short to be cut.
+        # Too short to cut.
         (roll(2), (0.8, 0.1, 0.1), {"train": 32}),
     ],
 )
@@ -36,7 +36,7 @@ def test_pieces_are_cut_at_bar_lines(piece, fractions, ends):
 
 
 def long_song(offset=0):
-    """Ten bars; a note across the line of bar 9; 3/4 from bar 6 on."""
+    """Ten bars, 3/4 from bar 6 on; a note crosses the bar line before bar 9."""
     events = [smf.on(0, 60 + offset), smf.off(480, 60 + offset)]
     first = [smf.on(1920 * k, 62 + k + offset) for k in range(1, 5)]
     more = [[on, smf.off(on[0] + 480, on[2])] for on in first]
@@ -59,12 +59,12 @@ def test_one_file_and_two_files_can_be_trained_on(tmp_path, count):
         split: list(dataset.read_split(tmp_path / "out", split))
         for split in info.splits
     }
-    # 80 + 60 steps: 112 and 126 are nearest to 116 and 128 among the lines.
+    # 80 + 60 steps: the bar lines nearest to 112 and 126 are 116 and 128.
     for split, length in (("train", 116), ("valid", 12), ("test", 12)):
         assert [len(piece.matrices) for piece in found[split]] == [length] * count
     test = found["test"][0]
     assert test.source.endswith("#test")
-    # The long note goes on: it begins anew in each part.
+    # The long note continues: it starts again in each part.
     assert test.matrices.play[:, 50].all() and not test.matrices.replay.any()
     assert test.matrices.time_signatures == ((0, 3, 4),)
     assert found["train"][0].matrices.time_signatures == ((0, 4, 4), (80, 3, 4))

@@ -1,4 +1,4 @@
-"""What cannot be read, or should not be, in folders and archives."""
+"""Files in folders and archives that cannot or should not be read."""
 
 import csv
 import errno
@@ -20,12 +20,12 @@ from poph_tf.data import reading, shards
 from poph_tf.data.preparation import conversion, pipeline, sources
 from poph_tf.errors import InputError
 
-# Linux can open it, and answers each read with EIO, in all processes.
+# Linux can open it, but each read fails with EIO, in all processes.
 NO_DISK = pathlib.Path("/proc/self/mem")
 
 
 class Failing(io.BytesIO):
-    """A file of a disk that fails after its first bytes."""
+    """A file on a disk that fails after the first bytes."""
 
     def read(self, size=-1):
         if self.tell() + (size if size >= 0 else 2**62) > 600:
@@ -35,7 +35,7 @@ class Failing(io.BytesIO):
 
 @pytest.fixture
 def failing(tmp_path, monkeypatch):
-    """A book, archives and records that can be read in part."""
+    """A book, archives and records that are only partly readable."""
     (tmp_path / "book.abc").write_text("X:1\nK:C\nCDEF|\n\n" * 5000)
     with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
         for k in range(4):
