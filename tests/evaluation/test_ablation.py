@@ -48,7 +48,7 @@ RESULTS = {
 
 def test_a_curve_reaches_a_target_between_two_validations():
     curve = result("poph", 0, [7.0, 4.0, 3.0])["curve"]
-    # From 7 to 4 nats, 5 lies at two thirds.
+    # From 7 to 4 nats, 5 is two thirds of the way.
     assert ablation_report.reached(curve, 5.0, "epoch") == pytest.approx(0.5 + 1 / 3)
     assert ablation_report.reached(curve, 5.0, "seconds") == pytest.approx(10 + 20 / 3)
     assert ablation_report.reached(curve, 7.5, "epoch") == 0.5
@@ -60,7 +60,7 @@ def test_the_table_has_medians_over_seeds_and_compares_seed_by_seed():
     lines = ablation_report.table({"bach": RESULTS}).splitlines()
     rows = {line.split("|")[1].strip(): line.split("|")[2:-1] for line in lines[3:]}
     deepj, poph = ([c.strip() for c in rows[name]] for name in ("deepj", "poph"))
-    # Seed 0 passes its last 6 nats at three quarters of the way from 9 to 5.
+    # Seed 0 reaches its last 6 nats three quarters of the way from 9 to 5.
     assert deepj[:6] == [
         "1,234",
         "2",
@@ -69,8 +69,8 @@ def test_the_table_has_medians_over_seeds_and_compares_seed_by_seed():
         "1.19",
         "23.8",
     ]
-    # Seed 0 is at 6 nats after a third of the second half epoch; seed 1 stays above the
-    # 4 nats of its DeepJ.
+    # Seed 0 reaches 6 nats after a third of the second half epoch; seed 1 stays above
+    # the 4 nats of its DeepJ.
     assert poph[:4] == ["1,234", "2", "4.000", "4.000 (3.000 to 5.000)"]
     assert poph[4] == "0.667 (1 of 2)"
     none = [c.strip() for c in rows["poph_no_harmony"]]
@@ -148,7 +148,7 @@ def test_each_variant_lacks_the_part_that_its_name_gives():
 def test_one_piece_is_learned_and_a_finished_run_is_not_run_again(
     tmp_path, monkeypatch
 ):
-    # XLA would compile for longer than there is to compose.
+    # XLA would compile for longer than composing takes.
     composer = functools.partial(engine.Engine, jit_compile=False)
     monkeypatch.setattr(engine, "Engine", composer)
     path, work_dir = tmp_path / "tune.mid", tmp_path / "runs"

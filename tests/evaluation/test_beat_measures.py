@@ -1,4 +1,4 @@
-"""Tests of comparing beats with annotated ones."""
+"""Tests of comparing found beats with annotated ones."""
 
 import numpy as np
 import pytest
@@ -12,9 +12,9 @@ from poph_tf.evaluation import beats
     [
         ([1.0, 2.0, 3.0, 4.0], 1.0),
         ([1.06, 1.95, 3.08, 4.0], 0.75),  # 80 ms is too far
-        ([2.0, 4.0], 2 / 3),  # every other beat: all right, half found
+        ([2.0, 4.0], 2 / 3),  # every other beat: all correct, half found
         ([1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5], 2 / 3),
-        ([0.98, 1.02], 1 / 3),  # one beat matches once
+        ([0.98, 1.02], 1 / 3),  # a beat matches only once
         ([], 0.0),
     ],
 )

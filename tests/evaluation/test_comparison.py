@@ -30,7 +30,7 @@ def test_a_comparison_gives_means_deviations_and_shifts():
     reference = as_set([tune_piece([60, 62, 64, 65], length) for length in (1, 2, 4)])
     result = comparison.compare(composed, reference)
     summary = result["measures"]["notes_per_bar"]
-    # 16, 8 and 4 notes a bar: mean 28/3, deviation sqrt(112/3).
+    # 16, 8 and 4 notes per bar: mean 28/3, deviation sqrt(112/3).
     assert summary["reference"]["mean"] == pytest.approx(28 / 3)
     assert summary["reference"]["deviation"] == pytest.approx(math.sqrt(112 / 3))
     assert summary["composed"]["shift"] == pytest.approx(
@@ -138,7 +138,7 @@ def test_the_command_prints_measures_and_writes_tables_and_pictures(tmp_path):
 
 def test_guards_are_ranges_around_the_real_pieces():
     real = as_set([tune_piece([60, 62, 64, 65, 67, 69, 71, 72], 4)] * 2)
-    # Twice the notes a bar, all of them short and on one pitch.
+    # Twice the notes per bar, all short and on one pitch.
     composed = as_set([tune_piece([60] * 16, 2)] * 2)
     found = comparison.compare(composed, real)["guards"]
     notes = found["notes_per_bar"]
@@ -148,7 +148,7 @@ def test_guards_are_ranges_around_the_real_pieces():
     assert (
         found["note_lengths"]["composed"] == found["pitch_intervals"]["composed"] == 1
     )
-    # The pieces of a set equal each other: all of their attacks are shared.
+    # The pieces of a set are equal: they share all attacks.
     shared = found["shared_attacks"]
     assert (shared["composed"], shared["real"], shared["within"]) == (16, 8, False)
     same = comparison.compare(real, real)["guards"]

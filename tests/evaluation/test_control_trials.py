@@ -30,7 +30,7 @@ def melody(style, seed):
 
 
 class FakeComposer:
-    """Composes exactly what it is asked for: notes at a time, key and style."""
+    """Composes exactly what it is asked for: notes per step, key and style."""
 
     def __init__(self):
         self.asked = []

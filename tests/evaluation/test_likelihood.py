@@ -80,7 +80,7 @@ def test_a_style_is_found_by_its_name():
 
 
 def music_of(*steps):
-    """Matrices of steps, each the MIDI numbers that sound."""
+    """Matrices with these steps, each a list of the MIDI numbers that sound."""
     cells = np.zeros((len(steps), 128, 3), np.uint8)
     for step, pitches in enumerate(steps):
         cells[step, list(pitches)] = 1, 0, 64
@@ -92,7 +92,7 @@ TWO_PITCHES = config.preset("biaxial", min_pitch=60, num_pitches=2)
 
 
 def test_the_marginal_is_a_bernoulli_for_each_pitch_smoothed_by_one():
-    # Pitch 60 sounds in 2 of 3 steps, 61 in none; 72 is not the model's.
+    # Pitch 60 sounds in 2 of 3 steps, 61 in none; 72 is outside the model's range.
     train = [piece_of(music_of([60, 72], [60])), piece_of(music_of([72]))]
     marginal = likelihood.Marginal(train, TWO_PITCHES)
     np.testing.assert_allclose(marginal.probability, [3 / 5, 1 / 5])

@@ -23,7 +23,7 @@ LENGTHS = {"train": (9, 30, 200, 5), "valid": (9, 40), "test": (1, 9, 210)}
 
 @pytest.fixture(scope="module")
 def rolls():
-    """Splits of rolls, notes at both ends of the range among them."""
+    """Splits of rolls, with notes at both ends of the range."""
     rng = np.random.default_rng(0)
     splits = {}
     for name, lengths in LENGTHS.items():
@@ -107,7 +107,7 @@ def test_what_is_missing_or_out_of_range_is_named(tmp_path):
     np.savez(path, **bits, **{f"{name}_lengths": [7, -2] for name in LENGTHS})
     with pytest.raises(InputError, match="lengths of train must be positive"):
         piano_rolls.read(str(path))
-    # All of MIDI's 128 pitches: cut to the first 88 they would be others.
+    # All 128 MIDI pitches: the first 88 of them are not the piano's.
     bits = {name: np.zeros((5, 16), np.uint8) for name in LENGTHS}
     np.savez(path, **bits, **{f"{name}_lengths": [5] for name in LENGTHS})
     with pytest.raises(InputError, match=r"packed rows of 11 .*\(5, 16\)"):
@@ -151,7 +151,7 @@ def test_training_follows_from_the_size_of_the_data(
     monkeypatch.setattr(examples, "read_info", lambda _: info_of(split))
     planned = benchmark.plan(("jsb", "biaxial"), "biaxial", "data", {}, {})
     assert planned.model.dropout == dropout and planned.training == training
-    # Small sets would be learned by heart through the state too.
+    # The network would memorize small sets through its state too.
     assert planned.model.recurrent_dropout == (0.25 if steps < 50_000 else 0.0)
 
 
@@ -170,7 +170,7 @@ def test_a_plan_is_the_recipe_with_the_settings_given(monkeypatch):
     assert not (model.replay or model.volume or model.bar_positions)
     assert model.time_attention_steps == training.window_steps == 192
     assert (training.max_steps, training.batch_size) == (45, 10)
-    # Twenty validations, a tenth to warm up.
+    # Twenty validations; a tenth of the steps to warm up.
     assert (training.validate_every, training.warmup_steps) == (2, 4)
     assert model.dropout == 0.4  # 0.56 - 0.18 x 0.9 = 0.398, to the next twentieth
 
@@ -182,7 +182,7 @@ def test_poph3_without_tracks_is_the_network_of_poph2(monkeypatch):
         benchmark.plan(("jsb", name), name, "data", {}, {})
         for name in ("poph2", "poph3")
     ]
-    # Without tracks there are no voices to lead, and attention along pitch pays.
+    # Without tracks there are no voices to lead, and attention along pitch pays off.
     assert plans[1].model.attends_along_pitch_first
     names = {
         "preset": "poph2",
@@ -210,7 +210,7 @@ def test_voices_are_trained_and_scored_with_voices_given(tmp_path):
     done = benchmark.run_seed(planned, Runner(tmp_path, 1, print))
     # Softmaxes over 46 pitches and rest, nearly untrained: 4 log 47 = 15.4 nats.
     assert -20 < done["test"] < -12
-    # Four voices, three and two.
+    # Sums over four voices, three and two.
     three, two = done["test_given_soprano"], done["test_given_soprano_bass"]
     assert done["test"] < three - 2 < two - 4 < -4
 
@@ -241,7 +241,7 @@ def test_records_of_other_rolls_are_not_taken_for_these(rolls, tmp_path):
     other = rolls | {"test": rolls["test"][:2]}
     with pytest.raises(InputError, match="records was made from other pieces"):
         piano_rolls.write_records(other, "rolls", str(folder))
-    # What a process that was killed, of an earlier version, had left.
+    # As a killed process of an earlier version left it.
     (folder / examples.INFO_NAME).unlink()
     with pytest.raises(InputError, match="records must be free for records or hold"):
         piano_rolls.write_records(rolls, "rolls", str(folder))
@@ -265,8 +265,8 @@ def test_a_seed_is_trained_scored_and_not_trained_again(data_dir, tmp_path):
     runner = Runner(tmp_path, 2, lines.append)
     chosen = benchmark.run_seed(planned, runner, ("valid",))
     assert "test" not in chosen
-    # The test split is scored when it is asked for, without another training, and kept
-    # back where it is not.
+    # The test split is scored on request, without training again, and otherwise left
+    # out.
     done = benchmark.run_seed(planned, runner)
     assert done == chosen | {"test": done["test"]}
     assert benchmark.run_seed(planned, runner, ("valid",)) == chosen

@@ -60,7 +60,7 @@ def test_scale_consistency_is_the_share_of_notes_in_the_best_key():
 
 
 def test_out_of_key_share_counts_cells_not_notes():
-    # Seven notes of one quarter in C major, an F sharp that lasts seven quarters:
+    # Seven notes of one quarter in C major and an F sharp of seven quarters:
     # in G major 13 quarters fit, only F does not.
     notes = tune([60, 62, 64, 65, 67, 69, 71]) + [(28, 56, 66)]
     assert measures.out_of_key_share(piece(*notes, steps=56)) == pytest.approx(1 / 14)
@@ -178,7 +178,7 @@ def test_too_few_pieces_have_no_distances():
 
 def test_a_copy_is_found_at_another_pitch_and_place():
     original = tune_piece([60, 62, 64, 65, 67, 69, 71, 72])
-    # Four notes of it a fourth up, after two notes of other steps.
+    # Four of its notes a fourth up, after two unrelated notes.
     copied = tune_piece([50, 80, 69, 70, 72, 74, 50])
     copy = copying.Index([SILENCE.cells, original.cells]).longest_copy(copied.cells)
     # 64 65 67 69 became 69 70 72 74.

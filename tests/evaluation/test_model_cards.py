@@ -1,4 +1,4 @@
-"""Tests of model cards: what they must have, and that they give what was measured."""
+"""Model cards: what they must contain, and that they state the measured figures."""
 
 import json
 import subprocess

@@ -101,7 +101,7 @@ def test_triads_are_complete_whatever_is_doubled_and_sevenths_are_none():
 
 def test_clashes_are_pitch_classes_a_semitone_apart_on_the_beat():
     assert harmony.semitone_clashes(chorale(TONIC, (48, 59, 60, 64))) == 1 / 2
-    # A major seventh in any octave is one too; a passing note between beats is none.
+    # A major seventh in any octave counts too, a passing note between beats does not.
     assert harmony.semitone_clashes(chorale((48, 55, 59, 64))) == 1.0
     passing = piece((0, 4, 48), (0, 4, 55), (2, 4, 59), steps=4)
     assert harmony.semitone_clashes(passing) == 0.0
@@ -116,11 +116,11 @@ def test_endings():
     pieces = (perfect, plagal, open_end)
     assert [harmony.ends_on_tonic_triad(p) for p in pieces] == [1.0, 1.0, 0.0]
     assert [harmony.ends_with_cadence(p) for p in pieces] == [1.0, 0.0, 0.0]
-    # A cadence in another key than the piece's is a cadence.
+    # A cadence in a key other than the piece's counts.
     modulating = chorale(*[TONIC] * 6, (50, 57, 60, 66), (43, 55, 59, 62))
     assert harmony.ends_on_tonic_triad(modulating) == 0.0
     assert harmony.ends_with_cadence(modulating) == 1.0
-    # The leading-note triad B D F does as well.
+    # The leading-note triad B D F makes a cadence too.
     assert (
         harmony.ends_with_cadence(chorale(TONIC, SUBDOMINANT, (50, 53, 59, 65), TONIC))
         == 1.0
@@ -137,7 +137,7 @@ def test_a_transposed_figure_returns_and_a_repeated_note_is_none():
     theme = [60, 62, 64, 65]
     moved = [pitch + 7 for pitch in theme]
     played = piece(*tune([*theme, 59, *moved]), steps=36)
-    # Six figures of nine notes; the last is the first, a fifth higher.
+    # Nine notes have six figures; the last is the first, a fifth higher.
     assert form.returning_figures(played) == pytest.approx(1 / 6)
     assert np.isnan(form.returning_figures(piece(*tune([60] * 6), steps=24)))
 
@@ -148,7 +148,7 @@ def test_bars_resemble_by_pitch_class_and_onset():
     played = piece(*tune([*bar, *other, *octave_higher]), steps=48)
     assert form.resembling_bars(played) == 1 / 2
     assert form.distinct_bars(played) == pytest.approx(2 / 3)
-    # What comes after 32 bars does not count.
+    # Bars after the first 32 do not count.
     longer = piece(*tune([*bar, *other] * 34), steps=68 * 16)
     assert form.distinct_bars(longer) == 2 / 32
 

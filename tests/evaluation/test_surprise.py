@@ -32,7 +32,7 @@ def of_voices(steps=20):
 @pytest.mark.parametrize("name", ["poph2", "voices"])
 def test_the_nats_of_steps_add_up_to_those_of_the_piece(name):
     model = small.model(name)
-    # Longer than a window, so that the state is carried on.
+    # Longer than a window, so that the state is carried over.
     piece = of_voices(150) if name == "voices" else small.random_piece(1, 150)
     found = inspection.surprise(model, piece, model.config.styles[0])
     assert found.nats_per_step.shape == (150,)
@@ -48,7 +48,7 @@ def test_a_network_that_knows_nothing_gives_each_note_the_same_nats():
     piece = of_voices()
     found = inspection.surprise(model, piece, "bach")
     again = {note["nats"] for note in found.most(99)}
-    # One of 14 pitches or rest; a pitch that sounded before is struck or not: a coin.
+    # One of 14 pitches or a rest; a repeated pitch is struck or held, with odds of 1:1.
     log = np.log(15)
     assert {round(nats, 4) for nats in again} <= {
         round(log, 4),

@@ -17,7 +17,7 @@ C_MAJOR, A_MINOR = key_number("C major"), key_number("A minor")
 
 @pytest.fixture
 def chain():
-    """Of two places, with tables of probabilities that are all different."""
+    """A layer with two places and tables of distinct probabilities."""
     layer = chord_progression.ChordProgression(2)
     layer.build()
     rng = np.random.default_rng(0)
@@ -73,7 +73,7 @@ def test_given_notes_speak_for_the_chords_that_they_belong_to(chain):
     assert found[0, 5] == pytest.approx(half * (notes[0, 7] + notes[0, 4]), rel=1e-5)
     # Degree 12 + 9 is E minor.
     assert found[0, 21] == pytest.approx(half * (notes[1, 3] + notes[1, 0]), rel=1e-5)
-    # What is no triad has no root: classes count from the tonic.
+    # A chord that is no triad has no root: classes count from the tonic.
     expected = half * (notes[3, 0] + notes[3, 9])
     assert found[0, OTHER] == pytest.approx(expected, rel=1e-5)
     assert not found[1].any()
@@ -119,7 +119,7 @@ def test_a_bias_of_pitches_is_one_of_their_chords(chain):
     found = chain.allowed(tf.constant(bias), keys, low).numpy()
     assert not found[1].any()
     by_chord = dict(enumerate(found[0]))
-    # Degrees of D: A major (7) has C#, D major (0) and G major (5) have not.
+    # Degrees of D: A major (7) has C#, D major (0) and G major (5) do not.
     assert by_chord[7] == pytest.approx(-15) and not by_chord[0] and not by_chord[5]
     assert by_chord[OTHER] == pytest.approx(-10 * 3 * 1.5 / 12)
 
@@ -132,7 +132,7 @@ def test_a_run_is_found_where_it_was_heard_last_in_the_same_beats_of_a_bar():
     past[2, -1 - reach :] = range(1, 2 + reach)
     past[2, [-1 - reach, -reach]] = 1 + reach, 5
     found, then = chord_progression.runs(tf.constant(past))
-    # Of the first, 4 was never heard.
+    # In the first row, 4 was never heard before.
     np.testing.assert_array_equal(found, [0, 2, 1, 0])
     np.testing.assert_array_equal(then[1:3], [3, 5])
     past[0, -1] = 0
@@ -152,7 +152,7 @@ def test_the_chord_after_an_earlier_run_gains_by_length_and_place(chain):
     chain.repeats.assign(gains.reshape(2, -1))
     beats = 4 * tf.constant([[3, 0, 1, 2, 3, 0], [3, 0, 1, 2, 0, 1]])
     degrees = tf.constant([[0, 1, 8, 6, 0, 1]] * 2)
-    # The second's bars have three beats: its run stands in others than then.
+    # The second row has bars of three beats: its run falls on other beats this time.
     past = tf.pad(chord_progression.entry(degrees, beats), [(0, 0), (66, 0)])
     found = chain.returning(past, tf.constant([1, 1])).numpy()
     expected = np.zeros((2, NUM_DEGREES))

@@ -17,7 +17,7 @@ def test_it_recalls_a_bounded_past_and_not_the_present():
     changed[:, 2] += 5.0
     recalled = np.abs(layer(x, previous) - layer(changed, previous))[..., 6:]
     moved = recalled.max(axis=(0, 2, 3)) > 0
-    # Step 2 asks; as a key, its frame is known from step 3 on, three steps long.
+    # Step 2 is a query; as a key, its frame is visible for three steps from step 3 on.
     np.testing.assert_array_equal(moved, [s in (2, 3, 4, 5) for s in range(9)])
 
 
@@ -48,7 +48,7 @@ def test_it_abstains_where_nothing_matches():
 
 
 def recalled_by_loops(layer, x, previous):
-    """What it adds, in plain loops: float [batch, time, pitch, 2 * heads].
+    """What the layer adds, in plain loops: float [batch, time, pitch, 2 * heads].
 
     `previous` holds play and replay of frame t - 1; frame s is previous[:, s + 1].
     """
@@ -96,8 +96,8 @@ def test_it_equals_plain_loops():
 
 
 def test_it_by_hand():
-    # One pitch, one unit, query and key 1 whatever came, distances worth 0 and ln 2:
-    # e, e and null weigh e : 2e : 1 at the third step.
+    # One pitch, one unit, query and key always 1, distance biases 0 and ln 2: at the
+    # third step the two frames and null weigh e : 2e : 1.
     x = np.zeros((1, 3, 1, 1), np.float32)
     previous = np.array([0, 1, 1], np.float32).reshape(1, 3, 1, 1)
     layer = layers.FrameAttention(2, num_heads=1, head_units=1)
@@ -122,7 +122,7 @@ def test_pooling_by_hand():
 
 
 def test_onsets_by_hand():
-    # One pitch: begins, goes on, is struck again, ends, begins.
+    # One pitch: begins, continues, is struck again, ends, begins.
     play, replay = [1, 1, 1, 0, 1], [0, 0, 1, 0, 0]
     for channels in ([play], [play, replay], [play, replay, replay]):
         frames = np.float32(channels).T[None, :, None]
@@ -137,7 +137,7 @@ def test_it_in_pieces_equals_the_whole():
     previous[:, 0] = 0.0  # a piece begins after silence
     layer = shaken(layers.FrameAttention(3, num_heads=2, head_units=4), x, previous)
     state, parts = layer.zero_state(2, 14), []
-    cuts = (1, 6, 7, 8)  # longer and shorter than what it can look back
+    cuts = (1, 6, 7, 8)  # longer and shorter than its look-back
     for part, before in zip(
         np.split(x, cuts, axis=1), np.split(previous, cuts, axis=1), strict=True
     ):

@@ -1,4 +1,4 @@
-"""The layers step by step, in pieces and with turned axes: as all at once."""
+"""Layers run step by step, in pieces or with axes reordered equal a single call."""
 
 import numpy as np
 import pytest
@@ -49,7 +49,7 @@ def test_lstm_steps_equal_the_scan(axis):
     order = (1, 0, 2, 3) if axis == "time" else (2, 0, 1, 3)
 
     def rows(grid):
-        """[place, row, features]: all cells of one place of the walk at once."""
+        """[place, row, features]: all cells at one place along the axis."""
         turned = np.transpose(grid, order)
         return turned.reshape(len(turned), -1, turned.shape[-1])
 

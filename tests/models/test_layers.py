@@ -101,7 +101,7 @@ def test_distances_and_their_biases_by_hand():
 
 
 def outside_change(layer, inputs, changed, *, axis, at):
-    """Largest change of the output before place `at`, and from it on."""
+    """Largest change of the output before place `at`, and from there on."""
     difference = np.abs(layer(*inputs) - layer(*changed))
     difference = np.moveaxis(difference, axis, 0)
     return difference[:at].max(initial=0.0), difference[at:].max()
@@ -177,7 +177,7 @@ def test_steps_of_the_nade_equal_the_call(channels):
 
 
 def test_hidden_units_of_the_nade_by_hand():
-    # The notes below are seen as (below, class counts); features and units are one.
+    # The notes below are seen as (below, class counts); one feature, one unit.
     layer = layers.PitchNade(1, 3)
     x, frames = np.full((1, 1, 3, 1), 2.0, np.float32), np.ones((1, 1, 3, 1), "f")
     layer(x, frames)
@@ -353,7 +353,7 @@ def test_dropout_keeps_the_mean_and_drops_cells_independently():
         tape.watch(x)
         out = layer(x, training=True)
     kept = out.numpy() != 0
-    # 77 of 256 bytes drop; of 42,000 cells the share is within 5 deviations of that.
+    # 77 of 256 byte values drop; over 42,000 cells, the share is within 5 deviations.
     assert kept.mean() == pytest.approx(1 - 77 / 256, abs=0.012)
     np.testing.assert_allclose(out.numpy()[kept], 256 / 179, rtol=1e-6)
     np.testing.assert_array_equal(tape.gradient(out, x), out)

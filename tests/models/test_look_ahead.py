@@ -1,4 +1,4 @@
-"""What is given ahead: struck notes, known tracks and bars left, by hand."""
+"""Look-ahead at given notes: struck notes, known tracks, bars left; by hand."""
 
 import numpy as np
 import pytest
@@ -9,14 +9,14 @@ from poph_tf.models.layers import look_ahead
 
 @pytest.mark.parametrize("channels", [1, 2, 3])
 def test_given_notes_are_struck_behind_what_is_free(channels):
-    # One pitch that sounds on in one track, struck again at step 3.
+    # One pitch that keeps sounding in one track, struck again at step 3.
     play, replay = [1, 1, 1, 1, 1], [0, 0, 0, 1, 0]
     planes = np.float32([play, replay, replay])[:channels]
     current = planes.T.reshape(1, 5, 1, 1, channels)
     previous = np.roll(current, 1, axis=1)  # it sounds before, too
     given = np.float32([0, 0, 1, 1, 1]).reshape(1, 5, 1)
     found = look_ahead.struck_notes(*map(tf.constant, (current, previous, given)))
-    # Step 2 is given, the one before it free.
+    # Step 2 is given; the step before it is free.
     struck = [0, 0, 1, float(channels > 1), 0]
     np.testing.assert_array_equal(found[0, :, 0, 0], np.transpose([play, struck]))
 

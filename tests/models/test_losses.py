@@ -109,8 +109,8 @@ def test_a_triad_weighs_the_same_on_every_root_and_from_every_lowest_pitch():
 
 
 def test_a_chromatic_cluster_has_a_note_outside_the_best_key():
-    # C, C#, D: each key leaves one of them out at least, and with it four silent
-    # classes: (e + 4) / (3 e + 9).
+    # C, C#, D: each key leaves out at least one of them and four silent classes:
+    # (e + 4) / (3 e + 9).
     term = losses.harmony(chord(0, 1, 2), C4)
     np.testing.assert_allclose(term, [[(math.e + 4) / (3 * math.e + 9)]], rtol=1e-6)
 
@@ -139,7 +139,7 @@ def harmony_gradient(play):
 
 def test_the_gradient_on_a_triad_raises_its_key_and_lowers_what_is_outside():
     # dL/dy[c] = p[c] (outside[c] - L), with p the softmax; the keys of C, F and G
-    # hold the triad and tie, so the gradient is the mean of theirs.
+    # contain the triad and tie, so the gradient is the mean of theirs.
     weights = np.where(np.isin(np.arange(12), (0, 4, 7)), math.e, 1.0)
     share = weights / weights.sum()
     rows = theory.scale_rows()
@@ -161,7 +161,7 @@ def test_scale_rows_are_those_of_the_report():
     assert rows.shape == (24, 12)
     np.testing.assert_array_equal(rows[0], [0, 1, 0, 1, 0, 0, 1, 0, 1, 0, 1, 0])
     np.testing.assert_array_equal(rows[12], [0, 1, 0, 0, 1, 0, 1, 0, 0, 1, 0, 1])
-    # D major lacks C and F; A minor has what C major has.
+    # D major lacks C and F; A minor has the notes of C major.
     assert rows[2, 0] == rows[2, 5] == 1 and rows[2, 1] == rows[2, 6] == 0
     np.testing.assert_array_equal(rows[12 + 9], rows[0])
     assert len({tuple(row) for row in rows}) == 12
@@ -170,8 +170,8 @@ def test_scale_rows_are_those_of_the_report():
 
 
 def test_out_of_key_share_takes_the_best_major_scale():
-    # Three Cs and one C sharp: in F, G, C, ... a quarter is outside; none holds both
-    # but those with C and D flat: A flat major and D flat major do.
+    # Three Cs and one C sharp: in F, G, C, ... a quarter is outside; only A flat
+    # major and D flat major contain both.
     assert theory.out_of_key_share([3, 1] + [0] * 10) == 0.0
     # C, C#, D equally: one of three is outside the best key.
     assert theory.out_of_key_share([2, 2, 2] + [0] * 9) == pytest.approx(1 / 3)
@@ -197,8 +197,8 @@ def two_steps():
 @pytest.mark.parametrize(
     ("mask", "play_nats", "replay_nats", "volume_sum", "steps", "positives"),
     [
-        # Step 0: both right, 2 ln 4/3. Step 1: ln 4/3 + ln 4. Replay counts at the
-        # note struck again only: ln 4/3.
+        # Step 0: both right, 2 ln 4/3. Step 1: ln 4/3 + ln 4. Replay counts only
+        # at the note struck again: ln 4/3.
         (
             [[1.0, 1.0]],
             3 * math.log(4 / 3) + math.log(4),
@@ -227,7 +227,7 @@ def test_step_sums_by_hand(mask, play_nats, replay_nats, volume_sum, steps, posi
 def test_training_weighs_replay_by_play_alone():
     outputs, batch = two_steps()
     terms = losses.likelihood_terms(outputs, batch["current"])
-    # Sounding cells 1 (not replayed) and 2 (one replayed).
+    # One sounding cell (not replayed), then two (one replayed).
     expected = [[math.log(4), math.log(4 / 3) + math.log(4)]]
     np.testing.assert_allclose(terms["replay"], expected, rtol=1e-5)
 
@@ -268,11 +268,11 @@ def test_the_terms_of_tracks_are_summed_without_those_that_are_given():
 
 
 def test_a_voice_chooses_among_its_pitches_and_a_rest():
-    # Two steps of three pitches: the second of them, then a rest; logits of zero.
+    # Two steps of three pitches: the second pitch, then a rest; zero logits.
     play = tf.constant([[[0.0, 1.0, 0.0], [0.0, 0.0, 0.0]]])
     nats = losses.voice_nats(play, tf.zeros([1, 2, 3]))
     np.testing.assert_allclose(nats, [[math.log(4), math.log(4)]], rtol=1e-6)
-    # A pitch with odds of 3 to 1 against each other one: 3 of 6.
+    # A pitch with odds of 3 to 1 against each of the others: 3 of 6.
     logits = tf.constant([[[0.0, math.log(3), 0.0], [0.0, math.log(3), 0.0]]])
     nats = losses.voice_nats(play, logits)
     np.testing.assert_allclose(nats, [[math.log(2), math.log(6)]], rtol=1e-6)

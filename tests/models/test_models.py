@@ -19,7 +19,7 @@ STYLE_NAMES = tuple(f"style {k}" for k in range(23))
 
 
 def batch_of(name, num_rows=2, num_steps=NUM_STEPS, seed=0):
-    """Arbitrary inputs, the first frame among them, as in the middle of a piece."""
+    """Arbitrary inputs, including the first frame, as in the middle of a piece."""
     rng = np.random.default_rng(seed)
     grid = (num_rows, num_steps, small.NUM_PITCHES, 3)
     num_styles = len(small.model_config(name).styles)
@@ -55,7 +55,7 @@ def changes(model, inputs, places):
 
     Returns:
         float [place, time, pitch], exactly 0 where nothing moved: both passes have
-        the same shapes, so that their rounding is the same.
+        the same shapes and therefore the same rounding.
     """
     many = {k: np.repeat(v, len(places), axis=0) for k, v in inputs.items()}
     before = outputs_of(model, many)
@@ -71,7 +71,7 @@ def allowed(config, name, index):
     steps, places = np.arange(NUM_STEPS), np.arange(small.NUM_PITCHES)
     may, must = np.zeros((2, len(steps), len(places)), bool)
     if name != "current":
-        # previous[t] is the frame before t: it reaches t and the end.
+        # previous[t] is the frame before t: it affects t and all later steps.
         may[index[0] :] = True
         must[index[0], index[1:2]] = True
         return may, must
@@ -125,7 +125,7 @@ def test_a_saved_model_is_loaded_with_the_same_outputs(name, tmp_path):
 @pytest.mark.parametrize("name", small.VARIANTS)
 def test_every_weight_has_a_gradient(name):
     model, batch = small.model(name), batch_of(name)
-    batch["current"][..., 0] = 1.0  # replay and volume count where something sounds
+    batch["current"][..., 0] = 1.0  # replay and volume need a sounding note
     with tf.GradientTape() as tape:
         outputs = model(batch)
         terms = losses.likelihood_terms(outputs, batch["current"])
@@ -326,7 +326,7 @@ def test_a_model_file_from_a_stranger_runs_no_code(tmp_path):
     hostile.save(tmp_path / "lambda.keras")
     with pytest.raises(InputError, match=r"lambda.keras is not a model of poph_tf"):
         models.load(tmp_path / "lambda.keras")
-    # A class of any module, with arguments of the writer's choice.
+    # A class of any module, with arguments chosen by the file's author.
     parts = {"module": "os", "class_name": "system", "registered_name": None}
     written = {**parts, "config": {"command": f"touch {mark}"}, "build_config": None}
     with zipfile.ZipFile(tmp_path / "module.keras", "w") as file:

@@ -104,7 +104,7 @@ def test_bfloat16_trains_with_weights_and_losses_in_float32():
     half = [float(s["loss"]) for s in sums]
     full = [float(s["loss"]) for s in losses_in("float32")[0]]
     assert half[-1] < 0.9 * half[0]
-    # bfloat16 has 8 bits: the losses agree to a hundredth, and are not the same.
+    # bfloat16 has 8 bits: the losses agree to a hundredth, but are not equal.
     assert half == pytest.approx(full, rel=0.02) and half != full
 
 
@@ -146,7 +146,7 @@ def test_a_model_of_other_tracks_begins_anew_what_does_not_fit_and_says_so():
         expected = before if variable.path in anew else copied
         np.testing.assert_array_equal(variable, expected[variable.path])
     assert "track_entry/kernel" in anew and "voice/kernel" not in anew
-    # The styles are those of both, and the same tracks leave nothing out.
+    # With the same styles and tracks, nothing starts from scratch.
     assert not finetuning.start_from(models.build(source.config), source)
 
 
@@ -167,7 +167,7 @@ def test_a_run_from_another_model_has_its_sizes_and_the_styles_of_both(tmp_path)
     }
     expected = dataclasses.replace(source.config, dropout=0.25, **styles)
     assert found == expected
-    # Once it has begun, its own config counts: the other model may have gone.
+    # Once the run has begun, its own config counts: the other model may be gone.
     (tmp_path / "new").mkdir()
     settings = json.dumps({"model": expected.to_dict()})
     (tmp_path / "new" / models.SETTINGS_FILE).write_text(settings)
@@ -204,7 +204,7 @@ def test_training_starts_from_another_model_and_continues_from_its_own(tmp_path)
             "style_shares": (0.4, 0.3, 0.3),
         }
         return trainer_lib.Trainer(
-            # Dropout is nothing that weights have.
+            # Dropout has no weights, so it may differ.
             small.model_config("poph", recurrent_dropout=0.1, dropout=0.3, **styles),
             config.TrainingConfig(**settings | {"init_from": str(source)} | changes),
             data_dir,
@@ -221,7 +221,7 @@ def test_training_starts_from_another_model_and_continues_from_its_own(tmp_path)
     (heads,) = [v for v in made.model.trainable_variables if v.path == "heads/kernel"]
     there = small.model("poph").network.heads.kernel
     np.testing.assert_array_equal(heads.numpy(), there.numpy())
-    # Started again it no longer needs, nor reads, the other model.
+    # Started again, it neither needs nor reads the other model.
     (source / models.WEIGHTS_FILE).unlink()
     trainer(ema_decay=0.5)
 

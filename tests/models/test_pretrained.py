@@ -74,7 +74,7 @@ def test_a_name_is_a_directory_first_then_a_pretrained_model(
     ]
     monkeypatch.chdir(tmp_path)
     for name in ("aria", "bach"):
-        (tmp_path / name).mkdir()  # of music, perhaps
+        (tmp_path / name).mkdir()  # a folder of music, for example
     assert pretrained.resolve("aria") == on_the_shelf / "aria"
     assert pretrained.resolve_style("bach") == (on_the_shelf / "chorales", "bach")
     for name in ("aria", "bach"):

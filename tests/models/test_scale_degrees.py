@@ -1,4 +1,4 @@
-"""What a network is told of the key, by hand."""
+"""How a network is conditioned on the key, by hand."""
 
 import keras
 import numpy as np
@@ -25,7 +25,7 @@ def degrees():
 
 
 def told(layer, keys, places, strength=None):
-    """Of one piece: float [time, pitch]."""
+    """The layer's output for one piece, float [time, pitch]."""
     return layer(tf.constant([keys]), tf.constant([places]), strength)[:, 0, :, 0]
 
 
@@ -63,7 +63,7 @@ def test_an_untrained_table_changes_nothing_and_is_learnt():
         loss = tf.reduce_sum(found[..., 0])
     assert not np.any(found)
     slope = tape.gradient(loss, layer.table).numpy().reshape(3, 24, 2)
-    # Each of the 12 degrees in major once or twice, at one place; the unknown never.
+    # Each of the 12 major degrees once or twice, at one place; the unknown key never.
     expected = np.zeros((3, 24, 2))
     expected[2, :12, 0] = np.bincount((np.arange(PITCHES) + LOW) % 12)
     np.testing.assert_array_equal(slope, expected)

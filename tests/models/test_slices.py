@@ -30,7 +30,7 @@ for arguments, environment in json.loads(sys.argv[1]):
 
 
 def child(*command):
-    """Output of a process without a GPU and without settings of threads."""
+    """Output of a process without a GPU and without thread settings."""
     clean = {
         k: v for k, v in os.environ.items() if k not in slices_lib.THREAD_VARIABLES
     }
@@ -63,17 +63,17 @@ def test_rows_of_slices_differ_by_one_at_most():
 
 def test_threads_are_as_many_as_cores_or_what_the_environment_says():
     told = {"TF_NUM_INTRAOP_THREADS": "1"}
-    # Arguments and environment: slices, threads side by side, threads of an operation.
+    # Arguments and environment: slices, inter-op threads, intra-op threads.
     cases = [
         (((16, 2), {}), (2, 2, 1)),
-        # One pool of threads for the operations of all slices.
+        # The operations of all slices share one pool of threads.
         (((16, 9), {}), (4, 4, 9)),
         (((1, 2), {}), (1, 2, 2)),
         (((16, 1), {}), (1, 1, 1)),
         # A run that continues keeps its slices.
         (((16, 2, 1), {}), (1, 2, 2)),
         (((16, 2, 4), {}), (4, 2, 1)),
-        # What the environment sets stays unless cores are given.
+        # Environment variables apply unless cores are given.
         (((16, 0), told), (1, 0, 0)),
         (((16, 2), told), (2, 2, 1)),
     ]

@@ -76,7 +76,7 @@ def test_an_output_depends_only_on_the_past_on_what_is_drawn_and_on_what_is_give
             may[t, others] = True
             if looks_ahead and made.look_ahead_units:
                 may[:] = True
-                # The next step is known by its frames.
+                # The next step is known from its frames.
         if not made.tracks[track].voice:
             may[t, track] |= np.arange(small.NUM_PITCHES) * up > pitch * up
         assert move[~may].max(initial=0.0) == 0.0, (t, track, pitch)

@@ -14,7 +14,7 @@ PITCHES = 24
 
 
 def rated(now, before, given=(0, 0), track=1):
-    """Which entry of the table each pitch of a voice reads; None: none."""
+    """The table entry that each pitch of a voice reads, or None."""
     layer = VoiceLeading(1, track, [1 - track])
     play, was = (np.zeros((1, 1, 2, PITCHES), np.float32) for _ in range(2))
     for frame, pitches in ((play, now), (was, before)):
@@ -54,7 +54,7 @@ def test_the_first_voice_sees_later_ones_only_where_they_are_given(given, sees):
 
 
 def test_a_step_of_many_pieces_is_that_of_each():
-    # With oneDNN one product of many batches of one step and a matrix went wrong.
+    # With oneDNN, the product of many one-step batches and a matrix was wrong.
     layer = VoiceLeading(64, 1, [0, 2, 3])
     layer.build()
     rng = np.random.default_rng(0)

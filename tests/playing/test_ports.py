@@ -23,9 +23,9 @@ def fast_session(**config):
 
 def test_the_latency_is_that_of_the_notes_that_were_answered():
     found = latency.measure(fast_session(**FAST), LiveConfig(**FAST), 2, virtual=False)
-    # Two voices, four quarters of two answers: begun and ended.
+    # Two voices in four quarters of two answers: note-ons and note-offs.
     assert (found["rounds"], found["events"], found["step_ms"]) == (2, 32, 15.0)
-    # The call's last note is on its last step, the answer begins with the next.
+    # The call's last note is on its last step; the answer begins on the next.
     assert found["last_note_to_answer_ms"]["median"] > 0
     assert 0 <= found["late_ms"]["median"] <= found["late_ms"]["max"] < 15.0
 

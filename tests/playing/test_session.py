@@ -92,9 +92,9 @@ def test_what_is_played_in_the_call_is_what_the_network_is_told():
     # Clamped, played, struck, velocity.
     np.testing.assert_allclose(told[2][60 - LOW], (1, 1, 1, 90 / 127), rtol=1e-6)
     np.testing.assert_allclose(told[4][62 - LOW], (1, 1, 1, 70 / 127), rtol=1e-6)
-    # The voice that nobody plays is drawn, not told to rest.
+    # The voice that nobody plays is drawn, not clamped to a rest.
     assert all(not cells[1, :, 0].any() for _, cells in engine.told[:16])
-    # In the answer all is drawn.
+    # In the answer, everything is drawn.
     assert not engine.told[16][1].any()
 
 
@@ -119,13 +119,13 @@ def test_an_accompaniment_begins_with_the_melody_and_plays_the_other_track():
 def test_an_accompaniment_remembers_what_was_played_in_the_end():
     engine = FakeEngine()
     playing = session(engine, mode="accompany", count_in=0)
-    # At step 6 the old note was still down: it is told, then taken back.
+    # At step 6 the old note is still down: the engine gets it, then a correction.
     run(playing, [(3.8, on(60)), (6.2, off(60)), (6.3, on(62))], 9)
     played = [
         (step, int(np.flatnonzero(cells[0, :, 1])[0]) + LOW, bool(cells[1, 0, 0]))
         for step, cells in engine.told
     ]
-    # (step since its beginning, pitch told, whether the other track was told too)
+    # (step from the start, pitch passed on, whether the other track was too)
     assert played == [
         *((0, 60, False), (1, 60, False), (2, 60, False), (2, 62, False)),
         *((3, 62, False), (4, 62, False)),
@@ -166,7 +166,7 @@ def test_with_midi_clock_steps_begin_on_the_clock_messages():
     playing.receive(0.125, on(60))
     sent += clocks(playing, 7, 200)
     struck = [k for k, data in notes(sent) if data[0] == ON]
-    # Messages 6 + 96 is the first of the second bar; then each quarter has 24.
+    # Message 6 + 96 is the first of the second bar; each quarter has 24.
     assert struck == [102, 126, 150, 174]
     assert notes(sent)[-1] == (198, (OFF | 1, 57, 0))
 
@@ -182,7 +182,7 @@ def test_midi_stop_ends_all_notes_and_continue_goes_on():
     assert sent == [(OFF, 60, 0), (OFF | 1, 57, 0), *ALL_OFF]
     assert clocks(playing, 103, 9) == [] and playing.receive(2.3, on(64)) == []
     playing.receive(2.4, mido.Message("continue"))
-    # Clock 100 of the song was the last; 102 is step 17, in the answer still.
+    # The song's last clock was 100; 102 is step 17, still in the answer.
     assert [k for k, d in notes(clocks(playing, 121, 12)) if d[0] == ON] == [122]
 
 
@@ -262,7 +262,7 @@ def test_no_note_hangs_whatever_comes(messages, clock, mode, one_channel):
     for status, *data in sent:
         key = (status & 0x0F, data[0])
         if status & 0xF0 == ON:
-            assert key not in sounding  # its end could not be told from the other's
+            assert key not in sounding  # else their ends are ambiguous
             assert 1 <= data[1] <= 127
             sounding.add(key)
         elif status & 0xF0 == OFF:

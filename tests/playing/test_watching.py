@@ -1,4 +1,4 @@
-"""Files dropped into a folder are answered once, when they are whole."""
+"""Files dropped into a folder are answered once, when they are complete."""
 
 import os
 
@@ -27,7 +27,7 @@ def test_a_file_is_answered_once_and_an_answer_is_not_answered(tmp_path, capsys)
     output = tmp_path / "tune.harmonize.mid"
     assert output.read_bytes() == b"whole"
     assert capsys.readouterr().out.split() == [str(output)]
-    # Nor by the next process.
+    # The next process does not answer it again.
     again = watching.Watch(tmp_path, "harmonize")
     assert [list(again.ready()) for _ in range(3)] == [[], [], []]
 

@@ -67,7 +67,7 @@ def test_a_picture_of_a_score_is_engraved(tmp_path):
 
 
 def staff_lines(path):
-    """The rows of a picture where lines begin that are about as wide as the widest."""
+    """Picture rows where a line begins that is about as long as the longest."""
     image = pytest.importorskip("matplotlib.image")
     pixels = image.imread(path)[..., :3]
     assert pixels.shape[1] == engraving.PICTURE_PIXELS

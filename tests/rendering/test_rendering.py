@@ -82,7 +82,7 @@ def test_each_track_has_a_colour_that_its_name_shows():
     low, _, high, _ = axes.collections[-4:]  # each with its edges; the first uppermost
     for drawn, pitch, color in ((low, C4, middles[1]), (high, 72, middles[0])):
         assert round(drawn.get_paths()[0].vertices[:, 1].min()) == pitch
-        # Velocity 64 lies next to the middle shade.
+        # Velocity 64 is close to the middle shade.
         wanted = [int(color[k : k + 2], 16) / 255 for k in (1, 3, 5)]
         np.testing.assert_allclose(drawn.get_facecolor()[0][:3], wanted, atol=0.02)
 
@@ -99,7 +99,7 @@ def test_a_replayed_note_looks_different_from_a_held_one():
     held = picture(piece((0, 16, C4, 80)))
     struck = picture(piece((0, 8, C4, 80), (8, 16, C4, 80)))
     changed = np.argwhere(np.abs(held - struck).sum(axis=-1) > 0.05)
-    # Only around step 8 of 32: a quarter of the width from the left edge of the axes.
+    # Only around step 8 of 32, a quarter of the width from the left edge of the axes.
     assert len(changed) > 0
     columns = changed[:, 1] / held.shape[1]
     assert columns.min() > 0.25 and columns.max() < 0.31

@@ -1,4 +1,4 @@
-"""Written scores as others read them: the schema of MusicXML, music21, verovio, us."""
+"""Written scores as read by MusicXML's schema, music21, verovio and our reader."""
 
 import importlib.metadata
 
@@ -15,7 +15,7 @@ from poph_tf.data.cells import spans
 from poph_tf.rendering.musicxml import to_musicxml
 
 XS = "http://www.w3.org/2001/XMLSchema"
-# What MusicXML's schema takes from two others, which lie on servers.
+# What MusicXML's schema takes from two others, which are on servers.
 ATTRIBUTES = {
     "/xlink.xsd": ("http://www.w3.org/1999/xlink", "href type role title show actuate"),
     "/xml.xsd": ("http://www.w3.org/XML/1998/namespace", "lang space"),
@@ -58,7 +58,7 @@ class _Local(etree.Resolver):
 
 @pytest.fixture(scope="module")
 def schema():
-    """The schema of MusicXML 4, which a package of Python carries."""
+    """The schema of MusicXML 4, from a Python package."""
     package = importlib.metadata.distribution("musicxml")
     path = package.locate_file("musicxml/generate_classes/musicxml_4_0.xsd")
     parser = etree.XMLParser(no_network=True)
@@ -82,7 +82,7 @@ def test_the_schema_finds_a_fault(schema):
 
 @pytest.fixture
 def complaints(capfd):
-    """What verovio complains of while it engraves a score."""
+    """Verovio's warnings while it engraves a score."""
     verovio.enableLog(verovio.LOG_WARNING)
 
     def engrave(score):

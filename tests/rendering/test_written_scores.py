@@ -73,7 +73,7 @@ def written(made, **options):
 
 
 def signs(root):
-    """(number of the bar, name, sign, ties) of each note."""
+    """(bar number, name, sign, ties) of each note."""
     found = []
     for measure in root.iter("measure"):
         for note in measure.iter("note"):
@@ -94,7 +94,7 @@ def signs(root):
         ([69, 71, 72, 74, 76, 77, 80, 81], "A4 B4 C5 D5 E5 F5 G#5 A5"),
         # Not C sharp major, which takes seven sharps.
         ([61, 63, 65, 66, 68, 70, 72, 73], "Db4 Eb4 F4 Gb4 Ab4 Bb4 C5 Db5"),
-        # C flat lies in the octave of its letter: it sounds as the B below.
+        # C flat belongs to the octave of its letter: it sounds as the B below.
         ([63, 65, 66, 68, 70, 71, 73, 75], "Eb4 F4 Gb4 Ab4 Bb4 Cb5 Db5 Eb5"),
         ([61, 63, 64, 66, 68, 69, 72, 73], "C#4 D#4 E4 F#4 G#4 A4 B#4 C#5"),
     ],

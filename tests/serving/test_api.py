@@ -19,14 +19,14 @@ VOICES = ["soprano", "alto", "tenor", "bass"]
 
 
 def post(path, body, server=None, **headers):
-    """The answer of a request that must succeed."""
+    """The answer to a request that must succeed."""
     status, answer = (server or servers.composing()).ask(path, body, **headers)
     assert status == 200, answer
     return answer
 
 
 def composed(seed=0, num_bars=2, **settings):
-    """The only piece of a request, as music for another."""
+    """The only piece of an answer, as input for another request."""
     settings |= {"seed": seed, "num_bars": num_bars}
     (piece,) = post("v1/compose", settings)["pieces"]
     assert piece.pop("seed") == seed
@@ -137,7 +137,7 @@ def test_vary_keeps_the_tracks_that_are_not_drawn():
     for track in range(3):
         assert of_track(piece, track) == of_track(music, track)
     assert of_track(piece, 3) != of_track(music, 3)
-    # With its seed and key it is music again.
+    # A piece with its seed and key is valid input.
     (again,) = post("v1/vary", {"music": piece, "draw": ["alto"]})["pieces"]
     assert of_track(again, 3) == of_track(piece, 3)
 
@@ -162,7 +162,7 @@ def test_a_lasso_draws_only_its_steps_of_its_tracks():
     for track, first, last in ((0, 0, 32), (1, 8, 32), (2, 0, 32), (3, 0, 16)):
         kept = sounding(music, track, first, last)
         assert all(sounding(piece, track, first, last) == kept for piece in pieces)
-    # One drawing may be what was there before, four of two voices are not.
+    # One drawing may equal the original; four of two voices do not.
     assert any(
         sounding(piece, *span) != sounding(music, *span)
         for piece in pieces
@@ -267,7 +267,7 @@ def test_accept_asks_for_a_midi_file():
 
 
 def test_surprise_comes_by_note_and_by_step():
-    # Where the server's worker runs it, TensorFlow is imported first.
+    # In the server's worker, TensorFlow is imported first.
     music = composed(3, 1)
     notes = scores.to_notes(scores.Score.model_validate(music))
     answer = workers.score(str(pretrained.path_of("chorales")), notes, "")
@@ -354,7 +354,7 @@ def test_a_client_that_hangs_up_frees_its_place():
 
 
 def occupy(server, accept):
-    """A connection whose long piece takes the only place of a server."""
+    """A connection whose long piece takes the server's only place."""
     headers = {"Content-Type": "application/json", "Accept": accept}
     body = json.dumps({"num_bars": 1000})
     for wait in (0.3, 0.5, 1, 2, 3, 4, 5, 6):
@@ -368,7 +368,7 @@ def occupy(server, accept):
 
 
 def until(holds):
-    """Waits for something that must come."""
+    """Waits until a condition holds."""
     for _ in range(600):
         if holds():
             return

@@ -1,4 +1,4 @@
-"""Work on music that is read, rendered or scored: its place, and who hangs up."""
+"""Reading, rendering and scoring music: the places they take, and hang-ups."""
 
 import asyncio
 import json
@@ -18,10 +18,10 @@ MUSIC = answers.EXAMPLES["read"]
 
 
 class Stuck:
-    """Workers that read at once where they should, and else never end.
+    """Workers that run functions at once, except one that never ends.
 
     Args:
-        function: what never ends.
+        function: the one that never ends.
     """
 
     def __init__(self, function=None):
@@ -51,7 +51,7 @@ def api(stuck, **limits):
 
 
 async def ask(application, path, gone, client="a"):
-    """The status of an answer; the client leaves at an event."""
+    """The status of an answer; the client leaves when `gone` is set."""
     sent, pending = [], [json.dumps(MUSIC).encode()]
 
     async def receive():

@@ -133,7 +133,7 @@ def test_grpc_client_saves_the_same_piece(tmp_path):
 
 
 def mounted(compose):
-    """(path here, path in the container) of each file or folder of ours."""
+    """(path here, path in the container) of each of our files and folders."""
     found = re.findall(r"- (\.\.?/[^:]+):([^:]+):ro", compose)
     return [(TOOLS / path, place) for path, place in found]
 

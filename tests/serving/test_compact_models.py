@@ -15,7 +15,7 @@ X = np.arange(12, dtype=np.float32).reshape(3, 4)
 def content(tmp_path_factory):
     @tf.function(input_signature=[tf.TensorSpec((3, 4))])
     def graph(x):
-        column = x[:, None]  # Converted to a new shape and a slice of all of it.
+        column = x[:, None]  # Converted to a reshape and a slice of all of it.
         return {
             "sum": tf.reduce_sum(column * column, axis=1),
             "turned": x[::-1],

@@ -1,4 +1,4 @@
-"""The manual's program in C++: it harmonizes as the package does, without Python."""
+"""The manual's C++ program harmonizes as the package does, without Python."""
 
 import os
 import re
@@ -50,7 +50,7 @@ def test_the_program_of_the_manual_draws_the_notes_of_the_package(tmp_path):
         cwd=tmp_path, env=known, capture_output=True, text=True, timeout=900,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    # The export names its folder first.
+    # The export prints its folder first.
     _, *lines = done.stdout.splitlines()
     seed, *pitches = map(int, commands().split()[-9:])
     piece = poph_tf.load("chorales").harmonize(

@@ -1,4 +1,4 @@
-"""The demo, which composes in the browser: held against what Python composes."""
+"""The demo, which composes in the browser, compared with Python."""
 
 import functools
 import http.server
@@ -42,7 +42,7 @@ class Files(http.server.SimpleHTTPRequestHandler):
     """Serves a folder, as any server of static files does."""
 
     def log_message(self, *args):
-        """Says nothing."""
+        """Logs nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def engine():
 
 @pytest.fixture(scope="module")
 def opened(chromium, site):
-    # One for all tests: the browser compiles the runtime for each page.
+    # One page for all tests: the browser compiles the runtime for each page.
     with studio(chromium, site) as page:
         page.uncheck("#set-listen")
         page.uncheck("#set-fresh")

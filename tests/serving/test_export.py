@@ -142,7 +142,7 @@ def test_export_command_keeps_the_data_sets_description(tmp_path):
         tmp_path / "data", {"train": [piece], "valid": [piece], "test": [piece]}
     )
     (tmp_path / "model").mkdir()
-    # The smallest network: it takes long to write the graphs of a larger one.
+    # The smallest network: writing the graphs of a larger one takes long.
     settings = small.model_config("biaxial", num_time_layers=1, num_pitch_layers=1)
     models.save(models.build(settings), str(tmp_path / "model"))
     data_id = examples.read_info(data).id

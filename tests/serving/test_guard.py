@@ -37,7 +37,7 @@ def server():
 
 
 def exchange(server, sent, *later):
-    """What comes back for raw bytes until the server closes: (status, headers, body).
+    """The answer to raw bytes until the server closes: (status, headers, body).
 
     Args:
         server: servers.Server.
@@ -46,7 +46,7 @@ def exchange(server, sent, *later):
     """
     with server.connect() as connection:
         connection.sendall(sent)
-        with contextlib.suppress(OSError):  # it has closed
+        with contextlib.suppress(OSError):  # the server has closed
             for part in later:
                 time.sleep(0.05)
                 connection.sendall(part)

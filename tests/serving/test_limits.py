@@ -129,7 +129,7 @@ HEADER, CHECKSUM = slice(0, 12), slice(12, 20)
 
 
 def signed(state):
-    """A state with the right checksum for what was made of it."""
+    """A changed state with the right checksum."""
     content = bytes(state[CHECKSUM.stop :])
     checksum = tf.fingerprint([content]).numpy().tobytes()
     return bytes(state[HEADER]) + checksum + content
@@ -160,7 +160,7 @@ def tampered_states():
 
 
 def not_canonical(state):
-    """A state in whose last frame a pitch is struck again that does not sound."""
+    """A state whose last frame replays a pitch that does not sound."""
     module = serving.ServingModule(exported.model(), serving.Limits())
     unpacked = module.state_bytes.unpack(tf.constant([state]))
     frame = np.zeros(unpacked["frame"].shape, np.float32)

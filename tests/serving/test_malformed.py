@@ -21,7 +21,7 @@ REQUESTS = [
     columns("continue_", compose_inputs(1, 4) | {"state_bytes": states(b"")}),
 ]
 REQUESTS[1]["inputs"]["tempo_qpm"] = [120.0]
-# Valid for no input, wherever they stand.
+# Not valid for any input, in any position.
 NEVER = (
     *(None, True, "x", {}, {"b64": "AA=="}, [], [[]], [None]),
     *(10**400, -(10**30)),

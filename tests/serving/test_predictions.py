@@ -1,4 +1,4 @@
-"""Predictions that would not end: what they may ask for, and what ends them."""
+"""Predictions that would never end: their limits, and what ends them."""
 
 import concurrent.futures
 import json
@@ -72,7 +72,7 @@ def head_of(content):
 
 
 def begin(server, *num_steps):
-    """A connection on which a prediction was asked for and has begun to run."""
+    """A connection whose prediction has begun to run."""
     content = json.dumps(body_of(*num_steps)).encode()
     connection = server.connect()
     connection.sendall(head_of(content) + content)
@@ -82,7 +82,7 @@ def begin(server, *num_steps):
 
 def test_a_prediction_ends_when_its_client_has_left(server):
     begin(server, NEVER).close()
-    # It would wait for the first one, which alone may run.
+    # It would wait for the first one, as only one may run at a time.
     assert predict(server, LONG) == (200, {"outputs": [LONG]})
     server.process.terminate()
     assert server.process.wait(60) == 0
@@ -114,7 +114,7 @@ def test_predictions_have_five_seconds_after_a_signal(server):
         threading.Event().wait(0.5)
         server.process.terminate()
         answer = b"".join(iter(lambda: running.recv(65536), b""))
-        # Its body comes when all predictions were ended.
+        # Its body arrives after all predictions have been ended.
         late.sendall(content[-5:])
         late_answer = b"".join(iter(lambda: late.recv(65536), b""))
     for each in (answer, late_answer):
@@ -169,12 +169,12 @@ def test_waiting_for_a_turn_counts_into_the_time_of_a_prediction(hasty):
     with concurrent.futures.ThreadPoolExecutor(6) as pool:
         found = list(pool.map(lambda _: timed(hasty, NEVER), range(6)))
     assert {status for status, _ in found} == {504}
-    # They run one after the other: the last would take six seconds.
+    # They run one after another: the last would take six seconds.
     assert all(1 <= seconds < 4 for _, seconds in found)
 
 
 def test_waiting_to_be_read_counts_into_the_time_of_a_prediction(hasty):
-    # Bodies are read one by one; so many numbers take seconds.
+    # Bodies are read one by one; this many numbers take seconds.
     content = b'{"inputs": {"num_steps": [' + b"1," * 15_000_000 + b"1]}}"
     with hasty.connect() as connection:
         connection.sendall(head_of(content) + content)

@@ -9,11 +9,11 @@ from poph_tf.serving.api.scheduler import FAR, MAX_AHEAD, Job, Scheduler
 
 
 def run(jobs, num_threads=1):
-    """Runs jobs that are all there from the start: the names in the order of slices.
+    """Runs jobs that are submitted together; returns their names in slice order.
 
     Args:
-        jobs: (client, name, slices of each part) of each.
-        num_threads: of the scheduler.
+        jobs: (client, name, slices of each part) of each job.
+        num_threads: threads of the scheduler.
     """
     order, left, over = [], threading.Semaphore(0), threading.Event()
 
@@ -58,8 +58,8 @@ def test_a_short_job_gets_half_of_the_slices_beside_many_long_ones():
     long = [("a", f"long{k}", *[100] * 8) for k in range(10)]
     order = run([*long, ("b", "short", 5)])
     last = len(order) - order[::-1].index("short")
-    # Of each two slices one goes to the job that has had the fewest; there are ten
-    # others that have had none.
+    # Every second slice goes to the job that has had the fewest; ten others have had
+    # none.
     assert last <= 5 * (10 + 2)
     assert order[:last].count("short") == 5
 
@@ -91,7 +91,7 @@ def test_a_short_job_that_comes_later_waits_for_every_fourth_slice(client):
     assert ended.wait(60)
     scheduler.close()
     last = len(order) - order[::-1].index("short")
-    # And the long one goes on meanwhile.
+    # The long ones continue meanwhile.
     assert 20 / 4 <= last - 100 - 20 <= 20 / 3 + 3
 
 
@@ -99,7 +99,7 @@ def test_clients_take_turns_however_many_jobs_each_has():
     many = [("a", "a", 30) for _ in range(20)]
     order = run([*many, ("b", "b", 30)])
     last = len(order) - order[::-1].index("b")
-    # b has every second of the slices that go round.
+    # b gets half of the slices that clients take in turn.
     assert last <= 4 * 30 + 1
 
 
@@ -183,7 +183,7 @@ def test_the_size_of_what_waits_is_counted_by_client():
 
 
 class Engine:
-    """Draws slices and keeps of which jobs they were, for each time."""
+    """Draws slices and records the names of their jobs for each call."""
 
     batch_rows = 3
 
@@ -196,14 +196,14 @@ class Engine:
 
 
 def draw_all(engine, jobs):
-    """As `run`, with jobs whose parts have slices drawn.
+    """Like `run`, for jobs whose parts have slices drawn.
 
     Args:
-        engine: draws.
-        jobs: (name, steps, slices that it has had, slices of each part) of each.
+        engine: Engine that draws the slices.
+        jobs: (name, steps, slices already drawn, slices of each part) of each job.
 
     Returns:
-        What the parts were sent.
+        What was sent to the parts.
     """
     found, left, over = [], threading.Semaphore(0), threading.Event()
 
@@ -264,7 +264,7 @@ def test_a_much_shorter_job_is_not_drawn_at_a_time_with_long_ones(long, together
 
 
 class SteppedEngine:
-    """Tells what it draws, step by step, and lets others be drawn between steps.
+    """Records what it draws, step by step; others can be drawn between steps.
 
     Args:
         at_step: called with the number of steps begun so far.

@@ -213,7 +213,7 @@ def test_newer_version_takes_over_and_sigterm_lets_a_request_end(own):
     client = threading.Thread(target=lambda: answers.append(server.predict(request)))
     client.start()
     threading.Event().wait(0.3)
-    # The server ends with this test.
+    # This test stops the server.
     assert server.stop() == 0
     client.join()
     assert answers[0][0] == 200
@@ -226,7 +226,7 @@ def test_a_model_that_is_not_converted_is_converted_for_the_servers_time(tmp_pat
     models.save(exported.model(), str(directory))
     (directory / "config.json").write_text("{}")
     (tmp_path / "temporary").mkdir()
-    # The converted model goes there, so that the test sees it removed.
+    # The converted model goes there, so that the test can check its removal.
     with mock.patch.dict(os.environ, {"TMPDIR": str(tmp_path / "temporary")}):
         server = servers.Server(model_dir=directory)
     with server:
@@ -261,5 +261,5 @@ def test_command_that_cannot_serve_gives_the_reason_in_one_line(
     assert done.stderr.startswith("error: ")
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
-    # What is wrong with an export is told before TensorFlow is imported.
+    # Errors in an export are reported before TensorFlow is imported.
     assert ("Loading" in done.stdout) == ("--model_dir=/no/such" in flags)

@@ -1,4 +1,4 @@
-"""What a short piece gets beside long ones, counted in bars over a real socket."""
+"""A short piece's share beside long ones, counted in bars over a real socket."""
 
 import json
 import socket
@@ -8,13 +8,13 @@ import pytest
 import servers
 
 SHORT_BARS, BEGUN_BARS = 4, 8
-# Bars that were drawn before the short piece came, or after its end was sent: at most
-# one on its way from each long piece, and the slice in work at either end.
+# Bars drawn before the short piece arrived or after its end was sent: at most one in
+# transit for each long piece, and the slice in progress at either end.
 SLACK = 2
 
 
 class Stream:
-    """A piece that comes bar by bar, read in a thread; counts its bars."""
+    """A piece streamed bar by bar, read in a thread; counts its bars."""
 
     def __init__(self, server, num_bars, seed):
         self.bars, self.begun = 0, threading.Event()
@@ -43,7 +43,7 @@ class Stream:
 
 @pytest.fixture(scope="module")
 def server():
-    # All bars are drawn one after the other.
+    # All bars are drawn one after another.
     with servers.Server("--num_threads=1", model_dir="scores") as running:
         yield running
 

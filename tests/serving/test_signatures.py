@@ -178,7 +178,7 @@ def test_midi_bytes_read_back_as_the_composed_cells(tmp_path, tempo_qpm):
         path.write_bytes(files[piece])
         read = matrices.from_sequence(midi.read(path))
         found = np.zeros((length, *read.cells.shape[1:]), np.uint8)
-        found[: len(read)] = read.cells  # silence at the end is no note
+        found[: len(read)] = read.cells  # trailing silence has no notes
         wanted = np.zeros_like(found)
         wanted[:, low : low + exported.NUM_PITCHES] = cells[piece, :length]
         np.testing.assert_array_equal(found, wanted)

@@ -174,7 +174,7 @@ def test_files_are_opened_and_dropped(page):
 def test_composing_streams_plays_and_is_cancelled(page):
     page.check("#set-listen")
     page.fill("#set-bars", "64")
-    # So long that it is still at work when a busy machine comes to the click.
+    # Long enough to be still at work when a busy machine gets to the click.
     page.select_option("#set-candidates", "4")
     page.click("#do-compose")
     expect(page.locator("#progress")).to_be_visible()

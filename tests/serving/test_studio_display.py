@@ -53,7 +53,7 @@ def test_what_went_wrong_is_in_sight_beside_the_button(chromium, server, size):
             expect(status).to_contain_text("not a MIDI file")
             assert status.evaluate(ON_TOP), name
             assert page.locator(name).evaluate(ON_TOP), name
-        # What the keyboard comes to is not below the line.
+        # Nothing that gets keyboard focus is covered.
         page.evaluate("scrollTo(0, document.body.scrollHeight)")
         page.locator("#set-candidates").focus()
         for _ in range(12):
@@ -105,7 +105,7 @@ def test_the_score_is_engraved_as_wide_as_its_box(chromium, server, size):
             page.set_viewport_size({"width": width, "height": size[1]})
             box = page.locator("#notation")
             inside = box.evaluate("box => box.clientWidth - 16")
-            # A bar has its size: lines are broken, not made small.
+            # Bars keep their size: lines are broken, not shrunk.
             expect(svg).to_have_attribute("viewBox", re.compile(rf"0 0 {inside} "))
             assert svg.evaluate(BOX)["width"] == pytest.approx(inside, abs=1)
             assert box.evaluate("box => box.scrollWidth <= box.clientWidth")
@@ -226,7 +226,7 @@ def test_the_leading_notes_and_the_tonics_of_all_keys_are_spelled(page):
     for key, tonic, _ in named:
         name, mode = key.split()
         assert tonic == name + ("m" if mode == "minor" else ""), key
-    # G sharp minor's would have a double sharp.
+    # That of G sharp minor would need a double sharp.
     leading = [chord for *_, chord in named]
     assert " ".join(leading[:12]) == "B° C° C♯° D° D♯° E° E♯° F♯° G° G♯° A° A♯°"
     assert " ".join(leading[12:]) == "B° B♯° C♯° D° D♯° E° E♯° F♯° G° G♯° A° A♯°"
@@ -247,7 +247,7 @@ def test_labels_of_chords_do_not_overlap(chromium, server):
     score = score_of(*[(54, 58, 61, 65), (51, 58, 61, 66)] * 8)  # G♭maj7, E♭m7
     keep = f"localStorage.setItem('poph-studio', '{json.dumps({'score': score})}');"
     with studio(chromium, server, script=keep + RECORD_LABELS) as page:
-        # The labels are squeezed where all have room so, then some are left out.
+        # Labels are squeezed as long as all fit; after that, some are left out.
         for least in (16, 8, 4):
             page.wait_for_timeout(200)
             drawn = sorted(page.evaluate("Object.values(labels)"))

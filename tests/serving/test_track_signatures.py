@@ -111,7 +111,7 @@ def test_continue_draws_the_same_steps_in_parts_and_keeps_what_is_given(
 
 
 def drawn_elsewhere(module, graph, inputs, folder):
-    """What another process draws by the signature `draw_free`, exported."""
+    """What another process draws with the exported signature `draw_free`."""
     path, signatures = folder / "export", {"serving_default": graph("draw_free")}
     tf.saved_model.save(module, str(path), signatures=signatures)
     return exported.call_elsewhere(path, inputs, folder)
@@ -127,7 +127,7 @@ def test_another_process_harmonizes_and_fills_in_as_the_engine(
     position = (np.arange(32) % 16).astype(np.uint8)
     music = matrices.from_stack(stack, TRACKS, position)
     settings = {"music": music, "num_pieces": 1, "seed": 5, "style": "bach"}
-    # The key is found in what is given, there as here.
+    # Both find the key in the given notes.
     settings |= {"chords": "D", "temperature": 1.2, "top_p": 0.9}
     tasks = (
         {"task": "harmonize", "given": (TRACKS[0].name,)},
@@ -158,7 +158,7 @@ def test_another_process_harmonizes_and_fills_in_as_the_engine(
 
 
 def scored(composed, given, left):
-    """Nats of play and replay of what is free, by the teacher-forced model."""
+    """Nats of play and replay of the free tracks, by the teacher-forced model."""
     frames = np.stack([composed[name] for name in inputs_lib.MATRICES], -1)
     frames = (frames / np.array([1, 1, 127])).astype(np.float32)
     known = small.inputs_of(frames, style=(1.0, 0.0))

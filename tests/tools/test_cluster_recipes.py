@@ -32,7 +32,7 @@ def test_the_jobset_names_each_of_its_pods_as_a_worker():
     assert given["worker_hosts"].split(",") == hosts
     assert job["parallelism"] == job["completions"]
     assert given["worker_index"] == '"$JOB_COMPLETION_INDEX"'
-    # A pod that ended is never restarted alone: its job fails, and the set starts anew.
+    # A pod that ended never restarts alone: its job fails and the whole set restarts.
     assert pod["restartPolicy"] == "Never" and job["backoffLimit"] == 0
     mounted = {mount["name"] for mount in pod["containers"][0]["volumeMounts"]}
     assert mounted == {volume["name"] for volume in pod["volumes"]}
@@ -46,7 +46,7 @@ def test_the_jobset_names_each_of_its_pods_as_a_worker():
 def test_slurm_starts_a_worker_for_each_host_and_again_after_75(tmp_path, codes, again):
     stubs = {
         "scontrol": '[ "$1" = show ] && printf "a\\nb\\n" || echo "$@" >>"$LOG"',
-        # As srun: each task in turn; the highest code is that of all.
+        # Like srun, but one task at a time; exits with the highest code.
         "srun": "shift; code=0; for SLURM_PROCID in 0 1; do export SLURM_PROCID;"
         ' "$@"; now=$?; [ $now -gt $code ] && code=$now; done; exit $code',
         "python": f'echo "$@" >>"$LOG"; codes=({" ".join(map(str, codes))});'

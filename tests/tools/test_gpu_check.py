@@ -1,4 +1,4 @@
-"""What the check of a GPU reports, by hand; the checks themselves run on a machine."""
+"""What the GPU check reports, by hand; the checks themselves run on a GPU machine."""
 
 import importlib
 import sys
@@ -51,7 +51,7 @@ OTHER = ["ampere_sgemm_128x64_nn", "RNNgate", "cudnn::ops::nchwToNhwcKernel"]
     [
         ("/device:GPU:0", [LSTM, *OTHER], "PASSED"),
         ("/device:GPU:0", OTHER, "FAILED"),
-        # What the host calls says nothing of what runs.
+        # Calls on the host do not show which kernels run.
         ("/host:CPU", [LSTM, "CudnnRNNV3"], "FAILED"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Tests of the command that makes data sets: what it says, and how it fails."""
+"""Tests of the command that makes data sets: what it prints, and how it fails."""
 
 import subprocess
 import sys

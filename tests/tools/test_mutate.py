@@ -1,4 +1,4 @@
-"""Mutants: which faults are made where, and that the sample is drawn by its seed."""
+"""Mutants: which faults are made where, and that the seed sets the sample."""
 
 import ast
 import os
@@ -69,7 +69,7 @@ def test_the_sample_is_drawn_by_its_seed_and_even_over_the_parts():
     drawn = faults.sample(6, 1, parts)
     assert [m.part for m in drawn] == 3 * parts
     assert drawn != faults.sample(6, 2, parts)
-    # More are asked for: those of before come first.
+    # A larger sample begins with the same mutants.
     assert faults.sample(8, 1, parts)[:6] == drawn
 
 

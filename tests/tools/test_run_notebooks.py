@@ -1,4 +1,4 @@
-"""Notebooks are run and stored: the quickest of the manual's, and a faulty one."""
+"""Notebooks are run and stored: the manual's quickest, and a faulty one."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The soak test counts rightly, and sees what it is there for."""
+"""The soak test counts correctly and detects the faults that it looks for."""
 
 import pytest
 

@@ -48,7 +48,7 @@ def test_a_product_is_counted_twice_for_each_weight_and_pitch(name, benchmark):
     assert benchmark.products(model, 5) == 2 * sizes * small.NUM_PITCHES
 
 
-# From a count by hand that went through the settings of each network, stage by stage.
+# Counted by hand from the settings of each network, stage by stage.
 @pytest.mark.parametrize(
     ("name", "products"),
     [

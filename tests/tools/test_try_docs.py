@@ -51,7 +51,7 @@ def test_commands_are_found_with_what_is_to_be_done():
 
 
 def test_every_block_of_the_manual_is_whole():
-    """Nothing is left over, as after a quotation mark without its partner."""
+    """Nothing is left over, as after an unmatched quotation mark."""
     for page in try_docs.pages():
         text = (try_docs.ROOT / page).read_text("utf-8")
         for block in try_docs._BLOCK.finditer(text):

@@ -67,7 +67,7 @@ def test_a_corrupt_latest_checkpoint_is_skipped_for_the_one_before(
     assert kept.files.restore() == folder / "ckpt-0-9"
     assert kept.found() == 9
     if not (damage is pathlib.Path.unlink and ending == "index"):
-        # Without its index it is only a part of a checkpoint.
+        # Without its index, it does not count as a checkpoint.
         assert "Skip checkpoint" in caplog.text and "ckpt-1-10:" in caplog.text
     # The same step is saved again, in place of the corrupt one.
     kept.save(1, 10)

@@ -1,4 +1,4 @@
-"""Tables of chords that are counted in music, and what windows are told of them."""
+"""Chord tables counted from music, and the chords that windows get."""
 
 import numpy as np
 import pytest
@@ -54,7 +54,7 @@ def test_what_was_seen_is_probable_in_its_place_and_all_else_possible(counted):
 def test_where_a_chord_was_not_seen_in_its_place_the_place_and_the_others_say(counted):
     # IV was never followed in the third beat but by V; after V comes I.
     assert after(counted, 8, 0, 3).argmax() == 0
-    # Nothing was seen after the second degree: what stands in this beat is likely.
+    # Nothing was seen after the second degree: this beat's usual chord is likely.
     assert after(counted, 12 + 2 + 1, 1, 2).argmax() == 7
 
 
@@ -79,7 +79,7 @@ def test_what_comes_back_gains_by_the_length_of_the_run():
     many = gain[-4:]  # the beats of bars far from the end
     assert many[:, 8].min() > 3
     assert many[:, 1].max() < 1
-    # The last two bars were drawn by chance: what was heard before says little.
+    # The last two bars are random: earlier music predicts little.
     assert gain[:8].max() < 1.5
 
 
@@ -93,7 +93,7 @@ def test_pitches_are_the_rarer_the_farther_they_lie_from_their_voice():
     assert not layer.pitches.numpy().any(), "Without transposition all is known."
     counts.count_ranges(layer, tracks, low, range(-6, 6), song)
     table = layer.pitches.numpy()
-    # As often 72 as 71, each spread as 1 4 6 4 1; transposed ones over an octave.
+    # 72 is as frequent as 71, each spread as 1 4 6 4 1 and transposed over an octave.
     assert table[0, 72 - low] == table[0, 71 - low] == 0
     octave = table[0, 72 - low - 12 : 72 - low + 13]
     assert (np.diff(octave[:12]) >= 0).all() and (np.diff(octave[13:]) <= 0).all()

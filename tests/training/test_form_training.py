@@ -36,7 +36,7 @@ def test_windows_that_are_told_the_form_are_learnt(tmp_path):
     prepared(tmp_path / "songs", tmp_path / "data", tracks=tuple(PARTS))
     sizes = {f"num_{name}_units": 8 for name in ("time", "track", "pitch")}
     info, _ = dataset.open_split(tmp_path / "data", "train")
-    # As wide and long as where TensorFlow crashed in a product of batches.
+    # The sizes with which TensorFlow crashed in a batched product.
     made = trainer_lib.Trainer(
         presets.preset("poph3", form=True, **sizes).with_data(info),
         config.TrainingConfig(max_steps=2, batch_size=2, window_steps=64),

@@ -1,7 +1,7 @@
 """Several workers: real processes on 127.0.0.1 against one process.
 
-Tolerances: the same sums are added up in another order, which shows in the seventh
-digit of a loss, and Adam carries it on; 1e-4 is far below what a wrong batch, a wrong
+Tolerances: the same sums are added in another order, which changes the seventh
+digit of a loss, and Adam propagates it; 1e-4 is far below what a wrong batch, a wrong
 divisor or a lost step changes.
 """
 
@@ -41,7 +41,7 @@ TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
-    # One window each: a batch of every length would be a graph of its own.
+    # One window each: every further batch length would need its own graph.
     lengths = (5, 6, 7, 8, 8, 8, 8, 8, 8)
     pieces = [small.random_piece(k, n) for k, n in enumerate(lengths)]
     splits = {"train": pieces, "valid": [small.random_piece(9, 20)]}
@@ -55,10 +55,10 @@ def free_port():
 
 
 def run_workers(signals=(0, 0), **arguments):
-    """Runs two workers; the second sends itself signal b after step a of (a, b).
+    """Runs two workers; the second sends itself signal b after step a, given (a, b).
 
     Returns:
-        list of (exit code, list of dicts that it told) of each worker.
+        list of (exit code, list of dicts that it sent) of each worker.
     """
     hosts = [f"127.0.0.1:{free_port()}" for _ in range(2)]
     own = [{}, {"signal_at": signals[0], "signal_number": signals[1]}]
@@ -113,7 +113,7 @@ def test_two_workers_train_as_one_process_through_a_kill_and_a_sigterm(
     assert second[0] == -signal.SIGKILL and max(losses_of(second[1])) == 3
     assert first[0] == 75 and "Lost another worker" in first[1][-1]["interrupted"]
     seen = losses_of(first[1])
-    # It may have the sum of the step in which it lost the other one.
+    # It may have the sums of the step in which it lost the other worker.
     assert {1, 2} <= set(seen) <= {1, 2, 3, 4}
 
     # Both continue from step 2. SIGTERM to one stops both after the same step.
@@ -133,7 +133,7 @@ def test_two_workers_train_as_one_process_through_a_kill_and_a_sigterm(
         list(figures_of_two.values()), list(figures.values()), **TOLERANCE
     )
     np.testing.assert_allclose(weights_of_two, weights, **TOLERANCE)
-    # The chief alone wrote.
+    # Only the chief wrote files.
     assert {p.name for p in two.iterdir()} == {
         "checkpoints",
         "config.json",

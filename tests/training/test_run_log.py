@@ -142,14 +142,14 @@ def test_a_log_gets_a_line_of_progress_once_a_minute(monkeypatch):
     line = progress.Progress(120, "steps", log)
     for step in (1, 2, 3, 4):
         line.update(step, f"epoch {step / 10:.1f}  3.000 nats/step")
-    # Three steps in the 60 s since the first one; 117 left at one in 20 s.
+    # Three steps in the 60 s since the first one; 117 left at 20 s each.
     (text,) = log.getvalue().splitlines()
     assert text == "3/120 steps  epoch 0.3  3.000 nats/step  0.03/s  58 min left"
 
 
 def test_epochs_count_by_the_steps_of_completed_epochs():
     counters = run_state.Counters()
-    # The estimate is 5 steps an epoch; epochs have 6.
+    # The estimate is 5 steps per epoch; epochs have 6.
     for step, epoch, batch, done in (
         (2, 0, 2, 0.4),
         (6, 0, 6, 1.0),
@@ -200,7 +200,7 @@ def test_a_run_of_an_earlier_version_is_the_same_run(tmp_path):
         "training": training.to_dict(),
         "data": {"id": "0123456789abcdef"},
     }
-    # Its name before, and no setting that came later.
+    # A setting under its earlier name, and a newer one missing.
     settings["model"]["chosen_notes"] = settings["model"].pop("pitch_context")
     del settings["training"]["max_minutes"]
     (tmp_path / models.SETTINGS_FILE).write_text(json.dumps(settings))

@@ -40,7 +40,7 @@ def test_a_run_is_read_without_its_partial_line(run):
     found = run_plots.series(metrics_file.read(run))
     assert found == {
         "steps": [100, 200, 300],
-        # The first line is of an older run, which recorded its 900 s only.
+        # The first line is from an older run, which recorded only its 900 s.
         "hours": [0.25, 0.5, 1.0],
         "train": [6.0, None, 4.5],
         "valid": [5.5, 4.0, 4.25],
@@ -60,7 +60,7 @@ def test_the_command_draws_a_picture_with_and_without_memory(run, tmp_path):
     output = tmp_path / "curve.png"
     command = [sys.executable, str(ROOT / "tools" / "plot_run.py")]
     result = subprocess.run(
-        # One run, whoever names it twice.
+        # A run that is named twice counts once.
         [*command, *2 * [f"--model_dir={run}"], f"--output={output}", "--title=a"],
         capture_output=True,
         text=True,

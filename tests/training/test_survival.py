@@ -30,13 +30,13 @@ SETTINGS = {
 }
 
 
-# For runs that are compared with no other: their graph compiles sooner.
+# For runs that are not compared with others: their graph compiles faster.
 PLAIN = {"optimizer": "sgd", "ema_decay": 0.0}
 
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
-    # Two windows each, wherever they are cut, and one window: batches of 4, 4 and 1.
+    # Two windows each, wherever they are cut, one in the last: batches of 4, 4 and 1.
     pieces = [small.random_piece(k, n) for k, n in enumerate((13, 12, 9, 13, 5))]
     splits = {"train": pieces, "valid": [small.random_piece(9, 20)]}
     return small.write_data_set(tmp_path_factory.mktemp("data") / "set", splits)
@@ -129,7 +129,7 @@ def test_two_interruptions_and_a_damaged_checkpoint_leave_no_trace_in_the_end(
         run(trainer(data_dir, tmp_path), send(signal.SIGTERM, 5))
     with pytest.raises(Interrupted, match="SIGINT at step 6"):
         run(trainer(data_dir, tmp_path), send(signal.SIGINT, 6))
-    # As if the machine had died while it saved step 6 and wrote a later line.
+    # As if the machine had died while saving step 6 and writing a later line.
     assert cut_newest_checkpoint(tmp_path).startswith("ckpt-1-6.")
     with open(tmp_path / "metrics.jsonl", "a", encoding="utf-8") as file:
         file.write('{"step": 7, "tra')
@@ -145,7 +145,7 @@ def test_two_interruptions_and_a_damaged_checkpoint_leave_no_trace_in_the_end(
     assert events(tmp_path, "train/loss") == [2, 4, 6, 8]
     for one, other in zip(here, validations(there), strict=True):
         assert one["best"] == other["best"]
-        # The figures of training too: the stops fell between validations.
+        # Training figures agree too, although the stops fell between validations.
         ours, theirs = known(one["train"]), known(other["train"])
         assert ours == pytest.approx(theirs, rel=1e-5)
         assert one["valid"].pop("volume_mse") == other["valid"].pop("volume_mse")
@@ -169,7 +169,7 @@ def test_a_full_disk_ends_the_run_and_room_lets_it_continue(data_dir, tmp_path, 
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def fill(step, _):
-        if step == 5:  # after the checkpoint of step 4: no file of the next fits
+        if step == 5:  # after the checkpoint of step 4: no later file fits
             resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
 
     try:
@@ -177,7 +177,7 @@ def test_a_full_disk_ends_the_run_and_room_lets_it_continue(data_dir, tmp_path, 
             run(trainer(data_dir, full), fill)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    # Earlier files are whole, and no partial file is left.
+    # Earlier files are intact, and no partial file is left.
     assert models.load(full).config.preset == "biaxial"
     halves = ("writing", "partial", "temp")
     assert not [p for p in full.rglob("*") if any(half in p.name for half in halves)]
@@ -304,7 +304,7 @@ def test_weights_to_start_from_are_refused_once_a_run_has_begun(data_dir, tmp_pa
 
     run(started(source, 1))
     run(started(begun, 1, source))
-    # It need not be given again, and is not forgotten.
+    # init_from need not be given again and is not forgotten.
     run(started(begun, 2))
     assert init_from(begun) == str(source) and validations(begun)[-1]["step"] == 2
     assert started(begun, 3, source).training.init_from == str(source)

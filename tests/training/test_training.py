@@ -29,7 +29,7 @@ SETTINGS = {
     "shuffle_windows": 16,
     "patience": 0,
 }
-# Two windows each, wherever they are cut, and one window: batches of 4, 4 and 1.
+# Two windows each, wherever they are cut, one in the last: batches of 4, 4 and 1.
 LENGTHS = (13, 12, 9, 13, 5)
 
 
@@ -53,16 +53,16 @@ def finish(process):
     return told[-1]
 
 
-# In processes of their own.
+# In separate processes.
 
-# One window each, in batches of 4, 4 and 1: a batch of every length would be a graph of
-# its own.
+# One window each, in batches of 4, 4 and 1: every further batch length would need its
+# own graph.
 SHORT_LENGTHS = (5, 6, 7, 8, 8, 8, 8, 8, 8)
 
 
 @pytest.mark.parametrize(
     ("name", "optimizer", "learning_rate", "tolerance"),
-    # Muon enlarges the small directions of a gradient, and their rounding errors.
+    # Muon amplifies small directions of a gradient and their rounding errors.
     [("poph2", "sgd", 0.5, 1e-5), ("biaxial", "muon", 0.01, 1e-3)],
 )
 def test_replicas_and_slices_take_the_steps_of_one(
@@ -79,7 +79,7 @@ def test_replicas_and_slices_take_the_steps_of_one(
     found = finish(start("replicas", **arguments))
     assert found["replicas"] == 2
     one = found["one"]
-    # One of the batches has a single window: the second replica has none of it.
+    # One of the batches has a single window: the second replica gets none.
     assert min(sums["steps"] for sums in one["sums"]) <= 8
     assert sum(sums["steps"] for sums in one["sums"]) == sum(SHORT_LENGTHS)
     assert min(sums["gradient_norm"] for sums in one["sums"]) > 0.5  # it is clipped
@@ -96,7 +96,7 @@ def test_replicas_and_slices_take_the_steps_of_one(
 def test_a_run_killed_within_an_epoch_ends_like_an_uninterrupted_one(
     data_dir, tmp_path
 ):
-    # Three steps an epoch, a checkpoint every other step: the kill after step 5 falls
+    # Three steps per epoch, a checkpoint every other step: the kill after step 5 falls
     # within the second epoch and loses one step.
     settings = SETTINGS | {"max_steps": 8, "validate_every": 2, "deterministic": True}
     common = {"data_dir": data_dir, "training_settings": settings}
@@ -114,7 +114,7 @@ def test_a_run_killed_within_an_epoch_ends_like_an_uninterrupted_one(
 def test_a_mirrored_run_that_was_killed_ends_like_an_uninterrupted_one(tmp_path):
     pieces = [small.random_piece(seed, 8) for seed in range(4)]
     splits = {"train": pieces, "valid": pieces[:1]}
-    # Two steps an epoch: the kill after step 3 falls within the second one.
+    # Two steps per epoch: the kill after step 3 falls within the second one.
     settings = {"batch_size": 2, "max_steps": 4, "validate_every": 2}
     common = {
         "data_dir": small.write_data_set(tmp_path / "set", splits),
