@@ -84,7 +84,7 @@ def test_an_answer_may_have_another_length():
 def test_what_is_played_in_the_call_is_what_the_network_is_told():
     engine = FakeEngine()
     playing = session(engine, call_bars=1, count_in=0, legato=0)
-    # Early and late by less than half a step, and two notes of one key.
+    # Early and late by less than half a step; the second note is very short.
     keys = [(1.6, on(60, 90)), (3.4, off(60)), (4.4, on(62, 70)), (4.45, off(62))]
     run(playing, keys, 17)
     told = {step: cells[0] for step, cells in engine.told[:16]}

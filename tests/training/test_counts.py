@@ -52,7 +52,7 @@ def test_what_was_seen_is_probable_in_its_place_and_all_else_possible(counted):
 
 
 def test_where_a_chord_was_not_seen_in_its_place_the_place_and_the_others_say(counted):
-    # IV was never followed in the third beat but by V; after V comes I.
+    # After V comes I.
     assert after(counted, 8, 0, 3).argmax() == 0
     # Nothing was seen after the second degree: this beat's usual chord is likely.
     assert after(counted, 12 + 2 + 1, 1, 2).argmax() == 7
