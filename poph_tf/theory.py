@@ -257,8 +257,8 @@ def read_key(key: str) -> tuple[int, str]:
     match = re.fullmatch(r"\s*([A-Ga-g])([#b]?)\s+([a-z ]+?)\s*", key)
     if not match or match.group(3) not in SCALES:
         raise InputError(
-            f"key must be a tonic and one of {', '.join(SCALES)}, such as 'Bb major', "
-            f"got {key!r}."
+            f"key must be a tonic from A to G (the German H is B) and one of "
+            f"{', '.join(SCALES)}, such as 'Bb major', got {key!r}."
         )
     tonic = TONICS[match.group(1).upper()] + {"": 0, "#": 1, "b": -1}[match.group(2)]
     return tonic % NUM_PITCH_CLASSES, match.group(3)

@@ -197,6 +197,17 @@ class ModelConfig(Stored):
         alone = self.pitch_attention == "without_tracks" and not self.tracks
         return alone or self.pitch_attention == "before_time"
 
+    def style_number(self, name: str) -> int | None:
+        """The place of a style in `styles`; None if the model does not have it.
+
+        Capitals matter only if two styles differ in nothing else.
+        """
+        if name in self.styles:
+            return self.styles.index(name)
+        folded = [style.casefold() for style in self.styles]
+        alike = folded.count(name.casefold()) == 1
+        return folded.index(name.casefold()) if alike else None
+
     def with_data(
         self, info: "DatasetInfo", known: Sequence[str] = ()
     ) -> "ModelConfig":

@@ -303,9 +303,10 @@ class Composer:
         for change in (*changes, *given_music.left_out(music, self.config)):
             warnings.warn(change, UserWarning, stacklevel=3)
         chosen = style or self.style or usual
-        if chosen not in self.styles:
+        number = self.config.style_number(chosen)
+        if number is None:
             raise unknown_style(chosen, self.config)
-        return music, chosen
+        return music, self.styles[number]
 
     def resolve(self, method: str, options: dict[str, Any]) -> Request:
         """The request for a method that was called with options."""

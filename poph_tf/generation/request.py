@@ -334,7 +334,8 @@ def style_schedule(text: str, config: ModelConfig) -> list[tuple[int, np.ndarray
     parts = [part.partition(":") for part in text.split(separator)]
     by_bars = all(bar.strip().isdecimal() and style for bar, _, style in parts)
     # A style may be called 2004: without a semicolon "2004:1" is its weight.
-    mixture = separator == "," and all(b.strip() in config.styles for b, _, _ in parts)
+    names = [config.style_number(name.strip()) for name, _, _ in parts]
+    mixture = separator == "," and None not in names
     if mixture or not by_bars:
         return [(0, style_vector(text, config))]
     schedule = [
@@ -373,9 +374,10 @@ def style_vector(text: str, config: ModelConfig) -> np.ndarray:
     vector = np.zeros(len(config.styles), np.float32)
     for part in text.split(","):
         name, colon, weight = part.strip().partition(":")
-        if name not in config.styles:
+        number = config.style_number(name)
+        if number is None:
             raise unknown_style(name, config)
-        vector[config.styles.index(name)] += _weight(weight, part) if colon else 1.0
+        vector[number] += _weight(weight, part) if colon else 1.0
     if vector.sum() <= 0:
         raise InputError(f"The weights of style must add up to more than 0: {text!r}.")
     return vector / vector.sum()

@@ -70,8 +70,9 @@ def resolve_style(model: Path) -> tuple[pathlib.Path, str]:
 
 
 def knowing(style: str) -> list[str]:
-    """The models that know a style, the default first."""
-    return [name for name in names() if style in styles_of(name)]
+    """The models that know a style, in any capitals, the default first."""
+    wanted = style.casefold()
+    return [name for name in names() if wanted in map(str.casefold, styles_of(name))]
 
 
 def _holds_model(folder: Path) -> bool:

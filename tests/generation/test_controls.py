@@ -1,5 +1,7 @@
 """Settings are checked and resolved; each control does what it says."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import small
@@ -54,6 +56,15 @@ def test_a_mixture_is_scaled_to_shares_and_no_style_means_the_training_shares():
     )
     np.testing.assert_allclose(style_vector("palestrina", TWO_STYLES), [0, 1])
     np.testing.assert_allclose(style_vector("", TWO_STYLES), [0.75, 0.25])
+
+
+def test_capitals_of_a_style_matter_only_between_styles_that_differ_in_them():
+    schedule = style_schedule("BACH:1, Palestrina:1", TWO_STYLES)
+    np.testing.assert_allclose(schedule[0][1], [0.5, 0.5])
+    twins = dataclasses.replace(TWO_STYLES, styles=("bach", "Bach"))
+    np.testing.assert_allclose(style_vector("Bach", twins), [0, 1])
+    with pytest.raises(InputError, match="no style 'BACH'"):
+        style_vector("BACH", twins)
 
 
 @pytest.mark.parametrize("text", ["mozart", "bach:x", "bach:-1", "bach:0", "bach:nan"])

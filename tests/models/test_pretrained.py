@@ -77,6 +77,7 @@ def test_a_name_is_a_directory_first_then_a_pretrained_model(
         (tmp_path / name).mkdir()  # a folder of music, for example
     assert pretrained.resolve("aria") == on_the_shelf / "aria"
     assert pretrained.resolve_style("bach") == (on_the_shelf / "chorales", "bach")
+    assert pretrained.resolve_style("Bach") == (on_the_shelf / "chorales", "Bach")
     for name in ("aria", "bach"):
         (tmp_path / name / "model.keras").write_bytes(b"")
         assert pretrained.resolve(name) == pathlib.Path(name)
