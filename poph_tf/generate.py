@@ -30,7 +30,7 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("model_dir", None, "Folder of poph_tf.train, or pretrained model.")
 flags.DEFINE_string("pretrained", None, "Name of a model that comes with the package.")
 flags.DEFINE_bool("list_pretrained", False, "List the pretrained models and exit.")
-_FOLDER = "Folder for the pieces; it replaces those of an earlier run."
+_FOLDER = "Folder for the pieces; those of an earlier run are replaced."
 flags.DEFINE_string("output_dir", None, _FOLDER)
 own_flags.define(GenerationConfig)
 flags.DEFINE_bool("png", None, "Draw piano rolls; unset: if matplotlib is installed.")

@@ -20,7 +20,7 @@ from poph_tf.errors import InputError
 
 try:
     import fcntl
-except ImportError:  # not on Windows; the type of a module does not allow None
+except ImportError:  # Windows has no fcntl; the type of a module does not allow None
     fcntl = None  # type: ignore[assignment]
 
 NAME = ".lock"

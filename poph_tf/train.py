@@ -43,8 +43,8 @@ flags.DEFINE_string("model_dir", None, "Folder of the model and its checkpoints.
 flags.DEFINE_string(
     "preset",
     "poph",
-    f"The model to train: {', '.join(presets.PRESETS)}. With --init_from, the sizes "
-    f"are those of that model unless a preset is given.",
+    f"The model to train: {', '.join(presets.PRESETS)}. With --init_from, the settings "
+    f"are those of the model it names unless a preset is given.",
 )
 flags.DEFINE_multi_string(
     "set",

@@ -175,7 +175,7 @@ def prepare(place: pathlib.Path, options: Options) -> None:
 
 
 def lay_music(place: pathlib.Path) -> None:
-    """Creates the reader's files; commands of the previous page may overwrite them."""
+    """Creates the files of a reader; the page before may have overwritten some."""
     tune = sorted((place / "given").iterdir())[0]
     for name in MUSIC:
         shutil.copy(tune, place / f"{name}.mid")

@@ -1,4 +1,4 @@
-"""Starts, ends and fails all commands in the same way; defines `--version`."""
+"""Lets all commands start, end and fail in the same way; defines `--version`."""
 
 import errno
 import os

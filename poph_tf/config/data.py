@@ -54,8 +54,8 @@ class DataConfig(Stored):
     MAESTRO."""
     tracks: Texts = (MERGED,)
     """merged puts all instruments in one roll. Otherwise names of tracks, such as
-    soprano,alto,tenor,bass or melody,bridge,piano, which are matched to the parts by
-    their names and programs. Add :voice to a name for one note at a time."""
+    soprano,alto,tenor,bass or melody,bridge,piano, which are found by the names and
+    programs of the parts. Add :voice to a name for one note at a time."""
     sustain: bool = False
     """Let the sustain pedal lengthen notes."""
     drums: bool = False

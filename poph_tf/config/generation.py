@@ -86,13 +86,14 @@ class GenerationConfig(Stored):
     """Sixteenths of the music to redraw, counted from 0, such as 16-31 (models with
     tracks)."""
     given: Texts = ()
-    """Tracks to keep as they are in the music, such as soprano (models with tracks)."""
+    """Tracks of the model whose notes in the music are kept, such as soprano (models
+    with tracks)."""
     draw: Texts = ()
-    """Tracks to redraw, such as bass, or bass:16-31 for some of its sixteenths; other
-    tracks of the music are kept (models with tracks)."""
+    """Tracks of the model to redraw, such as bass, or bass:16-31 for some of its
+    sixteenths; other tracks of the music are kept (models with tracks)."""
     map: Texts = ()
     """Which track of the music goes to which track of the model, such as
-    'Vln 1:soprano'; empty: they are matched by name."""
+    'Vln 1:soprano'; empty: they are matched by name, or else by height."""
     chords: str = ""
     """Chords, one per bar in turn, such as 'C G Am F'; pitches outside a chord lose
     key_strength logits."""

@@ -129,9 +129,9 @@ class ModelConfig(Stored):
 
     # Sampling of chords; not inputs of the network. Voices are not affected.
     chord_temperature: Annotated[float, Interval(ge=0.01, le=100.0)] = 1.0
-    """Factor of the temperature for tracks that are drawn pitch by pitch."""
+    """Factor of the temperature where notes are drawn pitch by pitch."""
     chord_min_probability: Annotated[float, Interval(ge=0.0, le=0.5)] = 0.0
-    """Lower limit of min_probability for tracks that are drawn pitch by pitch."""
+    """Lower limit of min_probability where notes are drawn pitch by pitch."""
 
     # Losses and regularization.
     harmony_weight: Annotated[float, Interval(ge=0.0, le=1e6)] = 0.0

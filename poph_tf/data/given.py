@@ -1,8 +1,9 @@
 """Draws what is given in a training window: notes that a user might fix.
 
-In about half of the windows nothing is given. In the others it is, with equal
-probability, some of the tracks throughout (harmonize, accompany), some of the bars in
-all tracks (continue, infill) or some of the tracks in some of the bars (vary, redraw).
+In about half of the windows nothing is given. In the others, what is given is, with
+equal probability, some of the tracks throughout (harmonize, accompany), some of the
+bars in all tracks (continue, infill) or some of the tracks in some of the bars (vary,
+redraw).
 """
 
 import tensorflow as tf

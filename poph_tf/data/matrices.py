@@ -155,7 +155,8 @@ class Matrices:
 def canonical(matrices: Matrices) -> Matrices:
     """The canonical matrices of the same notes.
 
-    So is each track; see `cells.canonical`. Bar positions count up without gaps.
+    Each track is made canonical too; see `cells.canonical`. Bar positions count up
+    without gaps.
     """
     return dataclasses.replace(
         matrices,

@@ -1,7 +1,7 @@
 """Notes as they sound: ties joined, grace notes with the time that they take.
 
 Together, grace notes take a twelfth of a quarter note from the notes of their voice
-that end there; at the beginning, from the note they lead to.
+that end where they are written; at the beginning, from the note they lead to.
 """
 
 import collections

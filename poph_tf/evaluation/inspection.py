@@ -169,7 +169,7 @@ class Attention:
 
     @property
     def by_bar(self) -> np.ndarray:
-        """float32 [bar, bar]: how much a step of a bar recalls each, on average."""
+        """float32 [bar, bar]: how much a step of a bar recalls each bar, on average."""
         edges = bars.bar_edges(self.piece.bar_position)
         sums = np.add.reduceat(self.weights.mean(axis=0), edges[:-1], axis=1)
         sums = np.add.reduceat(sums, edges[:-1], axis=0)

@@ -39,7 +39,7 @@ SHOWN_MUSIC = (
     ("complete_triads", "complete triads on the beat"),
     ("semitone_clashes", "chords with a semitone clash"),
     ("out_of_key_share", "sounding cells outside the key"),
-    ("key_drift", "distance of the keys of successive 8 bars, in fifths"),
+    ("key_drift", "distance between the keys of successive 8-bar windows, in fifths"),
     ("returning_figures", "four-note figures that come back"),
     ("final_voices", "voices sounding at the end"),
     ("polyphony", "voices sounding"),

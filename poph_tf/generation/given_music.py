@@ -112,7 +112,7 @@ def _silence(piece: Matrices) -> Iterator[str]:
 
 
 def left_out(piece: Matrices, model: ModelConfig) -> list[str]:
-    """Reports notes outside a model without tracks; other models move such notes."""
+    """Reports notes outside the pitches of a model without tracks; others move them."""
     outside = cells.share_outside(piece.cells, model.min_pitch, model.max_pitch)
     if not outside or model.tracks:
         return []

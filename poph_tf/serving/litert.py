@@ -279,7 +279,7 @@ def _drop_copies(graph: Any, model: Any) -> None:
 
 
 def _copies(operator: Any, graph: Any, model: Any) -> bool:
-    """Whether an operator slices a whole tensor and only other operators read it."""
+    """Whether an operator is a slice of a whole tensor and no output of the graph."""
     code = model.operatorCodes[operator.opcodeIndex].builtinCode
     if code != schema.BuiltinOperator.STRIDED_SLICE:
         return False

@@ -1,4 +1,4 @@
-"""Measures what a training run needs in a few steps; nothing is written."""
+"""Measures, in a few steps, what a training run needs; nothing is written."""
 
 import time
 from collections.abc import Mapping

@@ -188,7 +188,7 @@ class Reader {
     this.place = end;
   }
 
-  /** A meta or system event; returns the name of the track if it is one. @param {number} status @param {number} tick */
+  /** Reads a meta or system event; returns the track's name if the event gives it. @param {number} status @param {number} tick */
   special(status, tick) {
     const kind = status === 0xff ? this.byte() : -1;
     const length = this.variable();

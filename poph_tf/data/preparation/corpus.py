@@ -85,7 +85,7 @@ CORPORA = {
     "palestrina": Corpus("masses by Palestrina, a movement per file", 144.0, (".krn",)),
     "monteverdi": Corpus("madrigals by Monteverdi, books 3 to 5", 120.0, (".mxl",)),
     "trecento": Corpus("Italian music of the 14th century", 120.0, (".mxl", ".xml")),
-    "ryansMammoth": Corpus("fiddle tunes, one voice, one per file", 168.0, (".abc",)),
+    "ryansMammoth": Corpus("one-voice fiddle tunes, one per file", 168.0, (".abc",)),
     "oneills1850": Corpus("Irish dance tunes, one voice", 168.0, (".abc",)),
     "airdsAirs": Corpus("Scottish and foreign airs, one voice", 144.0, (".abc",)),
     "essenFolksong": Corpus("folk songs of the Essen collection", 108.0, (".abc",)),

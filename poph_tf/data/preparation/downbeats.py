@@ -3,7 +3,7 @@
 Each phase of a bar is compared with the music: the accents of the notes that begin on a
 step (long and loud notes count more) and the moves of the bass, both averaged over all
 bars at that phase, should follow the strong and weak places of the metre. The phase
-with the best match wins, and likewise three or four in a bar.
+with the best match wins; of three and four beats in a bar, the better match wins too.
 
 References: Temperley & Sleator, Modeling Meter and Harmony: A Preference-Rule Approach,
 Computer Music Journal 23(1), 1999: their event, length and bass rules. The strengths

@@ -22,7 +22,7 @@ class AutoregressiveContext(keras.layers.Layer):
     Args:
         kind: str. "note": the cell drawn just before. "window": the cells in the half
             of Johnson's window that is drawn before, and the number of notes drawn so
-            far in each pitch class, relative to this pitch.
+            far in each pitch class relative to this pitch.
         width: int, odd. Semitones in the whole window.
 
     Input shape: `[..., pitch, channel]`, whole frames, pitches in draw order.

@@ -75,7 +75,7 @@ class Scored(pydantic.BaseModel):
 
 FAILURES: dict[int | str, dict[str, Any]] = {
     "4XX": {"model": Error, "description": "The request cannot be answered."},
-    "503": {"model": Error, "description": "Too many requests at once; try again."},
+    "503": {"model": Error, "description": "Too much work at once; try again."},
 }
 
 

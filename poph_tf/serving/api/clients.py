@@ -69,11 +69,11 @@ class Places:
         own = self._others(client) + self._taken[client]
         if own + num_pieces > self.config.max_waiting_per_client:
             raise HTTPException(
-                429, "Too many requests from your address at once; try again.", RETRY
+                429, "Too much work from your address at once; try again.", RETRY
             )
         every = self._others(None) + self._taken.total()
         if every + num_pieces > self.config.max_waiting:
-            raise HTTPException(503, "Too many requests at once; try again.", RETRY)
+            raise HTTPException(503, "Too much work at once; try again.", RETRY)
         return client
 
     @contextlib.contextmanager

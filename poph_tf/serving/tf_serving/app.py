@@ -6,7 +6,7 @@
     GET  /model_cards/N                           model_card.json of a version
 
 Errors are {"error": "..."}: 400 for what the model or the API does not allow, 404, 405,
-429 and 503 for too many requests at once, 503 while the server stops, 504 if a request
+429 and 503 for too much work at once, 503 while the server stops, 504 if a request
 takes too long, 500 for an internal error. A request to a signature by its former name
 gets a `Warning` header with the new one. `api/guard.py` has already limited the size
 and the time of requests.

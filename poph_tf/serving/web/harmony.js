@@ -39,7 +39,7 @@ export const KEYS = TONICS.flatMap(([mode, tonics]) => tonics.map((tonic) => `${
 
 // The letters by fifths; C is at 0 on the line of fifths, G at 1, B♭ at -2.
 const BY_FIFTHS = "FCGDAEB";
-// What musicians write: C♭ and B♯ as leading notes, no F♭ and no double sharps.
+// What musicians write: C♭ and B♯ where they lead by step, no F♭ and no double sharps.
 const [FLATTEST, SHARPEST] = [-7, 12];
 // The notes of C minor and C major by fifths, with D♭ and F♯, begin this far below C.
 const CHROMATIC = -5;
@@ -141,7 +141,7 @@ export function chords(score, key) {
 }
 
 /**
- * The key that a score sounds in: 0 to 23; -1 if there are too few notes.
+ * The key that a score sounds in: 0 to 23; -1 if fewer than four pitch classes sound.
  * @param {Score} score
  */
 export function keyOf(score) {
