@@ -124,7 +124,7 @@ def test_export_dir_that_is_a_file_and_impossible_limits_are_refused(tmp_path):
         InputError, match="max_batch must be a whole number from 1 to 4096"
     ):
         serving.Limits(max_batch=0)
-    with pytest.raises(InputError, match="no export of poph_tf"):
+    with pytest.raises(InputError, match="is not an export of poph_tf"):
         serving.describe(str(tmp_path))
 
 
