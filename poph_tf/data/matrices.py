@@ -89,19 +89,9 @@ class Matrices:
 
     @property
     def bars_left(self) -> np.ndarray:
-        """int32 [time]: whole bars between each step and the end; 0 in the last bar.
-
-        Counted from the end: if the last bar lacks a quarter because the piece began
-        with one, they change a quarter before each bar line. So they also tell on which
-        beat the piece ends.
-        """
+        """int32 [time]: bar lines between each step and the end; 0 in the last bar."""
         lines = self.bar_position == 0
-        left = (lines.sum() - np.cumsum(lines)).astype(np.int32)
-        if not lines.any():
-            return left
-        *before, last = np.split(self.bar_position, np.flatnonzero(lines))
-        missing = max(0, int(max(before[-1], default=0)) + 1 - len(last))
-        return np.append(left, np.zeros(missing, np.int32))[missing:]
+        return (lines.sum() - np.cumsum(lines)).astype(np.int32)
 
     def stack(self, tracks: Sequence[Track], *, partial: bool = False) -> np.ndarray:
         """The cells of a model's tracks, found by name.

@@ -52,12 +52,13 @@ def cut(
         `looks_ahead`, and `key` and `returns` if the model reads them.
     """
     if model.bars_left and model.tracks:
-        piece = _held_to_the_bar_line(piece, seed)
+        held = _uniform(seed, 5) < HELD_TO_THE_BAR_LINE
+        piece = piece | held_to_the_bar_line(piece, held)
     steps = training.window_steps
     reach = steps + (AHEAD if model.tracks else 0)
     edges = _edges(tf.shape(piece["cells"])[0], steps, seed)
     frames = tf.concat([tf.zeros_like(piece["cells"][:1]), piece["cells"]], axis=0)
-    bars_left = _bars_left(piece["bar_position"])
+    left = bars_left(piece["bar_position"])
     key = _key(piece["cells"], model) if model.key else theory.UNKNOWN
     chords = _chords(piece, model) if model.chords else None
 
@@ -73,7 +74,7 @@ def cut(
             "length": end - start,
             "start": start,
             **{name: piece[name] for name in ("style", "id")},
-            **_task(own_seed, positions, bars_left[start:stop], model, reach),
+            **_task(own_seed, positions, left[start:stop], model, reach),
         }
         if model.form:
             told = _uniform(own_seed, 9) >= NO_FORM
@@ -121,17 +122,24 @@ def _edges(length: tf.Tensor, steps: int, seed: tf.Tensor) -> tf.Tensor:
     return tf.concat([before[:-1], [last, length]], axis=0)
 
 
-def _held_to_the_bar_line(piece: Tensors, seed: tf.Tensor) -> Tensors:
-    """Holds the last chord of some pieces to the end of their last bar."""
-    missing = _missing_steps(tf.cast(piece["bar_position"], tf.int32))
-    held = tf.cast(_uniform(seed, 5) < HELD_TO_THE_BAR_LINE, tf.int32)
-    steps = tf.range(1, 1 + missing * held)
-    last = piece["cells"][-1:] * tf.constant([1, 0, 1], piece["cells"].dtype)
+def held_to_the_bar_line(piece: Tensors, held: tf.Tensor | bool = True) -> Tensors:
+    """Holds the last chord until the last bar is as long as the one before.
+
+    Args:
+        piece: `cells` uint8 [time, (track,) pitch, channel] and `bar_position`.
+        held: whether to do so, a scalar.
+
+    Returns:
+        The new `cells` and `bar_position`.
+    """
+    cells, position = piece["cells"], piece["bar_position"]
+    missing = _missing_steps(tf.cast(position, tf.int32))
+    steps = tf.range(1, 1 + missing * tf.cast(held, tf.int32))
+    last = cells[-1:] * tf.constant([1, 0, 1], cells.dtype)
     chord = tf.repeat(last, tf.size(steps), axis=0)
-    position = piece["bar_position"]
     after = position[-1:] + tf.cast(steps, position.dtype)
-    return piece | {
-        "cells": tf.concat([piece["cells"], chord], axis=0),
+    return {
+        "cells": tf.concat([cells, chord], axis=0),
         "bar_position": tf.concat([position, after], axis=0),
     }
 
@@ -144,13 +152,10 @@ def _missing_steps(bar_position: tf.Tensor) -> tf.Tensor:
     return tf.maximum(before - last, 0)
 
 
-def _bars_left(bar_position: tf.Tensor) -> tf.Tensor:
+def bars_left(bar_position: tf.Tensor) -> tf.Tensor:
     """`Matrices.bars_left` in the graph; int32 [time]."""
-    bar_position = tf.cast(bar_position, tf.int32)
     lines = tf.cast(tf.equal(bar_position, 0), tf.int32)
-    left = tf.cumsum(lines, exclusive=True, reverse=True)
-    missing = _missing_steps(bar_position)
-    return tf.concat([left, tf.zeros([missing], tf.int32)], 0)[missing:]
+    return tf.cumsum(lines, exclusive=True, reverse=True)
 
 
 def _task(

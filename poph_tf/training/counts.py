@@ -9,7 +9,7 @@ import tensorflow as tf
 from numpy.lib.stride_tricks import sliding_window_view
 
 from poph_tf.config.tracks import Track
-from poph_tf.data import beat_chords, dataset, keys
+from poph_tf.data import beat_chords, dataset, keys, windows
 from poph_tf.data.examples import Piece
 from poph_tf.models.layers import chord_progression
 from poph_tf.models.layers.chord_progression import (
@@ -24,7 +24,7 @@ from poph_tf.models.layers.chord_progression import (
 )
 from poph_tf.models.layers.voice_ranges import VoiceRanges
 from poph_tf.models.polyphony_model import PolyphonyModel
-from poph_tf.models.track_network import NUM_PLACES, place_of
+from poph_tf.models.track_network import BEATS, LAST_BARS, NUM_PLACES, place_of
 from poph_tf.theory import CHORD_KINDS, NUM_PITCH_CLASSES, STEPS_OF_BEAT
 
 # More pieces change the tables little.
@@ -33,6 +33,9 @@ MOST_PIECES = 2000
 WEIGHT = 5.0
 # A note also counts for the pitches around it.
 NEAR = np.array([1, 4, 6, 4, 1]) / 16
+# Weight of the last bars of a piece that ends within a bar, beside those of one that
+# ends with it: the chord that it holds begins the bar, where others still move.
+HELD = 0.1
 # The count, or least share, of what was never seen.
 SELDOM = 1e-3
 
@@ -111,32 +114,49 @@ def count_chords(
     find = tf.function(beat_chords.find_chords, reduce_retracing=True)
     found = []
     for piece in pieces:
-        music = piece.matrices
-        play = music.stack(tracks)[..., 0].astype(np.float32)
+        play, position, held = _sounding(piece, tracks)
         key = keys.find_key(tf.reduce_max(play, axis=1))
         if key < 0:
             continue
-        position = music.bar_position.astype(np.int32)
         chords = find(tf.constant(play), tf.constant(position))
         degrees = chord_progression.degree_of(chords, key).numpy()
         _add_notes(notes, chords.numpy(), play.sum(axis=1))
-        place = place_of(music.bars_left, position).numpy()
+        place = place_of(windows.bars_left(position), position).numpy()
         mode = int(key) // NUM_PITCH_CLASSES
         beats = np.flatnonzero(position % STEPS_OF_BEAT == 0)
         if len(beats):
             first[mode, degrees[beats[0]]] += 1
             table = mode * NUM_PLACES + place[beats]
             found.append((table, entry(degrees[beats], position[beats])))
-        np.add.at(
-            follow[mode],
-            (place[beats[1:]], degrees[beats[:-1]], degrees[beats[1:]]),
-            1,
-        )
+        at = place[beats[1:]], degrees[beats[:-1]], degrees[beats[1:]]
+        ends = place[beats[1:]] < LAST_BARS * BEATS
+        np.add.at(follow[mode], at, np.where(ends & held, HELD, 1))
     tables = _smoothed(follow, first)
     progression.transitions.assign(np.log(tables))
     progression.repeats.assign(_repeats(tables, found))
     shares = (notes + SELDOM) / (notes + SELDOM).sum(axis=1, keepdims=True)
     progression.notes.assign(np.log(np.maximum(shares, SELDOM)))
+
+
+def _sounding(
+    piece: Piece, tracks: Sequence[Track]
+) -> tuple[np.ndarray, np.ndarray, bool]:
+    """What sounds, with the last chord held to the bar line, where composed pieces end.
+
+    Most chorales begin with a pickup and end a beat earlier: their last bar has no
+    fourth beat.
+
+    Returns:
+        float32 [step, track, pitch], the bar position int32 [step], and whether the
+        last chord had to be held.
+    """
+    music = piece.matrices
+    whole = windows.held_to_the_bar_line(
+        {"cells": music.stack(tracks), "bar_position": music.bar_position}
+    )
+    play, position = whole["cells"].numpy()[..., 0], whole["bar_position"].numpy()
+    held = len(position) > len(music)
+    return play.astype(np.float32), position.astype(np.int32), held
 
 
 def _add_notes(counts: np.ndarray, chords: np.ndarray, notes: np.ndarray) -> None:

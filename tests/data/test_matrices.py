@@ -281,11 +281,11 @@ def test_each_note_falls_where_a_loop_over_notes_would_put_it():
     np.testing.assert_array_equal(piece.cells, expected)
 
 
-def test_bars_left_are_counted_from_the_end():
+def test_bars_left_are_the_bar_lines_to_come():
     # A pickup of one step, a bar of four, and a last bar without the pickup's step.
     positions = np.array([3, 0, 1, 2, 3, 0, 1, 2], np.uint8)
     piece = Matrices(np.zeros((8, 128, 3), np.uint8), positions)
-    assert piece.bars_left.tolist() == [1, 1, 1, 1, 0, 0, 0, 0]
+    assert piece.bars_left.tolist() == [2, 1, 1, 1, 1, 0, 0, 0]
     whole = dataclasses.replace(piece, bar_position=np.arange(8, dtype=np.uint8) % 4)
     assert whole.bars_left.tolist() == [1, 1, 1, 1, 0, 0, 0, 0]
     pickup = dataclasses.replace(piece, bar_position=np.arange(8, 16, dtype=np.uint8))

@@ -111,7 +111,7 @@ def test_bars_left_are_counted_alike_in_the_graph(lengths, pickup):
     bars = [np.arange(5 - pickup, 5), *map(np.arange, lengths)]
     positions = np.concatenate(bars).astype(np.uint8)
     piece = matrices.Matrices(np.zeros((len(positions), 128, 3), np.uint8), positions)
-    in_graph = windows._bars_left(tf.constant(positions))
+    in_graph = windows.bars_left(tf.constant(positions))
     np.testing.assert_array_equal(in_graph, piece.bars_left)
     assert piece.bars_left.dtype == np.int32
 
@@ -119,14 +119,14 @@ def test_bars_left_are_counted_alike_in_the_graph(lengths, pickup):
 @pytest.mark.parametrize(
     ("lengths", "expected"),
     [
-        ([1, 4, 4, 3], "2 2221 1110 000"),
-        ([4, 4, 3], "2221 1110 000"),
+        ([1, 4, 4, 3], "3 2222 1111 000"),
+        ([4, 4, 3], "2222 1111 000"),
         ([4, 4], "1111 0000"),
         ([3, 4], "111 0000"),
         ([3], "000"),
     ],
 )
-def test_bars_left_tell_where_an_incomplete_last_bar_ends(lengths, expected):
+def test_bars_left_change_at_bar_lines(lengths, expected):
     bars = [np.arange(4 - lengths[0], 4), *map(np.arange, lengths[1:])]
     positions = np.concatenate(bars)
     piece = matrices.Matrices(np.zeros((len(positions), 128, 3), np.uint8), positions)
@@ -142,7 +142,7 @@ def test_bars_left_count_to_the_end_of_the_piece_or_are_unknown(rows):
             assert (row["bars_left"] == -1).all()
             continue
         steps = np.arange(start, start + length)
-        left = (len(piece) - 1 - steps) // BAR
+        left = (len(piece) - 1) // BAR - steps // BAR
         np.testing.assert_array_equal(row["bars_left"][:length], left)
         np.testing.assert_array_equal(piece.bars_left[steps], left)
     assert 0.2 < unknown / len(rows) < 0.47

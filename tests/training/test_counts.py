@@ -1,5 +1,7 @@
 """Chord tables counted from music, and the chords that windows get."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import small
@@ -49,6 +51,24 @@ def test_what_was_seen_is_probable_in_its_place_and_all_else_possible(counted):
     assert np.exp(counted.transitions.numpy()).min() > 0
     # The first chord of all pieces is the tonic.
     assert after(counted, 0, -1, 0)[0] > 0.8
+
+
+def test_a_piece_that_ends_within_a_bar_counts_as_held_to_the_bar_line():
+    # After a pickup of one beat, as in most chorales: V before the last bar line.
+    song = piece(["I", *["I", "IV", "V", "V"] * 2, "I", "I", "I"])
+    begun = (song.matrices.bar_position.astype(int) - 4) % 16
+    shifted = dataclasses.replace(song.matrices, bar_position=begun.astype(np.uint8))
+    cut = dataclasses.replace(song, matrices=shifted)
+    layer = chord_progression.ChordProgression(NUM_PLACES)
+    layer.build()
+    counts.count_chords(layer, TRACKS, [cut] * 200)
+    assert after(layer, 8, 0, 0)[0] > 0.8  # V-I over the last bar line
+    # The last beat, which these pieces lack, is not taken for the V before it.
+    assert after(layer, 1, 0, 3)[0] > 0.8
+    # A bar that is there counts ten times as much as one that is held.
+    whole = piece([*["I", "IV", "V", "V"] * 2, "V", "V", "I", "I"])
+    counts.count_chords(layer, TRACKS, [cut] * 200 + [whole] * 60)
+    assert after(layer, 8, 0, 0)[7] == pytest.approx(60 / (60 + 20), abs=0.08)
 
 
 def test_where_a_chord_was_not_seen_in_its_place_the_place_and_the_others_say(counted):
