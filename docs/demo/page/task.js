@@ -138,17 +138,12 @@ export function positions(score) {
 }
 
 /**
- * Bars from each step's to the last; if the last bar lacks some steps, the number changes
- * that many steps before each bar line.
+ * Bar lines between each step and the end.
  * @param {Int32Array} position
  */
 export function barsLeft(position) {
   const lines = [...position.keys()].filter((step) => position[step] === 0);
-  const last = lines.at(-1) ?? 0;
-  // The steps of the last bar but one, which may be a pickup.
-  const length = last ? position[last - 1] + 1 : 0;
-  const missing = lines.length ? Math.max(0, length - (position.length - last)) : 0;
-  return position.map((_, step) => lines.filter((line) => line > step + missing).length);
+  return position.map((_, step) => lines.filter((line) => line > step).length);
 }
 
 /**
