@@ -8,6 +8,7 @@ import sys
 import threading
 import types
 
+import numpy as np
 import pytest
 from chord_progressions import PROGRESSIONS
 from studio_page import (
@@ -26,6 +27,7 @@ from studio_page import (
 from poph_tf import named_chords, theory
 from poph_tf.config import GenerationConfig
 from poph_tf.data import midi
+from poph_tf.data.matrices import Matrices
 from poph_tf.generation.light_engine import LightEngine
 from poph_tf.models import pretrained
 from poph_tf.serving.api import scores
@@ -188,6 +190,21 @@ def test_the_key_of_given_music_is_the_one_that_python_finds(page, engine):
         [tasks, music, network],
     )
     assert found == expected
+
+
+def test_bars_left_are_counted_as_in_python(page):
+    # A pickup, a bar, and a last bar that lacks as much as the pickup.
+    positions = [12, 13, 14, 15, *range(16), *range(12)]
+    cells = np.zeros((len(positions), 128, 3), np.uint8)
+    piece = Matrices(cells, np.array(positions, np.uint8))
+    found = page.evaluate(
+        """async (positions) => {
+          const { barsLeft } = await import("./page/task.js");
+          return [...barsLeft(new Int32Array(positions))];
+        }""",
+        positions,
+    )
+    assert found == piece.bars_left.tolist() == [2] * 4 + [1] * 16 + [0] * 12
 
 
 def test_harmonizes_and_varies_note_for_note_as_python(page, engine):
